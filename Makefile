@@ -1,0 +1,43 @@
+# Every target makes its own environment: nothing has to be installed by hand.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+OUT ?= out
+
+.PHONY: report test lint acceptance bench clean
+
+report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
+	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
+
+test: $(VENV)/.dev              ## the default tests (no download, no GPU needed)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+acceptance: $(VENV)/.acceptance ## the slow tests: the fetched model, and lm-evaluation-harness beside ours
+	$(BIN)/python -m pytest -m acceptance --timeout 1800
+
+bench: $(VENV)/.dev             ## one table: our speed as ratios to peers, in one run
+	$(BIN)/python -m benchmarks
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.llm: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[llm]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[llm,dev]'
+	@touch $@
+
+$(VENV)/.acceptance: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[llm,dev,acceptance]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist *.egg-info
