@@ -1,0 +1,283 @@
+"""The Curve: the compression rate of each dataset as the perturbation grows. Every floor makes it, every judge reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InputError
+from .storage import whole_file
+from .units import RATE_UNITS, VOLUME_UNITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[np.float64]
+COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
+"""The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One pretrain / align / perturb sequence of a curve, as arrays on its common perturbation grid.
+
+    perturbations: (J,), rising from 0, in volume_unit. components: n names, `perturb` last.
+    volumes: (n,). rates, rate_se: (n, J), in rate_unit; rate_se is nan where it is not given.
+    """
+
+    name: str
+    components: tuple[str, ...]
+    volumes: Array
+    perturbations: Array
+    rates: Array
+    rate_se: Array
+    rate_unit: str
+    volume_unit: str
+
+
+class Curve:
+    """A validated long table with a row per (run, perturbation, component); see `COLUMNS` and docs of the format.
+
+    Rules: volume finite and > 0, perturbation finite and >= 0, rate finite and >= 0, rate_se empty or finite and
+    >= 0; one unit a run; no (run, component, perturbation) twice; one volume for each (run, component); no
+    perturbation beyond the volume of `perturb`; every run has a row at perturbation 0 for every component.
+    Raises InputError with the row (counted from 1 below the header) and the rule.
+
+    >>> curve = Curve.from_paths("demo", {"pretrain": 10, "align": 1, "perturb": 1}, [0, 1],
+    ...     {"pretrain": [1.0, 0.99], "align": [1.0, 1.05], "perturb": [1.0, 0.6]}, "bits/symbol", "symbols")
+    >>> curve.runs, len(curve.frame)
+    (('demo',), 6)
+    """
+
+    def __init__(self, frame: pd.DataFrame, *, where: str = "curve") -> None:
+        self.frame = _validated(frame, where)
+
+    @classmethod
+    def from_paths(
+        cls,
+        run: str,
+        volumes: dict[str, float],
+        perturbations: ArrayLike,
+        rates: dict[str, ArrayLike],
+        rate_unit: str,
+        volume_unit: str,
+        rate_se: dict[str, ArrayLike] | None = None,
+        **covariates: Any,
+    ) -> Curve:
+        """A curve of one run from one array of rates (J,) for each component, on one grid of perturbations (J,)."""
+        import pandas as pd
+
+        steps = np.asarray(perturbations, dtype=np.float64)
+        parts = []
+        for component, volume in volumes.items():
+            part = {"run": run, "component": component, "volume": volume, "perturbation": steps}
+            part |= {"rate": np.asarray(rates[component], dtype=np.float64)}
+            part |= {
+                "rate_se": np.nan if rate_se is None else np.asarray(rate_se[component], dtype=np.float64)
+            }
+            parts.append(
+                pd.DataFrame(part | {"rate_unit": rate_unit, "volume_unit": volume_unit} | covariates)
+            )
+        return cls(pd.concat(parts, ignore_index=True), where=f"run {run}")
+
+    @classmethod
+    def concat(cls, curves: list[Curve]) -> Curve:
+        """Several curves as one; a run name may not occur twice with the same readings."""
+        import pandas as pd
+
+        if not curves:
+            raise InputError("no curve to join", where="Curve.concat", mend="pass at least one")
+        return cls(pd.concat([curve.frame for curve in curves], ignore_index=True))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Curve:
+        """Read a CSV or Parquet file (by its suffix) and validate it. Raises InputError in one line."""
+        import pandas as pd
+
+        file = Path(path)
+        if not file.is_file():
+            raise InputError(
+                "no such curve file", where=str(file), mend="give the path of a .csv or .parquet file"
+            )
+        try:
+            if file.suffix.lower() == ".parquet":
+                frame = pd.read_parquet(file)
+            elif file.suffix.lower() == ".csv":
+                text = ("run", "component", "rate_unit", "volume_unit")
+                frame = pd.read_csv(
+                    file, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=_empty()
+                )
+            else:
+                raise InputError(
+                    f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet"
+                )
+        except InputError:
+            raise
+        except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise InputError(
+                f"not a readable curve: {reason}", where=str(file), mend="write it again, or export it as CSV"
+            ) from error
+        return cls(frame, where=str(file))
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write CSV or Parquet (by the suffix), whole or not at all; numbers in CSV read back to the same bits."""
+        file = Path(path)
+        suffix = file.suffix.lower()
+        if suffix not in (".csv", ".parquet"):
+            raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
+        with whole_file(file) as aside:
+            if suffix == ".csv":
+                self.frame.to_csv(aside, index=False)
+            else:
+                self.frame.to_parquet(aside, index=False)
+        return file
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The names of the runs, in the order of the file."""
+        return tuple(self.frame["run"].drop_duplicates())
+
+    def __iter__(self) -> Iterator[Run]:
+        """The runs as arrays; raises InputError for a run whose components are not read at the same perturbations."""
+        for name, rows in self.frame.groupby("run", sort=False):
+            yield _run(str(name), rows)
+
+    def run(self, name: str) -> Run:
+        """One run as arrays. Raises InputError for a name that the curve does not hold."""
+        rows = self.frame[self.frame["run"] == name]
+        if rows.empty:
+            raise InputError(
+                f"no run named {name!r}", where="curve", mend=f"choose one of {', '.join(self.runs[:8])}"
+            )
+        return _run(name, rows)
+
+
+def _empty() -> list[str]:
+    return ["", "NaN", "nan", "NA"]
+
+
+def _run(name: str, rows: pd.DataFrame) -> Run:
+    table = rows.pivot(index="component", columns="perturbation", values="rate")
+    missing = table.isna().to_numpy()
+    if missing.any():
+        row, column = np.argwhere(missing)[0]
+        raise InputError(
+            f"component {table.index[row]!r} has no reading at perturbation {float(table.columns[column]):g}",
+            where=f"run {name}",
+            mend="read every component at every perturbation, or drop that perturbation",
+        )
+    order = [c for c in rows["component"].drop_duplicates() if c != "perturb"]
+    order = [c for c in ("pretrain", "align") if c in order] + [
+        c for c in order if c not in ("pretrain", "align")
+    ]
+    order += ["perturb"] if "perturb" in table.index else []
+    errors = rows.pivot(index="component", columns="perturbation", values="rate_se")
+    volumes = rows.drop_duplicates("component").set_index("component")["volume"]
+    return Run(
+        name,
+        tuple(order),
+        volumes.loc[order].to_numpy(dtype=np.float64),
+        table.columns.to_numpy(dtype=np.float64),
+        table.loc[order].to_numpy(dtype=np.float64),
+        errors.loc[order].to_numpy(dtype=np.float64),
+        str(rows["rate_unit"].iloc[0]),
+        str(rows["volume_unit"].iloc[0]),
+    )
+
+
+def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    import pandas as pd
+
+    absent = [column for column in COLUMNS if column not in frame.columns and column != "rate_se"]
+    if absent:
+        raise InputError(
+            f"columns missing: {', '.join(absent)}",
+            where=where,
+            mend=f"a curve has the columns {', '.join(COLUMNS)}",
+        )
+    if frame.empty:
+        raise InputError(
+            "the curve has no rows", where=where, mend="write at least one reading for each component"
+        )
+    frame = frame.reset_index(drop=True)
+    if "rate_se" not in frame.columns:
+        frame = frame.assign(rate_se=np.nan)
+    numbers = {}
+    for column in ("volume", "perturbation", "rate", "rate_se"):
+        values = pd.to_numeric(frame[column], errors="coerce").astype(np.float64)
+        _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
+        numbers[column] = values
+    frame = frame.assign(**numbers)
+    for column in ("run", "component", "rate_unit", "volume_unit"):
+        _refuse(
+            frame[column].isna() | (frame[column].astype(str).str.strip() == ""),
+            frame,
+            column,
+            "may not be empty",
+            where,
+        )
+    frame = frame.assign(run=frame["run"].astype(str), component=frame["component"].astype(str))
+    finite = {column: np.isfinite(frame[column]) for column in ("volume", "perturbation", "rate", "rate_se")}
+    _refuse(~finite["volume"] | (frame["volume"] <= 0), frame, "volume", "has to be finite and > 0", where)
+    _refuse(
+        ~finite["perturbation"] | (frame["perturbation"] < 0),
+        frame,
+        "perturbation",
+        "has to be finite and >= 0",
+        where,
+    )
+    _refuse(~finite["rate"] | (frame["rate"] < 0), frame, "rate", "has to be finite and >= 0", where)
+    given = frame["rate_se"].notna()
+    _refuse(
+        given & (~finite["rate_se"] | (frame["rate_se"] < 0)),
+        frame,
+        "rate_se",
+        "has to be empty, or finite and >= 0",
+        where,
+    )
+    _refuse(
+        ~frame["rate_unit"].isin(RATE_UNITS),
+        frame,
+        "rate_unit",
+        f"has to be one of {', '.join(RATE_UNITS)}",
+        where,
+    )
+    _refuse(
+        ~frame["volume_unit"].isin(VOLUME_UNITS),
+        frame,
+        "volume_unit",
+        f"has to be one of {', '.join(VOLUME_UNITS)}",
+        where,
+    )
+    for column in ("rate_unit", "volume_unit"):
+        first = frame.groupby("run")[column].transform("first")
+        _refuse(frame[column] != first, frame, column, "has to be the same in the whole run", where)
+    keys = ["run", "component"]
+    first = frame.groupby(keys)["volume"].transform("first")
+    _refuse(
+        frame["volume"] != first, frame, "volume", "has to be the same for the whole run and component", where
+    )
+    twice = frame.duplicated([*keys, "perturbation"])
+    _refuse(twice, frame, "perturbation", "has to occur once for each run and component", where)
+    largest = frame["run"].map(frame[frame["component"] == "perturb"].groupby("run")["volume"].first())
+    beyond = frame["perturbation"] > largest.astype(np.float64) * (1 + 1e-12)
+    _refuse(
+        beyond, frame, "perturbation", "may not exceed the volume of the run's component `perturb`", where
+    )
+    zero = frame.groupby(keys)["perturbation"].transform("min")
+    _refuse(zero != 0, frame, "perturbation", "every run needs a row at 0 for every component", where)
+    return frame
+
+
+def _refuse(wrong: Any, frame: pd.DataFrame, column: str, rule: str, where: str) -> None:
+    flags = np.asarray(wrong, dtype=bool)
+    if flags.any():
+        row = int(np.argmax(flags))
+        raise InputError(f"row {row + 1}: {column} is {frame[column].iloc[row]!r}", where=where, mend=rule)

@@ -1,0 +1,24 @@
+"""Units of information: the theory is written in nats, what people read is in bits."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+NATS_PER_BIT: Final = math.log(2.0)
+"""1 bit = ln 2 nats."""
+
+RATE_UNITS: Final = ("bits/byte", "bits/token", "bits/symbol", "nats/symbol")
+"""Units of a compression rate that a Curve may carry."""
+
+VOLUME_UNITS: Final = ("tokens", "bytes", "examples", "symbols")
+"""Units of a dataset's volume that a Curve may carry."""
+
+
+def to_nats(value: float, rate_unit: str) -> float:
+    """A rate in nats: ``value * ln 2`` where the unit counts bits, ``value`` where it counts nats.
+
+    >>> round(to_nats(1.0, "bits/symbol"), 6), to_nats(1.0, "nats/symbol")
+    (0.693147, 1.0)
+    """
+    return value * NATS_PER_BIT if rate_unit.startswith("bits") else value
