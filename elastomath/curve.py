@@ -78,12 +78,8 @@ class Curve:
         for component, volume in volumes.items():
             part = {"run": run, "component": component, "volume": volume, "perturbation": steps}
             part |= {"rate": np.asarray(rates[component], dtype=np.float64)}
-            part |= {
-                "rate_se": np.nan if rate_se is None else np.asarray(rate_se[component], dtype=np.float64)
-            }
-            parts.append(
-                pd.DataFrame(part | {"rate_unit": rate_unit, "volume_unit": volume_unit} | covariates)
-            )
+            part |= {"rate_se": np.nan if rate_se is None else np.asarray(rate_se[component], dtype=np.float64)}
+            parts.append(pd.DataFrame(part | {"rate_unit": rate_unit, "volume_unit": volume_unit} | covariates))
         return cls(pd.concat(parts, ignore_index=True), where=f"run {run}")
 
     @classmethod
@@ -102,21 +98,15 @@ class Curve:
 
         file = Path(path)
         if not file.is_file():
-            raise InputError(
-                "no such curve file", where=str(file), mend="give the path of a .csv or .parquet file"
-            )
+            raise InputError("no such curve file", where=str(file), mend="give the path of a .csv or .parquet file")
         try:
             if file.suffix.lower() == ".parquet":
                 frame = pd.read_parquet(file)
             elif file.suffix.lower() == ".csv":
                 text = ("run", "component", "rate_unit", "volume_unit")
-                frame = pd.read_csv(
-                    file, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=_empty()
-                )
+                frame = pd.read_csv(file, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=_empty())
             else:
-                raise InputError(
-                    f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet"
-                )
+                raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
         except InputError:
             raise
         except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
@@ -153,9 +143,7 @@ class Curve:
         """One run as arrays. Raises InputError for a name that the curve does not hold."""
         rows = self.frame[self.frame["run"] == name]
         if rows.empty:
-            raise InputError(
-                f"no run named {name!r}", where="curve", mend=f"choose one of {', '.join(self.runs[:8])}"
-            )
+            raise InputError(f"no run named {name!r}", where="curve", mend=f"choose one of {', '.join(self.runs[:8])}")
         return _run(name, rows)
 
 
@@ -174,9 +162,7 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
             mend="read every component at every perturbation, or drop that perturbation",
         )
     order = [c for c in rows["component"].drop_duplicates() if c != "perturb"]
-    order = [c for c in ("pretrain", "align") if c in order] + [
-        c for c in order if c not in ("pretrain", "align")
-    ]
+    order = [c for c in ("pretrain", "align") if c in order] + [c for c in order if c not in ("pretrain", "align")]
     order += ["perturb"] if "perturb" in table.index else []
     errors = rows.pivot(index="component", columns="perturbation", values="rate_se")
     volumes = rows.drop_duplicates("component").set_index("component")["volume"]
@@ -203,9 +189,7 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             mend=f"a curve has the columns {', '.join(COLUMNS)}",
         )
     if frame.empty:
-        raise InputError(
-            "the curve has no rows", where=where, mend="write at least one reading for each component"
-        )
+        raise InputError("the curve has no rows", where=where, mend="write at least one reading for each component")
     frame = frame.reset_index(drop=True)
     if "rate_se" not in frame.columns:
         frame = frame.assign(rate_se=np.nan)
@@ -261,16 +245,12 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         _refuse(frame[column] != first, frame, column, "has to be the same in the whole run", where)
     keys = ["run", "component"]
     first = frame.groupby(keys)["volume"].transform("first")
-    _refuse(
-        frame["volume"] != first, frame, "volume", "has to be the same for the whole run and component", where
-    )
+    _refuse(frame["volume"] != first, frame, "volume", "has to be the same for the whole run and component", where)
     twice = frame.duplicated([*keys, "perturbation"])
     _refuse(twice, frame, "perturbation", "has to occur once for each run and component", where)
     largest = frame["run"].map(frame[frame["component"] == "perturb"].groupby("run")["volume"].first())
     beyond = frame["perturbation"] > largest.astype(np.float64) * (1 + 1e-12)
-    _refuse(
-        beyond, frame, "perturbation", "may not exceed the volume of the run's component `perturb`", where
-    )
+    _refuse(beyond, frame, "perturbation", "may not exceed the volume of the run's component `perturb`", where)
     zero = frame.groupby(keys)["perturbation"].transform("min")
     _refuse(zero != 0, frame, "perturbation", "every run needs a row at 0 for every component", where)
     return frame

@@ -30,9 +30,7 @@ class FiniteLaw:
     @property
     def ratio(self) -> Array:
         """residual / upper, nan where the bound is 0."""
-        return np.divide(
-            self.residual, self.upper, out=np.full_like(self.upper, np.nan), where=self.upper > 0
-        )
+        return np.divide(self.residual, self.upper, out=np.full_like(self.upper, np.nan), where=self.upper > 0)
 
     def holds(self, slack: float = 0.0) -> bool:
         """Whether 0 <= residual <= upper at every l, within ``slack`` (same unit as the residual: volume times nats)."""
@@ -59,9 +57,7 @@ def finite_law(perturbations: ArrayLike, volumes: ArrayLike, rates: ArrayLike) -
             mend="rates need a row for each dataset, the perturbation last, and a column for each perturbation",
         )
     if steps.size == 0 or steps[0] != 0 or np.any(np.diff(steps) <= 0):
-        raise InputError(
-            "perturbations do not rise from 0", where="finite_law", mend="sort them and start at 0"
-        )
+        raise InputError("perturbations do not rise from 0", where="finite_law", mend="sort them and start at 0")
     change = readings - readings[:, :1]
     return FiniteLaw(steps, weights @ change[:-1], -steps * change[-1])
 
@@ -78,9 +74,7 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     """
     steps = np.asarray(perturbations, dtype=np.float64)
     if steps.ndim != 1 or np.any(~np.isfinite(steps)) or np.any(steps < 0):
-        raise InputError(
-            "a perturbation is negative or not finite", where="path_entropies", mend="give volumes >= 0"
-        )
+        raise InputError("a perturbation is negative or not finite", where="path_entropies", mend="give volumes >= 0")
     base, rows = mixture.volumes[:-1], mixture.components
     out = np.zeros((len(rows), steps.size))
     for start in range(0, mixture.leaves, CHUNK):
@@ -103,7 +97,7 @@ def mixture_residual(mixture: Mixture, perturbation: float) -> float:
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0])
     >>> law = finite_law([0, 1], [10, 1], path_entropies(m, [0, 1]))
-    >>> abs(law.residual[1] - mixture_residual(m, 1.0)) < 1e-12
+    >>> bool(abs(law.residual[1] - mixture_residual(m, 1.0)) < 1e-12)
     True
     """
     start = mixture.at(0.0)

@@ -57,9 +57,7 @@ class Ledger:
 
     def get(self, configuration: Configuration) -> Result | None:
         """The result of a finished run, or None."""
-        row = self._connection.execute(
-            "SELECT result FROM runs WHERE key = ?", (run_key(configuration),)
-        ).fetchone()
+        row = self._connection.execute("SELECT result FROM runs WHERE key = ?", (run_key(configuration),)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def put(self, configuration: Configuration, result: Result) -> None:
@@ -116,9 +114,7 @@ def sweep(
         for index in track(missing, len(missing), what):
             keep(index, lambda index=index: function(configurations[index]))  # type: ignore[misc]
     else:
-        waiting: dict[Future[Result], int] = {
-            executor.submit(function, configurations[i]): i for i in missing
-        }
+        waiting: dict[Future[Result], int] = {executor.submit(function, configurations[i]): i for i in missing}
         for future in track(as_completed(waiting), len(waiting), what):
             keep(waiting[future], future.result)
     return results, failures

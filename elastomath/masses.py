@@ -33,7 +33,7 @@ def as_masses(values: ArrayLike, *, where: str = "masses") -> Masses:
             where=where,
             mend="divide them by their sum, or pass counts to normalise()",
         )
-    return weights / total
+    return np.asarray(weights / total, dtype=np.float64)
 
 
 def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:

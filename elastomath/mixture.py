@@ -25,19 +25,16 @@ class Mixture:
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0.5])
     >>> m.masses.round(4)
-    array([0.5217, 0.2391, 0.2391])
+    array([0.4783, 0.2609, 0.2609])
     """
 
     components: Array
     volumes: Array
 
     @classmethod
-    def of(cls, components: Sequence[ArrayLike] | ArrayLike, volumes: ArrayLike) -> Mixture:
+    def of(cls, components: Sequence[ArrayLike] | Array, volumes: ArrayLike) -> Mixture:
         """A checked mixture. Raises InputError for masses, shapes or volumes that cannot be used."""
-        rows = [
-            as_masses(row, where=f"dataset {index}")
-            for index, row in enumerate(np.asarray(c) for c in components)
-        ]
+        rows = [as_masses(row, where=f"dataset {index}") for index, row in enumerate(components)]
         if not rows:
             raise InputError("no dataset", where="mixture", mend="pass at least one vector of leaf masses")
         sizes = {row.size for row in rows}
@@ -97,9 +94,7 @@ def as_volumes(volumes: ArrayLike, count: int) -> Array:
     try:
         weights = np.asarray(volumes, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            "volumes are not numbers", where="volumes", mend="give one number for each dataset"
-        ) from error
+        raise InputError("volumes are not numbers", where="volumes", mend="give one number for each dataset") from error
     if weights.shape != (count,):
         raise InputError(
             f"{weights.size} volumes for {count} datasets",

@@ -44,7 +44,7 @@ def response(mixture: Mixture) -> Response:
 
     >>> r = response(Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0.5]))
     >>> r.overlaps.round(4), abs(r.balance) < 1e-15
-    (array([0.9583, 0.    , 1.9167]), True)
+    (array([1.0455, 0.    , 2.0909]), True)
     """
     if len(mixture.volumes) < 2:
         raise InputError(

@@ -31,9 +31,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            raise InputError(
-                "a folder stands where a file is to be written", where=str(target), mend="name a file"
-            )
+            raise InputError("a folder stands where a file is to be written", where=str(target), mend="name a file")
         handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
     except OSError as error:
