@@ -49,7 +49,7 @@ def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:
     if scale == 0.0:
         raise InputError("every weight is zero", where=where, mend="at least one has to be positive")
     weights = weights / scale  # no overflow or underflow in the sum
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def _as_weights(values: ArrayLike, *, where: str) -> Masses:
