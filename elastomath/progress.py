@@ -35,3 +35,26 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 def say(message: str) -> None:
     """One line for the person who waits; never on stdout, which belongs to results."""
     print(message, file=sys.stderr, flush=True)
+
+
+class Meter:
+    """Counts units of work (tokens, solves) over several stages and says, about every half minute, how long is left.
+
+    >>> meter = Meter(100, "tokens")
+    >>> meter.add(40); meter.done
+    40.0
+    """
+
+    def __init__(self, total: float, what: str, pause: float = 20.0) -> None:
+        self.total, self.what, self.done, self.pause = float(total), what, 0.0, pause
+        self._start = self._spoken = time.monotonic()
+
+    def add(self, units: float, stage: str = "") -> None:
+        """Record ``units`` more as done."""
+        self.done += units
+        now = time.monotonic()
+        if now - self._spoken > self.pause and 0 < self.done < self.total:
+            self._spoken = now
+            left = (now - self._start) / self.done * (self.total - self.done)
+            where = f" ({stage})" if stage else ""
+            say(f"{self.what}: {100 * self.done / self.total:.0f}%{where}, about {left:.0f} s left")
