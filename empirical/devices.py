@@ -1,0 +1,72 @@
+"""Where a model runs, and in which numbers: bfloat16 only where the hardware multiplies it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from elastomath.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+DTYPES: Final = ("float32", "bfloat16", "float16", "float64")
+"""The number formats that a model may be asked for, by their torch names."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device called ``name``; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises InputError for a name that torch does not know, and for a device that this machine does not have.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    mend = "use auto, cpu, cuda, cuda:INDEX or mps"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"no device called {name!r}", where="device", mend=mend) from error
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise InputError(f"device {name!r} is not supported", where="device", mend=mend)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"device {name!r} is not on this machine", where="device", mend="use auto or cpu")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise InputError(
+            f"device {name!r} is not on this machine, which has {count} CUDA devices", where="device", mend="use auto"
+        )
+    return device
+
+
+def pick_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.dtype:
+    """The number format called ``name``; ``auto`` is bfloat16 where ``device`` has units for it, else float32.
+
+    Raises InputError for a name that is not in `DTYPES`.
+
+    >>> pick_dtype("float32")
+    torch.float32
+    """
+    import torch
+
+    if name == "auto":
+        return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
+    if name not in DTYPES:
+        raise InputError(f"no dtype called {name!r}", where="dtype", mend=f"use auto, {', '.join(DTYPES)}")
+    return {kind: getattr(torch, kind) for kind in DTYPES}[name]
+
+
+def multiplies_bfloat16(device: torch.device | str) -> bool:
+    """Whether the hardware itself multiplies bfloat16; emulation is correct but slower than float32."""
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return bool(torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False))
+    if kind != "cpu":
+        return False
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
