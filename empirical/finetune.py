@@ -54,7 +54,9 @@ def encode(tokenizer: Any, texts: Sequence[str], prompt: str, max_tokens: int) -
     Raises InputError for an empty list, for a text without a token, and for max_tokens < 1.
     """
     if not texts or max_tokens < 1:
-        raise InputError(f"{len(texts)} texts, {max_tokens} tokens each", where="encode", mend="both have to be at least 1")
+        raise InputError(
+            f"{len(texts)} texts, {max_tokens} tokens each", where="encode", mend="both have to be at least 1"
+        )
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if prefix is None:
         raise InputError("the tokenizer has neither BOS nor EOS", where="encode", mend="set tokenizer.bos_token")
@@ -81,7 +83,9 @@ class CodeLengths:
 
 
 @torch.inference_mode()
-def code_lengths(model: Any, data: Sequences, *, autocast: torch.dtype | None = None, meter: Meter | None = None) -> CodeLengths:
+def code_lengths(
+    model: Any, data: Sequences, *, autocast: torch.dtype | None = None, meter: Meter | None = None
+) -> CodeLengths:
     """``sum_t -ln p(x_t | x_<t)`` over the counted tokens of each sequence, in nats, batched by length."""
     model.eval()
     nats = np.zeros(len(data))
@@ -135,7 +139,9 @@ def train(
         optimiser.step()
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
-            raise InputError("the training loss is not finite", where=f"step {steps_done}", mend="lower the learning rate")
+            raise InputError(
+                "the training loss is not finite", where=f"step {steps_done}", mend="lower the learning rate"
+            )
         if meter:
             meter.add(3 * part.target_count, "training")
     return losses
@@ -181,7 +187,9 @@ def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | N
                 if state:
                     optimiser.state[value] = state
     except (OSError, SafetensorError) as error:
-        raise InputError(f"damaged checkpoint: {error}", where=str(path), mend="delete it; its phase is then run again") from error
+        raise InputError(
+            f"damaged checkpoint: {error}", where=str(path), mend="delete it; its phase is then run again"
+        ) from error
 
 
 def _logits(model: Any, data: Sequences, autocast: torch.dtype | None) -> Tensor:

@@ -20,7 +20,6 @@ from elastomath.units import NATS_PER_BIT
 
 from .data import read_documents, split_documents
 from .finetune import (
-    CodeLengths,
     Sequences,
     code_lengths,
     encode,
@@ -70,10 +69,14 @@ class ReboundSettings:
         for name in ("align_volumes", "perturb_volumes"):
             volumes = getattr(self, name)
             if not volumes or min(volumes) < 1 or list(volumes) != sorted(set(volumes)):
-                raise InputError(f"{name} are {list(volumes)}", where="rebound", mend="give rising numbers of examples, all > 0")
+                raise InputError(
+                    f"{name} are {list(volumes)}", where="rebound", mend="give rising numbers of examples, all > 0"
+                )
         if min(self.adapt_volume, self.held_out, self.kl_documents, self.batch, self.max_tokens) < 1 or not self.seeds:
             raise InputError(
-                "a volume, a batch, a length or the list of seeds is empty", where="rebound", mend="all have to be at least 1"
+                "a volume, a batch, a length or the list of seeds is empty",
+                where="rebound",
+                mend="all have to be at least 1",
             )
         if self.held_out < 2 or self.kl_documents > self.held_out:
             raise InputError(
@@ -113,14 +116,17 @@ def rebound(
         results, failures = sweep(laboratory.run, configurations, ledger, what="rebound runs")
     done = [result for result in results if result is not None]
     if not done:
-        raise InputError(f"no run ended well: {failures[0]}", where="rebound", mend="mend that, then run the same command again")
+        raise InputError(
+            f"no run ended well: {failures[0]}", where="rebound", mend="mend that, then run the same command again"
+        )
     curve = Curve.concat([run_curve(result) for result in done])
     path = curve.write(out / "rebound.csv")
     summary = {
         "runs": {"done": len(done), "failed": len(failures), "total": len(configurations)},
         "curve": str(path),
         "readings": [summarise(result) for result in done],
-        "settings": asdict(settings) | {"dtype": laboratory.precision, "model_name": loaded.name, "sha256": loaded.sha256},
+        "settings": asdict(settings)
+        | {"dtype": laboratory.precision, "model_name": loaded.name, "sha256": loaded.sha256},
     }
     with whole_file(out / "rebound.json") as aside:
         aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
@@ -177,12 +183,20 @@ class _Laboratory:
             branch("control", data["control"], s.perturb_volumes[-1:])
         return {"configuration": configuration, "readings": readings}
 
-    def _trunk(self, configuration: Configuration, data: dict[str, Sequences], seed: int, size: int) -> tuple[list[Result], Path]:
+    def _trunk(
+        self, configuration: Configuration, data: dict[str, Sequences], seed: int, size: int
+    ) -> tuple[list[Result], Path]:
         """Weights at the aligned state and the readings on the way there, from the latest checkpoint that is there."""
         s = self.settings
-        shared = {key: value for key, value in configuration.items() if key not in ("align_volume", "perturb_volumes", "control")}
+        shared = {
+            key: value
+            for key, value in configuration.items()
+            if key not in ("align_volume", "perturb_volumes", "control")
+        }
         sizes = [v for v in s.align_volumes if v <= size]
-        stages = [shared | {"stage": "adapted"}] + [shared | {"stage": "aligned", "align_path": sizes[: i + 1]} for i in range(len(sizes))]
+        stages = [shared | {"stage": "adapted"}] + [
+            shared | {"stage": "aligned", "align_path": sizes[: i + 1]} for i in range(len(sizes))
+        ]
         paths = [self.out / f"trunk-{run_key(stage)}.safetensors" for stage in stages]
         held = [self.ledger.get(stage) for stage in stages]
         ready = max((i for i in range(len(stages)) if held[i] is not None and paths[i].is_file()), default=-1)
@@ -250,7 +264,11 @@ class _Laboratory:
             pairs = [both[i] for j in range(len(both) // 2) for i in (j, j + len(both) // 2)]  # alternate the kinds
             return [pairs[i] for i in _shuffled_pairs(len(pairs), rng)][:count]
 
-        lists = {"adapt": mixed("adapt", s.adapt_volume), "align": texts["align"]["own"], "perturb": texts["perturb"]["own"]}
+        lists = {
+            "adapt": mixed("adapt", s.adapt_volume),
+            "align": texts["align"]["own"],
+            "perturb": texts["perturb"]["own"],
+        }
         lists |= {f"held_{kind}": texts[kind]["held"] for kind in ("align", "perturb")}
         if s.control:
             lists["control"] = mixed("control", s.perturb_volumes[-1])
@@ -265,7 +283,9 @@ class _Laboratory:
             lengths = code_lengths(self.model, data[f"held_{kind}"], autocast=self.autocast, meter=self.meter)
             reading[f"nats_{kind}"], reading[f"tokens_{kind}"] = lengths.nats.tolist(), lengths.tokens.tolist()
         reading |= self._divergence(data, seed, is_base=phase == "base")
-        say(f"  seed {seed}: {phase} {volume}: contrast {contrast(reading):+.4f} bits/token, KL {reading['kl_forward']:.4f}")
+        say(
+            f"  seed {seed}: {phase} {volume}: contrast {contrast(reading):+.4f} bits/token, KL {reading['kl_forward']:.4f}"
+        )
         return reading
 
     def _divergence(self, data: dict[str, Sequences], seed: int, *, is_base: bool) -> dict[str, float]:
@@ -324,7 +344,12 @@ def summarise(result: Result) -> dict[str, Any]:
         row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
         rows.append(row | {"kl_forward": reading["kl_forward"], "kl_reverse": reading["kl_reverse"]})
     configuration = result["configuration"]
-    return {"run": run_name(configuration), "align_volume": configuration["align_volume"], "seed": configuration["seed"], "rows": rows}
+    return {
+        "run": run_name(configuration),
+        "align_volume": configuration["align_volume"],
+        "seed": configuration["seed"],
+        "rows": rows,
+    }
 
 
 def run_name(configuration: Configuration) -> str:
@@ -381,5 +406,3 @@ def _ratio_se(nats: Array, tokens: Array) -> float:
 def _shuffled_pairs(count: int, rng: np.random.Generator) -> list[int]:
     order = rng.permutation(count // 2)
     return [2 * int(pair) + side for pair in order for side in (0, 1)]
-
-

