@@ -102,10 +102,11 @@ def expected_length(p: ArrayLike, lengths: ArrayLike) -> float:
 
 def _array(weights: ArrayLike | Sequence[int]) -> NDArray[Any]:
     """Weights as int64 where their sum fits, as exact Python numbers where integers do not, as float64 otherwise."""
-    try:
-        values = np.asarray(weights)
-    except OverflowError:  # integers beyond 64 bits among others
-        values = np.asarray(weights, dtype=object)
+    values = np.asarray(weights)
+    if values.dtype.kind == "f" and not isinstance(weights, np.ndarray):
+        exact = np.asarray(weights, dtype=object)  # integers on both sides of 2^63 arrive as rounded floats
+        if exact.size and all(isinstance(value, int) for value in exact.ravel()):
+            values = exact
     if values.dtype.kind in "iu":
         # an upper bound that cannot itself overflow
         if values.size == 0 or int(values.max()) * values.size <= LARGEST or sum(values.tolist()) <= LARGEST:

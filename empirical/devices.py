@@ -56,7 +56,8 @@ def pick_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.
         return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
     if name not in DTYPES:
         raise InputError(f"no dtype called {name!r}", where="dtype", mend=f"use auto, {', '.join(DTYPES)}")
-    return {kind: getattr(torch, kind) for kind in DTYPES}[name]
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def multiplies_bfloat16(device: torch.device | str) -> bool:

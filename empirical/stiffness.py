@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import time
@@ -65,7 +66,7 @@ class StiffnessSettings:
     def __post_init__(self) -> None:
         for name in ("perturbations", "case_steps"):
             steps = getattr(self, name)
-            rising = all(b > a for a, b in zip(steps, steps[1:], strict=False))
+            rising = all(b > a for a, b in itertools.pairwise(steps))
             if len(steps) < 3 or steps[0] != 0 or not rising or not np.isfinite(steps).all():
                 raise InputError(
                     f"{name} are {list(steps)}", where="stiffness", mend="give at least three, rising from 0"

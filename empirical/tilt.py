@@ -88,8 +88,8 @@ class TiltProbe:
         self.base, self.targets = base, targets
         self.features = features.to(base)
         self._target_features = self.features[targets]
-        self._base_bits = -torch.log(base.gather(1, targets[:, None]).squeeze(1))
-        if not bool(torch.isfinite(self._base_bits).all()):
+        self._base_code = -torch.log(base.gather(1, targets[:, None]).squeeze(1))
+        if not bool(torch.isfinite(self._base_code).all()):
             raise InputError(
                 "the base model gives a target probability 0", where="TiltProbe", mend="compute logits in float32"
             )
@@ -112,7 +112,7 @@ class TiltProbe:
         product = self.base @ torch.cat([tilt[:, None] * self.features, tilt[:, None]], dim=1)
         normaliser = product[:, -1]
         means = product[:, :-1] / normaliser[:, None]
-        code = torch.log(normaliser) + shift - self._target_features @ theta + self._base_bits
+        code = torch.log(normaliser) + shift - self._target_features @ theta + self._base_code
         return TiltState(theta, weights @ code, weights @ (means - self._target_features), means, tilt, normaliser)
 
     def hessian(self, state: TiltState, position_weights: Tensor) -> Tensor:
