@@ -85,9 +85,7 @@ def read_datasets(files: Sequence[FileName], depth: int = 8, unit: str = "bytes"
     Text is cut into blocks of ``depth`` symbols (see `TokenTree.of`) and put on the union of the leaves.
     Raises InputError for no file, another suffix, masses mixed with text, different lengths, and empty text.
     """
-    if isinstance(files, str | os.PathLike) or not len(files):
-        raise InputError("no list of files", where="datasets", mend="name at least one file")
-    paths = [Path(file) for file in files]
+    paths = _paths(files)
     names = tuple(str(path) for path in paths)
     kinds = [_kind(path) for path in paths]
     if len(set(kinds)) > 1:
@@ -150,7 +148,7 @@ def dataset_rates(
     """
     if rate_unit not in ("bits", "nats"):
         raise InputError(f"unknown unit of rates {rate_unit!r}", where="rates", mend="use bits or nats")
-    weights = _volumes(volumes, len(files))
+    weights = _volumes(volumes, len(_paths(files)))
     data = read_datasets(files, depth, unit, column)
     mixture = Mixture.of(data.masses, weights)
     scale = 1.0 / NATS_PER_BIT if rate_unit == "bits" else 1.0
@@ -192,6 +190,12 @@ def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float
     }
 
 
+def _paths(files: Sequence[FileName]) -> list[Path]:
+    if isinstance(files, str | os.PathLike) or not len(files):
+        raise InputError("no list of files", where="datasets", mend="name at least one file")
+    return [Path(file) for file in files]
+
+
 def _volumes(volumes: ArrayLike | None, count: int) -> ArrayLike:
     if volumes is None:
         if count == 1:
@@ -204,8 +208,8 @@ def _volumes(volumes: ArrayLike | None, count: int) -> ArrayLike:
     except (TypeError, ValueError):
         return volumes  # refused, with its reason, by the mixture
     for index, value in enumerate(np.atleast_1d(weights)):
-        if value == 0:
-            raise InputError(f"volume {index} is 0", where="volumes", mend="volumes have to be finite and > 0")
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"volume {index} is {value:g}", where="volumes", mend="volumes have to be finite and > 0")
     return weights
 
 
