@@ -13,6 +13,7 @@ from torch import Tensor
 from elastomath.errors import InputError
 
 Array = NDArray[np.float64]
+HULL = "use fewer features or more positions, so that the moments of the data are inside the hull of phi"
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class TiltProbe:
                 raise InputError(
                     f"no joint optimum after {passes} passes (gradient norm {best_norm:.1e})",
                     where="tilt probe",
-                    mend="use fewer features or more positions, so that the moments of the data are inside the hull of phi",
+                    mend=HULL,
                 )
             factor = self._factor(self.hessian(best, position_weights))
             step = torch.cholesky_solve((volume @ best.gradients)[:, None], factor).squeeze(1)
@@ -172,6 +173,10 @@ class TiltProbe:
             else:
                 best, best_norm = state, norm
         factor = self._factor(self.hessian(best, position_weights))
+        step = torch.cholesky_solve((volume @ best.gradients)[:, None], factor)
+        if float(torch.linalg.vector_norm(step)) > 1e-6 * (1.0 + float(torch.linalg.vector_norm(best.theta))):
+            # the gradient is small only because the tilt saturates: on the hull, Newton's steps do not shrink with it
+            raise InputError("no joint optimum: the tilt grows without end", where="tilt probe", mend=HULL)
         velocity = -torch.cholesky_solve(best.gradients[-1][:, None], factor).squeeze(1)
         return Optimum(
             _numpy(best.theta),
@@ -202,9 +207,7 @@ class TiltProbe:
     def _factor(hessian: Tensor) -> Tensor:
         factor, failed = torch.linalg.cholesky_ex(hessian)
         if int(failed):
-            raise InputError(
-                "the joint Hessian is singular", where="tilt probe", mend="use fewer features or more positions"
-            )
+            raise InputError("the joint Hessian is singular", where="tilt probe", mend=HULL)
         return factor
 
 

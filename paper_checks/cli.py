@@ -77,7 +77,7 @@ def rates(
     from elastomath.datasets import dataset_rates
 
     weights = None if volumes is None else _numbers(volumes, "--volumes")
-    result = dataset_rates(files, weights, depth=depth, symbols=symbols, information=unit)
+    result = dataset_rates(files, weights, depth=depth, unit=symbols, rate_unit=unit)
 
     def show() -> None:
         rows = [
@@ -111,6 +111,7 @@ def simulate(
     l_max: Annotated[float, typer.Option("--l-max", help="Largest |D_t| / |D_a|.")] = 3.0,
     points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = 13,
     seeds: Annotated[int, typer.Option("--seeds", help="Draws of the masses for each k.")] = 1,
+    noise: Annotated[float, typer.Option("--noise", help="Gaussian noise on every reading, bits per symbol.")] = 0.0,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder for the curve and its figures.")] = Path("out/simulate"),
     as_json: Json = False,
@@ -130,6 +131,7 @@ def simulate(
         l_max=l_max,
         points=points,
         seeds=range(seed, seed + _at_least_one(seeds, "--seeds")),
+        noise=noise,
     )
     path = curve.write(out / f"{dynamics}.csv")
     figure = out / f"{dynamics}.svg"

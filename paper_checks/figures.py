@@ -1,0 +1,114 @@
+"""Figures of the report that show an experiment rather than a curve; made from saved data, readable without colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+INK, SOFT = "#1b1f24", "#8a949e"
+STYLES = (("o", "-", "#0b5394"), ("s", "--", "#b45309"), ("^", "-.", "#0b6e4f"), ("D", ":", "#7a1f5c"))
+"""Marker, line and colour of a series: each tells the series apart alone."""
+
+
+def _axes(figure: Figure, place: Any, title: str, x: str, y: str) -> Any:
+    axes = figure.add_subplot(*place) if isinstance(place, tuple) else figure.add_subplot(place)
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
+    """The contrast (rate on the opposed kind minus rate on the aligned kind) through all phases, and the fall by volume.
+
+    readings: the `readings` of `rebound.json`. Left: the contrast at every stage. Right: its change from the aligned
+    state against examples of the perturbation, with one standard error, and the control (both kinds) as an open mark.
+    """
+    figure = Figure(figsize=(9.6, 4.0), layout="constrained")
+    stages = _axes(figure, 121, "a  contrast at each stage", "", "bits per token")
+    falls = _axes(figure, 122, "b  change from the aligned state", "opposed examples", "bits per token")
+    for (marker, line, colour), run in zip(_cycle(len(readings)), readings, strict=True):
+        rows = [row for row in run["rows"] if row["phase"] != "control"]
+        label = f"{run['align_volume']} aligned" + (f", seed {run['seed']}" if run["seed"] else "")
+        stages.plot(range(len(rows)), [r["contrast"] for r in rows], marker=marker, ls=line, color=colour, label=label)
+        moved = [row for row in run["rows"] if row["phase"] == "perturb"]
+        falls.errorbar(
+            [0] + [row["volume"] for row in moved],
+            [0] + [row["contrast_change"] for row in moved],
+            yerr=[0] + [row["contrast_change_se"] for row in moved],
+            marker=marker,
+            ls=line,
+            color=colour,
+            capsize=3,
+            label=label,
+        )
+        for row in (row for row in run["rows"] if row["phase"] == "control"):
+            falls.errorbar(
+                row["volume"],
+                row["contrast_change"],
+                yerr=row["contrast_change_se"],
+                marker=marker,
+                mfc="white",
+                color=colour,
+                capsize=3,
+                ls="none",
+                label=f"{label}: control, both kinds",
+            )
+    names = [f"{row['phase']}\n{row['volume'] or ''}" for row in readings[0]["rows"] if row["phase"] != "control"]
+    stages.set_xticks(range(len(names)), names, fontsize=8.5)
+    for axes in (stages, falls):
+        axes.axhline(0, color=SOFT, lw=0.8)
+    stages.legend(frameon=False, fontsize=9)
+    falls.legend(frameon=False, fontsize=8.5)
+    return figure
+
+
+def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
+    """D_KL(base || model) in bits per token on held-out text through the stages of every run."""
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    axes = _axes(figure, 111, "divergence to the base", "", "bits per token")
+    for (marker, line, colour), run in zip(_cycle(len(readings)), readings, strict=True):
+        rows = [row for row in run["rows"] if row["phase"] != "control"]
+        label = f"{run['align_volume']} aligned" + (f", seed {run['seed']}" if run["seed"] else "")
+        axes.plot(range(len(rows)), [r["kl_forward"] for r in rows], marker=marker, ls=line, color=colour, label=label)
+        names = [f"{row['phase']}\n{row['volume'] or ''}" for row in rows]
+        axes.set_xticks(range(len(names)), names, fontsize=8.5)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def probe_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+    """R5 on the model: residual over bound against l for each k of the union (R5: in (0, 1); 1/2 as l -> 0)."""
+    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    axes = _axes(figure, 111, "residual of the balance over its bound (R5)", "l = |D_t| / |D_a|", "residual / bound")
+    union = [row for row in rows if row["case"] == "union"]
+    for (marker, line, colour), row in zip(_cycle(len(union)), union, strict=True):
+        axes.plot(row["perturbations"][1:], row["r5_ratio"], marker=marker, ls=line, color=colour, label=f"k = {row['k']:g}")
+    axes.axhline(0.5, color=SOFT, lw=0.8)
+    axes.annotate("1/2: sharp as l → 0", (0.99, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+    axes.legend(frameon=False)
+    return figure
+
+
+def signs_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+    """dH_a/dl and k dH_p/dl against l, a panel for each case: the theorem wants the first above 0 and the second below."""
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    chosen = [next(row for row in rows if row["case"] == case) for case in cases]
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    for index, row in enumerate(chosen):
+        axes = _axes(figure, (1, len(chosen), index + 1), f"{row['case']} (k = {row['k']:g})", "l", "" if index else "nats per token")
+        pretrain, align, _ = np.asarray(row["response"])
+        axes.plot(row["perturbations"], align, marker="o", ls="-", color=STYLES[0][2], label="dH_a/dl")
+        axes.plot(row["perturbations"], row["k"] * pretrain, marker="s", ls="--", color=STYLES[1][2], label="k dH_p/dl")
+        axes.axhline(0, color=INK, lw=0.8)
+        if not index:
+            axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _cycle(count: int) -> list[tuple[str, str, str]]:
+    return [STYLES[index % len(STYLES)] for index in range(count)]
