@@ -1,0 +1,333 @@
+"""Causal language models from a catalogue name, a folder, a GGUF file or a hub id; safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elastomath.errors import InputError
+from elastomath.progress import say
+
+from .catalog import CATALOG
+from .devices import pick_device, pick_dtype
+from .fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_of
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+"""What can be the id of a model on the Hugging Face hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model, ready to run, with what a result has to say about it.
+
+    model, tokenizer  of transformers; the model is in eval mode on ``device``
+    name              as it was asked for
+    revision          the commit on the hub, or None
+    sha256            of the GGUF or safetensors file (of the list of hashes, where there are several), or None for a hub id
+    dtype, device     by their torch names
+    quantised         the kind of rounding that the stored weights went through, such as ``Q4_1``, or None
+    """
+
+    model: Any
+    tokenizer: Any
+    name: str
+    revision: str | None
+    sha256: str | None
+    dtype: str
+    device: str
+    quantised: str | None
+
+    @property
+    def context(self) -> int:
+        """The most tokens that the model takes at once."""
+        config = self.model.config.get_text_config()
+        for attribute in ("max_position_embeddings", "n_positions", "n_ctx"):
+            if getattr(config, attribute, None):
+                return int(getattr(config, attribute))
+        most = self.tokenizer.model_max_length
+        return int(most) if most < 10**9 else 2048
+
+    @property
+    def prefix(self) -> int:
+        """The token that every document is prefixed with: BOS, or else EOS. Raises InputError where there is neither."""
+        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
+            if token is not None:
+                return int(token)
+        raise InputError(
+            "the tokenizer has neither a BOS nor an EOS token", where=self.name, mend="set one in tokenizer_config.json"
+        )
+
+
+def load_model(
+    spec: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    cache: str | os.PathLike[str] | None = None,
+) -> LoadedModel:
+    """Load a causal language model: a catalogue name, a local folder, a ``.gguf`` file, or an id on the hub.
+
+    A catalogue name is fetched if it is not in the cache. A GGUF file is dequantised to float32 once (half a minute)
+    and kept as safetensors in the cache, by the file's SHA-256 and the version of transformers; later loads take a
+    few seconds. ``revision`` is for hub ids; the commit that it stands for is in the result.
+
+    Raises InputError in one line: an unknown model, no network, a truncated file, weights that are not safetensors or
+    not complete, a model that needs its own code without ``trust_remote_code``, a device or dtype that is not there.
+    """
+    name = os.fspath(spec)
+    _require_llm()
+    place = pick_device(device)
+    number = pick_dtype(dtype, place)
+    digest: str | None = None
+    rounding: str | None = None
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    path = Path(name).expanduser()
+    if name in CATALOG and CATALOG[name].kind != "model":
+        raise InputError(f"{name} is data, not a model", where="model", mend=f"choose from {', '.join(_models())}")
+    if revision is not None and (name in CATALOG or path.exists()):
+        raise InputError(f"{name} has no revisions", where="revision", mend="give a revision with a hub id only")
+    if name in CATALOG or (path.is_file() and path.suffix.lower() == ".gguf"):
+        file = Path(fetch([name], cache)[0]["path"]) if name in CATALOG else path
+        digest = CATALOG[name].sha256 if name in CATALOG else sha256_of(file)
+        model, tokenizer, rounding = _load_gguf(file, digest, name, number, cache)
+    elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(
+                "the folder holds no config.json", where=name, mend="give a folder in transformers' format"
+            )
+        model, tokenizer = _load(str(path), name, number, options)
+        digest = _folder_hash(path)
+    elif path.exists():
+        raise InputError("not a model file", where=name, mend="give a folder, a .gguf file, or a hub id")
+    elif not HUB_ID.fullmatch(name) or path.suffix.lower() in (".gguf", ".safetensors", ".bin"):
+        raise InputError("no such model file or folder", where=name, mend=_choices())
+    else:
+        revision, local = _locate(name, revision)
+        options |= {"revision": revision, "local_files_only": local}
+        model, tokenizer = _load(name, name, number, options)
+        revision = getattr(model.config, "_commit_hash", None) or revision
+    if rounding is None and getattr(model.config, "quantization_config", None):
+        kept = model.config.quantization_config
+        method = kept.get("quant_method") if isinstance(kept, dict) else getattr(kept, "quant_method", "unknown")
+        rounding = str(getattr(method, "value", method))
+    model = model.to(place).eval()
+    return LoadedModel(
+        model, tokenizer, name, revision, digest, str(number).removeprefix("torch."), str(place), rounding
+    )
+
+
+def _models() -> list[str]:
+    return [name for name, item in CATALOG.items() if item.kind == "model"]
+
+
+def _choices() -> str:
+    return f"give a folder, a .gguf file, a hub id, or one of {', '.join(_models())}"
+
+
+def _require_llm() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"language models need {error.name}", where="installation", mend="pip install 'elastomath[llm]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the progress bars and warnings of transformers and of the hub's client off the terminal for a while."""
+    log: Any = importlib.import_module("transformers.utils.logging")
+    hub: Any = importlib.import_module("huggingface_hub.utils.logging")
+    gguf: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    before, bars, hub_before, bar = log.get_verbosity(), log.is_progress_bar_enabled(), hub.get_verbosity(), gguf.tqdm
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    hub.set_verbosity(logging.CRITICAL)
+    gguf.tqdm = lambda items, *_, **__: items
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        gguf.tqdm = bar
+        hub.set_verbosity(hub_before)
+        log.set_verbosity(before)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Model and tokenizer from a folder or hub id; nothing is left at its random start."""
+    transformers: Any = importlib.import_module("transformers")
+    try:
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+            model, told = transformers.AutoModelForCausalLM.from_pretrained(
+                place, dtype=number, use_safetensors=True, output_loading_info=True, **options
+            )
+    except Exception as error:  # transformers, safetensors and the hub's client raise many kinds
+        raise _refusal(error, name) from error
+    _complete(told, name)
+    return model, tokenizer
+
+
+def _complete(told: dict[str, Any], name: str) -> None:
+    """Refuse a model of which transformers would have drawn some weights at random."""
+    missing = sorted(told.get("missing_keys") or []) + sorted(str(key) for key in told.get("mismatched_keys") or [])
+    if missing:
+        raise InputError(
+            f"the file lacks {len(missing)} of the weights, first {missing[0]}",
+            where=name,
+            mend="give the complete weights of a causal language model",
+        )
+
+
+def _refusal(error: Exception, name: str) -> InputError:
+    """One line for whatever transformers raised."""
+    if isinstance(error, InputError):
+        return error
+    text = str(error)
+    line = (text.strip().splitlines() or [type(error).__name__])[0]
+    if "trust_remote_code" in text:
+        return InputError(
+            "the model needs its own code", where=name, mend="pass --trust-remote-code if you trust its authors"
+        )
+    if type(error).__name__ == "SafetensorError":
+        return InputError(f"the weights are truncated or altered: {line}", where=name, mend="copy the file again")
+    if "safetensors" in text and isinstance(error, OSError):
+        return InputError("no weights in safetensors format", where=name, mend="convert the weights to safetensors")
+    if "connect" in text or "outgoing traffic" in text:
+        return InputError(
+            "no network, and the model is not in the hub's local cache", where=name, mend=f"connect, or {_choices()}"
+        )
+    return InputError(f"the model cannot be loaded: {line[:300]}", where=name, mend=_choices())
+
+
+def _locate(name: str, revision: str | None) -> tuple[str | None, bool]:
+    """The commit of a hub model and whether only its local copy can be had. Raises InputError for an unknown one."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return revision, True
+    try:
+        with quiet():
+            return huggingface_hub.HfApi().model_info(name, revision=revision, timeout=20).sha, False
+    except errors.GatedRepoError as error:
+        raise InputError(
+            "access to the model has to be asked for", where=name, mend="accept its terms on the hub, and log in"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise InputError(f"no revision {revision!r}", where=name, mend="give a branch, tag or commit") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise InputError("no such model on the hub", where=name, mend=_choices()) from error
+    except Exception:  # no network, or a hub that does not answer: what is in its local cache can still be used
+        return revision, True
+
+
+def _folder_hash(folder: Path) -> str | None:
+    digests = [sha256_of(file) for file in sorted(folder.glob("*.safetensors"))]
+    if len(digests) <= 1:
+        return digests[0] if digests else None
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _load_gguf(
+    file: Path, digest: str, name: str, number: Any, cache: str | os.PathLike[str] | None
+) -> tuple[Any, Any, str | None]:
+    """Model, tokenizer and rounding of a GGUF file, through its dequantised copy in the cache."""
+    import transformers
+
+    home = cache_folder(cache) / "weights" / f"{digest[:32]}-transformers-{transformers.__version__}"
+    kept = home / "model"
+    if kept.is_dir():
+        try:
+            return (*_load(str(kept), name, number, {}), _rounding(kept))
+        except InputError as error:
+            say(f"the dequantised weights in the cache cannot be used, making them again ({error})")
+            with folder_lock(home):
+                shutil.rmtree(kept, ignore_errors=True)
+    with folder_lock(home):
+        if not kept.is_dir():  # else another process made them while this one waited
+            aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=home))
+            try:
+                _dequantise(file, name, aside)
+                for written in (aside, *aside.iterdir()):  # a cache may be shared
+                    written.chmod(0o755 if written.is_dir() else 0o644)
+                os.replace(aside, kept)
+            except OSError as error:
+                raise InputError(
+                    f"cannot keep the dequantised weights: {error.strerror or error}",
+                    where=str(home),
+                    mend="free space, or set ELASTOMATH_CACHE to another folder",
+                ) from error
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
+    return (*_load(str(kept), name, number, {}), _rounding(kept))
+
+
+def _rounding(folder: Path) -> str | None:
+    value = json.loads((folder / "elastomath.json").read_text(encoding="utf-8"))["quantised"]
+    return None if value is None else str(value)
+
+
+def _dequantise(file: Path, name: str, folder: Path) -> None:
+    """Read a GGUF file with transformers and write model, tokenizer and rounding as a folder in float32."""
+    import torch
+
+    transformers: Any = importlib.import_module("transformers")
+    with open(file, "rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
+    say(f"{name}: dequantising the weights to float32 (once, about half a minute)")
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        with quiet():
+            quantised = _file_type(file)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
+            model, told = transformers.AutoModelForCausalLM.from_pretrained(
+                **where, dtype=torch.float32, output_loading_info=True
+            )
+    except Exception as error:  # the reader of a damaged file raises whatever it trips over
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"the GGUF file is truncated, altered, or of a kind that transformers cannot read: {line[:200]}",
+            where=name,
+            mend="copy the file again, or give another",
+        ) from error
+    _complete(told, name)
+    # the weights are plain float32 now: what marks them as GGUF would keep transformers from saving them
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer, model.is_quantized = None, False
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    record = {"quantised": quantised, "source": file.name}
+    (folder / "elastomath.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _file_type(file: Path) -> str | None:
+    """How most weights of a GGUF file are stored, such as ``Q4_1``; None for plain float32."""
+    import gguf
+
+    field = gguf.GGUFReader(file).get_field("general.file_type")
+    if field is None:
+        return "GGUF"
+    kind = gguf.LlamaFileType(int(field.contents())).name
+    return None if kind == "ALL_F32" else kind.removeprefix("MOSTLY_")

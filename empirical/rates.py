@@ -1,0 +1,383 @@
+"""The compression rate of a causal language model: bits per UTF-8 byte, over rolling windows of tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elastomath.errors import InputError
+from elastomath.progress import say, track
+from elastomath.units import NATS_PER_BIT
+
+from .models import LoadedModel
+
+if TYPE_CHECKING:
+    import torch
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+LOGIT_BYTES = 1 << 26
+"""Memory for logits: positions are put through the output layer in slices of this many bytes."""
+RESAMPLES = 2000
+"""Resamples of the documents behind a standard error."""
+
+
+def rolling_windows(length: int, window: int, stride: int | None = None) -> Index:
+    """Windows that score each of ``length`` tokens once, with at least ``window - stride`` tokens of older context.
+
+    With s = (prefix, t_1, ..., t_length), a row (begin, end, scored) feeds s[begin:end], which predicts
+    s[begin+1:end+1], of which the last ``scored`` count; shape (windows, 3). The first window scores
+    min(window, length) tokens, each later one the next min(stride, what is left), and every window but the first is
+    full: the last one, if it has few tokens left to score, is filled with more context on its left.
+    ``stride = window`` (the default) gives disjoint windows with one token of context, the convention of
+    lm-evaluation-harness's rolling log-likelihood.
+
+    Raises InputError unless length >= 0 and 1 <= stride <= window.
+
+    >>> rolling_windows(10, 4).tolist()
+    [[0, 4, 4], [4, 8, 4], [6, 10, 2]]
+    >>> rolling_windows(10, 4, stride=3).tolist()
+    [[0, 4, 4], [3, 7, 3], [6, 10, 3]]
+    """
+    stride = window if stride is None else stride
+    if length < 0:
+        raise InputError(f"length {length}", where="rolling windows", mend="a document has 0 tokens or more")
+    check_window(window, stride)
+    first = min(window, length)
+    if first == 0:
+        return np.zeros((0, 3), dtype=np.int64)
+    ends = np.minimum(first + stride * np.arange(1 + -(-(length - first) // stride)), length)
+    scored = np.diff(ends, prepend=0)
+    return np.stack([np.maximum(ends - window, 0), ends, scored], axis=1)
+
+
+def check_window(window: int, stride: int, context: int | None = None) -> None:
+    """Raise InputError unless 1 <= stride <= window <= context (the longest input that the model takes).
+
+    >>> check_window(128, 64, context=2048)
+    """
+    if window < 1:
+        raise InputError(f"window {window}", where="window", mend="a window has at least one token")
+    if context is not None and window > context:
+        raise InputError(
+            f"window {window} is longer than the model's context of {context} tokens",
+            where="window",
+            mend=f"choose at most {context}",
+        )
+    if not 1 <= stride <= window:
+        raise InputError(f"stride {stride}", where="stride", mend=f"choose a stride from 1 to the window, {window}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The compression rate of a model on a dataset, pooled over documents.
+
+    bits_per_byte   -sum log2 p(token | context) / sum of UTF-8 bytes
+    se              its standard error, from resampling documents; None where fewer than two have text
+    bits_per_token  the same bits / sum of tokens
+    bytes, tokens, documents   the three counts; an empty document counts as a document with 0 tokens
+    document_bits, document_bytes, document_tokens   per document, shape (documents,), in the order given
+    """
+
+    bits_per_byte: float
+    se: float | None
+    bits_per_token: float
+    bytes: int
+    tokens: int
+    documents: int
+    document_bits: Array
+    document_bytes: Index
+    document_tokens: Index
+
+    def summary(self, data: str) -> dict[str, Any]:
+        """The row of a result: the numbers without the arrays, under the name of the dataset."""
+        numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
+        return {"data": data} | {name: getattr(self, name) for name in numbers}
+
+
+def pooled_rate(bits: Array, sizes: Index, tokens: Index, *, where: str = "data", seed: int = 0) -> Rate:
+    """`Rate` from per-document bits, UTF-8 bytes and tokens, each of shape (documents,).
+
+    Raises InputError where there is nothing to measure.
+
+    >>> pooled_rate(np.array([8.0, 24.0]), np.array([4, 4]), np.array([1, 3]), seed=0).bits_per_byte
+    4.0
+    """
+    if sizes.sum() == 0 or tokens.sum() == 0:
+        raise InputError(
+            "there is no text to measure", where=where, mend="give at least one document that is not empty"
+        )
+    total = math.fsum(bits)
+    return Rate(
+        total / int(sizes.sum()),
+        bootstrap_se(bits, sizes, seed=seed),
+        total / int(tokens.sum()),
+        int(sizes.sum()),
+        int(tokens.sum()),
+        len(bits),
+        bits,
+        sizes,
+        tokens,
+    )
+
+
+def bootstrap_se(
+    numerators: Array, denominators: NDArray[Any], resamples: int = RESAMPLES, seed: int = 0
+) -> float | None:
+    """Standard error of ``sum numerators / sum denominators`` from resampling the documents with replacement.
+
+    Shapes (documents,). Documents with denominator 0 are left out: they add nothing to either sum. None where fewer
+    than two are left. Each resample is a row of multinomial counts, so that a batch of them is one matrix product.
+
+    >>> round(bootstrap_se(np.array([8.0, 0.0, 8.0, 0.0]), np.array([4, 4, 4, 4])), 1)  # 1/sqrt(4)
+    0.5
+    >>> bootstrap_se(np.array([1.0]), np.array([2])) is None
+    True
+    """
+    kept = np.asarray(denominators) > 0
+    count = int(kept.sum())
+    if count < 2:
+        return None
+    above, below = np.asarray(numerators, dtype=np.float64)[kept], np.asarray(denominators, dtype=np.float64)[kept]
+    pooled = above.sum() / below.sum()
+    above = above - pooled * below  # so that the deviation of the ratio keeps its digits
+    rng = np.random.default_rng(seed)
+    rows = max(1, (1 << 22) // count)
+    deviations = []
+    for start in range(0, resamples, rows):
+        counts = rng.multinomial(count, np.full(count, 1 / count), size=min(rows, resamples - start))
+        deviations.append((counts @ above) / (counts @ below))
+    return float(np.concatenate(deviations).std(ddof=1))
+
+
+def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[Index]:
+    """Token ids of each text, without special tokens added by the tokenizer; shape (tokens,) each."""
+    if not texts:
+        return []
+    ids = loaded.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return [np.asarray(row, dtype=np.int64) for row in ids]
+
+
+def measure(
+    loaded: LoadedModel,
+    documents: Iterable[str],
+    window: int | None = None,
+    stride: int | None = None,
+    batch_tokens: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    name: str = "data",
+) -> Rate:
+    """Bits per UTF-8 byte, ``-sum log2 p(token | context) / sum bytes``, pooled over ``documents`` (section 1, gamma).
+
+    Each document is prefixed with BOS, or else EOS, and read in `rolling_windows`; ``window`` is the longest input
+    of the model by default, ``stride`` the window. ``limit``: only the first so many documents.
+    ``batch_tokens``: tokens in a batch (padded), more is faster on a GPU and changes nothing else.
+
+    Raises InputError for a window longer than the model's context, and where there is no text.
+    """
+    if isinstance(documents, str):
+        raise InputError("one string is not a list of documents", where=name, mend="pass a list of strings")
+    texts = list(documents)[: None if limit is None else max(limit, 0)]
+    window = loaded.context if window is None else window
+    stride = window if stride is None else stride
+    check_window(window, stride, loaded.context)
+    if not any(texts):
+        raise InputError("there is no text to measure", where=name, mend="give at least one document that is not empty")
+    sizes = np.array([utf8_size(text, index, name) for index, text in enumerate(texts)], dtype=np.int64)
+    rows = encode(loaded, texts)
+    unknown = loaded.tokenizer.unk_token_id
+    if unknown is not None and unknown not in (loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id):
+        lost = sum(int((row == unknown).sum()) for row in rows)
+        if lost:
+            say(f"{name}: {lost} tokens are the unknown token, so these bits do not describe the text in full")
+    tokens = np.array([row.size for row in rows], dtype=np.int64)
+    sequences, scored, owners = [], [], []
+    for index, row in enumerate(rows):
+        whole = np.concatenate([[loaded.prefix], row])
+        for begin, end, count in rolling_windows(row.size, window, stride):
+            sequences.append(whole[begin : end + 1])
+            scored.append(int(count))
+            owners.append(index)
+    nats = token_log_probs(loaded, sequences, scored, batch_tokens=batch_tokens, what=f"measuring {name}")
+    bits = np.zeros(len(texts))
+    np.add.at(bits, owners, [-float(row.sum()) / NATS_PER_BIT for row in nats])
+    return pooled_rate(bits, sizes, tokens, where=name, seed=seed)
+
+
+def measurement(
+    loaded: LoadedModel,
+    datasets: Iterable[Any],
+    window: int | None = None,
+    stride: int | None = None,
+    batch_tokens: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The result of the verb ``measure``: the rate of one model on several `Documents`, ready for JSON.
+
+    ``{results: [{data, bits_per_byte, se, bits_per_token, bytes, tokens, documents}], window, stride, bos, model,
+    revision, sha256, dtype, device, quantised}``; ``bos`` is the token that each document was prefixed with.
+    """
+    window = loaded.context if window is None else window
+    stride = window if stride is None else stride
+    check_window(window, stride, loaded.context)
+    results = []
+    for data in datasets:
+        rate = measure(loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name)
+        results.append(rate.summary(data.name))
+    return {
+        "results": results,
+        "window": window,
+        "stride": stride,
+        "bos": loaded.tokenizer.convert_ids_to_tokens(loaded.prefix),
+        "model": loaded.name,
+        "revision": loaded.revision,
+        "sha256": loaded.sha256,
+        "dtype": loaded.dtype,
+        "device": loaded.device,
+        "quantised": loaded.quantised,
+    }
+
+
+def utf8_size(text: str, index: int = 0, where: str = "data") -> int:
+    """Bytes of the text in UTF-8. Raises InputError for half a surrogate pair, which no UTF-8 file can hold.
+
+    >>> utf8_size("café")
+    5
+    """
+    try:
+        return len(text.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"document {index + 1} cannot be written in UTF-8 (character {error.start + 1} is half a surrogate pair)",
+            where=where,
+            mend="repair or drop that document",
+        ) from error
+
+
+def token_log_probs(
+    loaded: LoadedModel,
+    sequences: Sequence[NDArray[np.integer[Any]]],
+    scored: Sequence[int] | None = None,
+    *,
+    batch_tokens: int | None = None,
+    what: str = "scoring",
+) -> list[Array]:
+    """``ln p(token | the tokens before it)`` for the last ``scored`` tokens of each sequence, in nats.
+
+    A sequence has its prefix token in front, so n+1 tokens give at most n numbers (the default: all n). Sequences are
+    batched by length with padding on the right, which a causal model cannot see; the output layer is applied to the
+    scored positions only, a slice at a time, and the log-softmax is in float32, or in float64 for a float64 model.
+    Returns a float64 array of shape (scored,) for each sequence, in the order given.
+
+    Raises InputError for a sequence longer than the model's context + 1.
+    """
+    import torch
+
+    counts = [len(row) - 1 for row in sequences] if scored is None else [int(count) for count in scored]
+    for row, count in zip(sequences, counts, strict=True):
+        if not 0 <= count < len(row):
+            raise InputError(f"{count} scored tokens in {len(row)}", where=what, mend="score at most all but the first")
+        if len(row) > loaded.context + 1:
+            raise InputError(
+                f"{len(row) - 1} tokens are more than the model's context of {loaded.context}",
+                where=what,
+                mend="cut the sequence into windows",
+            )
+    results: list[Array] = [np.zeros(0)] * len(sequences)
+    order = sorted((index for index, count in enumerate(counts) if count), key=lambda index: -len(sequences[index]))
+    if not order:
+        return results
+    device = next(loaded.model.parameters()).device
+    room = batch_tokens or (4096 if device.type == "cpu" else 32768)
+    batches = _batches([len(sequences[index]) - 1 for index in order], room)
+    training = loaded.model.training
+    loaded.model.eval()
+    try:
+        with torch.inference_mode():
+            head = _output_layer(loaded, device)
+            for start, stop in track(batches, len(batches), what):
+                batch = order[start:stop]
+                values = _score(loaded, head, [sequences[i] for i in batch], [counts[i] for i in batch], device)
+                for index, value in zip(batch, values, strict=True):
+                    results[index] = value
+    finally:
+        loaded.model.train(training)
+    return results
+
+
+def _batches(lengths: Sequence[int], room: int) -> list[tuple[int, int]]:
+    """Ranges of rows, sorted from long to short, that fill at most ``room`` tokens when padded; one row at least."""
+    ranges, start = [], 0
+    while start < len(lengths):
+        stop = min(len(lengths), start + max(1, room // lengths[start]))
+        ranges.append((start, stop))
+        start = stop
+    return ranges
+
+
+def _output_layer(loaded: LoadedModel, device: torch.device) -> Any:
+    """The model's output layer if logits are that layer of the last hidden states, else None.
+
+    Some families scale or cap their logits after the layer: the two ways are compared on a few tokens, so that a
+    family with a step of its own goes the long way, through its whole forward pass.
+    """
+    import torch
+
+    model = loaded.model
+    head, body = model.get_output_embeddings(), getattr(model, "base_model", model)
+    if head is None or body is model:
+        return None
+    probe = torch.arange(min(8, loaded.context), device=device)[None] % model.get_input_embeddings().weight.shape[0]
+    whole = model(input_ids=probe, use_cache=False).logits.float()
+    parts = head(body(input_ids=probe, use_cache=False).last_hidden_state).float()
+    return head if whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5) else None
+
+
+def _score(
+    loaded: LoadedModel,
+    head: Any,
+    rows: Sequence[NDArray[np.integer[Any]]],
+    counts: Sequence[int],
+    device: torch.device,
+) -> list[Array]:
+    """ln p of the last ``counts`` tokens of each row, from one forward pass over the padded rows."""
+    import torch
+
+    width = max(len(row) for row in rows) - 1
+    inputs = np.full((len(rows), width), loaded.prefix, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    places, targets = [], []
+    for index, (row, count) in enumerate(zip(rows, counts, strict=True)):
+        length = len(row) - 1
+        inputs[index, :length] = row[:-1]
+        mask[index, :length] = 1
+        places.append(index * width + np.arange(length - count, length))
+        targets.append(row[len(row) - count :])
+    where = torch.from_numpy(np.concatenate(places)).to(device)
+    wanted = torch.from_numpy(np.concatenate(targets).astype(np.int64)).to(device)
+    tensors = {"input_ids": torch.from_numpy(inputs).to(device)}
+    if not mask.all():
+        tensors["attention_mask"] = torch.from_numpy(mask).to(device)
+    if head is None:
+        states = loaded.model(**tensors, use_cache=False).logits
+    else:
+        states = loaded.model.base_model(**tensors, use_cache=False).last_hidden_state
+    states = states.reshape(-1, states.shape[-1])
+    vocabulary = loaded.model.config.get_text_config().vocab_size
+    step = max(1, LOGIT_BYTES // (4 * vocabulary))
+    parts = []
+    for start in range(0, len(where), step):
+        slice_ = states[where[start : start + step]]
+        logits = slice_ if head is None else head(slice_)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        chosen = logits.gather(1, wanted[start : start + step, None])[:, 0]
+        parts.append((chosen - torch.logsumexp(logits, dim=1)).cpu().double())
+    values = torch.cat(parts).numpy()
+    return np.split(values, np.cumsum(counts)[:-1])
