@@ -53,7 +53,11 @@ class StiffnessSettings:
 
     model: str = "smollm2-135m-instruct-q4"
     revision: str | None = None
-    texts: tuple[str, str, str] = ("film-reviews:all/imdb", "film-reviews:positive/imdb", "film-reviews:negative/imdb")
+    texts: tuple[str, str, str] = (
+        "film-reviews:all/rotten_tomatoes",
+        "film-reviews:positive/imdb",
+        "film-reviews:negative/imdb",
+    )
     k: tuple[float, ...] = (10.0, 100.0)
     perturbations: tuple[float, ...] = (0.0, 0.1, 0.2, 0.35, 0.6, 0.9, 1.3, 1.8, 2.4, 3.0)
     case_steps: tuple[float, ...] = (0.0, 0.1, 0.3, 0.6)
@@ -180,7 +184,7 @@ def build_probe(loaded: LoadedModel, settings: StiffnessSettings) -> tuple[TiltP
     tokens = torch.tensor([*rows[2], *rows[0], *rows[1]])
     positions = tokens.shape[0] * settings.window
     vocabulary = int(loaded.model.get_output_embeddings().weight.shape[0])
-    _check_memory(positions * vocabulary * 8, loaded.device)
+    _check_memory(positions * vocabulary * 8, torch.device(loaded.device))
     say(f"tilt probe: probabilities of {loaded.name} at {positions} positions")
     base = torch.empty(positions, vocabulary, dtype=torch.float64, device=loaded.device)
     loaded.model.eval()

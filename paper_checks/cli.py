@@ -186,14 +186,14 @@ def measure(
     """Bits per UTF-8 byte of a language model on documents, in the convention of lm-evaluation-harness."""
     from empirical.data import read_documents
     from empirical.models import load_model
-    from empirical.rates import measure_all
+    from empirical.rates import measurement
 
     specs = [*(data or []), *(more or [])]
     if not specs:
         raise InputError("no data", where="measure", mend="name at least one file with --data")
     documents = [read_documents(spec, text_column=column, limit=limit) for spec in specs]
     loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    result = measure_all(loaded, documents, window=window, stride=stride, seed=seed)
+    result = measurement(loaded, documents, window=window, stride=stride, seed=seed)
 
     def show() -> None:
         _table(result["results"], ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents"))

@@ -87,9 +87,13 @@ def probe_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     axes = _axes(figure, 111, "residual of the balance over its bound (R5)", "l = |D_t| / |D_a|", "residual / bound")
     union = [row for row in rows if row["case"] == "union"]
     for (marker, line, colour), row in zip(_cycle(len(union)), union, strict=True):
-        axes.plot(row["perturbations"][1:], row["r5_ratio"], marker=marker, ls=line, color=colour, label=f"k = {row['k']:g}")
+        axes.plot(
+            row["perturbations"][1:], row["r5_ratio"], marker=marker, ls=line, color=colour, label=f"k = {row['k']:g}"
+        )
     axes.axhline(0.5, color=SOFT, lw=0.8)
-    axes.annotate("1/2: sharp as l → 0", (0.99, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9)
+    axes.annotate(
+        "1/2: sharp as l → 0", (0.99, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=9
+    )
     axes.legend(frameon=False)
     return figure
 
@@ -100,7 +104,13 @@ def signs_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     chosen = [next(row for row in rows if row["case"] == case) for case in cases]
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
     for index, row in enumerate(chosen):
-        axes = _axes(figure, (1, len(chosen), index + 1), f"{row['case']} (k = {row['k']:g})", "l", "" if index else "nats per token")
+        axes = _axes(
+            figure,
+            (1, len(chosen), index + 1),
+            f"{row['case']} (k = {row['k']:g})",
+            "l",
+            "" if index else "nats per token",
+        )
         pretrain, align, _ = np.asarray(row["response"])
         axes.plot(row["perturbations"], align, marker="o", ls="-", color=STYLES[0][2], label="dH_a/dl")
         axes.plot(row["perturbations"], row["k"] * pretrain, marker="s", ls="--", color=STYLES[1][2], label="k dH_p/dl")

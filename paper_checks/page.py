@@ -139,7 +139,13 @@ def render(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     checks = [
-        {"section": section.title, "statement": check.statement, "wanted": check.wanted, "seen": check.seen, "holds": check.holds}
+        {
+            "section": section.title,
+            "statement": check.statement,
+            "wanted": check.wanted,
+            "seen": check.seen,
+            "holds": check.holds,
+        }
         for section in sections
         for check in section.checks
     ]
