@@ -1,0 +1,320 @@
+"""R16 as a statistical model: the effective volumes of a curve by maximum likelihood, with an error on every reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+End = float | None
+CONSTANTS: Final = ("pretrain", "align", "kappa")
+"""What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""
+GRID: Final = 40
+"""Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The readings of a run as R16 sees them: ``K_p c_p + K_a c_a = c_t`` for the true values, J equations.
+
+    terms: (3, J), c_p = D gamma_p, c_a = D gamma_a, c_t = W gamma_t, where D takes differences from the baseline and
+    W is the work of the perturbation (`work_operator`). covariances: (3, J, J), of the three terms, positive definite:
+    D Sig_p D', D Sig_a D' and W Sig_t W' plus the doubt about the quadrature.
+
+    With Gaussian readings and the true values free under the J constraints, which are linear in them, the likelihood
+    maximised over the true values leaves
+    ``Q(K) = r' S^-1 r``, ``r = K_p c_p + K_a c_a - c_t``, ``S = K_p^2 S_p + K_a^2 S_a + S_t``:
+    minus twice its logarithm, up to a constant. Q at the true K is chi-square with J degrees of freedom, exactly.
+    """
+
+    terms: Array
+    covariances: Array
+
+    @property
+    def equations(self) -> int:
+        """J, the number of positive perturbations."""
+        return int(self.terms.shape[1])
+
+    def deviance(self, volumes: Array) -> Array:
+        """Q at K, shape (..., 2) -> (...)."""
+        residual, _, whitened = self._residual(volumes)
+        return np.asarray((residual * whitened).sum(-1))
+
+    def without(self, equation: int) -> Balance:
+        """The same run with the align reading of one equation unknown, which is that equation gone."""
+        keep = np.arange(self.equations) != equation
+        return Balance(self.terms[:, keep], self.covariances[:, keep][:, :, keep])
+
+    def _residual(self, volumes: Array) -> tuple[Array, Array, Array]:
+        point = np.concatenate([volumes, -np.ones((*volumes.shape[:-1], 1))], axis=-1)
+        residual = point @ self.terms
+        spread = np.asarray(np.tensordot(point**2, self.covariances, axes=1))
+        return residual, spread, np.asarray(np.linalg.solve(spread, residual[..., None])[..., 0])
+
+    def polish(self, start: Array, rounds: int = 30) -> tuple[Array, Array]:
+        """Fisher scoring from K, shape (2,), with K >= 0: the local minimum of Q, and the information matrix (2, 2) there.
+
+        The gradient is ``2 G' S^-1 r`` with ``G_i = c_i - K_i S_i S^-1 r``, the differences freed of their noise.
+        """
+        volumes = np.maximum(np.asarray(start, dtype=np.float64), 0.0)
+        value = float(self.deviance(volumes))
+        information = np.zeros((2, 2))
+        for _ in range(rounds):
+            _, spread, whitened = self._residual(volumes)
+            freed = self.terms[:2] - volumes[:, None] * (self.covariances[:2] @ whitened)
+            information = freed @ np.linalg.solve(spread, freed.T)
+            free = (volumes > 0) | (freed @ whitened < 0)
+            if not free.any():
+                break
+            step = np.zeros(2)
+            inner = information[np.ix_(free, free)]
+            step[free] = -np.linalg.lstsq(inner, (freed @ whitened)[free], rcond=None)[0]
+            scale = 1.0
+            while scale > 1e-4:
+                trial = np.maximum(volumes + scale * step, 0.0)
+                if (new := float(self.deviance(trial))) < value:
+                    break
+                scale /= 4.0
+            else:
+                break
+            gain, value, volumes = value - new, new, trial
+            if gain < 1e-10 * max(1.0, value):
+                break
+        return volumes, information
+
+    def along(self, name: str, values: Array) -> tuple[Array, Array]:
+        """Q profiled along one constant at values in [0, inf] (kappa) or [0, inf) (the volumes).
+
+        name: one of `CONSTANTS`. values: (V,). Returns the profile (V,) and the K (V, 2) where it is reached (inf where K runs away).
+        What is left is one unknown x >= 0 in ``(x b - c)' (x^2 B + C)^-1 (x b - c)``; B and C are brought to diagonal
+        form together, and the sum of J rational terms is minimised on a grid and refined.
+        """
+        (p, a, t), (cov_p, cov_a, cov_t) = self.terms, self.covariances
+        v = values[:, None]
+        if name == "kappa":
+            far = np.isinf(v) | (v > 1)
+            inverse = 1.0 / np.where(far, v, 1.0)
+            sine, cosine = np.where(far, 1.0, v), np.where(far, inverse, 1.0)
+            b, spread_b = sine * p + cosine * a, sine[..., None] ** 2 * cov_p + cosine[..., None] ** 2 * cov_a
+            c, spread_c = np.broadcast_to(t, b.shape), np.broadcast_to(cov_t, spread_b.shape)
+        else:
+            held, free, cov_held, cov_free = (p, a, cov_p, cov_a) if name == "pretrain" else (a, p, cov_a, cov_p)
+            c, spread_c = t - v * held, cov_t + v[..., None] ** 2 * cov_held
+            b, spread_b = np.broadcast_to(free, c.shape), np.broadcast_to(cov_free, spread_c.shape)
+        lowest, x = _pencil_minimum(b, spread_b, c, spread_c)
+        if name == "kappa":
+            ray = np.concatenate([sine, cosine], axis=1)
+            return lowest, np.multiply(x[:, None], ray, out=np.zeros_like(ray), where=ray > 0)
+        pair = (values, x) if name == "pretrain" else (x, values)
+        return lowest, np.stack(pair, axis=-1)
+
+    def at_infinity(self, name: str) -> float:
+        """The profile as K_p or K_a grows without bound: the work of the perturbation does not count, the other is free."""
+        held, free = (0, 1) if name == "pretrain" else (1, 0)
+        lowest, _ = _pencil_minimum(
+            self.terms[None, free], self.covariances[None, free], -self.terms[None, held], self.covariances[None, held]
+        )
+        return float(lowest[0])
+
+    def span(self, name: str) -> tuple[float, float]:
+        """A range of values wider than any at which the profile along a constant still has structure."""
+        size = np.sqrt(self.terms**2 + np.diagonal(self.covariances, axis1=1, axis2=2))  # signal or noise, the larger
+        over, under = {"pretrain": (2, 0), "align": (2, 1), "kappa": (1, 0)}[name]
+        return 1e-2 * size[over].min() / size[under].max(), 1e2 * size[over].max() / size[under].min()
+
+
+def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tuple[Array, Array]:
+    """min over x in [0, inf] of ``(x b - c)' (x^2 B + C)^-1 (x b - c)``: the minimum and x, shapes (V,).
+
+    b, c: (V, J). B, C: (V, J, J), positive definite.
+    """
+    lower = np.linalg.cholesky(spread_c)
+    inverse = np.linalg.inv(lower)
+    weights, basis = np.linalg.eigh(inverse @ spread_b @ inverse.swapaxes(-1, -2))
+    weights = np.maximum(weights, np.finfo(np.float64).tiny)
+    rotate = basis.swapaxes(-1, -2) @ inverse
+    beta = (rotate @ b[..., None])[..., 0]
+    gamma = (rotate @ c[..., None])[..., 0]
+
+    def value(x: Array) -> Array:  # (V, G) -> (V, G)
+        return np.asarray(
+            ((x[..., None] * beta[:, None] - gamma[:, None]) ** 2 / (1.0 + x[..., None] ** 2 * weights[:, None])).sum(
+                -1
+            )
+        )
+
+    at_infinity = (beta**2 / weights).sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zeros = np.where(beta * gamma > 0, gamma / beta, np.nan)
+    turns = 1.0 / np.sqrt(weights)
+    marks = np.concatenate([np.where(np.isfinite(zeros) & (zeros > 0), zeros, turns), turns], axis=1)
+    low, high = np.log(marks.min(1)) - 4.0, np.log(marks.max(1)) + 4.0
+    grid = np.exp(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, GRID))
+    least = (beta * gamma).sum(-1) / (beta**2).sum(-1)
+    for _ in range(2):  # least squares, then with the weights that hold there
+        weight = 1.0 / (1.0 + np.maximum(least, 0.0)[:, None] ** 2 * weights)
+        least = (beta * gamma * weight).sum(-1) / (beta**2 * weight).sum(-1)
+    grid = np.sort(np.concatenate([np.zeros((len(b), 1)), grid, np.maximum(least, 0.0)[:, None]], axis=1), axis=1)
+    rows = np.arange(len(b))
+    left, right = grid[:, 0], grid[:, -1]
+    for _ in range(4):
+        values = value(grid)
+        best = values.argmin(1)
+        x, lowest = grid[rows, best], values[rows, best]
+        left, right = grid[rows, np.maximum(best - 1, 0)], grid[rows, np.minimum(best + 1, grid.shape[1] - 1)]
+        grid = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 9)
+        grid[:, 4] = x
+        grid.sort(axis=1)
+    for _ in range(4):
+        gap, size = x[:, None] * beta - gamma, 1.0 + x[:, None] ** 2 * weights
+        turn = beta + x[:, None] * weights * gamma
+        slope = 2.0 * (gap * turn / size**2).sum(-1)
+        bend = 2.0 * (
+            (beta * turn + gap * weights * gamma) / size**2 - 4.0 * gap * turn * x[:, None] * weights / size**3
+        ).sum(-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            trial = np.clip(np.where(bend > 0, x - slope / bend, x), left, right)
+        new = value(trial[:, None])[:, 0]
+        better = new < lowest
+        x, lowest = np.where(better, trial, x), np.where(better, new, lowest)
+    away = at_infinity < lowest
+    return np.where(away, at_infinity, lowest), np.where(away, np.inf, x)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The minimum of Q over K >= 0.
+
+    volumes: K_p, K_a (inf where no finite volume is best). kappa: their ratio (inf where K_a is 0). deviance: Q there.
+    spread: first guesses of the standard errors of the logarithms of K_p, K_a, kappa; nan where there is none.
+    """
+
+    volumes: Array
+    kappa: float
+    deviance: float
+    spread: Array
+
+
+def estimate(balance: Balance) -> Estimate:
+    """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring."""
+    grid = np.concatenate([[0.0], np.geomspace(*balance.span("kappa"), GRID), [np.inf]])
+    values, points = balance.along("kappa", grid)
+    padded = np.concatenate([[np.inf], values, [np.inf]])
+    minima = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]))
+    minima = minima[np.argsort(values[minima], kind="stable")][:3]
+    first = int(minima[0])
+    best = Estimate(points[first], float(grid[first]), float(values[first]), np.full(3, np.nan))
+    for index in minima:
+        if not np.isfinite(points[index]).all():
+            continue
+        volumes, information = balance.polish(points[index])
+        value = float(balance.deviance(volumes))
+        if value < best.deviance + (1e-9 if np.isnan(best.spread).all() else 0.0):
+            pretrain, align = (float(v) for v in volumes)
+            kappa = pretrain / align if align > 0 else float("inf")
+            best = Estimate(volumes, kappa, value, _log_spread(volumes, information))
+    return best
+
+
+def _log_spread(volumes: Array, information: Array) -> Array:
+    if not (volumes > 0).all() or not np.isfinite(information).all():
+        return np.full(3, np.nan)
+    inner = information * np.outer(volumes, volumes)  # of the logarithms
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(inner), np.finfo(np.float64).tiny))
+    spread = np.linalg.pinv(inner * np.outer(scale, scale), hermitian=True) * np.outer(scale, scale)
+    directions = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
+    return np.asarray(np.sqrt(np.maximum(np.einsum("di,ij,dj->d", directions, spread, directions), 0.0)))
+
+
+def interval(balance: Balance, best: Estimate, name: str, level: float, known_noise: bool = True) -> tuple[End, End]:
+    """The values of one constant that a conditional likelihood-ratio test at 1 - level does not reject, as an interval.
+
+    ``{v: Q(v) - Q_min <= c}``, Q(v) the profile, with c from `critical_rise`. The outermost ends are given; an end is
+    None where the set reaches 0 or runs to infinity.
+
+    Where the constants are well measured c is the usual chi-square quantile with one degree of freedom (F where the
+    size of the noise is estimated). Where the noise is as large as the changes, that quantile is far too small: at
+    95% and 11 equations it covered in 71% of simulated curves, the conditional one in 95 to 99% (see the tests).
+    """
+    position = CONSTANTS.index(name)
+    centre = best.kappa if name == "kappa" else float(best.volumes[position])
+    spread = float(best.spread[position])
+    grid = np.geomspace(*balance.span(name), GRID)
+    if np.isfinite(centre) and centre > 0 and np.isfinite(spread) and spread > 0:
+        near = spread * 2.0 ** np.arange(-2.0, 8.0)
+        near = near[near < 50.0]
+        grid = np.concatenate([grid, [centre], centre * np.exp(near), centre * np.exp(-near)])
+    grid = np.unique(grid)
+    if name == "kappa":
+        values = balance.along(name, np.concatenate([[0.0], grid, [np.inf]]))[0]
+    else:
+        values = np.append(balance.along(name, np.concatenate([[0.0], grid]))[0], balance.at_infinity(name))
+    grid = np.concatenate([[0.0], grid, [np.inf]])
+    ceiling = best.deviance + critical_rise(float(values.max()), balance.equations, level, known_noise)
+    inside = np.flatnonzero(values <= ceiling)
+    if inside.size == 0:  # only rounding can do this: the minimum lies between two points of the grid
+        return None, None
+    first, last = int(inside[0]), int(inside[-1])
+    low = None if first <= 1 else _end(balance, name, ceiling, grid[first - 1], grid[first])
+    high = None if last >= grid.size - 2 else _end(balance, name, ceiling, grid[last + 1], grid[last])
+    return low, high
+
+
+def _end(balance: Balance, name: str, ceiling: float, outside: float, within: float) -> float:
+    for _ in range(3):
+        points = np.geomspace(outside, within, 9)
+        below = balance.along(name, points)[0] <= ceiling
+        below[-1] = True
+        index = max(int(np.argmax(below)), 1)
+        outside, within = float(points[index - 1]), float(points[index])
+    return within
+
+
+def critical_rise(highest: float, equations: int, level: float, known_noise: bool = True) -> float:
+    """How far Q may rise above its minimum before a value is rejected, given how far it rises at all.
+
+    Constants that enter a balance are as hard to test as coefficients on noisy regressors: the law of the likelihood
+    ratio depends on how well they are identified. Conditionally on that strength s it is known for one constant
+    (Moreira, Econometrica 2003): with m = J - 2, a ~ chi2(m), b ~ chi2(1) independent,
+    ``rise = (a + b - s + sqrt((a + b + s)^2 - 4 a s))/2``, between chi2(1) (s = inf) and chi2(m + 1) (s = 0), and
+    s + (a + b) is the sum of the largest and the smallest Q. So s = highest - rise, and the critical rise c solves
+    ``c = quantile(level; s = highest - c)``. For K_p and K_a, profiled over the other one, and for unequal
+    covariances, it is an approximation; its coverage is tested.
+
+    With the size of the noise estimated from Q_min = a + b - rise the same quantile is taken of rise m / Q_min, and
+    Q is in units of the estimate. Returns inf where no rise is too far (m = 0 and noise unknown).
+
+    >>> round(critical_rise(1e9, 11, 0.95), 2), round(critical_rise(25.0, 11, 0.95), 2)
+    (3.84, 6.93)
+    """
+    freedom = equations - 2
+    if freedom == 0 and not known_noise:
+        return float("inf")
+    strengths, quantiles = _conditional_quantiles(freedom, level, known_noise)
+    rise = float(quantiles[-1])
+    for _ in range(100):
+        last, rise = rise, float(np.interp(max(highest - rise, 0.0), strengths, quantiles))
+        if rise - last <= 1e-6 * rise:
+            break
+    return rise
+
+
+@lru_cache(maxsize=64)
+def _conditional_quantiles(freedom: int, level: float, known_noise: bool) -> tuple[Array, Array]:
+    from scipy.stats import chi2, f
+
+    b = chi2.ppf((np.arange(1000) + 0.5) / 1000, 1)[:, None]
+    a = chi2.ppf((np.arange(100) + 0.5) / 100, freedom)[None, :] if freedom else np.zeros((1, 1))
+    strengths = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 70)])
+    quantiles = []
+    for s in strengths:
+        rise = (a + b - s + np.sqrt((a + b - s) ** 2 + 4.0 * b * s)) / 2.0
+        if not known_noise:
+            rise = rise * freedom / np.maximum(a + b - rise, 1e-12)
+        quantiles.append(float(np.quantile(rise, level, method="hazen")))
+    quantiles[-1] = float(chi2.ppf(level, 1) if known_noise else f.ppf(level, 1, freedom))
+    return strengths, np.array(quantiles)
