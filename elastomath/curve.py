@@ -74,6 +74,7 @@ class Curve:
         import pandas as pd
 
         steps = np.asarray(perturbations, dtype=np.float64)
+        _fit_together(f"run {run}", volumes, steps, rates, rate_se, covariates)
         parts = []
         for component, volume in volumes.items():
             part = {"run": run, "component": component, "volume": volume, "perturbation": steps}
@@ -103,8 +104,9 @@ class Curve:
             if file.suffix.lower() == ".parquet":
                 frame = pd.read_parquet(file)
             elif file.suffix.lower() == ".csv":
-                text = ("run", "component", "rate_unit", "volume_unit")
-                frame = pd.read_csv(file, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=_empty())
+                text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
+                empty = {column: _empty(column) for column in pd.read_csv(file, nrows=0).columns}
+                frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
             else:
                 raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
         except InputError:
@@ -147,8 +149,40 @@ class Curve:
         return _run(name, rows)
 
 
-def _empty() -> list[str]:
-    return ["", "NaN", "nan", "NA"]
+def _fit_together(
+    where: str,
+    volumes: dict[str, float],
+    steps: Array,
+    rates: dict[str, ArrayLike],
+    rate_se: dict[str, ArrayLike] | None,
+    covariates: dict[str, Any],
+) -> None:
+    """Refuse arrays and names that do not fit together, before they become rows."""
+    for what, readings in (("rate", rates), ("rate_se", rate_se)):
+        if readings is None:
+            continue
+        if set(readings) != set(volumes):
+            raise InputError(
+                f"{what} of {', '.join(readings) or 'nothing'} for volumes of {', '.join(volumes) or 'nothing'}",
+                where=where,
+                mend="give the same components to each",
+            )
+        for component, values in readings.items():
+            if np.shape(values) != steps.shape or steps.ndim != 1:
+                raise InputError(
+                    f"{what} of {component} has shape {np.shape(values)}, perturbations {steps.shape}",
+                    where=where,
+                    mend="give one reading for each perturbation",
+                )
+    taken = [name for name in covariates if name in COLUMNS]
+    if taken or not volumes:
+        what = f"a covariate named {taken[0]}" if taken else "no component"
+        raise InputError(what, where=where, mend="choose another name" if taken else "give at least one volume")
+
+
+def _empty(column: str) -> list[str]:
+    """What stands for no value in a CSV column: in text only the empty field, for a run may be named NA."""
+    return ["", "NaN", "nan", "NA"] if column in ("volume", "perturbation", "rate", "rate_se") else [""]
 
 
 def _run(name: str, rows: pd.DataFrame) -> Run:
@@ -181,6 +215,13 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
 def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     import pandas as pd
 
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(
+            f"a curve of type {type(frame).__name__}", where=where, mend="pass a pandas DataFrame, or use from_paths"
+        )
+    again = frame.columns[frame.columns.duplicated()]
+    if len(again):
+        raise InputError(f"column {again[0]!r} occurs twice", where=where, mend="keep one of them")
     absent = [column for column in COLUMNS if column not in frame.columns and column != "rate_se"]
     if absent:
         raise InputError(
@@ -195,7 +236,9 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         frame = frame.assign(rate_se=np.nan)
     numbers = {}
     for column in ("volume", "perturbation", "rate", "rate_se"):
-        values = pd.to_numeric(frame[column], errors="coerce").astype(np.float64)
+        numeric = frame[column].dtype.kind not in "bc"  # True and 1j are no readings
+        values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce")
+        values = values.astype(np.float64)
         _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
         numbers[column] = values
     frame = frame.assign(**numbers)
@@ -257,7 +300,11 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _refuse(wrong: Any, frame: pd.DataFrame, column: str, rule: str, where: str) -> None:
+    import pandas as pd
+
     flags = np.asarray(wrong, dtype=bool)
     if flags.any():
         row = int(np.argmax(flags))
-        raise InputError(f"row {row + 1}: {column} is {frame[column].iloc[row]!r}", where=where, mend=rule)
+        value = frame[column].iloc[row]
+        shown = "empty" if pd.isna(value) else repr(getattr(value, "item", lambda: value)())
+        raise InputError(f"row {row + 1}: {column} is {shown}", where=where, mend=rule)

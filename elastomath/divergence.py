@@ -57,11 +57,12 @@ def kl_divergence(p: Array, q: Array) -> float:
             if (part[missing] > 0).any():
                 return float("inf")
             part, code = part[~missing], code[~missing]
-        gap = (part - code) / code  # r - 1, accurate near r = 1
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            log_ratio = np.where(part > 0, np.log1p(gap), 0.0)
-        # r ln r - r + 1 loses its digits near r = 1; its series there is gap^2/2 - gap^3/6 + gap^4/12
-        series = gap * gap * (0.5 - gap / 6.0 + gap * gap / 12.0)
+            gap = (part - code) / code  # r - 1, accurate near r = 1; infinite where r exceeds the range of floats
+            far = np.log(part) - np.log(code)  # where 1 + gap has lost the digits of a small ratio, or overflowed
+            log_ratio = np.where(part > 0, np.where(np.abs(gap) > 0.5, far, np.log1p(gap)), 0.0)
+            # r ln r - r + 1 loses its digits near r = 1; its series there is gap^2/2 - gap^3/6 + gap^4/12
+            series = gap * gap * (0.5 - gap / 6.0 + gap * gap / 12.0)
         exact = np.where(part > 0, part * log_ratio - (part - code), code)
         total += float(np.where(np.abs(gap) < 1e-3, code * series, np.maximum(exact, 0.0)).sum())
     return total
@@ -77,9 +78,10 @@ def overlap(p: Array, other: Array, q: Array) -> float:
     """
     total = 0.0
     for start in range(0, p.size, CHUNK):
-        code = q[start : start + CHUNK]
-        ratio = np.divide(p[start : start + CHUNK], code, out=np.zeros_like(code), where=code > 0)
-        total += float(ratio @ other[start : start + CHUNK])
+        part, beside, code = (masses[start : start + CHUNK] for masses in (p, other, q))
+        with np.errstate(over="ignore"):  # a ratio beyond the range of floats is inf
+            ratio = np.divide(part, code, out=np.zeros_like(code), where=(code > 0) & (beside != 0))
+            total += float(ratio @ beside)
     return total
 
 
@@ -97,5 +99,6 @@ def chi_square(p: Array, q: Array) -> float:
         if ((code == 0) & (part > 0)).any():
             return float("inf")
         gap = part - code
-        total += float(np.divide(gap, code, out=np.zeros_like(code), where=code > 0) @ gap)
+        with np.errstate(over="ignore"):  # a ratio beyond the range of floats is inf
+            total += float(np.divide(gap, code, out=np.zeros_like(code), where=(code > 0) & (gap != 0)) @ gap)
     return total

@@ -93,10 +93,13 @@ def sweep(
 
     ``executor``: any concurrent.futures.Executor; without one the runs are made here, one after another.
     Returns the results in the order of the configurations, None for a run that failed, and a line for each failure.
-    An InputError ends the sweep: it would fail every run alike.
+    A configuration that occurs twice is run once. An InputError ends the sweep (it would fail every run alike): what
+    waits is cancelled, what is done stays in the ledger.
     """
+    keys = [run_key(configuration) for configuration in configurations]
     results = [ledger.get(configuration) for configuration in configurations]
-    missing = [index for index, result in enumerate(results) if result is None]
+    first = {key: index for index, key in reversed(list(enumerate(keys)))}
+    missing = [index for index, result in enumerate(results) if result is None and first[keys[index]] == index]
     failures: list[str] = []
 
     def keep(index: int, call: Callable[[], Result]) -> None:
@@ -105,7 +108,7 @@ def sweep(
         except InputError:
             raise
         except Exception as error:  # one failed run does not lose the others
-            failures.append(f"run {run_key(configurations[index])} failed: {type(error).__name__}: {error}")
+            failures.append(f"run {keys[index]} failed: {type(error).__name__}: {error}")
             say(failures[-1])
             return
         ledger.put(configurations[index], results[index] or {})
@@ -115,6 +118,10 @@ def sweep(
             keep(index, lambda index=index: function(configurations[index]))  # type: ignore[misc]
     else:
         waiting: dict[Future[Result], int] = {executor.submit(function, configurations[i]): i for i in missing}
-        for future in track(as_completed(waiting), len(waiting), what):
-            keep(waiting[future], future.result)
-    return results, failures
+        try:
+            for future in track(as_completed(waiting), len(waiting), what):
+                keep(waiting[future], future.result)
+        finally:
+            for future in waiting:
+                future.cancel()
+    return [results[first[key]] for key in keys], failures

@@ -26,7 +26,8 @@ def as_masses(values: ArrayLike, *, where: str = "masses") -> Masses:
     elastomath.errors.InputError: leaf mass 1 is -0.5 (masses): masses have to be >= 0
     """
     weights = _as_weights(values, where=where)
-    total = float(weights.sum())
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
     if abs(total - 1.0) > SUM_TOLERANCE:
         raise InputError(
             f"leaf masses sum to {total:.12g}, not to 1",
@@ -54,6 +55,8 @@ def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:
 
 def _as_weights(values: ArrayLike, *, where: str) -> Masses:
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("complex")
         weights = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(

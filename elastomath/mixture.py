@@ -109,4 +109,8 @@ def as_volumes(volumes: ArrayLike, count: int) -> Array:
                 where="volumes",
                 mend="volumes have to be finite and > 0 (the last one, the perturbation, may be 0)",
             )
+    if weights.max(initial=0.0) > np.finfo(np.float64).max / max(count, 1):
+        raise InputError(
+            f"volumes up to {weights.max():g} have no finite sum", where="volumes", mend="count in a larger unit"
+        )
     return weights
