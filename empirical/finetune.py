@@ -105,7 +105,7 @@ def next_token_log_probs(model: Any, data: Sequences, *, autocast: torch.dtype |
     for row in range(len(data)):
         part = data[[row]]
         logits = _logits(model, part, autocast)[0]
-        yield torch.log_softmax(logits[part.targets[0, 1:]].float(), dim=-1).cpu()
+        yield torch.log_softmax(logits[part.targets[0, 1 : len(logits) + 1].to(logits.device)].float(), dim=-1).cpu()
 
 
 def train(

@@ -1,0 +1,164 @@
+"""Both protocols on a tiny model: valid curves, resuming to the same readings, and what the laws force."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from elastomath import Curve
+from elastomath.errors import InputError
+from empirical import rebound as rebound_module
+from empirical.rebound import ReboundSettings, contrast_change, rebound
+from empirical.stiffness import StiffnessSettings, stiffness
+
+WORDS = {
+    "good": ["light", "water", "good", "film", "word", "fine"],
+    "bad": ["slow", "drags", "half", "not", "never", "dull"],
+}
+
+
+def write_reviews(folder, kind: str, count: int = 60, words: int = 8) -> str:
+    rng = np.random.default_rng(len(kind))
+    path = folder / f"{kind}.jsonl"
+    lines = [" ".join(rng.choice(WORDS[kind], words)) for _ in range(count)]
+    path.write_text("\n".join(json.dumps({"text": f"{line} {i}"}) for i, line in enumerate(lines)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def settings(tiny_model, tmp_path) -> ReboundSettings:
+    return ReboundSettings(
+        model=str(tiny_model),
+        align=write_reviews(tmp_path, "good"),
+        perturb=write_reviews(tmp_path, "bad"),
+        adapt_volume=8,
+        align_volumes=(4, 12),
+        perturb_volumes=(4, 8),
+        held_out=10,
+        kl_documents=3,
+        batch=4,
+        learning_rate=3e-3,
+        max_tokens=16,
+        seeds=(0,),
+    )
+
+
+def run(settings, out):
+    return rebound(settings, out, device="cpu", dtype="float32")
+
+
+def test_rebound_writes_a_valid_curve_and_moves_the_contrast(settings, tmp_path):
+    result = run(settings, tmp_path / "out")
+    assert result["runs"] == {"done": 2, "failed": 0, "total": 2}
+    curve = Curve.read(result["curve"])
+    assert curve.runs == ("align-4-seed-0", "align-12-seed-0")
+    parts = curve.run("align-12-seed-0")
+    assert parts.components == ("pretrain", "align", "perturb")
+    np.testing.assert_array_equal(parts.volumes, [8, 12, 8])
+    np.testing.assert_array_equal(parts.perturbations, [0, 4, 8])
+    assert np.isfinite(parts.rate_se).all()
+    rows = result["readings"][1]["rows"]
+    assert [row["phase"] for row in rows] == ["base", "adapted", "aligned", "perturb", "perturb", "control"]
+    by_phase = {row["phase"]: row for row in rows}
+    assert by_phase["aligned"]["contrast_change"] > 2 * by_phase["aligned"]["contrast_change_se"]
+    assert rows[4]["contrast_change"] < -2 * rows[4]["contrast_change_se"]
+    assert rows[0]["kl_forward"] == 0 < by_phase["adapted"]["kl_forward"]
+    assert not list((tmp_path / "out").glob("trunk-*"))
+
+
+def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, monkeypatch):
+    whole = run(settings, tmp_path / "whole")
+    calls = {"count": 0}
+    true_train = rebound_module.train
+
+    def dying(*args, **kwargs):
+        calls["count"] += 1
+        if calls["count"] == 6:  # adapt, align, two perturbations, control; then in the second alignment
+            raise KeyboardInterrupt
+        return true_train(*args, **kwargs)
+
+    monkeypatch.setattr(rebound_module, "train", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tmp_path / "killed")
+    assert calls["count"] == 6
+    resumed = run(settings, tmp_path / "killed")
+    assert calls["count"] < 6 + 6  # what was done is not done again
+    for one, other in zip(whole["readings"], resumed["readings"], strict=True):
+        assert one == other
+    before = calls["count"]
+    run(settings, tmp_path / "killed")
+    assert calls["count"] == before  # a third time trains nothing
+
+
+def test_paired_errors_are_those_of_the_differences():
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(5, 30, 400).astype(float)
+    start = {
+        f"{name}_{kind}": v for kind in ("align", "perturb") for name, v in (("nats", 3 * tokens), ("tokens", tokens))
+    }
+    draws = []
+    for _ in range(300):
+        noise = {kind: rng.standard_normal(400) for kind in ("align", "perturb")}
+        moved = start | {f"nats_{kind}": start[f"nats_{kind}"] + noise[kind] for kind in noise}
+        draws.append(contrast_change(moved, start))
+    values, errors = np.array(draws).T
+    assert errors.mean() == pytest.approx(values.std(), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"align_volumes": (12, 4)}, "rising"),
+        ({"perturb_volumes": ()}, "rising"),
+        ({"learning_rate": float("nan")}, "learning rate"),
+        ({"held_out": 1}, "hold out"),
+        ({"adapt_volume": 0}, "at least 1"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused(settings, change, message):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match=message):
+        replace(settings, **change)
+
+
+def test_too_few_documents_are_refused_before_training(settings, tmp_path):
+    from dataclasses import replace
+
+    with pytest.raises(InputError):
+        run(replace(settings, held_out=100, kl_documents=3), tmp_path / "out")
+
+
+def test_stiffness_shows_the_law_on_a_tiny_model(tiny_model, tmp_path):
+    settings = StiffnessSettings(
+        model=str(tiny_model),
+        texts=(
+            write_reviews(tmp_path, "both", 200),
+            write_reviews(tmp_path, "good", 200),
+            write_reviews(tmp_path, "bad", 200),
+        ),
+        k=(10.0, 40.0),
+        positions=3 * 480,
+        window=48,
+        features=6,
+    )
+    result = stiffness(settings, tmp_path / "out", device="cpu")
+    assert result["runs"] == {"done": 5, "failed": 0, "total": 5}
+    for row in result["probe"]:
+        assert row["gradient_norm"] < 1e-11
+        assert row["one_plus_cosine"] < 1e-12
+        assert row["stiffness_ratio"] == pytest.approx(row["k"], rel=1e-6)
+        assert row["r5_holds"]
+    for row in (row for row in result["probe"] if row["case"] == "union"):
+        assert 0.48 < row["r5_ratio"][0] < 0.52
+        assert abs(row["kappa_error"]) < 5e-3
+    halves = next(row for row in result["probe"] if row["case"] == "halves")
+    assert all(halves["align_rises"])
+    assert all(halves["pretrain_falls"])
+    for control in result["controls"]:
+        assert control["right_endpoint_error"] is None or abs(control["right_endpoint_error"]) > 5e-3
+    assert len(Curve.read(result["curve"]).runs) == 5
+    again = stiffness(settings, tmp_path / "out", device="cpu")
+    assert again["probe"] == result["probe"]  # from the ledger, timings included: nothing was run again
