@@ -262,11 +262,13 @@ def _load_gguf(
             say(f"the dequantised weights in the cache cannot be used, making them again ({error})")
             with folder_lock(home):
                 shutil.rmtree(kept, ignore_errors=True)
+    if not kept.is_dir():
+        quantised = _file_type(file, name)  # a damaged file is refused before anything is written
     with folder_lock(home):
         if not kept.is_dir():  # else another process made them while this one waited
             aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=home))
             try:
-                _dequantise(file, name, aside)
+                _dequantise(file, name, quantised, aside)
                 for written in (aside, *aside.iterdir()):  # a cache may be shared
                     written.chmod(0o755 if written.is_dir() else 0o644)
                 os.replace(aside, kept)
@@ -286,30 +288,21 @@ def _rounding(folder: Path) -> str | None:
     return None if value is None else str(value)
 
 
-def _dequantise(file: Path, name: str, folder: Path) -> None:
+def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> None:
     """Read a GGUF file with transformers and write model, tokenizer and rounding as a folder in float32."""
     import torch
 
     transformers: Any = importlib.import_module("transformers")
-    with open(file, "rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
     say(f"{name}: dequantising the weights to float32 (once, about half a minute)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         with quiet():
-            quantised = _file_type(file)
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
             model, told = transformers.AutoModelForCausalLM.from_pretrained(
                 **where, dtype=torch.float32, output_loading_info=True
             )
     except Exception as error:  # the reader of a damaged file raises whatever it trips over
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"the GGUF file is truncated, altered, or of a kind that transformers cannot read: {line[:200]}",
-            where=name,
-            mend="copy the file again, or give another",
-        ) from error
+        raise _damaged(error, name) from error
     _complete(told, name)
     # the weights are plain float32 now: what marks them as GGUF would keep transformers from saving them
     if hasattr(model.config, "quantization_config"):
@@ -322,12 +315,25 @@ def _dequantise(file: Path, name: str, folder: Path) -> None:
     (folder / "elastomath.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
-def _file_type(file: Path) -> str | None:
-    """How most weights of a GGUF file are stored, such as ``Q4_1``; None for plain float32."""
+def _damaged(error: Exception, name: str) -> InputError:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return InputError(
+        f"the GGUF file is truncated, altered, or of a kind that transformers cannot read: {line[:200]}",
+        where=name,
+        mend="copy the file again, or give another",
+    )
+
+
+def _file_type(file: Path, name: str) -> str | None:
+    """How most weights of a GGUF file are stored, such as ``Q4_1``; None for plain float32. Raises InputError."""
     import gguf
 
-    field = gguf.GGUFReader(file).get_field("general.file_type")
-    if field is None:
-        return "GGUF"
-    kind = gguf.LlamaFileType(int(field.contents())).name
+    with open(file, "rb") as stream:
+        if stream.read(4) != b"GGUF":
+            raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
+    try:
+        field = gguf.GGUFReader(file).get_field("general.file_type")
+        kind = "GGUF" if field is None else gguf.LlamaFileType(int(field.contents())).name
+    except Exception as error:  # the reader of a damaged file raises whatever it trips over
+        raise _damaged(error, name) from error
     return None if kind == "ALL_F32" else kind.removeprefix("MOSTLY_")
