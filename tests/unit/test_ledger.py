@@ -1,0 +1,162 @@
+"""The ledger: done is done, failures stay local, and a killed sweep goes on where it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import pytest
+
+from elastomath import InputError
+from elastomath.ledger import Ledger, run_key, sweep
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "runs" / "ledger.sqlite") as opened:
+        yield opened
+
+
+def square(configuration):
+    return {"value": configuration["x"] ** 2}
+
+
+def test_a_key_names_the_whole_configuration():
+    assert run_key({"a": 1, "b": [1, 2]}) == run_key({"b": [1, 2], "a": 1})
+    keys = {run_key(c) for c in ({"a": 1}, {"a": 1.5}, {"a": "1"}, {"a": None}, {"b": 1}, {"a": 1, "b": 1}, {})}
+    assert len(keys) == 7
+    with pytest.raises(ValueError, match="JSON"):
+        run_key({"a": float("nan")})
+
+
+def test_numbers_come_back_to_the_same_bits(ledger):
+    result = {"pi": 3.141592653589793, "tiny": 5e-324, "many": [0.1, 1 / 3], "text": "é", "none": None}
+    ledger.put({"seed": 0}, result)
+    assert ledger.get({"seed": 0}) == result
+    ledger.put({"seed": 0}, {"again": 1})
+    assert ledger.get({"seed": 0}) == {"again": 1}
+    assert ledger.get({"seed": 1}) is None
+
+
+@pytest.mark.parametrize("pool", [None, ThreadPoolExecutor, ProcessPoolExecutor])
+def test_a_sweep_keeps_the_order_and_runs_nothing_twice(ledger, pool):
+    configurations = [{"x": x} for x in (3, 1, 2, 3)]
+    executor = pool(2) if pool else None
+    results, failures = sweep(square, configurations, ledger, executor)
+    assert [r["value"] for r in results] == [9, 1, 4, 9]
+    assert failures == []
+    again, _ = sweep(refuse, configurations, ledger, executor)
+    assert again == results
+    if executor:
+        executor.shutdown()
+
+
+def refuse(configuration):
+    raise AssertionError(f"{configuration} was run again")
+
+
+def test_a_configuration_that_occurs_twice_is_run_once(ledger):
+    seen = []
+
+    def run(configuration):
+        seen.append(configuration["x"])
+        return {"value": 1}
+
+    results, _ = sweep(run, [{"x": 1}, {"x": 2}, {"x": 1}], ledger)
+    assert seen == [1, 2]
+    assert results == [{"value": 1}] * 3
+
+
+def fails_at_two(configuration):
+    if configuration["x"] == 2:
+        raise ZeroDivisionError("two")
+    return square(configuration)
+
+
+@pytest.mark.parametrize("pool", [None, ThreadPoolExecutor])
+def test_one_failed_run_does_not_lose_the_others(ledger, pool, capsys):
+    configurations = [{"x": x} for x in (1, 2, 3)]
+    results, failures = sweep(fails_at_two, configurations, ledger, pool(2) if pool else None)
+    assert results == [{"value": 1}, None, {"value": 9}]
+    assert len(failures) == 1
+    assert "ZeroDivisionError: two" in failures[0]
+    assert run_key({"x": 2}) in failures[0]
+    assert ledger.get({"x": 2}) is None
+    assert capsys.readouterr().out == ""  # stdout belongs to results
+    assert sweep(square, configurations, ledger)[0][1] == {"value": 4}  # and it is tried again
+
+
+def bad_input(configuration):
+    time.sleep(0.01)
+    if configuration["x"] == 0:
+        raise InputError("no such model")
+    return square(configuration)
+
+
+def test_bad_input_ends_the_sweep_and_cancels_what_waits(ledger):
+    configurations = [{"x": x} for x in range(200)]
+    with ThreadPoolExecutor(1) as executor:
+        with pytest.raises(InputError, match="no such model"):
+            sweep(bad_input, configurations, ledger, executor)
+        start = time.perf_counter()
+    assert time.perf_counter() - start < 1.0  # 199 waiting runs would take 2 s
+    with pytest.raises(InputError):
+        sweep(bad_input, configurations[:1], ledger)
+
+
+PROGRAM = """
+import os, signal, sys
+from elastomath.ledger import Ledger, sweep
+
+def run(configuration):
+    with open(sys.argv[2], "a") as log:
+        log.write(f"{configuration['x']}\\n")
+    if len(open(sys.argv[2]).readlines()) == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"value": configuration["x"] ** 2}
+
+with Ledger(sys.argv[1]) as ledger:
+    results, failures = sweep(run, [{"x": x} for x in range(6)], ledger)
+print([r["value"] for r in results])
+"""
+
+
+def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "l.sqlite"), str(tmp_path / "log")]
+    killed = subprocess.run([*command, "4"], capture_output=True, text=True, check=False)
+    assert killed.returncode == -9
+    ended = subprocess.run([*command, "0"], capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == "[0, 1, 4, 9, 16, 25]"
+    runs = [int(line) for line in (tmp_path / "log").read_text().split()]
+    assert runs == [0, 1, 2, 3, 3, 4, 5]  # only the run that was cut off is made again
+
+
+def test_two_drivers_may_write_at_once(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as one, Ledger(tmp_path / "l.sqlite") as two:
+        one.put({"x": 1}, {"value": 1})
+        two.put({"x": 2}, {"value": 2})
+        assert one.get({"x": 2}) == {"value": 2}
+        assert two.get({"x": 1}) == {"value": 1}
+
+
+def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path):
+    text = tmp_path / "notes.sqlite"
+    text.write_text("this is no database, but somebody's notes " * 50)
+    before = text.read_bytes()
+    with pytest.raises(InputError, match="cannot open the ledger") as caught:
+        Ledger(text)
+    assert str(text) in str(caught.value)
+    assert text.read_bytes() == before
+    with pytest.raises(InputError):
+        Ledger(tmp_path)
+
+
+def test_a_disk_that_fills_is_one_line(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger._connection.execute("PRAGMA max_page_count = 4")
+        with pytest.raises(InputError, match="cannot record a run") as caught:
+            ledger.put({"x": 1}, {"long": "x" * 1_000_000})
+        assert "run the same command again" in str(caught.value)
+        assert ledger.get({"x": 1}) is None
