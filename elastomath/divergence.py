@@ -61,8 +61,8 @@ def kl_divergence(p: Array, q: Array) -> float:
             gap = (part - code) / code  # r - 1, accurate near r = 1; infinite where r exceeds the range of floats
             far = np.log(part) - np.log(code)  # where 1 + gap has lost the digits of a small ratio, or overflowed
             log_ratio = np.where(part > 0, np.where(np.abs(gap) > 0.5, far, np.log1p(gap)), 0.0)
-            # r ln r - r + 1 loses its digits near r = 1; its series there is gap^2/2 - gap^3/6 + gap^4/12
-            series = gap * gap * (0.5 - gap / 6.0 + gap * gap / 12.0)
+            # r ln r - r + 1 loses its digits near r = 1; its series there is sum_n (-gap)^n/(n(n-1)), n >= 2
+            series = gap * gap * (0.5 - gap * (1 / 6 - gap * (1 / 12 - gap * (1 / 20 - gap / 30))))
         exact = np.where(part > 0, part * log_ratio - (part - code), code)
         total += float(np.where(np.abs(gap) < 1e-3, code * series, np.maximum(exact, 0.0)).sum())
     return total
