@@ -233,6 +233,8 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    # a style element in a page would hold for the whole page: its two properties are inherited from the root instead
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     text = text[text.index("<svg") :].rstrip()
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
@@ -241,7 +243,8 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     box = re.search(r'viewBox="[^"]+"', text)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {box[0] if box else ""} '
-        f'width="700" style="max-width:100%;height:auto" role="img" aria-labelledby="{digest}-title {digest}-desc">'
+        f'width="700" style="max-width:100%;height:auto;stroke-linejoin:round;stroke-linecap:butt" role="img" '
+        f'aria-labelledby="{digest}-title {digest}-desc">'
         f'\n <title id="{digest}-title">{escape(title)}</title>'
         f'\n <desc id="{digest}-desc">{escape(description)}</desc>'
     )
