@@ -1,0 +1,1 @@
+"""Our speed beside that of peers, at equal results: `python -m benchmarks`."""
