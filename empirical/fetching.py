@@ -186,6 +186,12 @@ def _pip_failed(requirement: str, log: str) -> InputError:
             where=requirement,
             mend="connect and run the same command again, or pass a mirror that holds the file",
         )
+    if "from versions: none" in log:  # what pip also says when it was told not to retry and the index is out of reach
+        return InputError(
+            "cannot download: the package index does not have it, or there is no network",
+            where=requirement,
+            mend="connect and run the same command again, or pass a mirror that holds the file",
+        )
     reason = errors[-1] if errors else (log.strip().splitlines() or ["pip ended without a word"])[-1]
     return InputError(
         f"cannot download: {reason}",
