@@ -1,0 +1,325 @@
+"""Bits per byte: gold windows written by hand, a model whose rate is known, and batching that changes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elastomath.errors import InputError
+from empirical.data import Documents
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from empirical.models import LoadedModel, load_model  # noqa: E402
+from empirical.rates import (  # noqa: E402
+    bootstrap_se,
+    encode,
+    measure,
+    measurement,
+    pooled_rate,
+    rolling_windows,
+    token_log_probs,
+    utf8_size,
+)
+
+TEXTS = [
+    "A slow film, and a good one: the light falls on the water.",
+    "",
+    "Größe, café naïve — 映画. 🎬",
+    "x",
+    "The second half drags; the acting does not. " * 5,
+]
+
+GOLD = [
+    # length, window, stride: rows (begin, end, scored) by hand; s = (prefix, t1, ..., t_length)
+    (0, 4, 4, []),
+    (1, 4, 4, [[0, 1, 1]]),
+    (3, 4, 4, [[0, 3, 3]]),
+    (4, 4, 4, [[0, 4, 4]]),
+    (5, 4, 4, [[0, 4, 4], [1, 5, 1]]),  # t5 alone is left: t1..t4 in front of it
+    (8, 4, 4, [[0, 4, 4], [4, 8, 4]]),
+    (11, 4, 4, [[0, 4, 4], [4, 8, 4], [7, 11, 3]]),
+    (3, 1, 1, [[0, 1, 1], [1, 2, 1], [2, 3, 1]]),
+    (7, 4, 2, [[0, 4, 4], [2, 6, 2], [3, 7, 1]]),
+    (11, 4, 3, [[0, 4, 4], [3, 7, 3], [6, 10, 3], [7, 11, 1]]),
+    (6, 4, 1, [[0, 4, 4], [1, 5, 1], [2, 6, 1]]),
+]
+
+
+@pytest.mark.parametrize(("length", "window", "stride", "rows"), GOLD)
+def test_gold_windows(length: int, window: int, stride: int, rows: list[list[int]]) -> None:
+    assert rolling_windows(length, window, stride).tolist() == rows
+    assert rolling_windows(length, window, stride).shape == (len(rows), 3)
+    if stride == window:
+        assert rolling_windows(length, window).tolist() == rows
+
+
+@given(length=st.integers(0, 200), window=st.integers(1, 40), data=st.data())
+def test_windows_score_each_token_once_with_enough_context(length: int, window: int, data: st.DataObject) -> None:
+    """Sum of scored = length, in order; scored <= window; the context of a later window is >= window - stride + 1."""
+    stride = data.draw(st.integers(1, window))
+    rows = rolling_windows(length, window, stride)
+    seen = [token for begin, end, scored in rows for token in range(end - scored + 1, end + 1)]
+    assert seen == list(range(1, length + 1))
+    for index, (begin, end, scored) in enumerate(rows):
+        assert end - begin <= window
+        assert 1 <= scored <= end - begin
+        if index:
+            assert end - begin == window
+            assert scored <= stride
+
+
+@pytest.mark.parametrize(("length", "window", "stride"), [(5, 0, 1), (5, 4, 5), (5, 4, 0), (-1, 4, 4)])
+def test_windows_refuse_what_makes_no_sense(length: int, window: int, stride: int) -> None:
+    with pytest.raises(InputError):
+        rolling_windows(length, window, stride)
+
+
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> LoadedModel:
+    return load_model(tiny_model, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def uniform(tiny_model: Path) -> LoadedModel:
+    """A model whose logits are all zero: every token costs log2(300) bits."""
+    model = load_model(tiny_model, device="cpu", dtype="float32")
+    with torch.no_grad():
+        model.model.get_output_embeddings().weight.zero_()
+    return model
+
+
+def test_a_uniform_model_takes_log2_of_the_vocabulary(uniform: LoadedModel) -> None:
+    rate = measure(uniform, TEXTS, window=16)
+    assert rate.bits_per_token == pytest.approx(math.log2(300), rel=1e-7)
+    size = sum(len(text.encode()) for text in TEXTS)
+    assert rate.bytes == size
+    assert rate.documents == 5
+    assert rate.tokens == rate.document_tokens.sum() == sum(len(row) for row in encode(uniform, TEXTS))
+    assert rate.bits_per_byte == pytest.approx(rate.tokens * math.log2(300) / size, rel=1e-7)
+    assert rate.document_bytes.tolist() == [len(text.encode()) for text in TEXTS]
+    np.testing.assert_allclose(rate.document_bits, rate.document_tokens * math.log2(300), rtol=1e-7)
+
+
+def by_hand(loaded: LoadedModel, text: str, window: int, stride: int) -> float:
+    """Bits of a text, one window and one forward pass at a time, from the whole model's logits in float64."""
+    ids = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
+    whole = [loaded.tokenizer.bos_token_id, *ids]
+    bits, done = 0.0, 0
+    while done < len(ids):
+        new = min(window if done == 0 else stride, len(ids) - done)
+        end = done + new
+        begin = max(0, end - window)
+        with torch.no_grad():
+            logits = loaded.model(torch.tensor([whole[begin:end]])).logits[0].double()
+        chosen = torch.log_softmax(logits, dim=-1)[torch.arange(end - begin), torch.tensor(whole[begin + 1 : end + 1])]
+        bits -= float(chosen[-new:].sum()) / math.log(2)
+        done = end
+    return bits
+
+
+@pytest.mark.parametrize(("window", "stride"), [(64, 64), (16, 16), (16, 5), (7, 1), (1, 1)])
+def test_each_document_as_computed_by_hand(loaded: LoadedModel, window: int, stride: int) -> None:
+    rate = measure(loaded, TEXTS, window=window, stride=stride)
+    expected = [by_hand(loaded, text, window, stride) for text in TEXTS]
+    np.testing.assert_allclose(rate.document_bits, expected, rtol=2e-6)
+    assert rate.bits_per_byte == pytest.approx(sum(expected) / rate.bytes, rel=2e-6)
+
+
+def test_more_context_is_read_where_the_stride_is_short(loaded: LoadedModel) -> None:
+    """A control: if context did not reach the model, strided and disjoint windows would agree."""
+    strided, disjoint = measure(loaded, TEXTS, 16, 4).bits_per_byte, measure(loaded, TEXTS, 16).bits_per_byte
+    assert abs(strided / disjoint - 1) > 1e-4
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
+def test_batching_and_padding_change_nothing(loaded: LoadedModel, batch_tokens: int) -> None:
+    alone = np.array([measure(loaded, [text], 16).document_bits[0] for text in TEXTS if text])
+    rate = measure(loaded, TEXTS, 16, batch_tokens=batch_tokens)
+    np.testing.assert_allclose(rate.document_bits[rate.document_tokens > 0], alone, rtol=1e-6)
+    assert rate.document_bits[1] == 0
+
+
+def test_a_model_with_a_step_after_its_output_layer_goes_the_long_way(loaded: LoadedModel) -> None:
+    """Logits capped after the layer (as Gemma 2 does) must not be taken from the layer alone."""
+
+    class Capped(torch.nn.Module):
+        def __init__(self, inner: object) -> None:
+            super().__init__()
+            self.inner = inner
+            self.base_model, self.config = inner.base_model, inner.config  # type: ignore[attr-defined]
+
+        def get_output_embeddings(self) -> object:
+            return self.inner.get_output_embeddings()
+
+        def get_input_embeddings(self) -> object:
+            return self.inner.get_input_embeddings()
+
+        def forward(self, **inputs: object) -> object:
+            out = self.inner(**inputs)
+            out.logits = 2.0 * torch.tanh(out.logits / 2.0)
+            return out
+
+    capped = dataclasses.replace(loaded, model=Capped(loaded.model).eval())
+    [row] = encode(loaded, [TEXTS[0]])
+    whole = np.concatenate([[loaded.prefix], row])
+    [values] = token_log_probs(capped, [whole])
+    with torch.no_grad():
+        logits = capped.model(input_ids=torch.tensor(whole[None, :-1])).logits[0].double()
+    expected = torch.log_softmax(logits, -1)[torch.arange(len(row)), torch.tensor(row)].numpy()
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    assert not np.allclose(values, token_log_probs(loaded, [whole])[0], rtol=1e-3)
+
+
+def test_slices_of_the_output_layer_change_nothing(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = measure(loaded, TEXTS, 16).document_bits
+    monkeypatch.setattr("empirical.rates.LOGIT_BYTES", 7 * 4 * 300)  # seven positions at a time
+    np.testing.assert_allclose(measure(loaded, TEXTS, 16).document_bits, whole, rtol=1e-6)
+
+
+def test_a_softmax_in_float64_is_within_rounding(loaded: LoadedModel) -> None:
+    narrow, wide = measure(loaded, TEXTS, 16), measure(loaded, TEXTS, 16, softmax_dtype="float64")
+    np.testing.assert_allclose(narrow.document_bits, wide.document_bits, rtol=1e-6)
+    assert (narrow.document_bits != wide.document_bits).any()
+
+
+def test_token_log_probs_keep_order_and_counts(loaded: LoadedModel) -> None:
+    rows = [np.concatenate([[loaded.prefix], row]) for row in encode(loaded, [t for t in TEXTS[:4] if t])]
+    full = token_log_probs(loaded, rows)
+    assert [len(row) for row in full] == [len(row) - 1 for row in rows]
+    last = token_log_probs(loaded, rows, [2, 0, 1], batch_tokens=8)
+    for count, tail, row in zip([2, 0, 1], last, full, strict=True):
+        np.testing.assert_allclose(tail, row[len(row) - count :], rtol=1e-5)
+    assert token_log_probs(loaded, []) == []
+    assert not loaded.model.training
+    with pytest.raises(InputError, match="more than the model's context of 64"):
+        token_log_probs(loaded, [np.zeros(66, dtype=np.int64)])
+    with pytest.raises(InputError, match="3 scored tokens in 3"):
+        token_log_probs(loaded, [np.zeros(3, dtype=np.int64)], [3])
+
+
+def test_a_model_in_training_mode_is_measured_without_dropout_and_given_back(loaded: LoadedModel) -> None:
+    expected = measure(loaded, TEXTS, 16).bits_per_byte
+    loaded.model.train()
+    try:
+        assert measure(loaded, TEXTS, 16).bits_per_byte == expected
+        assert loaded.model.training
+    finally:
+        loaded.model.eval()
+
+
+def test_the_default_window_is_the_models_context(loaded: LoadedModel) -> None:
+    assert loaded.context == 64
+    np.testing.assert_array_equal(measure(loaded, TEXTS).document_bits, measure(loaded, TEXTS, 64, 64).document_bits)
+    with pytest.raises(InputError, match="window 65 is longer than the model's context of 64"):
+        measure(loaded, TEXTS, window=65)
+    with pytest.raises(InputError, match="stride 17"):
+        measure(loaded, TEXTS, window=16, stride=17)
+
+
+def test_nothing_to_measure(loaded: LoadedModel) -> None:
+    for texts in ([], ["", ""]):
+        with pytest.raises(InputError, match="no text to measure"):
+            measure(loaded, texts)
+    with pytest.raises(InputError, match="one string"):
+        measure(loaded, "a text")
+    with pytest.raises(InputError, match="document 2 cannot be written in UTF-8"):
+        measure(loaded, ["a", "b\ud800"])
+    assert utf8_size("映画") == 6
+
+
+def test_the_result_is_json_with_the_keys_of_the_design(loaded: LoadedModel) -> None:
+    sets = [Documents(tuple(TEXTS), "a.txt"), Documents(("one", "two"), "b.txt")]
+    result = json.loads(json.dumps(measurement(loaded, sets, window=16, limit=4)))
+    assert set(result["results"][0]) == {
+        "data",
+        "bits_per_byte",
+        "se",
+        "bits_per_token",
+        "bytes",
+        "tokens",
+        "documents",
+    }
+    assert {"window", "stride", "bos", "model", "revision", "dtype"} <= set(result)
+    assert [row["data"] for row in result["results"]] == ["a.txt", "b.txt"]
+    assert (result["window"], result["stride"], result["bos"], result["dtype"]) == (16, 16, "<s>", "float32")
+    assert result["results"][0]["documents"] == 4
+    rate = measure(loaded, TEXTS, 16, limit=4)
+    assert result["results"][0]["bits_per_byte"] == rate.bits_per_byte
+    assert result["results"][0]["se"] == rate.se
+
+
+def test_eos_stands_in_for_a_missing_bos(loaded: LoadedModel) -> None:
+    class Without:
+        bos_token_id, eos_token_id = None, 7
+
+    assert dataclasses.replace(loaded, tokenizer=Without()).prefix == 7
+    Without.eos_token_id = None  # type: ignore[assignment]
+    with pytest.raises(InputError, match="neither a BOS nor an EOS"):
+        _ = dataclasses.replace(loaded, tokenizer=Without()).prefix
+
+
+@pytest.fixture(scope="module")
+def sample() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    sizes = rng.integers(20, 400, size=60)
+    return sizes * rng.normal(1.0, 10.0 / sizes), sizes  # short documents scatter more
+
+
+def test_se_against_brute_force(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    """Resampling by hand with another generator, and the delta method: all three within their noise."""
+    bits, sizes = sample
+    rng = np.random.default_rng(99)
+    draws = []
+    for _ in range(4000):
+        chosen = [int(rng.integers(60)) for _ in range(60)]
+        draws.append(sum(bits[i] for i in chosen) / sum(sizes[i] for i in chosen))
+    brute = float(np.std(draws, ddof=1))
+    fast = bootstrap_se(bits, sizes, resamples=4000, seed=1)
+    assert fast == pytest.approx(brute, rel=0.06)  # each has a relative error of 1/sqrt(8000) = 1.1%
+    ratio = bits.sum() / sizes.sum()
+    delta = math.sqrt(float(((bits - ratio * sizes) ** 2).sum())) / sizes.sum()
+    assert fast == pytest.approx(delta, rel=0.1)
+    naive = float(np.std(bits / sizes, ddof=1)) / math.sqrt(60)  # the mean of rates is another estimator
+    assert abs(naive / brute - 1) > 0.06, "the test has to tell the pooled ratio from the mean of rates"
+
+
+def test_se_is_seeded_and_none_for_one_document(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    bits, sizes = sample
+    assert bootstrap_se(bits, sizes, seed=3) == bootstrap_se(bits, sizes, seed=3)
+    assert bootstrap_se(bits, sizes, seed=3) != bootstrap_se(bits, sizes, seed=4)
+    assert bootstrap_se(bits[:1], sizes[:1]) is None
+    empty = np.append(bits[:1], 0.0), np.append(sizes[:1], 0)
+    assert bootstrap_se(*empty) is None, "an empty document is no second document"
+    padded = bootstrap_se(np.append(bits, np.zeros(9)), np.append(sizes, np.zeros(9, dtype=np.int64)), seed=3)
+    assert padded == bootstrap_se(bits, sizes, seed=3)
+    assert bootstrap_se(3.0 * sizes, sizes) == pytest.approx(0.0, abs=1e-14)
+
+
+def test_pooling_is_over_bytes_not_documents() -> None:
+    rate = pooled_rate(np.array([10.0, 100.0]), np.array([10, 50]), np.array([2, 8]))
+    assert rate.bits_per_byte == pytest.approx(110 / 60)
+    assert rate.bits_per_token == 11.0
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_with_the_cpu(tiny_model: Path, loaded: LoadedModel) -> None:
+    expected = measure(loaded, TEXTS, 16).document_bits
+    on_gpu = measure(load_model(tiny_model, device="cuda", dtype="float32"), TEXTS, 16).document_bits
+    np.testing.assert_allclose(on_gpu, expected, rtol=1e-4)
+    narrow = measure(load_model(tiny_model, device="cuda"), TEXTS, 16)
+    np.testing.assert_allclose(narrow.document_bits, expected, rtol=5e-2)
+
+
+def test_bfloat16_is_close(tiny_model: Path, loaded: LoadedModel) -> None:
+    narrow = measure(load_model(tiny_model, device="cpu", dtype="bfloat16"), TEXTS, 16)
+    assert narrow.bits_per_byte == pytest.approx(measure(loaded, TEXTS, 16).bits_per_byte, rel=5e-2)
