@@ -135,7 +135,8 @@ def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tup
     lower = np.linalg.cholesky(spread_c)
     inverse = np.linalg.inv(lower)
     weights, basis = np.linalg.eigh(inverse @ spread_b @ inverse.swapaxes(-1, -2))
-    weights = np.maximum(weights, np.finfo(np.float64).tiny)
+    tiny = float(np.finfo(np.float64).tiny)
+    weights = np.maximum(weights, tiny)
     rotate = basis.swapaxes(-1, -2) @ inverse
     beta = (rotate @ b[..., None])[..., 0]
     gamma = (rotate @ c[..., None])[..., 0]
@@ -154,10 +155,10 @@ def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tup
     marks = np.concatenate([np.where(np.isfinite(zeros) & (zeros > 0), zeros, turns), turns], axis=1)
     low, high = np.log(marks.min(1)) - 4.0, np.log(marks.max(1)) + 4.0
     grid = np.exp(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, GRID))
-    least = (beta * gamma).sum(-1) / (beta**2).sum(-1)
+    least = (beta * gamma).sum(-1) / np.maximum((beta**2).sum(-1), tiny)
     for _ in range(2):  # least squares, then with the weights that hold there
         weight = 1.0 / (1.0 + np.maximum(least, 0.0)[:, None] ** 2 * weights)
-        least = (beta * gamma * weight).sum(-1) / (beta**2 * weight).sum(-1)
+        least = (beta * gamma * weight).sum(-1) / np.maximum((beta**2 * weight).sum(-1), tiny)
     grid = np.sort(np.concatenate([np.zeros((len(b), 1)), grid, np.maximum(least, 0.0)[:, None]], axis=1), axis=1)
     rows = np.arange(len(b))
     left, right = grid[:, 0], grid[:, -1]
@@ -203,9 +204,20 @@ def estimate(balance: Balance) -> Estimate:
     """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring."""
     grid = np.concatenate([[0.0], np.geomspace(*balance.span("kappa"), GRID), [np.inf]])
     values, points = balance.along("kappa", grid)
-    padded = np.concatenate([[np.inf], values, [np.inf]])
-    minima = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]))
-    minima = minima[np.argsort(values[minima], kind="stable")][:3]
+    minima = _lowest_minima(values)
+    if minima.size > 1 or not np.isfinite(points[minima]).all():
+        # weak data: several minima, or one at infinity, which scoring does not reach; look closer between the neighbours
+        inner = np.clip(minima, 1, GRID)
+        ratios = np.concatenate([np.geomspace(grid[max(i - 1, 1)], grid[min(i + 1, GRID)], 17) for i in inner])
+        for _ in range(2):
+            finer, places = balance.along("kappa", ratios)
+            grid, values = np.concatenate([grid, ratios]), np.concatenate([values, finer])
+            points = np.concatenate([points, places])
+            step = ratios[1] / ratios[0]
+            ratios = np.concatenate([r * np.geomspace(step**-1.0, step, 9) for r in ratios[_lowest_minima(finer)]])
+        order = np.argsort(grid, kind="stable")
+        grid, values, points = grid[order], values[order], points[order]
+        minima = _lowest_minima(values)
     first = int(minima[0])
     best = Estimate(points[first], float(grid[first]), float(values[first]), np.full(3, np.nan))
     for index in minima:
@@ -218,6 +230,12 @@ def estimate(balance: Balance) -> Estimate:
             kappa = pretrain / align if align > 0 else float("inf")
             best = Estimate(volumes, kappa, value, _log_spread(volumes, information))
     return best
+
+
+def _lowest_minima(values: Array) -> NDArray[np.intp]:
+    padded = np.concatenate([[np.inf], values, [np.inf]])
+    minima = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]))
+    return minima[np.argsort(values[minima], kind="stable")][:3]
 
 
 def _log_spread(volumes: Array, information: Array) -> Array:

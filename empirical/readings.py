@@ -112,7 +112,7 @@ class Readings:
         J = 2 leaves nothing to see it by: 0 then, and the intervals are open.
         """
         freedom = self.perturbations.size - 3
-        if freedom == 0 or estimate(self.balance()).deviance <= freedom:
+        if freedom == 0 or not self.changes.any() or estimate(self.balance()).deviance <= freedom:
             return self
         sigma = 1e-3 * float(np.abs(self.changes).max())
         best: Estimate | None = None
