@@ -32,7 +32,7 @@ class Sequences:
     def __len__(self) -> int:
         return int(self.tokens.shape[0])
 
-    def __getitem__(self, rows: Sequence[int] | slice | Array) -> Sequences:
+    def __getitem__(self, rows: Sequence[int] | slice | NDArray[np.int64]) -> Sequences:
         index = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows, dtype=np.int64))
         return Sequences(self.tokens[index], self.first[index], self.length[index])
 
@@ -135,7 +135,7 @@ def train(
         log_probs = _target_log_probs(model, part, autocast)
         loss = -(log_probs * mask.to(log_probs.device)).sum() / part.target_count
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):

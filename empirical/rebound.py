@@ -253,10 +253,11 @@ class _Laboratory:
         s = self.settings
         half, extra = -(-s.adapt_volume // 2), -(-s.perturb_volumes[-1] // 2) if s.control else 0
         needs = {"align": s.align_volumes[-1], "perturb": s.perturb_volumes[-1]}
-        texts: dict[str, dict[str, list[str]]] = {}
+        texts: dict[str, dict[str, tuple[str, ...]]] = {}
         for kind, spec in (("align", s.align), ("perturb", s.perturb)):
             sizes = {"held": s.held_out, "adapt": half, "own": needs[kind], "control": extra}
-            texts[kind] = split_documents(read_documents(spec).texts, sizes, seed=seed)
+            splits = split_documents(read_documents(spec).texts, list(sizes.values()), seed=seed)
+            texts[kind] = dict(zip(sizes, splits, strict=True))
         rng = np.random.default_rng(seed)
 
         def mixed(part: str, count: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -54,7 +53,7 @@ class StiffnessSettings:
     model: str = "smollm2-135m-instruct-q4"
     revision: str | None = None
     texts: tuple[str, str, str] = (
-        "film-reviews:all/rotten_tomatoes",
+        "film-reviews:rotten_tomatoes",
         "film-reviews:positive/imdb",
         "film-reviews:negative/imdb",
     )
@@ -138,7 +137,7 @@ class _Laboratory:
 
     def __init__(self, settings: StiffnessSettings, device: str, dtype: str, trust_remote_code: bool) -> None:
         self.settings = settings
-        self._load = {
+        self._load: dict[str, Any] = {
             "revision": settings.revision,
             "device": device,
             "dtype": dtype,
@@ -178,7 +177,8 @@ class _Laboratory:
 def build_probe(loaded: LoadedModel, settings: StiffnessSettings) -> tuple[TiltProbe, Array]:
     """Forward passes over the three texts: the probe in float64, and the weights of D_1, D_a, D_t on its positions (3, n)."""
     rows_each = max(1, round(settings.positions / 3 / settings.window))
-    rows, used = [], set()
+    rows: list[list[list[int]]] = []
+    used: set[str] = set()
     for spec in (settings.texts[1], settings.texts[2], settings.texts[0]):
         rows.append(_rows(loaded.tokenizer, spec, rows_each, settings.window, settings.seed, used))
     tokens = torch.tensor([*rows[2], *rows[0], *rows[1]])
@@ -219,7 +219,7 @@ def case_weights(case: str, texts: Array) -> Array:
 def probe_curve(result: Result) -> Curve:
     """The path as a Curve: bits per token against tokens of the perturbation; exact, so without standard errors."""
     configuration, tokens = result["configuration"], result["align_tokens"]
-    rates = {
+    rates: dict[str, Any] = {
         name: np.asarray(row) / NATS_PER_BIT
         for name, row in zip(("pretrain", "align", "perturb"), result["entropies"], strict=True)
     }
@@ -338,11 +338,10 @@ def _rows(tokenizer: Any, spec: str, count: int, window: int, seed: int, used: s
     rows: list[list[int]] = []
     waiting: list[int] = []
     for index in np.random.default_rng(seed).permutation(len(texts)):
-        text = texts[index]
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if digest in used:
+        text = texts[index].strip()
+        if text in used:
             continue
-        used.add(digest)
+        used.add(text)
         waiting += tokenizer((" " if waiting else "") + text, add_special_tokens=False)["input_ids"][:window]
         if len(waiting) >= window:
             rows.append([prefix, *waiting[:window]])

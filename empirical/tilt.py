@@ -205,6 +205,7 @@ class TiltProbe:
 
     @staticmethod
     def _factor(hessian: Tensor) -> Tensor:
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(hessian)
         if int(failed):
             raise InputError("the joint Hessian is singular", where="tilt probe", mend=HULL)
@@ -246,9 +247,8 @@ def _predict(perturbations: Array, optima: list[Optimum], size: float) -> Array:
 
     pair = optima[-2:]
     spline = CubicHermiteSpline(perturbations[-2:], [o.theta for o in pair], [o.velocity for o in pair])
-    guess: Array = spline(size, extrapolate=True)
-    return guess
+    return np.asarray(spline(size, extrapolate=True), dtype=np.float64)
 
 
 def _numpy(tensor: Tensor) -> Array:
-    return tensor.detach().to("cpu", torch.float64).numpy()
+    return np.asarray(tensor.detach().to("cpu", torch.float64).numpy(), dtype=np.float64)

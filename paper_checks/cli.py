@@ -300,7 +300,7 @@ def rebound(
     from empirical.rebound import ReboundSettings
     from empirical.rebound import rebound as run
 
-    given = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
+    given: dict[str, Any] = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
     given |= {"learning_rate": learning_rate, "batch": batch}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):

@@ -17,6 +17,7 @@ WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
     "bad": ["slow", "drags", "half", "not", "never", "dull"],
 }
+WORDS["both"] = WORDS["good"] + WORDS["bad"]
 
 
 def write_reviews(folder, kind: str, count: int = 60, words: int = 8) -> str:
