@@ -76,6 +76,12 @@ def test_integer_weights_are_joined_exactly_where_floats_would_tie():
     assert huffman_lengths(close).tolist() == [3, 3, 2, 1]
 
 
+def test_sums_beyond_64_bits_do_not_wrap():
+    near = [1 << 62, 1 << 62, 1 << 62, (1 << 62) + 1]
+    for weights in (near, np.array(near), np.array(near, dtype=np.uint64)):
+        assert huffman_lengths(weights).tolist() == [2, 2, 2, 2]
+
+
 def test_exact_and_compiled_kernels_agree():
     rng = np.random.default_rng(2)
     for size in (1, 2, 3, 17, 300):

@@ -35,7 +35,7 @@ def exact_kl(p, q):
 @given(PAIRS)
 def test_kl_divergence_to_its_last_digits(rows):
     p, q, _ = rows
-    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=1e-11, abs=1e-300)
+    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=1e-12, abs=0)
     assert kl_divergence(p, q) >= 0
     assert kl_divergence(p, p) == 0
 
@@ -44,15 +44,15 @@ def test_kl_divergence_to_its_last_digits(rows):
 def test_kl_divergence_of_a_tiny_mass(tiny):
     """Where P/q is below the rounding of 1 - P/q, the mass of q still counts."""
     p, half = np.array([tiny, 1 - tiny]), np.array([0.5, 0.5])
-    assert kl_divergence(p, half) == pytest.approx(exact_kl(p, half), rel=1e-13)
+    assert kl_divergence(p, half) == pytest.approx(exact_kl(p, half), rel=1e-13, abs=0)
     if tiny:
-        assert kl_divergence(half, p) == pytest.approx(exact_kl(half, p), rel=1e-13)
+        assert kl_divergence(half, p) == pytest.approx(exact_kl(half, p), rel=1e-13, abs=0)
 
 
-@pytest.mark.parametrize("gap", [1e-2, 2e-3, 1.001e-3, 0.999e-3, 1e-5, 1e-9, 1e-12])
+@pytest.mark.parametrize("gap", [0.05, 0.0151, 0.0149, 1e-2, 2e-3, 1.001e-3, 0.999e-3, 1e-5, 1e-9, 1e-12])
 def test_kl_divergence_of_near_neighbours_keeps_its_digits(gap):
     p, q = np.array([0.3 + gap, 0.7 - gap]), np.array([0.3, 0.7])
-    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=1e-10)
+    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=2e-13, abs=0)
     naive = float((p * np.log(p / q)).sum())
     if gap <= 1e-9:
         assert abs(naive - exact_kl(p, q)) > 1e-3 * exact_kl(p, q)  # which is why the series is there
@@ -111,7 +111,7 @@ def test_every_chunk_is_counted():
 
 def test_subnormal_masses_raise_no_warning():
     p, q = np.array([0.5, 0.5]), np.array([1e-320, 1.0])
-    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=1e-13)
+    assert kl_divergence(p, q) == pytest.approx(exact_kl(p, q), rel=1e-13, abs=0)
     assert overlap(p, p, q) == chi_square(p, q) == float("inf")
     assert overlap(np.array([0.0, 1.0]), p, q) == overlap(p, np.array([0.0, 1.0]), q) == 0.5
 
