@@ -210,19 +210,20 @@ def _bound(readings: Readings, level: float) -> Bound:
 def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Constant:
     """The common kappa of several runs: mean of ln kappa with a random effect (DerSimonian and Laird 1986).
 
-    Weights ``1/(s_i^2 + tau^2)`` with s_i from the width of the interval of ln kappa_i and tau^2, the scatter between
-    runs beyond it, by moments; interval with the t law of m - 1 degrees of freedom and the scatter seen, never below
-    the one expected (Hartung and Knapp). Runs with an open end are left out, which favours well measured ones. One run
-    gives its own constant, none gives Nones. For runs of different nominal kappa it is a kind of geometric mean.
+    Weights ``1/(s_i^2 + tau^2)``: tau^2 is the scatter between runs beyond the errors, by moments; s_i comes from the
+    half of the interval of ln kappa_i that faces the mean. (With the whole width a run that came out low, whose interval
+    is narrow, outweighs one that came out high: 200 runs of k = 5 and 20 then gave beta = 0.969 +- 0.017.) A run whose
+    half is open has no weight, nor has one without an estimate. Interval: t law of m - 1 degrees of freedom and the
+    scatter seen, never below the one expected (Hartung and Knapp). One run gives its own constant, none gives Nones. For
+    runs of different nominal kappa it is a kind of geometric mean.
     """
     usable = _usable(fits)
     if len(usable) == 1:
         return usable[0].kappa
-    if not usable:
+    found = _regress(np.ones((len(usable), 1)), usable, level) if usable else None
+    if found is None:
         return Constant(None, None, None, level)
-    logs, errors = _logs(usable, level)
-    middle, half = _regress(np.ones((logs.size, 1)), logs, errors, level)
-    low, centre, high = (float(np.exp(middle[0] + sign * half[0])) for sign in (-1, 0, 1))
+    low, centre, high = (float(np.exp(found[0][0] + sign * found[1][0])) for sign in (-1, 0, 1))
     return Constant(centre, low, high, level)
 
 
@@ -231,50 +232,63 @@ def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Constant | 
 
     Joint compression has beta = 1; forgetting (R19) beta = 0 in |D_p|. Weighted as in `pooled_kappa`, t law of m - 2
     degrees of freedom; two runs leave no room to see a scatter between runs, and the interval then holds the errors
-    of reading only. None for fewer than two distinct k among the runs whose kappa is bounded.
+    of reading only. None for fewer than two distinct k among the runs that bound kappa.
     """
     usable = _usable(fits)
     if len({fitted.nominal_kappa for fitted in usable}) < 2:
         return None
-    logs, errors = _logs(usable, level)
     nominal = np.log([fitted.nominal_kappa for fitted in usable])
-    design = np.stack([np.ones_like(nominal), nominal - nominal.mean()], axis=1)
-    middle, half = _regress(design, logs, errors, level)
-    return Constant(float(middle[1]), float(middle[1] - half[1]), float(middle[1] + half[1]), level)
+    found = _regress(np.stack([np.ones_like(nominal), nominal - nominal.mean()], axis=1), usable, level)
+    if found is None:
+        return None
+    middle, half = float(found[0][1]), float(found[1][1])
+    return Constant(middle, middle - half, middle + half, level)
 
 
 def _usable(fits: Sequence[RunFit]) -> list[RunFit]:
-    return [fitted for fitted in fits if fitted.kappa.closed and (fitted.kappa.low or 0) > 0]
+    return [f for f in fits if f.kappa.estimate and not (f.kappa.low is None and f.kappa.high is None)]
 
 
-def _logs(fits: Sequence[RunFit], level: float) -> tuple[Array, Array]:
-    from scipy.stats import norm
+def _regress(design: Array, fits: Sequence[RunFit], level: float) -> tuple[Array, Array] | None:
+    """Random-effects regression of ln kappa: coefficients (d,) and the half widths of their intervals (d,).
 
-    table = np.log([[f.kappa.estimate or 0, f.kappa.low or 0, f.kappa.high or 0] for f in fits])
-    return table[:, 0], np.maximum(table[:, 2] - table[:, 1], 1e-15) / (2 * float(norm.isf((1 - level) / 2)))
-
-
-def _regress(design: Array, values: Array, errors: Array, level: float) -> tuple[Array, Array]:
-    """Random-effects regression: coefficients (d,) and the half widths of their intervals (d,)."""
+    None where the runs that have a weight do not determine the coefficients.
+    """
     from scipy.stats import norm, t
 
-    freedom = len(values) - design.shape[1]
-    weights, _, residual = _weighted(design, values, errors**-2.0)
-    hat = design @ np.linalg.solve((design.T * weights) @ design, design.T * weights)
-    spare = float(weights.sum() - (weights * np.diag(hat)).sum())
-    excess = float((weights * residual**2).sum()) - freedom
-    between = max(0.0, excess / spare) if freedom and spare > 0 else 0.0
-    weights, middle, residual = _weighted(design, values, 1.0 / (errors**2 + between))
-    covariance = np.linalg.inv((design.T * weights) @ design)
+    normal = float(norm.isf((1 - level) / 2))
+    values = np.log([fitted.kappa.estimate or np.nan for fitted in fits])
+    lows = np.log([fitted.kappa.low or 1.0 for fitted in fits])
+    highs = np.log([fitted.kappa.high or np.inf for fitted in fits])
+    lows[[fitted.kappa.low is None for fitted in fits]] = -np.inf
+    up, down = (np.maximum(width, 1e-15) / normal for width in (highs - values, values - lows))
+    errors = np.minimum(up, down)
+    expected = values
+    for _ in range(100):
+        weights = errors**-2.0
+        if np.linalg.matrix_rank(design[weights > 0]) < design.shape[1]:
+            return None
+        freedom = int((weights > 0).sum()) - design.shape[1]
+        middle, residual, covariance = _weighted(design, values, weights)
+        spare = float(weights.sum() - np.einsum("i,ij,jk,ik->", weights**2, design, covariance, design))
+        excess = float((weights * residual**2).sum()) - freedom
+        between = max(0.0, excess / spare) if freedom > 0 and spare > 0 else 0.0
+        weights = 1.0 / (errors**2 + between)
+        middle, residual, covariance = _weighted(design, values, weights)
+        last, expected = expected, design @ middle
+        errors = np.where(expected > values, up, down)
+        if np.abs(expected - last).max() < 1e-12:
+            break
     if not freedom:
-        return middle, np.asarray(float(norm.isf((1 - level) / 2)) * np.sqrt(np.diag(covariance)))
+        return middle, normal * np.sqrt(np.diag(covariance))
     scatter = max(1.0, float((weights * residual**2).sum()) / freedom)
-    return middle, np.asarray(float(t.isf((1 - level) / 2, freedom)) * np.sqrt(scatter * np.diag(covariance)))
+    return middle, float(t.isf((1 - level) / 2, freedom)) * np.sqrt(scatter * np.diag(covariance))
 
 
 def _weighted(design: Array, values: Array, weights: Array) -> tuple[Array, Array, Array]:
-    middle = np.linalg.solve((design.T * weights) @ design, (design.T * weights) @ values)
-    return weights, np.asarray(middle), np.asarray(values - design @ middle)
+    covariance = np.linalg.inv((design.T * weights) @ design)
+    middle = covariance @ (design.T * weights) @ values
+    return np.asarray(middle), np.asarray(values - design @ middle), np.asarray(covariance)
 
 
 def fit(

@@ -88,9 +88,9 @@ def test_the_ends_say_the_same_as_the_threshold():
 
 
 def test_pooled_kappa():
-    runs = noisy_runs(5.0, 6, 3e-4, draws=160)
+    runs = noisy_runs(5.0, 6, 3e-4, draws=120)
     fits = [fit_run(run, LEVEL) for run in runs]
-    groups = [pooled_kappa(fits[start : start + 4], LEVEL) for start in range(0, 160, 4)]
+    groups = [pooled_kappa(fits[start : start + 4], LEVEL) for start in range(0, 120, 4)]
     hits = sum(group.low <= 5.0 <= group.high for group in groups)
     assert hits >= binom.ppf(0.001, len(groups), LEVEL)
     single = np.mean([np.log(fitted.kappa.high / fitted.kappa.low) for fitted in fits])

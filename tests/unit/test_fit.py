@@ -460,11 +460,22 @@ def test_pooled_kappa_is_that_of_dersimonian_and_laird():
     assert np.log(pooled.high / 5) == pytest.approx(3.1824463 * 0.05, rel=1e-4)  # t with 3 degrees of freedom
 
 
-def test_open_runs_are_left_out_of_the_pool():
-    nothing = replace(made_up(5.0, 3.0, 0.1), kappa=Constant(5.0, None, 9.0, 0.95))
-    assert pooled_kappa([nothing]) == Constant(None, None, None, 0.95)
-    one = made_up(4.0, 3.0, 0.1)
-    assert pooled_kappa([nothing, one]) == one.kappa
+def test_an_open_half_that_faces_the_mean_has_no_weight():
+    sure = [made_up(4.0, 3.0, 0.1), made_up(4.4, 3.0, 0.1)]
+    above = replace(made_up(5.0, 3.0, 0.1), kappa=Constant(5.0, None, 5.5, 0.95))  # silent about what lies below
+    below = replace(made_up(3.0, 3.0, 0.1), kappa=Constant(3.0, None, 3.3, 0.95))
+    assert pooled_kappa([*sure, above]).estimate == pytest.approx(pooled_kappa(sure).estimate)
+    assert pooled_kappa([*sure, below]).estimate < pooled_kappa(sure).estimate
+    nowhere = replace(above, kappa=Constant(5.0, None, None, 0.95))
+    assert pooled_kappa([nowhere]) == Constant(None, None, None, 0.95)
+    assert pooled_kappa([nowhere, sure[0]]) == sure[0].kappa
+
+
+def test_the_half_that_faces_the_mean_weighs():
+    """Estimates whose intervals are skew: the one that came out low may not outweigh the one that came out high."""
+    skew = [replace(made_up(1.0, 3.0, 0.1), kappa=Constant(np.exp(x), np.exp(x - down), np.exp(x + up), 0.95))
+            for x, down, up in ((-1.0, 0.8, 1.6), (1.0, 1.6, 3.2))]  # fmt: skip
+    assert np.log(pooled_kappa(skew).estimate) == pytest.approx(0, abs=1e-9)
 
 
 def test_beta_is_the_slope():
