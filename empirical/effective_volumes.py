@@ -162,7 +162,7 @@ def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tup
     grid = np.sort(np.concatenate([np.zeros((len(b), 1)), grid, np.maximum(least, 0.0)[:, None]], axis=1), axis=1)
     rows = np.arange(len(b))
     left, right = grid[:, 0], grid[:, -1]
-    for _ in range(4):
+    for _ in range(3):
         values = value(grid)
         best = values.argmin(1)
         x, lowest = grid[rows, best], values[rows, best]
@@ -277,19 +277,25 @@ def interval(balance: Balance, best: Estimate, name: str, level: float, known_no
     if inside.size == 0:  # only rounding can do this: the minimum lies between two points of the grid
         return None, None
     first, last = int(inside[0]), int(inside[-1])
-    low = None if first <= 1 else _end(balance, name, ceiling, grid[first - 1], grid[first])
-    high = None if last >= grid.size - 2 else _end(balance, name, ceiling, grid[last + 1], grid[last])
-    return low, high
+    brackets = []
+    if first > 1:
+        brackets.append((grid[first - 1], grid[first]))
+    if last < grid.size - 2:
+        brackets.append((grid[last + 1], grid[last]))
+    ends = iter(_ends(balance, name, ceiling, np.array(brackets)) if brackets else ())
+    return next(ends) if first > 1 else None, next(ends) if last < grid.size - 2 else None
 
 
-def _end(balance: Balance, name: str, ceiling: float, outside: float, within: float) -> float:
+def _ends(balance: Balance, name: str, ceiling: float, brackets: Array) -> list[float]:
+    """Where the profile meets the ceiling, for brackets (outside, inside), shape (E, 2): three rounds of nine points."""
+    rows = np.arange(len(brackets))
     for _ in range(3):
-        points = np.geomspace(outside, within, 9)
-        below = balance.along(name, points)[0] <= ceiling
-        below[-1] = True
-        index = max(int(np.argmax(below)), 1)
-        outside, within = float(points[index - 1]), float(points[index])
-    return within
+        points = np.geomspace(brackets[:, 0], brackets[:, 1], 9, axis=1)
+        below = balance.along(name, points.ravel())[0].reshape(points.shape) <= ceiling
+        below[:, -1] = True
+        index = np.maximum(below.argmax(1), 1)
+        brackets = np.stack([points[rows, index - 1], points[rows, index]], axis=1)
+    return [float(inside) for inside in brackets[:, 1]]
 
 
 def critical_rise(highest: float, equations: int, level: float, known_noise: bool = True) -> float:

@@ -57,7 +57,7 @@ def spline_doubt(perturbations: Array) -> Array:
 
     The parabolas run through three neighbouring readings, the mean of the two that hold the step; they are one order
     below the spline, so |E g| is the size of the spline's own error or above it: on mixture curves of 10 to 14
-    readings the error of a step is 0.001 to 2.6 times |E g|, in the middle 0.1. Zero for fewer than four readings.
+    readings at k = 2 and 40 the error of a step was at most 4.4 times |E g|, in the middle 0.1 times. Zero for fewer than four readings.
 
     >>> parabola = np.array([0.0, 1.0, 4.0, 16.0])
     >>> bool(np.abs(spline_doubt(np.array([0.0, 1.0, 2.0, 4.0])) @ parabola).max() < 1e-13)

@@ -119,7 +119,7 @@ class Readings:
         for attempt in range(60):
             noisy = replace(self, rate_se=np.full_like(self.rates, sigma))
             balance = noisy.balance()
-            if best is None or attempt < 4 or not np.isfinite(best.volumes).all():
+            if best is None or attempt < 2 or not np.isfinite(best.volumes).all():
                 best = estimate(balance)
                 deviance = best.deviance
             else:
