@@ -208,12 +208,17 @@ def test_token_log_probs_keep_order_and_counts(loaded: LoadedModel) -> None:
 
 def test_a_model_in_training_mode_is_measured_without_dropout_and_given_back(loaded: LoadedModel) -> None:
     expected = measure(loaded, TEXTS, 16).bits_per_byte
+    attention = [layer.self_attn for layer in loaded.model.model.layers]
     loaded.model.train()
+    for layer in attention:
+        layer.attention_dropout = 0.5
     try:
         assert measure(loaded, TEXTS, 16).bits_per_byte == expected
         assert loaded.model.training
     finally:
         loaded.model.eval()
+        for layer in attention:
+            layer.attention_dropout = 0.0
 
 
 def test_the_default_window_is_the_models_context(loaded: LoadedModel) -> None:
