@@ -242,7 +242,7 @@ def _predict(perturbations: Array, optima: list[Optimum], size: float) -> Array:
     """Cubic Hermite extrapolation of theta(l) from the last two optima and their velocities; linear from one."""
     last = optima[-1]
     if len(optima) == 1:
-        return last.theta + (size - perturbations[-1]) * last.velocity
+        return np.asarray(last.theta + (size - perturbations[-1]) * last.velocity, dtype=np.float64)
     from scipy.interpolate import CubicHermiteSpline
 
     pair = optima[-2:]

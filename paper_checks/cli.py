@@ -112,6 +112,9 @@ def simulate(
     points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = 13,
     seeds: Annotated[int, typer.Option("--seeds", help="Draws of the masses for each k.")] = 1,
     noise: Annotated[float, typer.Option("--noise", help="Gaussian noise on every reading, bits per symbol.")] = 0.0,
+    cover: Annotated[
+        float, typer.Option("--cover", help="Share of D_p spread over every leaf (disjoint needs one).")
+    ] = 0.0,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder for the curve and its figures.")] = Path("out/simulate"),
     as_json: Json = False,
@@ -132,6 +135,7 @@ def simulate(
         points=points,
         seeds=range(seed, seed + _at_least_one(seeds, "--seeds")),
         noise=noise,
+        cover=cover,
     )
     path = curve.write(out / f"{dynamics}.csv")
     figure = out / f"{dynamics}.svg"

@@ -160,7 +160,7 @@ def _law_section(plan: Preset, seed: int) -> Section:
                 "1/(1-epsilon)": r.theta_constant,
                 "residual": float(law.residual[index]),
                 "(k+1) KL": mixture_residual(mixture, step),
-                "bound": float(law.upper[index]),
+                "bound": abs(float(law.upper[index])),
             }
         )
     section.show(rows, "nats per leaf drawn; l in units of the alignment volume")

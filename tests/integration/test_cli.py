@@ -1,0 +1,255 @@
+"""The command line: JSON alone on stdout, exit codes 0, 1 and 2, and one line for every bad input."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from elastomath import Curve
+from paper_checks.cli import main
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def masses(tmp_path):
+    rows = {"p": [0.5, 0.25, 0.25], "a": [0.2, 0.5, 0.3], "t": [0.8, 0.1, 0.1]}
+    for name, row in rows.items():
+        np.save(tmp_path / f"{name}.npy", np.array(row))
+    return [tmp_path / f"{name}.npy" for name in rows]
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    """Exit code 2, nothing on stdout, one line on stderr with these words and no traceback."""
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1, err
+    for word in words:
+        assert word in err
+
+
+def test_rates_have_the_keys_of_the_contract(call, masses):
+    code, out, _ = call("rates", *masses, "--volumes", "10,1,0.5", "--json")
+    result = json.loads(out)
+    assert code == 0
+    keys = "unit entropies rates normalised code_lengths kl_forward kl_reverse response overlaps balance_residual"
+    assert set(f"{keys} epsilon theta_constant".split()) <= set(result)
+    assert set(result["code_lengths"]) >= {"shannon", "huffman"}
+    assert set(result["overlaps"]) >= {"C", "A", "T"}
+    assert abs(result["balance_residual"]) < 1e-14
+    assert abs(np.dot(result["volumes"], result["response"])) < 1e-14
+    code, out, _ = call("rates", *masses, "--volumes", "10,1,0.5")
+    assert code == 0
+    assert "Theta constant" in out
+
+
+def test_rates_of_one_text_file(call, tmp_path):
+    file = tmp_path / "mine.txt"
+    file.write_text("the cat sat on the mat " * 50, encoding="utf-8")
+    code, out, _ = call("rates", file, "--depth", 2, "--json")
+    assert code == 0
+    assert json.loads(out)["unit"] == "bits/byte"
+    assert call("rates", file)[0] == 0
+
+
+def test_simulate_then_fit_gives_the_nominal_constants(call, tmp_path):
+    code, out, _ = call("simulate", "mixture", "--k", "2,40", "--leaves", 256, "--out", tmp_path / "runs", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["runs"] == 2
+    assert result["seconds"] > 0
+    assert all((tmp_path / "runs" / "mixture.svg").samefile(figure) for figure in result["figures"])
+    code, out, _ = call("fit", result["curve"], "--json", "--out", tmp_path / "fit")
+    constants = json.loads(out)
+    assert code == 0
+    for run, k in zip(constants["runs"], (2, 40), strict=True):
+        assert set(run) >= {"run", "K_pretrain", "K_align", "kappa", "nominal_kappa", "bound"}
+        assert set(run["kappa"]) == {"estimate", "low", "high", "level"}
+        assert run["kappa"]["estimate"] == pytest.approx(k, rel=1e-3)
+        assert run["bound"]["holds"]
+    assert set(constants["pooled"]) >= {"kappa", "beta"}
+    assert all(set(model) >= {"name", "parameters", "heldout_error"} for model in constants["models"])
+    assert json.loads((tmp_path / "fit" / "fit.json").read_text()) == constants
+    assert call("fit", result["curve"])[0] == 0
+
+
+def test_verify_prints_claims_and_explains(call):
+    code, out, _ = call("verify", "--cases", 5, "--json")
+    claims = json.loads(out)["claims"]
+    assert code == 0
+    assert {claim["id"] for claim in claims} >= {"R1", "R2", "R3", "R4", "R5"}
+    assert all(set(claim) >= {"id", "verdict", "level", "cases", "detail"} for claim in claims)
+    code, out, _ = call("verify", "--explain", "R5")
+    assert code == 0
+    assert len(out) > 500
+    refused(call("verify", "--explain", "R99"), "R99")
+
+
+def test_verify_exits_with_1_where_a_check_does_not_hold(call, monkeypatch):
+    response = importlib.import_module("elastomath.response")  # the package's own `response` is the function
+    true_overlap = response.overlap
+    monkeypatch.setattr(response, "overlap", lambda *a: 2.0 - true_overlap(*a))  # a sign flipped in R1
+    code, out, _ = call("verify", "--cases", 5, "--json")
+    assert code == 1
+    assert json.loads(out)["claims"]
+
+
+def test_measure_reads_several_files(call, tiny_model, tmp_path):
+    files = []
+    for name in ("one", "two"):
+        files.append(tmp_path / f"{name}.txt")
+        files[-1].write_text(f"A {name} film, and a good one.", encoding="utf-8")
+    code, out, _ = call("measure", "--model", tiny_model, "--data", *files, "--window", 16, "--device", "cpu", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert [row["data"] for row in result["results"]] == [str(file) for file in files]
+    assert set(result) >= {"results", "window", "stride", "bos", "model", "revision", "dtype"}
+    assert set(result["results"][0]) >= {
+        "data",
+        "bits_per_byte",
+        "se",
+        "bits_per_token",
+        "bytes",
+        "tokens",
+        "documents",
+    }
+    assert call("measure", "--model", tiny_model, "--data", *files, "--device", "cpu")[0] == 0
+
+
+def test_experiment_stiffness_from_the_command_line(call, tiny_model, tmp_path):
+    texts = []
+    rng = np.random.default_rng(0)
+    for name in ("base", "good", "bad"):
+        texts.append(tmp_path / f"{name}.jsonl")
+        lines = [" ".join(rng.choice(["light", "film", name, "slow", "word"], 30)) + f" {i}" for i in range(40)]
+        texts[-1].write_text("\n".join(json.dumps({"text": line}) for line in lines), encoding="utf-8")
+    options = ["--model", tiny_model, "--texts", ",".join(map(str, texts)), "--features", 4, "--positions", 900]
+    options += ["--window", 30, "--k", "10", "--l", "0,0.1,0.5,1", "--device", "cpu", "--out", tmp_path / "out"]
+    code, out, _ = call("experiment", "stiffness", *options, "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert result["runs"] == {"done": 4, "failed": 0, "total": 4}
+    assert len(Curve.read(result["curve"]).runs) == 4
+    assert call("experiment", "stiffness", *options)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "missing.csv"], ["missing.csv", "no such curve file"]),
+        (["fit"], ["Missing argument"]),
+        (["nonsense"], ["nonsense"]),
+        (["rates", "missing.npy"], ["missing.npy"]),
+        (["simulate", "mixture", "--k", "0"], ["k"]),
+        (["simulate", "mixture", "--k", "ten"], ["ten", "--k"]),
+        (["simulate", "mixture", "--alpha", "0.5"], ["alpha"]),
+        (["simulate", "mixture", "--leaves", "0"], ["leaves"]),
+        (["simulate", "mixture", "--seeds", "0"], ["--seeds"]),
+        (["simulate", "transformer"], ["transformer"]),
+        (["fetch", "no-such-thing"], ["no-such-thing", "film-reviews"]),
+        (["measure"], ["--data"]),
+        (["measure", "--data", "missing.txt"], ["missing.txt"]),
+        (["experiment", "stiffness", "--texts", "a,b"], ["--texts"]),
+        (["experiment", "stiffness", "--k", "-1"], ["k is [-1.0]"]),
+        (["experiment", "rebound", "--align-volumes", "20,10"], ["align_volumes"]),
+        (["experiment", "rebound", "--seeds", "x"], ["--seeds"]),
+        (["report", "--preset", "quick", "--out", "report.txt"], ["report.txt", ".html"]),
+        (["report", "--preset", "nope"], ["nope"]),
+    ],
+)
+def test_bad_usage_ends_in_one_line(call, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    refused(call(*arguments), *words)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # nothing half written
+
+
+def test_bad_volumes_and_masses_end_in_one_line(call, masses, tmp_path):
+    refused(call("rates", *masses, "--volumes", "10,0,1"), "volume 1 is 0")
+    refused(call("rates", *masses, "--volumes", "10,-1,1"), "volume 1 is -1")
+    refused(call("rates", *masses, "--volumes", "10,1"), "volumes")
+    np.save(tmp_path / "a.npy", np.array([0.5, np.nan, 0.5]))
+    refused(call("rates", *masses, "--volumes", "10,1,1"), "a.npy", "nan")
+
+
+def test_an_unknown_model_and_wrong_columns_end_in_one_line(call, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    text = tmp_path / "a.jsonl"
+    text.write_text('{"body": "x"}\n', encoding="utf-8")
+    refused(call("measure", "--model", tiny_model, "--data", text), "text", "body")
+    text.write_text('{"text": "x"}\n', encoding="utf-8")
+    refused(call("measure", "--model", "nobody/no-such-model", "--data", text), "nobody/no-such-model")
+    refused(call("measure", "--model", tmp_path / "none.gguf", "--data", text), "none.gguf")
+    refused(call("measure", "--model", tiny_model, "--data", text, "--window", "100000"), "window")
+    refused(call("measure", "--model", tiny_model, "--data", text, "--device", "warp"), "warp")
+
+
+def test_a_curve_that_breaks_a_rule_is_refused_with_row_and_rule(call, tmp_path):
+    file = tmp_path / "curve.csv"
+    file.write_text(
+        "run,component,volume,perturbation,rate,rate_se,rate_unit,volume_unit\n"
+        "a,pretrain,10,0,1.0,,bits/byte,tokens\na,align,0,0,1.0,,bits/byte,tokens\n"
+    )
+    refused(call("fit", file), "row 2", "volume", "> 0")
+
+
+def test_a_folder_that_cannot_be_written_ends_in_one_line(call, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    refused(call("simulate", "mixture", "--leaves", 16, "--out", blocker / "runs"), "cannot write")
+
+
+def test_a_missing_extra_is_named(call, tmp_path, monkeypatch):
+    text = tmp_path / "a.txt"
+    text.write_text("x")
+    for name in [name for name in sys.modules if name.startswith("empirical")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = call("measure", "--data", text)
+    assert code == 2
+    assert "elastomath[llm]" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_help_is_quick_and_every_verb_shows_an_example(call):
+    clock, own = [], []
+    for _ in range(5):
+        start, spent = time.perf_counter(), _spent_by_children()
+        done = subprocess.run(
+            [sys.executable, "-m", "paper_checks", "--help"], capture_output=True, text=True, check=True
+        )
+        clock.append(time.perf_counter() - start)
+        own.append(_spent_by_children() - spent)
+    assert min(own) < 0.5
+    if os.getloadavg()[0] <= (os.cpu_count() or 1):  # on a machine that others keep busy the clock tells of them
+        assert min(clock) < 0.5
+    for verb in ("verify", "rates", "simulate", "fetch", "measure", "fit", "report", "experiment"):
+        assert verb in done.stdout
+    for verb in (["verify"], ["rates"], ["simulate"], ["fetch"], ["measure"], ["fit"], ["report"]):
+        assert "Example: elastomath" in call(*verb, "--help")[1]
+    for protocol in ("stiffness", "rebound"):
+        assert "Example: elastomath experiment" in call("experiment", protocol, "--help")[1]
+
+
+def _spent_by_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
