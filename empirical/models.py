@@ -81,7 +81,7 @@ def load_model(
 ) -> LoadedModel:
     """Load a causal language model: a catalogue name, a local folder, a ``.gguf`` file, or an id on the hub.
 
-    A catalogue name is fetched if it is not in the cache. A GGUF file is dequantised to float32 once (half a minute)
+    A catalogue name is fetched if it is not in the cache. A GGUF file is dequantised to float32 once (a minute or so)
     and kept as safetensors in the cache, by the file's SHA-256 and the version of transformers; later loads take a
     few seconds. ``revision`` is for hub ids; the commit that it stands for is in the result.
 
@@ -292,7 +292,7 @@ def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> N
     import torch
 
     transformers: Any = importlib.import_module("transformers")
-    say(f"{name}: dequantising the weights to float32 (once, about half a minute)")
+    say(f"{name}: dequantising the weights to float32 (once; a minute or two)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         with quiet():
