@@ -52,11 +52,11 @@ class ReboundSettings:
     revision: str | None = None
     align: str = "film-reviews:positive/rotten_tomatoes"
     perturb: str = "film-reviews:negative/rotten_tomatoes"
-    adapt_volume: int = 160
-    align_volumes: tuple[int, ...] = (80, 240)
-    perturb_volumes: tuple[int, ...] = (16, 40, 80)
+    adapt_volume: int = 96
+    align_volumes: tuple[int, ...] = (48, 144)
+    perturb_volumes: tuple[int, ...] = (12, 24, 48)
     seeds: tuple[int, ...] = (0,)
-    held_out: int = 80
+    held_out: int = 64
     kl_documents: int = 12
     control: bool = True
     prompt: str = "Film review:"
