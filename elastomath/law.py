@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,10 +125,11 @@ def sign_change(mixture: Mixture, dataset: int, limit: float = 1e6) -> float | N
     product, volume = row * perturb, float(mixture.volumes[:-1].sum())
     seen = product > 0
 
-    def slope(step: float) -> float:
+    def slope(log_step: float) -> float:  # in ln l, so that the tolerance is relative however small the root is
+        step = math.exp(log_step)
         return 1.0 - (volume + step) * float((product[seen] / (base[seen] + step * perturb[seen])).sum())
 
-    low = 1e-12 * volume
-    if slope(low) >= 0 or slope(limit) <= 0:
+    low, high, rounding = math.log(1e-12 * volume), math.log(limit), 1e-15
+    if slope(low) >= -rounding or slope(high) <= rounding:
         return None
-    return float(brentq(slope, low, limit, xtol=1e-14, rtol=1e-12))
+    return math.exp(brentq(slope, low, high, xtol=1e-13))

@@ -524,7 +524,7 @@ def _sampled_signs(tally: _Tally, cases: int, rng: np.random.Generator) -> None:
                 tally.true(f"dH_{dataset} turns at {root:g}, where its sign is clear", low <= root <= high)
             if root is not None:
                 slope = (base + root) * _direct_derivatives(mixture.at(root))[dataset]
-                tally.close("overlap where dH_i turns, against 1", 1.0 - slope, 1.0, 2.0, 1e-9)
+                tally.close("overlap where dH_i turns, against 1", 1.0 - slope, 1.0, 2.0, 1e-11)
     tally.notes.append(f"N^2 dH_i never falls; {turned} turning points, each from - to + and found by sign_change")
 
 

@@ -193,7 +193,7 @@ def test_the_turning_point_has_overlap_one(mixture):
     root = sign_change(mixture, 0)
     if root is None:
         return
-    assert response(mixture.at(root)).overlaps[0] == pytest.approx(1.0, abs=1e-9)
+    assert response(mixture.at(root)).overlaps[0] == pytest.approx(1.0, abs=1e-11)
     rounding = 1e-12 / mixture.at(root).total
     assert response(mixture.at(root * 0.9)).derivatives[0] <= rounding
     assert response(mixture.at(root * 1.1)).derivatives[0] >= -rounding
