@@ -102,10 +102,13 @@ def code_lengths(
 def next_token_log_probs(model: Any, data: Sequences, *, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
     """The whole log-distribution at every counted position, sequence by sequence: (positions, V), float32, on the CPU."""
     model.eval()
-    for row in range(len(data)):
-        part = data[[row]]
-        logits = _logits(model, part, autocast)[0]
-        yield torch.log_softmax(logits[part.targets[0, 1 : len(logits) + 1].to(logits.device)].float(), dim=-1).cpu()
+    step = min(8, _batch_rows(model, data))
+    for start in range(0, len(data), step):
+        part = data[slice(start, start + step)]
+        logits = _logits(model, part, autocast)
+        counted = part.targets[:, 1 : logits.shape[1] + 1].to(logits.device)
+        for row, places in zip(logits, counted, strict=True):
+            yield torch.log_softmax(row[places].float(), dim=-1).cpu()
 
 
 def train(

@@ -127,7 +127,7 @@ class TiltProbe:
         volumes: list[float] | Array,
         weights: Array,
         start: Array | None = None,
-        tolerance: float = 1e-14,
+        tolerance: float = 3e-14,
         limit: int = 60,
     ) -> Optimum:
         """The joint optimum of ``F = sum_i w_i H_i`` by Newton's method with the exact Hessian and step halving.
