@@ -7,7 +7,7 @@ imported where they are used.
 from .curve import Curve
 from .divergence import chi_square, cross_entropy, entropy, kl_divergence, overlap
 from .errors import InputError
-from .law import FiniteLaw, finite_law, mixture_residual, path_entropies, sign_change
+from .law import FiniteLaw, finite_law, mixture_constant, mixture_residual, path_entropies, sign_change
 from .masses import as_masses, normalise, pareto_masses, union
 from .mixture import Mixture
 from .response import Response, response
@@ -26,6 +26,7 @@ __all__ = [
     "entropy",
     "finite_law",
     "kl_divergence",
+    "mixture_constant",
     "mixture_residual",
     "normalise",
     "overlap",

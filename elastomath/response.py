@@ -67,10 +67,9 @@ def response(mixture: Mixture) -> Response:
 def _constant(mixture: Mixture, derivatives: Array) -> tuple[float, float]:
     if len(derivatives) < 3 or derivatives[1] == 0:
         return float("nan"), float("nan")
-    volume = mixture.volumes[0]
-    if len(derivatives) == 3 and np.isfinite(derivatives[2]):
-        # l (T-1)/(1-A): no cancellation, where 1 + k dH_p/dH_a subtracts two numbers of size 1
-        epsilon = -mixture.volumes[2] * derivatives[2] / derivatives[1]
-    else:
-        epsilon = 1.0 + volume * derivatives[0] / derivatives[1]
-    return float(epsilon), float("inf") if epsilon == 1 else float(1.0 / (1.0 - epsilon))
+    pretrain, align = float(mixture.volumes[0] * derivatives[0]), float(derivatives[1])
+    # k dH_p carries an error of k/N ulp, 1 - l (T-1)/(1-A) one of 1 ulp times dH_a: the smaller one is taken
+    if len(derivatives) > 3 or not np.isfinite(derivatives[2]) or mixture.volumes[0] / mixture.total < abs(align):
+        return 1.0 + pretrain / align, float("inf") if pretrain == 0 else -align / pretrain
+    epsilon = -float(mixture.volumes[2] * derivatives[2]) / align
+    return epsilon, float("inf") if epsilon == 1 else 1.0 / (1.0 - epsilon)

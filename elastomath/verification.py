@@ -21,7 +21,7 @@ from .certify import CertifiedLaw, Enclosure, certify_law
 from .derivation import DERIVED, DerivationError, derive
 from .divergence import cross_entropy, kl_divergence
 from .errors import InputError
-from .law import finite_law, mixture_residual, path_entropies, sign_change
+from .law import finite_law, mixture_constant, mixture_residual, path_entropies, sign_change
 from .masses import normalise, pareto_masses, union
 from .mixture import Mixture
 from .response import response
@@ -105,20 +105,6 @@ def explain(id: str, style: str = "text") -> str:
         example = COUNTEREXAMPLES[id]
         return example.text() if style == "text" else example.latex()
     raise InputError(f"nothing to explain about {id!r}", where="explain", mend=f"choose one of {', '.join(VERIFIED)}")
-
-
-def mixture_constant(base_volume: float, perturbation: float) -> float:
-    """``c = N_0 [(N/L) ln(N/N_0) - 1]``, N = N_0 + L: the best constant in residual <= c (H_t(0) - H_t(L)) for mixtures (R5).
-
-    In the unit of the volumes; at most L/2, about L/2 - L^2/(6 N_0) for small L. base_volume > 0, perturbation >= 0.
-
-    >>> round(mixture_constant(1.0, 1.0), 12), mixture_constant(11.0, 0.0)
-    (0.38629436112, 0.0)
-    """
-    w = perturbation / base_volume
-    if w < 0.01:  # sum over n of (-1)^(n+1) w^n/(n(n+1)); the closed form loses its digits here
-        return base_volume * math.fsum((-1) ** (n + 1) * w**n / (n * (n + 1)) for n in range(1, 9))
-    return base_volume * ((1.0 + w) * math.log1p(w) / w - 1.0)
 
 
 def _expanded(ids: Iterable[str] | None) -> list[str]:

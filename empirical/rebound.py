@@ -332,7 +332,12 @@ def contrast_change(reading: Result, start: Result) -> tuple[float, float]:
 
 
 def summarise(result: Result) -> dict[str, Any]:
-    """The readings of one run for people: rates, contrast, its change from the aligned state, divergences (bits per token)."""
+    """The readings of one run for people: rates, contrast, its change from the aligned state, divergences (bits per token).
+
+    beyond_control: by how much the opposed data moved the contrast more than as many examples of both kinds did (the
+    same documents, so paired), with its standard error; None without a control. Data of both kinds also pull an
+    aligned model back to the middle, so a fall counts as rebound under opposed data only as far as it exceeds this.
+    """
     readings = result["readings"]
     aligned = next(r for r in readings if r["phase"] == "aligned")
     adapted = next(r for r in readings if r["phase"] == "adapted")
@@ -344,12 +349,19 @@ def summarise(result: Result) -> dict[str, Any]:
         row = {"phase": reading["phase"], "volume": reading["volume"], "rates": rates, "contrast": contrast(reading)}
         row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
         rows.append(row | {"kl_forward": reading["kl_forward"], "kl_reverse": reading["kl_reverse"]})
+    last = [r for r in readings if r["phase"] == "perturb"][-1]
+    control = next((r for r in readings if r["phase"] == "control"), None)
+    beyond = None
+    if control is not None:
+        change, se = contrast_change(last, control)
+        beyond = {"estimate": change, "se": se}
     configuration = result["configuration"]
     return {
         "run": run_name(configuration),
         "align_volume": configuration["align_volume"],
         "seed": configuration["seed"],
         "rows": rows,
+        "beyond_control": beyond,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,13 @@ class Section:
 
         self.blocks.append(Block("figure", svg=Markup(svg(figure)), caption=caption))
 
+    def save_figures(self, folder: Path) -> None:
+        """Write each figure of the section as an SVG file, named by the section and a number."""
+        figures = [block for block in self.blocks if block.kind == "figure"]
+        for index, block in enumerate(figures, 1):
+            with whole_file(folder / f"{self.id}-{index}.svg") as aside:
+                aside.write_text(str(block.svg), encoding="utf-8")
+
     def check(self, statement: str, wanted: str, seen: Any, holds: bool) -> None:
         """Record a check; the page opens with all of them."""
         self.checks.append(Check(statement, wanted, number(seen), bool(holds)))
@@ -124,8 +132,12 @@ def interval(constant: dict[str, Any] | None) -> str:
     """
     if constant is None:
         return "\u2013"
-    ends = ["open" if constant[end] is None else number(float(constant[end])) for end in ("low", "high")]
-    return f"{number(constant['estimate'])} [{ends[0]}, {ends[1]}]"
+    ends = [constant[end] for end in ("low", "high")]
+    width = None if None in ends else ends[1] - ends[0]
+    digits = 4 if not width else min(10, max(4, 2 + math.ceil(math.log10(abs(ends[1]) / width))))
+    low, high = ("open" if end is None else f"{end:.{digits}g}" for end in ends)
+    estimate = constant["estimate"]
+    return f"{number(None) if estimate is None else f'{estimate:.{digits}g}'} [{low}, {high}]"
 
 
 def render(

@@ -85,6 +85,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
         began = time.monotonic()
         section = maker()
         section.seconds = time.monotonic() - began
+        section.save_figures(data / "figures")
         sections.append(section)
         say(f"report: {index} of {len(makers)} sections, {section.title.lower()}: {section.seconds:.0f} s")
     seconds = time.monotonic() - start

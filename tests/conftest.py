@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # the first call may compile, and the machine may be busy
+settings.load_profile("patient")
 
 TEXT = (
     "A slow film, and a good one: the light falls on the water and nobody says a word. "

@@ -66,6 +66,9 @@ def test_rebound_writes_a_valid_curve_and_moves_the_contrast(settings, tmp_path)
     assert by_phase["aligned"]["contrast_change"] > 2 * by_phase["aligned"]["contrast_change_se"]
     assert rows[4]["contrast_change"] < -2 * rows[4]["contrast_change_se"]
     assert rows[0]["kl_forward"] == 0 < by_phase["adapted"]["kl_forward"]
+    beyond = result["readings"][1]["beyond_control"]
+    assert beyond["estimate"] == pytest.approx(rows[4]["contrast"] - rows[5]["contrast"], abs=1e-12)
+    assert beyond["se"] > 0
     assert not list((tmp_path / "out").glob("trunk-*"))
 
 

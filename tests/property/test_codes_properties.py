@@ -14,9 +14,6 @@ from elastomath.codes import expected_length, huffman_lengths, kraft_sum, shanno
 from elastomath.rates import code_lengths
 from elastomath.strategies import masses, mixtures, volumes
 
-settings.register_profile("patient", deadline=None)  # the first call compiles, and the machine may be busy
-settings.load_profile("patient")
-
 BIT = np.log(2.0)
 ROUNDING = 1e-12
 REACH = settings(max_examples=1000, phases=[Phase.generate], derandomize=True, database=None)

@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from elastomath import Curve, InputError, finite_law
 from elastomath.strategies import curves
 
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 FEW = settings(max_examples=40)
 
 

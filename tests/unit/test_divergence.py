@@ -7,15 +7,12 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import chi_square, cross_entropy, entropy, kl_divergence, overlap
 from elastomath.divergence import CHUNK
 from elastomath.strategies import masses
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 
 PAIRS = st.integers(1, 8).flatmap(lambda leaves: st.tuples(masses(leaves), masses(leaves), masses(leaves)))
 

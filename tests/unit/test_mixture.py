@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, kl_divergence
 from elastomath.mixture import as_volumes
 from elastomath.strategies import mixtures
-
-settings.register_profile("patient", deadline=None)  # the machine may be busy
-settings.load_profile("patient")
 
 ROWS = [[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]
 

@@ -6,14 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, entropy
 from elastomath.tokentree import TokenTree, common_leaf_set
-
-settings.register_profile("patient", deadline=None)  # the first call compiles, and the machine may be busy
-settings.load_profile("patient")
 
 DOCUMENTS = st.lists(st.binary(max_size=20), min_size=1, max_size=8).filter(any)
 # few symbols, 0 among them: many shared prefixes, and padding that looks like text

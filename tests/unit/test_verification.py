@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from elastomath.errors import InputError
+from elastomath.law import mixture_constant
 from elastomath.verification import (
     COUNTEREXAMPLES,
     VERDICTS,
@@ -17,7 +18,6 @@ from elastomath.verification import (
     certified_instances,
     exact_overlaps,
     explain,
-    mixture_constant,
     sample_mixture,
     verify,
 )
