@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.ledger import Configuration, Ledger, Result, run_key, sweep
 from elastomath.progress import Meter, say
-from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
 from .data import read_documents, split_documents
@@ -30,6 +28,7 @@ from .finetune import (
     train,
 )
 from .models import LoadedModel, load_model
+from .protocol import conclude
 
 Array = NDArray[np.float64]
 
@@ -114,22 +113,15 @@ def rebound(
         waiting = [c for c in configurations if ledger.get(c) is None]
         laboratory.plan(waiting)
         results, failures = sweep(laboratory.run, configurations, ledger, what="rebound runs")
-    done = [result for result in results if result is not None]
-    if not done:
-        raise InputError(
-            f"no run ended well: {failures[0]}", where="rebound", mend="mend that, then run the same command again"
-        )
-    curve = Curve.concat([run_curve(result) for result in done])
-    path = curve.write(out / "rebound.csv")
-    summary = {
-        "runs": {"done": len(done), "failed": len(failures), "total": len(configurations)},
-        "curve": str(path),
-        "readings": [summarise(result) for result in done],
-        "settings": asdict(settings)
-        | {"dtype": laboratory.precision, "model_name": loaded.name, "sha256": loaded.sha256},
-    }
-    with whole_file(out / "rebound.json") as aside:
-        aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
+    used = {"dtype": laboratory.precision, "model_name": loaded.name, "sha256": loaded.sha256}
+    summary = conclude(
+        "rebound",
+        out,
+        results,
+        failures,
+        run_curve,
+        lambda done, _: {"readings": [summarise(result) for result in done], "settings": asdict(settings) | used},
+    )
     if not failures:
         for stale in out.glob("trunk-*.safetensors"):
             stale.unlink()

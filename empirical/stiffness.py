@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ from elastomath.errors import InputError
 from elastomath.law import finite_law
 from elastomath.ledger import Configuration, Ledger, Result, sweep
 from elastomath.progress import say
-from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
 from .data import read_documents
 from .fit import fit_run
 from .models import LoadedModel, load_model
+from .protocol import conclude
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
 Array = NDArray[np.float64]
@@ -113,23 +112,15 @@ def stiffness(
     configurations = settings.configurations(laboratory.source())
     with Ledger(out / "stiffness.sqlite") as ledger:
         results, failures = sweep(laboratory.run, configurations, ledger, what="tilt probe")
-    done = [result for result in results if result is not None]
-    if not done:
-        raise InputError(
-            f"no run ended well: {failures[0]}", where="stiffness", mend="mend that, then run the same command again"
-        )
-    curve = Curve.concat([probe_curve(result) for result in done])
-    path = curve.write(out / "stiffness.csv")
-    summary = {
-        "runs": {"done": len(done), "failed": len(failures), "total": len(configurations)},
-        "curve": str(path),
-        "probe": [summarise(result, curve) for result in done],
-        "controls": [controls(result) for result in done if result["configuration"]["case"] == "union"],
-        "settings": asdict(settings) | {"cases": CASES, "model_source": laboratory.source()},
-    }
-    with whole_file(out / "stiffness.json") as aside:
-        aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
-    return summary
+
+    def describe(done: list[Result], curve: Curve) -> dict[str, Any]:
+        return {
+            "probe": [summarise(result, curve) for result in done],
+            "controls": [controls(result) for result in done if result["configuration"]["case"] == "union"],
+            "settings": asdict(settings) | {"cases": CASES, "model_source": laboratory.source()},
+        }
+
+    return conclude("stiffness", out, results, failures, probe_curve, describe)
 
 
 class _Laboratory:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from elastomath.errors import InputError
+
+Number = TypeVar("Number", int, float)
 
 app = typer.Typer(
     name="elastomath",
@@ -23,6 +25,7 @@ app = typer.Typer(
 )
 experiment = typer.Typer(
     help="A protocol on a real language model, resumed by the same command.",
+    epilog="Example: elastomath experiment stiffness --k 10,100    Example: elastomath experiment rebound --seeds 0,1",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -424,21 +427,18 @@ def _emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
 
 
 def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"{text!r} is not a list of numbers", where=option, mend="write numbers with commas, e.g. 100,1,0.5"
-        ) from error
+    return _listed(text, option, float, "numbers, with commas between: 100,1,0.5")
 
 
 def _integers(text: str, option: str) -> list[int]:
+    return _listed(text, option, int, "whole numbers, with commas between: 16,40,80")
+
+
+def _listed(text: str, option: str, kind: Callable[[str], Number], wanted: str) -> list[Number]:
     try:
-        return [int(part) for part in text.split(",")]
+        return [kind(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(
-            f"{text!r} is not a list of whole numbers", where=option, mend="write e.g. 16,40,80"
-        ) from error
+        raise InputError(f"cannot read {text!r}", where=option, mend=f"write {wanted}") from error
 
 
 def _at_least_one(value: int, option: str) -> int:
