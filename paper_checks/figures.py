@@ -58,8 +58,7 @@ def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
                 ls="none",
                 label=f"{label}: control, both kinds",
             )
-    names = [f"{row['phase']}\n{row['volume'] or ''}" for row in readings[0]["rows"] if row["phase"] != "control"]
-    stages.set_xticks(range(len(names)), names, fontsize=8.5)
+    _name_stages(stages, readings)
     for axes in (stages, falls):
         axes.axhline(0, color=SOFT, lw=0.8)
     stages.legend(frameon=False, fontsize=9)
@@ -75,8 +74,7 @@ def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
         rows = [row for row in run["rows"] if row["phase"] != "control"]
         label = f"{run['align_volume']} aligned" + (f", seed {run['seed']}" if run["seed"] else "")
         axes.plot(range(len(rows)), [r["kl_forward"] for r in rows], marker=marker, ls=line, color=colour, label=label)
-        names = [f"{row['phase']}\n{row['volume'] or ''}" for row in rows]
-        axes.set_xticks(range(len(names)), names, fontsize=8.5)
+    _name_stages(axes, readings)
     axes.legend(frameon=False, fontsize=9)
     return figure
 
@@ -118,6 +116,13 @@ def signs_figure(rows: Sequence[dict[str, Any]]) -> Figure:
         if not index:
             axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _name_stages(axes: Any, readings: Sequence[dict[str, Any]]) -> None:
+    """The stages that all runs share; how much a run was aligned by is in its label."""
+    rows = [row for row in readings[0]["rows"] if row["phase"] != "control"]
+    names = [f"{row['phase']}\n{row['volume']}" if row["phase"] == "perturb" else row["phase"] for row in rows]
+    axes.set_xticks(range(len(names)), names, fontsize=8.5)
 
 
 def _cycle(count: int) -> list[tuple[str, str, str]]:
