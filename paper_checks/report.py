@@ -408,9 +408,10 @@ def _rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str
     missed = [run["run"] for run in constants["runs"] if not run["bound"]["holds"]]
     if missed:
         section.say(
-            f"R5 is missed by {', '.join(missed)}: from a joint optimum no perturbation can lower volume-weighted rates of pre-training and "
-            "alignment, and here further training on any reviews still does. These models were not trained to a joint optimum, "
-            "so what they show first is unfinished learning of the domain, not the spring."
+            f"R5 is missed by {', '.join(missed)}: from a joint optimum no perturbation can lower the volume-weighted rates of "
+            "pre-training and alignment, and here further training on any reviews still does (held-out text standing for the "
+            "training data). These models were not trained to a joint optimum: what they show first is unfinished learning of "
+            "the domain, not the spring."
         )
     section.say(
         "A fine-tuned model is not at a joint optimum, so nothing forces these constants to be the nominal ones, and few readings "
