@@ -38,6 +38,8 @@ Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the ha
 Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
 RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")]
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
+STOPPED = 130
+"""The exit code of a command that was interrupted, 128 + SIGINT."""
 MODEL = "smollm2-135m-instruct-q4"
 
 
@@ -398,7 +400,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _stop(f"the package {error.name} is not installed: pip install 'elastomath[llm]'", 2)
     except KeyboardInterrupt:
-        _stop("stopped; the same command continues where it stopped", 130)
+        code = STOPPED
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -410,6 +412,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not hasattr(error, "format_message"):
             raise
         _stop(f"{error.format_message()} (see elastomath --help)", 2)
+    if code == STOPPED:  # typer turns an interrupt into this code before we see it
+        _stop("stopped; the same command continues from what it had recorded", STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -230,6 +230,19 @@ def test_a_missing_extra_is_named(call, tmp_path, monkeypatch):
     assert len(err.strip().splitlines()) == 1
 
 
+def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
+    from elastomath import verification
+
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verification, "verify", interrupted)
+    code, out, err = call("verify", "--json")
+    assert code == 130
+    assert out == ""
+    assert "the same command continues" in err
+
+
 def test_help_is_quick_and_every_verb_shows_an_example(call):
     clock, own = [], []
     for _ in range(5):
