@@ -13,12 +13,3 @@ RATE_UNITS: Final = ("bits/byte", "bits/token", "bits/symbol", "nats/symbol")
 
 VOLUME_UNITS: Final = ("tokens", "bytes", "examples", "symbols")
 """Units of a dataset's volume that a Curve may carry."""
-
-
-def to_nats(value: float, rate_unit: str) -> float:
-    """A rate in nats: ``value * ln 2`` where the unit counts bits, ``value`` where it counts nats.
-
-    >>> round(to_nats(1.0, "bits/symbol"), 6), to_nats(1.0, "nats/symbol")
-    (0.693147, 1.0)
-    """
-    return value * NATS_PER_BIT if rate_unit.startswith("bits") else value

@@ -12,6 +12,16 @@ from elastomath.errors import InputError
 from elastomath.ledger import Result
 from elastomath.storage import whole_file
 
+from .data import read_documents
+
+
+def data_hashes(specs: Sequence[str]) -> dict[str, str | None]:
+    """SHA-256 of the file behind each data specification (None for the hub), for the key of a run.
+
+    A file that was changed since makes other runs, not the ones that the ledger holds.
+    """
+    return {spec: read_documents(spec).sha256 for spec in specs}
+
 
 def conclude(
     protocol: str,

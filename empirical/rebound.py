@@ -28,7 +28,7 @@ from .finetune import (
     train,
 )
 from .models import LoadedModel, load_model
-from .protocol import conclude
+from .protocol import conclude, data_hashes
 
 Array = NDArray[np.float64]
 
@@ -86,12 +86,16 @@ class ReboundSettings:
         if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"learning rate {self.learning_rate:g}", where="rebound", mend="it has to be > 0")
 
-    def configurations(self, dtype: str, source: str) -> list[Configuration]:
-        """The full configuration of every run, in the order in which they share their trunks."""
-        common = asdict(self) | {"protocol": "rebound", "version": 1, "dtype": dtype, "model_source": source}
-        for varying in ("align_volumes", "seeds"):
-            del common[varying]
-        common["perturb_volumes"] = list(self.perturb_volumes)
+    def configurations(self, dtype: str, source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run, in the order in which they share their trunks.
+
+        source, data: what the weights and the data files are, by hash. All alignment volumes belong to every run: the
+        larger one continues the smaller, and the control is drawn after the largest.
+        """
+        common = asdict(self) | {"protocol": "rebound", "version": 2, "dtype": dtype}
+        common |= {"model_source": source, "data_sources": data}
+        del common["seeds"]
+        common |= {name: list(getattr(self, name)) for name in ("align_volumes", "perturb_volumes")}
         return [common | {"seed": seed, "align_volume": size} for seed in self.seeds for size in self.align_volumes]
 
 
@@ -107,7 +111,9 @@ def rebound(
         settings.model, revision=settings.revision, device=device, dtype="float32", trust_remote_code=trust_remote_code
     )
     laboratory = _Laboratory(settings, loaded, out, dtype)
-    configurations = settings.configurations(laboratory.precision, loaded.sha256 or loaded.revision or loaded.name)
+    source = loaded.sha256 or loaded.revision or loaded.name
+    data = data_hashes((settings.align, settings.perturb))
+    configurations = settings.configurations(laboratory.precision, source, data)
     with Ledger(out / "rebound.sqlite") as ledger:
         laboratory.ledger = ledger
         waiting = [c for c in configurations if ledger.get(c) is None]

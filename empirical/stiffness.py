@@ -24,7 +24,7 @@ from elastomath.units import NATS_PER_BIT
 from .data import read_documents
 from .fit import fit_run
 from .models import LoadedModel, load_model
-from .protocol import conclude
+from .protocol import conclude, data_hashes
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
 Array = NDArray[np.float64]
@@ -84,10 +84,11 @@ class StiffnessSettings:
                 mend="ask for at least one window for each of the three texts and one feature",
             )
 
-    def configurations(self, source: str) -> list[Configuration]:
-        """The full configuration of every run: (case, k, perturbations)."""
+    def configurations(self, dtype: str, source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run: (case, k, perturbations); source, data: weights and files, by hash."""
         shared = {key: value for key, value in asdict(self).items() if key not in ("k", "case_steps", "contrast_k")}
-        shared |= {"protocol": "stiffness", "version": 1, "model_source": source, "texts": list(self.texts)}
+        shared |= {"protocol": "stiffness", "version": 2, "dtype": dtype, "texts": list(self.texts)}
+        shared |= {"model_source": source, "data_sources": data}
         runs = [{"case": "union", "k": float(k), "perturbations": list(self.perturbations)} for k in self.k]
         others = [case for case in CASES if case != "union"]
         runs += [{"case": case, "k": float(self.contrast_k), "perturbations": list(self.case_steps)} for case in others]
@@ -109,7 +110,7 @@ def stiffness(
     """
     out.mkdir(parents=True, exist_ok=True)
     laboratory = _Laboratory(settings, device, dtype, trust_remote_code)
-    configurations = settings.configurations(laboratory.source())
+    configurations = settings.configurations(dtype, laboratory.source(), data_hashes(settings.texts))
     with Ledger(out / "stiffness.sqlite") as ledger:
         results, failures = sweep(laboratory.run, configurations, ledger, what="tilt probe")
 
@@ -250,7 +251,7 @@ def summarise(result: Result, curve: Curve) -> dict[str, Any]:
         "one_plus_cosine": result["one_plus_cosine"],
         "stiffness_ratio": result["stiffness_ratio"],
         "r5_holds": bool((law.ratio[1:] > 0).all() and (law.ratio[1:] < 1).all()),
-        "r5_ratio": law.ratio[1:].tolist(),
+        "r5_ratio": [float(ratio) if np.isfinite(ratio) else None for ratio in law.ratio[1:]],
         "response": response.tolist(),
         "pretrain_falls": (response[0] < 0).tolist(),
         "align_rises": (response[1] > 0).tolist(),

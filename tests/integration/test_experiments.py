@@ -96,6 +96,19 @@ def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, mon
     assert calls["count"] == before  # a third time trains nothing
 
 
+def test_data_or_settings_that_changed_are_not_taken_from_the_ledger(settings, tmp_path):
+    from dataclasses import replace
+
+    small = replace(settings, align_volumes=(4,))
+    first = run(small, tmp_path / "out")["readings"][0]["rows"]
+    write_reviews(tmp_path, "good", words=7)
+    second = run(small, tmp_path / "out")["readings"][0]["rows"]
+    assert first[0]["rates"]["align"] != second[0]["rates"]["align"]  # the same path, other texts
+    longer = run(settings, tmp_path / "out")["readings"][0]["rows"]
+    assert [row["contrast"] for row in longer[:-1]] == [row["contrast"] for row in second[:-1]]
+    assert longer[-1]["contrast"] != second[-1]["contrast"]  # the control comes after the largest alignment volume
+
+
 def test_paired_errors_are_those_of_the_differences():
     rng = np.random.default_rng(0)
     tokens = rng.integers(5, 30, 400).astype(float)
