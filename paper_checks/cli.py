@@ -47,11 +47,15 @@ MODEL = "smollm2-135m-instruct-q4"
 def verify(
     explain: Annotated[str | None, typer.Option("--explain", help="Print the derivation of a result, e.g. R5.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="With --explain: as LaTeX.")] = False,
+    only: Annotated[str | None, typer.Option("--only", help="Some results, e.g. R5,R18 (all by default).")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few random instances, no slow one: under 10 s.")] = False,
     cases: Annotated[int, typer.Option("--cases", min=1, help="Random instances for each sampled check.")] = 200,
+    processes: Annotated[int, typer.Option("--processes", min=0, help="Checks side by side; 0 takes one a core.")] = 0,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Derive and certify the results, and show the counterexamples (R1-R5 so far)."""
+    """Derive and certify R1-R20, and show the counterexamples."""
+    import os
     from dataclasses import asdict
 
     from elastomath import verification
@@ -60,7 +64,8 @@ def verify(
         text = verification.explain(explain, style="latex" if latex else "text")
         _emit({"id": explain, "text": text}, as_json, lambda: print(text))
         return 0
-    claims = verification.verify(cases=cases, seed=seed)
+    ids = None if only is None else [id.strip() for id in only.split(",")]
+    claims = verification.verify(ids, cases, seed, quick=quick, processes=processes or os.cpu_count() or 1)
     rows = [asdict(claim) for claim in claims]
     _emit({"claims": rows}, as_json, lambda: _table(rows, ("id", "level", "verdict", "cases", "detail")))
     return 0 if all(claim.holds for claim in claims) else 1

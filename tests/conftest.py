@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,23 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 parameter.data.normal_(std=0.3)
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def break_in_checks(monkeypatch):
+    """Replace a function of the library by a broken one, wherever the checks of `verify` use it."""
+    from elastomath.verification import results
+
+    results()  # every check is loaded
+
+    def replace(name, broken):
+        users = [
+            module
+            for path, module in sys.modules.items()
+            if path.startswith("elastomath.verification.") and hasattr(module, name)
+        ]
+        assert users, f"no check uses {name}"
+        for module in users:
+            monkeypatch.setattr(module, name, broken)
+
+    return replace

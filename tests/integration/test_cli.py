@@ -233,7 +233,7 @@ def test_a_missing_extra_is_named(call, tmp_path, monkeypatch):
 def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
     from elastomath import verification
 
-    def interrupted(**_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(verification, "verify", interrupted)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from elastomath import Mixture, finite_law, mixture_residual, path_entropies, response, sign_change
 from elastomath.divergence import kl_divergence
-from elastomath.verification import mixture_constant
+from elastomath.law import mixture_constant
 
 ROUNDING = 1e-13
 """Allowed relative to the size of the terms that were added up."""

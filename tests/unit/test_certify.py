@@ -12,11 +12,11 @@ import sympy as sp
 from elastomath import certify
 from elastomath.certify import certify_law, sharp_constant, working_precision
 from elastomath.errors import InputError
-from elastomath.law import finite_law, mixture_residual, path_entropies
+from elastomath.law import finite_law, mixture_constant, mixture_residual, path_entropies
 from elastomath.masses import pareto_masses, union
 from elastomath.mixture import Mixture
 from elastomath.response import response
-from elastomath.verification import certified_instances, mixture_constant
+from elastomath.verification.instances import certified_instances
 
 HALF = Fraction(1, 2)
 ROWS, VOLUMES = [[2, 1, 1], [0, 1, 1], [1, 0, 0]], [10, 1, HALF]

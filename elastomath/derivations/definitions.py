@@ -1,0 +1,105 @@
+"""What the derivations start from: the symbols of the theory, the mixture on one leaf, and phi >= 0."""
+
+from __future__ import annotations
+
+from functools import cache
+from types import SimpleNamespace
+
+from ..proof import Expr, Given, Rises, Step, language, leaf_function, leaf_symbol, parameter
+
+NORMALISED = "normalisation of the masses"
+MIXTURE = "definition of the mixture"
+CODE = "definition of the cross entropy"
+
+
+@cache
+def symbols() -> SimpleNamespace:
+    """The symbols that more than one derivation uses (made once, since sympy is slow to load).
+
+    k, l, L, B, w            parameters: volumes, and w = L/B; B is the volume of everything but the perturbation
+    p, a, t, P, b, rho, y    on the generic leaf: masses, b = sum_{i != t} w_i P_i, another compressor, y = L t/b
+    q, N and q_0, q_L, N_L   the mixture and its volume as functions of l, and at the two ends of a path
+    O, C, A, T               overlaps
+    Total, Gap               sum_x [...] and phi(r) = r - 1 - ln r
+    """
+    import sympy as sp
+
+    names = SimpleNamespace(Total=language().Total)
+    for name in ("k", "l", "L", "B", "w"):
+        setattr(names, name, parameter(name))
+    for name in ("p", "a", "t", "b", "P", "y"):
+        setattr(names, name, leaf_symbol(name))
+    names.rho = leaf_symbol("rho", positive=True)
+    names.r, names.delta = sp.Symbol("r", positive=True), sp.Symbol("delta", positive=True)
+    names.Gap = leaf_function("phi", r"\varphi", lambda r: r - 1 - sp.log(r), lambda r: True if r.is_positive else None)
+    for name in ("O", "C", "A", "T"):
+        setattr(names, name, sp.Symbol(name, nonnegative=True))
+    names.q, names.N = sp.Function("q", positive=True)(names.l), sp.Function("N", positive=True)(names.l)
+    names.q_0, names.q_L, names.N_L = (sp.Symbol(name, positive=True) for name in ("q_0", "q_L", "N_L"))
+    return names
+
+
+def joint_mass(base: Expr, base_volume: Expr, perturb: Expr, perturbation: Expr) -> tuple[Expr, Expr]:
+    """The definition everything starts from: ``q = (b + l t)/(B + l)``, ``N = B + l`` on one leaf. Returns (q, N).
+
+    ``b = sum_{i != t} w_i P_i`` pools every dataset but the perturbation, ``B`` is their volume: nothing below asks how
+    many they are.
+
+    >>> import sympy as sp
+    >>> joint_mass(*sp.symbols("b B t l"))
+    ((b + l*t)/(B + l), B + l)
+    """
+    total = base_volume + perturbation
+    return (base + perturbation * perturb) / total, total
+
+
+def mixture_at(names: SimpleNamespace) -> tuple[tuple[Expr, Expr], ...]:
+    """q(l) and N(l) on the generic leaf, all datasets but the perturbation pooled."""
+    q, total = joint_mass(names.b, names.B, names.t, names.l)
+    return ((names.q, q), (names.N, total))
+
+
+def mixture_of_three(names: SimpleNamespace) -> tuple[tuple[Expr, Expr], ...]:
+    """q(l) and N(l) for pre-training (k), alignment (1) and perturbation (l)."""
+    q, total = joint_mass(names.k * names.p + names.a, names.k + 1, names.t, names.l)
+    return ((names.q, q), (names.N, total))
+
+
+def path_ends(names: SimpleNamespace) -> tuple[tuple[Expr, Expr], ...]:
+    """The two ends of a path: q_0 = b/B, and q_L, N_L after L more of the perturbation."""
+    q, total = joint_mass(names.b, names.B, names.t, names.L)
+    return ((names.q_L, q), (names.N_L, total), (names.q_0, names.b / names.B))
+
+
+def pooled_sums(names: SimpleNamespace) -> Given:
+    """The pooled mass b sums to B, and P_t to 1."""
+    return ((names.b, names.B), (names.t, 1))
+
+
+def three_sums(names: SimpleNamespace) -> Given:
+    """P_p, P_a and P_t sum to 1."""
+    return ((names.p, 1), (names.a, 1), (names.t, 1))
+
+
+def gap_lemma() -> list[Step]:
+    """phi(r) = r - 1 - ln r >= 0: it is 0 at r = 1 and grows to both sides."""
+    n = symbols()
+    y = n.y
+    return [
+        Step(
+            "phi(r) >= 0 for r >= 1, with r = 1 + y",
+            n.Gap(1 + y),
+            0,
+            ">=",
+            ("definition of phi",),
+            proof=Rises(y, y / (1 + y)),
+        ),
+        Step(
+            "phi(r) >= 0 for 0 < r <= 1, with r = 1/(1 + y)",
+            n.Gap(1 / (1 + y)),
+            0,
+            ">=",
+            ("definition of phi",),
+            proof=Rises(y, y / (1 + y) ** 2),
+        ),
+    ]

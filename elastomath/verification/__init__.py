@@ -1,0 +1,138 @@
+"""`verify`: the results of the theory at four levels of evidence, each as a claim with a verdict.
+
+symbolic        the derivation, every step checked, and its sums again on a tree of three leaves
+certified       instances with exact rational masses: exact fractions, or balls with proved signs
+sampled         random instances, the library's floats against evaluations that share no code with it
+counterexample  an explicit instance, in exact fractions
+
+Each file exports ``RESULTS``, its results by id; `verify` runs their checks, several at a time on several cores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+
+import numpy as np
+
+from ..derivations import builders, derive
+from ..errors import InputError
+from .tally import COUNTEREXAMPLE, NOT_SHOWN, Check, Claim, Result, Tally, symbolic
+
+__all__ = [
+    "COUNTEREXAMPLE",
+    "NOT_SHOWN",
+    "QUICK_CASES",
+    "Check",
+    "Claim",
+    "Result",
+    "Tally",
+    "explain",
+    "results",
+    "symbolic",
+    "verified",
+    "verify",
+]
+
+MODULES = ("response", "finite", "necessity")
+"""The files that verify results."""
+QUICK_CASES = 20
+"""Random instances for each sampled claim of a quick run."""
+
+
+@cache
+def results() -> dict[str, Result]:
+    """How each result is verified, by id, R1 first."""
+    found: dict[str, Result] = {}
+    for module in MODULES:
+        found |= import_module(f"{__name__}.{module}").RESULTS
+    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+
+
+def verified() -> tuple[str, ...]:
+    """The ids that `verify` knows, R1 first; a letter behind the number is one case of a result (R9a)."""
+    return tuple(results())
+
+
+def verify(
+    ids: Iterable[str] | None = None,
+    cases: int = 200,
+    seed: int = 0,
+    *,
+    quick: bool = False,
+    processes: int = 1,
+) -> list[Claim]:
+    """The results derived, certified and sampled, and the counterexamples; one claim for each (id, level).
+
+    ids: which of `verified()`, all by default ("R9" means each of its cases). cases: random instances for each sampled
+    claim. quick: at most `QUICK_CASES` of them, and no slow instance. processes: how many checks run side by side.
+    A check that does not come out gives a claim with ``holds`` False, never an exception. The claims depend on the seed
+    alone, not on what else is asked or on the number of processes.
+    Raises InputError for an unknown id, cases < 1 or processes < 1.
+
+    >>> [(claim.level, claim.holds) for claim in verify(["R2"], cases=5)]
+    [('symbolic', True), ('certified', True), ('sampled', True)]
+    """
+    for value, name in ((cases, "cases"), (processes, "processes")):
+        if value < 1:
+            raise InputError(f"{value} {name}", where="verify", mend="ask for at least one")
+    cases = min(cases, QUICK_CASES) if quick else cases
+    work = [(id, index, cases, seed, quick) for id in _expanded(ids) for index in range(len(results()[id].checks))]
+    if processes == 1 or len(work) == 1:
+        return [_judge(*item) for item in work]
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # spawned: a process that has used compiled threads must not be forked
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(_judge, *zip(*work, strict=True)))
+
+
+def _judge(id: str, index: int, cases: int, seed: int, quick: bool) -> Claim:
+    result = results()[id]
+    level, check = result.checks[index]
+    rng = np.random.default_rng([seed, *id.encode(), *level.encode()])
+    tally = Tally(quick=quick)
+    try:
+        check(tally, cases, rng)
+    except (ArithmeticError, ValueError) as error:
+        tally.fail(f"{type(error).__name__}: {error}", NOT_SHOWN)
+    return tally.claim(id, level, result.verdict)
+
+
+def explain(id: str, style: str = "text") -> str:
+    """How a result is known: its derivation, or its counterexample, as plain text or as a LaTeX fragment.
+
+    Raises InputError for an unknown id or style.
+
+    >>> print(explain("R9b").splitlines()[0])
+    R9b  The alignment data is the perturbation data: P_a = P_t, different from P_p
+    """
+    if style not in ("text", "latex"):
+        raise InputError(f"unknown style {style!r}", where="explain", mend="choose text or latex")
+    if id in builders():
+        return derive(id).text() if style == "text" else derive(id).latex()
+    shown = results()[id].explain if id in results() else None
+    if shown is None:
+        known = sorted({*builders(), *(name for name, result in results().items() if result.explain)}, key=_order)
+        raise InputError(f"nothing to explain about {id!r}", where="explain", mend=f"choose one of {', '.join(known)}")
+    return shown(style)
+
+
+def _order(id: str) -> tuple[int, str]:
+    number = re.sub(r"\D", "", id)
+    return int(number or 0), id
+
+
+def _expanded(ids: Iterable[str] | None) -> list[str]:
+    if ids is None:
+        return list(verified())
+    out: list[str] = []
+    for id in [ids] if isinstance(ids, str) else ids:
+        known = [name for name in verified() if name == id or (name[:-1] == id and name[-1].isalpha())]
+        if not known:
+            raise InputError(f"unknown result {id!r}", where="verify", mend=f"choose from {', '.join(verified())}")
+        out += known
+    return list(dict.fromkeys(out))
