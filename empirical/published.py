@@ -92,6 +92,8 @@ class ResistanceEffect:
     def conclusions(self) -> tuple[str, ...]:
         """What Table 1 supports and what it does not, in plain words."""
         pooled, same = self.pooled, self.same_target
+        assert pooled.estimate is not None
+        assert same.estimate is not None
         return (
             f"{self.positive} of {self.pairs} printed gaps are positive (sign test p = {self.sign_p:.1g} if they were "
             f"independent; {self.cluster_positive} of {self.clusters} clusters, p = {self.cluster_sign_p:.2g}); mean "
