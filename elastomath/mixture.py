@@ -33,8 +33,11 @@ class Mixture:
 
     @classmethod
     def of(cls, components: Sequence[ArrayLike] | Array, volumes: ArrayLike) -> Mixture:
-        """A checked mixture. Raises InputError for masses, shapes or volumes that cannot be used."""
-        rows = [as_masses(row, where=f"dataset {index}") for index, row in enumerate(components)]
+        """A checked mixture. Raises InputError for masses, shapes or volumes that cannot be used.
+
+        An array of float64 of shape (n, M) whose rows sum to 1 to the last bits is kept as it is, not copied.
+        """
+        rows = [as_masses(row, where=f"dataset {index}", copy=False) for index, row in enumerate(components)]
         if not rows:
             raise InputError("no dataset", where="mixture", mend="pass at least one vector of leaf masses")
         sizes = {row.size for row in rows}
@@ -44,7 +47,9 @@ class Mixture:
                 where="mixture",
                 mend="put them on a common leaf set first",
             )
-        return cls(np.stack(rows), as_volumes(volumes, len(rows)))
+        kept = isinstance(components, np.ndarray) and components.flags.c_contiguous
+        kept = kept and all(np.may_share_memory(row, whole) for row, whole in zip(rows, components, strict=True))
+        return cls(np.asarray(components) if kept else np.stack(rows), as_volumes(volumes, len(rows)))
 
     @property
     def total(self) -> float:
