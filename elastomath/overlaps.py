@@ -43,6 +43,9 @@ class Law(Protocol):
     def log_range(self) -> tuple[float, float]:
         """The range of ln(s W) outside of which the integrands are negligible, W the sum of the weights."""
 
+    def tail_index(self) -> Array:
+        """The power from which on E[Y^r] is infinite: alpha for a Pareto tail, ``inf`` for light ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gamma:
@@ -73,6 +76,10 @@ class Gamma:
 
         at = np.asarray(s, dtype=np.float64)
         return np.asarray(poch(self.shape, order) * np.exp(-(self.shape + order) * np.log1p(at)), dtype=np.float64)
+
+    def tail_index(self) -> Array:
+        """``inf``."""
+        return np.full(self.shape.shape, np.inf)
 
     def log_range(self) -> tuple[float, float]:
         """Left s, right s^-min(1, c) at the least (two weighted masses, E[YY'/S] <= E[Y]/w)."""
@@ -115,6 +122,10 @@ class Lognormal:
                 mass = np.exp(sigma * (node + order * sigma))
                 out += np.exp(-0.5 * node**2 - at * mass)
         return np.asarray(out * self.moment(order) * step / math.sqrt(2 * math.pi), dtype=np.float64)
+
+    def tail_index(self) -> Array:
+        """``inf``."""
+        return np.full(self.sigma.shape, np.inf)
 
     def log_range(self) -> tuple[float, float]:
         """Both ways until the Gaussian tail of ln Y has gone."""
@@ -162,6 +173,10 @@ class Coarse:
         if order > 2:
             raise InputError(f"derivative {order}", where="Coarse", mend="the first two are known")
         return np.asarray(out, dtype=np.float64)
+
+    def tail_index(self) -> Array:
+        """That of one leaf."""
+        return self.law.tail_index()
 
     def log_range(self) -> tuple[float, float]:
         """That of one leaf, further to the left."""
@@ -253,6 +268,42 @@ def overlap_matrix(law: Law, weights: ArrayLike) -> tuple[Array, Array]:
             shares > 0, (uncertain + 4 * np.finfo(np.float64).eps) / shares, 1e-14 * second
         )
     return out, errors
+
+
+def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int = 1) -> Array:
+    """``E[prod_j Y_j^{m_j} / S^r] = int_0^inf s^{r-1} prod_j E[Y_j^{m_j} e^{-w_j s Y_j}] ds / (r-1)!``, S = sum_j w_j Y_j.
+
+    weights: (..., n), n >= 2, against the law's parameters; orders m_j >= 0, one for each part; power r >= 1. Needs w_j > 0 where
+    m_j is not below the tail index; ``inf`` where the integral is. The trapezoid in ln s errs by at most
+    ``2/(cos(d)^r (e^{2 pi d/h} - 1))``, as in `aliasing_bound`.
+
+    >>> from elastomath.pareto import Pareto
+    >>> law, weights = Pareto(2.0), [1.0, 2.0]
+    >>> square, product = mass_mean(law, weights, (2, 0)), mass_mean(law, weights, (1, 1))
+    >>> round(float(square + 2 * product), 12)  # E[Y_1 S/S]
+    2.0
+    """
+    w = np.asarray(weights, dtype=np.float64)
+    if w.shape[-1:] != (len(orders),) or min(orders) < 0 or power < 1 or not ((w >= 0).all() and (w.sum(-1) > 0).all()):
+        raise InputError(
+            f"weights {w.shape}, orders {orders}, power {power}",
+            where="mass_mean",
+            mend="a weight >= 0 and an order >= 0 for each part, a power >= 1",
+        )
+    total, tail = w.sum(axis=-1), law.tail_index()
+    # at s -> 0 the integrand in ln s falls like s to this power
+    fall = power + sum(np.minimum(0.0, tail - order) for order in orders)
+    low, high = law.log_range()
+    slowest = float(np.min(fall))
+    low /= min(1.0, max(slowest, 0.02))
+    out = np.zeros(np.broadcast_shapes(tail.shape, total.shape))
+    for node in np.arange(math.floor(low / STEP), math.ceil(high / STEP) + 1) * STEP:
+        s = math.exp(node) / total
+        term = s**power
+        for part, order in enumerate(orders):
+            term = term * law.laplace(w[..., part] * s, order)
+        out += term
+    return np.asarray(np.where(fall > 0, out * STEP / math.factorial(power - 1), np.inf), dtype=np.float64)
 
 
 def _transforms(law: Law, s: Array) -> tuple[Array, Array]:

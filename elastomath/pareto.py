@@ -58,6 +58,10 @@ class Pareto:
         """
         return self.alpha * exponential_integral(self.alpha + 1.0 - order, s)
 
+    def tail_index(self) -> Array:
+        """``alpha``."""
+        return self.alpha
+
     def log_range(self) -> tuple[float, float]:
         """ln s W where ``s E[X e^{-asX}] E[Z e^{-bsZ}] ...`` is above 1e-20 of its integral, W the sum of the weights.
 
