@@ -5,12 +5,12 @@ The logarithm is written out here, so that the compiler makes vector instruction
 
     ln x = k ln 2 + 2 atanh s,    atanh s = s + s z P(z),  z = s^2 <= 0.0295,
 
-where the polynomial P of degree 6 misses (atanh(s)/s - 1)/z by less than 4.7e-16 of it; `tests/unit/test_kernels.py`
+where the polynomial P of degree 6 misses (atanh(s)/s - 1)/z by less than 5e-16 of it; `tests/unit/test_kernels.py`
 encloses that error in balls. It counts z P < 0.01 times, so ln x is within 6e-16 of itself: the rounding of s (three
-operations, 1.5 units) and of two sums is what is left. The two divergences of a leaf come from the same s: with
-m = p + q, d = p - q, s = d/m, t = s atanh s and u = atanh s - s,
+operations, 1.5 units) and of two sums is what is left. The two divergences of a leaf come from the same series: with
+d = p - q, s = d/(p + q), a = atanh s and w = a/s - 1 = z P(z),
 
-    p ln(p/q) - p + q = m (t + u),    q ln(q/p) - q + p = m (t - u),    |u| <= |s| t / 3 / (1 - s^2),
+    p ln(p/q) - p + q = d (a + w),    q ln(q/p) - q + p = d (a - w),    0 <= w <= |s a| / 3 / (1 - z),
 
 so that nothing cancels where p is near q; beyond a factor sqrt(2) the logarithm times the mass is used as it stands.
 
@@ -104,7 +104,7 @@ def cross_sum(p: Array, q: Array, *, threads: int | None = None) -> float:
 
 
 def path_sums(components: Array, volumes: Array, steps: Array, *, threads: int | None = None) -> Array:
-    """``-sum P_i ln(sum_j volumes_j P_j + l P_t)`` for each l in ``steps`` (J,), over leaves where the sum is > 0.
+    """``-sum P_i ln(sum_j volumes_j P_j + l P_t)`` for each l in ``steps`` (J,); ``inf`` where P_i has a leaf that it lacks.
 
     ``volumes`` (n-1,) are those of all datasets but the last, P_t. Shape (n, M) -> (n, J), nats. Masses have to be checked.
     """
@@ -152,6 +152,7 @@ def compiled() -> SimpleNamespace:
     block: list[Callable[..., Any]] = [_careful_divergences, _joint, _careful]
     for helper in block:
         register_jitable(error_model="numpy")(helper)
+    register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(_three)
 
     def loop(source: Callable[..., None]) -> Callable[..., None]:
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
@@ -187,15 +188,14 @@ def _leaf_divergences(p: Any, q: Any, inverse: Any) -> Any:
     mantissa = np.int64(bits - (above & EXPONENT)).view(np.float64)
     k = np.float64(above >> 52)
     near = k == 0.0
-    difference, total = p - q, p + q
-    s = (difference if near else mantissa - 1.0) / (total if near else mantissa + 1.0)
+    difference = p - q
+    s = (difference if near else mantissa - 1.0) / (p + q if near else mantissa + 1.0)
     z = s * s
-    u = s * z * (P0 + z * (P1 + z * (P2 + z * (P3 + z * (P4 + z * (P5 + z * P6))))))
-    a = s + u
-    t = s * a
+    w = z * (P0 + z * (P1 + z * (P2 + z * (P3 + z * (P4 + z * (P5 + z * P6))))))
+    a = s + s * w
     log = k * LN2_HIGH + (2.0 * a + k * LN2_LOW)
-    forward = total * (t + u) if near else p * log - difference
-    reverse = total * (t - u) if near else difference - q * log
+    forward = difference * (a + w) if near else p * log - difference
+    reverse = difference * (a - w) if near else difference - q * log
     return forward, reverse
 
 
@@ -228,8 +228,11 @@ def _mixture(rows: Array, weights: Array, divergences: bool, first: int, last: i
         for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, leaves), BLOCK):
             size = min(BLOCK, leaves - start)
             code = q[:size]
-            lowest = _joint(rows, weights, start, code)
             perturb = rows[n - 1, start : start + size]
+            if n == 3:
+                lowest = _three(rows, weights, start, code, inverse, sums)
+            else:
+                lowest = _joint(rows, weights, start, code)
             if lowest < TINY_BITS:
                 careful = lowest < 0
                 for i in range(n):
@@ -241,13 +244,6 @@ def _mixture(rows: Array, weights: Array, divergences: bool, first: int, last: i
                 if careful:
                     _careful(rows, weights, start, size, divergences, sums)
                     continue
-                for j in range(size):
-                    seen = code[j] > 0.0
-                    one = 1.0 / (code[j] if seen else 1.0)
-                    inverse[j] = one if seen else 0.0
-                    ratio[j] = perturb[j] * inverse[j]
-                    pull[j] = (perturb[j] - code[j]) * inverse[j]
-                    logs[j] = _ln(code[j] if seen else 1.0)
                 for i in range(n):
                     row = rows[i, start : start + size]
                     outside, missing = 0.0, 0.0
@@ -256,28 +252,32 @@ def _mixture(rows: Array, weights: Array, divergences: bool, first: int, last: i
                         missing += 1.0 if (row[j] == 0.0) & (code[j] > 0.0) else 0.0
                     sums[OUTSIDE, i] += outside
                     sums[MISSING, i] += missing
-            else:
+            if n != 3 or lowest < TINY_BITS:
                 for j in range(size):
-                    one = 1.0 / code[j]
+                    seen = code[j] > 0.0
+                    mass = code[j] if seen else 1.0
+                    one = 1.0 / mass if seen else 0.0
                     inverse[j] = one
                     ratio[j] = perturb[j] * one
                     pull[j] = (perturb[j] - code[j]) * one
-                    logs[j] = _ln(code[j])
-            for i in range(n):
-                row = rows[i, start : start + size]
-                cross, overlap, gram, squares = 0.0, 0.0, 0.0, 0.0
-                for j in range(size):
-                    p = row[j]
-                    gap = p - code[j]
-                    cross -= p * logs[j]
-                    overlap += p * ratio[j]
-                    gram += gap * pull[j]
-                    squares += gap * (gap * inverse[j])
-                sums[CROSS, i] += cross
-                sums[OVERLAP, i] += overlap
-                sums[GRAM, i] += gram
-                sums[SQUARES, i] += squares
-                if divergences:
+                    logs[j] = _ln(mass)
+                for i in range(n):
+                    row = rows[i, start : start + size]
+                    cross, overlap, gram, squares = 0.0, 0.0, 0.0, 0.0
+                    for j in range(size):
+                        p = row[j]
+                        gap = p - code[j]
+                        cross -= p * logs[j]
+                        overlap += p * ratio[j]
+                        gram += gap * pull[j]
+                        squares += gap * (gap * inverse[j])
+                    sums[CROSS, i] += cross
+                    sums[OVERLAP, i] += overlap
+                    sums[GRAM, i] += gram
+                    sums[SQUARES, i] += squares
+            if divergences:
+                for i in range(n):
+                    row = rows[i, start : start + size]
                     forward, reverse = 0.0, 0.0
                     for j in range(size):
                         one, other = _leaf_divergences(row[j], code[j], inverse[j])
@@ -305,6 +305,59 @@ def _joint(rows: Array, weights: Array, start: int, code: Array) -> int:
             code[j] += weight * row[j]
     for j in range(size):
         lowest = min(lowest, np.float64(code[j]).view(np.int64))
+    return int(lowest)
+
+
+def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array, sums: Array) -> int:
+    """A block of three datasets in one loop, without buffers: adds to ``sums`` where no mass is 0 or tiny.
+
+    Returns the least of all masses as bits, like `_joint`, and leaves q and 1/q in ``code`` and ``inverse``.
+    """
+    size = code.size
+    one_row, other_row, last_row = (
+        rows[0, start : start + size],
+        rows[1, start : start + size],
+        rows[2, start : start + size],
+    )
+    w0, w1, w2 = weights[0], weights[1], weights[2]
+    lowest = np.int64(1 << 62)
+    c0, c1, c2, o0, o1, o2, g0, g1, s0, s1, s2 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for j in range(size):
+        x, y, t = one_row[j], other_row[j], last_row[j]
+        mass = w0 * x + w1 * y + w2 * t
+        least = min(np.float64(x).view(np.int64), np.float64(y).view(np.int64))
+        least = min(least, np.float64(t).view(np.int64))
+        lowest = min(lowest, min(least, np.float64(mass).view(np.int64)))
+        one, log = 1.0 / mass, _ln(mass)
+        code[j] = mass
+        inverse[j] = one
+        ratio = t * one
+        dx, dy, dt = x - mass, y - mass, t - mass
+        pull = dt * one
+        c0 -= x * log
+        c1 -= y * log
+        c2 -= t * log
+        o0 += x * ratio
+        o1 += y * ratio
+        o2 += t * ratio
+        g0 += dx * pull
+        g1 += dy * pull
+        s0 += dx * (dx * one)
+        s1 += dy * (dy * one)
+        s2 += dt * pull
+    if lowest >= TINY_BITS:
+        sums[CROSS, 0] += c0
+        sums[CROSS, 1] += c1
+        sums[CROSS, 2] += c2
+        sums[OVERLAP, 0] += o0
+        sums[OVERLAP, 1] += o1
+        sums[OVERLAP, 2] += o2
+        sums[GRAM, 0] += g0
+        sums[GRAM, 1] += g1
+        sums[GRAM, 2] += s2
+        sums[SQUARES, 0] += s0
+        sums[SQUARES, 1] += s1
+        sums[SQUARES, 2] += s2
     return int(lowest)
 
 
@@ -430,12 +483,16 @@ def _path(rows: Array, volumes: Array, steps: Array, first: int, last: int, part
             for step in range(steps.size):
                 length = steps[step]
                 if odd:
-                    for j in range(size):
-                        mass = code[j] + length * perturb[j]
-                        logs[j] = np.log(mass) if mass > 0.0 else 0.0
-                else:
-                    for j in range(size):
-                        logs[j] = _ln(code[j] + length * perturb[j])
+                    for i in range(n):
+                        cross = 0.0
+                        for j in range(size):
+                            p = rows[i, start + j]
+                            if p > 0.0:
+                                cross -= p * np.log(code[j] + length * perturb[j])
+                        parts[i, step, chunk] += cross
+                    continue
+                for j in range(size):
+                    logs[j] = _ln(code[j] + length * perturb[j])
                 for i in range(n):
                     row = rows[i, start : start + size]
                     cross = 0.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import kernels
 from .divergence import CHUNK, kl_divergence
 from .errors import InputError
 from .mixture import Mixture
@@ -66,7 +67,7 @@ def finite_law(perturbations: ArrayLike, volumes: ArrayLike, rates: ArrayLike) -
 def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     """H_i(l) = H(P_i, q_l) along perturbations l of the last dataset, in nats per leaf drawn. Shape (n, J).
 
-    Each leaf is read once for the whole path (chunks of 16k leaves), so the cost is J logarithms a leaf.
+    Each leaf is read once for the whole path (in chunks; compiled for large trees), so the cost is J logarithms a leaf.
     An entry is ``inf`` where q_l lacks a leaf of P_i.
 
     >>> m = Mixture.of([[0.5, 0.5], [0.9, 0.1], [0.1, 0.9]], [4, 1, 0])
@@ -77,6 +78,8 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     if steps.ndim != 1 or np.any(~np.isfinite(steps)) or np.any(steps < 0):
         raise InputError("a perturbation is negative or not finite", where="path_entropies", mend="give volumes >= 0")
     base, rows = mixture.volumes[:-1], mixture.components
+    if mixture.leaves >= kernels.COMPILED_FROM and len(rows) > 1:
+        return np.asarray(kernels.path_sums(rows, base, steps) + np.log(base.sum() + steps), dtype=np.float64)
     out = np.zeros((len(rows), steps.size))
     for start in range(0, mixture.leaves, CHUNK):
         part = rows[:, start : start + CHUNK]
