@@ -128,11 +128,17 @@ def _logs_apart(expression: Expr) -> Expr:
 
 
 def _numerator(expression: Expr) -> tuple[Expr, list[Expr]]:
-    """The numerator over a common denominator, and the unknowns in it: symbols and logarithms."""
+    """The numerator over a common denominator, and the unknowns in it: symbols, logarithms, functions left open.
+
+    A derivative or an integral of a function that is left open is an unknown of its own.
+    """
     import sympy as sp
     from sympy.core.function import AppliedUndef
 
-    numerator = sp.fraction(sp.together(_logs_apart(expression)))[0]
+    expression = _logs_apart(expression)
+    still_open = sorted(expression.atoms(sp.Derivative, sp.Integral), key=str)
+    expression = expression.subs({term: sp.Dummy(f"open{index}") for index, term in enumerate(still_open)})
+    numerator = sp.fraction(sp.together(expression))[0]
     logs = numerator.atoms(AppliedUndef)
     outside = numerator.subs({log: sp.Dummy() for log in logs}).free_symbols & numerator.free_symbols
     return numerator, sorted(logs | outside, key=str)
