@@ -36,6 +36,20 @@ class SampledOverlaps:
     perturb: Array
 
 
+def merge_leaves(masses: ArrayLike, factor: int) -> Array:
+    """Coarse-graining: each run of ``factor`` neighbouring leaves becomes one leaf with their sum. (..., M) -> (..., M/factor).
+
+    >>> merge_leaves([0.5, 0.25, 0.125, 0.125], 2)
+    array([0.75, 0.25])
+    """
+    fine = np.asarray(masses, dtype=np.float64)
+    if factor < 1 or fine.ndim == 0 or fine.shape[-1] % factor:
+        raise InputError(f"runs of {factor} leaves", where="merge_leaves", mend="a factor of the number of leaves")
+    if factor == 1:
+        return fine
+    return np.asarray(fine.reshape(*fine.shape[:-1], -1, factor).sum(axis=-1), dtype=np.float64)
+
+
 def sampled_overlaps(
     alpha: float,
     leaves: int,
@@ -80,7 +94,7 @@ def sampled_overlaps(
         np.exp(masses, out=masses)
         masses /= masses.sum(axis=-1, keepdims=True)
         for level, factor in enumerate(factors):
-            part = masses if factor == 1 else masses.reshape(count, weights.size, -1, factor).sum(axis=-1)
+            part = merge_leaves(masses, int(factor))
             ratio = part[:, -1] / np.einsum("j,bjx->bx", weights, part)
             out[0, start : start + count, level] = np.einsum("bx,bx->b", ratio, part[:, -2])
             out[1, start : start + count, level] = np.einsum("bx,bx->b", ratio, part[:, -1])

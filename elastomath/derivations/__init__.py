@@ -12,7 +12,7 @@ from importlib import import_module
 from ..errors import InputError
 from ..proof import Derivation
 
-MODULES = ("response", "finite")
+MODULES = ("response", "finite", "pareto")
 """The files that derive results."""
 
 

@@ -36,7 +36,7 @@ __all__ = [
     "verify",
 ]
 
-MODULES = ("response", "finite", "necessity")
+MODULES = ("response", "finite", "necessity", "pareto")
 """The files that verify results."""
 QUICK_CASES = 20
 """Random instances for each sampled claim of a quick run."""
