@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .divergence import cross_entropy, entropy, kl_divergence
+from .divergence import cross_entropy, entropy, jensen_shannon, kl_divergence
 from .errors import InputError
 from .masses import as_masses
 
@@ -88,6 +88,10 @@ class Mixture:
         """D(q || P_i) in nats, shape (n,): the divergence of the Hooke formula; ``inf`` where P_i lacks a leaf of q."""
         q = self.masses
         return np.array([kl_divergence(q, row) for row in self.components])
+
+    def jensen_shannon(self) -> float:
+        """``sum_i (w_i / N) D(P_i || q)`` in nats: what the joint code costs above n separate ones, in [0, H(w/N)]."""
+        return jensen_shannon(self.components, self.volumes)
 
 
 def as_volumes(volumes: ArrayLike, count: int) -> Array:

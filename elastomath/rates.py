@@ -16,15 +16,61 @@ Array = NDArray[np.float64]
 def rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     """Compression rates ``gamma_i = E_{x ~ P_i}[-ln q(x) / s(x)]`` in nats per symbol, shape (n,) (section 1).
 
-    ``spelled``: s(x), the symbols a leaf spells, shape (M,), > 0; without it s = 1, and a rate is nats per leaf drawn,
-    the cross entropy H(P_i, q). ``inf`` where q lacks a leaf of P_i.
+    ``spelled``: s(x), the symbols (or tokens, or bytes) that a leaf spells, shape (M,), > 0; without it s = 1, and a rate
+    is nats per leaf drawn, the cross entropy H(P_i, q). ``inf`` where q lacks a leaf of P_i.
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1])
     >>> (rates(m, [1, 1, 2]) / np.log(2)).round(4)  # q = 1/4, 3/8, 3/8
     array([1.5306, 1.0613])
     """
-    weighted, q = mixture.components * _inverse(spelled, mixture.leaves), mixture.masses
-    return np.array([cross_entropy(row, q) for row in weighted])
+    q = mixture.masses
+    if spelled is None:
+        return mixture.cross_entropies()
+    inverse = _inverse(spelled, mixture.leaves)
+    return np.array([cross_entropy(row * inverse, q) for row in mixture.components])
+
+
+def pooled_rates(mixture: Mixture, spelled: ArrayLike) -> Array:
+    """Pooled rates ``H(P_i, q) / E_{x ~ P_i}[s(x)]``: all code length over all symbols, nats per symbol. Shape (n,).
+
+    ``spelled``: s(x), the symbols, tokens or bytes that a leaf spells, shape (M,), > 0. This is how language models are
+    measured (bits per byte pooled over documents); `rates` is the mean of ratios of section 1. They agree where s is
+    constant. Where it is not, R2 holds for these rates with volumes counted in symbols, ``W_i = w_i E_i[s]``
+    (``sum_i W_i d gamma_i = sum_i w_i dH_i = 0``), and does *not* hold for `rates`.
+
+    >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1])
+    >>> (pooled_rates(m, [1, 1, 2]) / np.log(2)).round(4)  # q = 1/4, 3/8, 3/8
+    array([1.366 , 0.9434])
+    """
+    return np.asarray(mixture.cross_entropies() / mean_spelled(mixture, spelled), dtype=np.float64)
+
+
+def mean_spelled(mixture: Mixture, spelled: ArrayLike) -> Array:
+    """``E_{x ~ P_i}[s(x)]``, the symbols that a leaf of dataset i spells on average. Shapes (M,) -> (n,).
+
+    >>> mean_spelled(Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1]), [1, 1, 2])
+    array([1.25, 1.5 ])
+    """
+    return np.asarray(mixture.components @ _symbols(spelled, mixture.leaves), dtype=np.float64)
+
+
+def normalised_rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
+    """Normalised rates ``E_{x ~ P_i}[(-ln q(x) - ln M) / s(x)]``, nats per symbol, shape (n,) (section 1).
+
+    Without ``spelled`` they are per block, ``d gamma_i - ln M = H_i - ln M``. With leaf masses X = Y/M, E[Y] = 1 over
+    leaves, that is ``-E[Y_i ln Ybar]``, Ybar = M q, and it is computed so: trees of different M can be compared, and a
+    flat q gives 0. It may have either sign, is at least ``-D(P_i || flat)``, and differs from `rates` by a constant, so
+    no derivative and no difference changes. ``inf`` where q lacks a leaf of P_i.
+
+    >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1])
+    >>> bool(np.allclose(normalised_rates(m), rates(m) - np.log(3), atol=1e-15))
+    True
+    """
+    density = mixture.leaves * mixture.masses
+    if spelled is None:
+        return np.array([cross_entropy(row, density) for row in mixture.components])
+    inverse = _inverse(spelled, mixture.leaves)
+    return np.array([cross_entropy(row * inverse, density) for row in mixture.components])
 
 
 def rate_response(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
@@ -68,11 +114,27 @@ def code_lengths(mixture: Mixture) -> dict[str, Array]:
 def _inverse(spelled: ArrayLike | None, leaves: int) -> Array:
     if spelled is None:
         return np.ones(leaves)
-    symbols = np.asarray(spelled, dtype=np.float64)
-    if symbols.shape != (leaves,) or not (symbols > 0).all():
+    return np.asarray(1.0 / _symbols(spelled, leaves), dtype=np.float64)
+
+
+def _symbols(spelled: ArrayLike, leaves: int) -> Array:
+    try:
+        symbols = np.asarray(spelled, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "symbols spelled are not numbers", where="rates", mend="give a number for each leaf"
+        ) from error
+    if symbols.shape != (leaves,):
         raise InputError(
             f"symbols spelled have shape {symbols.shape} for {leaves} leaves",
             where="rates",
             mend="give a number > 0 for each leaf",
         )
-    return np.asarray(1.0 / symbols, dtype=np.float64)
+    if not (symbols.min() > 0 and symbols.max() < np.inf):
+        leaf = int(np.argmin(np.isfinite(symbols) & (symbols > 0)))
+        raise InputError(
+            f"leaf {leaf} spells {symbols[leaf]:g} symbols",
+            where="rates",
+            mend="give a finite number > 0 for each leaf",
+        )
+    return symbols

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .divergence import chi_square, overlap
+from .divergence import CHUNK, chi_square, overlap
 from .errors import InputError
 from .mixture import Mixture
 
@@ -126,6 +126,33 @@ def _response(mixture: Mixture, overlaps: Array, derivatives: Array, uncovered: 
     balance = float(mixture.volumes[moving] @ derivatives[moving])
     epsilon, constant = _constant(mixture, derivatives)
     return Response(overlaps, derivatives, balance, epsilon, constant, uncovered)
+
+
+def response_matrix(mixture: Mixture) -> Array:
+    """``R_ij = dH_i/dw_j = (1 - sum_x P_i P_j / q) / N``: R1 for a little more of *any* dataset. Shape (n, n).
+
+    In nats per leaf drawn and per unit of volume. It is symmetric, as reciprocity is for elastic bodies: dataset i loses by
+    more of j what j loses by more of i. With G_ij = sum_x (P_i - q)(P_j - q)/q it is -G/N, so ``v' R v <= 0``; and
+    ``R w = 0`` is the balance R2, for each column. Without coverage (only the last dataset can lack it) its diagonal
+    entry is -inf.
+
+    >>> r = response_matrix(Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0.5]))
+    >>> r.round(4)[2], bool(abs(r - r.T).max() < 1e-15)
+    (array([-0.004 ,  0.087 , -0.0949]), True)
+    """
+    count, volume = len(mixture.volumes), mixture.total
+    gram, outside = np.zeros((count, count)), np.zeros(count)
+    for start in range(0, mixture.leaves, CHUNK):
+        part = mixture.components[:, start : start + CHUNK]
+        code = mixture.volumes / volume @ part
+        seen = code > 0
+        gap = part - code
+        with np.errstate(over="ignore"):
+            gram += np.divide(gap, code, out=np.zeros_like(gap), where=seen & (gap != 0)) @ np.where(seen, gap, 0.0).T
+        outside += part[:, ~seen].sum(axis=1)
+    matrix = (outside[:, None] + outside - 0.5 * (gram + gram.T)) / volume
+    matrix[outside > 0, outside > 0] = -np.inf
+    return np.asarray(matrix, dtype=np.float64)
 
 
 def _constant(mixture: Mixture, derivatives: Array) -> tuple[float, float]:
