@@ -6,26 +6,14 @@ import heapq
 import importlib.util
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from elastomath import Mixture, cross_entropy, entropy, kl_divergence, overlap, path_entropies
+from benchmarks import divergences
+from benchmarks.case import Case
 from elastomath.codes import huffman_lengths, shannon_lengths
 from elastomath.tokentree import TokenTree
-
-
-@dataclass
-class Case:
-    """``work`` done by ``ours`` and by each of ``peers``; ``result`` reduces an answer to what has to be equal."""
-
-    work: str
-    ours: Callable[[], Any]
-    peers: dict[str, Callable[[], Any]]
-    result: Callable[[Any], Any] = field(default=lambda answer: answer)
-    tolerance: float = 1e-9
-    """Relative; 0 where the results are integers and have to be the same."""
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:
@@ -33,8 +21,7 @@ def cases(scale: float = 1.0) -> Iterator[Case]:
     rng = np.random.default_rng(0)
     yield from _codes(rng, int(200_000 * scale))
     yield from _trees(rng, int(100_000 * scale), depth=8)
-    yield from _divergences(rng, int(4_000_000 * scale))
-    yield _path(rng, int(400_000 * scale))
+    yield from divergences.cases(scale)
 
 
 def _codes(rng: np.random.Generator, leaves: int) -> Iterator[Case]:
@@ -122,47 +109,3 @@ def leaf_counts(tree: TokenTree | dict[Any, Any], depth: int) -> list[tuple[byte
             found.append((spelled, node[-1]))
         waiting += [(spelled + bytes([symbol]), child) for symbol, child in node.items() if symbol >= 0]
     return sorted(found)
-
-
-def _divergences(rng: np.random.Generator, leaves: int) -> Iterator[Case]:
-    from scipy import stats
-
-    p, q, other = (row / row.sum() for row in 1.0 + rng.pareto(1.5, (3, leaves)))
-    yield Case(
-        f"entropy, {leaves:.0e} leaves",
-        lambda: entropy(p),
-        {"numpy": lambda: -(p * np.log(p)).sum(), "scipy.stats.entropy": lambda: stats.entropy(p)},
-    )
-    yield Case(
-        f"cross entropy, {leaves:.0e} leaves",
-        lambda: cross_entropy(p, q),
-        {"numpy": lambda: -(p * np.log(q)).sum()},
-    )
-    yield Case(
-        f"KL divergence, {leaves:.0e} leaves",
-        lambda: kl_divergence(p, q),
-        {"numpy": lambda: (p * np.log(p / q)).sum(), "scipy.stats.entropy": lambda: stats.entropy(p, q)},
-    )
-    yield Case(
-        f"overlap, {leaves:.0e} leaves",
-        lambda: overlap(p, other, q),
-        {"numpy": lambda: (p * other / q).sum()},
-    )
-
-
-def _path(rng: np.random.Generator, leaves: int) -> Case:
-    rows = 1.0 + rng.pareto(1.5, (3, leaves))
-    mixture, steps = Mixture.of(rows / rows.sum(axis=1, keepdims=True), [10, 1, 0]), np.linspace(0, 3, 11)
-
-    def one_by_one() -> Any:
-        found = []
-        for step in steps:
-            q = mixture.at(step).masses
-            found.append([-(row * np.log(q)).sum() for row in mixture.components])
-        return np.array(found).T
-
-    return Case(
-        f"three rates along 11 perturbations, {leaves:.0e} leaves",
-        lambda: path_entropies(mixture, steps),
-        {"numpy, one l at a time": one_by_one},
-    )
