@@ -341,11 +341,10 @@ def _derive_closed() -> Derivation:
             proof=Limit(x),
         ),
         Step(
-            "so beta = D, and A_2 = 2 alpha (alpha-1) 2 beta(alpha)/(2 alpha-1) is the closed form",
+            "so 2 beta(alpha) = psi((alpha+1)/2) - psi(alpha/2), and A_2 is the closed form",
             2 / mean * alpha**2 * (2 * beta / (2 * alpha - 1)),
-            two_part_factor(alpha) * (upper - lower),
+            two_part_factor(alpha) * (2 * beta),
             uses=("steps 4, 5, 8-14",),
-            where=((beta, (upper - lower) / 2),),
         ),
         Step(
             "Gamma masses with shape c, phi = (1+s)^-c: A_n = nc/(nc+1)",

@@ -143,7 +143,6 @@ def _sampled_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     gaps, halves = 1 - table.align, (table.perturb - 1) / 2
     lines = []
     for column, (depth, (printed, error)) in enumerate(DEPTHS.items()):
-        tally.cases += 1
         _near(tally, f"E[1-A] - E[T-1]/2 at depth {depth}", gaps[:, column] - halves[:, column], 0.0)
         mean, width = float(gaps[:, column].mean()), float(gaps[:, column].std(ddof=1)) / math.sqrt(draws)
         allowed = SIGMAS * math.hypot(max(width, 0.03 / math.sqrt(draws)), error * 2)
@@ -405,7 +404,6 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             tally.cases += 1
             tally.close("gamma A_n against nc/(nc+1)", float(seen), n * c / (n * c + 1), 1.0, 1e-12)
             tally.close("Pareto A_n against Gauss-Legendre", float(value), beside, 1.0, 1e-11)
-    tally.cases += cases
     for value, exact in zip(equal_parts_overlap(Pareto(alpha), 2).value, two_part_overlap(alpha), strict=True):
         tally.close("Pareto A_2 against digamma", float(value), float(exact), 1.0, 1e-12)
     few = sigma[: min(cases, 10)]
@@ -414,7 +412,6 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         tally.close("lognormal A_2 against E[sech]", float(value), exact, 1.0, 1e-9)
     worst = 0.0
     for index in (1.2, 1.5, 2.5):  # A = (N/mu) E[Y_a Y_t/S] has a finite variance for every alpha > 1
-        tally.cases += 1
         draws = np.exp(rng.standard_exponential((3, 1000 * min(cases, 200))) / index)
         samples = 3 * (1 - 1 / index) * draws[1] * draws[2] / draws.sum(axis=0)
         exact = float(equal_parts_overlap(Pareto(index), 3).value)
