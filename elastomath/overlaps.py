@@ -115,7 +115,8 @@ class Lognormal:
         """
         sigma, at = np.broadcast_arrays(self.sigma, np.asarray(s, dtype=np.float64))
         step = min(0.25, math.pi**2 / (42.0 * float(sigma.max(initial=1e-9))))
-        nodes = np.arange(-9.0, 9.0 + step, step)
+        last = math.ceil(9.0 / step)
+        nodes = np.arange(-last, last + 1) * step  # not a range from -9, whose spacing would be rounded
         out = np.zeros(sigma.shape)
         with np.errstate(under="ignore"):
             for node in nodes:  # the factor e^{m sigma z} moves the Gaussian by m sigma

@@ -162,11 +162,8 @@ def _exponential_integrals(orders: Array, points: Array, zeta: Array) -> Array:
                 for j in range(zeta.size - 1, -1, -1):
                     tail = (tail + zeta[j]) * a
                 slope = 1.0 - 0.5772156649015329 + tail - math.log(x)
-                power = a * slope - math.log1p(a)
-                if abs(a) < 1e-8:  # log1p(a)/a = 1 - a/2
-                    value = slope - 1.0 + 0.5 * a + 0.5 * a * (slope - 1.0) ** 2
-                else:
-                    value = math.expm1(power) / a
+                slope -= 1.0 - 0.5 * a + a * a / 3.0 if abs(a) < 1e-6 else math.log1p(a) / a
+                value = math.expm1(a * slope) / a if a != 0.0 else slope
             else:
                 value = math.gamma(a) * x ** (-a) - 1.0 / a
             term = 1.0
