@@ -1,0 +1,647 @@
+"""R9: which part of Thm 4.2 needs which of its assumptions, and the search for the instances that show it.
+
+The theorem in the form that is true (R18): ``P_p = (P_a + P_t)/2``, ``P_a != P_t``, ``0 < l < 1``, training at the joint
+optimum; then ``dH_p/dl < 0 < dH_a/dl`` and ``-dH_a/(k dH_p) = (1 + 2l/k)/(1 - l)``. Each assumption is dropped in turn,
+the others kept, and each part of the theorem is either broken by an instance or proved without it (`derive("R9")`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .instance import IndependentLaws, Instance, Row, Volumes, tex
+from .shrinking import shrink
+
+Array = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Found = Instance | IndependentLaws
+
+PARTS = {
+    "pretrain": "dH_p < 0",
+    "align": "dH_a > 0",
+    "theta": "Theta: 1/M <= |dH_a/(k dH_p)| <= M",
+    "existence": "the ratio exists: dH_p != 0",
+}
+"""The parts of Thm 4.2 that can fail one by one. Theta compares sizes only; that both signs are right is said beside it."""
+BOUND = Fraction(100)
+"""M: a ratio beyond it counts as a violation of Theta; for the uniform claim the search succeeds for every M."""
+BATCH = 2048
+"""Random instances that are looked at together."""
+ENUMERATED = 200_000
+"""Up to so many smaller instances are gone through to show that a counterexample is the smallest."""
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Whether a part of the theorem needs an assumption.
+
+    needed    True: an instance breaks the part without the assumption; False: it is proved without it
+    by        the id of the counterexample (R9a ...), or the mark of the steps of the derivation R9 that prove it
+    why       in a few words
+    searched  whether `find_counterexample` looks for it (False where a limit is needed, and the derivation has it)
+    """
+
+    needed: bool
+    by: str
+    why: str
+    searched: bool = True
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Random instances with the same volumes and shares, as arrays: counts (B, R, M), or laws (B, J)."""
+
+    volumes: Volumes
+    counts: Counts | None = None
+    shares: Row = ()
+    model: Counts | None = None
+    laws: Counts | None = None
+
+    def gaps(self) -> Array:
+        """1 - O_i for pre-training, alignment and perturbation, in floats: shape (B, 3)."""
+        data = self._datasets()
+        weights = np.array([float(volume) for volume in self.volumes])
+        if self.model is None:
+            q = weights / weights.sum() @ data
+        else:
+            q = self.model / self.model.sum(axis=1, keepdims=True)
+        share = np.divide(data[:, 2], q, out=np.zeros_like(q), where=q > 0)
+        return np.asarray(1.0 - np.einsum("bim,bm->bi", data, share), dtype=np.float64)
+
+    def _datasets(self) -> Array:
+        if self.laws is not None:
+            values = self.laws / self.laws.sum(axis=1, keepdims=True)
+            count = values.shape[1]
+            axes = np.stack(np.meshgrid(*[np.arange(count)] * 3, indexing="ij")).reshape(3, -1)
+            return np.asarray(values[:, axes] / count**2, dtype=np.float64)
+        assert self.counts is not None
+        rows = self.counts / self.counts.sum(axis=2, keepdims=True)
+        if not self.shares:
+            return np.asarray(rows, dtype=np.float64)
+        weights = np.array(self.shares) / sum(self.shares)
+        return np.concatenate([(weights @ rows)[:, None], rows[:, -2:]], axis=1)
+
+    def totals(self) -> Counts:
+        """The sum of all counts of each instance, shape (B,)."""
+        if self.laws is not None:
+            return np.asarray(self.laws.sum(axis=1))
+        assert self.counts is not None
+        extra = 0 if self.model is None else self.model.sum(axis=1)
+        return np.asarray(self.counts.sum(axis=(1, 2)) + extra)
+
+    def pick(self, index: int) -> Found:
+        """One of the instances, exactly."""
+        if self.laws is not None:
+            return IndependentLaws(tuple(sorted(self.laws[index].tolist())), self.volumes)
+        assert self.counts is not None
+        model = () if self.model is None else tuple(self.model[index].tolist())
+        return Instance(tuple(map(tuple, self.counts[index].tolist())), self.volumes, self.shares, model)
+
+
+Draw = Callable[[np.random.Generator, int, str], Batch]
+"""From a generator, a number of leaves (values of the law) and a part: random instances without the assumption."""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """An assumption of Thm 4.2, what stands in its place when it is dropped, and what then happens to each part.
+
+    says     the assumption
+    instead  what is allowed without it, the other assumptions kept
+    draw     random instances of that kind
+    admits   whether an instance is of that kind, exactly
+    rulings  for each part of the theorem, whether it needs the assumption
+    letter   the id under which `verify` shows the counterexamples, "" where there is none
+    """
+
+    says: str
+    instead: str
+    draw: Draw
+    admits: Callable[[Instance], bool]
+    rulings: dict[str, Ruling]
+    letter: str = ""
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """An instance that breaks one part of Thm 4.2 without one of its assumptions, in exact fractions.
+
+    assumption, part  what was dropped, and the part of the theorem that fails (keys of `ASSUMPTIONS` and `PARTS`)
+    instance          the masses and volumes
+    found             what the search shrank (an `IndependentLaws` for independent masses, else the instance itself)
+    bound             M of Theta's bound
+    tried             random instances looked at before the first violation
+    enumerated        how many smaller instances at the same volumes and shares were gone through, none of which violates;
+                      None where they are too many, so that it is minimal for single moves only
+    """
+
+    assumption: str
+    part: str
+    instance: Instance
+    found: Found
+    bound: Fraction = BOUND
+    tried: int = 0
+    enumerated: int | None = None
+
+    def holds(self) -> bool:
+        """Whether it is one: the other assumptions hold, the part fails, in exact fractions."""
+        return violates(self.assumption, self.part, self.bound)(self.found)
+
+    def text(self) -> str:
+        """The instance and its responses in plain text."""
+        return "\n".join(
+            [f"Without {ASSUMPTIONS[self.assumption].says} this fails: {PARTS[self.part]}", *self._lines()]
+        )
+
+    def _lines(self) -> list[str]:
+        gaps, total = self.instance.gaps(), sum(self.instance.volumes)
+        if self.instance.model:
+            slopes = [f"dH_{name}/ds = {gap}" for name, gap in zip("pat", gaps, strict=True)]
+            terms = " + ".join(f"{c} ln({r})" for c, r in self.instance.missed())
+            missed = [f"    missing the joint optimum by delta = {terms}"]
+        else:
+            slopes = [f"dH_{name} = {gap / total}" for name, gap in zip("pat", gaps, strict=True)]
+            missed = []
+        ratio = self.instance.ratio()
+        shown = "is not defined" if ratio is None else f"= {ratio}"
+        least = (
+            "    no single move (leaves merged, counts lowered, volumes simplified) leads to a smaller one"
+            if self.enumerated is None
+            else f"    the smallest at these volumes: {self.enumerated} with fewer leaves, or as many and smaller counts, do not"
+        )
+        return [self.instance.text(), *missed, f"    {', '.join(slopes)}, -dH_a/(k dH_p) {shown}", least]
+
+    def latex(self) -> str:
+        """The same as a LaTeX fragment."""
+        total = 1 if self.instance.model else sum(self.instance.volumes)
+        by = "ds" if self.instance.model else "dl"
+        slopes = ", ".join(
+            f"dH_{name}/{by} = {tex(gap / total)}" for name, gap in zip("pat", self.instance.gaps(), strict=True)
+        )
+        words = f"Without {ASSUMPTIONS[self.assumption].says} this fails: {PARTS[self.part]}."
+        return f"{tex_words(words)}\n\\[ {self.instance.latex()} \\]\n\\[ {slopes} \\]"
+
+
+def fails(part: str, gaps: Any, k: Any, bound: Any = BOUND) -> Any:
+    """Whether a part of the theorem fails, from the gaps ``1 - O_i`` (fractions, or arrays of shape (..., 3)).
+
+    >>> fails("align", (Fraction(-1, 2), Fraction(1, 4), Fraction(-1)), 10)
+    False
+    """
+    if isinstance(gaps, np.ndarray):
+        gaps = (gaps[..., 0], gaps[..., 1], gaps[..., 2])
+    pretrain, align, _ = gaps
+    if part == "pretrain":
+        return pretrain > 0
+    if part == "align":
+        return align < 0
+    if part == "existence":
+        return abs(pretrain) <= (1e-12 if isinstance(pretrain, np.ndarray) else 0)
+    small, large = abs(align) * bound < k * abs(pretrain), abs(align) > bound * k * abs(pretrain)
+    return (small | large) & (pretrain != 0)
+
+
+def violates(assumption: str, part: str, bound: Fraction = BOUND) -> Callable[[Found], bool]:
+    """The test of an instance: it is of the kind that dropping the assumption allows, and the part fails; exact."""
+    rule = ASSUMPTIONS[assumption]
+
+    def test(found: Found) -> bool:
+        seen = found if isinstance(found, Instance) else found.instance()
+        return rule.admits(seen) and bool(fails(part, seen.gaps(), seen.volumes[0], bound))
+
+    return test
+
+
+def find_counterexample(
+    assumption: str, seed: int = 0, part: str = "pretrain", bound: Fraction | int = BOUND, rounds: int = 40
+) -> Counterexample:
+    """R9: an instance that breaks ``part`` of Thm 4.2 without ``assumption``, found at random and shrunk; exact.
+
+    assumption: one of `ASSUMPTIONS`; part: one of `PARTS`; bound: M of Theta's bound ``1/M <= |dH_a/(k dH_p)| <= M``.
+    Random instances (flat, heavy-tailed and sparse counts) are looked at in batches of 2048, with more leaves from batch
+    to batch; what violates in floats is confirmed in fractions, then `shrink` makes it small, and where it is small
+    enough all smaller ones are gone through (`Counterexample.enumerated`). The same seed gives the same answer.
+
+    Raises InputError for an unknown assumption or part, for a part that is proved without the assumption, and where
+    ``rounds`` batches at each number of leaves hold no violation.
+
+    >>> find_counterexample("union", part="align").instance.counts
+    ((0, 1), (1, 0), (1, 1))
+    >>> find_counterexample("large k", part="align")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: dH_a > 0 does not need large k (find_counterexample): it is proved: derive("R9"), [two parts]
+    """
+    for name, table in ((assumption, ASSUMPTIONS), (part, PARTS)):
+        if name not in table:
+            raise InputError(f"unknown {name!r}", where="find_counterexample", mend=f"choose one of {', '.join(table)}")
+    rule, ruling = ASSUMPTIONS[assumption], ASSUMPTIONS[assumption].rulings[part]
+    if not ruling.needed or not ruling.searched:
+        raise InputError(
+            f"{PARTS[part]} does not need {assumption}"
+            if not ruling.needed
+            else f"{PARTS[part]}: no finite instance is sought",
+            where="find_counterexample",
+            mend=f'it is proved: derive("R9"), {ruling.by}',
+        )
+    test, limit = violates(assumption, part, Fraction(bound)), Fraction(bound)
+    first, tried = _first(rule.draw, part, test, limit, np.random.default_rng(seed), rounds)
+    if first is None:
+        raise InputError(f"no violation in {tried} instances", where="find_counterexample", mend="try another seed")
+    least, enumerated = _least(shrink(first, test), test, part, limit)
+    seen = least if isinstance(least, Instance) else least.instance()
+    return Counterexample(assumption, part, seen, least, limit, tried, enumerated)
+
+
+def _first(
+    draw: Draw, part: str, test: Callable[[Found], bool], bound: Fraction, rng: np.random.Generator, rounds: int
+) -> tuple[Found | None, int]:
+    tried = 0
+    for _ in range(rounds):
+        for leaves in (1, 2, 3, 4, 6):
+            batch = draw(rng, leaves, part)
+            hits = np.flatnonzero(fails(part, batch.gaps(), float(batch.volumes[0]), float(bound)))
+            tried += len(batch.totals())
+            for index in hits[np.argsort(batch.totals()[hits], kind="stable")][:20]:
+                candidate = batch.pick(int(index))
+                if test(candidate):
+                    return candidate, tried
+    return None, tried
+
+
+def _least(found: Found, test: Callable[[Found], bool], part: str, bound: Fraction) -> tuple[Found, int | None]:
+    """The smallest violation at the same volumes and shares: (leaves, sum of counts), by going through all smaller ones."""
+    if isinstance(found, IndependentLaws):
+        laws = [
+            law
+            for values in range(2, len(found.law) + 1)
+            for law in combinations_with_replacement(range(1, sum(found.law)), values)
+            if math.gcd(*law) == 1 and (values, sum(law)) < (len(found.law), sum(found.law))
+        ]
+        for law in sorted(laws, key=lambda law: (len(law), sum(law), law)):
+            if test(IndependentLaws(law, found.volumes)):
+                return IndependentLaws(law, found.volumes), len(laws)
+        return found, len(laws)
+    rows = len(found.counts) + bool(found.model)
+    target = (found.leaves, sum(map(sum, found.counts)) + sum(found.model))
+    seen = 0
+    for leaves in range(1, found.leaves + 1):
+        most = target[1] - 1 if leaves == found.leaves else target[1] + 2
+        if math.comb(most + rows * leaves, rows * leaves) > ENUMERATED:
+            return found, None
+        table = _count_rows(leaves, most - rows + 1)
+        if not len(table):
+            continue
+        grid = _rows_up_to(table, rows, most)
+        counts = table[grid]
+        model = counts[:, -1] if found.model else None
+        batch = Batch(found.volumes, counts[:, : len(found.counts)], found.shares, model)
+        hits = np.flatnonzero(fails(part, batch.gaps(), float(found.volumes[0]), float(bound)))
+        seen += len(counts)
+        for index in hits[np.argsort(batch.totals()[hits], kind="stable")]:
+            candidate = batch.pick(int(index))
+            if test(candidate):
+                return candidate, seen
+    return found, seen
+
+
+def _count_rows(leaves: int, most: int) -> Counts:
+    """All rows of counts with a sum from 1 to ``most`` and no common divisor: shape (rows, leaves)."""
+    if most < 1:
+        return np.zeros((0, leaves), dtype=np.int64)
+    grid = np.stack(np.meshgrid(*[np.arange(most + 1)] * leaves, indexing="ij"), axis=-1).reshape(-1, leaves)
+    grid = grid[(grid.sum(axis=1) >= 1) & (grid.sum(axis=1) <= most)]
+    return np.asarray(grid[np.gcd.reduce(grid, axis=1) == 1], dtype=np.int64)
+
+
+def _rows_up_to(table: Counts, rows: int, most: int) -> Counts:
+    """Indices of all ``rows``-tuples of rows whose counts add up to at most ``most``: shape (tuples, rows)."""
+    totals = table.sum(axis=1)
+    grid, sums = np.zeros((1, 0), dtype=np.int64), np.zeros(1, dtype=np.int64)
+    for left in range(rows - 1, -1, -1):
+        first, second = np.nonzero(sums[:, None] + totals[None, :] <= most - left)
+        grid, sums = np.column_stack([grid[first], second]), sums[first] + totals[second]
+    return grid
+
+
+# --- random instances ---------------------------------------------------------------------------------------------
+def _counts(rng: np.random.Generator, rows: int, leaves: int, k: int = 10) -> Counts:
+    """Counts of shape (BATCH, rows, leaves): flat, heavy-tailed, sparse, and multiples of k; no row is empty."""
+    shape = (BATCH, rows, leaves)
+    flat = rng.integers(0, 6, shape)
+    heavy = np.left_shift(1, rng.integers(0, 12, shape)) * (rng.random(shape) < 0.8)
+    sparse = rng.integers(0, 2, shape)
+    scaled = rng.choice([0, 1, k, k + 1], shape)
+    kind = rng.integers(0, 4, (BATCH, 1, 1))
+    counts = np.choose(kind, [flat, heavy, sparse, scaled])
+    counts[..., 0] += counts.sum(axis=2) == 0
+    return np.asarray(counts, dtype=np.int64)
+
+
+def _volumes(rng: np.random.Generator) -> Volumes:
+    k = Fraction(int(rng.choice([10, 20, 100, 1000, 10_000])))
+    return k, Fraction(1), Fraction(1, int(rng.choice([10, 20, 100])))
+
+
+def _far(seen: Instance) -> bool:
+    """k >> 1 and l << 1, read as k >= 10 and 0 < l <= 1/10, and P_a differs from P_t."""
+    k, _, step = seen.volumes
+    return k >= 10 and 0 < step <= Fraction(1, 10) and seen.counts[-1] != seen.counts[-2]
+
+
+def _draw_free(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    volumes = _volumes(rng)
+    counts = _counts(rng, 3, leaves, int(volumes[0]))
+    if part == "existence":  # P_t = q: nothing moves
+        base, k = counts[:, :2], int(volumes[0])
+        totals = base.sum(axis=2)
+        counts[:, 2] = k * base[:, 0] * totals[:, 1:] + base[:, 1] * totals[:, :1]
+    return Batch(volumes, counts)
+
+
+def _draw_same(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    counts = _counts(rng, 3, leaves)
+    counts[:, 2] = counts[:, 1]
+    if part == "existence":
+        counts[:, 0] = counts[:, 1]
+    return Batch(_volumes(rng), counts, (1, 1, 1))
+
+
+def _draw_two(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    k, one, _ = _volumes(rng)
+    size = int(rng.integers(1, 200))
+    step = Fraction(1) if part == "existence" else Fraction(size + 1, size) if part == "theta" else Fraction(size)
+    return Batch((k, one, step), _counts(rng, 2, leaves), (1, 1))
+
+
+def _draw_any_k(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    _, one, step = _volumes(rng)
+    return Batch((Fraction(1, int(10.0 ** rng.uniform(0, 6))), one, step), _counts(rng, 2, leaves), (1, 1))
+
+
+def _draw_uncovered(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    k, one, _ = _volumes(rng)
+    counts = _counts(rng, 3, leaves, int(k))
+    counts[:, :2, -1] = 0
+    if leaves > 1:
+        counts[:, 2, -1] += 1
+        counts[:, :2, 0] += counts[:, :2].sum(axis=2) == 0
+    else:
+        counts[:, :2, 0] = 1
+    return Batch((k, one, Fraction(0)), counts)
+
+
+def _draw_model(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    counts = _counts(rng, 3, leaves)
+    return Batch(_volumes(rng), counts[:, :2], (1, 1), counts[:, 2] + 1)
+
+
+def _draw_three(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    volumes = _volumes(rng)
+    counts = _counts(rng, 3, leaves)
+    if part == "existence":  # P_t = q
+        base, k = counts[:, :2], int(volumes[0])
+        totals = base.sum(axis=2)
+        counts[:, 2] = k * base[:, 0] * totals[:, 1:] + (k + 3) * base[:, 1] * totals[:, :1]
+    return Batch(volumes, counts, (1, 1, 1))
+
+
+def _draw_alike(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    ranks = np.arange(1, leaves + 1)
+    power = int(rng.integers(1, 4))
+    masses = np.lcm.reduce(ranks) ** power // ranks**power  # in proportion to rank^-power
+    counts = rng.permuted(np.broadcast_to(masses, (BATCH, 3, leaves)), axis=2)
+    return Batch(_volumes(rng), np.asarray(counts, dtype=np.int64), (1, 1, 1))
+
+
+def _draw_shares(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    volumes = _volumes(rng)
+    inverse, size = int(1 / volumes[2]), int(rng.integers(1, 50))
+    shares = {"pretrain": (inverse + size, 1), "existence": (inverse, 1)}.get(part, (inverse * size - 1, size))
+    return Batch(volumes, _counts(rng, 2, leaves), shares)
+
+
+def _draw_independent(rng: np.random.Generator, leaves: int, part: str) -> Batch:
+    return Batch(_volumes(rng), laws=np.maximum(_counts(rng, 1, min(leaves, 4))[:, 0], 1))
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+def _equal_parts(seen: Instance, parts: int) -> bool:
+    return seen.shares == (1,) * parts
+
+
+def _two(seen: Instance) -> bool:
+    return _equal_parts(seen, 2) and not seen.model
+
+
+def _apart(seen: Instance) -> bool:
+    return seen.counts[-1] != seen.counts[-2]
+
+
+def _independent(seen: Instance) -> bool:
+    return _far(seen) and not seen.shares and seen.leaves > 1 and len(set(seen.counts[0])) > 1
+
+
+TWO, MONOTONE, SAME, TAIL = "[two parts]", "[large k]", "[distinct]", "[independent]"
+ASSUMPTIONS: dict[str, Assumption] = {
+    "union": Assumption(
+        "the union D_p = D_2 u D_3",
+        "any P_p, with P_t covered",
+        _draw_free,
+        lambda seen: _far(seen) and not seen.shares and not seen.model and seen.uncovered() == 0,
+        {
+            "pretrain": Ruling(True, "R9a", "D_t takes mass from D_p as from everything else"),
+            "align": Ruling(True, "R9a", "P_a may be closer to P_t than P_p is"),
+            "theta": Ruling(True, "R9a", "on disjoint supports the ratio is -1/k"),
+            "existence": Ruling(True, "R9a", "P_t = q moves nothing"),
+        },
+        "R9a",
+    ),
+    "distinct": Assumption(
+        "alignment and perturbation data that differ",
+        "P_a = P_t, with a third part of D_p",
+        _draw_same,
+        lambda seen: (
+            _equal_parts(seen, 3)
+            and not seen.model
+            and seen.volumes[0] >= 10
+            and 0 < seen.volumes[2] <= Fraction(1, 10)
+            and seen.counts[-1] == seen.counts[-2]
+        ),
+        {
+            "pretrain": Ruling(True, "R9b", "A = T > 1 forces dH_p > 0"),
+            "align": Ruling(True, "R9b", "A = T > 1"),
+            "theta": Ruling(False, SAME, "the ratio is 1/(1 + l)"),
+            "existence": Ruling(True, "R9b", "P_a = P_t = P_p moves nothing"),
+        },
+        "R9b",
+    ),
+    "independent": Assumption(
+        "the union D_p = D_2 u D_3, even for independent masses of one law",
+        "P_p, P_a, P_t independent with the same law",
+        _draw_independent,
+        _independent,
+        {
+            "pretrain": Ruling(True, "R9c", "A >= 1 forces dH_p >= 0"),
+            "align": Ruling(True, "R9c", "A -> E[Y] E[1/Y] > 1 for every law"),
+            "theta": Ruling(True, TAIL, "the ratio tends to 1/(1 + 2l(alpha-1)/(alpha-2)), to 0 as alpha -> 2", False),
+            "existence": Ruling(True, TAIL, "a constant law moves nothing", False),
+        },
+        "R9c",
+    ),
+    "small l": Assumption(
+        "a small perturbation, l < 1",
+        "any l > 0",
+        _draw_two,
+        lambda seen: _two(seen) and _apart(seen) and seen.volumes[0] >= 10 and seen.volumes[2] > 0,
+        {
+            "pretrain": Ruling(True, "R9d", "dH_p turns at l = pi_t/pi_a"),
+            "align": Ruling(False, TWO, "dH_a > 0 for every l"),
+            "theta": Ruling(True, "R9d", "(1 + 2l/k)/(1 - l) runs to infinity at l = 1"),
+            "existence": Ruling(True, "R9d", "dH_p = 0 at l = 1"),
+        },
+        "R9d",
+    ),
+    "coverage": Assumption(
+        "coverage (the union gives it; without the union A(0) < 1 and small l need it)",
+        "A(0) < 1 in place of the union, and P_t has leaves of its own; l -> 0",
+        _draw_uncovered,
+        lambda seen: (
+            not seen.shares
+            and not seen.model
+            and seen.volumes[0] >= 10
+            and seen.volumes[2] == 0
+            and seen.uncovered() > 0
+            and seen.gaps()[1] > 0
+        ),
+        {
+            "pretrain": Ruling(True, "R9e", "dH_p > 0 at every l, as N tau > 1 - A(0)"),
+            "align": Ruling(False, "[coverage]", "A(0) < 1 gives dH_a > 0 for all l (R4)"),
+            "theta": Ruling(True, "R9e", "the ratio tends to (1-A)/(1-A-N tau) as l -> 0"),
+            "existence": Ruling(True, "R9e", "dH_p = 0 where N tau = 1 - A(0); dH_t(0) = -infinity"),
+        },
+        "R9e",
+    ),
+    "large k": Assumption(
+        "a large k",
+        "any k > 0",
+        _draw_any_k,
+        lambda seen: _two(seen) and _apart(seen) and 0 < seen.volumes[2] <= Fraction(1, 10),
+        {
+            "pretrain": Ruling(
+                False, MONOTONE, "N^2 dH_p never falls in k: a sign that is right stays right at smaller k"
+            ),
+            "align": Ruling(False, TWO, "dH_a > 0 for every k"),
+            "theta": Ruling(True, "R9f", "(1 + 2l/k)/(1 - l) runs to infinity as k -> 0; l/k bounded is enough"),
+            "existence": Ruling(False, TWO, "dH_p != 0 for l < 1 at every k"),
+        },
+        "R9f",
+    ),
+    "joint optimum": Assumption(
+        "training that reaches the joint optimum",
+        "any compressor q that covers the data",
+        _draw_model,
+        lambda seen: _equal_parts(seen, 2) and bool(seen.model) and _far(seen) and seen.covers(),
+        {
+            "pretrain": Ruling(True, "R9g", "holds while delta_L < (1 - L)(-DeltaH_t): [joint optimum]"),
+            "align": Ruling(True, "R9g", "holds while delta_0 < (k/2)(-DeltaH_t): [joint optimum]"),
+            "theta": Ruling(True, "R9g", "the balance law needs the optimum"),
+            "existence": Ruling(True, "R9g", "dH_p may be 0"),
+        },
+        "R9g",
+    ),
+    "two parts": Assumption(
+        "the union of two parts only (Thm 4.2 as printed has three equal parts)",
+        "P_p = (P_1 + P_a + P_t)/3",
+        _draw_three,
+        lambda seen: _equal_parts(seen, 3) and not seen.model and _far(seen),
+        {
+            "pretrain": Ruling(True, "R9h", "dH_p > 0 at every l > 0 once A(0) >= 1"),
+            "align": Ruling(True, "R9h", "only the mean over the choice of the aligned part has a sign: [third part]"),
+            "theta": Ruling(True, "R9h", "the ratio may be -1/k"),
+            "existence": Ruling(True, "R9h", "P_t = q moves nothing"),
+        },
+        "R9h",
+    ),
+    "two parts, masses alike": Assumption(
+        "the union of two parts only, even where the parts hold the same power-law masses in another order",
+        "P_p = (P_1 + P_a + P_t)/3, three orders of the same masses",
+        _draw_alike,
+        lambda seen: (
+            _equal_parts(seen, 3)
+            and not seen.model
+            and _far(seen)
+            and len({tuple(sorted(row)) for row in seen.counts}) == 1
+            and min(seen.counts[0]) > 0
+        ),
+        {
+            "pretrain": Ruling(True, "R9h", "Pareto masses do not help a single draw"),
+            "align": Ruling(True, "R9h", "Pareto masses do not help a single draw"),
+            "theta": Ruling(True, "R9h", "A near 1", False),
+            "existence": Ruling(True, "R9h", "P_1 and P_a may balance", False),
+        },
+        "R9h",
+    ),
+    "equal parts": Assumption(
+        "parts of equal size",
+        "P_p = pi_a P_a + pi_t P_t",
+        _draw_shares,
+        lambda seen: len(seen.shares) == 2 and min(seen.shares) > 0 and not seen.model and _far(seen),
+        {
+            "pretrain": Ruling(True, "R9i", "the threshold is l < pi_t/pi_a"),
+            "align": Ruling(False, TWO, "dH_a > 0 for all shares"),
+            "theta": Ruling(True, "R9i", "(1 + l/(k pi_t))/(1 - l pi_a/pi_t) runs to infinity at the threshold"),
+            "existence": Ruling(True, "R9i", "dH_p = 0 at l = pi_t/pi_a"),
+        },
+        "R9i",
+    ),
+    "Pareto": Assumption(
+        "Pareto masses",
+        "any masses",
+        _draw_free,
+        lambda seen: True,
+        {part: Ruling(False, TWO, "no step of the proof names a law") for part in PARTS},
+    ),
+}
+"""The assumptions of Thm 4.2, by name: what happens to each part of the theorem without each of them."""
+
+
+def table(style: str = "text") -> str:
+    """The table of R9, assumption by part: needed (with the counterexample) or not needed (with the proof).
+
+    Style "text" or "latex".
+    """
+    names = list(PARTS)
+    heads = ["without", "dH_p < 0", "dH_a > 0", "Theta", "ratio exists"]
+    rows = []
+    for name, rule in ASSUMPTIONS.items():
+        cells = [("fails " if rule.rulings[part].needed else "holds ") + rule.rulings[part].by for part in names]
+        rows.append([name, *cells])
+    if style == "latex":
+        body = "\n".join(" & ".join(tex_words(cell) for cell in row) + r" \\" for row in [heads, *rows])
+        return rf"\begin{{tabular}}{{{'l' * len(heads)}}}" + f"\n{body}\n" + r"\end{tabular}"
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
+    ]
+    reasons = [
+        f"{name}, {heads[1 + column]}: {rule.rulings[part].why}"
+        for name, rule in ASSUMPTIONS.items()
+        for column, part in enumerate(names)
+    ]
+    return "\n".join([*lines, "", *reasons])
+
+
+def tex_words(words: str) -> str:
+    """Plain words in LaTeX, with what is special in it made safe."""
+    for sign, safe in (("_", r"\_"), ("^", r"\^{}"), ("<", r"\(<\)"), (">", r"\(>\)"), ("|", r"\(|\)")):
+        words = words.replace(sign, safe)
+    return words
