@@ -16,7 +16,7 @@ from elastomath.curve import Run
 
 from .effective_volumes import CONSTANTS, estimate, interval
 from .readings import ROUNDING, Readings
-from .rivals import RIVALS, Rival, heldout_residuals
+from .rivals import compare, predictions
 
 Array = NDArray[np.float64]
 
@@ -295,31 +295,25 @@ def fit(
     curve: Curve,
     level: float = 0.95,
     quadrature: str = "spline",
-    rivals: Sequence[Rival] = RIVALS,
     executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Every run's constants, their pooled kappa and beta, and the rival laws by held-out error, as plain JSON.
 
     ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}}], pooled: {kappa, beta},
-    models: [{name, parameters, heldout_error}]``; a constant is `Constant.as_dict`, beta is null for fewer than two
-    distinct nominal kappa. heldout_error is the root mean square over every align reading at l > 0, left out in turn,
-    in rate_unit; null where a law could not predict all of them or the runs differ in rate_unit.
+    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant is `Constant.as_dict`, beta is null
+    for fewer than two distinct nominal kappa. The models are described in `rivals.compare`; they are compared on align
+    rates, and only where all runs have one rate_unit (elsewhere their errors are null).
 
     executor: any concurrent.futures executor, for curves of many runs. Raises InputError as `fit_run`.
     """
     runs = list(curve)
-    work = partial(_one, level=level, quadrature=quadrature, rivals=tuple(rivals))
+    work = partial(_one, level=level, quadrature=quadrature)
     results = list(map(work, runs) if executor is None else executor.map(work, runs, chunksize=8))
-    fits = [fitted for fitted, _ in results]
+    fits = [fitted for fitted, _, _ in results]
     beta = scaling_exponent(fits, level)
-    one_unit = len({run.rate_unit for run in runs}) == 1
-    models = []
-    for index, rival in enumerate(rivals):
-        residuals = [left[index] for _, left in results]
-        known = [r for r in residuals if r is not None]
-        told = one_unit and len(known) == len(residuals)
-        error = float(np.sqrt(np.mean(np.concatenate(known) ** 2))) if told else None
-        models.append({"name": rival.name, "parameters": rival.parameters, "heldout_error": error})
+    models = compare([readings for _, readings, _ in results], [told for _, _, told in results])
+    if len({run.rate_unit for run in runs}) > 1:
+        models = [model | {"heldout_error": None, "heldout_runs": None, "p": None, "chosen": False} for model in models]
     return {
         "runs": [fitted.as_dict() for fitted in fits],
         "pooled": {
@@ -330,6 +324,6 @@ def fit(
     }
 
 
-def _one(run: Run, level: float, quadrature: str, rivals: tuple[Rival, ...]) -> tuple[RunFit, list[Array | None]]:
+def _one(run: Run, level: float, quadrature: str) -> tuple[RunFit, Readings, list[Array | None]]:
     readings = _readings(run, level, quadrature)
-    return _fit(readings, run, level), [heldout_residuals(rival, readings) for rival in rivals]
+    return _fit(readings, run, level), readings, predictions(readings)

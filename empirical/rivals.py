@@ -1,95 +1,263 @@
-"""Rival laws of a perturbation, compared by what each predicts about a reading that it has not seen."""
+"""Rival laws compared by what each says of readings that it has not seen, along the perturbation and over runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .effective_volumes import estimate
+from .laws import LAWS, Law
 from .readings import Readings
 
 Array = NDArray[np.float64]
+GRID, ROUNDS = 25, 5
+"""Values of a shape's number that are tried at a time, and how often the grid is drawn closer around the best."""
+FEW_RUNS = 6
+"""From so many runs on, a run is the unit of the test between laws; of fewer runs a reading is."""
+FOLDS = 10
+"""Parts into which many runs are put when laws are fitted over runs; fewer runs are left out one by one."""
+SIGNIFICANT = 0.05
+BALANCE = "balance of the rates (R16)"
+"""R16 as a prediction. It reads the other rates at the same l, so it is shown beside the laws but not chosen among them."""
 
 
-class Rival(Protocol):
-    """A law with free parameters, fitted anew for each left-out reading.
+def leave_one_out(law: Law, readings: Readings) -> Array | None:
+    """The align rate at every l > 0, shape (J,), in rate_unit: entry j from every align reading but that one.
 
-    parameters: how many are fitted for each run.
+    None where no reading is to spare. Weighted least squares, exact in y_0 and D, on grids in the shape's numbers that
+    are drawn closer around the best of each left-out reading.
     """
+    steps, rates, errors = readings.perturbations, readings.rates[1], readings.rate_se[1]
+    count = steps.size - 1
+    if count <= law.parameters:
+        return None
+    weights = np.tile(_weights(errors), (count, 1))
+    rows = np.arange(count)
+    weights[rows, rows + 1] = 0.0
+    numbers = len(law.ranges)
+    low, high = (np.tile(np.log([r[end] for r in law.ranges]), (count, 1)).reshape(count, numbers) for end in (0, 1))
+    predicted = np.zeros(count)
+    for _ in range(ROUNDS if numbers else 1):
+        theta = _grid(low, high)
+        each = theta.shape[2]
+        shapes = law.shape(steps, np.exp(theta.transpose(1, 0, 2).reshape(numbers, count * each)))
+        shapes = np.broadcast_to(shapes.reshape(-1, each, steps.size), (count, each, steps.size))
+        cost, fitted = _separable(shapes, rates, weights)
+        chosen = cost.argmin(1)
+        predicted = fitted[rows, chosen, rows + 1]
+        middle, width = theta[rows, :, chosen], 1.5 * (high - low) / (GRID - 1)
+        low, high = middle - width, middle + width
+    return predicted
 
-    @property
-    def name(self) -> str:
-        """What the law is called."""
-        ...
 
-    @property
-    def parameters(self) -> int:
-        """How many numbers are fitted for each run."""
-        ...
-
-    def predict(self, readings: Readings) -> Array | None:
-        """The align rate at every l > 0, shape (J,), in rate_unit: entry j from every reading but that one.
-
-        None where the law cannot be fitted to what is left.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class JointCompression:
+def balance_prediction(readings: Readings) -> Array | None:
     """R16 as a prediction: ``gamma_a(l) = gamma_a(0) + (W gamma_t - K_p D gamma_p)/K_a`` with K from the other readings.
 
     It uses the pretrain and perturb readings at the same perturbation. Where the others put K_a at 0, gamma_a is free
-    in the law, and the prediction is no change. At least three perturbations.
+    in the law, and the prediction is no change. None for fewer than three perturbations. Shape (J,), in rate_unit.
     """
+    balance = readings.balance()
+    if balance.equations < 3:
+        return None
+    changes = []
+    for index in range(balance.equations):
+        best = estimate(balance.without(index))
+        pretrain, _, work = (float(term) for term in balance.terms[:, index])
+        volume = float(best.volumes[1])
+        free = best.kappa == np.inf or volume == 0
+        changes.append(0.0 if free else work / volume - best.kappa * pretrain)
+    return np.asarray(readings.rates[1, 0] + np.array(changes))
 
-    name: str = "joint compression"
-    parameters: int = 2
 
-    def predict(self, readings: Readings) -> Array | None:
-        """See `Rival`."""
-        balance = readings.balance()
-        if balance.equations < 3:
-            return None
-        changes = []
-        for index in range(balance.equations):
-            best = estimate(balance.without(index))
-            pretrain, _, work = (float(term) for term in balance.terms[:, index])
-            volume = float(best.volumes[1])
-            free = best.kappa == np.inf or volume == 0
-            changes.append(0.0 if free else work / volume - best.kappa * pretrain)
-        return np.asarray(readings.rates[1, 0] + np.array(changes))
+def _weights(errors: Array) -> Array:
+    return 1.0 / errors**2 if (errors > 0).all() else np.ones(errors.size)
+
+
+def _grid(low: Array, high: Array) -> Array:
+    """Every combination of GRID values a number: low, high (K, d) -> (K, d, GRID^d)."""
+    axes = low[:, :, None] + (high - low)[:, :, None] * np.linspace(0.0, 1.0, GRID)
+    index = np.indices((GRID,) * low.shape[1]).reshape(low.shape[1], GRID ** low.shape[1])
+    return np.asarray(axes[:, np.arange(low.shape[1])[:, None], index])
+
+
+def _separable(shapes: Array, rates: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted least squares of rates on (1, shape): shapes (K, G, J+1), weights (K, J+1) -> cost (K, G), fit (K, G, J+1)."""
+    weights = weights / weights.sum(1, keepdims=True)
+    mean_f, mean_y = np.einsum("kgj,kj->kg", shapes, weights), (weights @ rates)[:, None]
+    f, y = shapes - mean_f[..., None], rates - mean_y
+    spread, cross = np.einsum("kgj,kj->kg", f**2, weights), np.einsum("kgj,kj->kg", f, weights * y)
+    slope = np.divide(cross, spread, out=np.zeros_like(cross), where=spread > 1e-300)
+    cost = (weights * y**2).sum(1)[:, None] - slope * cross
+    return cost, mean_y[..., None] + slope[..., None] * f
+
+
+# --- over runs ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class StraightLine:
-    """No law at all: ``gamma_a(l) = c_0 + c_1 l`` by weighted least squares on the other align readings."""
+class _Pile:
+    """The align readings of many runs one after another, shape (R,) each, in the curve's units."""
 
-    name: str = "straight line"
-    parameters: int = 2
+    run: NDArray[np.intp]
+    steps: Array
+    rates: Array
+    errors: Array
+    start: Array
+    base: Array
 
-    def predict(self, readings: Readings) -> Array | None:
-        """See `Rival`."""
-        steps, rates, errors = readings.perturbations, readings.rates[1], readings.rate_se[1]
-        if steps.size < 4:
-            return None
-        weights = 1.0 / errors if (errors > 0).all() else np.ones(steps.size)
-        predicted = []
-        for left_out in range(1, steps.size):
-            keep = np.arange(steps.size) != left_out
-            line = np.polyfit(steps[keep], rates[keep], 1, w=weights[keep])
-            predicted.append(float(np.polyval(line, steps[left_out])))
-        return np.array(predicted)
+    @classmethod
+    def of(cls, readings: Sequence[Readings]) -> _Pile:
+        sizes = [r.perturbations.size for r in readings]
+        known = all((r.rate_se[1] > 0).all() for r in readings)
+        return cls(
+            np.repeat(np.arange(len(readings)), sizes),
+            np.concatenate([r.perturbations * r.unit for r in readings]),
+            np.concatenate([r.rates[1] for r in readings]),
+            np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(sum(sizes)),
+            np.repeat([r.rates[1, 0] for r in readings], sizes),
+            np.repeat([float(r.volumes[:2].sum()) for r in readings], sizes),
+        )
+
+    def only(self, keep: NDArray[np.bool_]) -> _Pile:
+        return _Pile(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
-RIVALS: tuple[Rival, ...] = (JointCompression(), StraightLine())
-"""The laws that `fit` compares."""
+def fit_over_runs(law: Law, pile: _Pile, starts: Sequence[Sequence[float] | Array] | None = None) -> Array:
+    """The numbers that all runs share, by least squares from the law's starts or the given ones, shape (m,).
+
+    A run's own baseline reading enters the law as y_0; an offset a run takes out what that reading is off by.
+    """
+    from scipy.optimize import least_squares
+
+    weights = 1.0 / pile.errors
+    total = np.bincount(pile.run, weights**2)
+
+    def residual(numbers: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            gap = law.over_runs(numbers, pile.steps, pile.start, pile.base) - pile.rates
+        gap = np.nan_to_num(gap, nan=1e6, posinf=1e6, neginf=-1e6)
+        offset = np.bincount(pile.run, weights**2 * gap) / np.where(total > 0, total, 1.0)
+        return np.asarray((gap - offset[pile.run]) * weights)
+
+    found = [
+        least_squares(residual, start, x_scale=np.maximum(np.abs(np.asarray(start)), 0.1), max_nfev=200)
+        for start in (law.starts(pile.steps, pile.rates, pile.start, pile.base) if starts is None else starts)
+    ]
+    return np.asarray(min(found, key=lambda answer: answer.cost).x)
 
 
-def heldout_residuals(rival: Rival, readings: Readings) -> Array | None:
-    """Prediction less reading for every align reading left out in turn, shape (J,), in rate_unit; None as in `Rival`."""
-    predicted = rival.predict(readings)
-    return None if predicted is None else np.asarray(predicted - readings.rates[1, 1:])
+def leave_runs_out(law: Law, readings: Sequence[Readings]) -> list[Array] | None:
+    """The align rate at every l > 0 of each run, from its own baseline reading and the other runs; None for one run.
+
+    Runs are left out one by one, or in `FOLDS` parts where there are more.
+    """
+    if len(readings) < 2:
+        return None
+    pile = _Pile.of(readings)
+    fold = np.arange(len(readings)) % min(FOLDS, len(readings))
+    predicted = np.zeros(pile.steps.size)
+    near = fit_over_runs(law, pile)  # where the parts' fits start from
+    for part in range(int(fold.max()) + 1):
+        out = fold[pile.run] == part
+        numbers = fit_over_runs(law, pile.only(~out), [near])
+        left = pile.only(out)
+        predicted[out] = law.over_runs(numbers, left.steps, left.start, left.base)
+    return [predicted[pile.run == index][1:] for index in range(len(readings))]
+
+
+# --- the comparison ----------------------------------------------------------------------------------------------
+
+
+def compare(readings: Sequence[Readings], along: Sequence[Sequence[Array | None]]) -> list[dict[str, Any]]:
+    """Each law with its held-out errors and the test against the best, as plain JSON; `LAWS` first, then R16.
+
+    along: for each run, the leave-one-out predictions of every law and of R16 (`predictions`).
+
+    heldout_error   root mean square over align readings left out in turn, in rate_unit; null where a law could not
+                    predict all of them, or the runs differ in rate_unit
+    heldout_runs    the same with whole runs left out, predicted from their baseline reading; null for one run
+    p               chance of a lead as large as the best law's if the two were equally good, one-sided, both kinds of error
+                    together (`_loss`): paired t test over six or more runs, Wilcoxon's signed ranks over the readings of
+                    fewer; null for the best and for R16
+    chosen          true for one law: of those that the test does not tell from the best (p >= 0.05), the one with the
+                    fewest numbers, and among equals the one with the least error
+    """
+    rows: list[dict[str, Any]] = []
+    losses: list[Array | None] = []
+    overs = [leave_runs_out(law, readings) for law in LAWS]
+    for index, name in enumerate([*(law.name for law in LAWS), BALANCE]):
+        law = LAWS[index] if index < len(LAWS) else None
+        over = overs[index] if law else None
+        told = [run[index] for run in along]
+        gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(told, readings, strict=True)]
+        known = [gap for gap in gaps if gap is not None]
+        rows.append(
+            {
+                "name": name,
+                "parameters": law.parameters if law else 2,
+                "heldout_error": _rms(known) if len(known) == len(readings) else None,
+                "heldout_runs": _rms([o - r.rates[1, 1:] for o, r in zip(over, readings, strict=True)])
+                if over
+                else None,
+                "p": None,
+                "chosen": False,
+            }
+        )
+        losses.append(_loss(gaps, over, readings) if law and len(known) == len(readings) else None)
+    _choose(rows, losses, len(readings))
+    return rows
+
+
+def predictions(readings: Readings) -> list[Array | None]:
+    """The leave-one-out predictions of every law of `LAWS`, then of R16."""
+    return [*(leave_one_out(law, readings) for law in LAWS), balance_prediction(readings)]
+
+
+def _rms(gaps: Sequence[Array]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate(gaps) ** 2)))
+
+
+def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: Sequence[Readings]) -> Array:
+    """What a law missed: of six or more runs ln of the mean squared error each, of fewer the squared errors one by one.
+
+    Both kinds of held-out error count alike: their logarithms, or their squares in units of a reading's error, are added.
+    """
+    found = []
+    for index, r in enumerate(readings):
+        scale = r.rate_se[1, 1:] if (r.rate_se[1] > 0).all() else np.ones(r.perturbations.size - 1)
+        gap = gaps[index]
+        assert gap is not None
+        kinds = [gap] if over is None else [gap, over[index] - r.rates[1, 1:]]
+        squares = [(kind / scale) ** 2 for kind in kinds]
+        if len(readings) >= FEW_RUNS:
+            found.append(np.array([sum(np.log(max(float(square.mean()), 1e-300)) for square in squares)]))
+        else:
+            found.append(np.asarray(sum(squares)))
+    return np.concatenate(found)
+
+
+def _choose(rows: list[dict[str, Any]], losses: Sequence[Array | None], runs: int) -> None:
+    """Fill in p and chosen."""
+    from scipy.stats import ttest_rel, wilcoxon
+
+    known = {index: loss for index, loss in enumerate(losses) if loss is not None}
+    if not known:
+        return
+    means = {index: float(loss.mean()) for index, loss in known.items()}
+    best = min(known, key=lambda index: (means[index], rows[index]["parameters"]))
+    for index, loss in known.items():
+        if index != best:
+            gap = loss - known[best]
+            if gap.size < 2 or not float(np.ptp(gap)):
+                p = float(not gap.any())
+            elif runs >= FEW_RUNS:
+                p = float(ttest_rel(loss, known[best], alternative="greater").pvalue)
+            else:
+                p = float(wilcoxon(gap, alternative="greater").pvalue)
+            rows[index]["p"] = p
+    kept = [index for index in known if index == best or rows[index]["p"] >= SIGNIFICANT]
+    rows[min(kept, key=lambda index: (rows[index]["parameters"], means[index]))]["chosen"] = True

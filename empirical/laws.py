@@ -1,0 +1,156 @@
+"""The laws that are rivals: how a dataset's rate y moves under a perturbation of volume l, within a run and over runs.
+
+Within a run every law reads ``y(l) = y_0 + D f(l; theta)``, f(0) = 0: two linear numbers and at most two in the shape.
+Over runs the shape's numbers are shared, y_0 is the run's own, and D follows from the law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Shape = Callable[[Array, Array], Array]
+OverRuns = Callable[[Array, Array, Array, Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """One law of how the align rate y answers a perturbation of volume l.
+
+    shape      f(l, theta): l (J,) in units of the largest perturbation, theta (d, G) > 0 -> (G, J)
+    ranges     lowest and highest of each of the d numbers of the shape, tried on a logarithmic grid
+    over_runs  y(numbers, l, y_0, base): numbers (m,), the rest (R,), readings of many runs one after another, in the
+               curve's units; base is the volume of everything but the perturbation -> (R,)
+    starts     first guesses of those m numbers, given (l, y, y_0, base)
+    numbers    their names; a logarithm where the number has to be > 0
+    """
+
+    name: str
+    formula: str
+    shape: Shape
+    ranges: tuple[tuple[float, float], ...]
+    over_runs: OverRuns
+    starts: Callable[[Array, Array, Array, Array], list[list[float]]]
+    numbers: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are fitted for one run: y_0, D and the shape's."""
+        return 2 + len(self.ranges)
+
+
+def _ends(steps: Array, rates: Array, start: Array) -> tuple[float, float, float]:
+    """The middle volume > 0, the mean change, and a first guess of where the rates tend to."""
+    moved = steps > 0
+    change = float((rates - start)[moved].mean()) if moved.any() else 0.0
+    return float(np.median(steps[moved])) if moved.any() else 1.0, change, float(start.mean()) + 2.0 * change
+
+
+def _joint_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    _, _, end = _ends(steps, rates, start)
+    return [[scale, end] for scale in (-3.0, -1.0, 0.0)]
+
+
+def _joint(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return np.asarray(start + (numbers[1] - start) * steps / (np.exp(numbers[0]) * base + steps))
+
+
+def _forgetting_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, _, end = _ends(steps, rates, start)
+    return [[np.log(rate / middle), end] for rate in (0.1, 1.0, 5.0)]
+
+
+def _forgetting(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return np.asarray(start - (numbers[1] - start) * np.expm1(-np.exp(numbers[0]) * steps))
+
+
+def _place(phase: Array) -> Array:
+    """a/w at a phase z that falls at a constant pace: a' = -(rho a|a| + delta), w^2 = delta/rho."""
+    return np.where(phase > 0, np.tan(np.maximum(phase, 0.0)), np.tanh(np.minimum(phase, 0.0)))
+
+
+def _phase(place: Array) -> Array:
+    """The inverse of `_place`; a state below -w, which the driving force cannot reach, counts as -w."""
+    return np.where(place > 0, np.arctan(np.maximum(place, 0.0)), np.arctanh(np.clip(place, -1 + 1e-12, 0.0)))
+
+
+def _rebound_shape(steps: Array, theta: Array) -> Array:
+    phase = np.arctan(theta[0])[:, None]
+    return np.asarray(_place(phase) - _place(phase - theta[1][:, None] * steps))
+
+
+def _rebound(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    width = np.exp(numbers[0])
+    phase = _phase((numbers[2] - start) / width)
+    return np.asarray(start + width * (_place(phase) - _place(phase - np.exp(numbers[1]) * steps)))
+
+
+def _rebound_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, end = _ends(steps, rates, start)
+    size = max(abs(change), 1e-12)
+    return [[np.log(width * size), np.log(pace / middle), end] for width in (0.1, 0.5, 2.0) for pace in (0.2, 1.0)]
+
+
+def _power_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    return [[np.log(power), change / middle**power] for power in (0.5, 1.0, 2.0, 4.0)]
+
+
+def _power(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return np.asarray(start + numbers[1] * steps ** np.exp(numbers[0]))
+
+
+def _line(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return np.asarray(start + numbers[0] * steps)
+
+
+def _line_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    return [[change / middle]]
+
+
+JOINT = Law(
+    "joint compression",
+    "y = y_0 + (y_inf - y_0) l/(c N_0 + l), N_0 the volume before the perturbation (R13; c = 1 nominal)",
+    lambda steps, theta: steps / (theta[0][:, None] + steps),
+    ((1e-2, 1e3),),
+    _joint,
+    _joint_starts,
+    ("ln c", "y_inf"),
+)
+FORGETTING = Law(
+    "forgetting",
+    "y = y_0 + (y_inf - y_0)(1 - e^(-eta l)), eta the rate of the perturbation's phase (R19)",
+    lambda steps, theta: -np.expm1(-theta[0][:, None] * steps),
+    ((1e-2, 1e2),),
+    _forgetting,
+    _forgetting_starts,
+    ("ln eta", "y_inf"),
+)
+REBOUND = Law(
+    "rebound and driving force",
+    "a' = -(rho a|a| + delta), a = y_base - y: a rebound force that grows faster than the aligned state, and a constant "
+    "driving force (after arXiv 2605.18309; a force linear in a would be forgetting)",
+    _rebound_shape,
+    ((3e-2, 3e2), (3e-2, 3e1)),
+    _rebound,
+    _rebound_starts,
+    ("ln width", "ln pace", "y_base"),
+)
+POWER = Law(
+    "power of time",
+    "y = y_0 + c l^p (arXiv 2602.15799 has p = 4)",
+    lambda steps, theta: steps ** theta[0][:, None],
+    ((5e-2, 1e1),),
+    _power,
+    _power_starts,
+    ("ln p", "c"),
+)
+LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps[None, :], (), _line, _line_starts, ("c",))
+
+LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, POWER, LINE)
+"""The laws that `fit` compares, every one with the same interface."""
