@@ -180,13 +180,13 @@ def certify_pareto(
         weights[-1] += step
     if weights[-1] == 0:
         raise InputError("P_t has no weight", where="certify_pareto", mend="give it a share, or a volume l > 0")
-    aim, bits = math.ceil(digits * math.log2(10)) + 12, FIRST_PRECISION
+    bits = min(max(FIRST_PRECISION, math.ceil(digits * math.log2(10)) + 52), last_precision)
     while True:
-        with working_precision(max(bits, aim + 40)):
-            law = _pareto_at(index, weights, pi, volume, step, aim, bits, digits)
+        with working_precision(bits):
+            law = _pareto_at(index, weights, pi, volume, step, max(8, bits - 40), bits, digits)
         if law.proved or 2 * bits > last_precision:
             return law
-        aim, bits = 2 * aim, 2 * bits
+        bits *= 2
 
 
 def _pareto_at(
