@@ -417,8 +417,8 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         exact = float(equal_parts_overlap(Pareto(index), 3).value)
         worst = max(worst, abs(float(samples.mean()) - exact) / (float(samples.std()) / math.sqrt(samples.size)))
         _near(tally, f"A_3 by Monte Carlo, alpha = {index}", samples, exact)
-    limit, leaves = leaf_limit(1.5), 4096
-    gap = sampled_overlaps(1.5, leaves, min(400, 2 * cases), seed=rng).align[:, 0] - limit.overlap
+    limit, leaves = leaf_limit(1.5), 256
+    gap = sampled_overlaps(1.5, leaves, 20 * min(cases, 500), seed=rng).align[:, 0] - limit.overlap
     error = float(gap.std(ddof=1)) / math.sqrt(gap.size)
     bias = limit.bias * leaves**-limit.bias_rate
     tally.true(
