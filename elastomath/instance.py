@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 from .errors import InputError
 
@@ -134,7 +135,7 @@ class Instance:
 
     # --- shrinking ------------------------------------------------------------------------------------------------
     @property
-    def size(self) -> tuple[object, ...]:
+    def size(self) -> tuple[Any, ...]:
         """Leaves, rows, the sum of all counts and shares, numerators and denominators of the volumes, then the text."""
         counts = sum(map(sum, self.counts)) + sum(self.shares) + sum(self.model)
         volumes = sum(abs(volume.numerator) + volume.denominator for volume in self.volumes)
@@ -254,7 +255,7 @@ class IndependentLaws:
         return Instance(tuple(zip(*cube, strict=True)), self.volumes)
 
     @property
-    def size(self) -> tuple[object, ...]:
+    def size(self) -> tuple[Any, ...]:
         """Values, their sum, numerators and denominators of the volumes, then the text."""
         volumes = sum(abs(volume.numerator) + volume.denominator for volume in self.volumes)
         return len(self.law), sum(self.law), volumes, self.law, self.volumes

@@ -119,7 +119,7 @@ class Assumption:
     instead  what is allowed without it, the other assumptions kept
     draw     random instances of that kind
     admits   whether an instance is of that kind, exactly
-    rulings  for each part of the theorem, whether it needs the assumption
+    rulings  for each part of the theorem, whether it needs the assumption; a part that is not there was not decided
     letter   the id under which `verify` shows the counterexamples, "" where there is none
     """
 
@@ -170,6 +170,8 @@ class Counterexample:
             missed = [f"    missing the joint optimum by delta = {terms}"]
         else:
             slopes = [f"dH_{name} = {gap / total}" for name, gap in zip("pat", gaps, strict=True)]
+            if not self.instance.volumes[2] and self.instance.uncovered():
+                slopes[-1] = "dH_t = -infinity"
             missed = []
         ratio = self.instance.ratio()
         shown = "is not defined" if ratio is None else f"= {ratio}"
@@ -185,7 +187,7 @@ class Counterexample:
         total = 1 if self.instance.model else sum(self.instance.volumes)
         by = "ds" if self.instance.model else "dl"
         slopes = ", ".join(
-            f"dH_{name}/{by} = {tex(gap / total)}" for name, gap in zip("pat", self.instance.gaps(), strict=True)
+            f"dH_{name}/{by} = {tex(gap / total)}" for name, gap in zip("pa", self.instance.gaps()[:2], strict=True)
         )
         words = f"Without {ASSUMPTIONS[self.assumption].says} this fails: {PARTS[self.part]}."
         return f"{tex_words(words)}\n\\[ {self.instance.latex()} \\]\n\\[ {slopes} \\]"
@@ -243,7 +245,14 @@ def find_counterexample(
     for name, table in ((assumption, ASSUMPTIONS), (part, PARTS)):
         if name not in table:
             raise InputError(f"unknown {name!r}", where="find_counterexample", mend=f"choose one of {', '.join(table)}")
-    rule, ruling = ASSUMPTIONS[assumption], ASSUMPTIONS[assumption].rulings[part]
+    rule = ASSUMPTIONS[assumption]
+    ruling = rule.rulings.get(part)
+    if ruling is None:
+        raise InputError(
+            f"{PARTS[part]} without {assumption} is not decided",
+            where="find_counterexample",
+            mend=f"choose one of {', '.join(rule.rulings)}",
+        )
     if not ruling.needed or not ruling.searched:
         raise InputError(
             f"{PARTS[part]} does not need {assumption}"
@@ -292,25 +301,28 @@ def _least(found: Found, test: Callable[[Found], bool], part: str, bound: Fracti
         return found, len(laws)
     rows = len(found.counts) + bool(found.model)
     target = (found.leaves, sum(map(sum, found.counts)) + sum(found.model))
-    seen = 0
+    smaller = 0
     for leaves in range(1, found.leaves + 1):
-        most = target[1] - 1 if leaves == found.leaves else target[1] + 2
+        most = target[1] + (0 if leaves == found.leaves else 2)
         if math.comb(most + rows * leaves, rows * leaves) > ENUMERATED:
             return found, None
         table = _count_rows(leaves, most - rows + 1)
         if not len(table):
             continue
-        grid = _rows_up_to(table, rows, most)
-        counts = table[grid]
+        counts = table[_rows_up_to(table, rows, most)]
         model = counts[:, -1] if found.model else None
         batch = Batch(found.volumes, counts[:, : len(found.counts)], found.shares, model)
         hits = np.flatnonzero(fails(part, batch.gaps(), float(found.volumes[0]), float(bound)))
-        seen += len(counts)
-        for index in hits[np.argsort(batch.totals()[hits], kind="stable")]:
+        totals = batch.totals()
+        smaller += int((totals < target[1]).sum()) if leaves == found.leaves else len(totals)
+        for index in hits[
+            np.argsort(totals[hits], kind="stable")
+        ]:  # rows come in lexicographic order: ties are broken by it
             candidate = batch.pick(int(index))
             if test(candidate):
-                return candidate, seen
-    return found, seen
+                smaller = smaller if (leaves, totals[index]) == target else int((totals < totals[index]).sum())
+                return candidate, smaller
+    return found, smaller
 
 
 def _count_rows(leaves: int, most: int) -> Counts:
@@ -493,7 +505,6 @@ ASSUMPTIONS: dict[str, Assumption] = {
             "pretrain": Ruling(True, "R9c", "A >= 1 forces dH_p >= 0"),
             "align": Ruling(True, "R9c", "A -> E[Y] E[1/Y] > 1 for every law"),
             "theta": Ruling(True, TAIL, "the ratio tends to 1/(1 + 2l(alpha-1)/(alpha-2)), to 0 as alpha -> 2", False),
-            "existence": Ruling(True, TAIL, "a constant law moves nothing", False),
         },
         "R9c",
     ),
@@ -585,8 +596,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
         {
             "pretrain": Ruling(True, "R9h", "Pareto masses do not help a single draw"),
             "align": Ruling(True, "R9h", "Pareto masses do not help a single draw"),
-            "theta": Ruling(True, "R9h", "A near 1", False),
-            "existence": Ruling(True, "R9h", "P_1 and P_a may balance", False),
+            "theta": Ruling(True, "R9h", "R' = (1-A')/(1-A) has no bound"),
         },
         "R9h",
     ),
@@ -623,7 +633,8 @@ def table(style: str = "text") -> str:
     heads = ["without", "dH_p < 0", "dH_a > 0", "Theta", "ratio exists"]
     rows = []
     for name, rule in ASSUMPTIONS.items():
-        cells = [("fails " if rule.rulings[part].needed else "holds ") + rule.rulings[part].by for part in names]
+        rulings = [rule.rulings.get(part) for part in names]
+        cells = ["-" if r is None else f"{'fails' if r.needed else 'holds'} {r.by}" for r in rulings]
         rows.append([name, *cells])
     if style == "latex":
         body = "\n".join(" & ".join(tex_words(cell) for cell in row) + r" \\" for row in [heads, *rows])
@@ -636,6 +647,7 @@ def table(style: str = "text") -> str:
         f"{name}, {heads[1 + column]}: {rule.rulings[part].why}"
         for name, rule in ASSUMPTIONS.items()
         for column, part in enumerate(names)
+        if part in rule.rulings
     ]
     return "\n".join([*lines, "", *reasons])
 
