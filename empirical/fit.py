@@ -14,33 +14,14 @@ from numpy.typing import NDArray
 from elastomath import Curve, InputError, finite_law
 from elastomath.curve import Run
 
+from .constant import Constant
 from .effective_volumes import CONSTANTS, estimate, interval
+from .laws import LAWS
+from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .readings import ROUNDING, Readings
-from .rivals import compare, predictions
+from .rivals import BALANCE, compare, predictions
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A measured constant with its interval: None for an end, or an estimate, that the data do not bound.
-
-    level: the nominal coverage of [low, high].
-    """
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-    level: float
-
-    @property
-    def closed(self) -> bool:
-        """Whether the estimate and both ends are there."""
-        return None not in (self.estimate, self.low, self.high)
-
-    def as_dict(self) -> dict[str, float | None]:
-        """``{estimate, low, high, level}``."""
-        return {"estimate": self.estimate, "low": self.low, "high": self.high, "level": self.level}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,123 +188,68 @@ def _bound(readings: Readings, level: float) -> Bound:
     return Bound(z <= float(norm.isf((1.0 - level) / (2 * steps.size))), worst, z)
 
 
-def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Constant:
-    """The common kappa of several runs: mean of ln kappa with a random effect (DerSimonian and Laird 1986).
-
-    Weights ``1/(s_i^2 + tau^2)``: tau^2 is the scatter between runs beyond the errors, by moments; s_i comes from the
-    half of the interval of ln kappa_i that faces the mean. (With the whole width a run that came out low, whose interval
-    is narrow, outweighs one that came out high: 200 runs of k = 5 and 20 then gave beta = 0.969 +- 0.017.) A run whose
-    half is open has no weight, nor has one without an estimate. Interval: t law of m - 1 degrees of freedom and the
-    scatter seen, never below the one expected (Hartung and Knapp). One run gives its own constant, none gives Nones. For
-    runs of different nominal kappa it is a kind of geometric mean.
-    """
-    usable = _usable(fits)
-    if len(usable) == 1:
-        return usable[0].kappa
-    found = _regress(np.ones((len(usable), 1)), usable, level) if usable else None
-    if found is None:
-        return Constant(None, None, None, level)
-    low, centre, high = (float(np.exp(found[0][0] + sign * found[1][0])) for sign in (-1, 0, 1))
-    return Constant(centre, low, high, level)
-
-
-def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Constant | None:
-    """beta in ``kappa ~ k^beta``: the slope of ln kappa on ln k over runs, k the nominal kappa, with a random effect.
-
-    Joint compression has beta = 1; forgetting (R19) beta = 0 in |D_p|. Weighted as in `pooled_kappa`, t law of m - 2
-    degrees of freedom; two runs leave no room to see a scatter between runs, and the interval then holds the errors
-    of reading only. None for fewer than two distinct k among the runs that bound kappa.
-    """
-    usable = _usable(fits)
-    if len({fitted.nominal_kappa for fitted in usable}) < 2:
-        return None
-    nominal = np.log([fitted.nominal_kappa for fitted in usable])
-    found = _regress(np.stack([np.ones_like(nominal), nominal - nominal.mean()], axis=1), usable, level)
-    if found is None:
-        return None
-    middle, half = float(found[0][1]), float(found[1][1])
-    return Constant(middle, middle - half, middle + half, level)
-
-
-def _usable(fits: Sequence[RunFit]) -> list[RunFit]:
-    return [f for f in fits if f.kappa.estimate and not (f.kappa.low is None and f.kappa.high is None)]
-
-
-def _regress(design: Array, fits: Sequence[RunFit], level: float) -> tuple[Array, Array] | None:
-    """Random-effects regression of ln kappa: coefficients (d,) and the half widths of their intervals (d,).
-
-    None where the runs that have a weight do not determine the coefficients.
-    """
-    from scipy.stats import norm, t
-
-    normal = float(norm.isf((1 - level) / 2))
-    values = np.log([fitted.kappa.estimate or np.nan for fitted in fits])
-    lows = np.log([fitted.kappa.low or 1.0 for fitted in fits])
-    highs = np.log([fitted.kappa.high or np.inf for fitted in fits])
-    lows[[fitted.kappa.low is None for fitted in fits]] = -np.inf
-    up, down = (np.maximum(width, 1e-15) / normal for width in (highs - values, values - lows))
-    errors = np.minimum(up, down)
-    expected = values
-    for _ in range(100):
-        weights = errors**-2.0
-        if np.linalg.matrix_rank(design[weights > 0]) < design.shape[1]:
-            return None
-        freedom = int((weights > 0).sum()) - design.shape[1]
-        middle, residual, covariance = _weighted(design, values, weights)
-        spare = float(weights.sum() - np.einsum("i,ij,jk,ik->", weights**2, design, covariance, design))
-        excess = float((weights * residual**2).sum()) - freedom
-        between = max(0.0, excess / spare) if freedom > 0 and spare > 0 else 0.0
-        weights = 1.0 / (errors**2 + between)
-        middle, residual, covariance = _weighted(design, values, weights)
-        last, expected = expected, design @ middle
-        errors = np.where(expected > values, up, down)
-        if np.abs(expected - last).max() < 1e-12:
-            break
-    if not freedom:
-        return middle, normal * np.sqrt(np.diag(covariance))
-    scatter = max(1.0, float((weights * residual**2).sum()) / freedom)
-    return middle, float(t.isf((1 - level) / 2, freedom)) * np.sqrt(scatter * np.diag(covariance))
-
-
-def _weighted(design: Array, values: Array, weights: Array) -> tuple[Array, Array, Array]:
-    covariance = np.linalg.inv((design.T * weights) @ design)
-    middle = covariance @ (design.T * weights) @ values
-    return np.asarray(middle), np.asarray(values - design @ middle), np.asarray(covariance)
-
-
 def fit(
     curve: Curve,
     level: float = 0.95,
     quadrature: str = "spline",
     executor: Executor | None = None,
+    *,
+    by: str | None = None,
+    laws: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Every run's constants, their pooled kappa and beta, and the rival laws by held-out error, as plain JSON.
+    """Every run's constants, what they are together, and the rival laws by held-out error, as plain JSON.
 
-    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}}], pooled: {kappa, beta},
+    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}}], pooled: {kappa, beta, covariates},
     models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant is `Constant.as_dict`, beta is null
-    for fewer than two distinct nominal kappa. The models are described in `rivals.compare`; they are compared on align
-    rates, and only where all runs have one rate_unit (elsewhere their errors are null).
+    for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`. The models are described in
+    `rivals.compare`; they are compared on align rates, and only where all runs have one rate_unit (elsewhere their
+    errors are null).
 
-    executor: any concurrent.futures executor, for curves of many runs. Raises InputError as `fit_run`.
+    by: a covariate, or ``run``: adds ``groups: [{value, runs, kappa, beta, models}]``, the same for the runs of each value.
+    laws: names of the models to compare, all by default.
+    executor: any concurrent.futures executor, for curves of many runs.
+    Raises InputError as `fit_run`, and for a covariate or a law that is not there.
     """
     runs = list(curve)
+    known = [*(law.name for law in LAWS), BALANCE]
+    for name in laws or ():
+        if name not in known:
+            raise InputError(f"unknown law {name!r}", where="fit", mend=f"choose from {', '.join(known)}")
+    covariates = run_covariates(curve) | {"run": list(curve.runs)}
+    if by is not None and by not in covariates:
+        there = ", ".join(covariates)
+        raise InputError(f"no covariate {by!r} with one value a run", where="fit", mend=f"choose from {there}")
     work = partial(_one, level=level, quadrature=quadrature)
     results = list(map(work, runs) if executor is None else executor.map(work, runs, chunksize=8))
-    fits = [fitted for fitted, _, _ in results]
-    beta = scaling_exponent(fits, level)
-    models = compare([readings for _, readings, _ in results], [told for _, _, told in results])
-    if len({run.rate_unit for run in runs}) > 1:
-        models = [model | {"heldout_error": None, "heldout_runs": None, "p": None, "chosen": False} for model in models]
-    return {
-        "runs": [fitted.as_dict() for fitted in fits],
-        "pooled": {
-            "kappa": pooled_kappa(fits, level).as_dict(),
-            "beta": None if beta is None else beta.as_dict(),
-        },
-        "models": models,
+    effects = covariate_effects([fitted for fitted, _, _ in results], run_covariates(curve), level)
+    whole = _together(results, level, laws)
+    answer: dict[str, Any] = {
+        "runs": [fitted.as_dict() for fitted, _, _ in results],
+        "pooled": {"kappa": whole["kappa"], "beta": whole["beta"], "covariates": effects},
+        "models": whole["models"],
     }
+    if by is not None:
+        answer["groups"] = []
+        for value in dict.fromkeys(map(str, covariates[by])):
+            mine = [result for result, own in zip(results, covariates[by], strict=True) if str(own) == value]
+            names = [fitted.run for fitted, _, _ in mine]
+            answer["groups"].append({"value": value, "runs": names} | _together(mine, level, laws))
+    return answer
 
 
-def _one(run: Run, level: float, quadrature: str) -> tuple[RunFit, Readings, list[Array | None]]:
+_Result = tuple[RunFit, Readings, list[Array | None]]
+
+
+def _one(run: Run, level: float, quadrature: str) -> _Result:
     readings = _readings(run, level, quadrature)
     return _fit(readings, run, level), readings, predictions(readings)
+
+
+def _together(results: Sequence[_Result], level: float, laws: Sequence[str] | None) -> dict[str, Any]:
+    """kappa, beta and the models of several runs."""
+    fits, beta = [fitted for fitted, _, _ in results], None
+    found = scaling_exponent(fits, level)
+    if found is not None:
+        beta = found.as_dict()
+    models = compare([readings for _, readings, _ in results], [told for _, _, told in results], laws)
+    return {"kappa": pooled_kappa(fits, level).as_dict(), "beta": beta, "models": models}

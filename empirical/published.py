@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elastomath import InputError
 
-from .fit import Constant
+from .constant import Constant
 
 if TYPE_CHECKING:
     import pandas as pd

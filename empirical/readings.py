@@ -31,6 +31,7 @@ class Readings:
     """
 
     run: str
+    rate_unit: str
     perturbations: Array
     rates: Array
     rate_se: Array
@@ -65,6 +66,7 @@ class Readings:
         known = not bool(np.isnan(errors).any())
         readings = cls(
             run.name,
+            run.rate_unit,
             run.perturbations / unit,
             run.rates[rows],
             errors if known else np.zeros_like(errors),

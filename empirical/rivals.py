@@ -172,10 +172,13 @@ def leave_runs_out(law: Law, readings: Sequence[Readings]) -> list[Array] | None
 # --- the comparison ----------------------------------------------------------------------------------------------
 
 
-def compare(readings: Sequence[Readings], along: Sequence[Sequence[Array | None]]) -> list[dict[str, Any]]:
+def compare(
+    readings: Sequence[Readings], along: Sequence[Sequence[Array | None]], laws: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """Each law with its held-out errors and the test against the best, as plain JSON; `LAWS` first, then R16.
 
-    along: for each run, the leave-one-out predictions of every law and of R16 (`predictions`).
+    along: for each run, the leave-one-out predictions of every law and of R16 (`predictions`). laws: the names to compare.
+    Runs with different rate_units are not compared: their errors are null, and no law is chosen.
 
     heldout_error   root mean square over align readings left out in turn, in rate_unit; null where a law could not
                     predict all of them, or the runs differ in rate_unit
@@ -188,11 +191,13 @@ def compare(readings: Sequence[Readings], along: Sequence[Sequence[Array | None]
     """
     rows: list[dict[str, Any]] = []
     losses: list[Array | None] = []
-    overs = [leave_runs_out(law, readings) for law in LAWS]
+    one_unit = len({r.rate_unit for r in readings}) == 1
     for index, name in enumerate([*(law.name for law in LAWS), BALANCE]):
+        if laws is not None and name not in laws:
+            continue
         law = LAWS[index] if index < len(LAWS) else None
-        over = overs[index] if law else None
-        told = [run[index] for run in along]
+        over = leave_runs_out(law, readings) if law and one_unit else None
+        told = [run[index] if one_unit else None for run in along]
         gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(told, readings, strict=True)]
         known = [gap for gap in gaps if gap is not None]
         rows.append(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -40,6 +42,8 @@ RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code 
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
 STOPPED = 130
 """The exit code of a command that was interrupted, 128 + SIGINT."""
+MANY_RUNS = 50
+"""From so many runs on, a fit is worth the start of further processes."""
 MODEL = "smollm2-135m-instruct-q4"
 
 
@@ -67,7 +71,7 @@ def verify(
     ids = None if only is None else [id.strip() for id in only.split(",")]
     claims = verification.verify(ids, cases, seed, quick=quick, processes=processes or os.cpu_count() or 1)
     rows = [asdict(claim) for claim in claims]
-    _emit({"claims": rows}, as_json, lambda: _table(rows, ("id", "level", "verdict", "cases", "detail")))
+    _emit({"claims": rows}, as_json, lambda: _claims(rows))
     return 0 if all(claim.holds for claim in claims) else 1
 
 
@@ -341,6 +345,13 @@ def rebound(
 def fit(
     curve: Annotated[Path, typer.Argument(help="A curve file, .csv or .parquet.")],
     level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Also for the runs of each value of a covariate, or by run.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="A rival law to compare, e.g. forgetting; all by default.")
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=0, help="Runs side by side; 0: one a core.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the constants and figures.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -349,7 +360,8 @@ def fit(
     from empirical.fit import fit as fit_curve
 
     readings = Curve.read(curve)
-    result = fit_curve(readings, level=level)
+    with _pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
+        result = fit_curve(readings, level=level, executor=executor, by=by, laws=model)
     if out is not None:
         from elastomath.figures import curve_figure, save_figure
         from elastomath.storage import whole_file
@@ -367,9 +379,20 @@ def fit(
             for run in result["runs"]
         ]
         _table(rows, ("run", *names, "nominal kappa", "R5 holds"))
-        for name, constant in result["pooled"].items():
-            print(f"pooled {name}: {_interval(constant)}")
-        _table(result["models"], ("name", "heldout_error"))
+        for name in ("kappa", "beta"):
+            print(f"pooled {name}: {_interval(result['pooled'][name])}")
+        for effect in result["pooled"]["covariates"]:
+            of = (
+                f"kappa ~ {effect['name']}^x, x"
+                if "exponent" in effect
+                else f"kappa at {effect['name']} {effect['value']}, factor"
+            )
+            print(f"{of}: {_interval(effect.get('exponent') or effect.get('factor'))}")
+        columns = ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen")
+        _table(result["models"], columns)
+        for group in result.get("groups", ()):
+            law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
+            print(f"{by} {group['value']}: kappa {_interval(group['kappa'])}, law {law}")
 
     _emit(result, as_json, show)
     return 0
@@ -435,6 +458,21 @@ def _emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
     sys.stdout.flush()
 
 
+@contextlib.contextmanager
+def _pool(processes: int) -> Iterator[Executor | None]:
+    """An executor of so many processes (0: one a core); None for one, where the work is done here."""
+    import os
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    count = processes or os.cpu_count() or 1
+    if count == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
 def _numbers(text: str, option: str) -> list[float]:
     return _listed(text, option, float, "numbers, with commas between: 100,1,0.5")
 
@@ -466,6 +504,24 @@ def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     for row in rows:
         table.add_row(*(_short(row.get(column)) for column in columns))
     Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+
+
+def _claims(rows: Sequence[dict[str, Any]]) -> None:
+    """A heading for each result with its verdict, and below it what was seen at each level."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120
+    last = ""
+    for row in rows:
+        if row["id"] != last:
+            print(f"{row['id']:<5} {row['verdict']}")
+            last = row["id"]
+        mark = "ok" if row["holds"] else "NO"
+        head = f"  {mark} {row['level']:<14} {row['cases']:>6}  "
+        print(textwrap.fill(row["detail"], width, initial_indent=head, subsequent_indent=" " * len(head)))
+    held = sum(row["holds"] for row in rows)
+    print(f"{held} of {len(rows)} claims hold")
 
 
 def _short(value: Any) -> str:
