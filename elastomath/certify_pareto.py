@@ -180,13 +180,14 @@ def certify_pareto(
         weights[-1] += step
     if weights[-1] == 0:
         raise InputError("P_t has no weight", where="certify_pareto", mend="give it a share, or a volume l > 0")
-    bits = min(max(FIRST_PRECISION, math.ceil(digits * math.log2(10)) + 52), last_precision)
+    aim = math.ceil(digits * math.log2(10)) + 12
+    bits = min(max(FIRST_PRECISION, aim + 40), last_precision)
     while True:
         with working_precision(bits):
-            law = _pareto_at(index, weights, pi, volume, step, max(8, bits - 40), bits, digits)
+            law = _pareto_at(index, weights, pi, volume, step, max(8, min(aim, bits - 40)), bits, digits)
         if law.proved or 2 * bits > last_precision:
             return law
-        bits *= 2
+        aim, bits = 2 * aim, 2 * bits
 
 
 def _pareto_at(

@@ -297,13 +297,16 @@ def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int 
     low, high = law.log_range()
     slowest = float(np.min(fall))
     low /= min(1.0, max(slowest, 0.02))
-    out = np.zeros(np.broadcast_shapes(tail.shape, total.shape))
-    for node in np.arange(math.floor(low / STEP), math.ceil(high / STEP) + 1) * STEP:
-        s = math.exp(node) / total
+    shape = np.broadcast_shapes(tail.shape, total.shape)
+    nodes = np.exp(np.arange(math.floor(low / STEP), math.ceil(high / STEP) + 1) * STEP)
+    out = np.zeros(shape)
+    block = max(1, LONGEST // max(1, math.prod(shape)))
+    for start in range(0, nodes.size, block):
+        s = nodes[start : start + block].reshape((-1, *(1,) * len(shape))) / total
         term = s**power
         for part, order in enumerate(orders):
             term = term * law.laplace(w[..., part] * s, order)
-        out += term
+        out += term.sum(axis=0)
     return np.asarray(np.where(fall > 0, out * STEP / math.factorial(power - 1), np.inf), dtype=np.float64)
 
 
@@ -393,3 +396,34 @@ def expected_overlaps(law: Law, pretrain: ArrayLike, perturb: ArrayLike, shares:
         responses = (1.0 - np.stack([c, a, t], axis=-1)) / (k + 1.0 + step)[..., None]
     responses[..., 0] = np.where(np.isinf(k), 0.0, -(responses[..., 1] + step * responses[..., 2]) / scale)
     return PartOverlaps(c, a, t, parts, error, epsilon, constant, responses)
+
+
+def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1)) -> Array:
+    """The l up to which the theorem's signs dH_p < 0 < dH_a hold, in the shape of (law, k): R8 in expectation.
+
+    The root of ``l (pi_a + R) = pi_t`` with R = sum_{j != a,t} pi_j (1 - O_jt)/(1 - A), found by bisection in ln l to 1e-11.
+    R depends on l, and pi_a + R may be < 0, where the signs hold; there is one root at most, since dH_p changes sign once
+    (R4). 0 where they do not hold at l = 1e-9, ``inf`` where they do at 1e9. Two equal parts: 1; n and k = inf: 1/(n-1).
+
+    >>> from elastomath.pareto import Pareto
+    >>> sign_threshold(Pareto(1.5), [10.0, 100.0, np.inf]).round(4)
+    array([0.5174, 0.502 , 0.5   ])
+    """
+
+    def holds(log_step: Array) -> NDArray[np.bool_]:
+        seen = expected_overlaps(law, k, np.exp(log_step), pi)
+        gap = 1.0 - seen.align
+        rest = (share[..., :-2] * (1.0 - seen.parts[..., :-2])).sum(axis=-1)
+        turns = np.exp(log_step) * (share[..., -2] * gap + rest) < share[..., -1] * gap
+        return np.asarray((gap > 0) & turns)
+
+    k, pi = np.asarray(pretrain, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    share = pi / pi.sum(axis=-1, keepdims=True)
+    shape = np.broadcast_shapes(k.shape, pi.shape[:-1], law.mean().shape)
+    low, high = np.full(shape, math.log(1e-9)), np.full(shape, math.log(1e9))
+    never, always = ~holds(low), holds(high)
+    for _ in range(42):
+        middle = (low + high) / 2
+        below = holds(middle)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(np.where(never, 0.0, np.where(always, np.inf, np.exp((low + high) / 2))), dtype=np.float64)
