@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .masses import SUM_TOLERANCE
 
 Lengths = NDArray[np.int64]
 
@@ -27,7 +28,8 @@ def shannon_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
     q: floats are masses as they stand; integers and Fractions are weights, q(x) = w(x) / sum w. No logarithm is rounded:
     a float mass is m 2^e with 1/2 <= m < 1, and the ceiling is 1 - e for every m; for weights L is the least n with
     w 2^n >= sum w. ``H(P, q) <= E_P[L] < H(P, q) + 1`` for every P on the support of q. Shape (M,) -> (M,).
-    Raises InputError for masses that are not finite, are negative, or exceed 1, and for integers that are all 0.
+    Raises InputError for masses that are not finite, are negative, or sum to more than 1 (by more than rounding), and for
+    integers that are all 0.
 
     >>> shannon_lengths([0.5, 0.25, 0.2, 0.05, 0.0]), shannon_lengths([3, 1, 1, 0])
     (array([ 1,  2,  3,  5, -1]), array([ 1,  3,  3, -1]))
@@ -36,6 +38,10 @@ def shannon_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
     if values.dtype.kind == "f":
         if values.max() > 1:
             raise InputError(f"a mass is {values.max():g}", where="shannon_lengths", mend="masses have to be <= 1")
+        if values.sum() > 1 + SUM_TOLERANCE:
+            raise InputError(
+                f"masses sum to {values.sum():.12g}", where="shannon_lengths", mend="divide them by their sum"
+            )
         return np.where(values > 0, 1 - np.frexp(values)[1], NO_CODEWORD).astype(np.int64)
     if not (values > 0).any():
         raise _all_zero("shannon_lengths")

@@ -9,8 +9,18 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from elastomath import cross_entropy, entropy
-from elastomath.codes import expected_length, huffman_lengths, kraft_sum, shannon_lengths
+from elastomath import InputError, cross_entropy, entropy
+from elastomath.codepath import code_path
+from elastomath.codes import (
+    NO_CODEWORD,
+    expected_length,
+    huffman_lengths,
+    kraft_sum,
+    length_limited_lengths,
+    shannon_fano_elias_lengths,
+    shannon_lengths,
+    total_length,
+)
 from elastomath.rates import code_lengths
 from elastomath.strategies import masses, mixtures, volumes
 
@@ -83,6 +93,79 @@ def test_huffman_under_mismatch_obeys_the_golden_ratio_bound(mixture):
     assert all(numbers[n + 1] * mass <= 1 + ROUNDING for n, mass in zip(lengths, q, strict=True) if n > 0)
     nats = mixture.cross_entropies()
     assert (code_lengths(mixture)["huffman"] <= 1 + nats / np.log(golden) + 1e-9).all()
+
+
+MODERATE = settings(max_examples=60, derandomize=True, deadline=None)
+
+
+@MODERATE
+@given(st.lists(st.integers(0, 1 << 40), min_size=1, max_size=24).filter(any), st.integers(0, 24))
+def test_a_limit_is_kept_costs_no_less_and_is_refused_where_words_are_too_few(weights, limit):
+    leaves = sum(map(bool, weights))
+    if leaves > 1 << limit:
+        with pytest.raises(InputError, match="at least"):
+            length_limited_lengths(weights, limit)
+        return
+    lengths, free = length_limited_lengths(weights, limit), huffman_lengths(weights)
+    assert lengths.max() <= limit
+    assert kraft_sum(lengths) == 1
+    assert total_length(weights, lengths) >= total_length(weights, free)
+    if free.max() <= limit:
+        assert (lengths == free).all()
+    if limit:
+        exact = length_limited_lengths([Fraction(w, 3) for w in weights], limit)
+        assert total_length(weights, exact) == total_length(weights, lengths)
+
+
+@MODERATE
+@given(st.lists(st.one_of(st.floats(), st.integers(-3, 1 << 70)), max_size=8))
+def test_any_list_of_numbers_gives_a_code_or_one_line(weights):
+    for code in (huffman_lengths, shannon_lengths, shannon_fano_elias_lengths, lambda w: length_limited_lengths(w, 3)):
+        try:
+            lengths = code(weights)
+        except InputError:
+            continue
+        assert lengths.shape == (len(weights),)
+        assert kraft_sum(lengths) <= 1 + Fraction(1, 10**8)
+        assert ((lengths == NO_CODEWORD) == (np.array(weights, dtype=float) == 0)).all()
+
+
+@st.composite
+def counted(draw, rows=3, most=8):
+    """Rows of counts on one leaf set, each with a positive one."""
+    leaves = draw(st.integers(2, most))
+    row = st.lists(st.one_of(st.integers(0, 4), st.integers(0, 10**6)), min_size=leaves, max_size=leaves).filter(any)
+    return [draw(row) for _ in range(rows)]
+
+
+steps = st.fractions(0, 5, max_denominator=50)
+
+
+@MODERATE
+@given(counted(), st.fractions("1/10", 100, max_denominator=20), steps, steps)
+def test_the_finite_law_and_the_effective_volumes_hold_exactly_for_huffman_codes(rows, k, one, other):
+    """R5: l_0 (E_t(l_0) - E_t(l_1)) <= k DeltaE_p + DeltaE_a <= l_1 (...); R16: the integral, with K_p = k, K_a = 1."""
+    path = code_path(rows, [k, 1], max(one, other), min(one, other))
+    assert path.floor <= path.residual <= path.bound
+    assert path.residual == path.work
+    assert all(path.start <= step <= path.end for step in path.breakpoints)
+    assert list(path.breakpoints) == sorted(path.breakpoints)
+
+
+@MODERATE
+@given(counted(2), st.fractions("1/10", 100, max_denominator=20), st.fractions("1/50", "49/50", max_denominator=50))
+def test_the_theorem_made_true_holds_exactly_for_huffman_codes(parts, k, end):
+    """R18: with P_p = (P_a + P_t)/2 and 0 < L < 1, whatever moves."""
+    align, perturb = parts
+    union = [x * sum(perturb) + y * sum(align) for x, y in zip(align, perturb, strict=True)]
+    path = code_path([union, align, perturb], [k, 1], end)
+    pretrain, moved, _ = path.changes()
+    if any(path.changes()):
+        assert pretrain < 0 < moved
+        assert 1 <= path.theta <= (1 + 2 * end / k) / (1 - end)
+    for j, step in enumerate(path.breakpoints):  # the constant of each change is the instantaneous one, exactly
+        first, second, _ = path.changes(j, j + 1)
+        assert -second / (k * first) == (1 + 2 * step / k) / (1 - step)
 
 
 @pytest.mark.parametrize(

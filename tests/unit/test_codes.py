@@ -9,16 +9,30 @@ import numpy as np
 import pytest
 
 from elastomath import InputError, entropy
-from elastomath.codes import NO_CODEWORD, expected_length, huffman_lengths, kraft_sum, shannon_lengths
+from elastomath.codes import (
+    NO_CODEWORD,
+    as_lengths,
+    expected_length,
+    huffman_lengths,
+    kraft_sum,
+    length_limited_lengths,
+    shannon_fano_elias_lengths,
+    shannon_lengths,
+    total_length,
+)
 
 
 def test_shannon_lengths_are_exact_at_every_power_of_two_and_beside_it():
     exponents = np.arange(0, 1074)
     powers = np.ldexp(1.0, -exponents)
-    assert shannon_lengths(powers).tolist() == exponents.tolist()
+
+    def alone(masses):
+        return [int(shannon_lengths([mass])[0]) for mass in masses]
+
+    assert alone(powers) == exponents.tolist()
     normal = powers[:1000]
-    assert shannon_lengths(np.nextafter(normal, 0.0)).tolist() == (exponents[:1000] + 1).tolist()
-    assert shannon_lengths(np.nextafter(normal[1:], 1.0)).tolist() == exponents[1:1000].tolist()
+    assert alone(np.nextafter(normal, 0.0)) == (exponents[:1000] + 1).tolist()
+    assert alone(np.nextafter(normal[1:], 1.0)) == exponents[1:1000].tolist()
 
 
 def test_the_rounded_logarithm_would_be_wrong_where_the_exact_rule_is_right():
@@ -28,9 +42,9 @@ def test_the_rounded_logarithm_would_be_wrong_where_the_exact_rule_is_right():
     assert np.ceil(-np.log2(below)) != 41  # the naive rule
 
 
-def brute_force(weights):
-    """The least cost over all length vectors that satisfy Kraft's inequality."""
-    best, longest = None, max(len(weights) - 1, 0)
+def brute_force(weights, limit=None):
+    """The least cost over all length vectors (none beyond ``limit``) that satisfy Kraft's inequality."""
+    best, longest = None, max(len(weights) - 1, 0) if limit is None else limit
     for lengths in itertools.product(range(longest + 1), repeat=len(weights)):
         if sum(Fraction(1, 1 << n) for n in lengths) <= 1:
             cost = sum(w * n for w, n in zip(weights, lengths, strict=True))
@@ -46,6 +60,89 @@ def test_huffman_is_optimal_against_brute_force():
             assert int(np.dot(weights, huffman_lengths(weights))) == brute_force(weights)
     weights = [1, 1, 2, 3, 5, 8]
     assert int(np.dot(weights, huffman_lengths(weights))) == brute_force(weights)
+
+
+def test_length_limited_codes_are_optimal_against_brute_force():
+    rng = np.random.default_rng(3)
+    for size in (2, 3, 4, 5):
+        for limit in range((size - 1).bit_length(), size):
+            for _ in range(8):
+                weights = rng.integers(1, rng.choice([4, 50, 1000]), size).tolist()
+                lengths = length_limited_lengths(weights, limit)
+                assert lengths.max() <= limit
+                assert kraft_sum(lengths) == 1
+                assert total_length(weights, lengths) == brute_force(weights, limit)
+
+
+def test_a_limit_costs_where_it_binds_and_nothing_where_it_does_not():
+    weights = fibonacci(40)
+    free = huffman_lengths(weights)
+    costs = [total_length(weights, length_limited_lengths(weights, limit)) for limit in range(6, 41)]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[0] > costs[5] > costs[-3] > costs[-2] == costs[-1] == total_length(weights, free)
+    for limit in (39, 40, 64, 1000):
+        np.testing.assert_array_equal(length_limited_lengths(weights, limit), free)
+    np.testing.assert_array_equal(length_limited_lengths([1] * 64, 6), np.full(64, 6))
+
+
+def test_a_limit_on_floats_exact_numbers_and_sums_beyond_64_bits():
+    weights = fibonacci(30)
+    expected = length_limited_lengths(weights, 7)
+    for same in (np.array(weights, dtype=float), [Fraction(w, 3) for w in weights], [w << 60 for w in weights]):
+        np.testing.assert_array_equal(length_limited_lengths(same, 7), expected)
+    near = [1 << 60, 1 << 59, 1 << 58, 1 << 57, 1 << 56]  # the packages would wrap
+    assert length_limited_lengths(near, 3).tolist() == [1, 3, 3, 3, 3]
+    assert length_limited_lengths([5, 0, 1, 0], 1).tolist() == [1, NO_CODEWORD, 1, NO_CODEWORD]
+    assert length_limited_lengths([7], 0).tolist() == [0]
+    assert length_limited_lengths([5, 0, 1, 0], 2, whole_alphabet=True).tolist() == [2, 2, 2, 2]
+
+
+def test_a_fixed_alphabet_codes_leaves_of_weight_0_and_is_optimal():
+    weights = [0, 3, 0, 5, 1]
+    lengths = huffman_lengths(weights, whole_alphabet=True)
+    assert kraft_sum(lengths) == 1
+    assert total_length(weights, lengths) == brute_force(weights)
+    assert (lengths >= 1).all()
+    floats = huffman_lengths(np.array(weights, dtype=float), whole_alphabet=True)
+    np.testing.assert_array_equal(floats, lengths)
+    assert huffman_lengths([-0.0, 1.0, 2.0], whole_alphabet=True).tolist() == [2, 2, 1]
+
+
+def test_shannon_lengths_of_counts_are_exact():
+    assert shannon_lengths([1, 1, 1, 1]).tolist() == [2, 2, 2, 2]
+    assert shannon_lengths([1, 1, 1, 2]).tolist() == [3, 3, 3, 2]
+    big = 1 << 61
+    for weights in ([big, big - 1, 1], [big * 4, big * 4 - 1, 3], [Fraction(1, 3), Fraction(1, 7), Fraction(11, 21)]):
+        total = sum(weights)
+        for weight, length in zip(weights, shannon_lengths(weights).tolist(), strict=True):
+            assert weight * (1 << length) >= total
+            assert length == 0 or weight * (1 << (length - 1)) < total
+    assert shannon_lengths([3, 0]).tolist() == [0, NO_CODEWORD]
+    assert shannon_fano_elias_lengths([3, 1, 0]).tolist() == [2, 3, NO_CODEWORD]
+
+
+def test_total_length_is_exact():
+    assert total_length([1 << 62, 1 << 61], [2, 3]) == (1 << 63) + 3 * (1 << 61)
+    assert total_length([Fraction(1, 3), 0], [4, NO_CODEWORD]) == Fraction(4, 3)
+    assert as_lengths([], where="here").size == 0
+
+
+def test_the_radix_sort_is_stable_and_right_on_every_digit():
+    rng = np.random.default_rng(4)
+    from elastomath.codes import _radix_sorted
+
+    for weights in (
+        rng.integers(0, 1 << 62, 5000),
+        rng.integers(0, 3, 5000) << 33,
+        np.zeros(100, dtype=np.int64),
+        rng.zipf(1.3, 5000).clip(max=10**9),
+        10.0 ** rng.uniform(-320, 300, 5000),
+        np.array([0.0, -0.0, 5e-324, 1.0, -0.0]),
+    ):
+        ordered, order = _radix_sorted(weights)
+        expected = np.argsort(weights, kind="stable")
+        np.testing.assert_array_equal(order, expected)
+        np.testing.assert_array_equal(ordered, weights[expected])
 
 
 def test_shannon_is_not_optimal_so_the_brute_force_can_tell():
@@ -131,6 +228,7 @@ def test_the_examples_of_r15():
 def test_floats_at_the_ends_of_their_range():
     assert huffman_lengths([1.7e308, 1.7e308, 1.7e308]).tolist() == [2, 2, 1]
     assert huffman_lengths([5e-324, 1e-323, 1.0]).tolist() == [2, 2, 1]
+    assert huffman_lengths([1.7e308, 1.7e308, 5e-324]).tolist() == [2, 1, 2]  # and no leaf is lost in scaling
 
 
 def test_a_heavy_leaf_may_get_more_than_one_bit_above_its_information():
@@ -159,9 +257,22 @@ def test_kraft_sum_is_an_exact_fraction():
         (lambda: huffman_lengths(["a", "b"]), "not numbers"),
         (lambda: huffman_lengths([None, 1]), "not numbers"),
         (lambda: shannon_lengths([1.5]), "<= 1"),
+        (lambda: shannon_lengths([0.6, 0.6]), "masses sum to 1.2"),
         (lambda: shannon_lengths([-0.5]), ">= 0"),
         (lambda: kraft_sum([-2]), ">= 0"),
         (lambda: expected_length([0.5, 0.5], [1]), "one length a leaf"),
+        (lambda: kraft_sum([0.5]), "float64"),
+        (lambda: huffman_lengths([0, 0], whole_alphabet=True), "every weight is zero"),
+        (lambda: huffman_lengths([[1, 2], [3]]), "not numbers"),
+        (lambda: shannon_lengths([0, 0]), "every weight is zero"),
+        (lambda: shannon_lengths([3, -1]), "weight 1 is -1"),
+        (lambda: length_limited_lengths([1, 1, 1], 1), "3 leaves and words of at most 1 bits.*at least 2"),
+        (lambda: length_limited_lengths([1, 1], -1), "at least 1"),
+        (lambda: length_limited_lengths([1.0, float("nan")], 3), "weight 1 is nan"),
+        (lambda: length_limited_lengths([], 3), "shape"),
+        (lambda: total_length([1, 1], [1, NO_CODEWORD]), "leaf 1 has no codeword"),
+        (lambda: total_length([0.5, 0.5], [1, 1]), "floats"),
+        (lambda: total_length([1], [1, 1]), "one length a leaf"),
     ],
 )
 def test_bad_input_is_refused(make, says):
