@@ -252,6 +252,7 @@ def _derive_closed() -> Derivation:
     mean = alpha / (alpha - 1)
     total = w_a * y_a + w_t * y_t + w_b * y_b
     excess = sp.Symbol("eta", positive=True)  # alpha = 1 + eta
+    leaves, mu = sp.Symbol("M", positive=True), sp.Symbol("mu", positive=True)
     psi, beta = sp.Function("psi", real=True), sp.Symbol("beta", positive=True)
     lower, upper = psi(alpha / 2), psi((alpha + 1) / 2)
     fold = sp.Integral(v ** (alpha - 1), (v, 0, 1))
@@ -358,6 +359,21 @@ def _derive_closed() -> Derivation:
             alpha**2 / (alpha**2 - 1),
             uses=("ln Y is exponential with rate alpha",),
             where=((alpha, 1 + excess),),
+        ),
+        Step(
+            "On M leaves: the summand is at most Y_t/w_a (and Y_a/w_t), so it exceeds y only where both Y_a and Y_t are of "
+            "size y, with probability of order y^{-2 alpha}: its variance is finite for every alpha > 1",
+            y_a * y_t / total,
+            y_t / w_a,
+            "<=",
+            proof=Witness(y_t * (w_t * y_t + w_b * y_b) / (w_a * total)),
+        ),
+        Step(
+            "and it is the normalisations sum_x Y_j = M mu (1 + delta_j) that fluctuate: one leaf alone makes delta_j > x with "
+            "probability M (M mu x)^-alpha, of order M^{1-alpha}: for alpha < 2 the order of the bias and the variance of A_M",
+            leaves * (leaves * mu * x) ** -alpha,
+            leaves ** (1 - alpha) * (mu * x) ** -alpha,
+            uses=("A_M is bounded, and E[delta_j] = 0",),
         ),
     ]
     return Derivation(
