@@ -12,7 +12,20 @@ from importlib import import_module
 from ..errors import InputError
 from ..proof import Derivation
 
-MODULES = ("response", "finite", "pareto")
+MODULES = (
+    "response",
+    "finite",
+    "pareto",
+    "codes",
+    "optima",
+    "ceilings",
+    "theorem",
+    "necessity",
+    "finetuning",
+    "union",
+    "rebound",
+    "divergences",
+)
 """The files that derive results."""
 
 

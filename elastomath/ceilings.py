@@ -1,0 +1,130 @@
+"""R17: how far adding data can raise code lengths, and the volume that holds a rise below a wanted ceiling."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .mixture import Mixture
+from .response import response
+
+Array = NDArray[np.float64]
+
+
+def string_ceiling(base_volume: float, perturbation: float) -> float:
+    """``ln(1 + L/N_0)`` nats: the most that any single string, and so any dataset, can lengthen in a mixture, for any P_t (R17).
+
+    Attained iff the perturbation misses the string. Additions only: deleting data has no such ceiling.
+    base_volume: N_0 > 0, everything that is kept; perturbation: L >= 0, in the same unit.
+
+    >>> round(string_ceiling(11, 1), 6)
+    0.087011
+    """
+    _positive("string_ceiling", base_volume, perturbation)
+    return math.log1p(perturbation / base_volume)
+
+
+def volume_for(ceiling: float, perturbation: float) -> float:
+    """``N_0 = L/(e^c - 1)``: the volume whose `string_ceiling` under a perturbation of volume L is c nats (R17).
+
+    ceiling: c > 0 nats per string. perturbation: L >= 0. In the unit of the perturbation.
+
+    >>> round(volume_for(0.01, 1.0), 4)
+    99.5008
+    """
+    if not (ceiling > 0 and math.isfinite(ceiling)) or not (0 <= perturbation < math.inf):
+        raise InputError(
+            f"a ceiling of {ceiling} nats under {perturbation}",
+            where="volume_for",
+            mend="ceiling > 0, perturbation >= 0",
+        )
+    return perturbation / math.expm1(ceiling) if ceiling < 700 else 0.0
+
+
+def pooled_ceiling(base_volume: float, perturbation: float) -> float:
+    """``N_0 ln(1 + L/N_0)``: the most that ``k DeltaH_p + DeltaH_a`` can be in a class closed under mixing (R17).
+
+    It is below L, its limit for large N_0. In the unit of the volumes times nats.
+
+    >>> round(pooled_ceiling(11, 1), 6)
+    0.957125
+    """
+    return base_volume * string_ceiling(base_volume, perturbation)
+
+
+def convex_ceiling(volume: float, others: float, perturbation: float) -> float:
+    """``-ln(1 - y)``, ``N_L y^2 + L (k - 1) y = k L``: the most that one dataset can rise in a class closed under mixing (R17).
+
+    k = others/volume and L = perturbation/volume, N_L = k + 1 + L. About sqrt(L k/(k+1)) for small L: far above
+    `string_ceiling`, which holds for the class of all mixtures only. Attained in the limit by the mixtures of two models.
+    volume: of the dataset itself, > 0; others: of the rest that is kept, > 0; nats.
+
+    >>> round(convex_ceiling(1, 10, 1), 6)
+    0.946475
+    """
+    _positive("convex_ceiling", volume, perturbation)
+    _positive("convex_ceiling", others, perturbation)
+    k, step = others / volume, perturbation / volume
+    total, linear = k + 1 + step, step * (k - 1)
+    root = math.sqrt(linear * linear + 4 * total * k * step)
+    # the stable form of each sign; y < 1
+    y = 2 * k * step / (linear + root) if linear + root > 0 else 0.0
+    if linear < 0:
+        y = (root - linear) / (2 * total)
+    return -math.log1p(-y)
+
+
+@dataclass(frozen=True, slots=True)
+class Rises:
+    """How far each dataset of a mixture has risen from l = 0 to its last volume L, with its bounds; shape (n,), nats (R17).
+
+    rise        DeltaH_i
+    low, high   ln(N_L/(N_0 + L O_0)) <= DeltaH_i <= ln((N_L - L O_L)/N_0), O_0 and O_L the overlaps with P_t at both ends
+    ceiling     ln(1 + L/N_0), what no string can exceed
+    """
+
+    rise: Array
+    low: Array
+    high: Array
+    ceiling: float
+
+
+def rises(mixture: Mixture) -> Rises:
+    """``ln(N_L/(N_0 + L O_0)) <= DeltaH_i <= ln((N_L - L O_L)/N_0) <= ln(1 + L/N_0)`` for every dataset of a mixture (R17).
+
+    Both sides are attained where P_t/q is constant on D_i, and are sharper than u (1 - O_0) and (L/N_0)(1 - O_L),
+    u = L/N_L. The perturbation is the last dataset; without coverage its low and rise are -inf. nats per leaf drawn.
+
+    >>> r = rises(Mixture.of([[0.5, 0.5, 0], [1, 0, 0], [0, 0.5, 0.5]], [10, 1, 0.5]))
+    >>> r.rise.round(4), r.high.round(4), round(r.ceiling, 4)
+    (array([0.0201, 0.0445,   -inf]), array([ 0.0204,  0.0445, -0.6975]), 0.0445)
+    """
+    step, start = float(mixture.volumes[-1]), mixture.at(0.0)
+    base = start.total
+    before, after = response(start).overlaps, response(mixture).overlaps
+    low = -np.log1p((step * before - step) / (base + step))
+    q_0, q_L, perturb = start.masses, mixture.masses, mixture.components[-1]
+    uncovered = (q_0 == 0) & (perturb > 0)
+    seen = q_0 > 0
+    with np.errstate(divide="ignore"):
+        lengthened = np.log(q_0[seen] / q_L[seen])
+    rise = np.array([float(row[seen] @ lengthened) for row in mixture.components])
+    if step > 0 and uncovered.any():
+        rise[-1] = low[-1] = -np.inf
+    room = np.maximum(step - step * after, -base)
+    with np.errstate(divide="ignore"):
+        high = np.log1p(room / base)
+    return Rises(rise, low, high, string_ceiling(base, step))
+
+
+def _positive(where: str, volume: float, perturbation: float) -> None:
+    if not (0 < volume < math.inf and 0 <= perturbation < math.inf):
+        raise InputError(
+            f"a volume of {volume} under a perturbation of {perturbation}",
+            where=where,
+            mend="volume > 0, perturbation >= 0",
+        )
