@@ -172,7 +172,7 @@ class Codewords:
             return np.full(count, self.order[0])
         if count is not None and count * shortest > bits.size:
             raise _cut(bits.size, f"{count} words need at least {count * shortest}")
-        most = bits.size // shortest if count is None else count
+        most = bits.size // shortest + 1 if count is None else count  # one more, to see a word that is cut
         data = np.concatenate([bits.data, np.zeros(8, dtype=np.uint8)])
         if self.canonical:
             found, read, status = compiled(_read_canonical)(data, bits.size, most, *self._by_length, *self._table)

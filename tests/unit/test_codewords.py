@@ -200,6 +200,13 @@ def test_words_that_begin_others_are_found_when_a_tree_is_made():
         words.decode(Bits.of("01"))
 
 
+@pytest.mark.parametrize("make", [lambda: canonical_words([2, 2, 2, 2]), lambda: shannon_fano_elias_words([1, 1])])
+def test_less_than_one_word_is_found(make):
+    for stream in ("0", "010"):
+        with pytest.raises(InputError, match="goes on"):
+            make().decode(Bits.of(stream))
+
+
 def test_bits_behind_the_last_are_0():
     bits = Bits.of(b"\xff\xff", 11)
     assert bits.data.tolist() == [0xFF, 0xE0]
