@@ -83,11 +83,12 @@ def fit_tail(
         raise InputError(
             f"all {tail.size} values of the tail equal the threshold {x_m:g}", where="tail", mend="lower the threshold"
         )
+    alpha = most_likely_index(tail, x_m)
     if sample.whole:
-        alpha, error, low, high, likelihood = _zeta_fit(total, tail.size, x_m, level)
+        error, low, high, likelihood = _zeta_fit(alpha, total, tail.size, x_m, level)
     else:
-        alpha, error, low, high, likelihood = _pareto_fit(total, tail.size, bool(tail.values[0] == x_m), level)
-    gap = _gap(tail, x_m, alpha, distance)
+        error, low, high, likelihood = _pareto_fit(alpha, total, tail.size, bool(tail.values[0] == x_m), level)
+    gap = largest_gap(tail, x_m, alpha, distance)
     law = "zeta" if sample.whole else "pareto"
     return TailFit(law, x_m, alpha, error, low, high, level, tail.size, sample.size, gap, likelihood)
 
@@ -143,28 +144,38 @@ def is_two_sided(distance: str) -> bool:
     return distance == "both"
 
 
-def _pareto_fit(total: float, size: int, observed: bool, level: float) -> tuple[float, float, float, float, float]:
+def most_likely_index(tail: Sample, x_m: float) -> float:
+    """The index of `fit_tail` for a tail of values >= x_m, without its interval; infinite where all are equal to x_m."""
+    total = float(np.log(tail.values / x_m) @ tail.multiplicities)
+    if total <= 0:
+        return math.inf
+    if not tail.whole:
+        return tail.size / total
+    mean = total / tail.size
+    return zeta.kernels().exponent(mean, x_m, 1.0 + 1.0 / mean) - 1.0
+
+
+def _pareto_fit(
+    alpha: float, total: float, size: int, observed: bool, level: float
+) -> tuple[float, float, float, float]:
     from scipy.special import chdtri
 
-    alpha, shape = size / total, size - observed
+    shape = size - observed
     outside = (1.0 - level) / 2.0
     low, high = (float(chdtri(2 * shape, share)) / (2.0 * total) for share in (1.0 - outside, outside))
-    return alpha, alpha / math.sqrt(size), low, high, size * math.log(alpha) - alpha * total
+    return alpha / math.sqrt(size), low, high, size * math.log(alpha) - alpha * total
 
 
-def _zeta_fit(total: float, size: int, x_m: float, level: float) -> tuple[float, float, float, float, float]:
+def _zeta_fit(alpha: float, total: float, size: int, x_m: float, level: float) -> tuple[float, float, float, float]:
     from scipy.optimize import brentq
     from scipy.special import chdtri
 
-    jet, exponent = zeta.kernels().jet, zeta.kernels().exponent
-    mean = total / size
-    s = exponent(mean, x_m, 1.0 + 1.0 / mean)
+    jet, mean = zeta.kernels().jet, total / size
 
     def likelihood(excess: float) -> float:
         return -size * ((1.0 + excess) * mean + math.log(jet(1.0 + excess, x_m)[0]))
 
-    alpha = s - 1.0
-    z0, z1, z2 = jet(s, x_m)
+    z0, z1, z2 = jet(alpha + 1.0, x_m)
     error = 1.0 / math.sqrt(size * (z2 / z0 - (z1 / z0) ** 2))
     top, drop = likelihood(alpha), float(chdtri(1, 1.0 - level)) / 2.0
 
@@ -176,11 +187,13 @@ def _zeta_fit(total: float, size: int, x_m: float, level: float) -> tuple[float,
                 return float(brentq(lambda excess: likelihood(excess) - top + drop, near, far, xtol=1e-13))
         return math.inf if direction > 0 else 0.0
 
-    return alpha, error, end(-1.0), end(1.0), top
+    return error, end(-1.0), end(1.0), top
 
 
-def _gap(tail: Sample, x_m: float, alpha: float, distance: Distance) -> float:
-    """The largest gap of a tail at a given threshold, by looking at every point."""
+def largest_gap(tail: Sample, x_m: float, alpha: float, distance: Distance = "left") -> float:
+    """``max_x |S(x) - F(x)|`` of a tail of values >= x_m and the law of index alpha, by looking at every point."""
+    if math.isinf(alpha):
+        return 0.0
     empirical = tail.below / tail.size
     above = (tail.values / x_m) ** -alpha
     reached = above

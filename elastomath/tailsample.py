@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,24 +93,36 @@ class Sample:
 def draw_tail(size: int, threshold: float, alpha: float, whole: bool, seed: int | np.random.Generator = 0) -> Sample:
     """A seeded sample of ``size`` values of a Pareto law above the threshold, or of a zeta law, by inversion.
 
-    Zeta: cells of a table are drawn as a multinomial, what lies beyond it by bisection of the tail probability.
-
     >>> draw_tail(1000, 5, 1.5, whole=True, seed=1).values[:3]
     array([5., 6., 7.])
     """
+    if whole:
+        return draw_counts(size, threshold, lambda x: zeta.tail_probability(x, threshold, alpha), alpha, seed)
+    uniform = 1.0 - np.random.default_rng(seed).random(size)  # in (0, 1]
+    return Sample.of(threshold * uniform ** (-1.0 / alpha), whole=False)
+
+
+def draw_counts(
+    size: int,
+    least: float,
+    tail_probability: Callable[[Array], Array],
+    alpha: float,
+    seed: int | np.random.Generator = 0,
+) -> Sample:
+    """A seeded sample of a law on ``least``, least + 1, ... given by ``Pr[X >= x]``, whose tail falls like x^-alpha.
+
+    Cells of a table are drawn as a multinomial, what lies beyond it by bisection. Counts end at 2^53.
+    """
     rng = np.random.default_rng(seed)
-    uniform = 1.0 - rng.random(0 if whole else size)  # in (0, 1]
-    if not whole:
-        return Sample.of(threshold * uniform ** (-1.0 / alpha), whole=False)
-    edges = threshold + np.arange(_TABLE + 1.0)
-    above = zeta.tail_probability(edges, threshold, alpha)
-    cells = np.append(-np.diff(above), above[-1])
+    edges = least + np.arange(_TABLE + 1.0)
+    above = tail_probability(edges)
+    cells = np.maximum(np.append(-np.diff(above), above[-1]), 0.0)
     times = rng.multinomial(size, cells / cells.sum())
     far = int(times[-1])
     if not far:
         return Sample.tallied(edges[:-1], times[:-1], True)
-    beyond = _invert(above[-1] * (1.0 - rng.random(far)), threshold, alpha, edges[-1])
-    values, more = np.unique(beyond, return_counts=True)
+    tails = above[-1] * (1.0 - rng.random(far))
+    values, more = np.unique(_invert(tails, tail_probability, alpha, float(edges[-1])), return_counts=True)
     return Sample.tallied(np.concatenate([edges[:-1], values]), np.concatenate([times[:-1], more]), True)
 
 
@@ -117,12 +130,17 @@ _TABLE = 4096
 _LARGEST_COUNT = 2.0**53
 
 
-def _invert(tails: Array, threshold: float, alpha: float, start: float) -> Array:
-    """The largest whole x with ``Pr[X >= x] >= tail``, x >= start, for each of the tails; at most 2^53."""
+def _invert(tails: Array, tail_probability: Callable[[Array], Array], alpha: float, start: float) -> Array:
+    """The largest whole x >= start with ``Pr[X >= x] >= tail``, for each of the tails."""
     low = np.full(tails.size, start)
-    high = np.minimum(np.ceil(2.0 * start * (tails / tails.max()) ** (-1.0 / alpha) + 2.0), _LARGEST_COUNT)
+    high = np.full(tails.size, _LARGEST_COUNT)
+    with np.errstate(over="ignore"):
+        guess = np.ceil(2.0 * start * (tails / float(tail_probability(np.array([start]))[0])) ** (-1.0 / alpha) + 2.0)
+    guess = np.minimum(guess, _LARGEST_COUNT)
+    high = np.where(tail_probability(guess) < tails, guess, high)
     while (high - low > 1).any():
         middle = np.floor((low + high) / 2.0)
-        reaches = zeta.tail_probability(middle, threshold, alpha) >= tails
-        low, high = np.where(reaches, middle, low), np.where(reaches, high, np.maximum(middle, low + 1))
+        reaches = tail_probability(middle) >= tails
+        low, high = np.where(reaches, middle, low), np.where(reaches, high, middle)
+        high = np.maximum(high, low + 1)
     return low

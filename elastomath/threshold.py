@@ -99,23 +99,20 @@ def resample(
     found = np.empty((samples, 2))
     for row in found:
         drawn = Sample.tallied(sample.values, rng.multinomial(sample.size, shares), sample.whole)
-        best = best_of_scan(drawn, least_tail=least_tail)
-        row[:] = best[0], best[1]
+        row[:] = best_of_scan(drawn, least_tail=least_tail)[:2]
     return found[:, 0], found[:, 1]
 
 
-def best_of_scan(
-    sample: Sample, *, least_tail: int = 2, distance: Distance = "left"
-) -> tuple[float, float, int, float]:
-    """(threshold, alpha, tail, distance) of the scan, without intervals: what a bootstrap repeats."""
+def best_of_scan(sample: Sample, *, least_tail: int = 2, distance: Distance = "left") -> tuple[float, float, float]:
+    """(threshold, alpha, distance) of the scan, without intervals: what a bootstrap repeats."""
     if sample.values.size < 2:
-        return float(sample.values[0]), math.inf, sample.size, 0.0
+        return float(sample.values[0]), math.inf, 0.0
     _, alphas, tails = _indices(sample)
     tried = tails >= least_tail
     if not tried.any():
         tried[0] = True
     distances, best = _scan(sample, alphas, tried, is_two_sided(distance), every=False)
-    return float(sample.values[best]), float(alphas[best]), int(tails[best]), float(distances[best])
+    return float(sample.values[best]), float(alphas[best]), float(distances[best])
 
 
 def _indices(sample: Sample) -> tuple[Array, Array, NDArray[np.int64]]:
