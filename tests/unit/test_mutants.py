@@ -11,7 +11,7 @@ import sympy as sp
 from elastomath import certify, law, mixture, verification
 from elastomath.derivations import definitions, derive, finite
 from elastomath.proof import Derivation
-from elastomath.verification import necessity, verify
+from elastomath.verification import verify
 
 CHECKS = "wherever a check uses it"
 response_module = sys.modules["elastomath.response"]  # the package's name `response` is the function
@@ -227,7 +227,7 @@ def test_a_broken_formula_turns_verify_red(name, monkeypatch, break_in_checks, f
         break_in_checks(attribute, broken)
     else:
         monkeypatch.setattr(module, attribute, broken)
-    assert {id.rstrip("ab") for id, _ in red(sorted(ids))} == ids
+    assert {id.rstrip("abcdefghi") for id, _ in red(sorted(ids))} == ids
 
 
 def test_a_mixture_divided_by_the_wrong_volume_turns_verify_red(monkeypatch, floats_only):
@@ -261,18 +261,6 @@ def test_a_smaller_constant_turns_the_derivation_of_the_finite_law_red(monkeypat
     claims = [claim for claim in verify(["R5"], cases=1) if claim.level == "symbolic"]
     assert [(claim.holds, claim.verdict) for claim in claims] == [(False, verification.NOT_SHOWN)]
     assert "left over" in claims[0].detail
-
-
-@pytest.mark.parametrize("id", ["R9a", "R9b"])
-def test_an_example_that_is_none_turns_red(id, monkeypatch):
-    example = necessity.COUNTEREXAMPLES[id]
-    parts = list(example.rows[1:])
-    pretrain = tuple((a + t) / 2 for a, t in zip(*parts, strict=True))
-    united = dataclasses.replace(example, rows=(pretrain, *parts))
-    monkeypatch.setitem(necessity.COUNTEREXAMPLES, id, united)
-    (claim,) = verify([id], cases=3)
-    assert not claim.holds
-    assert claim.verdict == verification.NOT_SHOWN
 
 
 def test_a_failure_says_where_it_failed(break_in_checks, floats_only):
