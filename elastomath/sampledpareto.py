@@ -65,7 +65,7 @@ def log_probabilities(counts: ArrayLike, alpha: float, floor: float) -> Array:
     1.0
     """
     c = _counts(counts, alpha, floor)
-    return np.asarray(math.log(alpha) + _log_term(c, alpha, floor) - _log_factorial(c) - _log_seen(alpha, floor))
+    return np.asarray(math.log(alpha) + _log_ratio(c, alpha, floor, 1) - _log_seen(alpha, floor))
 
 
 def at_least(counts: ArrayLike, alpha: float, floor: float) -> Array:
@@ -76,10 +76,10 @@ def at_least(counts: ArrayLike, alpha: float, floor: float) -> Array:
     >>> float(at_least(1, 2.0, 0.5).round(12)), round(1 - 2 * float(exponential_integral(3.0, 0.5)), 12)
     (0.55679127145, 0.55679127145)
     """
-    from scipy.special import gammainc, gammaln
+    from scipy.special import gammainc
 
     c = _counts(counts, alpha, floor)
-    return np.asarray(gammainc(c, floor) + np.exp(_log_term(c, alpha, floor) - gammaln(c)))
+    return np.asarray(gammainc(c, floor) + np.exp(_log_ratio(c, alpha, floor, 0)))
 
 
 def fit_sampled_pareto(counts: ArrayLike | Sample) -> SampledPareto:
@@ -162,28 +162,26 @@ def _counts(counts: ArrayLike, alpha: float, floor: float) -> Array:
     return c
 
 
-def _log_term(c: Array, alpha: float, floor: float) -> Array:
-    """``ln y^alpha Gamma(c - alpha, y) = ln y^c E_{1+alpha-c}(y)``."""
+def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
+    """``ln y^alpha Gamma(c - alpha, y) / Gamma(c + lower)``, from ``y^c E_{1+alpha-c}(y)`` where c - alpha is small."""
     from scipy.special import gammaincc, gammaln
 
-    shape = c - alpha
-    with np.errstate(divide="ignore", invalid="ignore"):
-        high = (
-            alpha * math.log(floor) + gammaln(np.maximum(shape, 1.0)) + np.log(gammaincc(np.maximum(shape, 1.0), floor))
+    points = c.ravel()
+    shape = np.maximum(points - alpha, 1.0)
+    far = points > 1e5  # differences of ln Gamma lose their digits there, Stirling's series does not need them
+    quotient = np.where(
+        far,
+        -(alpha + lower) * np.log(points) + (alpha * (alpha + 1.0) - lower * (lower - 1.0)) / (2.0 * points),
+        gammaln(shape) - gammaln(points + lower),
+    )
+    with np.errstate(divide="ignore"):
+        found = alpha * math.log(floor) + quotient + np.log(gammaincc(shape, floor))
+        small = (points - alpha < 1.0) | ~np.isfinite(found)
+        at = points[small]
+        found[small] = (
+            at * math.log(floor) + np.log(exponential_integral(1.0 + alpha - at, floor)) - gammaln(at + lower)
         )
-    small = (shape < 1.0) | ~np.isfinite(high)
-    if small.any():
-        high = np.atleast_1d(high).copy()
-        at = np.atleast_1d(c)[np.atleast_1d(small)]
-        with np.errstate(divide="ignore"):
-            high[np.atleast_1d(small)] = at * math.log(floor) + np.log(exponential_integral(1.0 + alpha - at, floor))
-    return np.asarray(high.reshape(c.shape))
-
-
-def _log_factorial(c: Array) -> Array:
-    from scipy.special import gammaln
-
-    return np.asarray(gammaln(c + 1.0))
+    return np.asarray(found.reshape(c.shape))
 
 
 def _log_seen(alpha: float, floor: float) -> float:
@@ -191,7 +189,7 @@ def _log_seen(alpha: float, floor: float) -> float:
 
 
 def _simplex(start: tuple[float, float]) -> Array:
-    return np.asarray(start, dtype=np.float64) + np.array([[0.0, 0.0], [0.3, 0.0], [0.0, 0.5]])
+    return np.asarray([[start[0] + x, start[1] + y] for x, y in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5))])
 
 
 def _error(cost: Any, theta: Array, on_edge: bool) -> float:
