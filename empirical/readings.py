@@ -11,7 +11,7 @@ from elastomath import InputError
 from elastomath.curve import Run
 
 from .effective_volumes import Balance, Estimate, estimate
-from .quadrature import spline_doubt, work_operator
+from .quadrature import suited_work, work_operator
 
 Array = NDArray[np.float64]
 ROLES = ("pretrain", "align", "perturb")
@@ -87,22 +87,22 @@ class Readings:
         """The balance of R16: terms and their covariances.
 
         The differences of a component share its baseline reading; the work of the perturbation mixes all its readings;
-        both are linear, so their covariances are exact for independent readings. The spline's doubt about a step
-        (`spline_doubt`) counts as an independent error of twice its size, as far as it stands out from the noise in
+        both are linear, so their covariances are exact for independent readings. The quadrature's doubt about a step
+        (`Work.doubts`) counts as an independent error of twice its size, as far as it stands out from the noise in
         it (two standard deviations). The other rules are controls and are taken at their word.
         """
         steps, count = self.perturbations, self.perturbations.size
         size = np.maximum(np.abs(self.rates), 1e-3 * (np.abs(self.rates).max() or 1.0))
         pretrain, align, perturb = self.rate_se**2 + (ROUNDING * size) ** 2
         difference = np.hstack([-np.ones((count - 1, 1)), np.eye(count - 1)])
-        work = work_operator(steps, self.rule)
-        spread = (work * perturb) @ work.T
         if self.rule == "spline":
-            doubt = spline_doubt(steps)
-            gap = doubt @ self.rates[2]
-            seen = np.where(gap**2 > 4.0 * (doubt**2 @ perturb), 2.0 * gap, 0.0)
-            so_far = np.tril(np.ones((count - 1, count - 1))) * seen
-            spread = spread + so_far @ so_far.T
+            rule = suited_work(steps, self.rates[2], perturb)
+            work, squares = rule.operator, (rule.doubts @ self.rates[2]) ** 2
+            doubt = 4.0 * np.where(squares > 4.0 * (rule.doubts**2 @ perturb), squares, 0.0).sum(0)
+        else:
+            work, doubt = work_operator(steps, self.rule), np.zeros(count - 1)
+        so_far = np.tril(np.ones((count - 1, count - 1)))
+        spread = (work * perturb) @ work.T + (so_far * doubt) @ so_far.T
         return Balance(
             np.stack([difference @ self.rates[0], difference @ self.rates[1], work @ self.rates[2]]),
             np.stack([(difference * pretrain) @ difference.T, (difference * align) @ difference.T, spread]),
