@@ -82,13 +82,13 @@ def at_least(counts: ArrayLike, alpha: float, floor: float) -> Array:
     return np.asarray(gammainc(c, floor) + np.exp(_log_ratio(c, alpha, floor, 0)))
 
 
-def fit_sampled_pareto(counts: ArrayLike | Sample) -> SampledPareto:
+def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = None) -> SampledPareto:
     """The most likely (alpha, floor) of counts >= 1, each leaf counted once.
 
     A sample of n tokens does not see leaves of small mass, gives the others noise, and never shows a count below 1: a law of
     counts is not the law of masses. This one is what A.7 says of counts. It is closed under thinning: half the sample
     has half the floor and the same alpha.
-    Nelder and Mead's search in (ln alpha, ln floor) from two starts, then checked by the slope, which has to vanish at
+    Nelder and Mead's search in (ln alpha, ln floor) from two starts, or from a fit that is ``near``, then checked by the slope, which has to vanish at
     an inner maximum. Standard error from the curvature.
 
     Shape (n,). Raises InputError for bad counts and where all are 1.
@@ -113,12 +113,18 @@ def fit_sampled_pareto(counts: ArrayLike | Sample) -> SampledPareto:
         return -float(times @ log_probabilities(sample.values, alpha, floor)) / size
 
     lowest, best = math.log(SMALLEST), None
-    for start in ((0.0, -1.0), (0.7, 1.0)):
+    starts = [(0.0, -1.0), (0.7, 1.0)] if near is None else [(math.log(near.alpha), math.log(near.floor) + 0.05)]
+    for start in starts:
         found = cast(Any, minimize)(
             cost,
             np.array(start),
             method="Nelder-Mead",
-            options={"xatol": 1e-7, "fatol": 1e-14, "maxiter": 1000, "initial_simplex": _simplex(start)},
+            options={
+                "xatol": 1e-5,
+                "fatol": 1e-13,
+                "maxiter": 1000,
+                "initial_simplex": _simplex(start, 1.0 if near is None else 0.1),
+            },
         )
         if best is None or found.fun < best.fun:
             best = found
@@ -148,7 +154,7 @@ def sampled_p_value(fit: SampledPareto, samples: int = 100, seed: int | np.rando
     if samples < 1:
         raise InputError(f"{samples} samples", where="sampled Pareto", mend="draw at least one")
     rng = np.random.default_rng(seed)
-    further = sum(fit_sampled_pareto(fit.draw(fit.size, rng)).distance >= fit.distance for _ in range(samples))
+    further = sum(fit_sampled_pareto(fit.draw(fit.size, rng), fit).distance >= fit.distance for _ in range(samples))
     p_value = (1 + further) / (1 + samples)
     return p_value, math.sqrt(p_value * (1.0 - p_value) / samples)
 
@@ -188,8 +194,8 @@ def _log_seen(alpha: float, floor: float) -> float:
     return math.log(float(at_least(1, alpha, floor)))
 
 
-def _simplex(start: tuple[float, float]) -> Array:
-    return np.asarray([[start[0] + x, start[1] + y] for x, y in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5))])
+def _simplex(start: tuple[float, float], scale: float) -> Array:
+    return np.asarray([[start[0] + scale * x, start[1] + scale * y] for x, y in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5))])
 
 
 def _error(cost: Any, theta: Array, on_edge: bool) -> float:

@@ -93,6 +93,23 @@ def fit_tail(
     return TailFit(law, x_m, alpha, error, low, high, level, tail.size, sample.size, gap, likelihood)
 
 
+def pareto_index(values: ArrayLike, threshold: float) -> float:
+    """``alpha = n / sum ln(x/x_m)`` over the x >= x_m: the most likely Pareto index alone, in one pass and without a sort.
+
+    Shape (n,). Raises InputError where no value exceeds the threshold.
+
+    >>> round(pareto_index([0.5, 1.0, 2.0, 4.0], 1.0) * math.log(8), 12)
+    3.0
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if not x.min(initial=math.inf) >= threshold:  # NaN too
+        x = x[x >= threshold]
+    total = float(np.log(x).sum()) - x.size * math.log(threshold) if threshold > 0 else 0.0
+    if not (0.0 < total < math.inf):
+        raise InputError(f"no finite tail above {threshold:g}", where="Pareto index", mend="lower the threshold")
+    return x.size / total
+
+
 def unbiased_index(fit: TailFit, *, observed: bool = True) -> float:
     """Pareto's tail index without bias: ``(n-1)/n alpha`` at a given threshold, ``(n-2)/n alpha`` at an observed one.
 
