@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test lint acceptance bench clean
+.PHONY: report test lint acceptance bench coverage clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -23,6 +23,9 @@ acceptance: $(VENV)/.acceptance ## the slow tests: the fetched model, and lm-eva
 
 bench: $(VENV)/.dev             ## one table: our speed as ratios to peers, in one run
 	$(BIN)/python -m benchmarks
+
+coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (about 15 min)
+	$(BIN)/python -m benchmarks.coverage
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -248,10 +248,12 @@ def _log_spread(volumes: Array, information: Array) -> Array:
     return np.asarray(np.sqrt(np.maximum(np.einsum("di,ij,dj->d", directions, spread, directions), 0.0)))
 
 
-def interval(balance: Balance, best: Estimate, name: str, level: float, known_noise: bool = True) -> tuple[End, End]:
+def interval(
+    balance: Balance, best: Estimate, name: str, level: float, known_noise: bool = True, rise: float | None = None
+) -> tuple[End, End]:
     """The values of one constant that a conditional likelihood-ratio test at 1 - level does not reject, as an interval.
 
-    ``{v: Q(v) - Q_min <= c}``, Q(v) the profile, with c from `critical_rise`. The outermost ends are given; an end is
+    ``{v: Q(v) - Q_min <= c}``, Q(v) the profile, with c from `critical_rise`, or the given ``rise``. The outermost ends are given; an end is
     None where the set reaches 0 or runs to infinity.
 
     Where the constants are well measured c is the usual chi-square quantile with one degree of freedom (F where the
@@ -272,7 +274,9 @@ def interval(balance: Balance, best: Estimate, name: str, level: float, known_no
     else:
         values = np.append(balance.along(name, np.concatenate([[0.0], grid]))[0], balance.at_infinity(name))
     grid = np.concatenate([[0.0], grid, [np.inf]])
-    ceiling = best.deviance + critical_rise(float(values.max()), balance.equations, level, known_noise)
+    if rise is None:
+        rise = critical_rise(float(values.max()), balance.equations, level, known_noise)
+    ceiling = best.deviance + rise
     inside = np.flatnonzero(values <= ceiling)
     if inside.size == 0:  # only rounding can do this: the minimum lies between two points of the grid
         return None, None
