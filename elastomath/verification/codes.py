@@ -473,6 +473,9 @@ def _sampled_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> Non
         full = sum(size % depth == 0 for size in sizes)
         marked = least_cost([*counts.values(), full] if full else list(counts.values()))
         tally.true(f"{found.marked} bits with END, not {marked}", found.marked == marked)
+        blocked = len(blocks)
+        tally.close("miss", found.miss, (cost - printed) / blocked, 1.0, 1e-12)
+        tally.close("redundancy", found.redundancy, (cost - bits) / blocked, 1 + bits / blocked, 1e-12)
         misses.append(found.miss)
     tally.notes.append(f"Huffman less Thm 3.4 from {min(misses):+.3f} to {max(misses):+.3f} bits a block")
 
