@@ -237,15 +237,16 @@ def ratio_kappa(u: Expr, v: Expr) -> Expr:
 
 @cache
 def floor_function() -> Expr:
-    """The mirror image of psi (R5) for P_t <= m q_0: known to be >= 0 for 0 <= y = m - P_t/q_0 <= m (`_floor_lemma`)."""
+    """The mirror image of psi (R5) for P_t <= m q_0: known to be >= 0 for 0 <= y = m - P_t/q_0 <= m, u < 1 (`_floor_lemma`)."""
     import sympy as sp
 
-    def written_out(y: Expr, moved: Expr, v: Expr, u: Expr) -> Expr:
+    def written_out(y: Expr, moved: Expr, v: Expr, u: Expr, rest: Expr) -> Expr:
         kappa = ratio_kappa(u, v)
         return (1 + kappa) * (v - u * y) - (1 + kappa * (1 + v / u - y)) * sp.log(1 + v - u * y)
 
-    def nonnegative(y: Expr, moved: Expr, v: Expr, u: Expr) -> bool | None:
-        return True if y.is_nonnegative and moved.is_positive and v.is_positive and u.is_positive else None
+    def nonnegative(y: Expr, moved: Expr, v: Expr, u: Expr, rest: Expr) -> bool | None:
+        signs = y.is_nonnegative and all(symbol.is_positive for symbol in (moved, v, u, rest))
+        return True if signs else None
 
     return leaf_function("chi", r"\chi", written_out, nonnegative)
 
@@ -255,7 +256,7 @@ def _floor_lemma(names: SimpleNamespace) -> list[Step]:
 
     y, u, v, moved = names.y, names.u, names.v, names.moved
     log_excess, kappa = sp.Symbol("D", nonnegative=True), sp.Symbol("kappa", nonnegative=True)
-    bottom, rest = sp.Symbol("E", positive=True), sp.Symbol("u'", positive=True)
+    bottom, rest = sp.Symbol("E", positive=True), names.rest
     where = (
         (kappa, ratio_kappa(u, v)),
         (log_excess, sp.log(1 + v) - 2 * v / (2 + v)),
@@ -281,7 +282,7 @@ def _floor_lemma(names: SimpleNamespace) -> list[Step]:
         ),
         Step(
             "chi(y) >= 0 for y = m - P_t/q_0 in [0, m], m = 1 + v/u; it is 0 at y = 0 (P_t = m q_0) and at P_t = q_0",
-            floor_function()(y, moved, v, u),
+            floor_function()(y, moved, v, u, rest),
             0,
             ">=",
             uses=("D >= 0", "E > 0", "q_L/q_0 = 1 + v - u y > 0"),
@@ -307,10 +308,11 @@ def _mixture_steps() -> list[Step]:
         u=parameter("u"),
         v=sp.Symbol("v", positive=True),
         moved=leaf_symbol("omega", positive=True),
+        rest=sp.Symbol("u'", positive=True),
     )
     start = leaf_symbol("q_0x", positive=True)
     m = 1 + names.v / names.u
-    moved = ((names.moved, 1 + names.v - names.u * names.y),)
+    moved = ((names.moved, 1 + names.v - names.u * names.y), (names.rest, 1 - names.u))
     residual = n.B * n.Total(-start * sp.log(names.moved))
     fall = n.Total((m - names.y) * start * sp.log(names.moved))
     delta, mu = n.delta, sp.Symbol("mu", positive=True)
@@ -338,7 +340,7 @@ def _mixture_steps() -> list[Step]:
             uses=("R5 step 1", "chi >= 0", NORMALISED),
             given=((start, 1), (start * names.y, names.v / names.u)),
             where=moved,
-            proof=Witness(n.B * n.Total(start * floor_function()(names.y, names.moved, names.v, names.u))),
+            proof=Witness(n.B * n.Total(start * floor_function()(names.y, names.moved, names.v, names.u, names.rest))),
         ),
         Step(
             "c_- is attained as delta -> 0: P_t = m q_0 on an event of probability delta, which P_a misses",

@@ -36,7 +36,7 @@ __all__ = [
     "verify",
 ]
 
-MODULES = ("response", "finite", "necessity", "pareto", "divergences", "codes")
+MODULES = ("response", "finite", "necessity", "pareto", "divergences", "codes", "optima", "ceilings", "theorem")
 """The files that verify results."""
 QUICK_CASES = 20
 """Random instances for each sampled claim of a quick run."""

@@ -73,7 +73,8 @@ def numbers(step, rng, leaves=4):
         for symbol in v.free_symbols - set(values):
             shown = (over_leaves(f) - v.subs(symbol, 0).subs(values)) / sp.diff(v, symbol).subs(values)
             named[symbol] = shown
-    if not all(meant(short, long, {**values, **named}) for short, long in step.where):
+    here = [{symbol: sp.Float(row[leaf]) for symbol, row in masses.items()} for leaf in range(leaves)]
+    if not all(meant(short, long, {**values, **named}, here) for short, long in step.where):
         return None
     out = []
     for side in (step.lhs, step.rhs):
@@ -93,10 +94,10 @@ def chosen_functions(expression):
     return expression.replace(lambda e: isinstance(e, AppliedUndef), lambda e: 1 / (1 + e.args[0]))
 
 
-def meant(short, long, values):
-    """Whether an abbreviation has the sign that the proof assumes of it, at these values (open where it is not a number)."""
-    shown = sp.sympify(long).subs(values)
-    return not (shown.is_number and short.is_nonnegative and shown < 0)
+def meant(short, long, values, leaves):
+    """Whether an abbreviation has the sign that the proof assumes of it, on every leaf (open where it is not a number)."""
+    shown = [sp.sympify(long).xreplace(values | masses) for masses in leaves]
+    return not any(value.is_number and short.is_nonnegative and value < 0 for value in shown)
 
 
 def exact_in_numbers():

@@ -1,0 +1,396 @@
+"""R6 and R16 verified: the finite law and the volumes at joint optima of finite classes, exponential families and mixtures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..certify_laws import certify_tilt
+from ..law import path_entropies
+from ..mixture import Mixture
+from ..optima import branch_response, joint_optima, optima_law
+from ..volumes import effective_volumes, mixture_work, work_bounds
+from .instances import sample_mixture
+from .tally import Result, Tally, symbolic
+
+Array = NDArray[np.float64]
+Exact = Sequence[Sequence[Fraction]]
+
+
+# --- a finite class in exact fractions: models whose masses are powers of 1/2, so that code lengths are whole bits ----
+LENGTHS = (*sorted(set(permutations((1, 2, 3, 3)))), (2, 2, 2, 2))
+"""Code lengths in bits of thirteen models on four leaves, each with Kraft sum 1."""
+DATA = (
+    (Fraction(1, 2), Fraction(1, 4), Fraction(1, 8), Fraction(1, 8)),
+    (Fraction(1, 8), Fraction(5, 8), Fraction(1, 8), Fraction(1, 8)),
+    (Fraction(1, 10), Fraction(1, 10), Fraction(1, 5), Fraction(3, 5)),
+)
+"""P_p, P_a, P_t on four leaves."""
+
+
+def exact_losses(data: Exact, lengths: Sequence[Sequence[int]]) -> list[list[Fraction]]:
+    """H_i of each model in bits, exactly: [n][models]."""
+    return [[sum((p * n for p, n in zip(row, model, strict=True)), Fraction(0)) for model in lengths] for row in data]
+
+
+def exact_optimum(losses: Exact, weights: Sequence[Fraction]) -> int:
+    """The first model that minimises the joint objective, by enumeration in fractions."""
+    values = [
+        sum((w * h for w, h in zip(weights, column, strict=True)), Fraction(0)) for column in zip(*losses, strict=True)
+    ]
+    return values.index(min(values))
+
+
+def _certified_any_class(tally: Tally, cases: int, rng: np.random.Generator) -> None:
+    _exact_class(tally)
+    _sharp_misses(tally)
+    _certified_family(tally)
+    _two_turns(tally)
+    tally.notes.append(
+        "finite class in fractions, exponential families in balls; 1 attained; one change of sign does not carry over"
+    )
+
+
+def _exact_class(tally: Tally) -> None:
+    losses, base = exact_losses(DATA, LENGTHS), [Fraction(10), Fraction(1)]
+    steps = [Fraction(step, 4) for step in range(0, 101, 5)]
+    chosen = [exact_optimum(losses, [*base, step]) for step in steps]
+    tally.cases += 1
+    tally.true("the exact class never moves", len(set(chosen)) > 1)
+    for j in range(len(steps)):
+        for m in range(j + 1, len(steps)):
+            residual = sum(
+                (w * (row[chosen[m]] - row[chosen[j]]) for w, row in zip(base, losses, strict=False)), Fraction(0)
+            )
+            fall = losses[-1][chosen[j]] - losses[-1][chosen[m]]
+            tally.true(f"R6 from {steps[j]} to {steps[m]}", steps[j] * fall <= residual <= steps[m] * fall)
+    models, rates = joint_optima([[float(h) for h in row] for row in losses], [10.0, 1.0], [float(s) for s in steps])
+    tally.true("float and exact choices differ", models.tolist() == chosen)
+    tally.true("the float law does not hold", optima_law([float(s) for s in steps], [10, 1], rates).holds(slack=1e-12))
+
+
+def _sharp_misses(tally: Tally) -> None:
+    """Two models: k = 2, others' sum E and H_t by hand; a tie makes the bounds equalities, a miss moves one side by itself."""
+    for miss, fall in ((0.0, 1.0), (0.25, 0.5)):
+        tally.cases += 1
+        step = 2.0
+        above = optima_law([0.0, step], [1.0], [[0.0, step * fall + miss], [fall, 0.0]])
+        tally.close("the upper bound with its miss", above.residual[0, 1], above.upper[0, 1] + miss, 1.0, 1e-15)
+        tally.close("what the end was missed by", above.missed[1], miss, 1.0, 1e-15)
+        below = optima_law([1.0, step], [1.0], [[0.0, fall - miss], [fall, 0.0]])
+        tally.close("the lower bound with its miss", below.residual[0, 1], below.lower[0, 1] - miss, 1.0, 1e-15)
+        tally.close("what the start was missed by", below.missed[0], miss, 1.0, 1e-15)
+        tally.true("a miss is accepted at its size", above.holds(miss) and below.holds(miss))
+        tally.true("and not below it", miss == 0 or not (above.holds(0.999 * miss) or below.holds(0.999 * miss)))
+
+
+def plateau_share(exponent: int) -> Fraction:
+    """A lower bound of residual/(L fall) in the exponential family (1, z, e^2 z^2), e = 10^-exponent, from z = 1 to z = 1/e (R6)."""
+    from flint import arb
+
+    from ..certify import FIRST_PRECISION, working_precision
+
+    with working_precision(FIRST_PRECISION):
+        e = arb(10) ** -exponent
+        start, end = (arb(1), arb(1), e * e), (e, arb(1), e)
+        q_0, q_1 = ([x / sum(row[1:], row[0]) for x in row] for row in (start, end))
+        mean = q_0[1] + 2 * q_0[2]
+        residual = sum((p * (p / q).log() for p, q in zip(q_0, q_1, strict=True)), arb(0))
+        share = residual / ((1 - mean) * (q_1[2] / q_0[2]).log())
+        return Fraction(float(share.lower())) - Fraction(1, 10**12)
+
+
+def _certified_family(tally: Tally) -> None:
+    tally.cases += 1
+    share = plateau_share(1000)
+    tally.true(f"the plateau reaches {float(share):.6f} of the bound", Fraction(999, 1000) < share < 1)
+    tally.notes.append(f"an exponential family on three leaves proved to reach {float(share):.5f} of the upper bound")
+    features = [[0, 0], [1, 0], [0, 1], [1, 1], [2, 0]]
+    data = [[5, 3, 4, 2, 1], [2, 6, 1, 1, 2], [1, 1, 3, 5, 2]]
+    steps = [Fraction(0), Fraction(1, 2), Fraction(2), Fraction(8)]
+    seen = certify_tilt(features, [1, 2, 1, 3, 1], data, [10, 1], steps)
+    tally.true("R6 below, in balls", all(value.low >= -1e-25 and value.sign != -1 for value in seen.lower))
+    tally.true("R6 above, in balls", all(value.sign == 1 for value in seen.upper))
+    tally.true("R16's sums enclose the residual", seen.work[0].sign == -1 and seen.work[1].sign == 1)
+
+
+# --- more than one change of sign ------------------------------------------------------------------------------------
+TURNING_FEATURES, TURNING_BASE = ((0, 2), (0, 0), (2, 1), (1, 1)), (2, 1, 2, 2)
+TURNING_MEMBERS = ((Fraction(3, 5), Fraction(5)), (Fraction(5), Fraction(2)))
+"""An exponential family on four leaves, base(x) u^phi_1 v^phi_2, and two members (u, v) with rational masses."""
+
+
+def turning_family() -> tuple[list[list[Fraction]], list[list[Fraction]], Fraction, Fraction, list[Fraction]]:
+    """Data for which dH_a/dl > 0 at l = 0 and < 0 at l = L in an exponential family: (rows, optima q_0 and q_L, k, L, dH_a at both)."""
+    models = []
+    for u, v in TURNING_MEMBERS:
+        weights = [b * u ** f[0] * v ** f[1] for b, f in zip(TURNING_BASE, TURNING_FEATURES, strict=True)]
+        models.append([w / sum(weights) for w in weights])
+    q_0, q_L = models
+    k, beyond = Fraction(100), Fraction(21, 20)
+    align = [Fraction(int(leaf == 1)) for leaf in range(4)]
+    rows = [
+        [((k + 1) * q - a) / k for q, a in zip(q_0, align, strict=True)],
+        align,
+        [q + beyond * (r - q) for q, r in zip(q_0, q_L, strict=True)],
+    ]
+    step = (k + 1) / (beyond - 1)
+    ends = zip(models, (Fraction(0), step), strict=True)
+    slopes = [exact_response(TURNING_FEATURES, q, rows, [k, Fraction(1), volume])[1] for q, volume in ends]
+    return rows, models, k, step, slopes
+
+
+def exact_response(
+    features: Sequence[Sequence[int]], q: Sequence[Fraction], rows: Exact, volumes: Sequence[Fraction]
+) -> list[Fraction]:
+    """``-g_i' G^-1 g_t`` in fractions for an exponential family with two features: g_i = E_q phi - E_i phi, G = N Cov_q phi."""
+    mean = [sum((p * f[d] for p, f in zip(q, features, strict=True)), Fraction(0)) for d in range(2)]
+    cov = [
+        [
+            sum((p * (f[c] - mean[c]) * (f[d] - mean[d]) for p, f in zip(q, features, strict=True)), Fraction(0))
+            for d in range(2)
+        ]
+        for c in range(2)
+    ]
+    gradients = [
+        [mean[d] - sum((p * f[d] for p, f in zip(row, features, strict=True)), Fraction(0)) for d in range(2)]
+        for row in rows
+    ]
+    joint = [sum((w * g[d] for w, g in zip(volumes, gradients, strict=True)), Fraction(0)) for d in range(2)]
+    if joint != [0, 0]:
+        raise ArithmeticError(f"not stationary: {joint}")
+    size = (cov[0][0] * cov[1][1] - cov[0][1] ** 2) * sum(volumes)
+    last = gradients[-1]
+    solved = [(cov[1][1] * last[0] - cov[0][1] * last[1]) / size, (cov[0][0] * last[1] - cov[0][1] * last[0]) / size]
+    return [-(g[0] * solved[0] + g[1] * solved[1]) for g in gradients]
+
+
+def _two_turns(tally: Tally) -> None:
+    tally.cases += 1
+    rows, models, k, step, slopes = turning_family()
+    tally.true("the instance has masses >= 0", all(min(row) >= 0 and sum(row) == 1 for row in rows))
+    tally.true(f"dH_a turns from + to -: {[float(s) for s in slopes]}", slopes[0] > 0 > slopes[1])
+    features = np.array(TURNING_FEATURES, dtype=np.float64)
+    for q, volume in zip(models, (Fraction(0), step), strict=True):
+        exact = exact_response(TURNING_FEATURES, q, rows, [k, Fraction(1), volume])
+        masses = np.array([float(p) for p in q])
+        gradients = masses @ features - np.array([[float(p) for p in row] for row in rows]) @ features
+        cov = (features * masses[:, None]).T @ features - np.outer(masses @ features, masses @ features)
+        seen = branch_response(gradients, float(k + 1 + volume) * cov, [float(k), 1.0, float(volume)])
+        for value, fraction in zip(seen.derivatives, exact, strict=True):
+            tally.close("float response on a branch", value, float(fraction), abs(float(fraction)) + 1e-3, 1e-9)
+        tally.true("R2 in fractions", k * exact[0] + exact[1] + volume * exact[2] == 0)
+
+
+# --- sampled ---------------------------------------------------------------------------------------------------------
+def solve_tilt(features: Array, base: Array, mean: Array, start: Array) -> tuple[Array, Array, Array]:
+    """Newton's method on ``ln Z(theta) - theta . mean`` with halved steps, to 1e-14: (theta, masses, covariance)."""
+    theta = start.copy()
+    for _ in range(200):
+        scores = features @ theta + base
+        q = np.exp(scores - scores.max())
+        q /= q.sum()
+        seen = q @ features
+        cov = (features * q[:, None]).T @ features - np.outer(seen, seen)
+        gap = mean - seen
+        move = np.linalg.solve(cov, gap)
+        if np.abs(move).max() < 1e-14 * (1 + np.abs(theta).max()):
+            break
+        theta = theta + move / max(1.0, float(np.abs(move).max()))
+    return theta, q, cov
+
+
+def sample_tilt(rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Features (M, d), log base masses (M,) and three datasets (3, M) inside the hull of the features."""
+    leaves, count = int(rng.integers(4, 12)), int(rng.integers(1, 4))
+    rows = 0.9 * rng.dirichlet(np.full(leaves, 0.5), size=3) + 0.1 / leaves
+    return rng.normal(size=(leaves, count)), rng.normal(size=leaves), rows
+
+
+def tilt_path(
+    features: Array, base: Array, rows: Array, weights: Array, steps: Array
+) -> tuple[Array, list[tuple[Array, Array]]]:
+    """H_i (n, J) at the joint optima along the steps, and (q, covariance) at each."""
+    theta, codes, states = np.zeros(features.shape[1]), [], []
+    for step in steps:
+        volumes = np.append(weights, step)
+        theta, q, cov = solve_tilt(features, base, volumes @ rows @ features / volumes.sum(), theta)
+        scores = features @ theta + base
+        log_q = scores - scores.max() - np.log(np.exp(scores - scores.max()).sum())
+        codes.append(-rows @ log_q)
+        states.append((q, cov))
+    return np.array(codes).T, states
+
+
+def _sampled_any_class(tally: Tally, cases: int, rng: np.random.Generator) -> None:
+    largest = 0.0
+    for _ in range(cases):
+        tally.cases += 1
+        weights = np.array([10.0 ** rng.uniform(-1, 3), 1.0])
+        steps = np.concatenate([[0.0], np.sort(10.0 ** rng.uniform(-2, 2, size=4))])
+        scale = float(weights.sum() + steps[-1])
+        _sampled_class(tally, rng, weights, steps)
+        features, base, rows = sample_tilt(rng)
+        codes, states = tilt_path(features, base, rows, weights, steps)
+        law = optima_law(steps, weights, codes)
+        tally.true("R6 at the optima of an exponential family", law.holds(slack=1e-12 * scale))
+        largest = max(largest, float(law.residual[0, -1] / law.upper[0, -1]) if law.upper[0, -1] > 1e-6 else 0.0)
+        q, cov = states[-1]
+        gradients = (q - rows) @ features
+        volumes = np.append(weights, steps[-1])
+        seen = branch_response(gradients, volumes.sum() * cov, volumes)
+        near = steps[-1] * np.array([1 - 1e-4, 1 + 1e-4])
+        around, _ = tilt_path(features, base, rows, weights, near)
+        size = float(np.abs(seen.derivatives).max()) + 1e-7 / steps[-1]
+        for value, (low, high) in zip(seen.derivatives, around, strict=True):
+            tally.close("dH_i against differences of optima", value, (high - low) / (near[1] - near[0]), size, 1e-4)
+        tally.close("R2 on the branch", seen.balance, 0.0, float(volumes @ np.abs(seen.derivatives)) + 1e-12, 1e-9)
+    tally.notes.append(
+        f"finite classes by enumeration and exponential families by Newton; residual/bound up to {largest:.4f}"
+    )
+
+
+def _sampled_class(tally: Tally, rng: np.random.Generator, weights: Array, steps: Array) -> None:
+    rows = rng.dirichlet(np.full(6, 0.5), size=3)
+    models = rng.dirichlet(np.full(6, 0.7), size=30) + 1e-9
+    losses = -rows @ np.log(models / models.sum(axis=1, keepdims=True)).T
+    penalty = rng.uniform(0, 1, size=30)
+    chosen, rates = joint_optima(losses, weights, steps, penalty)
+    for index, step in zip(chosen, steps, strict=True):
+        direct = [
+            math.fsum([*(w * h for w, h in zip([*weights, step], column, strict=True)), r])
+            for column, r in zip(losses.T, penalty, strict=True)
+        ]
+        tally.close("the chosen model against enumeration", direct[index], min(direct), abs(min(direct)) + 1, 1e-13)
+    scale = float(weights.sum() + steps[-1]) * 20
+    law = optima_law(steps, weights, rates, penalty[chosen])
+    tally.true("R6 in a finite class, regulariser included", law.holds(slack=1e-14 * scale))
+    for j in range(len(steps) - 1):
+        residual = math.fsum(w * (b - a) for w, a, b in zip(weights, rates[:, j], rates[:, j + 1], strict=False))
+        residual += penalty[chosen[j + 1]] - penalty[chosen[j]]
+        fall = rates[-1, j] - rates[-1, j + 1]
+        tally.above("R6 below", residual, steps[j] * fall, scale, 1e-13)
+        tally.above("R6 above", steps[j + 1] * fall, residual, scale, 1e-13)
+    low, high = work_bounds(steps, np.minimum.accumulate(rates[-1]))
+    others = math.fsum(
+        [
+            *(w * (b - a) for w, a, b in zip(weights, rates[:, 0], rates[:, -1], strict=False)),
+            penalty[chosen[-1]] - penalty[chosen[0]],
+        ]
+    )
+    tally.above("R16 with jumps, below", others, low[-1], scale, 1e-13)
+    tally.above("R16 with jumps, above", high[-1], others, scale, 1e-13)
+
+
+# --- R16 -------------------------------------------------------------------------------------------------------------
+def _certified_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
+    _jumps_exactly(tally)
+    _enclosed_work(tally)
+    _only_the_sum(tally)
+    tally.notes.append(
+        "jumps in fractions, K = (k, 1) exactly; Stieltjes sums in balls; disjoint data give only the sum"
+    )
+
+
+def _jumps_exactly(tally: Tally) -> None:
+    """Every jump of the exact class: between two breakpoints nothing moves, so int l (-dH_t) is a finite sum."""
+    losses, base = exact_losses(DATA, LENGTHS), [Fraction(10), Fraction(1)]
+    others = [sum((w * row[m] for w, row in zip(base, losses, strict=False)), Fraction(0)) for m in range(len(LENGTHS))]
+    model, at, work = exact_optimum(losses, [*base, Fraction(0)]), Fraction(0), Fraction(0)
+    first, jumps = model, 0
+    while True:
+        later = [
+            ((others[m] - others[model]) / (losses[-1][model] - losses[-1][m]), -losses[-1][model] + losses[-1][m], m)
+            for m in range(len(LENGTHS))
+            if losses[-1][m] < losses[-1][model]
+        ]
+        if not later:
+            break
+        at, _, new = min(later)
+        work += at * (losses[-1][model] - losses[-1][new])
+        model, jumps = new, jumps + 1
+        tally.cases += 1
+        residual = others[model] - others[first]
+        tally.true(f"after the jump at {at}: {residual} is not the work {work}", residual == work)
+    tally.true("no jump was seen", jumps > 1)
+
+
+def _enclosed_work(tally: Tally) -> None:
+    tally.cases += 1
+    steps = [Fraction(j, 4) for j in range(9)]
+    seen = certify_tilt([[0], [1], [2], [4]], [1, 1, 1, 1], [[4, 2, 1, 1], [1, 4, 2, 1], [1, 1, 2, 4]], [5, 1], steps)
+    tally.true(f"the sums {seen.work} do not enclose the residual", seen.work[0].sign == -1 and seen.work[1].sign == 1)
+    rates = [[value.estimate for value in row] for row in seen.rates]
+    low, high = work_bounds([float(s) for s in steps], rates[-1])
+    residual = 5 * (rates[0][-1] - rates[0][0]) + rates[1][-1] - rates[1][0]
+    tally.close("the float lower sum", residual + seen.work[0].estimate, low[-1], 1.0, 1e-13)
+    tally.close("the float upper sum", residual + seen.work[1].estimate, high[-1], 1.0, 1e-13)
+
+
+def _only_the_sum(tally: Tally) -> None:
+    tally.cases += 1
+    start = Mixture.of([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [7, 1, 0])
+    steps = [0.5, 1.0, 2.0, 4.0]
+    codes = path_entropies(start, [0.0, *steps])
+    seen = effective_volumes(codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps))
+    tally.true(f"disjoint data have rank {seen.rank}", seen.rank == 1 and bool(np.isnan(seen.volumes).all()))
+    tally.close("K_p + K_a of disjoint data", seen.total, 8.0, 8.0, 1e-12)
+
+
+def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
+    determined = 0
+    for _ in range(cases):
+        tally.cases += 1
+        mixture = sample_mixture(rng)
+        base, start = mixture.volumes[:-1].copy(), mixture.at(0.0)
+        steps = np.sort(float(base.sum()) * 10.0 ** rng.uniform(-1, 1.5, size=6))
+        work = mixture_work(mixture, steps)
+        codes = path_entropies(start, [0.0, *steps])
+        changes = codes[:2, 1:] - codes[:2, :1]
+        scale = float(base.sum()) * (1 + float(np.abs(changes).max()))
+        for j, step in enumerate(steps):
+            direct = _direct_work(mixture, float(step))
+            tally.close("the work against a quadrature of l (-dH_t)", work[j], direct, scale, 1e-10)
+            tally.close("k DeltaH_p + DeltaH_a against the work", float(base @ changes[:, j]), work[j], scale, 1e-11)
+        if not np.abs(changes).max() > 1e-6:
+            continue
+        seen = effective_volumes(changes, work)
+        if seen.rank == 2 and seen.condition < 1e5:
+            determined += 1
+            for value, volume, row in zip(seen.volumes, base, changes, strict=True):
+                size = volume + scale / float(np.abs(row).max())
+                tally.close("K_p and K_a", value, volume, size * seen.condition, 1e-11)
+    tally.true(f"only {determined} curves determine both volumes", determined >= 0.4 * cases)
+    tally.notes.append(f"{determined} of {cases} curves determine K_p and K_a, and give k and 1")
+
+
+def _direct_work(mixture: Mixture, step: float) -> float:
+    """int_0^L l (-dH_t/dl) dl by Gauss-Legendre in ln(1 + l/c), from -dH_t/dl = sum_x P_t ((N P_t - m)/(m N)), m = b + l P_t."""
+    base, volume = mixture.volumes[:-1] @ mixture.components[:-1], float(mixture.volumes[:-1].sum())
+    perturb = mixture.components[-1]
+    seen = perturb > 0
+    b, t = base[seen], perturb[seen]
+    scales = np.log(np.append((b / t)[b > 0], volume))
+    edges = np.unique(np.concatenate([np.arange(scales.min() - 34, np.log(step), 1.0), [np.log(step)]]))
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
+    l = np.exp((middle[:, None] + half[:, None] * nodes).ravel())  # noqa: E741
+    mass = b + l[:, None] * t
+    pull = (l[:, None] * t / mass * (volume * t - b)).sum(axis=1) / (volume + l)  # l (-dH_t/dl)
+    return float((half[:, None] * weights).ravel() @ (l * pull))
+
+
+RESULTS = {
+    "R6": Result(
+        "holds with constants",
+        (("symbolic", symbolic("R6")), ("certified", _certified_any_class), ("sampled", _sampled_any_class)),
+    ),
+    "R16": Result(
+        "holds", (("symbolic", symbolic("R16")), ("certified", _certified_volumes), ("sampled", _sampled_volumes))
+    ),
+}
