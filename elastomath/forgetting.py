@@ -136,7 +136,8 @@ def elasticity_constant(
     h = rate if exponential else decay(rate)
     before, after = np.asarray(pretrain_steps, dtype=np.float64) * h, np.asarray(align_steps, dtype=np.float64) * h
     _positive(before, after)
-    return np.asarray(-np.expm1(-before) / np.expm1(after), dtype=np.float64)
+    with np.errstate(over="ignore"):  # then kappa is 0 to rounding
+        return np.asarray(-np.expm1(-before) / np.expm1(after), dtype=np.float64)
 
 
 def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: float) -> tuple[Array, Array]:

@@ -80,13 +80,12 @@ class LowRankSoftmax:
         weights = np.asarray(volumes, dtype=np.float64)
         table = np.einsum("n,nxy->xy", weights, np.asarray(data, dtype=np.float64)) / weights.sum()
         start = np.random.default_rng(seed).normal(scale=0.5, size=self.size)
-        found = minimize(
-            lambda theta: float(self.losses(theta, table[None])[0]),
-            start,
-            jac=lambda theta: self.gradients(theta, table[None])[0],
-            method="L-BFGS-B",
-            options={"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-9},
-        )
+        options: Any = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-9}
+
+        def loss_and_slope(theta: Array) -> tuple[float, Array]:
+            return float(self.losses(theta, table[None])[0]), self.gradients(theta, table[None])[0]
+
+        found = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", options=options)
         theta, slope = np.asarray(found.x, dtype=np.float64), np.inf
         for _ in range(60):
             now = self.gradients(theta, table[None])[0]

@@ -36,7 +36,20 @@ __all__ = [
     "verify",
 ]
 
-MODULES = ("response", "finite", "necessity", "pareto", "divergences", "codes", "optima", "ceilings", "theorem")
+MODULES = (
+    "response",
+    "finite",
+    "necessity",
+    "pareto",
+    "divergences",
+    "codes",
+    "optima",
+    "ceilings",
+    "theorem",
+    "finetuning",
+    "union",
+    "rebound",
+)
 """The files that verify results."""
 QUICK_CASES = 20
 """Random instances for each sampled claim of a quick run."""
