@@ -87,16 +87,21 @@ class Verdict:
 
     @property
     def mean_exists(self) -> bool | None:
-        """Whether alpha > 1, as A.7 has it; None where the interval holds 1.
+        """Whether alpha > 1, as A.7 has it; None where the data do not say.
 
-        Counts: of the masses, by the sampled law; numbers: of all values where the law holds for all, else of the tail.
+        By the interval of the law that fits: that over all leaves, else of the masses behind counts, else of the tail.
+        Where none fits, the intervals of the tail and of the masses have to agree.
         """
-        low, high = self.tail_interval
-        if self.sampled_interval is not None:
-            low, high = self.sampled_interval
-        elif self.whole_fits:
-            low, high = self.whole.low, self.whole.high
-        return True if low > 1.0 else False if high < 1.0 else None
+        intervals = [self.tail_interval]
+        if self.whole_fits:
+            intervals = [(self.whole.low, self.whole.high)]
+        elif self.sampled_interval is not None and self.sampled_fits:
+            intervals = [self.sampled_interval]
+        elif self.sampled_interval is not None and not self.tail_fits:
+            intervals.append(self.sampled_interval)
+        if min(low for low, _ in intervals) > 1.0:
+            return True
+        return False if max(high for _, high in intervals) < 1.0 else None
 
     @property
     def better(self) -> str | None:
