@@ -70,7 +70,7 @@ Drawing = ParamSpec("Drawing")
 Drawn = TypeVar("Drawn")
 
 
-def _styled(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
+def styled(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
     """Draw or write with our look, and leave the caller's matplotlib settings as they were."""
 
     @functools.wraps(draw)
@@ -93,7 +93,7 @@ class _Line:
     errors: Array | None = None
 
 
-@_styled
+@styled
 def curve_figure(curve: Curve) -> Figure:
     """``Delta gamma_i(l) = gamma_i(l) - gamma_i(0)`` of every component, a panel each, a line for each run.
 
@@ -132,7 +132,7 @@ def curve_figure(curve: Curve) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def law_figure(law: FiniteLaw | Run) -> Figure:
     """R5: the residual ``sum_{i != t} w_i Delta gamma_i`` between its bounds 0 and ``l (gamma_t(0) - gamma_t(l))``.
 
@@ -184,7 +184,7 @@ def law_figure(law: FiniteLaw | Run) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def force_elongation_figure(run: Run) -> Figure:
     """``|D_i| Delta gamma_i`` of pretrain (sign turned round) and align against the perturbation.
 
@@ -215,7 +215,7 @@ def force_elongation_figure(run: Run) -> Figure:
     return figure
 
 
-@_styled
+@styled
 def svg(figure: Figure, title: str | None = None, description: str | None = None) -> str:
     """The figure as one ``<svg>`` element to be put into a page: text stays text, no date, no random name.
 
@@ -251,7 +251,7 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     return head + text[text.index(">") + 1 :]
 
 
-@_styled
+@styled
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write the figure as .svg, .png or .pdf (by the suffix), whole or not at all. Raises InputError otherwise."""
     file = Path(path)

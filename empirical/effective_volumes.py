@@ -253,8 +253,8 @@ def interval(
 ) -> tuple[End, End]:
     """The values of one constant that a conditional likelihood-ratio test at 1 - level does not reject, as an interval.
 
-    ``{v: Q(v) - Q_min <= c}``, Q(v) the profile, with c from `critical_rise`, or the given ``rise``. The outermost ends are given; an end is
-    None where the set reaches 0 or runs to infinity.
+    ``{v: Q(v) - Q_min <= c}``, Q(v) the profile, with c from `critical_rise`, or the given ``rise``. The outermost ends are
+    given; an end is None where the set reaches 0 or runs to infinity.
 
     Where the constants are well measured c is the usual chi-square quantile with one degree of freedom (F where the
     size of the noise is estimated). Where the noise is as large as the changes, that quantile is far too small: at

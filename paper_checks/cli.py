@@ -42,6 +42,8 @@ RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code 
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
 STOPPED = 130
 """The exit code of a command that was interrupted, 128 + SIGINT."""
+FIGURES = 8
+"""Runs that get a force-elongation figure of their own."""
 MANY_RUNS = 50
 """From so many runs on, a fit is worth the start of further processes."""
 MODEL = "smollm2-135m-instruct-q4"
@@ -363,12 +365,19 @@ def fit(
     with _pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
         result = fit_curve(readings, level=level, executor=executor, by=by, laws=model)
     if out is not None:
-        from elastomath.figures import curve_figure, save_figure
+        from elastomath.figures import curve_figure, force_elongation_figure, save_figure
         from elastomath.storage import whole_file
+        from empirical.figures import constants_figure, models_figure
 
         with whole_file(out / "fit.json") as aside:
             aside.write_text(json.dumps(result, indent=1, allow_nan=False))
         save_figure(curve_figure(readings), out / "curve.svg")
+        for index, run in enumerate(list(readings)[:FIGURES]):
+            save_figure(force_elongation_figure(run), out / f"force-{index}.svg")
+        if any(run["kappa"]["estimate"] for run in result["runs"]):
+            save_figure(constants_figure(result), out / "constants.svg")
+        if any(row["heldout_error"] is not None for row in result["models"]):
+            save_figure(models_figure(result), out / "models.svg")
 
     def show() -> None:
         names = ("K_pretrain", "K_align", "kappa")
