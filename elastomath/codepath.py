@@ -92,7 +92,8 @@ def code_path(
     not the law.
     Changes are found by parametric search (Eisner and Severance 1976): where the lines of two codes meet, either no code
     is better, or a better one splits the interval. Two codes are made for each change.
-    Raises InputError for rows of different lengths or without counts, volumes <= 0, and unless 0 <= start <= end.
+    Raises InputError for rows of different lengths or without counts, volumes <= 0, unless 0 <= start <= end, and for a
+    ``code`` that is seen not to be optimal.
     """
     rows = _rows(counts)
     weights = _fractions(volumes, "volumes")
@@ -118,7 +119,12 @@ def code_path(
             changes.append((right, other))
             continue
         middle = found.at(meet)
-        if found.value(middle, meet) == found.value(one, meet):
+        gain = found.value(one, meet) - found.value(middle, meet)
+        if gain < 0 or not left <= meet <= right:
+            raise InputError(
+                "a code that is not optimal", where="code path", mend="pass a function that finds the best"
+            )
+        if gain == 0:
             changes.append((meet, other))
         else:
             waiting += [(meet, middle, right, other), (left, one, meet, middle)]

@@ -313,7 +313,7 @@ def _sampled_codes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         tally.true("Shannon's code", own <= expected_length(q, shannon) + 1e-12 and kraft_sum(shannon) <= 1)
         tally.above("Shannon under mismatch, below", expected_length(p, shannon), cross, cross)
         tally.true("Shannon under mismatch, above", expected_length(p, shannon) < cross + 1)
-        limit = int(rng.integers((leaves - 1).bit_length(), leaves))
+        limit = (leaves - 1).bit_length() + int(rng.integers(0, 5))
         limited = length_limited_lengths(q, limit)
         tally.true(f"lengths beyond {limit}", limited.max() <= limit and kraft_sum(limited) <= 1)
         tally.above("limited against free", expected_length(q, limited), mean, mean)

@@ -113,6 +113,12 @@ def test_a_long_path_of_many_leaves():
     assert 0 < path.residual < path.bound
 
 
+def worse_in_between(weights):
+    """Optimal at the ends of the path, and not where the two codes meet."""
+    lengths = huffman_lengths(weights)
+    return lengths if sum(weights) in (18, 48) else lengths + 1
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -126,6 +132,7 @@ def test_a_long_path_of_many_leaves():
         (lambda: code_path([[1, 1], [1, 1]], [1, 1], 1), "2 volumes"),
         (lambda: code_path([[1, 1], [1, 1]], [1], 1, 2), "perturbations from 2 to 1"),
         (lambda: code_path([[1, 1], [1, 1]], [1], float("nan")), "finite"),
+        (lambda: code_path([[1, 1, 1], [4, 1, 1], [1, 1, 10]], [2, 1], 1, code=worse_in_between), "not optimal"),
         (lambda: code_path([[1 << 62, 1 << 62, 1], [1, 1, 1]], [1], 1), "beyond 2\\^63"),
     ],
 )
