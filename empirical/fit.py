@@ -16,6 +16,7 @@ from elastomath.curve import Run
 
 from .constant import Constant
 from .effective_volumes import CONSTANTS, estimate, interval
+from .elastic_limit import elastic_limit
 from .laws import LAWS
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .readings import ROUNDING, Readings
@@ -65,9 +66,10 @@ class RunFit:
     bound: Bound
     goodness: Goodness
     notes: tuple[str, ...]
+    elastic_limit: Constant
 
     def as_dict(self) -> dict[str, Any]:
-        """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}}``."""
+        """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, notes}``."""
         return {
             "run": self.run,
             "K_pretrain": self.K_pretrain.as_dict(),
@@ -75,6 +77,8 @@ class RunFit:
             "kappa": self.kappa.as_dict(),
             "nominal_kappa": self.nominal_kappa,
             "bound": {"holds": self.bound.holds, "worst": self.bound.worst},
+            "elastic_limit": self.elastic_limit.as_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -139,6 +143,7 @@ def _fit(readings: Readings, run: Run, level: float) -> RunFit:
         _bound(readings, level),
         Goodness(best.deviance, freedom, p_value),
         tuple(_notes(readings, run, still, p_value, found["kappa"])),
+        elastic_limit(readings, level),
     )
 
 
@@ -199,11 +204,11 @@ def fit(
 ) -> dict[str, Any]:
     """Every run's constants, what they are together, and the rival laws by held-out error, as plain JSON.
 
-    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}}], pooled: {kappa, beta, covariates},
-    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant is `Constant.as_dict`, beta is null
-    for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`. The models are described in
-    `rivals.compare`; they are compared on align rates, and only where all runs have one rate_unit (elsewhere their
-    errors are null).
+    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, notes}],
+    pooled: {kappa, beta, covariates}, models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant
+    is `Constant.as_dict`, beta is null for fewer than two distinct nominal kappa, covariates are those of
+    `covariate_effects`. The models are described in `rivals.compare`; they are compared on align rates, and only where
+    all runs have one rate_unit (elsewhere their errors are null).
 
     by: a covariate, or ``run``: adds ``groups: [{value, runs, kappa, beta, models}]``, the same for the runs of each value.
     laws: names of the models to compare, all by default.

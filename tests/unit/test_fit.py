@@ -9,8 +9,9 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2, f
 
-from elastomath import InputError
+from elastomath import Curve, InputError, cross_entropy, normalise
 from elastomath.curve import Run
+from elastomath.forgetting import Phase, decay, elasticity_constant, sequential_masses
 from empirical.effective_volumes import CONSTANTS, Balance, _conditional_quantiles, critical_rise, estimate, interval
 from empirical.fit import Bound, Constant, Goodness, RunFit, fit, fit_run, pooled_kappa, scaling_exponent
 from empirical.laws import LAWS
@@ -212,6 +213,59 @@ def test_exact_mixtures_give_their_nominal_volumes(k, alpha):
     for constant, truth in ((fitted.K_pretrain, k), (fitted.K_align, 1.0), (fitted.kappa, k)):
         assert constant.low <= truth <= constant.high
         assert constant.high / constant.low < 1.002
+
+
+def forgetting_run(align_steps: int, pretrain_steps: int = 20_000, rate: float = 1e-3, joint_axis: bool = True) -> Run:
+    """Sequential training with forgetting (R19), read along the perturbation's phase: exact rates, in training steps."""
+    rng = np.random.default_rng(5)
+    parts = [normalise(1 + rng.pareto(1.5, 256)) for _ in range(3)]
+    rows = [np.mean(parts, axis=0), parts[1], parts[2]]
+    steps = np.linspace(0, 1, 13) ** 2 * 400
+    phases = [Phase(0, pretrain_steps, rate), Phase(1, align_steps, rate)]
+    masses = [sequential_masses(rows, [*phases, Phase(2, step, rate)], rows[0])[-1] for step in steps]
+    rates = {
+        name: [cross_entropy(row, q) for q in masses]
+        for name, row in zip(("pretrain", "align", "perturb"), rows, strict=True)
+    }
+    # what l has to be for q to be a joint mixture: the perturbation's weight over that of all before it
+    axis = np.expm1(steps * decay(rate)) / rate if joint_axis else steps
+    volumes = {"pretrain": pretrain_steps, "align": align_steps, "perturb": float(axis[-1])}
+    (run,) = Curve.from_paths("forgetting", volumes, axis, rates, "nats/symbol", "examples")
+    return run
+
+
+def test_forgetting_gives_its_effective_volumes():
+    """R19: kappa = 2.857 where 20,000 / 300 is nominal, and the same for five times the pre-training."""
+    for pretrain_steps in (20_000, 100_000):
+        fitted = fit_run(forgetting_run(300, pretrain_steps))
+        assert fitted.kappa.estimate == pytest.approx(float(elasticity_constant(pretrain_steps, 300, 1e-3)), rel=1e-3)
+        # all that came before weighs 1/eta steps: the start counts as pre-training, from which it was not told apart
+        assert fitted.K_pretrain.estimate + fitted.K_align.estimate == pytest.approx(1e3, rel=1e-3)
+        assert fitted.nominal_kappa == pretrain_steps / 300
+
+
+def test_forgetting_read_in_plain_steps_keeps_kappa_on_a_short_curve_only():
+    """In plain steps the perturbation forgets itself too, R16's integral is off by the order eta l, and kappa less so."""
+    exact = float(elasticity_constant(20_000, 300, 1e-3))
+    plain = fit_run(forgetting_run(300, joint_axis=False))
+    assert plain.kappa.estimate == pytest.approx(exact, rel=0.2)
+    assert abs(plain.kappa.estimate / exact - 1) > 1e-3
+
+
+def test_the_elastic_limit_is_where_pre_training_turns():
+    run = exact_run(5.0, points=12)
+    fitted = fit_run(run)
+    turn = run.perturbations[1:][(run.rates[0] - run.rates[0, 0])[1:] >= 0]
+    assert fitted.elastic_limit.high == turn[0]
+    assert fitted.elastic_limit.low < fitted.elastic_limit.estimate < turn[0]
+    covered = 0
+    for seed in range(100):
+        limit = fit_run(with_noise(run, 1e-3, seed)).elastic_limit
+        assert (limit.low or 0) <= limit.estimate <= (limit.high or np.inf)
+        covered += (limit.low or 0) <= fitted.elastic_limit.estimate <= (limit.high or np.inf)
+    assert covered >= 93
+    heavy = fit_run(with_noise(run, 1.0)).elastic_limit
+    assert (heavy.low, heavy.high) == (None, None)
 
 
 @pytest.mark.parametrize("family", ["union2", "independent"])
@@ -485,7 +539,9 @@ def test_what_cannot_be_fitted_is_refused_in_one_line():
 
 def made_up(kappa: float, nominal: float, error: float) -> RunFit:
     constant = Constant(kappa, kappa * np.exp(-1.959964 * error), kappa * np.exp(1.959964 * error), 0.95)
-    return RunFit("r", constant, constant, constant, nominal, Bound(True, 0.0, None), Goodness(1.0, 3, 0.5), ())
+    return RunFit(
+        "r", constant, constant, constant, nominal, Bound(True, 0.0, None), Goodness(1.0, 3, 0.5), (), constant
+    )
 
 
 def test_pooled_kappa_is_that_of_dersimonian_and_laird():
@@ -539,7 +595,7 @@ def test_fit_gives_the_promised_json():
     assert set(result) == {"runs", "pooled", "models"}
     assert set(result["pooled"]) == {"kappa", "beta", "covariates"}
     for run in result["runs"]:
-        assert set(run) == {"run", "K_pretrain", "K_align", "kappa", "nominal_kappa", "bound"}
+        assert set(run) == {"run", "K_pretrain", "K_align", "kappa", "nominal_kappa", "bound", "elastic_limit", "notes"}
         assert set(run["bound"]) == {"holds", "worst"}
         for name in ("K_pretrain", "K_align", "kappa"):
             assert set(run[name]) == {"estimate", "low", "high", "level"}

@@ -13,7 +13,15 @@ from sim import simulate_mixture
 def fitted(index, kappa, nominal, spread=0.05):
     constant = Constant(kappa, kappa * np.exp(-1.96 * spread), kappa * np.exp(1.96 * spread), 0.95)
     return RunFit(
-        f"run {index}", constant, constant, constant, nominal, Bound(True, 0.0, None), Goodness(0, 1, None), ()
+        f"run {index}",
+        constant,
+        constant,
+        constant,
+        nominal,
+        Bound(True, 0.0, None),
+        Goodness(0, 1, None),
+        (),
+        constant,
     )
 
 

@@ -1,0 +1,47 @@
+"""The elastic limit of a run: the perturbation up to which one dataset still pushes back (R7), with an interval."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elastomath.springs import springs_of_readings
+
+from .constant import Constant
+from .readings import ROUNDING, Readings
+
+
+def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
+    """The first l at which no spring pushes back: every ``V_i D gamma_i`` is >= 0, and energy equals the linear term.
+
+    estimate: linear between readings (`Springs.elastic_limit`); None where something pushes back at every reading.
+    low: the last of the perturbations, from the first on, at which the least of the forces is below 0 by more than its
+    error allows at this level; None where the first one is not. high: the first at which it is above 0 by as much; None
+    where there is none. Each is a test at one reading, two-sided, with the shared baseline in the error. In volume_unit.
+
+    >>> from elastomath import Mixture, path_entropies, Curve
+    >>> m = Mixture.of([[0.35, 0.35, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3]], [4, 1, 0])
+    >>> steps = np.linspace(0, 3, 13)
+    >>> rates = dict(zip(["pretrain", "align", "perturb"], path_entropies(m, steps)))
+    >>> volumes = {"pretrain": 4, "align": 1, "perturb": 3}
+    >>> limit = elastic_limit(Readings.of(Curve.from_paths("demo", volumes, steps, rates, "nats/symbol", "symbols").run("demo")))
+    >>> limit.low <= limit.estimate <= limit.high
+    True
+    """
+    from scipy.stats import norm
+
+    steps, volumes = readings.perturbations * readings.unit, readings.volumes[:2]
+    forces = springs_of_readings(steps, volumes, readings.rates).forces[:, 1:]
+    variance = readings.rate_se[:2] ** 2 + (ROUNDING * readings.rates[:2]) ** 2
+    errors = volumes[:, None] * np.sqrt(variance[:, 1:] + variance[:, :1])
+    critical = float(norm.isf((1.0 - level) / 2.0))
+    pushes = (forces < -critical * errors).any(axis=0)
+    past = (forces > critical * errors).all(axis=0)
+    told = int(np.argmin(pushes)) if not pushes.all() else pushes.size
+    low = float(steps[told]) if told else None
+    high = float(steps[1 + int(np.argmax(past))]) if past.any() else None
+    found = springs_of_readings(steps, volumes, readings.rates).elastic_limit()
+    estimate = None if found is None else found[1]
+    if estimate is not None:  # a reading by chance: the estimate does not leave what the tests leave
+        estimate = max(estimate, low or 0.0)
+        estimate = estimate if high is None else min(estimate, high)
+    return Constant(estimate, low, high, level)
