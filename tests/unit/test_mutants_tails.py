@@ -74,7 +74,7 @@ def cutoff_law():
 
 def lognormal_ratio():
     x = np.exp(np.abs(np.random.default_rng(3).normal(0.3, 1.0, 3000)))
-    for values, whole in ((x, False), (np.ceil(x).astype(np.int64), True)):
+    for values, whole in ((x, False), (np.ceil(x**1.5).astype(np.int64), True)):
         found = tailrivals.likelihood_ratio(values, "lognormal", 1.0, whole=whole)
         mu, sigma = found.parameters["mu"], found.parameters["sigma"]
         t = np.log(values)
