@@ -278,3 +278,36 @@ def test_kraft_sum_is_an_exact_fraction():
 def test_bad_input_is_refused(make, says):
     with pytest.raises(InputError, match=says):
         make()
+
+
+def test_float_ball_integer_and_symbol_agree():
+    """H <= E[L] < H + 1: the symbolic steps of R14 on an instance, floats, balls and integer powers."""
+    import sympy as sp
+    from flint import arb
+
+    from elastomath.certify import working_precision
+    from elastomath.derivations import derive
+    from elastomath.proof import language
+    from elastomath.verification.codes import power_gap
+
+    counts = [13, 5, 4, 2, 1]
+    total, lengths = sum(counts), huffman_lengths(counts)
+    step = derive("R14").steps[2]
+    symbols = {str(symbol): symbol for symbol in (step.lhs - step.rhs).free_symbols}
+
+    def over_leaves(expression):
+        rows = [
+            {symbols["Q"]: sp.Rational(c, total), symbols["rho"]: sp.Rational(1, 2 ** int(n))}
+            for c, n in zip(counts, lengths, strict=True)
+        ]
+        return expression.replace(language().Total, lambda summand: sum(summand.subs(row) for row in rows))
+
+    mean, entropy_bits = (sp.N(over_leaves(side) / sp.log(2), 30) for side in (step.lhs, step.rhs))
+    masses = np.array(counts) / total
+    assert abs(float(mean) - expected_length(masses, lengths)) < 1e-14
+    assert abs(float(entropy_bits) - entropy(masses) / np.log(2)) < 1e-14
+    with working_precision(128):
+        ball = sum((arb(c) / total * (arb(total) / c).log() for c in counts), start=arb(0)) / arb(2).log()
+        assert ball.overlaps(arb(str(entropy_bits), 1e-25))
+        assert ball < arb(total_length(counts, lengths)) / total < ball + 1
+    assert power_gap(counts, total_length(counts, lengths)) == (1, 1)
