@@ -288,7 +288,7 @@ def _derive_ceilings() -> Derivation:
         "c. For a class closed under mixing "
         "k DeltaH_p + DeltaH_a <= (k+1) ln(1 + L/(k+1)), while one dataset is only held to DeltaH_a <= -ln(1 - "
         "y), N_L y^2 + L (k-1) y = k L, which is "
-        "attained. For general classes there is no ceiling, and deletion has none in any class.",
+        "attained. For general classes there is no ceiling, and deletion is not covered.",
     )
 
 

@@ -153,6 +153,21 @@ def _union_steps() -> list[Step]:
             (1 + n.l / (n.k * shares[1])) / (1 - n.l * shares[0] / shares[1]),
         ),
         Step(
+            "What the hypotheses say of the data, on the line from P_a (0) to P_t (1): q_L is beyond q_0 iff "
+            "alpha > 0 ...",
+            (u.beta + n.L) / (n.k + 1 + n.L) - u.beta / (n.k + 1),
+            n.L * u.alpha / ((n.k + 1) * (n.k + 1 + n.L)),
+            uses=(MIXTURE, "pi_a + pi_t = 1"),
+            where=((u.alpha, 1 + n.k - u.beta),),
+        ),
+        Step(
+            "... and short of P_p iff L pi_a < pi_t: the signs are sure iff q_L lies strictly between q_0 and P_p",
+            shares[1] - (n.k * shares[1] + n.L) / (n.k + 1 + n.L),
+            (shares[1] - n.L * shares[0]) / (n.k + 1 + n.L),
+            uses=(MIXTURE, "pi_a + pi_t = 1"),
+            where=((shares[0], 1 - shares[1]),),
+        ),
+        Step(
             "On a differentiable branch it is attained at every l: alpha dH_a + (beta + l) dH_t = 0",
             -h_a / (u.a * h_a + u.beta * h_t),
             theta_constant(u.beta, u.a, n.l),

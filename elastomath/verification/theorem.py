@@ -9,13 +9,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify_laws import certify_theorem, certify_tilt, two_models
+from ..certify_laws import certify_rises, certify_theorem, certify_tilt, two_models
 from ..law import mixture_constant, path_entropies
 from ..masses import normalise, pareto_masses
 from ..mixture import Mixture
 from ..optima import joint_optima
 from ..theorem import mixture_theta_bounds, residual_constant, theorem_readings, theta_bounds, union_parts
-from .instances import exact_rows
+from .instances import exact_rows, exact_union
 from .optima import LENGTHS, exact_losses, exact_optimum, tilt_path
 from .tally import Result, Tally, symbolic
 
@@ -163,6 +163,14 @@ def _beyond_the_line(tally: Tally) -> None:
             tally.close("q_1 sums to 1", float(other.sum()), 1.0, 1.0, 1e-13)
             data = np.array([[float(p) for p in row] for row in exact])
             tally.true("a union was seen", union_parts(*data) is None)
+    # the first of them is a union of three equal parts; and a mixture of such a union whose D_a gains at every L
+    third = [3 * p - a - t for p, a, t in zip(*exact_rows([1, 1, 1, 1], [4, 1, 1, 2], [1, 1, 5, 1]), strict=True)]
+    tally.true("a union with a further part", min(third) >= 0 and sum(third) == 1)
+    parts = exact_rows([6, 3, 1], [5, 4, 1], [1, 1, 18])
+    for step in (Fraction(1, 1000), Fraction(1, 2)):
+        tally.cases += 1
+        rise = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
+        tally.true("a further part leaves a mixture's signs alone", rise[1].sign == -1 and rise[0].sign == 1)
     tally.cases += 1
     # on the line but beyond the threshold: a tie at l = 2 with D_p half and half moves D_p up
     rise = (k / 2 + 2) / (k / 2 + 1)
