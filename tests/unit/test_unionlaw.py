@@ -103,8 +103,8 @@ def test_exchangeable_parts_have_a_ratio_of_expectations_of_at_most_one():
 def test_single_draws_scatter_widely():
     shallow = np.quantile(rest_ratios(1.2, 1 << 4, 20_000, 1), [0.05, 0.95])
     deep = np.quantile(rest_ratios(1.2, 1 << 12, 200, 2), [0.05, 0.95])
-    assert shallow[0] < -1
-    assert shallow[1] > 4
+    assert -4.8 < shallow[0] < -3.2  # of a few dozen draws only, these quantiles are anywhere from -10 to 11
+    assert 6 < shallow[1] < 7.2
     assert 0.4 < deep[0] < 0.9
     assert 1.1 < deep[1] < 2.0
 
