@@ -193,7 +193,8 @@ def union_parts(
     """(pi_a, pi_t) with ``P_p = pi_a P_a + pi_t P_t``, pi_a + pi_t = 1, or None where P_p is not on the line of P_a and P_t.
 
     On the line the signs of R18 hold in every class below the threshold, if pi_t > 0 and pi_a > -1/k (that is, if q_L lies
-    strictly between q_0 and P_p); off it, some class of two models violates both at every L. Leaf masses of shape (M,); tolerance on the masses.
+    strictly between q_0 and P_p); off it, some class of two models violates both at every L.
+    Leaf masses of shape (M,); tolerance on the masses.
 
     >>> union_parts([0.5, 0.5], [0.75, 0.25], [0.25, 0.75])
     (0.5, 0.5)

@@ -23,7 +23,7 @@ def _mixture_steps() -> list[Step]:
     bound = sp.Symbol("z_0", positive=True)
     code_0, code_L = sp.symbols("q_0 q_L", positive=True)
     lower_ratio, upper_ratio = leaf_symbol("rho_0", positive=True), leaf_symbol("rho_L", positive=True)
-    y = n.y
+    y, volume, c = n.y, sp.Symbol("N_0", positive=True), sp.Symbol("c", positive=True)
     return [
         Step(
             "A string lengthens by ln(q_0/q_L) = ln(1 + L/N_0) - ln(1 + L P_t/b)",
@@ -123,8 +123,9 @@ def _mixture_steps() -> list[Step]:
         ),
         Step(
             "Turned round: N_0 = L/(e^c - 1) is the volume whose ceiling is c",
-            sp.log(1 + n.L / (n.L / (sp.exp(n.delta) - 1))),
-            n.delta,
+            sp.log(1 + n.L / volume),
+            c,
+            where=((volume, n.L / (sp.exp(c) - 1)),),
         ),
     ]
 
@@ -152,19 +153,19 @@ def _convex_steps() -> list[Step]:
     import sympy as sp
 
     n, c = symbols(), _convex_symbols()
-    eps, rest = sp.Symbol("epsilon", nonnegative=True), sp.Symbol("rest", real=True)
+    eps, rest = sp.Symbol("epsilon", nonnegative=True), sp.Symbol("s", real=True)
     scale = (n.B + n.L) / n.B
     y, k, ratio = sp.Symbol("y", positive=True), n.k, sp.Symbol("L'", positive=True)
     volume = parameter("K")
+    pull = sp.Derivative(k * sp.log(1 + rest * y / k) + sp.log(1 - rest * y), rest)
     return [
         Step(
             "Closed under mixing: (1 - eps) q_L + eps q_0 is in the class, and at eps = 0 the objective moves by "
             "sum_x [(b + L P_t)(1 - q_0/q_L)]",
-            sp.Derivative(-(n.b + n.L * n.t) * sp.log((1 - eps) * n.q_L + eps * c.rho * n.q_L), eps)
-            .doit()
-            .subs(eps, 0),
+            sp.Subs(sp.Derivative(-(n.b + n.L * n.t) * sp.log((1 - eps) * n.q_L + eps * n.q_0), eps), eps, 0),
             (n.b + n.L * n.t) * (1 - c.rho),
             uses=("rho = q_0/q_L",),
+            where=((n.q_0, c.rho * n.q_L),),
         ),
         Step(
             "which is >= 0 at an optimum (sigma_L): sum_x [b rho] + L sum_x [P_t rho] = N_L - sigma_L",
@@ -229,12 +230,12 @@ def _convex_steps() -> list[Step]:
             "It is attained in the limit by the mixtures of two models: on the leaf of D_p q moves by the factor "
             "1 + s y/k, on that of D_a by 1 - s y, "
             "on that of D_t by 1 + s h (0 <= s <= 1): s = 0 is optimal at 0 ...",
-            sp.Derivative(k * sp.log(1 + rest * y / k) + sp.log(1 - rest * y), rest).doit().subs(rest, 0),
+            sp.Subs(pull, rest, 0),
             0,
         ),
         Step(
             "... and s = 1 at L (1 + 1/h)^-1 = y/(1 - y) - y/(1 + y/k), h as large as one likes",
-            sp.Derivative(k * sp.log(1 + rest * y / k) + sp.log(1 - rest * y), rest).doit().subs(rest, 1),
+            sp.Subs(pull, rest, 1),
             -(k * k / (k + y) + 1 / (1 - y) - (k + 1)),
         ),
     ]
@@ -258,16 +259,18 @@ def _limits_steps() -> list[Step]:
         Step(
             "... and DeltaH_a = (L m/N_L)^2/2, as large as one likes: m = 50, k = 10, L = 1 give 625/72 = 8.68, "
             "where ln(1 + L/N_0) = 0.087",
-            (moved**2 / 2).subs({mean: 50, n.k: 10, n.L: 1}),
+            moved**2 / 2,
             sp.Rational(625, 72),
+            where=((mean, sp.Integer(50)), (n.k, sp.Integer(10)), (n.L, sp.Integer(1))),
         ),
         Step(
             "Deletion is not covered: taking d of D_a's volume K away lengthens a string of D_a alone by ln[(N_0 "
             "- d) K/(N_0 (K - d))]: in the "
             "ratio q_0/q_L (without bound as d -> K)",
-            (volume / n.B) / ((volume - share) / (n.B - share)),
+            n.q_0 / n.q_L,
             (n.B - share) * volume / (n.B * (volume - share)),
             uses=(MIXTURE,),
+            where=((n.q_0, volume / n.B), (n.q_L, (volume - share) / (n.B - share))),
         ),
     ]
 

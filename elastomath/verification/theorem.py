@@ -169,8 +169,8 @@ def _beyond_the_line(tally: Tally) -> None:
     parts = exact_rows([6, 3, 1], [5, 4, 1], [1, 1, 18])
     for step in (Fraction(1, 1000), Fraction(1, 2)):
         tally.cases += 1
-        rise = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
-        tally.true("a further part leaves a mixture's signs alone", rise[1].sign == -1 and rise[0].sign == 1)
+        seen = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
+        tally.true("a further part leaves a mixture's signs alone", seen[1].sign == -1 and seen[0].sign == 1)
     tally.cases += 1
     # on the line but beyond the threshold: a tie at l = 2 with D_p half and half moves D_p up
     rise = (k / 2 + 2) / (k / 2 + 1)
