@@ -42,7 +42,13 @@ def shannon_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
             raise InputError(
                 f"masses sum to {values.sum():.12g}", where="shannon_lengths", mend="divide them by their sum"
             )
-        return np.where(values > 0, 1 - np.frexp(values)[1], NO_CODEWORD).astype(np.int64)
+        lengths = np.int64(1023) - (
+            np.ascontiguousarray(values).view(np.int64) >> 52
+        )  # from the exponent, where normal
+        tiny = values < np.finfo(np.float64).tiny
+        if tiny.any():
+            lengths[tiny] = np.where(values[tiny] > 0, 1 - np.frexp(values[tiny])[1], NO_CODEWORD)
+        return np.asarray(lengths)
     if not (values > 0).any():
         raise _all_zero("shannon_lengths")
     if values.dtype == object:
@@ -251,12 +257,10 @@ def _checked(values: NDArray[Any]) -> NDArray[Any]:
         )
     if values.dtype == object:
         wrong = (values < 0).astype(bool)
-    elif values.dtype.kind == "f":
-        wrong = ~(np.isfinite(values) & (values >= 0))
-    elif values.min() >= 0:
+    elif values.min() >= 0 and values.max() < np.inf:  # neither holds of NaN
         return values
     else:
-        wrong = values < 0
+        wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         leaf = int(np.argmax(wrong))
         raise InputError(

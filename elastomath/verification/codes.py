@@ -91,7 +91,7 @@ def heap_lengths(weights: Sequence[Any], nodes_first: bool = False) -> list[int]
     """Huffman's algorithm with a heap; among equal weights leaves first (from the last) or joined nodes first.
 
     >>> heap_lengths([2, 1, 1, 2]), heap_lengths([2, 1, 1, 2], nodes_first=True)
-    ([2, 2, 2, 2], [2, 3, 3, 1])
+    ([2, 2, 2, 2], [1, 3, 3, 2])
     """
     leaves = len(weights)
     heap = [(weight, 1 if nodes_first else 0, -leaf, leaf) for leaf, weight in enumerate(weights)]
@@ -539,7 +539,8 @@ def _shown(title: str, lines: Sequence[str]) -> Callable[[str], str]:
         if style == "text":
             return "\n".join([title, "", *lines])
         body = " ".join(line.strip() for line in lines).replace("ceil(H)", r"\(\lceil H \rceil\)")
-        return rf"\paragraph{{{title}}}" + "\n" + body.replace("E[L]", r"\(E[L]\)").replace("%", r"\%")
+        body = body.replace("9^9 <= 7^7 2^9", r"\(9^9 \le 7^7 \, 2^9\)").replace("E[L]", r"\(E[L]\)")
+        return rf"\paragraph{{{title}}}" + "\n" + body
 
     return explain
 
