@@ -23,6 +23,7 @@ def verdict_figure(rows: Sequence[Verdict], unit: str = "symbols") -> Figure:
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     if not rows:
         raise InputError("no verdict", where="figure", mend="pass the rows of pareto_verdict")
@@ -56,4 +57,13 @@ def verdict_figure(rows: Sequence[Verdict], unit: str = "symbols") -> Figure:
         bottom.set_ylabel("distance")
         bottom.set_yscale("log")
         bottom.set_xlabel(f"depth, {unit}")
+        bottom.set_xticks(depths)
+        for axes in (top, bottom):  # powers would be written in TeX, which our look takes as plain text
+            for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                ticks(FuncFormatter(_plain))
     return figure
+
+
+def _plain(value: float, _: int | None) -> str:
+    """1, 2 and 5 times a power of ten as numbers; the ticks between are left without a name."""
+    return f"{value:g}" if f"{value:.0e}"[0] in "125" else ""
