@@ -48,7 +48,7 @@ def shannon_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
         tiny = values < np.finfo(np.float64).tiny
         if tiny.any():
             lengths[tiny] = np.where(values[tiny] > 0, 1 - np.frexp(values[tiny])[1], NO_CODEWORD)
-        return np.asarray(lengths)
+        return lengths
     if not (values > 0).any():
         raise _all_zero("shannon_lengths")
     if values.dtype == object:
@@ -244,7 +244,7 @@ def _array(weights: ArrayLike | Sequence[int], scale: bool = True) -> NDArray[An
         raise InputError("weights are not numbers", where="code lengths", mend="pass counts or masses")
     if values.dtype.kind not in "fb":
         raise InputError("weights are not numbers", where="code lengths", mend="pass counts or masses")
-    floats = values.astype(np.float64)
+    floats = values.astype(np.float64, copy=False)
     if scale and floats.size and 2.0**900 < floats.max() < np.inf:  # halve often enough that no sum overflows
         return np.where(floats > 0, np.maximum(np.ldexp(floats, -64), 5e-324), floats)
     return floats
