@@ -82,7 +82,7 @@ def _derive_stationary() -> Derivation:
     s, total = n.s, names.Total
     w_p, w_a, most = parameter("w_p"), parameter("w_a"), sp.Symbol("M", positive=True)
     g_p, g_a, d, r = (leaf_symbol(name, real=True) for name in ("g_p", "g_a", "d", "r"))
-    c, z, curve = sp.Symbol("c", real=True), sp.Symbol("z", real=True), sp.Symbol("G", positive=True)
+    c, z, curve = sp.Symbol("c", real=True), parameter("zeta", real=True), sp.Symbol("G", positive=True)
     square_p, square_a, square_r = (sp.Symbol(f"Q_{name}", positive=True) for name in "par")
     product, cosine = sp.Symbol("D", real=True), sp.Symbol("cos", real=True)
     pull, energy, rise = (sp.Symbol(name, positive=True) for name in ("v", "E", "U"))
@@ -134,7 +134,7 @@ def _derive_stationary() -> Derivation:
             where=least,
         ),
         Step(
-            "so along delta = g_p + z r the change of H_p is the same for all z",
+            "so along delta = g_p + zeta r the change of H_p is the same for all zeta",
             total(g_p * (g_p + z * r)),
             square_p,
             uses=("step 9",),
@@ -142,7 +142,7 @@ def _derive_stationary() -> Derivation:
             where=least,
         ),
         Step(
-            "and that of H_a is not: kappa(g_p + z r) = c - z |r|^2/|g_p|^2 takes every value unless r = 0",
+            "and that of H_a is not: kappa(g_p + zeta r) = c - zeta |r|^2/|g_p|^2 takes every value unless r = 0",
             -total(g_a * (g_p + z * r)),
             c * square_p - z * (square_a - product**2 / square_p),
             uses=("step 9",),
