@@ -263,10 +263,8 @@ def _derive_closed() -> Derivation:
             1 / y,
         ),
         Step(
-            "so what is averaged over the leaves is an integral of a product over the parts",
-            sp.Integral(
-                y_a * sp.exp(-w_a * s * y_a) * y_t * sp.exp(-w_t * s * y_t) * sp.exp(-w_b * s * y_b), (s, 0, sp.oo)
-            ),
+            "so what is averaged over the leaves is an integral of a product over the parts, e^{-sS} = prod_j e^{-w_j s Y_j}",
+            sp.Integral(y_a * y_t * sp.exp(-s * total), (s, 0, sp.oo)),
             y_a * y_t / total,
             uses=("step 1",),
         ),
@@ -349,7 +347,7 @@ def _derive_closed() -> Derivation:
         ),
         Step(
             "Gamma masses with shape c, phi = (1+s)^-c: A_n = nc/(nc+1)",
-            (parts / shape) * sp.Integral(shape**2 * sp.exp(-(parts * shape + 2) * y) * sp.exp(y), (y, 0, sp.oo)),
+            (parts / shape) * sp.Integral(shape**2 * sp.exp(-(parts * shape + 1) * y), (y, 0, sp.oo)),
             parts * shape / (parts * shape + 1),
             uses=("step 4", "1 + s = e^Y"),
         ),
