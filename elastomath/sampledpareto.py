@@ -88,8 +88,8 @@ def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = 
     A sample of n tokens does not see leaves of small mass, gives the others noise, and never shows a count below 1: a law of
     counts is not the law of masses. This one is what A.7 says of counts. It is closed under thinning: half the sample
     has half the floor and the same alpha.
-    Nelder and Mead's search in (ln alpha, ln floor) from two starts, or from a fit that is ``near``, then checked by the slope, which has to vanish at
-    an inner maximum. Standard error from the curvature.
+    Nelder and Mead's search in (ln alpha, ln floor) from two starts, or from a fit that is ``near``, then
+    checked by the slope, which has to vanish at an inner maximum. Standard error from the curvature.
 
     Shape (n,). Raises InputError for bad counts and where all are 1.
 
