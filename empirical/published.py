@@ -177,9 +177,9 @@ class ReversalExponent:
 
 LAWS = (
     ("joint compression (R13)", 1.0, 1.0),
-    ("joint compression with a stopping tolerance (R13)", 0.0, np.inf),
+    ("joint compression, stopped at any tolerance (R13)", 1.0, np.inf),
     ("forgetting (R19)", 0.0, 1.0),
-    ("any memoryless law of one variable", 0.0, np.inf),
+    ("forgetting, stopped at any tolerance, and any memoryless law of one variable", 0.0, np.inf),
 )
 """What each law allows b to be. A law in which the present score alone sets its motion cannot give b < 0: the path from
 the higher start passes the lower start on its way down, and from there on is the lower start's path."""
@@ -188,8 +188,8 @@ the higher start passes the lower start on its way down, and from there on is th
 def reversal_exponent(level: float = 0.95) -> ReversalExponent:
     """The exponent of the reversal volume in Table 3 with its interval, for each model and pooled, against each law.
 
-    R13 has m* linear in n (b = 1; a stopping tolerance keeps it rising), R19 has it rise and saturate (0 < b < 1), and
-    every memoryless law of one variable has b >= 0. The printed numbers come without seeds: the scatter around the line
+    R13 has m* linear in n (b = 1; under any tolerance on a score or a divergence m*/n never falls, so b >= 1), R19 has it
+    rise and saturate (0 < b < 1), and every memoryless law of one variable has b >= 0. The printed numbers come without seeds: the scatter around the line
     is the only error there is.
 
     >>> found = reversal_exponent()

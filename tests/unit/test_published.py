@@ -71,7 +71,7 @@ def test_reversal_exponents_against_scipy():
     assert p_values["joint compression (R13)"] < 1e-6
 
 
-@pytest.mark.parametrize(("power", "kept"), [(1.0, {0, 1, 2, 3}), (0.4, {1, 2, 3}), (1.5, {1, 3}), (-0.3, set())])
+@pytest.mark.parametrize(("power", "kept"), [(1.0, {0, 1, 2, 3}), (0.4, {2, 3}), (1.5, {1, 3}), (-0.3, set())])
 def test_each_law_keeps_the_exponents_that_it_allows(power, kept, monkeypatch):
     table = published_table(3).copy()
     wobble = np.tile([1.001, 0.999, 0.999, 1.001], 2)
