@@ -17,7 +17,7 @@ def _mixture_steps() -> list[Step]:
     base = leaf_symbol("b_x", positive=True)
     on_support = ((n.b, base),)
     rise = sp.log(n.q_0 / n.q_L)
-    overlap_0, overlap_L = sp.Symbol("A_0", nonnegative=True), sp.Symbol("A_L", nonnegative=True)
+    overlap_0, overlap_L = sp.Symbol("A_0", real=True), sp.Symbol("A_L", nonnegative=True)
     w = n.L / n.B
     left = sp.Symbol("l'", positive=True)  # N_L - L A_L, > 0 where P_a > 0 on the support of b
     bound = sp.Symbol("z_0", positive=True)

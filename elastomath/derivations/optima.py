@@ -19,14 +19,14 @@ START, END = "the start is optimal at l_0, missed by miss_0", "the end is optima
 def competitors() -> SimpleNamespace:
     """Two models and what optimality says of them.
 
-    l_0, l_1 = l_0 + g    the two volumes of the perturbation
+    l_0, l_1 = l_0 + gap    the two volumes of the perturbation
     E_0, E_1, t_0, t_1    sum_{i != t} w_i H_i (and the regulariser), and H_t, at the start and at the end
     s_0, s_1 >= 0         how much the other model is worse at each volume, beyond what the optimum was missed by
     miss_0, miss_1 >= 0   what the optima were missed by
     """
     import sympy as sp
 
-    names = SimpleNamespace(g=parameter("g"))
+    names = SimpleNamespace(g=parameter("gap"))
     for name in ("l_0", "s_0", "s_1", "miss_0", "miss_1"):
         setattr(names, name, sp.Symbol(name, nonnegative=True))
     for name in ("E_0", "E_1", "t_0", "t_1"):
@@ -157,14 +157,14 @@ def _neighbour_steps() -> list[Step]:
     """Neighbouring readings suffice: the bounds of two intervals in a row give those of the whole."""
     import sympy as sp
 
-    low, first, second = sp.Symbol("l_0", nonnegative=True), parameter("g_1"), parameter("g_2")
+    low, first, second = sp.Symbol("l_0", nonnegative=True), parameter("gap_1"), parameter("gap_2")
     falls = sp.symbols("f_1 f_2", nonnegative=True)
     under, over = sp.symbols("s_1 s_2", nonnegative=True), sp.symbols("r_1 r_2", nonnegative=True)
     whole = sp.Symbol("R_1", real=True) + sp.Symbol("R_2", real=True)
     parts = sp.symbols("R_1 R_2", real=True)
     return [
         Step(
-            "Neighbours are enough, below: R_1 >= l_0 f_1 and R_2 >= (l_0 + g_1) f_2 give R_1 + R_2 >= l_0 (f_1 + f_2)",
+            "Neighbours are enough, below: R_1 >= l_0 f_1 and R_2 >= (l_0 + gap_1) f_2 give R_1 + R_2 >= l_0 (f_1 + f_2)",
             whole,
             low * sp.Add(*falls),
             ">=",
@@ -172,7 +172,7 @@ def _neighbour_steps() -> list[Step]:
             proof=Witness(sp.Add(*under) + first * falls[1]),
         ),
         Step(
-            "and above: R_1 <= (l_0 + g_1) f_1 and R_2 <= l_2 f_2, l_2 = l_0 + g_1 + g_2, give R_1 + R_2 <= l_2 "
+            "and above: R_1 <= (l_0 + gap_1) f_1 and R_2 <= l_2 f_2, l_2 = l_0 + gap_1 + gap_2, give R_1 + R_2 <= l_2 "
             "(f_1 + f_2). So readings "
             "that keep both bounds between neighbours are joint optima of a class: the class of these readings",
             whole,

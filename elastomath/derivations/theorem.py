@@ -32,7 +32,7 @@ def union_symbols() -> SimpleNamespace:
     """
     import sympy as sp
 
-    names = SimpleNamespace(g=parameter("g"), beta=parameter("beta"), a=sp.Symbol("zeta", real=True))
+    names = SimpleNamespace(g=parameter("gap"), beta=parameter("beta"), a=sp.Symbol("zeta", real=True))
     for name in ("l_0", "s_0", "s_1"):
         setattr(names, name, sp.Symbol(name, nonnegative=True))
     for name in ("alpha", "D_0", "D_1"):
@@ -89,7 +89,7 @@ def _union_steps() -> list[Step]:
             where=u.where,
         ),
         Step(
-            "... and the end, a step g = l_1 - l_0 later",
+            "... and the end, a step gap = l_1 - l_0 later",
             (u.beta + u.l_1) * u.y,
             u.alpha * u.x + u.s_1,
             uses=(END,),

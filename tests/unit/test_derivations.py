@@ -73,9 +73,6 @@ def numbers(step, rng, leaves=4):
         for symbol in v.free_symbols - set(values):
             shown = (over_leaves(f) - v.subs(symbol, 0).subs(values)) / sp.diff(v, symbol).subs(values)
             named[symbol] = shown
-    here = [{symbol: sp.Float(row[leaf]) for symbol, row in masses.items()} for leaf in range(leaves)]
-    if not all(meant(short, long, {**values, **named}, here) for short, long in step.where):
-        return None
     out = []
     for side in (step.lhs, step.rhs):
         value = proof._spelled(chosen_functions(proof._spelled(side, step.where)), ())
@@ -86,6 +83,9 @@ def numbers(step, rng, leaves=4):
         free = {symbol: sp.Float(0.3 + 0.1 * index) for index, symbol in enumerate(sorted(value.free_symbols, key=str))}
         out.append((value, free))
     free = out[0][1] | out[1][1]
+    here = [{symbol: sp.Float(row[leaf]) for symbol, row in masses.items()} for leaf in range(leaves)]
+    if not all(meant(short, long, {**free, **named, **values}, here) for short, long in step.where):
+        return None
     return [float(value.xreplace(free)) for value, _ in out]
 
 
@@ -96,8 +96,11 @@ def chosen_functions(expression):
 
 def meant(short, long, values, leaves):
     """Whether an abbreviation has the sign that the proof assumes of it, on every leaf (open where it is not a number)."""
-    shown = [sp.sympify(long).xreplace(values | masses) for masses in leaves]
-    return not any(value.is_number and short.is_nonnegative and value < 0 for value in shown)
+    long = sp.sympify(long)
+    if not short.is_nonnegative or long.has(sp.Derivative, sp.Integral, sp.Subs):
+        return True
+    shown = [long.xreplace(values | masses) for masses in leaves]
+    return not any(value.is_real and value.is_number and value < 0 for value in shown)
 
 
 def exact_in_numbers():
