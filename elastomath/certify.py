@@ -146,22 +146,23 @@ def certify_law(
     >>> law.signs["residual"], law.signs["sharp_slack"], law.balance.sign, law.theta_constant.digits
     (1, 1, 0, '2.2000000000000000')
     """
-    rows, weights = _exact(components, volumes)
+    rows, weights = exact_input(components, volumes)
     columns = Counter(zip(*rows, strict=True))  # equal leaves are summed once
     columns.pop((Fraction(0),) * len(rows), None)
-    leaves = [(_rational(column), count) for column, count in columns.items()]
+    leaves = [(as_rational(column), count) for column, count in columns.items()]
     bits = FIRST_PRECISION
     while True:
         with working_precision(bits):
-            law = _law_at(leaves, _rational(weights), bits, digits)
+            law = _law_at(leaves, as_rational(weights), bits, digits)
         if law.proved or 2 * bits > last_precision:
             return law
         bits *= 2
 
 
-def _exact(
+def exact_input(
     components: Sequence[Sequence[int | float | Fraction]], volumes: Sequence[int | float | Fraction]
 ) -> tuple[list[list[Fraction]], list[Fraction]]:
+    """Masses (each row divided by its sum) and volumes as exact fractions; raises InputError for what cannot be used."""
     rows = [
         [_fraction(mass, f"dataset {i}, leaf {j}") for j, mass in enumerate(row)] for i, row in enumerate(components)
     ]
@@ -201,7 +202,8 @@ def _fraction(value: int | float | Fraction, where: str) -> Fraction:
     return exact
 
 
-def _rational(values: Sequence[Fraction]) -> list[Ball]:
+def as_rational(values: Sequence[Fraction]) -> list[Ball]:
+    """Fractions as flint numbers."""
     from flint import fmpq
 
     return [fmpq(value.numerator, value.denominator) for value in values]
@@ -261,10 +263,10 @@ def _law_at(leaves: list[tuple[list[Ball], int]], weights: list[Ball], bits: int
     sharp_slack = None if sharp_bound is None else sharp_bound - residual
 
     wanted = [*overlaps, *derivatives, *start, *end, epsilon, constant, residual, bound, slack, sharp_slack]
-    proved = all(value is None or _accurate(value, digits) for value in wanted)
+    proved = all(value is None or accurate(value, digits) for value in wanted)
 
     def show(value: Ball, otherwise: float = math.inf) -> Enclosure:
-        return _enclosure(value, otherwise, digits)
+        return enclosure(value, otherwise, digits)
 
     return CertifiedLaw(
         start_entropies=tuple(show(value) for value in start),
@@ -353,14 +355,16 @@ def _may_be_zero(value: Ball) -> bool:
     return bool(value.contains(0)) if isinstance(value, arb) else bool(value == 0)
 
 
-def _accurate(value: Ball, digits: int) -> bool:
+def accurate(value: Ball, digits: int) -> bool:
+    """Whether a ball has so many correct decimal digits, or is exact."""
     from flint import arb
 
     ball = value if isinstance(value, arb) else arb(value)
     return bool(ball.is_exact()) or ball.rel_accuracy_bits() >= math.ceil(digits * math.log2(10)) + 2
 
 
-def _enclosure(value: Ball, otherwise: float, digits: int) -> Enclosure:
+def enclosure(value: Ball, otherwise: float, digits: int) -> Enclosure:
+    """A ball as an `Enclosure` with outward-rounded ends; None stands for the infinite ``otherwise``."""
     from flint import arb
 
     if value is None:

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 
-from .certify import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, _enclosure, _exact, _rational, working_precision
+from .certify import (
+    FIRST_PRECISION,
+    LAST_PRECISION,
+    Ball,
+    Enclosure,
+    as_rational,
+    enclosure,
+    exact_input,
+    working_precision,
+)
 from .errors import InputError
 
 Number = int | float | Fraction
@@ -61,7 +70,7 @@ def certify_tilt(
     ([1, 1], True)
     """
     steps = [Fraction(step) for step in perturbations]
-    rows, weights = _exact(components, [*volumes, steps[-1]])
+    rows, weights = exact_input(components, [*volumes, steps[-1]])
     masses = [Fraction(mass) for mass in base]
     if any(later <= earlier for earlier, later in pairwise(steps)) or steps[0] < 0 or min(masses) <= 0:
         raise InputError(
@@ -81,8 +90,8 @@ def _tilt_at(
     from flint import arb, arb_mat
 
     count = len(features[0])
-    phi = [[arb(value) for value in _rational([Fraction(v) for v in row])] for row in features]
-    logs = [arb(mass).log() for mass in _rational(base)]
+    phi = [[arb(value) for value in as_rational([Fraction(v) for v in row])] for row in features]
+    logs = [arb(mass).log() for mass in as_rational(base)]
     means = [
         [
             _ball(sum((p * Fraction(row[d]) for p, row in zip(masses, features, strict=True)), Fraction(0)))
@@ -137,7 +146,7 @@ def _tilt_at(
 def _ball(value: Fraction) -> Ball:
     from flint import arb
 
-    return arb(_rational([value])[0])
+    return arb(as_rational([value])[0])
 
 
 def _newton(theta: list[Ball], gradient: Callable[[list[Ball]], tuple[Ball, Ball]]) -> list[Ball]:
@@ -175,7 +184,7 @@ def _only_zero(theta: list[Ball], gradient: Callable[[list[Ball]], tuple[Ball, B
 
 
 def _shown(values: Iterable[Ball]) -> tuple[Enclosure, ...]:
-    return tuple(_enclosure(value, 0.0, 15) for value in values)
+    return tuple(enclosure(value, 0.0, 15) for value in values)
 
 
 def _readings(
@@ -198,7 +207,7 @@ def _readings(
         _shown(residual),
         _shown(lower),
         _shown(upper),
-        (_enclosure(under, 0.0, 15), _enclosure(over, 0.0, 15)),
+        (enclosure(under, 0.0, 15), enclosure(over, 0.0, 15)),
         _shown(constant),
         radius,
     )
@@ -251,7 +260,7 @@ def certify_theorem(
             where="certify_theorem",
             mend="k and L > 0, two positive parts that add up to 1",
         )
-    (a, t), _ = _exact([align, perturb], [1, 1])
+    (a, t), _ = exact_input([align, perturb], [1, 1])
     bits = FIRST_PRECISION
     while True:
         with working_precision(bits):
@@ -279,12 +288,12 @@ def _theorem_at(
     threshold = shares[1] / shares[0]
     general = theta_ball(k, shares, _ball(step)) if step < threshold else None
     above, below = _shown((constant - low, high - constant))
-    signs = _enclosure(-down, 0.0, 15).sign, _enclosure(rise, 0.0, 15).sign
+    signs = enclosure(-down, 0.0, 15).sign, enclosure(rise, 0.0, 15).sign
     return CertifiedTheorem(
-        _enclosure(constant, 0.0, 15),
-        _enclosure(low, 0.0, 15),
-        _enclosure(high, 0.0, 15),
-        None if general is None else _enclosure(general, 0.0, 15),
+        enclosure(constant, 0.0, 15),
+        enclosure(low, 0.0, 15),
+        enclosure(high, 0.0, 15),
+        None if general is None else enclosure(general, 0.0, 15),
         above,
         below,
         signs,
@@ -336,7 +345,7 @@ def certify_rises(
     """
     from flint import arb
 
-    rows, weights = _exact(components, volumes)
+    rows, weights = exact_input(components, volumes)
     step, base = weights[-1], sum(weights[:-1], Fraction(0))
     with working_precision(bits):
         out: list[list[Ball]] = [[] for _ in range(6)]
@@ -373,10 +382,10 @@ def two_models(
     """
     from flint import fmpq_mat
 
-    rows, _ = _exact(components, [1] * len(components))
-    matrix = fmpq_mat([_rational(row) for row in rows])
+    rows, _ = exact_input(components, [1] * len(components))
+    matrix = fmpq_mat([as_rational(row) for row in rows])
     try:
-        dual = (matrix * matrix.transpose()).solve(fmpq_mat([[value] for value in _rational(wanted)]))
+        dual = (matrix * matrix.transpose()).solve(fmpq_mat([[value] for value in as_rational(wanted)]))
     except ZeroDivisionError as error:
         raise InputError(
             "the datasets are not independent", where="two_models", mend="R18 may hold for them"
@@ -390,4 +399,4 @@ def two_models(
         leaf = f.index(max(f) if mean > 1 else min(f))
         share = (mean - 1) / (mean - factors[leaf])
         start = [(1 - share) / len(f) + (share if index == leaf else 0) for index in range(len(f))]
-        return tuple(f), tuple(_enclosure(value, 0.0, 15) for value in start)
+        return tuple(f), tuple(enclosure(value, 0.0, 15) for value in start)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from .certify import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, _accurate, _enclosure, working_precision
+from .certify import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, accurate, enclosure, working_precision
 from .errors import InputError
 
 Number = int | float | Fraction
@@ -38,9 +38,9 @@ def certify_two_parts(alpha: Number, digits: int = 15) -> tuple[Enclosure, Enclo
     while True:
         with working_precision(bits):
             ball = two_part_ball(_ball(index))
-            proved = _accurate(ball, digits) and _accurate(1 - ball, digits)
+            proved = accurate(ball, digits) and accurate(1 - ball, digits)
             if proved or 2 * bits > LAST_PRECISION:
-                return _enclosure(ball, math.inf, digits), _enclosure(1 - ball, math.inf, digits)
+                return enclosure(ball, math.inf, digits), enclosure(1 - ball, math.inf, digits)
         bits *= 2
 
 
@@ -222,10 +222,10 @@ def _pareto_at(
     if volume is None:
         responses[0] = -responses[1] - _ball(step) * responses[2]
     wanted = [a, t, gap, excess, *overlaps]
-    proved = all(_accurate(value, digits) for value in wanted)
+    proved = all(accurate(value, digits) for value in wanted)
 
     def show(value: Ball) -> Enclosure:
-        return _enclosure(value, math.inf, digits)
+        return enclosure(value, math.inf, digits)
 
     return CertifiedPareto(
         pretrain=show(c),
