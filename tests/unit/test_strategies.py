@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +145,11 @@ def test_strategies_that_cannot_be_had_are_refused(wrong):
 
 def test_every_kind_is_reached_here():
     assert set(KINDS) <= set(REACH)
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "property-tests.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_every_block_of_the_page_runs(block):
+    exec(compile(block, "property-tests.md", "exec"), {"__name__": "page"})
