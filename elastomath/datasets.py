@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
+from .jointtree import JointTree
 from .masses import Masses, as_masses
 from .mixture import Mixture
 from .rates import code_lengths, rate_response, rates
 from .response import response
-from .tokentree import TokenTree, common_leaf_set
+from .tokentree import TokenTree
 from .units import NATS_PER_BIT
 
 Array = NDArray[np.float64]
@@ -105,9 +106,8 @@ def read_datasets(files: Sequence[FileName], depth: int = 8, unit: str = "bytes"
                     mend="put the masses on a common leaf set",
                 )
         return Datasets(names, np.stack(rows), None, "symbol")
-    trees = [_tree(path, depth, unit, column) for path in paths]
-    masses, spelled = common_leaf_set(trees)
-    return Datasets(names, masses, spelled, SYMBOL[unit])
+    joint = JointTree.of([_tree(path, depth, unit, column) for path in paths])
+    return Datasets(names, joint.masses, joint.leaf_set.spelled, SYMBOL[unit])
 
 
 def dataset_rates(
