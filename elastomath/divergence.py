@@ -6,6 +6,7 @@ digits where the masses nearly agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -154,8 +155,9 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
             mend="give one for each dataset",
         )
     middle = np.zeros(masses[0].size)
-    for share, row in zip(shares, masses, strict=True):
-        middle += share * row
+    for start in range(0, middle.size, CHUNK):
+        for share, row in zip(shares, masses, strict=True):
+            middle[start : start + CHUNK] += share * row[start : start + CHUNK]
     held = [(share, row) for share, row in zip(shares, masses, strict=True) if share > 0]
     total = sum(float(share) * min(_kl(row, middle), -float(np.log(share))) for share, row in held)
     return min(total, -float(sum(share * np.log(share) for share, _ in held)))
@@ -184,15 +186,20 @@ def overlap(p: Array, other: Array, q: Array) -> float:
     1.0
     """
     p, other, q = _checked("overlap", p, other, q, total=False)
+    if p.size >= kernels.COMPILED_FROM:
+        return kernels.overlap_sum(p, other, q)
     total = 0.0
     for start in range(0, p.size, CHUNK):
         part, beside, code = (masses[start : start + CHUNK] for masses in (p, other, q))
         if code.min() > TINY:
             total += float((part / code) @ beside)
             continue
-        with np.errstate(over="ignore"):  # a ratio beyond the range of floats is inf
-            ratio = np.divide(part, code, out=np.zeros_like(code), where=(code > 0) & (beside != 0))
-            total += float(ratio @ beside)
+        low, high = (
+            np.minimum(part, beside),
+            np.maximum(part, beside),
+        )  # the smaller is divided: only what is inf overflows
+        with np.errstate(over="ignore"):
+            total += float(np.divide(low, code, out=np.zeros_like(code), where=(code > 0) & (low > 0)) @ high)
     return total
 
 
@@ -237,11 +244,12 @@ def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:
                 where=where,
                 mend="put them on a common leaf set first",
             )
-        least = float(masses.min())  # NaN if any is
-        if not least >= 0:
-            raise InputError(f"a mass of masses {index} is {least:g}", where=where, mend="masses have to be >= 0")
-        found = float(masses.sum()) if total else 1.0
-        if not abs(found - 1.0) <= SUM_TOLERANCE:
+        plain, found = kernels.scan(masses) if masses.size >= kernels.COMPILED_FROM else (False, math.nan)
+        if not plain or math.isnan(found):
+            least, found = float(masses.min()), float(masses.sum()) if total else 1.0  # NaN if any is
+            if not least >= 0:
+                raise InputError(f"a mass of masses {index} is {least:g}", where=where, mend="masses have to be >= 0")
+        if total and not abs(found - 1.0) <= SUM_TOLERANCE:
             raise InputError(
                 f"masses {index} sum to {found:.12g}, not to 1", where=where, mend="divide them by their sum"
             )

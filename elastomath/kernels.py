@@ -103,6 +103,25 @@ def cross_sum(p: Array, q: Array, *, threads: int | None = None) -> float:
     return float("inf") if outside > 0 else float(total)
 
 
+def overlap_sum(p: Array, other: Array, q: Array, *, threads: int | None = None) -> float:
+    """``sum p other / q`` over leaves where q > 0. Shapes (M,) each -> float. Masses have to be checked."""
+    parts = np.zeros((1, -(-p.size // CHUNK)))
+    kernel = compiled().overlap
+    rows = [_plain(row) for row in (p, other, q)]
+    in_threads(lambda first, last: kernel(*rows, first, last, parts), p.size, threads)
+    return float(parts.sum())
+
+
+def scan(values: Array, *, threads: int | None = None) -> tuple[bool, float]:
+    """(whether no value has a sign bit, the sum), in one reading; the sum is NaN or infinite where a value is."""
+    parts = np.zeros((2, -(-values.size // CHUNK)))
+    kernel = compiled().scan
+    one = _plain(values)
+    in_threads(lambda first, last: kernel(one, first, last, parts), values.size, threads)
+    signs, sums = parts
+    return not signs.any(), float(sums.sum())
+
+
 def path_sums(components: Array, volumes: Array, steps: Array, *, threads: int | None = None) -> Array:
     """``-sum P_i ln(sum_j volumes_j P_j + l P_t)`` for each l in ``steps`` (J,); ``inf`` where P_i has a leaf that it lacks.
 
@@ -149,9 +168,9 @@ def compiled() -> SimpleNamespace:
     leaf: list[Callable[..., Any]] = [_ln, _leaf_divergences]
     for helper in leaf:
         register_jitable(fastmath={"contract"}, **inlined)(helper)
-    block: list[Callable[..., Any]] = [_careful_divergences, _joint, _careful]
+    block: list[Callable[..., Any]] = [_careful_divergences, _careful_overlap, _joint, _careful]
     for helper in block:
-        register_jitable(error_model="numpy")(helper)
+        register_jitable(error_model="numpy", fastmath=False)(helper)  # said, or it is taken from the caller
     register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(_three)
 
     def loop(source: Callable[..., None]) -> Callable[..., None]:
@@ -162,7 +181,15 @@ def compiled() -> SimpleNamespace:
             made = numba.njit(**options)(source)
         return made
 
-    return SimpleNamespace(mixture=loop(_mixture), pair=loop(_pair), cross=loop(_cross), path=loop(_path))
+    loops: dict[str, Callable[..., None]] = {
+        "mixture": _mixture,
+        "pair": _pair,
+        "cross": _cross,
+        "overlap": _overlap,
+        "path": _path,
+        "scan": _scan,
+    }
+    return SimpleNamespace(**{name: loop(source) for name, source in loops.items()})
 
 
 # --- one leaf ------------------------------------------------------------------------------------------------------
@@ -207,6 +234,12 @@ def _careful_divergences(p: Any, q: Any) -> Any:
         return forward / up, reverse / up
     apart = np.log(p) - np.log(q)
     return p * apart - (p - q), (p - q) - q * apart
+
+
+def _careful_overlap(p: Any, other: Any, q: Any) -> Any:
+    """p other / q for any masses, 0 where q is; compiled apart, for here the order of the two operations matters."""
+    low, high = min(p, other), max(p, other)
+    return low / q * high if q > 0.0 and low > 0.0 else 0.0
 
 
 # --- blocks and chunks ---------------------------------------------------------------------------------------------
@@ -379,7 +412,7 @@ def _careful(rows: Array, weights: Array, start: int, size: int, divergences: bo
             gap = p - code
             if p > 0.0:
                 sums[CROSS, i] -= p * log
-                sums[OVERLAP, i] += min(p, perturb) / code * max(p, perturb)
+                sums[OVERLAP, i] += _careful_overlap(p, perturb, code)
             # the smaller factor is divided, so that only what is infinite overflows
             if gap != 0.0 and pull != 0.0:
                 sums[GRAM, i] += gap / code * pull if abs(gap) < abs(pull) else gap * (pull / code)
@@ -459,6 +492,39 @@ def _cross(p: Array, q: Array, first: int, last: int, parts: Array) -> None:
                     part -= row[j] * _ln(code[j])
             total += part
         parts[0, chunk], parts[1, chunk] = total, outside
+
+
+def _overlap(p: Array, other: Array, q: Array, first: int, last: int, parts: Array) -> None:
+    """Chunks of `overlap_sum`."""
+    leaves = p.size
+    for chunk in range(first, last):
+        total = 0.0
+        for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, leaves), BLOCK):
+            stop = min(start + BLOCK, leaves)
+            row, beside, code = p[start:stop], other[start:stop], q[start:stop]
+            odd, part = False, 0.0
+            for j in range(row.size):
+                odd |= code[j] < TINY
+            if odd:
+                for j in range(row.size):
+                    part += _careful_overlap(row[j], beside[j], code[j])
+            else:
+                for j in range(row.size):
+                    part += row[j] / code[j] * beside[j]
+            total += part
+        parts[0, chunk] = total
+
+
+def _scan(values: Array, first: int, last: int, parts: Array) -> None:
+    """Chunks of `scan`: 1 where a sign bit is set, and the sum."""
+    leaves = values.size
+    for chunk in range(first, last):
+        part = values[chunk * CHUNK : min((chunk + 1) * CHUNK, leaves)]
+        lowest, total = np.int64(1 << 62), 0.0
+        for j in range(part.size):
+            lowest = min(lowest, np.float64(part[j]).view(np.int64))
+            total += part[j]
+        parts[0, chunk], parts[1, chunk] = 1.0 if lowest < 0 else 0.0, total
 
 
 def _path(rows: Array, volumes: Array, steps: Array, first: int, last: int, parts: Array) -> None:
