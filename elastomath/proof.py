@@ -55,20 +55,28 @@ def language() -> SimpleNamespace:
 
 
 def leaf_symbol(name: str, **assumptions: bool) -> Expr:
-    """A mass (or another number) on the generic leaf, >= 0 unless other sympy assumptions are given."""
-    import sympy as sp
+    """A mass (or another number) on the generic leaf, >= 0 unless other sympy assumptions are given.
 
-    symbol = sp.Symbol(name, **(assumptions or {"nonnegative": True}))
-    language().leaf.add(symbol)
-    return symbol
+    Raises DerivationError where a `parameter` of another derivation is the same symbol.
+    """
+    return _registered(name, assumptions or {"nonnegative": True}, language().leaf, language().parameters)
 
 
 def parameter(name: str, **assumptions: bool) -> Expr:
-    """A number that is the same on all leaves and may be chosen freely, such as a volume; > 0 unless said otherwise."""
+    """A number that is the same on all leaves and may be chosen freely, such as a volume; > 0 unless said otherwise.
+
+    Raises DerivationError where a `leaf_symbol` of another derivation is the same symbol.
+    """
+    return _registered(name, assumptions or {"positive": True}, language().parameters, language().leaf)
+
+
+def _registered(name: str, assumptions: dict[str, bool], mine: set[Expr], others: set[Expr]) -> Expr:
     import sympy as sp
 
-    symbol = sp.Symbol(name, **(assumptions or {"positive": True}))
-    language().parameters.add(symbol)
+    symbol = sp.Symbol(name, **assumptions)
+    if symbol in others:  # equal names and assumptions are one symbol, and every derivation would see it both ways
+        raise DerivationError(f"{name} is a number on a leaf and a parameter at once: choose another name")
+    mine.add(symbol)
     return symbol
 
 

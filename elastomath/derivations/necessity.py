@@ -28,7 +28,7 @@ def _two_parts() -> list[Step]:
     n = symbols()
     share, slack = parameter("pi_a"), parameter("s")
     rest = parameter("pi_t")
-    x, y = parameter("x", nonnegative=True), parameter("y", nonnegative=True)
+    x, y = parameter("x", nonnegative=True), parameter("x_2", nonnegative=True)
     # with pi_a + pi_t = 1 the volume is k + 1 + l = (k pi_a + 1) + (k pi_t + l)
     align, perturb = n.k * share + 1, n.k * rest + n.l
     at = ((n.q, (align * n.a + perturb * n.t) / n.N), (n.N, align + perturb))

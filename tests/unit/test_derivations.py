@@ -235,3 +235,11 @@ def test_a_smaller_sharp_constant_breaks_the_finite_law(monkeypatch):
     monkeypatch.setattr(finite, "sharp_gamma", lambda w: sp.Rational(999, 1000) * gamma(w))
     with pytest.raises(DerivationError):
         builders()["R5"]()
+
+
+def test_a_symbol_is_on_a_leaf_or_a_parameter_and_never_both():
+    with pytest.raises(DerivationError, match="at once"):
+        proof.parameter("t", nonnegative=True)
+    with pytest.raises(DerivationError, match="at once"):
+        proof.leaf_symbol("k", positive=True)
+    assert proof.parameter("k") is n.k
