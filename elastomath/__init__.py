@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .curve import Curve
-from .divergence import chi_square, cross_entropy, entropy, jensen_shannon, kl_divergence, overlap
+from .divergence import chi_square, cross_entropy, entropy, jensen_shannon, kl_divergence, overlap, total_variation
 from .errors import InputError
 from .law import FiniteLaw, finite_law, mixture_constant, mixture_residual, path_entropies, sign_change
 from .masses import as_masses, normalise, pareto_masses, union
 from .mixture import Mixture
-from .response import Response, response
+from .response import Response, Survey, response, response_matrix, survey
 
 if TYPE_CHECKING:
     from .arithmetic import ArithmeticCode
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from .optima import branch_response, joint_optima, optima_law
     from .overlaps import Gamma, Lognormal, expected_overlaps, sign_threshold
     from .pareto import Pareto
-    from .pool import GeometricPool
+    from .pool import GeometricPool, reverse_balance
+    from .rates import normalised_rates, pooled_rates
     from .rebound import Scores, return_volume
     from .shrinking import shrink
     from .springs import Springs, springs_of_run
@@ -72,7 +73,8 @@ _LAZY = {
     "optima": ("branch_response", "joint_optima", "optima_law"),
     "overlaps": ("Gamma", "Lognormal", "expected_overlaps", "sign_threshold"),
     "pareto": ("Pareto",),
-    "pool": ("GeometricPool",),
+    "pool": ("GeometricPool", "reverse_balance"),
+    "rates": ("normalised_rates", "pooled_rates"),
     "rebound": ("Scores", "return_volume"),
     "shrinking": ("shrink",),
     "springs": ("Springs", "springs_of_run"),
@@ -94,6 +96,7 @@ __all__ = [
     "InputError",
     "Mixture",
     "Response",
+    "Survey",
     "as_masses",
     "chi_square",
     "cross_entropy",
@@ -108,7 +111,10 @@ __all__ = [
     "pareto_masses",
     "path_entropies",
     "response",
+    "response_matrix",
     "sign_change",
+    "survey",
+    "total_variation",
     "union",
     *_HOME,
 ]

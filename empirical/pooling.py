@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from elastomath.curve import COLUMNS, Curve
 
 from .constant import Constant
-
-if TYPE_CHECKING:
-    from .fit import RunFit
+from .runfit import RunFit
 
 Array = NDArray[np.float64]
 

@@ -189,8 +189,8 @@ def reversal_exponent(level: float = 0.95) -> ReversalExponent:
     """The exponent of the reversal volume in Table 3 with its interval, for each model and pooled, against each law.
 
     R13 has m* linear in n (b = 1; under any tolerance on a score or a divergence m*/n never falls, so b >= 1), R19 has it
-    rise and saturate (0 < b < 1), and every memoryless law of one variable has b >= 0. The printed numbers come without seeds: the scatter around the line
-    is the only error there is.
+    rise and saturate (0 < b < 1), and every memoryless law of one variable has b >= 0. The printed numbers come without
+    seeds: the scatter around the line is the only error there is.
 
     >>> found = reversal_exponent()
     >>> [(name, round(b.estimate, 2)) for name, b in found.models], round(found.pooled.estimate, 2)

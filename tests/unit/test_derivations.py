@@ -242,4 +242,4 @@ def test_a_symbol_is_on_a_leaf_or_a_parameter_and_never_both():
         proof.parameter("t", nonnegative=True)
     with pytest.raises(DerivationError, match="at once"):
         proof.leaf_symbol("k", positive=True)
-    assert proof.parameter("k") is n.k
+    assert proof.parameter("k") == n.k

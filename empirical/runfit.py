@@ -1,0 +1,65 @@
+"""What one run measures: its constants with their intervals, the bound, and how well R16 describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .constant import Constant
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """R5 on the readings: ``0 <= V_p Dg_p + V_a Dg_a <= l (g_t(0) - g_t(l))`` with the nominal volumes V.
+
+    holds   whether no reading breaks it by more than the noise: simultaneously at the level of the fit over both sides
+            and every l > 0 (Bonferroni) with rate_se, by four times the sigma of `Readings` without
+    worst   the largest of -ratio and ratio - 1, ratio = middle / upper side: how far outside the bound, in units of the
+            bound; <= 0 where every reading is inside. Over the l whose upper side is above twice the standard error
+            of its distance to the middle, since a ratio to noise says nothing; None where there is no such l
+    z       the largest violation of either side in its own standard errors, over every l > 0; None without rate_se
+    """
+
+    holds: bool
+    worst: float | None
+    z: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Goodness:
+    """How well R16 describes the run: Q_min, J - 2, and the chance of a larger Q_min under R16.
+
+    p is None where J = 2, and where rate_se is not given, since the noise is then estimated from Q_min itself.
+    """
+
+    chi2: float
+    dof: int
+    p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFit:
+    """What one run measures. K_pretrain and K_align are in volume_unit, to be compared with the nominal volumes."""
+
+    run: str
+    K_pretrain: Constant
+    K_align: Constant
+    kappa: Constant
+    nominal_kappa: float
+    bound: Bound
+    goodness: Goodness
+    notes: tuple[str, ...]
+    elastic_limit: Constant
+
+    def as_dict(self) -> dict[str, Any]:
+        """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, notes}``."""
+        return {
+            "run": self.run,
+            "K_pretrain": self.K_pretrain.as_dict(),
+            "K_align": self.K_align.as_dict(),
+            "kappa": self.kappa.as_dict(),
+            "nominal_kappa": self.nominal_kappa,
+            "bound": {"holds": self.bound.holds, "worst": self.bound.worst},
+            "elastic_limit": self.elastic_limit.as_dict(),
+            "notes": list(self.notes),
+        }
