@@ -17,6 +17,7 @@ from .constant import Constant
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
 from .laws import LAWS
+from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .readings import ROUNDING, Readings
 from .rivals import BALANCE, compare, predictions
@@ -148,10 +149,11 @@ def fit(
     """Every run's constants, what they are together, and the rival laws by held-out error, as plain JSON.
 
     ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, notes}],
-    pooled: {kappa, beta, covariates}, models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant
-    is `Constant.as_dict`, beta is null for fewer than two distinct nominal kappa, covariates are those of
-    `covariate_effects`. The models are described in `rivals.compare`; they are compared on align rates, and only where
-    all runs have one rate_unit (elsewhere their errors are null).
+    pooled: {kappa, beta, covariates, forgetting: {align, perturb}},
+    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant is `Constant.as_dict`, beta is null
+    for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`, forgetting holds the rates of
+    `phase_rates` (null where the data do not tell). The models are described in `rivals.compare`; they are compared on
+    align rates, and only where all runs have one rate_unit (elsewhere their errors are null).
 
     by: a covariate, or ``run``: adds ``groups: [{value, runs, kappa, beta, models}]``, the same for the runs of each value.
     laws: names of the models to compare, all by default.
@@ -171,9 +173,12 @@ def fit(
     results = list(map(work, runs) if executor is None else executor.map(work, runs, chunksize=8))
     effects = covariate_effects([fitted for fitted, _, _ in results], run_covariates(curve), level)
     whole = _together(results, level, laws)
+    one_unit = len({(run.rate_unit, run.volume_unit) for run in runs}) == 1
+    phases = phase_rates([readings for _, readings, _ in results], level) if one_unit else {}
+    rates = {name: None if rate is None else rate.as_dict() for name, rate in phases.items()}
     answer: dict[str, Any] = {
         "runs": [fitted.as_dict() for fitted, _, _ in results],
-        "pooled": {"kappa": whole["kappa"], "beta": whole["beta"], "covariates": effects},
+        "pooled": {"kappa": whole["kappa"], "beta": whole["beta"], "covariates": effects, "forgetting": rates},
         "models": whole["models"],
     }
     if by is not None:

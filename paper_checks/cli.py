@@ -397,6 +397,8 @@ def fit(
                 else f"kappa at {effect['name']} {effect['value']}, factor"
             )
             print(f"{of}: {_interval(effect.get('exponent') or effect.get('factor'))}")
+        for phase, rate in result["pooled"]["forgetting"].items():
+            print(f"forgetting, rate of {phase}: {_interval(rate)}")
         columns = ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen")
         _table(result["models"], columns)
         for group in result.get("groups", ()):

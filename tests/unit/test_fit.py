@@ -593,7 +593,7 @@ def test_beta_is_the_slope():
 def test_fit_gives_the_promised_json():
     result = fit(simulate_mixture([3.0, 10.0, 40.0], seeds=[0, 1]))
     assert set(result) == {"runs", "pooled", "models"}
-    assert set(result["pooled"]) == {"kappa", "beta", "covariates"}
+    assert set(result["pooled"]) == {"kappa", "beta", "covariates", "forgetting"}
     for run in result["runs"]:
         assert set(run) == {"run", "K_pretrain", "K_align", "kappa", "nominal_kappa", "bound", "elastic_limit", "notes"}
         assert set(run["bound"]) == {"holds", "worst"}

@@ -1,0 +1,71 @@
+"""Forgetting with a rate for each phase (R19): how fast alignment and the perturbation write over what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .constant import Constant
+from .readings import Readings
+
+Array = NDArray[np.float64]
+
+
+def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Constant | None]:
+    """``{"align": eta_a, "perturb": eta_t}``, per volume_unit, from the align rates of runs whose alignment volumes differ.
+
+    Under R19 a score s linear in the masses relaxes in each phase: ``s = s_+ + (s_p - s_+) e^{-eta_a n}`` after n of
+    alignment, ``s = s_- + (s(n) - s_-) e^{-eta_t l}`` after l of the perturbation. eta_a: from the readings at l = 0 of
+    three or more distinct alignment volumes (three numbers are fitted). eta_t: from all readings, s_- shared, the level at
+    l = 0 free in each run. Weighted least squares on ln eta; t intervals from the curvature, scaled by the scatter that is
+    left where that is larger than the errors told. An end is None where the interval reaches beyond a factor 1000, and a
+    rate is None where the readings are too few or do not move.
+    """
+    align = np.array([float(r.volumes[1]) for r in readings])
+    start = np.array([float(r.rates[1, 0]) for r in readings])
+    known = all((r.rate_se[1] > 0).all() for r in readings)
+    start_se = np.array([float(r.rate_se[1, 0]) for r in readings]) if known else np.ones(len(readings))
+    steps = np.concatenate([r.perturbations * r.unit for r in readings])
+    rates = np.concatenate([r.rates[1] for r in readings])
+    errors = np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(rates.size)
+    run = np.repeat(np.arange(len(readings)), [r.perturbations.size for r in readings])
+    runs = (run[:, None] == np.arange(len(readings))).astype(np.float64)
+
+    def along(decay: Array) -> Array:  # s = s_- (1 - d) + s_r(0) d: linear in s_- and the runs' levels
+        return np.column_stack([1.0 - decay, runs * decay[:, None]])
+
+    found: dict[str, Constant | None] = {"align": None, "perturb": None}
+    if np.unique(align).size >= 3 and len(readings) >= 4 and float(np.ptp(start)) > 0:
+        found["align"] = _rate(lambda d: np.column_stack([1.0 - d, d]), align, start, start_se, known, level)
+    if rates.size > len(readings) + 2 and float(np.ptp(rates)) > 0:
+        found["perturb"] = _rate(along, steps, rates, errors, known, level)
+    return found
+
+
+def _rate(
+    design: Callable[[Array], Array], volumes: Array, values: Array, errors: Array, known: bool, level: float
+) -> Constant | None:
+    """eta of ``values = design(e^{-eta volumes}) c`` with c free, and its t interval on ln eta."""
+    from scipy.optimize import least_squares
+    from scipy.stats import t
+
+    def residual(log_rate: Array) -> Array:
+        shape = design(np.exp(-np.exp(log_rate[0]) * volumes)) / errors[:, None]
+        best = np.linalg.lstsq(shape, values / errors, rcond=None)[0]
+        return np.asarray(values / errors - shape @ best)
+
+    scale = float(np.median(volumes[volumes > 0]))
+    tried = [least_squares(residual, [np.log(pace / scale)], max_nfev=200) for pace in (0.03, 0.3, 3.0)]
+    answer = min(tried, key=lambda fitted: fitted.cost)
+    columns = design(np.ones_like(volumes)).shape[1]
+    freedom = values.size - columns - 1
+    slope = float((np.asarray(answer.jac) ** 2).sum())
+    if freedom < 1 or slope <= 0:
+        return None
+    scatter = 2.0 * float(answer.cost) / freedom
+    half = float(t.isf((1 - level) / 2, freedom)) * np.sqrt((max(scatter, 1.0) if known else scatter) / slope)
+    rate, factor = float(np.exp(answer.x[0])), float(np.exp(min(half, 700.0)))
+    closed = factor < 1e3
+    return Constant(rate, rate / factor if closed else None, rate * factor if closed else None, level)
