@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,36 +31,38 @@ def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, 
     rates = np.concatenate([r.rates[1] for r in readings])
     errors = np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(rates.size)
     run = np.repeat(np.arange(len(readings)), [r.perturbations.size for r in readings])
-    runs = (run[:, None] == np.arange(len(readings))).astype(np.float64)
-
-    def along(decay: Array) -> Array:  # s = s_- (1 - d) + s_r(0) d: linear in s_- and the runs' levels
-        return np.column_stack([1.0 - decay, runs * decay[:, None]])
 
     found: dict[str, Constant | None] = {"align": None, "perturb": None}
     if np.unique(align).size >= 3 and len(readings) >= 4 and float(np.ptp(start)) > 0:
-        found["align"] = _rate(lambda d: np.column_stack([1.0 - d, d]), align, start, start_se, known, level)
+        one = np.zeros(align.size, dtype=np.intp)
+        found["align"] = _rate(align, start, start_se, one, known, level)
     if rates.size > len(readings) + 2 and float(np.ptp(rates)) > 0:
-        found["perturb"] = _rate(along, steps, rates, errors, known, level)
+        found["perturb"] = _rate(steps, rates, errors, run, known, level)
     return found
 
 
 def _rate(
-    design: Callable[[Array], Array], volumes: Array, values: Array, errors: Array, known: bool, level: float
+    volumes: Array, values: Array, errors: Array, group: NDArray[np.intp], known: bool, level: float
 ) -> Constant | None:
-    """eta of ``values = design(e^{-eta volumes}) c`` with c free, and its t interval on ln eta."""
+    """eta of ``values = end (1 - d) + level_g d``, d = e^{-eta volumes}, the end shared and a level for each group free."""
     from scipy.optimize import least_squares
     from scipy.stats import t
 
+    def within(column: Array, decay: Array) -> Array:  # less its best multiple of decay in each group
+        share = np.bincount(group, decay * column) / np.bincount(group, decay**2)
+        return np.asarray(column - share[group] * decay)
+
     def residual(log_rate: Array) -> Array:
-        shape = design(np.exp(-np.exp(log_rate[0]) * volumes)) / errors[:, None]
-        best = np.linalg.lstsq(shape, values / errors, rcond=None)[0]
-        return np.asarray(values / errors - shape @ best)
+        decay = np.exp(-np.exp(min(log_rate[0], 700.0)) * volumes)
+        scaled = np.maximum(decay, 1e-150) / errors
+        y, x = within(values / errors, scaled), within((1.0 - decay) / errors, scaled)
+        size = float(x @ x)
+        return y - (float(x @ y) / size if size > 0 else 0.0) * x
 
     scale = float(np.median(volumes[volumes > 0]))
     tried = [least_squares(residual, [np.log(pace / scale)], max_nfev=200) for pace in (0.03, 0.3, 3.0)]
     answer = min(tried, key=lambda fitted: fitted.cost)
-    columns = design(np.ones_like(volumes)).shape[1]
-    freedom = values.size - columns - 1
+    freedom = values.size - int(group.max()) - 3
     slope = float((np.asarray(answer.jac) ** 2).sum())
     if freedom < 1 or slope <= 0:
         return None
