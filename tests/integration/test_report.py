@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import time
 from html.parser import HTMLParser
 
 import pytest
@@ -51,9 +51,9 @@ def parsed(text: str) -> Balanced:
 @pytest.fixture(scope="module")
 def theory(tmp_path_factory):
     out = tmp_path_factory.mktemp("report") / "theory.html"
-    spent = time.process_time()
+    spent = sum(os.times()[:4])  # of this process and of those it starts
     result = make_report("theory", out)
-    return result, out, time.process_time() - spent
+    return result, out, sum(os.times()[:4]) - spent
 
 
 def test_the_theory_preset_holds_and_takes_less_than_a_minute(theory):
