@@ -21,7 +21,7 @@ lint: $(VENV)/.dev
 acceptance: $(VENV)/.acceptance ## the slow tests: the fetched model, and lm-evaluation-harness beside ours
 	$(BIN)/python -m pytest -m acceptance --timeout 1800
 
-bench: $(VENV)/.dev             ## one table: our speed as ratios to peers, in one run
+bench: $(VENV)/.bench             ## one table: our speed as ratios to peers, in one run
 	$(BIN)/python -m benchmarks
 
 coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (about 15 min)
@@ -36,6 +36,10 @@ $(VENV)/.llm: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[llm,dev]'
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[llm,dev,bench]'
 	@touch $@
 
 $(VENV)/.acceptance: pyproject.toml constraints.txt | $(BIN)/python
