@@ -61,13 +61,22 @@ def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:
 
 def _as_weights(values: ArrayLike, *, where: str) -> Masses:
     try:
-        if np.iscomplexobj(values):
-            raise TypeError("complex")
-        weights = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        if isinstance(values, str | bytes | bytearray) or np.iscomplexobj(values):
+            raise TypeError("text or complex")
+        given = np.asanyarray(values)
+        # float64 would parse text, and count dates
+        if given.dtype.kind in "SUMm" or (
+            given.dtype == object and any(isinstance(v, str | bytes) for v in given.flat)
+        ):
+            raise TypeError("text or dates")
+        with np.errstate(over="ignore"):  # a long double beyond float64 is inf, refused below
+            weights = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "masses are not numbers", where=where, mend="pass a one-dimensional array of numbers"
         ) from error
+    if np.ma.is_masked(given):
+        raise InputError("masses are masked", where=where, mend="leave those leaves out, or set them to 0")
     if weights.ndim != 1 or weights.size == 0:
         raise InputError(
             f"masses have shape {weights.shape}",

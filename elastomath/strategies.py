@@ -374,7 +374,7 @@ def curves(draw: st.DrawFn, *, runs: int = 2, steps: int = 4) -> Curve:
 
 # --- what has to be refused ---------------------------------------------------------------------------------------
 def bad_masses() -> st.SearchStrategy[Any]:
-    """Masses that `as_masses` has to refuse: NaN, infinite, negative, unnormalised, complex, objects, empty, 2-D, scalars."""
+    """Masses that `as_masses` has to refuse: NaN, infinite, negative, unnormalised, text, masked, complex, objects, empty, 2-D, scalars."""
     wrong = st.sampled_from([float("nan"), float("inf"), -float("inf"), -1.0, -5e-324, 1e308])
     good = st.lists(st.integers(1, 9).map(float), max_size=4)
     spoilt = st.builds(
@@ -394,6 +394,15 @@ def bad_masses() -> st.SearchStrategy[Any]:
             None,
             "ab",
             ["a", "b"],
+            [b"1"],
+            ["1"],
+            [b"1", 0.0],
+            bytearray(b"1"),
+            [10**400, 1],
+            np.array([b"1"], dtype=object),
+            np.array([1], dtype="m8[s]"),
+            np.ma.array([0.5, 0.5], mask=[False, True]),
+            [np.longdouble("1e4000")],
             [None, 1.0],
             [0.5, 0.5j],
             [1 + 0j],
