@@ -113,7 +113,7 @@ class Sequences:
             values, bounds = _integral(sequences, "sequences"), _integral(offsets, "offsets")
             _fitting(values, bounds)
             for row in range(0, max(len(bounds) - 1, 1), number):
-                some = _rising(bounds[row : row + number + 1])
+                some = _rising(bounds[row : row + number + 1], len(values))
                 where = f"sequences from {row} on" if row else "sequences"
                 yield cls(values, some[:-1], np.diff(some), alphabet, where=where)
         elif isinstance(sequences, list | tuple):
@@ -280,7 +280,7 @@ def _rows(values: NDArray[Any]) -> NDArray[Any]:
 def _offsets(offsets: ArrayLike, values: NDArray[Any]) -> Integers:
     bounds = _integral(offsets, "offsets")
     _fitting(values, bounds)
-    return _rising(bounds)
+    return _rising(bounds, len(values))
 
 
 def _fitting(values: NDArray[Any], bounds: NDArray[Any]) -> None:
@@ -298,8 +298,10 @@ def _fitting(values: NDArray[Any], bounds: NDArray[Any]) -> None:
         )
 
 
-def _rising(bounds: NDArray[Any]) -> Integers:
+def _rising(bounds: NDArray[Any], most: int) -> Integers:
     if (falls := np.flatnonzero(bounds[1:] < bounds[:-1])).size:
         low, high = bounds[falls[0]], bounds[falls[0] + 1]
         raise InputError(f"offsets fall from {low} to {high}", where="offsets", mend="they begin at 0 and never fall")
+    if bounds[-1] > most:
+        raise InputError(f"an offset of {bounds[-1]}", where="offsets", mend=f"there are {most} values")
     return bounds.astype(np.int64)

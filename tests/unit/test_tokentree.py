@@ -299,6 +299,7 @@ def test_a_rate_per_symbol_of_the_cut_node_may_rise():
         (lambda: TokenTree.of_sequences(np.ma.array([1, 2], mask=[0, 1]), 2, 3), "masked"),
         (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[0, 1]), "offsets from 0 to 1 over 2"),
         (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[0, 2, 1, 2]), "fall from 2 to 1"),
+        (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[0, 9, 2], at_once=64), "an offset of 9"),
         (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[1, 2]), "begin at 0"),
         (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[]), "n \\+ 1 offsets"),
         (lambda: TokenTree.of_sequences([1, 2], 2, 3, offsets=[0.0, 2.0]), "type float64"),
