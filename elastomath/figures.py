@@ -185,11 +185,12 @@ def law_figure(law: FiniteLaw | Run) -> Figure:
 
 
 @styled
-def force_elongation_figure(run: Run) -> Figure:
+def force_elongation_figure(run: Run, limit: tuple[float | None, float | None, float | None] | None = None) -> Figure:
     """``|D_i| Delta gamma_i`` of pretrain (sign turned round) and align against the perturbation.
 
     Volume times rate: equal lines are Hooke's law for springs in series, |D_1| Delta gamma_1 = |D_2| Delta gamma_2 in
     magnitude; the strip between them is the residual of R5. Error bars: one standard error, where rate_se is given.
+    limit: (low, estimate, high) of the elastic limit, in volume_unit, drawn as a band and a line; None for an open end.
     Raises InputError for a run without pretrain, align and perturb.
     """
     rows = _rows(run)
@@ -209,6 +210,15 @@ def force_elongation_figure(run: Run) -> Figure:
     axes = figure.axes[0]
     axes.fill_between(run.perturbations, lines[0].y, lines[1].y, color="#5B5B5B", alpha=0.13, linewidth=0)
     _draw(axes, lines)
+    if limit is not None:
+        low, estimate, high = limit
+        start, end = low or 0.0, float(run.perturbations[-1]) if high is None else high
+        axes.axvspan(start, end, facecolor="none", edgecolor=INK, hatch="///", alpha=0.25, linewidth=0)
+        if estimate is not None:
+            axes.axvline(estimate, color=INK, linewidth=1.0, linestyle=":")
+            axes.annotate(
+                "elastic limit", (estimate, 1.0), xycoords=("data", "axes fraction"), rotation=90, va="top", ha="right"
+            )
     axes.set_title("volume × change of rate; grey: the residual")
     axes.set_ylabel(f"{run.volume_unit} × {run.rate_unit}")
     axes.set_xlabel(f"perturbation, {run.volume_unit}")

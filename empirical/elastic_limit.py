@@ -14,9 +14,9 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
     """The first l at which no spring pushes back: every ``V_i D gamma_i`` is >= 0, and energy equals the linear term.
 
     estimate: linear between readings (`Springs.elastic_limit`); None where something pushes back at every reading.
-    low: the last of the perturbations, from the first on, at which the least of the forces is below 0 by more than its
-    error allows at this level; None where the first one is not. high: the first at which it is above 0 by as much; None
-    where there is none. Each is a test at one reading, two-sided, with the shared baseline in the error. In volume_unit.
+    high: the first perturbation at which every force is above 0 by more than its error allows at this level; None where
+    there is none. low: the last one before it at which some force is below 0 by as much; None where there is none (at a
+    joint optimum of mixtures a force changes its sign once, from - to +, so that it pushes back up to there: R4). Each is a test at one reading, two-sided, with the shared baseline in the error. In volume_unit.
 
     >>> from elastomath import Mixture, path_entropies, Curve
     >>> m = Mixture.of([[0.35, 0.35, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3]], [4, 1, 0])
@@ -36,9 +36,10 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
     critical = float(norm.isf((1.0 - level) / 2.0))
     pushes = (forces < -critical * errors).any(axis=0)
     past = (forces > critical * errors).all(axis=0)
-    told = int(np.argmin(pushes)) if not pushes.all() else pushes.size
-    low = float(steps[told]) if told else None
-    high = float(steps[1 + int(np.argmax(past))]) if past.any() else None
+    end = int(np.argmax(past)) if past.any() else past.size
+    pushing = np.flatnonzero(pushes[:end])
+    low = float(steps[1 + int(pushing[-1])]) if pushing.size else None
+    high = float(steps[1 + end]) if past.any() else None
     found = springs_of_readings(steps, volumes, readings.rates).elastic_limit()
     estimate = None if found is None else found[1]
     if estimate is not None:  # a reading by chance: the estimate does not leave what the tests leave

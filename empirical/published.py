@@ -179,7 +179,7 @@ LAWS = (
     ("joint compression (R13)", 1.0, 1.0),
     ("joint compression, stopped at any tolerance (R13)", 1.0, np.inf),
     ("forgetting (R19)", 0.0, 1.0),
-    ("forgetting, stopped at any tolerance, and any memoryless law of one variable", 0.0, np.inf),
+    ("forgetting at any tolerance, power of time, any memoryless law of one variable", 0.0, np.inf),
 )
 """What each law allows b to be. A law in which the present score alone sets its motion cannot give b < 0: the path from
 the higher start passes the lower start on its way down, and from there on is the lower start's path."""

@@ -372,8 +372,9 @@ def fit(
         with whole_file(out / "fit.json") as aside:
             aside.write_text(json.dumps(result, indent=1, allow_nan=False))
         save_figure(curve_figure(readings), out / "curve.svg")
-        for index, run in enumerate(list(readings)[:FIGURES]):
-            save_figure(force_elongation_figure(run), out / f"force-{index}.svg")
+        for index, (run, fitted) in enumerate(zip(list(readings)[:FIGURES], result["runs"], strict=False)):
+            limit = tuple(fitted["elastic_limit"][end] for end in ("low", "estimate", "high"))
+            save_figure(force_elongation_figure(run, limit), out / f"force-{index}.svg")
         if any(run["kappa"]["estimate"] for run in result["runs"]):
             save_figure(constants_figure(result), out / "constants.svg")
         if any(row["heldout_error"] is not None for row in result["models"]):

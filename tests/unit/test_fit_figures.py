@@ -6,7 +6,7 @@ import pytest
 from elastomath.errors import InputError
 from elastomath.figures import svg
 from empirical.figures import constants_figure, models_figure
-from empirical.fit import fit
+from empirical.fit import fit, fit_run
 from sim import simulate_mixture
 
 
@@ -49,3 +49,18 @@ def test_nothing_to_draw_is_said():
         run["kappa"]["estimate"] = None
     with pytest.raises(InputError, match="no run has an estimate"):
         constants_figure(result)
+
+
+def test_the_elastic_limit_is_drawn_with_its_interval():
+    from elastomath.figures import force_elongation_figure
+
+    (run,) = simulate_mixture([5.0], points=10, leaves=256, noise=1e-4)
+    limit = fit_run(run).elastic_limit
+    axes = force_elongation_figure(run, (limit.low, limit.estimate, limit.high)).axes[0]
+    (line,) = (line for line in axes.lines if line.get_linestyle() == ":" and len(set(line.get_xdata())) == 1)
+    assert line.get_xdata()[0] == limit.estimate
+    assert any("elastic limit" in text.get_text() for text in axes.texts)
+    spans = [patch.get_extents().x0 for patch in axes.patches]
+    assert len(spans) == 1 + len(force_elongation_figure(run).axes[0].patches)
+    for open_limit in ((None, None, None), (None, 1.0, None)):
+        force_elongation_figure(run, open_limit)
