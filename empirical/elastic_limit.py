@@ -16,7 +16,8 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
     estimate: linear between readings (`Springs.elastic_limit`); None where something pushes back at every reading.
     high: the first perturbation at which every force is above 0 by more than its error allows at this level; None where
     there is none. low: the last one before it at which some force is below 0 by as much; None where there is none (at a
-    joint optimum of mixtures a force changes its sign once, from - to +, so that it pushes back up to there: R4). Each is a test at one reading, two-sided, with the shared baseline in the error. In volume_unit.
+    joint optimum of mixtures a force changes its sign once, from - to +, so that it pushes back up to there: R4).
+    Each is a test at one reading, two-sided, with the shared baseline in the error. In volume_unit.
 
     >>> from elastomath import Mixture, path_entropies, Curve
     >>> m = Mixture.of([[0.35, 0.35, 0.3], [0.2, 0.5, 0.3], [0.5, 0.2, 0.3]], [4, 1, 0])
