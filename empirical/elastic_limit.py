@@ -35,8 +35,8 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
     variance = readings.rate_se[:2] ** 2 + (ROUNDING * readings.rates[:2]) ** 2
     errors = volumes[:, None] * np.sqrt(variance[:, 1:] + variance[:, :1])
     critical = float(norm.isf((1.0 - level) / 2.0))
-    pushes = (forces < -critical * errors).any(axis=0)
-    past = (forces > critical * errors).all(axis=0)
+    pushes = np.asarray((forces < -critical * errors).any(axis=0))
+    past = np.asarray((forces > critical * errors).all(axis=0))
     end = int(np.argmax(past)) if past.any() else past.size
     pushing = np.flatnonzero(pushes[:end])
     low = float(steps[1 + int(pushing[-1])]) if pushing.size else None
