@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from .assumption import pareto_verdict
     from .ceilings import string_ceiling, volume_for
     from .certify import certify_law
-    from .certify_entropy import certify_entropy
-    from .certify_pareto import certify_pareto
     from .codepath import code_path
     from .codes import huffman_lengths, length_limited_lengths, shannon_lengths
     from .codewords import canonical_words
@@ -59,8 +57,6 @@ _LAZY = {
     "assumption": ("pareto_verdict",),
     "ceilings": ("string_ceiling", "volume_for"),
     "certify": ("certify_law",),
-    "certify_entropy": ("certify_entropy",),
-    "certify_pareto": ("certify_pareto",),
     "codepath": ("code_path",),
     "codes": ("huffman_lengths", "length_limited_lengths", "shannon_lengths"),
     "codewords": ("canonical_words",),

@@ -21,6 +21,11 @@ def test_every_name_is_there_and_listed():
         elastomath.spring  # noqa: B018
 
 
+def test_no_name_hides_a_module():
+    modules = {path.stem for path in Path(elastomath.__file__).parent.glob("*.py")}
+    assert modules & set(elastomath.__all__) == {"response"}  # the one that was there before, said in the tests
+
+
 def test_type_checkers_see_what_is_loaded_late():
     (block,) = (node for node in ast.parse(SOURCE).body if isinstance(node, ast.If))
     seen = {alias.name: node.module for node in block.body for alias in node.names}
