@@ -14,6 +14,7 @@ import sympy as sp
 from elastomath.certify import working_precision
 from elastomath.derivations import derive
 from elastomath.forgetting import Phase, elasticity_constant, phase_weights, return_steps
+from elastomath.proof import language
 from elastomath.rebound import Scores, faster_below, return_volume, score_slope
 from elastomath.stationarity import elastic_limit, gradient_test
 from elastomath.unionlaw import union_constant, union_epsilon
@@ -107,9 +108,19 @@ def test_the_first_order_law():
     for move in ([Fraction(1), Fraction(2), Fraction(-1)], [Fraction(0), Fraction(1), Fraction(5)]):
         moved_p, moved_a = (sum(g * d for g, d in zip(side, move, strict=True)) for side in (g_p, g_a))
         assert -moved_a / moved_p == ratio
-    seen = step("R7", "Off stationarity: where g_a = -c g_p")
-    n_c = next(symbol for symbol in seen.rhs.free_symbols if str(symbol) == "c")
-    assert sp.diff(seen.rhs, n_c).free_symbols  # the constant multiplies a sum that depends on the displacement
+    seen, move = step("R7", "Off stationarity: where g_a = -c g_p"), [Fraction(1), Fraction(2), Fraction(-1)]
+
+    def over_coordinates(side):  # the step's sums over coordinates, at these gradients
+        def total(summand):
+            rows = zip(g_p, g_a, move, strict=True)
+            return sum(summand.subs({str(x): v for x, v in zip(("g_p", "g_a", "d"), row, strict=True)}) for row in rows)
+
+        plain = side.subs({symbol: sp.Symbol(str(symbol)) for symbol in side.free_symbols})
+        return plain.replace(language().Total, total).subs(sp.Symbol("c"), ratio)
+
+    assert (
+        over_coordinates(seen.lhs) == over_coordinates(seen.rhs) == -sum(g * d for g, d in zip(g_a, move, strict=True))
+    )
     found = gradient_test([float(g) for g in g_p], [float(g) for g in g_a])
     assert found.exists
     assert found.ratio == pytest.approx(float(ratio), rel=1e-14)
