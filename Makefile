@@ -31,19 +31,19 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.llm: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm]'
+	$(PIP) --editable '.[llm,encode]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,dev]'
+	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev]'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,dev,bench]'
+	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev,bench]'
 	@touch $@
 
 $(VENV)/.acceptance: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,dev,acceptance]'
+	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev,acceptance]'
 	@touch $@
 
 clean:
