@@ -6,14 +6,19 @@ from typing import Final
 
 import numpy as np
 
-from elastomath import InputError, pareto_masses, union
+from elastomath import InputError, pareto_masses
 from elastomath.masses import Masses
+
+from .problem import Problem
+from .unions import life_cycle, share
 
 FAMILIES: Final = ("union", "union2", "independent", "disjoint")
 """The kinds that `family` knows."""
 
 
-def family(kind: str, alpha: float, leaves: int, seed: int = 0, cover: float = 0.0) -> tuple[Masses, Masses, Masses]:
+def family(
+    kind: str, alpha: float, leaves: int, seed: int = 0, cover: float = 0.0, overlap: float = 0.0
+) -> tuple[Masses, Masses, Masses]:
     """Leaf masses (P_p, P_a, P_t) of pretrain, align and perturb, each of shape (leaves,).
 
     With P_j independent vectors of Pareto masses of tail index alpha (Assumption A.7):
@@ -24,7 +29,15 @@ def family(kind: str, alpha: float, leaves: int, seed: int = 0, cover: float = 0
     - ``disjoint``: each on its own third of the leaves (R9a). The code of q_0 has no word for P_t: no coverage.
 
     ``cover`` in [0, 1) mixes the uniform law into P_p, ``(1 - cover) P_p + cover/leaves``, which restores coverage.
-    Raises InputError for an unknown kind, alpha <= 1, too few leaves, a negative seed or a cover outside [0, 1).
+
+    ``overlap`` = s in [0, 1] is the part of D_t that is drawn from D_a: ``P_t = s P_a + (1 - s) P_3``, before the union is
+    formed. So ``P_t - P_a = (1 - s)(P_3 - P_a)``: against any fixed q the total variation between D_a and D_t falls as
+    1 - s, sum (P_t - P_a)^2/q as (1 - s)^2, and A = sum P_a P_t/q is linear, from the family's own value to sum P_a^2/q.
+    Without the union q_0 is fixed, so A(l = 0) is linear in s; with it P_t pulls q_0 along and A(l = 0) is concave in s:
+    no less than the chord between its two ends. At s = 1, P_t = P_a; then ``union2`` has three equal datasets.
+
+    Raises InputError for an unknown kind, alpha <= 1, too few leaves, a negative seed, a cover outside [0, 1) or an
+    overlap outside [0, 1].
 
     >>> p, a, t = family("union2", 1.5, 100, seed=3)
     >>> bool(np.allclose(p, (a + t) / 2))
@@ -36,18 +49,51 @@ def family(kind: str, alpha: float, leaves: int, seed: int = 0, cover: float = 0
         raise InputError(f"{leaves} leaves", where=f"family {kind}", mend="ask for at least three")
     if seed < 0:
         raise InputError(f"seed {seed}", where=f"family {kind}", mend="a seed has to be >= 0")
-    if not 0.0 <= cover < 1.0:
-        raise InputError(f"cover = {cover:g}", where=f"family {kind}", mend="cover has to be >= 0 and < 1")
+    share("cover", cover, below_one=True)
+    share("overlap", overlap)
     rng = np.random.default_rng(seed)
     if kind == "disjoint":
-        pretrain, align, perturb = _disjoint(alpha, leaves, rng)
+        first, align, perturb = _disjoint(alpha, leaves, rng)
     else:
         first, align, perturb = (pareto_masses(alpha, leaves, rng) for _ in range(3))
-        parts = {"union": [first, align, perturb], "union2": [align, perturb], "independent": [first]}
-        pretrain = union(parts[kind])
-    if cover:
-        pretrain = union([pretrain, np.full(leaves, 1.0 / leaves)], [1.0 - cover, cover])
+    if overlap:
+        perturb = overlap * align + (1.0 - overlap) * perturb
+    parts = {"union": "thirds", "union2": "halves"}.get(kind, "none")
+    pretrain, align, perturb = life_cycle(first, align, perturb, parts, cover)
     return pretrain, align, perturb
+
+
+def problem_of_family(
+    kind: str,
+    alpha: float,
+    leaves: int,
+    seed: int = 0,
+    *,
+    cover: float = 0.0,
+    overlap: float = 0.0,
+    alphabet: int | None = None,
+) -> Problem:
+    """The `Problem` of a family: P_p, P_a, P_t of `family`, shape (3, leaves), with what made them as covariates.
+
+    ``alphabet``: without it a leaf is one symbol; with it leaf x is the sequence whose digits spell x (masses without any
+    structure along the sequence), and ``leaves`` has to be a power of it. Raises InputError as `family` and `Problem` do.
+
+    >>> problem = problem_of_family("union", 1.5, 64, overlap=0.25, alphabet=4)
+    >>> problem.length, problem.covariates["overlap"]
+    (3, 0.25)
+    """
+    rows = family(kind, alpha, leaves, seed, cover, overlap)
+    length, reach = 1, alphabet or leaves
+    while alphabet and alphabet > 1 and reach < leaves:
+        length, reach = length + 1, reach * alphabet
+    made = {
+        "family": kind,
+        "alpha": float(alpha),
+        "cover": float(cover),
+        "overlap": float(overlap),
+        "source_seed": seed,
+    }
+    return Problem(np.stack(rows), alphabet or leaves, length, covariates=made)
 
 
 def _disjoint(alpha: float, leaves: int, rng: np.random.Generator) -> list[Masses]:

@@ -1,17 +1,92 @@
-"""The mixture compressor on synthetic families: exact curves whose effective volumes are the nominal ones (R16)."""
+"""The mixture compressor, and its curves on synthetic families: exact, with the nominal volumes as effective ones (R16)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elastomath import Curve, InputError, Mixture, path_entropies
-from elastomath.progress import track
+from elastomath import Curve, InputError, cross_entropy, kernels
 from elastomath.units import NATS_PER_BIT
 
-from .families import family as draw_family
+from .mixture_paths import COMPILED_FROM, MixtureConfiguration, mixture_paths
+from .problem import COMPONENTS, Problem
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureCompressor:
+    """The ideal joint compressor (section 1 of the theory): after volumes w it is ``q = sum_i w_i P_i / sum_i w_i``.
+
+    Its state is the volumes that it has seen, shape (n,); before any it codes uniformly, ``q = 1/M``. The order of the
+    data does not matter to it: training in sequence *is* joint training on the accumulated volumes, so R2-R5 and R16 hold
+    along its life cycle with the nominal volumes.
+
+    >>> from sim import problem_of_family
+    >>> mixture = MixtureCompressor(problem_of_family("union", 1.5, 64))
+    >>> state = mixture.train(mixture.train(mixture.start(), 0, 10.0), 1, 1.0)
+    >>> bool((mixture.entropies(state) == mixture.entropies(mixture.optimum([10, 1, 0]))).all())
+    True
+    """
+
+    problem: Problem
+    name: str = "mixture"
+
+    def start(self) -> Array:
+        """No volume of anything, shape (n,)."""
+        return np.zeros(len(self.problem.names))
+
+    def optimum(self, volumes: ArrayLike, near: Array | None = None) -> Array:
+        """The minimiser of ``sum_i w_i H_i`` is the mixture itself, exactly; InputError for volumes that are none."""
+        return checked_volumes(volumes, len(self.problem.names))
+
+    def train(self, state: Array, dataset: int, volume: float) -> Array:
+        """``volume`` more of one dataset: an exact mixture adds it to what it has, whatever came before."""
+        added = checked_step(self.problem, dataset, volume)
+        return np.asarray(state + added * (np.arange(state.size) == dataset))
+
+    def masses(self, state: Array) -> Array:
+        """q, shape (M,); uniform in the untrained state."""
+        total = float(state.sum())
+        if total == 0:
+            return np.full(self.problem.leaves, 1.0 / self.problem.leaves)
+        return np.asarray(state / total @ self.problem.masses)
+
+    def entropies(self, state: Array) -> Array:
+        """``H_i = -sum P_i ln q`` of every dataset, shape (n,), in nats per leaf; inf where q lacks a leaf of P_i."""
+        code = self.masses(state)
+        if self.problem.leaves >= COMPILED_FROM:
+            return np.array([kernels.cross_sum(row, code, threads=1) for row in self.problem.masses])
+        return np.array([cross_entropy(row, code) for row in self.problem.masses])
+
+    def gradients(self, state: Array) -> Array:
+        """``grad H_i = q - P_i`` in the parameters ln q of a saturated softmax, shape (n, M), nats.
+
+        At the mixture ``k grad H_p + grad H_a + l grad H_t = 0``; at l = 0 the first two are antiparallel, their ratio k (R7).
+        """
+        return np.asarray(self.masses(state) - self.problem.masses)
+
+
+def checked_volumes(volumes: ArrayLike, count: int) -> Array:
+    """Volumes as float64 of shape (count,), >= 0, finite, not all 0; InputError otherwise."""
+    weights = np.asarray(volumes, dtype=np.float64)
+    if weights.shape != (count,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
+        raise InputError(
+            f"volumes {weights.tolist()}", where="optimum", mend=f"give {count} finite volumes >= 0, one of them > 0"
+        )
+    return weights.copy()
+
+
+def checked_step(problem: Problem, dataset: int, volume: float) -> float:
+    """A volume >= 0 of a dataset that the problem has; InputError otherwise."""
+    if not 0 <= dataset < len(problem.names):
+        raise InputError(f"dataset {dataset}", where="train", mend=f"choose from 0 to {len(problem.names) - 1}")
+    if not (np.isfinite(volume) and volume >= 0):
+        raise InputError(f"volume {volume:g}", where="train", mend="a volume is finite and >= 0")
+    return float(volume)
 
 
 def perturbation_grid(l_max: float, points: int) -> NDArray[np.float64]:
@@ -40,13 +115,14 @@ def simulate_mixture(
     family: str = "union",
     seeds: Sequence[int] = (0,),
     cover: float = 0.0,
+    overlap: float = 0.0,
     noise: float = 0.0,
 ) -> Curve:
     """Exact rates of the joint mixture along a perturbation: ``gamma_i(l) = H(P_i, q_l) / ln 2`` bits per leaf drawn.
 
     ``q_l = (k P_p + P_a + l P_t)/(k + 1 + l)`` (section 1 of the theory); a run for each (k, seed), in this order.
     Volumes are in units of |D_a|: k, 1 and the largest l, volume_unit ``symbols``, rate_unit ``bits/symbol``.
-    Covariates: dynamics, family, alpha, leaves, k, seed, cover.
+    Covariates: dynamics, family, alpha, leaves, k, seed, cover, overlap. Masses are drawn once a seed, in all cores.
 
     perturbations: l, rising from 0; without it `perturbation_grid` of ``l_max`` and ``points``.
     noise: standard deviation of Gaussian noise on every reading, in bits per symbol, written to rate_se; its stream
@@ -66,44 +142,75 @@ def simulate_mixture(
     _check(list(seeds), "seeds")
     if not (np.isfinite(noise) and noise >= 0):
         raise InputError(f"noise = {noise:g}", where="simulate mixture", mend="noise has to be finite and >= 0")
-    curves = []
-    jobs = [(ratio, int(seed)) for ratio in ratios for seed in seeds]
-    for ratio, seed in track(jobs, len(jobs), "simulating mixtures"):
-        datasets = draw_family(family, alpha, leaves, seed, cover)
-        rates = path_entropies(Mixture.of(datasets, [ratio, 1.0, 0.0]), steps) / NATS_PER_BIT
-        if not np.isfinite(rates).all():
-            raise InputError(
-                f"family {family!r} leaves the perturbation uncovered at l = 0: its rate is infinite there",
-                where="simulate mixture",
-                mend="give a cover > 0 (say 0.01), or another family",
-            )
-        if noise:
-            stream = np.random.default_rng([seed, int(np.float64(ratio).view(np.uint64))])
-            rates = rates + noise * stream.standard_normal(rates.shape)
-            if (rates < 0).any():
-                raise InputError(
-                    f"noise = {noise:g} makes a rate negative", where="simulate mixture", mend="ask for less noise"
-                )
-        names = ("pretrain", "align", "perturb")
-        curves.append(
-            Curve.from_paths(
-                f"mixture-{family}-k{ratio:.12g}-alpha{alpha:g}-leaves{leaves}-seed{seed}",
-                dict(zip(names, (ratio, 1.0, float(steps[-1])), strict=True)),
-                steps,
-                dict(zip(names, rates, strict=True)),
-                "bits/symbol",
-                "symbols",
-                {name: np.full(steps.size, noise) for name in names} if noise else None,
-                dynamics="mixture",
-                family=family,
-                alpha=float(alpha),
-                leaves=int(leaves),
-                k=ratio,
-                seed=seed,
-                cover=float(cover),
-            )
+    grid = tuple(steps.tolist())
+    jobs = [
+        MixtureConfiguration(ratio, grid, family, alpha, leaves, int(seed), cover, overlap)
+        for seed in seeds
+        for ratio in ratios
+    ]
+    rates = np.empty((len(ratios), len(seeds), 3, steps.size))
+    for index, path in enumerate(mixture_paths(jobs, response=False)):  # sorted by seed: each source is drawn once
+        rates[index % len(ratios), index // len(ratios)] = path.entropies / NATS_PER_BIT
+    if not np.isfinite(rates).all():
+        raise InputError(
+            f"family {family!r} leaves the perturbation uncovered at l = 0: its rate is infinite there",
+            where="simulate mixture",
+            mend="give a cover > 0 (say 0.01), or another family",
         )
-    return Curve.concat(curves)
+    if noise:
+        for i, ratio in enumerate(ratios):
+            for j, seed in enumerate(seeds):
+                stream = np.random.default_rng([int(seed), int(np.float64(ratio).view(np.uint64))])
+                rates[i, j] += noise * stream.standard_normal((3, steps.size))
+        if (rates < 0).any():
+            raise InputError(
+                f"noise = {noise:g} makes a rate negative", where="simulate mixture", mend="ask for less noise"
+            )
+    return _curve(rates, ratios, [int(seed) for seed in seeds], steps, noise, family, alpha, leaves, cover, overlap)
+
+
+def _curve(
+    rates: Array,
+    ratios: Sequence[float],
+    seeds: Sequence[int],
+    steps: Array,
+    noise: float,
+    family: str,
+    alpha: float,
+    leaves: int,
+    cover: float,
+    overlap: float,
+) -> Curve:
+    """One table for all runs, checked once: a run for each (k, seed), rates of shape (len(k), len(seeds), 3, J)."""
+    import pandas as pd
+
+    readings, runs = 3 * steps.size, len(ratios) * len(seeds)
+    ks, drawn = np.repeat(ratios, len(seeds)), np.tile(seeds, len(ratios))
+    shared = f"-overlap{overlap:g}" if overlap else ""
+    names = [
+        f"mixture-{family}-k{ratio:.12g}-alpha{alpha:g}-leaves{leaves}{shared}-seed{seed}"
+        for ratio, seed in zip(ks.tolist(), drawn.tolist(), strict=True)
+    ]
+    volumes = np.stack([ks, np.ones(runs), np.full(runs, steps[-1])], axis=1)
+    columns = {
+        "run": np.repeat(np.array(names, dtype=object), readings),
+        "component": np.tile(np.repeat(np.array(COMPONENTS, dtype=object), steps.size), runs),
+        "volume": np.repeat(volumes.reshape(-1), steps.size),
+        "perturbation": np.tile(steps, 3 * runs),
+        "rate": rates.reshape(-1),
+        "rate_se": noise if noise else np.nan,
+        "rate_unit": "bits/symbol",
+        "volume_unit": "symbols",
+        "dynamics": "mixture",
+        "family": family,
+        "alpha": float(alpha),
+        "leaves": int(leaves),
+        "k": np.repeat(ks, readings),
+        "seed": np.repeat(drawn, readings),
+        "cover": float(cover),
+        "overlap": float(overlap),
+    }
+    return Curve(pd.DataFrame(columns), where="simulate mixture")
 
 
 def _positive(value: float, name: str) -> float:
