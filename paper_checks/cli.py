@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import typer
 
 from elastomath.errors import InputError
 
-Number = TypeVar("Number", int, float)
+from . import cli_check
+from .terminal import (
+    MODEL,
+    Device,
+    Dtype,
+    Json,
+    RemoteCode,
+    Revision,
+    Seed,
+    at_least_one,
+    emit,
+    integers,
+    interval,
+    numbers,
+    pool,
+    short,
+    signs,
+    table,
+)
 
 app = typer.Typer(
     name="elastomath",
@@ -33,12 +49,6 @@ experiment = typer.Typer(
 )
 app.add_typer(experiment, name="experiment")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
-Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
-RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")]
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
 STOPPED = 130
 """The exit code of a command that was interrupted, 128 + SIGINT."""
@@ -46,7 +56,6 @@ FIGURES = 8
 """Runs that get a force-elongation figure of their own."""
 MANY_RUNS = 50
 """From so many runs on, a fit is worth the start of further processes."""
-MODEL = "smollm2-135m-instruct-q4"
 
 
 @app.command(epilog="Example: elastomath verify --json    Example: elastomath verify --explain R5")
@@ -68,12 +77,12 @@ def verify(
 
     if explain is not None:
         text = verification.explain(explain, style="latex" if latex else "text")
-        _emit({"id": explain, "text": text}, as_json, lambda: print(text))
+        emit({"id": explain, "text": text}, as_json, lambda: print(text))
         return 0
     ids = None if only is None else [id.strip() for id in only.split(",")]
     claims = verification.verify(ids, cases, seed, quick=quick, processes=processes or os.cpu_count() or 1)
     rows = [asdict(claim) for claim in claims]
-    _emit({"claims": rows}, as_json, lambda: _claims(rows))
+    emit({"claims": rows}, as_json, lambda: _claims(rows))
     return 0 if all(claim.holds for claim in claims) else 1
 
 
@@ -92,7 +101,7 @@ def rates(
     """Compression rates and the response of datasets: leaf masses, or text through the token tree."""
     from elastomath.datasets import dataset_rates
 
-    weights = None if volumes is None else _numbers(volumes, "--volumes")
+    weights = None if volumes is None else numbers(volumes, "--volumes")
     result = dataset_rates(files, weights, depth=depth, unit=symbols, rate_unit=unit)
 
     def show() -> None:
@@ -107,13 +116,13 @@ def rates(
             | {"response": (result["response"] or [None] * len(files))[i]}
             for i, name in enumerate(result["datasets"])
         ]
-        _table(rows, tuple(rows[0]))
+        table(rows, tuple(rows[0]))
         print(
-            f"rates in {result['unit']}; {result['leaves']} leaves; balance residual {_short(result['balance_residual'])}"
+            f"rates in {result['unit']}; {result['leaves']} leaves; balance residual {short(result['balance_residual'])}"
         )
-        print(f"Theta constant {_short(result['theta_constant'])}, epsilon {_short(result['epsilon'])}")
+        print(f"Theta constant {short(result['theta_constant'])}, epsilon {short(result['epsilon'])}")
 
-    _emit(result, as_json, show)
+    emit(result, as_json, show)
     return 0
 
 
@@ -143,13 +152,13 @@ def simulate(
 
     start = time.monotonic()
     curve = simulate_mixture(
-        k=_numbers(k, "--k"),
+        k=numbers(k, "--k"),
         alpha=alpha,
         leaves=leaves,
         family=family,
         l_max=l_max,
         points=points,
-        seeds=range(seed, seed + _at_least_one(seeds, "--seeds")),
+        seeds=range(seed, seed + at_least_one(seeds, "--seeds")),
         noise=noise,
         cover=cover,
     )
@@ -162,7 +171,7 @@ def simulate(
         "runs": len(curve.runs),
         "seconds": time.monotonic() - start,
     }
-    _emit(result, as_json, lambda: print(f"{result['runs']} runs in {result['seconds']:.1f} s: {path}, {figure}"))
+    emit(result, as_json, lambda: print(f"{result['runs']} runs in {result['seconds']:.1f} s: {path}, {figure}"))
     return 0
 
 
@@ -179,7 +188,7 @@ def fetch(
     from empirical.fetching import fetch as fetch_files
 
     items = fetch_files(names, cache=out, mirror=mirror)
-    _emit({"items": items}, as_json, lambda: _table(items, ("name", "path", "sha256", "source")))
+    emit({"items": items}, as_json, lambda: table(items, ("name", "path", "sha256", "source")))
     return 0
 
 
@@ -216,10 +225,10 @@ def measure(
     result = measurement(loaded, documents, window=window, stride=stride, seed=seed)
 
     def show() -> None:
-        _table(result["results"], ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents"))
+        table(result["results"], ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents"))
         print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}")
 
-    _emit(result, as_json, show)
+    emit(result, as_json, show)
     return 0
 
 
@@ -257,11 +266,11 @@ def stiffness(
             )
         chosen["texts"] = parts
     if perturbations is not None:
-        chosen["perturbations"] = tuple(_numbers(perturbations, "--l"))
+        chosen["perturbations"] = tuple(numbers(perturbations, "--l"))
     settings = StiffnessSettings(
         model=model,
         revision=revision,
-        k=tuple(_numbers(k, "--k")),
+        k=tuple(numbers(k, "--k")),
         features=features,
         positions=positions,
         window=window,
@@ -279,15 +288,15 @@ def stiffness(
                 "ratio": row["stiffness_ratio"],
                 "kappa (R16)": row["kappa"]["estimate"],
                 "R5 ratio": row["r5_ratio"][0],
-                "dH_a > 0": _signs(row["align_rises"]),
-                "dH_p < 0": _signs(row["pretrain_falls"]),
+                "dH_a > 0": signs(row["align_rises"]),
+                "dH_p < 0": signs(row["pretrain_falls"]),
             }
             for row in result["probe"]
         ]
-        _table(rows, tuple(rows[0]))
+        table(rows, tuple(rows[0]))
         print(f"curve: {result['curve']}")
 
-    _emit(result, as_json, show)
+    emit(result, as_json, show)
     return 0 if not result["runs"]["failed"] else 1
 
 
@@ -325,7 +334,7 @@ def rebound(
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
         if text is not None:
-            chosen[key] = tuple(_integers(text, f"--{key.replace('_', '-')}"))
+            chosen[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
     if held_out is not None:
         chosen["kl_documents"] = min(held_out, ReboundSettings.kl_documents)
     settings = ReboundSettings(model=model, revision=revision, **chosen)
@@ -334,12 +343,12 @@ def rebound(
     def show() -> None:
         for reading in result["readings"]:
             print(reading["run"])
-            _table(
+            table(
                 reading["rows"], ("phase", "volume", "contrast", "contrast_change", "contrast_change_se", "kl_forward")
             )
         print(f"curve: {result['curve']}")
 
-    _emit(result, as_json, show)
+    emit(result, as_json, show)
     return 0 if not result["runs"]["failed"] else 1
 
 
@@ -362,7 +371,7 @@ def fit(
     from empirical.fit import fit as fit_curve
 
     readings = Curve.read(curve)
-    with _pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
+    with pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
         result = fit_curve(readings, level=level, executor=executor, by=by, laws=model)
     if out is not None:
         from elastomath.figures import curve_figure, force_elongation_figure, save_figure
@@ -384,30 +393,33 @@ def fit(
         names = ("K_pretrain", "K_align", "kappa")
         rows = [
             {"run": run["run"]}
-            | {name: _interval(run[name]) for name in names}
+            | {name: interval(run[name]) for name in names}
             | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
             for run in result["runs"]
         ]
-        _table(rows, ("run", *names, "nominal kappa", "R5 holds"))
+        table(rows, ("run", *names, "nominal kappa", "R5 holds"))
         for name in ("kappa", "beta"):
-            print(f"pooled {name}: {_interval(result['pooled'][name])}")
+            print(f"pooled {name}: {interval(result['pooled'][name])}")
         for effect in result["pooled"]["covariates"]:
             of = (
                 f"kappa ~ {effect['name']}^x, x"
                 if "exponent" in effect
                 else f"kappa at {effect['name']} {effect['value']}, factor"
             )
-            print(f"{of}: {_interval(effect.get('exponent') or effect.get('factor'))}")
+            print(f"{of}: {interval(effect.get('exponent') or effect.get('factor'))}")
         for phase, rate in result["pooled"]["forgetting"].items():
-            print(f"forgetting, rate of {phase}: {_interval(rate)}")
+            print(f"forgetting, rate of {phase}: {interval(rate)}")
         columns = ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen")
-        _table(result["models"], columns)
+        table(result["models"], columns)
         for group in result.get("groups", ()):
             law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
-            print(f"{by} {group['value']}: kappa {_interval(group['kappa'])}, law {law}")
+            print(f"{by} {group['value']}: kappa {interval(group['kappa'])}, law {law}")
 
-    _emit(result, as_json, show)
+    emit(result, as_json, show)
     return 0
+
+
+app.command(epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json")(cli_check.check)
 
 
 @app.command(epilog="Example: elastomath report --preset theory --out report.html")
@@ -425,7 +437,7 @@ def report(
     from .report import make_report
 
     result = make_report(preset, out, seed=seed, device=device, dtype=dtype)
-    _emit(result, as_json, lambda: print(f"{result['report']} in {result['seconds']:.0f} s"))
+    emit(result, as_json, lambda: print(f"{result['report']} in {result['seconds']:.0f} s"))
     return 0 if result["checks_hold"] else 1
 
 
@@ -462,62 +474,6 @@ def _stop(line: str, code: int) -> None:
     sys.exit(code)
 
 
-def _emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
-    if as_json:
-        print(json.dumps(result, allow_nan=False))
-    else:
-        show()
-    sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def _pool(processes: int) -> Iterator[Executor | None]:
-    """An executor of so many processes (0: one a core); None for one, where the work is done here."""
-    import os
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
-    count = processes or os.cpu_count() or 1
-    if count == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool
-
-
-def _numbers(text: str, option: str) -> list[float]:
-    return _listed(text, option, float, "numbers, with commas between: 100,1,0.5")
-
-
-def _integers(text: str, option: str) -> list[int]:
-    return _listed(text, option, int, "whole numbers, with commas between: 16,40,80")
-
-
-def _listed(text: str, option: str, kind: Callable[[str], Number], wanted: str) -> list[Number]:
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InputError(f"cannot read {text!r}", where=option, mend=f"write {wanted}") from error
-
-
-def _at_least_one(value: int, option: str) -> int:
-    if value < 1:
-        raise InputError(f"{value}", where=option, mend="has to be at least 1")
-    return value
-
-
-def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(_short(row.get(column)) for column in columns))
-    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, markup=False).print(table)
-
-
 def _claims(rows: Sequence[dict[str, Any]]) -> None:
     """A heading for each result with its verdict, and below it what was seen at each level."""
     import shutil
@@ -534,22 +490,3 @@ def _claims(rows: Sequence[dict[str, Any]]) -> None:
         print(textwrap.fill(row["detail"], width, initial_indent=head, subsequent_indent=" " * len(head)))
     held = sum(row["holds"] for row in rows)
     print(f"{held} of {len(rows)} claims hold")
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _interval(constant: dict[str, Any] | None) -> str:
-    if constant is None:
-        return "-"
-    low, high = (_short(constant[end]) if constant[end] is not None else "open" for end in ("low", "high"))
-    return f"{_short(constant['estimate'])} [{low}, {high}]"
-
-
-def _signs(flags: Sequence[bool]) -> str:
-    return "".join("+" if flag else "-" for flag in flags)

@@ -195,7 +195,7 @@ def _sampled_segment(tally: Tally, rng: np.random.Generator) -> float:
 
 RESULTS = {
     "R17": Result(
-        "holds only for mixtures and, pooled, for classes closed under mixing",
+        "holds only if the class is closed under mixing (pooled), and for one string if it is that of mixtures",
         (("symbolic", symbolic("R17")), ("certified", _certified_ceilings), ("sampled", _sampled_ceilings)),
     ),
 }

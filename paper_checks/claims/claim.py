@@ -1,0 +1,163 @@
+"""A claim as an object: what is said, where, under which assumptions, what checks it, and the verdict on record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elastomath.errors import InputError
+
+if TYPE_CHECKING:
+    from elastomath.curve import Curve
+    from elastomath.verification import Claim as Verified
+
+HOLDS = "holds"
+WITH_CONSTANTS = "holds with constants"
+ONLY_IF = "holds only if"
+FAILS = "fails: counterexample"
+SUPPORTED = "supported at this scale"
+NOT_SUPPORTED = "not supported at this scale"
+NOT_TESTED = "not tested here"
+KINDS = (HOLDS, WITH_CONSTANTS, ONLY_IF, FAILS, SUPPORTED, NOT_SUPPORTED, NOT_TESTED)
+"""The verdicts; ``holds only if`` is followed by the condition."""
+LEVELS = ("symbolic", "certified", "sampled", "counterexample", "measured", "published")
+"""The levels of evidence (theory, section 3), the strongest first."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check gives: a verdict, the level of its evidence, what was seen, and the numbers behind it."""
+
+    verdict: str
+    level: str
+    detail: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper, or one result of the theory.
+
+    id        as in the paper (Def 3.1 is ``Def3.1``) or in the theory (R1)
+    title     a few words
+    claim     what is said, in our words
+    where     the place in the paper, or the section of the theory
+    verdict   on record; `check` has to give it again
+    check     the function that judges it, from exact work or from saved curves
+    assumes   what the claim takes for granted
+    depends   ids of the claims that it rests on
+    command   shows the evidence again
+    saved     name of the saved results that it reads; empty where the check computes everything
+    rerun     arguments of `elastomath` that make these results anew, ``{out}`` standing for their folder
+    figure    the section of the report that draws it
+    """
+
+    id: str
+    title: str
+    claim: str
+    where: str
+    verdict: str
+    check: Callable[[Evidence], Finding]
+    assumes: tuple[str, ...] = ()
+    depends: tuple[str, ...] = ()
+    command: str = ""
+    saved: str = ""
+    rerun: str = ""
+    figure: str = ""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Results that an experiment wrote: its curve file, and the summary beside it."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The JSON that the experiment wrote at its end."""
+        return json.loads(self._file(f"{self.name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The curve file."""
+        from elastomath.curve import Curve
+
+        return Curve.read(self._file(f"{self.name}.csv"))
+
+    def table(self, name: str = "") -> Any:
+        """A further CSV file of the results as a DataFrame."""
+        import pandas as pd
+
+        return pd.read_csv(self._file(f"{name or self.name}.csv"))
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise InputError(
+                "no saved results", where=str(path), mend="make them with `elastomath check --rerun`, or install again"
+            )
+        return path
+
+
+@dataclass
+class Evidence:
+    """What checks may draw on: the verification of the theory, done once for all, and saved results.
+
+    quick: few random instances, no slow one. reruns: folders of results that were made anew, by name.
+    """
+
+    quick: bool = True
+    seed: int = 0
+    processes: int = 1
+    reruns: dict[str, Path] = field(default_factory=dict)
+    _verified: dict[str, list[Verified]] = field(default_factory=dict)
+
+    def verify(self, ids: Iterable[str]) -> None:
+        """Verify these results of the theory now, side by side, so that later questions find them done."""
+        from elastomath.verification import verify
+
+        wanted = [id for id in dict.fromkeys(ids) if id not in self._verified]
+        if not wanted:
+            return
+        found = verify(wanted, seed=self.seed, quick=self.quick, processes=self.processes)
+        for id in wanted:
+            self._verified[id] = [claim for claim in found if claim.id == id or claim.id[:-1] == id]
+
+    def verified(self, id: str) -> list[Verified]:
+        """The claims of `elastomath verify` on a result (R9: of each of its cases too)."""
+        self.verify([id])
+        return self._verified[id]
+
+    def saved(self, name: str) -> Saved:
+        """Saved results by name: those made anew in this call, or those that come with the package."""
+        if name in self.reruns:
+            return Saved(name, self.reruns[name])
+        return Saved(name, Path(str(files("paper_checks").joinpath("results", name))))
+
+
+def only_if(condition: str) -> str:
+    """The verdict of a claim that holds under a condition.
+
+    >>> only_if("A < 1")
+    'holds only if A < 1'
+    """
+    return f"{ONLY_IF} {condition}"
+
+
+def kind(verdict: str) -> str:
+    """Which of `KINDS` a verdict is. Raises ValueError for none.
+
+    >>> kind("holds only if A < 1"), kind("holds")
+    ('holds only if', 'holds')
+    """
+    if verdict.startswith(ONLY_IF + " "):
+        return ONLY_IF
+    if verdict not in KINDS or verdict == ONLY_IF:
+        raise ValueError(f"no verdict: {verdict!r}")
+    return verdict

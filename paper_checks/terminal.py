@@ -1,0 +1,108 @@
+"""What the verbs share at the terminal: options, parsing of lists, tables, and one JSON object on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from elastomath.errors import InputError
+
+Number = TypeVar("Number", int, float)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
+Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
+RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")]
+MODEL = "smollm2-135m-instruct-q4"
+
+
+def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
+    """One JSON object on stdout, or what ``show`` prints for people."""
+    if as_json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        show()
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def pool(processes: int) -> Iterator[Executor | None]:
+    """An executor of so many processes (0: one a core); None for one, where the work is done here."""
+    import os
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    count = processes or os.cpu_count() or 1
+    if count == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """``1,0.5`` as numbers; InputError names the option."""
+    return listed(text, option, float, "numbers, with commas between: 100,1,0.5")
+
+
+def integers(text: str, option: str) -> list[int]:
+    """``1,2`` as whole numbers; InputError names the option."""
+    return listed(text, option, int, "whole numbers, with commas between: 16,40,80")
+
+
+def listed(text: str, option: str, kind: Callable[[str], Number], wanted: str) -> list[Number]:
+    """A list with commas between, each part read by ``kind``."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"cannot read {text!r}", where=option, mend=f"write {wanted}") from error
+
+
+def at_least_one(value: int, option: str) -> int:
+    """The value, or InputError where it is below 1."""
+    if value < 1:
+        raise InputError(f"{value}", where=option, mend="has to be at least 1")
+    return value
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Print these columns of the rows as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(short(row.get(column)) for column in columns))
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+
+
+def short(value: Any) -> str:
+    """A value for a table: six digits, yes or no, a dash for nothing."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def interval(constant: dict[str, Any] | None) -> str:
+    """An estimate with its interval; an end that the data do not bound is open."""
+    if constant is None:
+        return "-"
+    low, high = (short(constant[end]) if constant[end] is not None else "open" for end in ("low", "high"))
+    return f"{short(constant['estimate'])} [{low}, {high}]"
+
+
+def signs(flags: Sequence[bool]) -> str:
+    """A row of + and -."""
+    return "".join("+" if flag else "-" for flag in flags)
