@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 
 import numpy as np
@@ -87,22 +86,6 @@ def pruned_tree(evidence: Evidence) -> Finding:
         "the number of blocks is kept, cuts compose, no rate rises, and a cut costs dataset i at most tau_i ln r nats a block "
         f"(up to {closest:.3f} of it in {DRAWS} random pairs of trees; attained in the tests)",
         {"closest": closest},
-    )
-
-
-def monotone_depth(evidence: Evidence) -> Finding:
-    """Assumption 3.2: in trained models of growing size, the depth that a model represents does not fall (sim, saved)."""
-    rows = evidence.saved("scale-sim").summary["depth_by_size"]
-    depths = [row["represented_depth"] for row in rows]
-    sizes = [row["parameters"] for row in rows]
-    rises = all(b >= a for a, b in itertools.pairwise(depths)) and depths[-1] > depths[0]
-    told = ", ".join(f"{size:,}: {depth:.2f}" for size, depth in zip(sizes, depths, strict=True))
-    return Finding(
-        SUPPORTED if rises else NOT_SUPPORTED,
-        "measured",
-        f"symbols that a transformer represents within the tolerance, by parameters: {told}; the assumption says exactly, a "
-        "trained model only approximately",
-        {"sizes": sizes, "depths": depths},
     )
 
 
@@ -256,19 +239,6 @@ CLAIMS = (
         depends=("Def3.1",),
         command="elastomath rates FILE --depth 2",
         figure="tree",
-    ),
-    Claim(
-        "A3.2",
-        "Monotone depth",
-        "The depth of the tree that a model represents exactly grows with its number of parameters.",
-        "Assumption 3.2",
-        SUPPORTED,
-        monotone_depth,
-        depends=("Def3.3a",),
-        command="elastomath study scale",
-        saved="scale-sim",
-        rerun="study scale --out {out}",
-        figure="sim",
     ),
     Claim(
         "Def3.3b",

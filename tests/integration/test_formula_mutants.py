@@ -1,0 +1,79 @@
+"""A sign, a factor or a mask broken in a formula of `elastomath`: some verdict of `elastomath check` has to change."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MUTANTS = [
+    ("response.py", "derivatives = (1.0 - overlaps) / total", "derivatives = (1.0 + overlaps) / total", "R1"),
+    ("response.py", "-chi_square(perturb, q) / total", "chi_square(perturb, q) / total", "R2"),
+    ("response.py", "1.0 / (1.0 - epsilon)", "1.0 / (1.0 + epsilon)", "R3"),
+    ("law.py", "return 1.0 - (volume + step) *", "return 1.0 + (volume + step) *", "R4"),
+    ("law.py", "-steps * change[-1])", "steps * change[-1])", "R5"),
+    ("law.py", "math.log1p(w) / w - 1.0)", "math.log1p(w) / w + 1.0)", "R5"),
+    ("unionlaw.py", "(1.0 - step * (align + others) / perturb)", "(1.0 + step * (align + others) / perturb)", "R8"),
+    ("stationarity.py", "-(moves @ second) / (moves @ first)", "(moves @ second) / (moves @ first)", "R7"),
+    ("pool.py", "matrix = -((logs * q) @ logs.T)", "matrix = ((logs * q) @ logs.T)", "R12"),
+    ("rebound.py", "return np.asarray(-(score(", "return np.asarray((score(", "R13"),
+    ("theorem.py", "(beta - weight * moved) if", "(beta + weight * moved) if", "R18"),
+    (
+        "ceilings.py",
+        "return math.log1p(perturbation / base_volume)",
+        "return -math.log1p(perturbation / base_volume)",
+        "R17",
+    ),
+    ("forgetting.py", "-np.expm1(-before) / np.expm1(after)", "np.expm1(-before) / np.expm1(after)", "R19"),
+    (
+        "volumes.py",
+        "start.total * kl_divergence(start.masses, m",
+        "-start.total * kl_divergence(start.masses, m",
+        "R16",
+    ),
+]
+"""(file, formula, broken formula, the claim that has to fall)."""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages, to be broken."""
+    folder = tmp_path_factory.mktemp("house")
+    for package in ("elastomath", "sim", "empirical", "paper_checks"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def _verdicts(house: Path, id: str) -> tuple[int, list[dict[str, object]]]:
+    environment = os.environ | {"PYTHONPATH": str(house), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "paper_checks", "check", id, "--json", "--processes", "1"]
+    done = subprocess.run(command, cwd=house, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    return done.returncode, json.loads(done.stdout)["claims"] if done.stdout else []
+
+
+@pytest.mark.parametrize(
+    ("file", "formula", "broken", "id"), MUTANTS, ids=[f"{m[3]}-{m[0]}-{i}" for i, m in enumerate(MUTANTS)]
+)
+def test_a_broken_formula_changes_a_verdict(house: Path, file: str, formula: str, broken: str, id: str) -> None:
+    path = house / "elastomath" / file
+    whole = path.read_text(encoding="utf-8")
+    assert whole.count(formula) == 1
+    path.write_text(whole.replace(formula, broken), encoding="utf-8")
+    try:
+        code, rows = _verdicts(house, id)
+    finally:
+        path.write_text(whole, encoding="utf-8")
+    assert code == 1
+    assert [row["stands"] for row in rows] == [False]
+
+
+def test_the_unbroken_house_stands(house: Path) -> None:
+    code, rows = _verdicts(house, "R2")
+    assert code == 0
+    assert rows[0]["stands"]

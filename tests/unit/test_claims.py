@@ -1,0 +1,235 @@
+"""The registry of claims: nothing is named that does not exist, every verdict is given by its check, every check can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from elastomath import InputError
+from paper_checks import claims as registry
+from paper_checks.claims import LEVELS, Evidence, check, claims, kind
+from paper_checks.claims.claim import FAILS, HOLDS, NOT_TESTED
+
+PAPER = [
+    "Def3.1",
+    "Def3.3a",
+    "Def3.3b",
+    "A.7",
+    "Thm3.4",
+    "rate",
+    "normalised-rate",
+    "Def3.6",
+    "Thm4.2",
+    "Thm4.2-finite",
+    "Hooke-forward",
+    "Hooke-reverse",
+    "Table1",
+    "Table3",
+    "Q2",
+] + [f"R{number}" for number in range(1, 21)]
+RESULTS = [id for id in claims() if re.fullmatch(r"R\d+", id)]
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    found = Evidence(processes=2)
+    found.verify(RESULTS)
+    return found
+
+
+def test_every_part_of_the_paper_has_a_claim() -> None:
+    assert set(PAPER) <= set(claims())
+
+
+@pytest.mark.parametrize("id", list(claims()))
+def test_a_claim_is_whole_and_names_what_exists(id: str) -> None:
+    claim = claims()[id]
+    kind(claim.verdict)
+    for text in (claim.title, claim.claim, claim.where, claim.command, claim.check.__doc__):
+        assert text
+        assert len(text) > 2
+    assert set(claim.depends) <= set(claims())
+    assert not claim.rerun or claim.saved
+    assert id not in claim.depends
+
+
+@pytest.mark.parametrize("id", list(claims()))
+def test_the_check_gives_the_verdict_on_record(id: str, evidence: Evidence) -> None:
+    (outcome,) = check([id], evidence)
+    assert outcome.stands, f"{outcome.finding.verdict}: {outcome.finding.detail}"
+    assert outcome.finding.level in LEVELS
+    assert outcome.finding.verdict != NOT_TESTED
+    json.dumps(outcome.as_dict(), allow_nan=False)
+
+
+def _unverified(monkeypatch: pytest.MonkeyPatch, id: str) -> Evidence:
+    """Evidence in which `elastomath verify` does not come out for a result."""
+    found = Evidence()
+    claims = [dataclasses.replace(claim, holds=False) for claim in _verified(id)]
+    found._verified[id] = claims
+    return found
+
+
+def _verified(id: str):
+    from elastomath.verification import Claim
+
+    return [Claim(id, HOLDS, "symbolic", 1, "said for this test", True)]
+
+
+@pytest.mark.parametrize("id", RESULTS)
+def test_a_result_that_is_not_verified_does_not_stand(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = _unverified(monkeypatch, id)
+    for other in claims()[id].depends:
+        broken._verified[other] = _verified(other)
+    (outcome,) = check([id], broken)
+    assert outcome.finding.verdict == FAILS
+    assert not outcome.stands
+
+
+def _wrap(monkeypatch: pytest.MonkeyPatch, target: str, change) -> None:
+    """Replace a function by what ``change`` makes of its result."""
+    import importlib
+
+    module, name = target.rsplit(".", 1)
+    owner = importlib.import_module(module) if not module[0].isupper() else None
+    original = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: change(original(*args, **kwargs)))
+
+
+def _scaled(**factors: float):
+    return lambda found: dataclasses.replace(
+        found, **{name: getattr(found, name) * factor for name, factor in factors.items()}
+    )
+
+
+def _prune_too_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elastomath.tokentree import TokenTree
+
+    prune = TokenTree.prune
+    monkeypatch.setattr(TokenTree, "prune", lambda tree, depth: prune(tree, max(depth - 1, 0)))
+
+
+def _forget_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elastomath.compression import BlockCode
+
+    decode = BlockCode.decode
+    monkeypatch.setattr(BlockCode, "decode", lambda code, message: decode(code, message)[:-1])
+
+
+def _turn_table(number: int):
+    def turn(monkeypatch: pytest.MonkeyPatch) -> None:
+        from empirical import published
+
+        table = published.published_table(number).copy()
+        if number == 1:
+            table[["inverse_loss", "forward_loss"]] = table[["forward_loss", "inverse_loss"]].to_numpy()
+        else:
+            column = "unsafe_examples_to_kl_below_0.01"
+            table[column] = table[column].to_numpy()[::-1]
+        monkeypatch.setattr(published, "published_table", lambda _: table)
+
+    return turn
+
+
+def _unit(target: str, change):
+    return lambda monkeypatch: _wrap(monkeypatch, target, change)
+
+
+MUTANTS = {
+    "Def3.1": _prune_too_deep,
+    "Def3.3a": _unit("elastomath.jointtree.pruning_loss", _scaled(cross_entropy_bound=0.5)),
+    "Def3.3b": _forget_the_last,
+    "rate": _unit("elastomath.rates.code_lengths", lambda found: {name: row + 1 for name, row in found.items()}),
+    "normalised-rate": _unit("elastomath.rates.normalised_rates", lambda found: -found),
+    "Def3.6": _unit("elastomath.rebound.return_volume", lambda found: 1.01 * found),
+    "Thm4.2-finite": _unit("elastomath.law.path_entropies", lambda found: -found),
+    "Hooke-forward": _unit("elastomath.springs.springs", _scaled(energy=2.0)),
+    "Hooke-reverse": _unit("elastomath.pool.reverse_balance", _scaled(balance=0.0)),
+    "Table1": _turn_table(1),
+    "Table3": _turn_table(3),
+    "Q2": _unit("elastomath.ceilings.volume_for", lambda found: 2 * found),
+}
+"""For each claim that computes something of its own, a mutant of what it computes with."""
+BY_VERIFICATION = {"Thm3.4": "R15a", "Thm4.2": "R9"}
+"""Claims that rest on `verify` alone, and the result that carries them."""
+
+
+@pytest.mark.parametrize("id", list(MUTANTS))
+def test_a_mutant_changes_the_verdict(id: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[id](monkeypatch)
+    (outcome,) = check([id], evidence)
+    assert not outcome.stands
+    assert outcome.finding.verdict != NOT_TESTED, outcome.finding.detail
+
+
+@pytest.mark.parametrize(("id", "carrier"), list(BY_VERIFICATION.items()))
+def test_a_counterexample_that_is_none_changes_the_verdict(id: str, carrier: str) -> None:
+    broken = Evidence()
+    for other in ("R8", "R9", "R15", "R15a", "R15b"):
+        broken._verified[other] = _verified(other)
+    broken._verified[carrier] = [
+        dataclasses.replace(claim, id="R9h" if carrier == "R9" else carrier, holds=False)
+        for claim in _verified(carrier)
+    ]
+    (outcome,) = check([id], broken)
+    assert not outcome.stands
+
+
+def _edited(tmp_path: Path, id: str, edit) -> Evidence:
+    """Evidence whose saved results for a claim were edited."""
+    name = claims()[id].saved
+    folder = tmp_path / name
+    shutil.copytree(Evidence().saved(name).folder, folder)
+    edit(folder)
+    return Evidence(reruns={name: folder})
+
+
+def _pareto_passes(folder: Path) -> None:
+    path = folder / "assumption-a7.csv"
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(line.replace("rejected", "not rejected") if line[:1].isdigit() else line for line in lines)
+    )
+
+
+EDITS = {"A.7": _pareto_passes}
+"""For each claim that is judged from saved results, an edit of them under which it has to be judged otherwise."""
+
+
+@pytest.mark.parametrize("id", list(EDITS))
+def test_other_results_change_the_verdict(id: str, tmp_path: Path) -> None:
+    (outcome,) = check([id], _edited(tmp_path, id, EDITS[id]))
+    assert not outcome.stands
+    assert outcome.finding.verdict != NOT_TESTED, outcome.finding.detail
+
+
+def test_every_check_has_a_test_that_turns_it() -> None:
+    assert set(claims()) == {*RESULTS, *MUTANTS, *BY_VERIFICATION, *EDITS}
+
+
+def test_missing_results_are_said_in_one_line(tmp_path: Path) -> None:
+    (outcome,) = check(["A.7"], Evidence(reruns={"assumption-a7": tmp_path}))
+    assert outcome.finding.verdict == NOT_TESTED
+    assert "no saved results" in outcome.finding.detail
+
+
+def test_unknown_ids_are_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown claim 'R99'.*Def3\.1"):
+        check(["R99"])
+
+
+def test_saved_results_are_made_once_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = []
+    base = claims()["A.7"]
+    fake = dataclasses.replace(base, rerun="study tails --out {out}")
+    monkeypatch.setattr(registry, "claims", lambda: {"A.7": fake, "B": dataclasses.replace(fake, id="B")})
+    folders = registry.rerun_saved(None, tmp_path, lambda arguments: made.append(arguments) or 0)
+    assert made == [["study", "tails", "--out", str(tmp_path / "assumption-a7")]]
+    assert folders == {"assumption-a7": tmp_path / "assumption-a7"}
+    with pytest.raises(InputError, match="failed"):
+        registry.rerun_saved(None, tmp_path, lambda arguments: 2)
