@@ -1,6 +1,28 @@
 """sim: synthetic datasets and compressors with known laws -> curves. It imports elastomath and nothing else of the house."""
 
+from .counting import CountingCompressor
 from .families import FAMILIES, family, problem_of_family
+from .grammar import Grammar, problem_of_grammar
+from .markov import MarkovTree, markov_trees, problem_of_markov
 from .mixture import MixtureCompressor, simulate_mixture
+from .mixture_paths import MixtureConfiguration, MixturePath, mixture_paths
+from .texts import problem_of_letters, problem_of_texts
 
-__all__ = ["FAMILIES", "MixtureCompressor", "family", "problem_of_family", "simulate_mixture"]
+__all__ = [
+    "FAMILIES",
+    "CountingCompressor",
+    "Grammar",
+    "MarkovTree",
+    "MixtureCompressor",
+    "MixtureConfiguration",
+    "MixturePath",
+    "family",
+    "markov_trees",
+    "mixture_paths",
+    "problem_of_family",
+    "problem_of_grammar",
+    "problem_of_letters",
+    "problem_of_markov",
+    "problem_of_texts",
+    "simulate_mixture",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elastomath import InputError, pareto_masses
 from elastomath.masses import Masses
@@ -43,6 +44,12 @@ def family(
     >>> bool(np.allclose(p, (a + t) / 2))
     True
     """
+    pretrain, align, perturb = family_rows(kind, alpha, leaves, seed, cover, overlap)
+    return pretrain, align, perturb
+
+
+def family_rows(kind: str, alpha: float, leaves: int, seed: int, cover: float, overlap: float) -> NDArray[np.float64]:
+    """The three vectors of `family` as the rows of one array, shape (3, leaves)."""
     if kind not in FAMILIES:
         raise InputError(f"unknown family {kind!r}", where="family", mend=f"choose one of {', '.join(FAMILIES)}")
     if leaves < 3:
@@ -59,8 +66,7 @@ def family(
     if overlap:
         perturb = overlap * align + (1.0 - overlap) * perturb
     parts = {"union": "thirds", "union2": "halves"}.get(kind, "none")
-    pretrain, align, perturb = life_cycle(first, align, perturb, parts, cover)
-    return pretrain, align, perturb
+    return life_cycle(first, align, perturb, parts, cover)
 
 
 def problem_of_family(
@@ -82,7 +88,7 @@ def problem_of_family(
     >>> problem.length, problem.covariates["overlap"]
     (3, 0.25)
     """
-    rows = family(kind, alpha, leaves, seed, cover, overlap)
+    rows = family_rows(kind, alpha, leaves, seed, cover, overlap)
     length, reach = 1, alphabet or leaves
     while alphabet and alphabet > 1 and reach < leaves:
         length, reach = length + 1, reach * alphabet
@@ -93,7 +99,7 @@ def problem_of_family(
         "overlap": float(overlap),
         "source_seed": seed,
     }
-    return Problem(np.stack(rows), alphabet or leaves, length, covariates=made)
+    return Problem(rows, alphabet or leaves, length, covariates=made)
 
 
 def _disjoint(alpha: float, leaves: int, rng: np.random.Generator) -> list[Masses]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from elastomath import InputError, Mixture, kernels, path_entropies
 from elastomath.progress import track
 
-from .families import family
+from .families import family_rows
 
 Array = NDArray[np.float64]
 
@@ -99,7 +99,7 @@ def mixture_path(rows: Array, configuration: MixtureConfiguration, *, response: 
     Cost: with ``response`` one reading of the masses for each l (a logarithm and a division a leaf), without it one
     reading for the whole path. The bits do not depend on threads or processes.
 
-    >>> rows = np.stack(family("union2", 1.5, 100))
+    >>> rows = family_rows("union2", 1.5, 100, 0, 0.0, 0.0)
     >>> path = mixture_path(rows, MixtureConfiguration(4.0, (0.0, 0.5), "union2", leaves=100))
     >>> bool(1 < path.theta[0] < (1 + 2 * 0.5 / 4) / (1 - 0.5)), path.overlaps.shape  # R18
     (True, (3, 2))
@@ -174,6 +174,6 @@ def _paths(task: list[MixtureConfiguration], response: bool) -> list[MixturePath
     for configuration in task:
         if configuration.source != source:
             source = configuration.source
-            rows = np.stack(family(*source))
+            rows = family_rows(*source)
         paths.append(mixture_path(rows, configuration, response=response))
     return paths
