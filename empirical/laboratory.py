@@ -1,0 +1,418 @@
+"""The laboratory that protocols share: one model, its base weights, splits, readings, and stages kept on disk.
+
+A protocol is a tree of **stages**: ``base -> adapted -> aligned -> perturbed``. A stage is made from its parent's weights
+by one deterministic function, and named by the hash of its own configuration and its parent's name. What it measured is a
+JSON file and its weights a safetensors file, each written whole, so that a killed protocol continues from the last stage
+that ended, and runs in other processes share the stages that they have in common.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elastomath.errors import InputError
+from elastomath.ledger import Configuration, Result, run_key
+from elastomath.progress import Meter
+from elastomath.storage import whole_file
+from elastomath.units import NATS_PER_BIT
+
+from .data import split_documents
+from .devices import pick_device, pick_dtype
+from .examples import Example
+from .finetune import (
+    Sequences,
+    code_lengths,
+    encode_examples,
+    load_checkpoint,
+    new_optimiser,
+    next_token_log_probs,
+    save_checkpoint,
+    train,
+)
+from .models import LoadedModel, load_model
+
+Array = NDArray[np.float64]
+
+
+class StageError(RuntimeError):
+    """A stage did not end well (out of memory, a loss that is not finite): its run fails, the others go on."""
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """Which model, where, in which numbers, and the folder of the stages: all that a worker needs; it can be pickled.
+
+    dtype    of autocast: ``auto`` is bfloat16 where the hardware multiplies it; float32 for none
+    weights  what the weights are held and trained in; float32 unless the model would not fit
+    """
+
+    model: str
+    folder: str
+    revision: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    weights: str = "float32"
+    trust_remote_code: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The dtype of autocast by its name, ``auto`` resolved on this machine."""
+        return str(pick_dtype(self.dtype, pick_device(self.device))).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A state of the model: its name, what was measured there (JSON), where its weights lie, and how to make it again."""
+
+    key: str
+    result: Result = field(default_factory=dict)
+    parent: Stage | None = None
+    make: Callable[[], Result] | None = None
+    path: Path | None = None
+    moments: bool = False
+
+
+_open: dict[Equipment, Laboratory] = {}
+
+
+def open_laboratory(equipment: Equipment) -> Laboratory:
+    """The laboratory of this process for this equipment; the model is loaded once, and one laboratory is held at a time."""
+    if equipment not in _open:
+        close_laboratory()
+        _open[equipment] = Laboratory(equipment)
+    return _open[equipment]
+
+
+def close_laboratory() -> None:
+    """Let go of the model that this process holds."""
+    _open.clear()
+
+
+class Laboratory:
+    """A model with its base weights, and the stages that were made from it.
+
+    loaded     the model, its tokenizer and what a result has to say about it
+    base       the stage at the base weights
+    autocast   the dtype of autocast, or None for none
+    meter      counts tokens where somebody waits: 1 a measured token, 3 a trained one
+    """
+
+    def __init__(self, equipment: Equipment) -> None:
+        self.equipment = equipment
+        self.loaded: LoadedModel = load_model(
+            equipment.model,
+            revision=equipment.revision,
+            device=equipment.device,
+            dtype=equipment.weights,
+            trust_remote_code=equipment.trust_remote_code,
+        )
+        self.model, self.tokenizer = self.loaded.model, self.loaded.tokenizer
+        chosen = pick_dtype(equipment.dtype, self.loaded.device)
+        self.autocast = None if chosen == torch.float32 else chosen
+        self.precision = str(chosen).removeprefix("torch.")
+        self.folder = Path(equipment.folder)
+        self.meter: Meter | None = None
+        source = self.loaded.sha256 or self.loaded.revision or self.loaded.name
+        self.base = Stage(run_key({"model": source, "dtype": self.precision, "weights": equipment.weights}))
+        self._base = {name: value.detach().to("cpu", copy=True) for name, value in self.model.named_parameters()}
+        self._at: str | None = self.base.key
+        self._failed: dict[str, str] = {}
+        self._optimiser: torch.optim.Optimizer | None = None
+        self._base_log_probs: tuple[str, list[torch.Tensor]] = ("", [])
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def stage(
+        self,
+        configuration: Configuration,
+        parent: Stage,
+        make: Callable[[], Result],
+        *,
+        keep: bool = True,
+        moments: bool = False,
+    ) -> Stage:
+        """The stage of this configuration under ``parent``: as recorded if it is there, else made by ``make`` from the parent.
+
+        ``make`` starts with the parent's weights in the model, a seed of torch drawn from the stage's name, and returns
+        what it measured (JSON only). ``keep``: its weights become a checkpoint, from which further stages start;
+        ``moments``: the optimiser's moments too, so that training can be continued.
+
+        Raises StageError where ``make`` fails in any way but an interrupt, at once if it failed in this process before.
+        """
+        key = run_key(configuration | {"parent": parent.key})
+        path = self.folder / f"{key}.safetensors" if keep else None
+        stage = Stage(key, {}, parent, make, path, moments)
+        result = self._recorded(key)
+        if result is None:
+            with self._alone(key):
+                result = self._recorded(key)
+                if result is None:
+                    result = self._make(stage)
+        return Stage(key, result, parent, make, path, moments)
+
+    def enter(self, stage: Stage, optimiser: torch.optim.Optimizer | None = None) -> None:
+        """Put the weights of a stage into the model (and its moments into an optimiser), making them again if they are gone."""
+        if stage.parent is None:
+            with torch.no_grad():
+                for name, value in self.model.named_parameters():
+                    value.copy_(self._base[name])
+        else:
+            if stage.path is None:
+                raise InputError(
+                    "the stage keeps no weights", where=f"stage {stage.key}", mend="make it with keep=True"
+                )
+            if not stage.path.is_file():
+                with self._alone(stage.key):
+                    if not stage.path.is_file():
+                        self._make(stage)
+            if self._at != stage.key or optimiser is not None:
+                load_checkpoint(stage.path, self.model, optimiser)
+        self._at = stage.key
+
+    def forget(self, *stages: Stage) -> None:
+        """Delete the checkpoints of these stages; what they measured stays, and they can be made again."""
+        for stage in stages:
+            if stage.path is not None:
+                stage.path.unlink(missing_ok=True)
+
+    def recorded(self, configuration: Configuration, parent: Stage) -> bool:
+        """Whether the stage of this configuration has ended already, in this process or another."""
+        return self._recorded(run_key(configuration | {"parent": parent.key})) is not None
+
+    def _make(self, stage: Stage) -> Result:
+        if stage.key in self._failed:
+            raise StageError(self._failed[stage.key])
+        assert stage.parent is not None
+        assert stage.make is not None
+        self.enter(stage.parent)
+        self._at, self._optimiser = None, None
+        torch.manual_seed(int(stage.key, 16) % (1 << 63))
+        try:
+            result = stage.make()
+        except Exception as error:
+            self._failed[stage.key] = str(error) if isinstance(error, InputError | StageError) else _reason(error)
+            self.model.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            raise StageError(self._failed[stage.key]) from error
+        self.model.zero_grad(set_to_none=True)
+        if stage.path is not None:
+            save_checkpoint(stage.path, self.model, self._optimiser if stage.moments else None)
+            self._at = stage.key
+        with whole_file(self._record(stage.key)) as aside:
+            aside.write_text(json.dumps(result, allow_nan=False))
+        return result
+
+    def _record(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _recorded(self, key: str) -> Result | None:
+        try:
+            result: Result = json.loads(self._record(key).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise InputError(
+                "damaged record of a stage", where=str(self._record(key)), mend="delete it; its stage is made again"
+            ) from error
+        return result
+
+    @contextlib.contextmanager
+    def _alone(self, key: str) -> Iterator[None]:
+        """Hold a stage alone among processes where the file system can; elsewhere it may be made twice, to the same end."""
+        import filelock
+
+        lock = filelock.FileLock(self.folder / f".{key}.lock")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        held = False
+        with contextlib.suppress(OSError, NotImplementedError):
+            lock.acquire()
+            held = True
+        try:
+            yield
+        finally:
+            if held:
+                lock.release()
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def optimiser(self, learning_rate: float, continues: Stage | None = None) -> torch.optim.Optimizer:
+        """A fresh optimiser for the stage that is being made, or the one that ``continues`` the moments of a stage."""
+        self._optimiser = new_optimiser(self.model, learning_rate)
+        if continues is not None:
+            self.enter(continues, self._optimiser)
+            self._at = None
+        return self._optimiser
+
+    def train(
+        self,
+        optimiser: torch.optim.Optimizer,
+        data: Sequences,
+        *,
+        batch: int,
+        learning_rate: float,
+        warmup: int = 0,
+        steps_done: int = 0,
+    ) -> list[float]:
+        """One pass over the sequences in their order (`finetune.train`) in this laboratory's numbers; returns the losses."""
+        return train(
+            self.model,
+            optimiser,
+            data,
+            batch=batch,
+            warmup=warmup,
+            learning_rate=learning_rate,
+            steps_done=steps_done,
+            autocast=self.autocast,
+            meter=self.meter,
+        )
+
+    # -- readings --------------------------------------------------------------------------------------------------
+
+    def read(self, held_out: Mapping[str, Sequences]) -> Result:
+        """Code length of every document of every held-out set at the weights of now: ``nats_NAME`` and ``tokens_NAME``."""
+        reading: Result = {}
+        for name, data in held_out.items():
+            lengths = code_lengths(self.model, data, autocast=self.autocast, meter=self.meter)
+            reading[f"nats_{name}"], reading[f"tokens_{name}"] = lengths.nats.tolist(), lengths.tokens.tolist()
+        return reading
+
+    def divergence(self, data: Sequences) -> dict[str, float]:
+        """``D(base || model)`` and ``D(model || base)`` in bits per token, over the whole vocabulary, mean over positions.
+
+        The base's log-probabilities are held for one data set at a time: positions times vocabulary, in float32.
+        """
+        name = _fingerprint(data)
+        if self._base_log_probs[0] != name:
+            now = {key: value.detach().to("cpu", copy=True) for key, value in self.model.named_parameters()}
+            at, self._base_log_probs = self._at, ("", [])
+            self.enter(self.base)
+            rows = list(next_token_log_probs(self.model, data, autocast=self.autocast))
+            self._base_log_probs = (name, rows)
+            with torch.no_grad():
+                for key, value in self.model.named_parameters():
+                    value.copy_(now[key])
+            self._at = at
+        forward = reverse = positions = 0.0
+        current = next_token_log_probs(self.model, data, autocast=self.autocast)
+        for base, row in zip(self._base_log_probs[1], current, strict=True):
+            gap = base - row
+            forward += float((base.exp() * gap).sum())
+            reverse -= float((row.exp() * gap).sum())
+            positions += base.shape[0]
+        return {
+            "kl_forward": max(forward, 0.0) / positions / NATS_PER_BIT,
+            "kl_reverse": max(reverse, 0.0) / positions / NATS_PER_BIT,
+        }
+
+    def encode(self, examples: Sequence[Example], max_tokens: int) -> Sequences:
+        """`finetune.encode_examples` with this model's tokenizer, within its context."""
+        return encode_examples(self.tokenizer, examples, max_tokens, context=self.loaded.context)
+
+
+# -- data ----------------------------------------------------------------------------------------------------------
+
+
+def split_kinds(
+    kinds: Mapping[str, Sequence[Example]], sizes: Mapping[str, Mapping[str, int]], seed: int
+) -> dict[str, dict[str, list[Example]]]:
+    """For each kind, disjoint named parts of the given sizes, by content hash: ``{kind: {part: examples}}``.
+
+    Examples are the same if prompt and text are, white space around them aside. An example that is of more than one
+    kind is in no part. Parts are cut in the order of ``sizes``, so a last part that grows leaves the others as they are.
+
+    Raises InputError where a kind has too few distinct examples.
+
+    >>> one, two = [Example("", "a"), Example("", "b"), Example("", "c")], [Example("", "c"), Example("", "d")]
+    >>> parts = split_kinds({"x": one, "y": two}, {"x": {"train": 1, "held": 1}, "y": {"train": 1}}, seed=0)
+    >>> sorted(e.text for part in parts["x"].values() for e in part), parts["y"]["train"]
+    (['a', 'b'], [Example(prompt='', text='d')])
+    """
+    named = {kind: {_content(example): example for example in reversed(list(rows))} for kind, rows in kinds.items()}
+    out: dict[str, dict[str, list[Example]]] = {}
+    for kind, found in named.items():
+        elsewhere = {key for other, keys in named.items() if other != kind for key in keys}
+        keys = [key for key in found if key not in elsewhere and found[key].text.strip()]
+        try:
+            splits = split_documents(keys, list(sizes[kind].values()), seed=seed)
+        except InputError as error:
+            raise InputError(f"{kind}: {error}", where="split", mend="ask for fewer, or give more data") from error
+        out[kind] = {part: [found[key] for key in split] for part, split in zip(sizes[kind], splits, strict=True)}
+    return out
+
+
+def mix(one: Sequence[Example], other: Sequence[Example], seed: int) -> list[Example]:
+    """Both lists, pairwise alternating, the pairs in an order drawn by ``seed``; every even prefix is half and half.
+
+    >>> [e.text for e in mix([Example("", "a")], [Example("", "b")], 0)]
+    ['a', 'b']
+    """
+    pairs = list(zip(one, other, strict=True))
+    return [example for index in np.random.default_rng(seed).permutation(len(pairs)) for example in pairs[index]]
+
+
+def _content(example: Example) -> str:
+    prompt = example.prompt.strip()
+    return f"{prompt}\n{example.text.strip()}" if prompt else example.text.strip()
+
+
+# -- statistics of readings ----------------------------------------------------------------------------------------
+
+
+def rate(reading: Result, name: str) -> float:
+    """``sum of code lengths / sum of tokens`` of a held-out set, in bits per token."""
+    return float(np.sum(reading[f"nats_{name}"]) / np.sum(reading[f"tokens_{name}"]) / NATS_PER_BIT)
+
+
+def contrast(reading: Result, against: str = "perturb", of: str = "align") -> float:
+    """Rate on the opposed kind minus rate on the aligned kind, in bits per token: what alignment is meant to raise."""
+    return rate(reading, against) - rate(reading, of)
+
+
+def combination(weighted: Sequence[tuple[float, Result]], name: str) -> tuple[float, float]:
+    """``sum_j c_j rate_j`` of one held-out set over several readings, and its standard error over documents, bits per token.
+
+    The documents are the same in every reading, so they are paired: the error is that of the combined code lengths,
+    linearised for the ratio (n/(n-1) times the sum of squared residuals).
+    """
+    tokens = np.asarray(weighted[0][1][f"tokens_{name}"], dtype=np.float64)
+    nats = sum(c * np.asarray(reading[f"nats_{name}"], dtype=np.float64) for c, reading in weighted)
+    assert isinstance(nats, np.ndarray)
+    return float(nats.sum() / tokens.sum() / NATS_PER_BIT), ratio_se(nats, tokens)
+
+
+def contrast_combination(
+    weighted: Sequence[tuple[float, Result]], against: str = "perturb", of: str = "align"
+) -> tuple[float, float]:
+    """``sum_j c_j contrast_j`` and its standard error over documents, which are paired over the readings."""
+    plus, minus = combination(weighted, against), combination(weighted, of)
+    return plus[0] - minus[0], float(np.hypot(plus[1], minus[1]))
+
+
+def ratio_se(nats: Array, tokens: Array) -> float:
+    """Standard error of sum(nats)/sum(tokens) over documents (linearised), in bits per token."""
+    count = len(tokens)
+    residual = nats - nats.sum() / tokens.sum() * tokens
+    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / tokens.sum() / NATS_PER_BIT)
+
+
+def _fingerprint(data: Sequences) -> str:
+    digest = hashlib.sha256()
+    for tensor in (data.tokens, data.first, data.length):
+        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+        digest.update(str(tuple(tensor.shape)).encode())
+    return digest.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
