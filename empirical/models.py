@@ -23,6 +23,7 @@ from elastomath.progress import say
 from .catalog import CATALOG
 from .devices import pick_device, pick_dtype
 from .fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_of
+from .lora import LoraSettings, add_lora, load_adapter
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """What can be the id of a model on the Hugging Face hub."""
@@ -60,6 +61,16 @@ class LoadedModel:
         return int(most) if most < 10**9 else 2048
 
     @property
+    def parameters(self) -> int:
+        """How many numbers the model has, an adapter's included; tied ones count once."""
+        return sum(value.numel() for value in self.model.parameters())
+
+    @property
+    def trainable(self) -> int:
+        """How many of them training changes."""
+        return sum(value.numel() for value in self.model.parameters() if value.requires_grad)
+
+    @property
     def prefix(self) -> int:
         """The token that every document is prefixed with: BOS, or else EOS. Raises InputError where there is neither."""
         for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
@@ -78,6 +89,8 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     cache: str | os.PathLike[str] | None = None,
+    lora: LoraSettings | None = None,
+    adapter: str | os.PathLike[str] | None = None,
 ) -> LoadedModel:
     """Load a causal language model: a catalogue name, a local folder, a ``.gguf`` file, or an id on the hub.
 
@@ -90,6 +103,8 @@ def load_model(
     """
     name = os.fspath(spec)
     _require_llm()
+    if lora is not None and adapter is not None:
+        raise InputError("a new adapter and a kept one", where="lora, adapter", mend="give one of the two")
     place = pick_device(device)
     number = pick_dtype(dtype, place)
     digest: str | None = None
@@ -125,9 +140,12 @@ def load_model(
         method = kept.get("quant_method") if isinstance(kept, dict) else getattr(kept, "quant_method", "unknown")
         rounding = str(getattr(method, "value", method))
     model = model.to(place).eval()
-    return LoadedModel(
+    loaded = LoadedModel(
         model, tokenizer, name, revision, digest, str(number).removeprefix("torch."), str(place), rounding
     )
+    if lora is not None:
+        add_lora(loaded, lora)
+    return loaded if adapter is None else load_adapter(loaded, adapter)
 
 
 def _models() -> list[str]:
