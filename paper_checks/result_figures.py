@@ -1,0 +1,439 @@
+"""A figure for each result R1-R20, drawn from the library itself: seconds in all, and the same bytes each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from elastomath import Mixture, response
+from elastomath.figures import INK, STYLES, WIDTH, styled
+from elastomath.law import finite_law, mixture_constant, path_entropies
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+HALVES = ((0.55, 0.25, 0.2), (0.3, 0.3, 0.4), (0.8, 0.2, 0.0))
+"""Three leaves: D_p is half D_a and half D_t."""
+THIRDS = ((0.6, 0.3, 0.1), (0.1, 0.6, 0.3), (0.3, 0.1, 0.6))
+"""Three equal parts on three leaves."""
+STEPS = np.linspace(0.0, 3.0, 61)
+
+
+def _panels(count: int, height: float = 3.1) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+
+
+def _lines(
+    axes: Axes,
+    x: ArrayLike,
+    rows: Sequence[tuple[str, Any]],
+    labels: tuple[str, str],
+    *,
+    marks: int = 8,
+    legend: bool = True,
+) -> None:
+    places = np.asarray(x, dtype=np.float64)
+    for (label, y), (colour, marker, line) in zip(rows, STYLES, strict=False):
+        every = max(1, places.size // marks)
+        axes.plot(places, y, color=colour, ls=line, marker=marker, markevery=every, label=label)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    if legend:
+        axes.legend(frameon=False, fontsize=8.5)
+
+
+def _union(k: float, parts: ArrayLike = THIRDS) -> Mixture:
+    rows = np.asarray(parts, dtype=np.float64)
+    return Mixture.of([rows.mean(axis=0), rows[1], rows[2]], [k, 1.0, 0.0])
+
+
+@styled
+def r1() -> Figure:
+    """dH_i/dl of the three datasets against l."""
+    figure, (axes,) = _panels(1)
+    start = _union(10.0)
+    slopes = np.array([response(start.at(step)).derivatives for step in STEPS]).T
+    _lines(axes, STEPS, list(zip(("pretrain", "align", "perturb"), slopes, strict=True)), ("l", "dH/dl, nats"))
+    axes.axhline(0, color=INK, lw=0.8)
+    return figure
+
+
+@styled
+def r2() -> Figure:
+    """The three forces k dH_p, dH_a, l dH_t, which add up to nothing."""
+    figure, (axes,) = _panels(1)
+    start = _union(10.0)
+    slopes = np.array([response(start.at(step)).derivatives for step in STEPS])
+    forces = (slopes * np.column_stack([np.full(STEPS.size, 10.0), np.ones(STEPS.size), STEPS])).T
+    rows = [*zip(("k dH_p", "dH_a", "l dH_t"), forces, strict=True), ("their sum", forces.sum(axis=0))]
+    _lines(axes, STEPS, rows, ("l", "nats per unit of l"))
+    return figure
+
+
+@styled
+def r3() -> Figure:
+    """The Theta constant 1/(1 - eps) along l, for three k."""
+    figure, (axes,) = _panels(1)
+    steps = np.linspace(0.0, 0.45, 46)
+    rows = [
+        (f"k = {k:g}", [response(_union(k).at(step)).theta_constant for step in steps]) for k in (1.0, 10.0, 1000.0)
+    ]
+    _lines(axes, steps, rows, ("l", "-dH_a / (k dH_p)"))
+    axes.axhline(1, color=INK, lw=0.8)
+    return figure
+
+
+@styled
+def r4() -> Figure:
+    """Phase diagram of the signs over l and the overlap of D_a with D_t."""
+    from matplotlib.colors import ListedColormap
+
+    figure, (axes,) = _panels(1, 3.8)
+    steps, shares, signs = phases()
+    axes.pcolormesh(
+        steps, shares, signs, cmap=ListedColormap(["#f2f2f2", "#b9cfe4", "#e8b48c"]), vmin=0, vmax=2, shading="nearest"
+    )
+    for level in (0.5, 1.5):
+        axes.contour(steps, shares, signs, levels=[level], colors=INK, linewidths=1.2)
+    for at, text in (
+        ((0.02, 0.03), "dH_p < 0\n< dH_a"),
+        ((1.05, 0.1), "both rise"),
+        ((0.9, 0.62), "dH_a < 0"),
+    ):
+        axes.text(*at, text, fontsize=9.5)
+    axes.set_xlabel("l = |D_t| / |D_a|")
+    axes.set_ylabel("share of D_a in D_t")
+    return figure
+
+
+def phases(points: int = 81, k: float = 10.0) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Signs over l (columns) and the share s of D_a in D_t (rows): 0 as the theorem says, 1 both rise, 2 dH_a < 0 (R4).
+
+    D_t is ``(1 - s) P_3 + s P_2`` with the three parts of `THIRDS`, D_a is P_2 and D_p the mean of P_1, P_2 and D_t.
+
+    >>> steps, shares, signs = phases(5)
+    >>> signs[0].tolist(), signs[-1].tolist()
+    ([0, 1, 1, 1, 1], [2, 2, 2, 2, 2])
+    """
+    steps, shares = np.linspace(0.0, 2.0, points), np.linspace(0.0, 1.0, points)
+    signs = np.zeros((points, points), dtype=np.int64)
+    first, align, third = (np.asarray(row) for row in THIRDS)
+    for row, share in enumerate(shares):
+        perturb = (1.0 - share) * third + share * align
+        start = Mixture.of([(first + align + perturb) / 3.0, align, perturb], [k, 1.0, 0.0])
+        slopes = np.array([response(start.at(step)).derivatives for step in steps])
+        signs[row] = np.where(slopes[:, 1] <= 0, 2, np.where(slopes[:, 0] >= 0, 1, 0))
+    return steps, shares, signs
+
+
+@styled
+def r5() -> Figure:
+    """The residual against its bounds, and their ratio against the best constant."""
+    figure, (left, right) = _panels(2)
+    start = _union(10.0)
+    law = finite_law(STEPS, [10.0, 1.0], path_entropies(start, STEPS))
+    best = np.array([mixture_constant(11.0, step) for step in STEPS])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = best / STEPS
+    rows = [
+        ("k DeltaH_p + DeltaH_a", law.residual),
+        ("L/2 bound (mixtures)", law.upper / 2),
+        ("L bound (any class)", law.upper),
+    ]
+    _lines(left, STEPS, rows, ("L", "volume x nats"))
+    _lines(right, STEPS, [("residual / L bound", law.ratio), ("best constant c/L", share)], ("L", "no unit"))
+    right.axhline(0.5, color=INK, lw=0.8)
+    right.set_ylim(0, 0.6)
+    return figure
+
+
+@styled
+def r6() -> Figure:
+    """Joint optima in a class of random models: the residual stays between its bounds, jumps included."""
+    from elastomath.optima import joint_optima
+
+    figure, (axes,) = _panels(1)
+    rng = np.random.default_rng(4)
+    steps = np.linspace(0.0, 6.0, 121)
+    centres = np.array([[0.0, 0.0], [1.0, 0.3], [-0.2, 1.2]])
+    losses = 1.0 + ((rng.uniform(-0.5, 1.5, size=(60, 2)) - centres[:, None]) ** 2).sum(axis=2)
+    _, rates = joint_optima(losses, [4.0, 1.0], steps)
+    law = finite_law(steps, [4.0, 1.0], rates)
+    rows = [("residual", law.residual), ("upper bound", law.upper), ("lower bound", np.zeros(steps.size))]
+    _lines(axes, steps, rows, ("L", "volume x nats"))
+    return figure
+
+
+@styled
+def r7() -> Figure:
+    """Linear term and elastic energy along a displacement from a stationary point; where they meet is the elastic limit."""
+    figure, (axes,) = _panels(1)
+    start = _union(20.0).at(0.0)
+    delta = np.log(np.asarray(THIRDS[2])) - np.log(start.masses)
+    sizes = np.linspace(0.0, 0.6, 61)
+    tilted = start.masses * np.exp(sizes[:, None] * delta)
+    tilted /= tilted.sum(axis=1, keepdims=True)
+    change = -(np.log(tilted) - np.log(start.masses)) @ start.components[:2].T
+    energy, linear = change @ np.array([20.0, 1.0]), np.abs(change[:, 1])
+    rows = [("energy 20 DeltaH_p + DeltaH_a", energy), ("linear term |DeltaH_a|", linear)]
+    _lines(axes, sizes, rows, ("size of the displacement", "volume x nats"))
+    return figure
+
+
+@styled
+def r8() -> Figure:
+    """Constant and threshold of the union law for three values of the rest R."""
+    from elastomath.unionlaw import union_constant
+
+    figure, (axes,) = _panels(1)
+    steps = np.linspace(0.0, 1.2, 121)
+    rows = []
+    for rest in (-1 / 3, 0.0, 1 / 3):
+        constant = union_constant(30.0, steps, 1 / 3, 1 / 3, rest)
+        rows.append((f"R' = {3 * rest:g}", np.where((constant > 0) & (constant < 12), constant, np.nan)))
+    _lines(axes, steps, rows, ("l", "-dH_a / (k dH_p)"))
+    axes.set_ylim(0, 12)
+    return figure
+
+
+@styled
+def r9() -> Figure:
+    """A(infinity) of independent masses without the union: above 1 for every tail index, so that the signs fail (R9c)."""
+    figure, (axes,) = _panels(1)
+    alpha = np.linspace(1.2, 6.0, 97)
+    _lines(
+        axes,
+        alpha,
+        [("alpha^2 / (alpha^2 - 1)", alpha**2 / (alpha**2 - 1))],
+        ("tail index alpha", "A without the union"),
+    )
+    axes.axhline(1, color=INK, lw=0.8)
+    axes.text(4.2, 1.3, "the signs need A < 1", fontsize=9.5)
+    return figure
+
+
+@styled
+def r10() -> Figure:
+    """1 - A and T against depth, mean of draws of Pareto masses, with the limit of many leaves."""
+    from elastomath.fluctuation import sampled_overlaps
+    from elastomath.overlaps import equal_parts_overlap
+    from elastomath.pareto import Pareto
+
+    figure, (left, right) = _panels(2)
+    depths = np.arange(2, 13, 2)
+    draws = sampled_overlaps(1.2, 4096, 60, merges=2 ** (12 - depths), seed=2)
+    for axes, values, label in ((left, 1.0 - draws.align, "1 - A"), (right, draws.perturb, "T")):
+        mean, se = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        axes.errorbar(depths, mean, yerr=2 * se, color=STYLES[0][0], marker="o", capsize=3, label="60 draws, 2 se")
+        axes.set_xlabel("depth d (2^d leaves)")
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=8.5)
+    limit = float(1 - equal_parts_overlap(Pareto(1.2), 3).value)
+    left.axhline(limit, color=INK, lw=0.8, ls="--")
+    left.text(2, limit + 0.01, "limit (R20)", fontsize=9)
+    return figure
+
+
+@styled
+def r11() -> Figure:
+    """The response to one unit of perturbation rises, turns below k = 1 and falls as 1/k."""
+    from elastomath.overlaps import expected_overlaps
+    from elastomath.pareto import Pareto
+
+    figure, (axes,) = _panels(1)
+    k = np.geomspace(0.02, 1000.0, 120)
+    rows = []
+    for alpha in (1.2, 2.0, 4.0):
+        rows.append((f"alpha = {alpha:g}", (1.0 - expected_overlaps(Pareto(alpha), k, 0.0).align) / (k + 1.0)))
+    _lines(axes, k, rows, ("k = |D_p| / |D_a|", "dH_a / dl, nats"))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    return figure
+
+
+@styled
+def r12() -> Figure:
+    """Sum of forces as a share of the largest: exact for the forward direction of the mixture, not for the reverse one."""
+    from elastomath.pool import reverse_balance
+
+    figure, (axes,) = _panels(1)
+    sizes = np.geomspace(0.02, 0.9, 40)
+    flat = np.full(3, 1.0 / 3.0)
+    misses, thirds = [], []
+    for size in sizes:
+        rows = [
+            (1 - size) * flat + size * np.asarray(row) for row in ((0.5, 0.3, 0.2), (0.1, 0.6, 0.3), (0.2, 0.2, 0.6))
+        ]
+        found = reverse_balance(Mixture.of(rows, [2.0, 1.0, 0.5]))
+        misses.append(abs(found.balance))
+        thirds.append(float(np.abs(found.terms).max()))
+    _lines(
+        axes, sizes, [("largest term", thirds), ("miss of the mixture", misses)], ("distance from a flat tree", "nats")
+    )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    return figure
+
+
+@styled
+def r13() -> Figure:
+    """Score under joint compression for three alignment volumes, and the volume that undoes them."""
+    from elastomath.rebound import Scores, return_volume, score
+
+    figure, (left, right) = _panels(2)
+    scores, m = Scores(0.4, 1.0, 0.0), np.linspace(0.0, 4000.0, 81)
+    rows = [(f"n = {n:,}", score(scores, 2000.0, n, m)) for n in (1000, 2000, 5000)]
+    _lines(left, m, rows, ("opposed examples m", "score"))
+    n = np.linspace(100.0, 10000.0, 50)
+    found = [
+        ("exactly back", return_volume(scores, n)),
+        ("within 0.05", return_volume(scores, n, 0.05, pretrain=2000.0)),
+    ]
+    _lines(right, n, found, ("aligned examples n", "m* to undo them"))
+    return figure
+
+
+@styled
+def r14() -> Figure:
+    """Residual, work and bound along the exact changes of Huffman's code."""
+    from elastomath.codepath import code_path
+
+    figure, (axes,) = _panels(1)
+    counts, volumes = [[9, 5, 3, 2, 1, 1], [1, 1, 9, 4, 2, 3], [1, 2, 1, 3, 9, 8]], [4, 1]
+    ends = np.linspace(0.1, 8.0, 33)
+    paths = [code_path(counts, volumes, end=round(float(end) * 1000) / 1000) for end in ends]
+    rows = [
+        ("k DeltaE_p + DeltaE_a", [float(path.residual) for path in paths]),
+        ("L (E_t(0) - E_t(L))", [float(path.bound) for path in paths]),
+    ]
+    _lines(axes, ends, rows, ("L", "volume x bits"))
+    return figure
+
+
+@styled
+def r15() -> Figure:
+    """Huffman's bits a block less Thm 3.4's on random sources, inside (-1, 1)."""
+    from elastomath.codes import huffman_lengths, total_length
+    from elastomath.compression import entropy_ceiling
+
+    figure, (axes,) = _panels(1)
+    rng = np.random.default_rng(15)
+    entropies, misses = [], []
+    for _ in range(600):
+        counts = rng.integers(1, 2 ** int(rng.integers(2, 16)), size=int(rng.integers(2, 24)))
+        p = counts / counts.sum()
+        entropies.append(float(-(p * np.log2(p)).sum()))
+        misses.append(
+            float(total_length(counts, huffman_lengths(counts))) / float(counts.sum()) - entropy_ceiling(counts)
+        )
+    axes.plot(entropies, misses, ls="none", marker=".", ms=4, color=STYLES[0][0])
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_xlabel("entropy of the leaves, bits")
+    axes.set_ylabel("Huffman less Thm 3.4,\nbits a block")
+    return figure
+
+
+@styled
+def r16() -> Figure:
+    """Work against the residual of any pair (K_p, K_a): the curve itself picks k = 10 and 1."""
+    from elastomath.volumes import effective_volumes, mixture_work
+
+    figure, (axes,) = _panels(1)
+    start, steps = _union(10.0), np.linspace(0.05, 3.0, 60)
+    codes = path_entropies(start, np.concatenate([[0.0], steps]))
+    changes, work = codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps)
+    found = effective_volumes(changes, work)
+    rows = [
+        ("work, int l (-dH_t)", work),
+        (f"K = ({found.volumes[0]:.4f}, {found.volumes[1]:.4f})", found.volumes @ changes),
+    ]
+    rows += [("K = (10, 1.1)", np.array([10.0, 1.1]) @ changes), ("K = (9, 1)", np.array([9.0, 1.0]) @ changes)]
+    _lines(axes, steps, rows, ("L", "volume x nats"))
+    return figure
+
+
+@styled
+def r17() -> Figure:
+    """The ceiling ln(1 + L/N_0) for three volumes, and random perturbations under it."""
+    from elastomath.ceilings import string_ceiling
+
+    figure, (axes,) = _panels(1)
+    steps = np.linspace(0.0, 5.0, 51)
+    rows = [(f"N_0 = {base:g}", [string_ceiling(base, step) for step in steps]) for base in (5.0, 11.0, 101.0)]
+    _lines(axes, steps, rows, ("L", "DeltaH_a at most, nats"))
+    rng = np.random.default_rng(17)
+    for _ in range(150):
+        parts, step = rng.dirichlet(np.full(6, 0.3), size=3), float(rng.uniform(0.1, 5.0))
+        before, after = path_entropies(Mixture.of(parts, [10.0, 1.0, 0.0]), [0.0, step]).T
+        axes.plot(step, after[1] - before[1], marker=".", ms=4, color=INK)
+    axes.set_ylim(bottom=-0.05)
+    return figure
+
+
+@styled
+def r18() -> Figure:
+    """The ratio on random halves between 1 and (1 + 2L/k)/(1 - L), and the best bounds of mixtures."""
+    from elastomath.theorem import mixture_theta_bounds
+
+    figure, (axes,) = _panels(1)
+    k, steps = 10.0, np.linspace(0.02, 0.9, 45)
+    best = [mixture_theta_bounds(k, step) for step in steps]
+    rows = [("1", np.ones(steps.size)), ("(1 + 2L/k)/(1 - L)", (1 + 2 * steps / k) / (1 - steps))]
+    rows += [("best for mixtures, low", [b.low for b in best]), ("best for mixtures, high", [b.high for b in best])]
+    _lines(axes, steps, rows, ("L", "-DeltaH_a / (k DeltaH_p)"))
+    rng = np.random.default_rng(18)
+    for _ in range(150):
+        align, perturb = rng.dirichlet(np.full(5, 0.6), size=2)
+        step = float(rng.uniform(0.02, 0.9))
+        before, after = path_entropies(
+            Mixture.of([(align + perturb) / 2, align, perturb], [k, 1.0, 0.0]), [0.0, step]
+        ).T
+        axes.plot(step, -(after - before)[1] / (k * (after - before)[0]), marker=".", ms=4, color=INK)
+    axes.set_yscale("log")
+    axes.set_ylim(0.9, 12)
+    return figure
+
+
+@styled
+def r19() -> Figure:
+    """kappa under forgetting against |D_p|, beside the joint law."""
+    from elastomath.forgetting import elasticity_constant
+
+    figure, (axes,) = _panels(1)
+    steps = np.geomspace(10.0, 1e5, 80)
+    rows = [("joint compression", steps / 300.0)]
+    rows += [(f"eta = {eta:g}", elasticity_constant(steps, 300.0, eta)) for eta in (1e-4, 1e-3, 3e-3)]
+    _lines(axes, steps, rows, ("pre-training steps", "kappa = K_p / K_a"))
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    return figure
+
+
+@styled
+def r20() -> Figure:
+    """1 - A_3 and 1 - A_2 in closed form against the tail index."""
+    from elastomath.overlaps import equal_parts_overlap
+    from elastomath.pareto import Pareto
+
+    figure, (axes,) = _panels(1)
+    alpha = np.linspace(1.05, 5.0, 80)
+    rows = [(f"{parts} equal parts", 1 - equal_parts_overlap(Pareto(alpha), parts).value) for parts in (2, 3, 6)]
+    _lines(axes, alpha, rows, ("tail index alpha", "1 - A"))
+    return figure
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    f"R{number}": draw
+    for number, draw in enumerate(
+        (r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18, r19, r20), 1
+    )
+}
+"""The figure of each result, by id."""
