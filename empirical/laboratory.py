@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +26,11 @@ from elastomath.progress import Meter
 from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
+from .catalog import CATALOG
 from .data import split_documents
 from .devices import pick_device, pick_dtype
 from .examples import Example
+from .fetching import sha256_of
 from .finetune import (
     Sequences,
     code_lengths,
@@ -38,7 +41,7 @@ from .finetune import (
     save_checkpoint,
     train,
 )
-from .models import LoadedModel, load_model
+from .models import LoadedModel, _folder_hash, _locate, load_model
 
 Array = NDArray[np.float64]
 
@@ -53,6 +56,7 @@ class Equipment:
 
     dtype    of autocast: ``auto`` is bfloat16 where the hardware multiplies it; float32 for none
     weights  what the weights are held and trained in; float32 unless the model would not fit
+    lora_rank, lora_alpha  train a low-rank adapter in place of the weights; rank 0 for full training
     """
 
     model: str
@@ -61,7 +65,20 @@ class Equipment:
     device: str = "auto"
     dtype: str = "auto"
     weights: str = "float32"
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
     trust_remote_code: bool = False
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What of the equipment changes results: it belongs to the configuration of every run."""
+        adapter = {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha} if self.lora_rank else {}
+        return {"dtype": self.precision, "weights": self.weights} | adapter
+
+    @property
+    def source(self) -> str:
+        """What the base weights are: the SHA-256 of their file, or the commit on the hub; without loading them."""
+        return source_of(self.model, self.revision)
 
     @property
     def precision(self) -> str:
@@ -115,6 +132,10 @@ class Laboratory:
             dtype=equipment.weights,
             trust_remote_code=equipment.trust_remote_code,
         )
+        if equipment.lora_rank:
+            from .lora import LoraSettings, add_lora
+
+            self.loaded = add_lora(self.loaded, LoraSettings(equipment.lora_rank, equipment.lora_alpha))
         self.model, self.tokenizer = self.loaded.model, self.loaded.tokenizer
         chosen = pick_dtype(equipment.dtype, self.loaded.device)
         self.autocast = None if chosen == torch.float32 else chosen
@@ -122,8 +143,8 @@ class Laboratory:
         self.folder = Path(equipment.folder)
         self.meter: Meter | None = None
         source = self.loaded.sha256 or self.loaded.revision or self.loaded.name
-        self.base = Stage(run_key({"model": source, "dtype": self.precision, "weights": equipment.weights}))
-        self._base = {name: value.detach().to("cpu", copy=True) for name, value in self.model.named_parameters()}
+        self.base = Stage(run_key({"model": source} | equipment.training))
+        self._base = self._copied()
         self._at: str | None = self.base.key
         self._failed: dict[str, str] = {}
         self._optimiser: torch.optim.Optimizer | None = None
@@ -162,9 +183,7 @@ class Laboratory:
     def enter(self, stage: Stage, optimiser: torch.optim.Optimizer | None = None) -> None:
         """Put the weights of a stage into the model (and its moments into an optimiser), making them again if they are gone."""
         if stage.parent is None:
-            with torch.no_grad():
-                for name, value in self.model.named_parameters():
-                    value.copy_(self._base[name])
+            self._put(self._base)
         else:
             if stage.path is None:
                 raise InputError(
@@ -187,6 +206,17 @@ class Laboratory:
     def recorded(self, configuration: Configuration, parent: Stage) -> bool:
         """Whether the stage of this configuration has ended already, in this process or another."""
         return self._recorded(run_key(configuration | {"parent": parent.key})) is not None
+
+    def _copied(self) -> dict[str, torch.Tensor]:
+        """What training moves, copied to the CPU."""
+        named = self.model.named_parameters()
+        return {name: value.detach().to("cpu", copy=True) for name, value in named if value.requires_grad}
+
+    def _put(self, weights: Mapping[str, torch.Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self.model.named_parameters():
+                if name in weights:
+                    value.copy_(weights[name])
 
     def _make(self, stage: Stage) -> Result:
         if stage.key in self._failed:
@@ -291,16 +321,13 @@ class Laboratory:
 
         The base's log-probabilities are held for one data set at a time: positions times vocabulary, in float32.
         """
-        name = _fingerprint(data)
+        name = fingerprint(data)
         if self._base_log_probs[0] != name:
-            now = {key: value.detach().to("cpu", copy=True) for key, value in self.model.named_parameters()}
-            at, self._base_log_probs = self._at, ("", [])
+            now, at, self._base_log_probs = self._copied(), self._at, ("", [])
             self.enter(self.base)
             rows = list(next_token_log_probs(self.model, data, autocast=self.autocast))
             self._base_log_probs = (name, rows)
-            with torch.no_grad():
-                for key, value in self.model.named_parameters():
-                    value.copy_(now[key])
+            self._put(now)
             self._at = at
         forward = reverse = positions = 0.0
         current = next_token_log_probs(self.model, data, autocast=self.autocast)
@@ -317,6 +344,21 @@ class Laboratory:
     def encode(self, examples: Sequence[Example], max_tokens: int) -> Sequences:
         """`finetune.encode_examples` with this model's tokenizer, within its context."""
         return encode_examples(self.tokenizer, examples, max_tokens, context=self.loaded.context)
+
+
+def source_of(model: str, revision: str | None = None) -> str:
+    """What a model's weights are, without loading them: the SHA-256 of a file or folder, or the commit on the hub.
+
+    Raises InputError for a model that is not there, in the words of `load_model`.
+    """
+    if model in CATALOG and CATALOG[model].kind == "model":
+        return CATALOG[model].sha256
+    path = Path(model).expanduser()
+    if path.is_file():
+        return sha256_of(path)
+    if path.is_dir():
+        return _folder_hash(path) or model
+    return _locate(model, revision)[0] or revision or model
 
 
 # -- data ----------------------------------------------------------------------------------------------------------
@@ -365,47 +407,8 @@ def _content(example: Example) -> str:
     return f"{prompt}\n{example.text.strip()}" if prompt else example.text.strip()
 
 
-# -- statistics of readings ----------------------------------------------------------------------------------------
-
-
-def rate(reading: Result, name: str) -> float:
-    """``sum of code lengths / sum of tokens`` of a held-out set, in bits per token."""
-    return float(np.sum(reading[f"nats_{name}"]) / np.sum(reading[f"tokens_{name}"]) / NATS_PER_BIT)
-
-
-def contrast(reading: Result, against: str = "perturb", of: str = "align") -> float:
-    """Rate on the opposed kind minus rate on the aligned kind, in bits per token: what alignment is meant to raise."""
-    return rate(reading, against) - rate(reading, of)
-
-
-def combination(weighted: Sequence[tuple[float, Result]], name: str) -> tuple[float, float]:
-    """``sum_j c_j rate_j`` of one held-out set over several readings, and its standard error over documents, bits per token.
-
-    The documents are the same in every reading, so they are paired: the error is that of the combined code lengths,
-    linearised for the ratio (n/(n-1) times the sum of squared residuals).
-    """
-    tokens = np.asarray(weighted[0][1][f"tokens_{name}"], dtype=np.float64)
-    nats = sum(c * np.asarray(reading[f"nats_{name}"], dtype=np.float64) for c, reading in weighted)
-    assert isinstance(nats, np.ndarray)
-    return float(nats.sum() / tokens.sum() / NATS_PER_BIT), ratio_se(nats, tokens)
-
-
-def contrast_combination(
-    weighted: Sequence[tuple[float, Result]], against: str = "perturb", of: str = "align"
-) -> tuple[float, float]:
-    """``sum_j c_j contrast_j`` and its standard error over documents, which are paired over the readings."""
-    plus, minus = combination(weighted, against), combination(weighted, of)
-    return plus[0] - minus[0], float(np.hypot(plus[1], minus[1]))
-
-
-def ratio_se(nats: Array, tokens: Array) -> float:
-    """Standard error of sum(nats)/sum(tokens) over documents (linearised), in bits per token."""
-    count = len(tokens)
-    residual = nats - nats.sum() / tokens.sum() * tokens
-    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / tokens.sum() / NATS_PER_BIT)
-
-
-def _fingerprint(data: Sequences) -> str:
+def fingerprint(data: Sequences) -> str:
+    """SHA-256 of token sequences: what a stage was trained or measured on, for its configuration."""
     digest = hashlib.sha256()
     for tensor in (data.tokens, data.first, data.length):
         digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
