@@ -5,7 +5,7 @@ from .families import FAMILIES, family, problem_of_family
 from .grammar import Grammar, problem_of_grammar
 from .markov import MarkovTree, markov_trees, problem_of_markov
 from .mixture import MixtureCompressor, simulate_mixture
-from .mixture_paths import MixtureConfiguration, MixturePath, mixture_paths
+from .paths import MixtureConfiguration, MixturePath, mixture_paths
 from .texts import problem_of_letters, problem_of_texts
 
 __all__ = [

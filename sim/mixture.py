@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from elastomath import Curve, InputError, cross_entropy, kernels
 from elastomath.units import NATS_PER_BIT
 
-from .mixture_paths import COMPILED_FROM, MixtureConfiguration, mixture_paths
+from .paths import COMPILED_FROM, MixtureConfiguration, mixture_paths
 from .problem import COMPONENTS, Problem
 
 Array = NDArray[np.float64]
