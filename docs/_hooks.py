@@ -1,0 +1,108 @@
+"""What the site computes when it is built: derivations as MathML, a figure for each result, the table of claims."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
+CLAIMS = "claims.md"
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the figures of the results and the page of claims."""
+    from elastomath.figures import svg
+    from paper_checks.result_figures import FIGURES
+
+    for id, draw in FIGURES.items():
+        files.append(File.generated(config, f"figures/{id}.svg", content=svg(draw())))
+    files.append(File.generated(config, CLAIMS, content=_claims()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Put a derivation where a page asks for one."""
+    return re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
+    """Formulas as MathML, so that the site needs no script and no network."""
+
+    def formula(found: re.Match[str]) -> str:
+        block = found[1] == "div"
+        inner = found[2].strip()[2:-2].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        return convert(inner, display="block" if block else "inline")
+
+    return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL)
+
+
+def _derivation(id: str) -> str:
+    """The derivation as HTML that Markdown leaves alone."""
+    from elastomath.verification import explain
+
+    lines, out, open_item = explain(id, style="latex").splitlines(), [], False
+    for line in lines:
+        if line.startswith(r"\paragraph"):
+            continue
+        if line == r"\begin{enumerate}":
+            out.append("<ol>")
+        elif line == r"\end{enumerate}":
+            out.append("</li></ol>" if open_item else "</ol>")
+            open_item = False
+        elif line.startswith(r"\item"):
+            out.append(("</li>" if open_item else "") + "<li>" + _words(line.removeprefix(r"\item").strip()))
+            open_item = True
+        else:
+            out.append(("<br>" if open_item and not line.startswith(r"\[") else "") + _words(line))
+    return '<div class="derivation">\n' + "\n".join(line for line in out if line.strip()) + "\n</div>"
+
+
+def _words(line: str) -> str:
+    """A line of LaTeX as HTML: formulas through MathML, the escapes of words undone."""
+    parts = re.split(r"(\\\[.*?\\\]|\\\(.*?\\\))", line)
+    return "".join(_formula(part) if part[:2] in (r"\[", r"\(") else _plain(part) for part in parts)
+
+
+def _formula(part: str) -> str:
+    inner = part[2:-2].strip()
+    if inner in ("<", ">"):
+        return escape(inner)
+    return convert(inner, display="block" if part[:2] == r"\[" else "inline")
+
+
+def _plain(text: str) -> str:
+    return escape(re.sub(r"\\([_#&%$])", r"\1", text).replace(r"\^{}", "^").replace(r"\{", "{").replace(r"\}", "}"))
+
+
+def _claims() -> str:
+    """The registry as a page: the table, then a section for each claim."""
+    from paper_checks.claims import claims
+
+    rows = ["# Claims", "", "Every definition, assumption, theorem, finding, table and open question of the paper, and R1-R20, with the"]
+    rows += ["verdict on record. `elastomath check` gives each verdict again and exits with 1 where one does not stand.", ""]
+    rows += ["| id | claim | verdict |", "| --- | --- | --- |"]
+    rows += [f"| [{claim.id}](#{_anchor(claim.id)}) | {_cell(claim.title)} | {_cell(claim.verdict)} |" for claim in claims().values()]
+    for claim in claims().values():
+        rows += ["", f"## {claim.id}: {claim.title} {{ #{_anchor(claim.id)} }}", "", _cell(claim.claim), ""]
+        rows += [f"- **where**: {_cell(claim.where)}", f"- **verdict**: {_cell(claim.verdict)}"]
+        if claim.assumes:
+            rows.append(f"- **assumes**: {_cell('; '.join(claim.assumes))}")
+        if claim.depends:
+            links = [f"[{id}](#{_anchor(id)})" for id in claim.depends]
+            rows.append(f"- **rests on**: {', '.join(links)}")
+        rows.append(f"- **how it is checked**: {_cell((claim.check.__doc__ or '').strip())}")
+        rows.append(f"- **again**: `elastomath check {claim.id}`, `{claim.command}`")
+        if re.fullmatch(r"R\d+", claim.id):
+            rows.append(f"- **derivation**: [{claim.id}](results/{claim.id}.md)")
+    return "\n".join(rows) + "\n"
+
+
+def _anchor(id: str) -> str:
+    return "claim-" + re.sub(r"\W+", "-", id.lower())
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|*_<\[\]])", r"\\\1", text)
