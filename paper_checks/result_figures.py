@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -309,7 +310,7 @@ def r14() -> Figure:
     figure, (axes,) = _panels(1)
     counts, volumes = [[9, 5, 3, 2, 1, 1], [1, 1, 9, 4, 2, 3], [1, 2, 1, 3, 9, 8]], [4, 1]
     ends = np.linspace(0.1, 8.0, 33)
-    paths = [code_path(counts, volumes, end=round(float(end) * 1000) / 1000) for end in ends]
+    paths = [code_path(counts, volumes, end=Fraction(round(float(end) * 1000), 1000)) for end in ends]
     rows = [
         ("k DeltaE_p + DeltaE_a", [float(path.residual) for path in paths]),
         ("L (E_t(0) - E_t(L))", [float(path.bound) for path in paths]),
@@ -387,7 +388,8 @@ def r18() -> Figure:
     k, steps = 10.0, np.linspace(0.02, 0.9, 45)
     best = [mixture_theta_bounds(k, step) for step in steps]
     rows = [("1", np.ones(steps.size)), ("(1 + 2L/k)/(1 - L)", (1 + 2 * steps / k) / (1 - steps))]
-    rows += [("best for mixtures, low", [b.low for b in best]), ("best for mixtures, high", [b.high for b in best])]
+    ends = np.array([[b.low, b.high] for b in best]).T
+    rows += [("best for mixtures, low", ends[0]), ("best for mixtures, high", ends[1])]
     _lines(axes, steps, rows, ("L", "-DeltaH_a / (k DeltaH_p)"))
     rng = np.random.default_rng(18)
     for _ in range(150):
