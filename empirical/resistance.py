@@ -1,0 +1,444 @@
+"""The resistance protocol (F1): slices of one alignment, samples of each, and training from one slice to another's samples.
+
+theta_1, theta_2, theta_3 are the weights after the first, second and last third of the alignment data. D_k are responses of
+theta_k to held-out prompts. For k < l, inverse alignment trains theta_l on D_k and forward alignment theta_k on D_l: as many
+samples, the same prompts, as many steps, a fresh optimiser. What is compared, and why losses alone do not do: `excess`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.ledger import Configuration, Result
+from elastomath.progress import Meter, say
+from elastomath.units import NATS_PER_BIT
+
+from .contrast import rate
+from .data import read_documents, split_documents
+from .examples import Example
+from .excess import Lengths, Pair, Pooled, pair_estimates, pooled_gaps, verdict
+from .finetune import Sequences
+from .laboratory import Equipment, Laboratory, Stage, open_laboratory
+from .protocol import HERE, conduct, data_hashes
+from .reading_curve import reading_curve
+from .sampling import sample
+
+
+@dataclass(frozen=True)
+class ResistanceSettings:
+    """One resistance experiment: a run for each (pair of slices, seed); volumes are in examples.
+
+    align               the alignment data (a data specification), put after ``prompt``
+    prompts             the data whose first words the samples go on from; None: further documents of ``align``
+    slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
+    align_volume        examples of the whole alignment
+    prompt_words        words of a document that become a prompt, after ``prompt``
+    train_samples       samples of each D_k to train on; held_samples: of other prompts, measured and never trained on
+    sample_tokens       the longest response; temperature: 1 makes theta_k's code length on D_k its entropy
+    volumes             samples of a run after which it is measured, rising to train_samples
+    tail                share of the last steps whose mean loss is the final training loss
+    """
+
+    model: str = "smollm2-135m-instruct-q4"
+    revision: str | None = None
+    align: str = "film-reviews:positive/rotten_tomatoes"
+    prompts: str | None = None
+    slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0)
+    align_volume: int = 384
+    prompt: str = "Film review:"
+    prompt_words: int = 4
+    train_samples: int = 160
+    held_samples: int = 96
+    sample_tokens: int = 24
+    temperature: float = 1.0
+    volumes: tuple[int, ...] = (48, 160)
+    held_out: int = 64
+    max_tokens: int = 32
+    learning_rate: float = 5e-5
+    batch: int = 8
+    warmup: int = 4
+    tail: float = 0.25
+    seeds: tuple[int, ...] = (0, 1)
+
+    def __post_init__(self) -> None:
+        def refuse(what: str, mend: str) -> None:
+            raise InputError(what, where="resistance", mend=mend)
+
+        counts = ("align_volume", "prompt_words", "train_samples", "sample_tokens", "max_tokens", "batch")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        if wrong or self.warmup < 0 or not self.seeds:
+            refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
+        if min(self.held_samples, self.held_out) < 2:
+            refuse("a single held-out document", "hold out at least 2 of each kind")
+        rising = list(self.slices) == sorted(set(self.slices))
+        if len(self.slices) < 2 or not rising or self.slices[0] <= 0 or self.slices[-1] != 1:
+            refuse(f"slices {list(self.slices)}", "give at least two rising shares, the last of them 1")
+        if len(set(self.slice_volumes)) < len(self.slices) or self.slice_volumes[0] < self.batch:
+            refuse(f"slices of {list(self.slice_volumes)} examples", "give each slice at least a batch more")
+        good = self.volumes and self.volumes[0] > 0 and list(self.volumes) == sorted(set(self.volumes))
+        if not good or self.volumes[-1] != self.train_samples or any(v % self.batch for v in self.volumes[:-1]):
+            refuse(
+                f"volumes {list(self.volumes)}",
+                f"give rising multiples of the batch, the last one {self.train_samples} (train_samples)",
+            )
+        for name, most in (("learning_rate", np.inf), ("temperature", np.inf), ("tail", 1.0)):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and 0 < value <= most):
+                refuse(
+                    f"{name.replace('_', ' ')} {value:g}", f"it has to be > 0{' and at most 1' if most == 1 else ''}"
+                )
+
+    @property
+    def slice_volumes(self) -> tuple[int, ...]:
+        """Examples behind each slice: whole batches, but for the last one."""
+        whole = [round(share * self.align_volume / self.batch) * self.batch for share in self.slices[:-1]]
+        return (*whole, self.align_volume)
+
+    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
+        common = asdict(self) | {"protocol": "resistance", "version": 1} | training
+        common |= {"model_source": source, "data_sources": data}
+        del common["seeds"]
+        common |= {"slices": list(self.slices), "volumes": list(self.volumes)}
+        count = len(self.slices)
+        pairs = [(near, far) for near in range(1, count + 1) for far in range(near + 1, count + 1)]
+        return [common | {"seed": seed, "near": near, "far": far} for seed in self.seeds for near, far in pairs]
+
+
+def resistance(
+    settings: ResistanceSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    lora_rank: int = 0,
+    executor: str = HERE,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run the protocol, resuming what ``out`` holds; writes ``resistance.csv`` (a Curve) and ``resistance.json``.
+
+    Returns {"runs", "curve", "failures", "pairs", "pooled", "verdicts", "reading", "settings"}; rates in bits per token.
+    `protocol_figures.resistance_figure` draws what the JSON file holds. executor, workers: as `protocol.conduct` takes
+    them.
+    """
+    equipment = Equipment(
+        settings.model,
+        str(out / "stages"),
+        settings.revision,
+        device,
+        dtype,
+        lora_rank=lora_rank,
+        trust_remote_code=trust_remote_code,
+    )
+    specs = [spec for spec in (settings.align, settings.prompts) if spec is not None]
+    configurations = settings.configurations(equipment.training, equipment.source, data_hashes(specs))
+    told = asdict(settings) | equipment.training | {"model_source": equipment.source}
+
+    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+        return summarise(done) | {"settings": told}
+
+    return conduct(
+        "resistance",
+        run_resistance,
+        equipment,
+        configurations,
+        out,
+        run_curve,
+        describe,
+        executor=executor,
+        workers=workers,
+    )
+
+
+def run_resistance(equipment: Equipment, configuration: Configuration) -> Result:
+    """One run: both directions between two slices of one seed; what other runs need too is shared as stages on disk."""
+    laboratory = open_laboratory(equipment)
+    settings = _settings(configuration)
+    seed, near, far = (int(configuration[name]) for name in ("seed", "near", "far"))
+    laboratory.meter = Meter(_tokens(settings), f"seed {seed}, theta_{near} and theta_{far}")
+    data = _Data(laboratory, settings, configuration)
+    sets = data.held_out()
+    result: Result = {"configuration": configuration, "start": {}, "runs": {}, "slices": {}}
+    for slice_ in (0, near, far):
+        result["slices"][str(slice_)] = data.own_reading(slice_)
+    for direction, start, target in (("inverse", far, near), ("forward", near, far)):
+        found = data.trained(start, target, {name: sets[name] for name in ("align", "D0", f"D{near}", f"D{far}")})
+        result["runs"][direction] = found
+        last = found["readings"][-1]
+        say(
+            f"  seed {seed}: theta_{start} -> D_{target}: held-out {rate(last, f'D{target}'):.4f}, final training loss "
+            f"{found['final_loss']:.4f} bits/token"
+        )
+    return result
+
+
+class _Data:
+    """The stages of one seed: slices, their samples, and readings of all held-out sets at each slice."""
+
+    def __init__(self, laboratory: Laboratory, settings: ResistanceSettings, configuration: Configuration) -> None:
+        self.laboratory, self.settings, self.seed = laboratory, settings, int(configuration["seed"])
+        skip = {"near", "far", "slices", "volumes", "train_samples", "held_samples", "sample_tokens", "temperature"}
+        skip |= {"tail", "prompt_words", "prompts"}
+        self.common = {key: value for key, value in configuration.items() if key not in skip}
+        self.sampled = {
+            key: configuration[key] for key in configuration if key not in ("near", "far", "volumes", "tail")
+        }
+        s = settings
+        texts = read_documents(s.align).texts
+        train, held, rest = _three(texts, s.align_volume, s.held_out, self.seed)
+        self.align = laboratory.encode([Example(s.prompt, text) for text in train], s.max_tokens)
+        self.align_held = laboratory.encode([Example(s.prompt, text) for text in held], s.max_tokens)
+        source = rest if s.prompts is None else read_documents(s.prompts).texts
+        prompts = [" ".join([s.prompt, *text.split()[: s.prompt_words]]).strip() for text in source]
+        wanted = [s.train_samples, s.held_samples]
+        self.prompts = split_documents([p for p in prompts if p], wanted, seed=self.seed)
+        self._sets: dict[str, Sequences] = {}
+
+    def slice(self, number: int) -> Stage:
+        """theta_number: 0 is the base; the others continue one training with its moments."""
+        if number == 0:
+            return self.laboratory.base
+        before = self.slice(number - 1)
+        s, lab = self.settings, self.laboratory
+        start, end = (0, *s.slice_volumes)[number - 1], s.slice_volumes[number - 1]
+
+        def make() -> Result:
+            optimiser = lab.optimiser(s.learning_rate, continues=before if number > 1 else None)
+            losses = self._train(optimiser, self.align[slice(start, end)], -(-start // s.batch))
+            return {"losses": losses, "examples": end}
+
+        stage = self.common | {"stage": "slice", "slice": number, "volumes_of_slices": list(s.slice_volumes[:number])}
+        return lab.stage(stage, before, make, moments=True)
+
+    def samples(self, number: int) -> tuple[Sequences, Sequences]:
+        """D_number: responses of theta_number to the training prompts and to the held-out ones."""
+        s, lab = self.settings, self.laboratory
+
+        def make() -> Result:
+            drawn = sample(
+                lab.loaded,
+                [*self.prompts[0], *self.prompts[1]],
+                s.sample_tokens,
+                seed=self.seed,
+                temperature=s.temperature,
+                autocast=lab.autocast,
+                meter=lab.meter,
+            )
+            rows = drawn.sequences
+            return {
+                "tokens": rows.tokens.tolist(),
+                "first": rows.first.tolist(),
+                "length": rows.length.tolist(),
+                "nats": (-drawn.log_probs).tolist(),
+                "ended": int(np.sum(drawn.ended)),
+                "examples": list(drawn.texts[:3]),
+            }
+
+        found = lab.stage(
+            self.sampled | {"stage": "samples", "of": number}, self.slice(number), make, keep=False
+        ).result
+        rows = Sequences(*(torch.tensor(found[name]) for name in ("tokens", "first", "length")))
+        return rows[slice(0, s.train_samples)], rows[slice(s.train_samples, None)]
+
+    def held_out(self) -> dict[str, Sequences]:
+        """Every held-out set by its name: ``align`` (real text), D0 (the base's samples, for D_p) and D1, D2 ..."""
+        if not self._sets:
+            self._sets = {"align": self.align_held}
+            self._sets |= {f"D{number}": self.samples(number)[1] for number in range(len(self.settings.slices) + 1)}
+        return self._sets
+
+    def own_reading(self, number: int) -> Result:
+        """Code lengths of every held-out set under theta_number, before any further training."""
+        sets = self.held_out()
+        stage = self.sampled | {"stage": "reading", "of": number}
+        return self.laboratory.stage(stage, self.slice(number), lambda: self.laboratory.read(sets), keep=False).result
+
+    def trained(self, start: int, target: int, sets: dict[str, Sequences]) -> Result:
+        """theta_start trained on D_target, measured at each of the volumes; the start's reading comes first."""
+        s, lab = self.settings, self.laboratory
+        train = self.samples(target)[0]
+        first = {key: value for key, value in self.own_reading(start).items() if key.split("_", 1)[1] in sets}
+
+        def make() -> Result:
+            optimiser = lab.optimiser(s.learning_rate)
+            losses: list[float] = []
+            readings = []
+            for before, volume in zip((0, *s.volumes), s.volumes, strict=False):
+                losses += self._train(optimiser, train[slice(before, volume)], len(losses))
+                readings.append(lab.read(sets))
+            counts = [train[slice(i, i + s.batch)].target_count for i in range(0, len(train), s.batch)]
+            return {"losses": losses, "tokens": counts, "readings": readings}
+
+        stage = self.sampled | {"stage": "trained", "from": start, "on": target, "volumes": list(s.volumes)}
+        found = lab.stage(stage, self.slice(start), make, keep=False).result
+        losses, tokens = np.asarray(found["losses"]), np.asarray(found["tokens"], dtype=np.float64)
+        last = slice(len(losses) - max(1, round(s.tail * len(losses))), None)
+        return {
+            "start": start,
+            "target": target,
+            "readings": [first, *found["readings"]],
+            "losses": found["losses"],
+            "tokens": found["tokens"],
+            "final_loss": float(losses[last] @ tokens[last] / tokens[last].sum() / NATS_PER_BIT),
+            "training_loss": float(losses @ tokens / tokens.sum() / NATS_PER_BIT),
+        }
+
+    def _train(self, optimiser: torch.optim.Optimizer, data: Sequences, steps_done: int) -> list[float]:
+        s = self.settings
+        return self.laboratory.train(
+            optimiser,
+            data,
+            batch=s.batch,
+            learning_rate=s.learning_rate,
+            warmup=s.warmup,
+            steps_done=steps_done,
+        )
+
+
+def result_pair(result: Result) -> Pair:
+    """The readings of one run as the `Pair` that the estimators take."""
+    configuration = result["configuration"]
+    near, far = int(configuration["near"]), int(configuration["far"])
+
+    def lengths(reading: Result, name: str) -> Lengths:
+        return Lengths(reading[f"nats_{name}"], reading[f"tokens_{name}"])
+
+    inverse, forward = (result["runs"][direction]["readings"] for direction in ("inverse", "forward"))
+    return Pair(
+        near,
+        far,
+        own_near=lengths(result["slices"][str(near)], f"D{near}"),
+        own_far=lengths(result["slices"][str(far)], f"D{far}"),
+        before_inverse=lengths(inverse[0], f"D{near}"),
+        before_forward=lengths(forward[0], f"D{far}"),
+        after_inverse=lengths(inverse[-1], f"D{near}"),
+        after_forward=lengths(forward[-1], f"D{far}"),
+    )
+
+
+def summarise(done: Sequence[Result]) -> dict[str, Any]:
+    """Every pair's numbers, the gaps pooled over pairs and seeds, and what they say of F1 on each measure.
+
+    Only seeds whose pairs are all there are pooled, so that every seed's mean is over the same pairs.
+    """
+    rows: list[dict[str, Any]] = []
+    by_seed: dict[int, list[tuple[Pair, dict[str, Any]]]] = {}
+    for result in done:
+        configuration, pair = result["configuration"], result_pair(result)
+        runs = result["runs"]
+        row: dict[str, Any] = {"seed": configuration["seed"], "near": pair.near, "far": pair.far}
+        for direction in ("inverse", "forward"):
+            row[f"final_training_loss_{direction}"] = runs[direction]["final_loss"]
+            row[f"mean_training_loss_{direction}"] = runs[direction]["training_loss"]
+        row |= {name: asdict(value) for name, value in pair_estimates(pair).items()}
+        aligned = {n: rate(result["slices"][str(n)], "align") for n in (0, pair.near, pair.far)}
+        rows.append(row | {"rate_of_alignment_text": {f"theta_{n}": value for n, value in aligned.items()}})
+        by_seed.setdefault(int(configuration["seed"]), []).append((pair, row))
+    most = max(len(pairs) for pairs in by_seed.values())
+    whole = [pairs for pairs in by_seed.values() if len(pairs) == most]
+    pooled = pooled_gaps([[pair for pair, _ in pairs] for pairs in whole])
+    trained = [
+        np.mean([row["final_training_loss_forward"] - row["final_training_loss_inverse"] for _, row in pairs])
+        for pairs in whole
+    ]
+    signs = [row["final_training_loss_forward"] > row["final_training_loss_inverse"] for row in rows]
+    verdicts = {name: verdict(value) for name, value in pooled.items()}
+    return {
+        "pairs": rows,
+        "pooled": {name: asdict(value) for name, value in pooled.items()},
+        "final_training_loss_gap": {"seeds": [float(value) for value in trained], "estimate": float(np.mean(trained))},
+        "positive_gaps": {"final_training_loss": int(sum(signs)), "of": len(signs)},
+        "verdicts": verdicts,
+        "reading": _in_words(pooled, verdicts, signs),
+    }
+
+
+def run_curve(result: Result) -> Curve:
+    """Both directions as runs of a Curve, in bits per token against samples of the target.
+
+    pretrain: samples of the base, which stand for D_p (their number is put for its volume, which is not known in
+    examples); align: held-out alignment text, its volume what the start was aligned on; perturb: held-out samples of
+    the target.
+    """
+    configuration = result["configuration"]
+    settings = _settings(configuration)
+    curves = []
+    for direction in ("inverse", "forward"):
+        run = result["runs"][direction]
+        start, target = int(run["start"]), int(run["target"])
+        volumes = {"pretrain": settings.train_samples, "align": settings.slice_volumes[start - 1]}
+        covariates = {key: configuration[key] for key in ("model", "seed", "learning_rate", "dtype")}
+        curves.append(
+            reading_curve(
+                f"theta{start}-to-D{target}-seed-{configuration['seed']}",
+                run["readings"],
+                [0, *settings.volumes],
+                {"pretrain": ("D0",), "align": ("align",), "perturb": (f"D{target}",)},
+                volumes | {"perturb": settings.train_samples},
+                **covariates,
+                protocol="resistance",
+                direction=direction,
+                start=start,
+                target=target,
+                algorithm="sft",
+                pretrain_volume="samples of the base, standing for D_p",
+            )
+        )
+    return Curve.concat(curves)
+
+
+def _in_words(pooled: dict[str, Pooled], verdicts: dict[str, str], signs: Sequence[bool]) -> list[str]:
+    loss, level, excess = (pooled[name] for name in ("held_out_loss", "level", "excess_after"))
+
+    def told(one: Pooled) -> str:
+        documents, seeds = one.over_documents, one.over_seeds
+        over = "one seed" if seeds.low is None else f"[{seeds.low:+.4f}, {seeds.high:+.4f}] over seeds"
+        return f"{one.estimate:+.4f} bits/token ([{documents.low:+.4f}, {documents.high:+.4f}] over documents, {over})"
+
+    lines = [
+        f"as the paper prints it: the final training loss of the inverse run is lower in {sum(signs)} of {len(signs)} pairs",
+        f"held-out loss, forward less inverse: {told(loss)}: F1 {verdicts['held_out_loss']}",
+        f"of it the level of the targets alone, h_l - h_k: {told(level)}",
+        f"excess code length after training, forward less inverse: {told(excess)}: F1 {verdicts['excess_after']}",
+        f"the same before training, D(p_l || p_k) - D(p_k || p_l): {told(pooled['excess_before'])}",
+    ]
+    if "same_target" in pooled:
+        told_same = told(pooled["same_target"])
+        lines.append(f"on the same target D_2, theta_1 less theta_3: {told_same}: F1 {verdicts['same_target']}")
+    return lines
+
+
+def _three(
+    texts: Sequence[str], train: int, held: int, seed: int
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Alignment data, held-out alignment text, and all that is left; disjoint and without duplicates."""
+    held_part, train_part = split_documents(texts, [held, train], seed=seed)
+    taken = {text.strip() for text in (*held_part, *train_part)}
+    return train_part, held_part, tuple(text for text in texts if text.strip() and text.strip() not in taken)
+
+
+def _settings(configuration: Configuration) -> ResistanceSettings:
+    from dataclasses import fields
+
+    values = {field.name: configuration[field.name] for field in fields(ResistanceSettings) if field.name != "seeds"}
+    values |= {name: tuple(values[name]) for name in ("slices", "volumes")}
+    return replace(ResistanceSettings(), **values, seeds=(int(configuration["seed"]),))
+
+
+def _tokens(s: ResistanceSettings) -> float:
+    """The tokens of a run, at most (stages that are there already cost nothing): 1 a measured or drawn token, 3 a trained one."""
+    count, real, drawn = len(s.slices), 0.8 * s.max_tokens, float(s.sample_tokens)
+    shared = 3 * real * s.align_volume + (count + 1) * (s.train_samples + s.held_samples) * drawn
+    shared += (count + 1) * ((count + 1) * s.held_samples * drawn + s.held_out * real)
+    return shared + 2 * (
+        3 * drawn * s.train_samples + len(s.volumes) * (3 * s.held_samples * drawn + s.held_out * real)
+    )
