@@ -11,7 +11,7 @@ from elastomath import InputError, pareto_masses
 from elastomath.masses import Masses
 
 from .problem import Problem
-from .unions import life_cycle, share
+from .unions import pretrained, share
 
 FAMILIES: Final = ("union", "union2", "independent", "disjoint")
 """The kinds that `family` knows."""
@@ -58,15 +58,32 @@ def family_rows(kind: str, alpha: float, leaves: int, seed: int, cover: float, o
         raise InputError(f"seed {seed}", where=f"family {kind}", mend="a seed has to be >= 0")
     share("cover", cover, below_one=True)
     share("overlap", overlap)
+    if not (np.isfinite(alpha) and alpha > 1.0):
+        raise InputError(
+            f"tail index alpha = {alpha:g}", where=f"family {kind}", mend="alpha has to be > 1, so that a mean exists"
+        )
     rng = np.random.default_rng(seed)
     if kind == "disjoint":
-        first, align, perturb = _disjoint(alpha, leaves, rng)
+        rows = np.zeros((3, leaves))
+        for row, third in zip(rows, np.array_split(np.arange(leaves), 3), strict=True):
+            row[third] = pareto_masses(alpha, third.size, rng)
     else:
-        first, align, perturb = (pareto_masses(alpha, leaves, rng) for _ in range(3))
+        rows = np.empty((3, leaves))
+        for row in rows:
+            _draw_pareto(alpha, rng, row)
     if overlap:
-        perturb = overlap * align + (1.0 - overlap) * perturb
+        rows[2] = overlap * rows[1] + (1.0 - overlap) * rows[2]
     parts = {"union": "thirds", "union2": "halves"}.get(kind, "none")
-    return life_cycle(first, align, perturb, parts, cover)
+    return pretrained(rows, parts, cover)
+
+
+def _draw_pareto(alpha: float, rng: np.random.Generator, out: NDArray[np.float64]) -> None:
+    """`pareto_masses` of the same stream, to the same bits, written where they are wanted."""
+    rng.standard_exponential(out=out)
+    out /= alpha
+    np.exp(out, out=out)
+    out /= out.max()
+    out /= out.sum()
 
 
 def problem_of_family(
@@ -100,13 +117,3 @@ def problem_of_family(
         "source_seed": seed,
     }
     return Problem(rows, alphabet or leaves, length, covariates=made)
-
-
-def _disjoint(alpha: float, leaves: int, rng: np.random.Generator) -> list[Masses]:
-    thirds = np.array_split(np.arange(leaves), 3)
-    rows = []
-    for third in thirds:
-        row = np.zeros(leaves)
-        row[third] = pareto_masses(alpha, third.size, rng)
-        rows.append(row)
-    return rows

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath import InputError, union
+from elastomath import InputError
 from elastomath.masses import Masses
 
 UNIONS: Final = ("thirds", "halves", "none")
@@ -27,14 +27,22 @@ def life_cycle(first: Masses, align: Masses, perturb: Masses, kind: str = "third
     >>> life_cycle(np.array([1.0, 0.0]), np.array([0.5, 0.5]), np.array([0.0, 1.0])).round(3)[0]
     array([0.5, 0.5])
     """
+    return pretrained(np.stack([first, align, perturb]), kind, cover)
+
+
+def pretrained(rows: NDArray[np.float64], kind: str = "thirds", cover: float = 0.0) -> NDArray[np.float64]:
+    """`life_cycle` of the rows (P_1, P_a, P_t), shape (3, M), in place: the first becomes P_p. Returns ``rows``."""
     if kind not in UNIONS:
         raise InputError(f"unknown union {kind!r}", where="life cycle", mend=f"choose one of {', '.join(UNIONS)}")
     share("cover", cover, below_one=True)
-    parts = {"thirds": [first, align, perturb], "halves": [align, perturb], "none": [first]}[kind]
-    pretrain = union(parts)
+    if kind == "thirds":
+        rows[0] = np.full(3, 1.0 / 3.0) @ rows
+    elif kind == "halves":
+        rows[0] = np.full(2, 0.5) @ rows[1:]
     if cover:
-        pretrain = union([pretrain, np.full(pretrain.size, 1.0 / pretrain.size)], [1.0 - cover, cover])
-    return np.stack([pretrain, align, perturb])
+        rows[0] *= 1.0 - cover
+        rows[0] += cover / rows.shape[1]
+    return rows
 
 
 def share(name: str, value: float, *, below_one: bool = False) -> float:

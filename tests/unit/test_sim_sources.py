@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from elastomath import InputError, Mixture, kl_divergence, overlap, response
+from elastomath import InputError, Mixture, kl_divergence, overlap, pareto_masses, response
 from sim import (
     FAMILIES,
     Grammar,
@@ -245,6 +245,12 @@ def test_problem_of_a_grammar():
 
 
 # --- families with a dial ---------------------------------------------------------------------------------------------
+
+
+def test_families_are_drawn_in_place_to_the_bits_of_pareto_masses():
+    rng = np.random.default_rng(7)
+    expected = [pareto_masses(1.3, 1000, rng) for _ in range(3)]
+    np.testing.assert_array_equal(family("independent", 1.3, 1000, seed=7), expected)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
