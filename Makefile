@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test lint acceptance bench coverage clean
+.PHONY: report test lint acceptance bench coverage docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -27,6 +27,9 @@ bench: $(VENV)/.bench             ## one table: our speed as ratios to peers, in
 coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (3 to 6 min)
 	$(BIN)/python -m benchmarks.coverage
 
+docs: $(VENV)/.dev             ## the static site, into out/site; a warning or a dead link stops it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(OUT)/site
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -35,7 +38,7 @@ $(VENV)/.llm: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev]'
+	$(PIP) --editable '.[llm,encode,preference,slurm,dask,docs,dev]'
 	@touch $@
 
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python

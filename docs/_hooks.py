@@ -24,8 +24,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Put a derivation where a page asks for one."""
-    return re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
+    """Put a derivation, or the verbs, where a page asks for them."""
+    markdown = re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
+    return markdown.replace("<!-- verbs -->", _verbs()) if "<!-- verbs -->" in markdown else markdown
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
@@ -56,7 +57,8 @@ def _derivation(id: str) -> str:
             out.append(("</li>" if open_item else "") + "<li>" + _words(line.removeprefix(r"\item").strip()))
             open_item = True
         else:
-            out.append(("<br>" if open_item and not line.startswith(r"\[") else "") + _words(line))
+            after_words = bool(out) and not out[-1].endswith("</math>") and not line.startswith(r"\[")
+            out.append(("<br>" if open_item and after_words else "") + _words(line))
     return '<div class="derivation">\n' + "\n".join(line for line in out if line.strip()) + "\n</div>"
 
 
@@ -77,14 +79,56 @@ def _plain(text: str) -> str:
     return escape(re.sub(r"\\([_#&%$])", r"\1", text).replace(r"\^{}", "^").replace(r"\{", "{").replace(r"\}", "}"))
 
 
+def _verbs() -> str:
+    """Every verb with its options, read from the command line itself."""
+    import typer
+
+    from paper_checks.cli import app
+
+    rows: list[str] = []
+
+    def describe(name: str, command: Any) -> None:
+        if hasattr(command, "commands"):
+            for inner, child in command.commands.items():
+                describe(f"{name} {inner}", child)
+            return
+        rows.extend(["", f"## {name.removeprefix('elastomath ')}", "", _cell(command.help or "")])
+        for example in re.split(r"\s*Example: ", command.epilog or "")[1:]:
+            rows.extend(["", "```text", example.strip(), "```"])
+        rows.extend(["", "| option | default | |", "| --- | --- | --- |"])
+        for option in command.params:
+            if option.name == "help":
+                continue
+            label = (
+                ", ".join(option.opts)
+                if option.param_type_name == "option"
+                else (option.metavar or option.name.upper())
+            )
+            default = "" if option.default is None or callable(option.default) else str(option.default)
+            rows.append(f"| `{label}` | {_cell(default)} | {_cell(getattr(option, 'help', '') or '')} |")
+
+    describe("elastomath", typer.main.get_command(app))
+    return "\n".join(rows)
+
+
 def _claims() -> str:
     """The registry as a page: the table, then a section for each claim."""
     from paper_checks.claims import claims
 
-    rows = ["# Claims", "", "Every definition, assumption, theorem, finding, table and open question of the paper, and R1-R20, with the"]
-    rows += ["verdict on record. `elastomath check` gives each verdict again and exits with 1 where one does not stand.", ""]
+    rows = [
+        "# Claims",
+        "",
+        "Every definition, assumption, theorem, finding, table and open question of the paper, and R1-R20, with the",
+    ]
+    rows += [
+        "verdict on record. `elastomath check` gives each verdict again and exits with 1 where one does not stand.",
+        "",
+    ]
     rows += ["| id | claim | verdict |", "| --- | --- | --- |"]
-    rows += [f"| [{claim.id}](#{_anchor(claim.id)}) | {_cell(claim.title)} | {_cell(claim.verdict)} |" for claim in claims().values()]
+    rows += [
+        f"| [{claim.id}](#{_anchor(claim.id)}) | {_cell(claim.title)} | {_cell(claim.verdict)} |"
+        for claim in claims().values()
+    ]
     for claim in claims().values():
         rows += ["", f"## {claim.id}: {claim.title} {{ #{_anchor(claim.id)} }}", "", _cell(claim.claim), ""]
         rows += [f"- **where**: {_cell(claim.where)}", f"- **verdict**: {_cell(claim.verdict)}"]
@@ -105,4 +149,4 @@ def _anchor(id: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return re.sub(r"([|*_<\[\]])", r"\\\1", text)
+    return re.sub(r"([|*_\[\]])", r"\\\1", escape(text, quote=False))

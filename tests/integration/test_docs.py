@@ -1,0 +1,128 @@
+"""The documents: every block of code runs, every command exists, every result has its page, the site builds without a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from paper_checks.cli import app
+from paper_checks.result_figures import FIGURES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
+ELSEWHERE = {"property-tests.md"}
+"""Pages whose blocks run in a test of their own."""
+MODEL = "<!-- needs a model -->"
+"""Before a block of commands that need a fetched model: it runs in the acceptance tests."""
+
+
+def _blocks(page: Path, language: str) -> list[tuple[bool, str]]:
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(rf"({re.escape(MODEL)}\n+)?```{language}\n(.*?)```", text, re.DOTALL)
+    return [(bool(match[1]), match[2]) for match in found]
+
+
+def _named(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT / "docs")) for page in pages]
+
+
+WITH_PYTHON = [page for page in PAGES if _blocks(page, "python") and page.name not in ELSEWHERE]
+WITH_COMMANDS = [page for page in PAGES if _blocks(page, "sh")]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=_named(WITH_PYTHON))
+def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "docs"}
+    for _, block in _blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def _run(page: Path, folder: Path, *, with_model: bool) -> None:
+    names: dict[str, object] = {"__name__": "docs"}
+    here = os.getcwd()
+    try:
+        os.chdir(folder)
+        for _, block in _blocks(page, "python"):
+            exec(compile(block, str(page), "exec"), names)
+    finally:
+        os.chdir(here)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for needs_model, block in _blocks(page, "sh"):
+        if needs_model and not with_model:
+            continue
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=folder,
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}\n{done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=_named(WITH_COMMANDS))
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    _run(page, tmp_path, with_model=False)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=_named(WITH_COMMANDS))
+def test_the_commands_of_a_page_run_with_a_model(page: Path, tmp_path: Path) -> None:
+    _run(page, tmp_path, with_model=True)
+
+
+def _options(command: object) -> set[str]:
+    return {name for option in command.params for name in option.opts}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=[*_named(PAGES), "README.md"])
+def test_every_command_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    lines = [line for _, block in [*_blocks(page, "sh"), *_blocks(page, "text")] for line in block.splitlines()]
+    lines += re.findall(r"`(elastomath [^`\n]+)`", text)
+    for line in lines:
+        line = line.split(" #")[0].split("&&")[0].strip().rstrip("\\")
+        if not line.startswith("elastomath "):
+            continue
+        words = shlex.split(line)[1:]
+        command = typer.main.get_command(app)
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        given = {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)} - {"--help"}
+        assert given <= _options(command), f"{line}: {sorted(given - _options(command))}"
+
+
+def test_every_result_has_its_page_and_figure() -> None:
+    assert list(FIGURES) == [f"R{number}" for number in range(1, 21)]
+    for id in FIGURES:
+        text = (ROOT / "docs" / "results" / f"{id}.md").read_text(encoding="utf-8")
+        assert f"<!-- derivation {id} -->" in text
+        assert f"figures/{id}.svg" in text
+        assert "```python" in text
+
+
+def test_the_site_builds_without_a_warning_or_a_dead_link(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocstrings")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "WARNING" not in done.stdout + done.stderr
+    page = (tmp_path / "site" / "results" / "R5.html").read_text(encoding="utf-8")
+    assert page.count("<math") > 20
+    assert "arithmatex" not in page
