@@ -72,7 +72,8 @@ def _executor(spec: str, workers: int) -> contextlib.AbstractContextManager[Any]
         return contextlib.nullcontext(None)
     from elastomath.executors import open_executor
 
-    return open_executor(spec, workers=workers)
+    opened: contextlib.AbstractContextManager[Any] = open_executor(spec, workers=workers)
+    return opened
 
 
 def conclude(

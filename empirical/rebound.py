@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from elastomath.curve import Curve
 from elastomath.errors import InputError
-from elastomath.ledger import Configuration, Ledger, Result, run_key, sweep
+from elastomath.ledger import Configuration, Result
 from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
-from .data import read_documents, split_documents
-from .finetune import (
-    Sequences,
-    code_lengths,
-    encode,
-    load_checkpoint,
-    new_optimiser,
-    next_token_log_probs,
-    save_checkpoint,
-    train,
-)
-from .models import LoadedModel, load_model
-from .protocol import conclude, data_hashes
+from .contrast import contrast, contrast_combination, ratio_se
+from .data import read_documents
+from .examples import Example, Preference, pairs
+from .falls import falls, summarise
+from .finetune import Sequences
+from .laboratory import Equipment, Laboratory, Stage, fingerprint, mix, open_laboratory, split_kinds
+from .protocol import HERE, conduct, data_hashes
 
 Array = NDArray[np.float64]
+KINDS = ("plus", "minus")
+"""The data given as ``align`` and as ``perturb``; which of them a run is aligned on is its direction."""
+DIRECTIONS = {"forward": KINDS, "exchanged": KINDS[::-1]}
+ALGORITHMS = ("sft", "dpo", "kto", "simpo", "ppo")
+VERSION = 3
 
 
 @dataclass(frozen=True)
 class ReboundSettings:
-    """One rebound experiment: a run for each (alignment volume, seed); all volumes are in examples.
+    """One rebound experiment: a run for each (algorithm, direction, seed, alignment volume); volumes are in examples.
 
     align, perturb      the two opposed kinds of text (data specifications)
+    directions          ``forward``: aligned on ``align``, perturbed by ``perturb``; ``exchanged``: the other way round
+    algorithms          of the alignment phase; adaption and perturbation are supervised fine-tuning always, as in F2
     adapt_volume        examples of both kinds, half each, that bring the base to the domain first; they are D_p of the
-                        curve, the union of R18, so that the contrast starts from a model that knows both kinds
-    align_volumes       |D_a|, rising; a larger one continues the training of a smaller one
+                        curve, the union of R18, so that the contrast starts from a model that knows both kinds. 0 aligns
+                        the base as it is; then ``pretrain_volume`` is the nominal |D_p|, in examples
+    align_volumes       |D_a|, rising; a larger one continues the training of a smaller one (sft), or starts again (others,
+                        of which one example is a pair)
     perturb_volumes     |D_t|, rising; measured on the way, without training again from zero
     held_out            documents of each kind that are measured and never trained on
     kl_documents        of them, how many of each kind carry the divergence to the base
     control             also perturb with both kinds mixed, to tell the data from the fresh optimiser's first steps
+    weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
     """
 
     model: str = "smollm2-135m-instruct-q4"
     revision: str | None = None
     align: str = "film-reviews:positive/rotten_tomatoes"
     perturb: str = "film-reviews:negative/rotten_tomatoes"
+    directions: tuple[str, ...] = ("forward",)
+    algorithms: tuple[str, ...] = ("sft",)
     adapt_volume: int = 96
+    pretrain_volume: float | None = None
     align_volumes: tuple[int, ...] = (48, 144)
     perturb_volumes: tuple[int, ...] = (12, 24, 48)
     seeds: tuple[int, ...] = (0,)
@@ -63,6 +71,8 @@ class ReboundSettings:
     learning_rate: float = 5e-5
     batch: int = 8
     warmup: int = 4
+    weights: str = "float32"
+    lora_rank: int = 0
 
     def __post_init__(self) -> None:
         for name in ("align_volumes", "perturb_volumes"):
@@ -71,11 +81,17 @@ class ReboundSettings:
                 raise InputError(
                     f"{name} are {list(volumes)}", where="rebound", mend="give rising numbers of examples, all > 0"
                 )
-        if min(self.adapt_volume, self.held_out, self.kl_documents, self.batch, self.max_tokens) < 1 or not self.seeds:
+        if min(self.held_out, self.kl_documents, self.batch, self.max_tokens) < 1 or not self.seeds:
             raise InputError(
                 "a volume, a batch, a length or the list of seeds is empty",
                 where="rebound",
                 mend="all have to be at least 1",
+            )
+        if self.adapt_volume < 0 or (self.adapt_volume == 0 and not (self.pretrain_volume or 0) > 0):
+            raise InputError(
+                f"{self.adapt_volume} examples to adapt on",
+                where="rebound",
+                mend="give at least 1, or 0 with pretrain_volume, the nominal |D_p| in examples",
             )
         if self.held_out < 2 or self.kl_documents > self.held_out:
             raise InputError(
@@ -85,287 +101,304 @@ class ReboundSettings:
             )
         if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError(f"learning rate {self.learning_rate:g}", where="rebound", mend="it has to be > 0")
+        for name, known in (("directions", tuple(DIRECTIONS)), ("algorithms", ALGORITHMS)):
+            wrong = [value for value in getattr(self, name) if value not in known]
+            if wrong or not getattr(self, name):
+                raise InputError(f"{name} {wrong or 'empty'}", where="rebound", mend=f"choose from {', '.join(known)}")
 
-    def configurations(self, dtype: str, source: str, data: dict[str, str | None]) -> list[Configuration]:
-        """The full configuration of every run, in the order in which they share their trunks.
+    def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
+        """What a worker needs beside the configuration of a run."""
+        return Equipment(
+            self.model,
+            str(out / "stages"),
+            revision=self.revision,
+            device=device,
+            dtype=dtype,
+            weights=self.weights,
+            lora_rank=self.lora_rank,
+            trust_remote_code=trust_remote_code,
+        )
 
-        source, data: what the weights and the data files are, by hash. All alignment volumes belong to every run: the
-        larger one continues the smaller, and the control is drawn after the largest.
+    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run, in the order in which they share their stages.
+
+        training, source, data: `Equipment.training`, what the weights are, and what the data files are, by hash.
         """
-        common = asdict(self) | {"protocol": "rebound", "version": 2, "dtype": dtype}
-        common |= {"model_source": source, "data_sources": data}
-        del common["seeds"]
-        common |= {name: list(getattr(self, name)) for name in ("align_volumes", "perturb_volumes")}
-        return [common | {"seed": seed, "align_volume": size} for seed in self.seeds for size in self.align_volumes]
+        own = dict.fromkeys(KINDS, 0)
+        for direction in self.directions:
+            aligned, opposed = DIRECTIONS[direction]
+            own[aligned] = max(own[aligned], self.align_volumes[-1])
+            own[opposed] = max(own[opposed], self.perturb_volumes[-1])
+        chosen = asdict(self)
+        common = {
+            name: chosen[name]
+            for name in ("model", "align", "perturb", "adapt_volume", "pretrain_volume", "held_out", "kl_documents")
+        }
+        common |= {name: chosen[name] for name in ("control", "prompt", "max_tokens", "learning_rate", "batch")}
+        common |= {"protocol": "rebound", "version": VERSION, "warmup": self.warmup, "model_source": source}
+        common |= {"data_sources": data, "perturb_volumes": list(self.perturb_volumes)} | training
+        runs = []
+        for seed in self.seeds:
+            for direction in self.directions:
+                for algorithm in self.algorithms:
+                    # the rejected texts of preference pairs lie behind what the phases train on
+                    sizes = {"own": own} if algorithm != "sft" else {}
+                    for index, size in enumerate(self.align_volumes):
+                        path = list(self.align_volumes[: index + 1])
+                        run = {"seed": seed, "direction": direction, "algorithm": algorithm, "align_volume": size}
+                        runs.append(common | sizes | run | {"align_path": path if algorithm == "sft" else [size]})
+        return runs
 
 
 def rebound(
-    settings: ReboundSettings, out: Path, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+    settings: ReboundSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    executor: str = HERE,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Run the protocol, resuming what ``out`` holds already; writes ``rebound.csv`` (a Curve) and ``rebound.json``.
 
-    Returns {"runs": {"done", "failed", "total"}, "curve", "readings"}; every rate is in bits per token of held-out text.
+    Returns {"runs": {"done", "failed", "total"}, "curve", "failures", "readings", "falls"}; every rate is in bits per
+    token of held-out text. `falls` says what ``falls`` holds: F2 in numbers, against R13 and R19.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    loaded = load_model(
-        settings.model, revision=settings.revision, device=device, dtype="float32", trust_remote_code=trust_remote_code
+    equipment = settings.equipment(out, device, dtype, trust_remote_code)
+    configurations = settings.configurations(
+        equipment.training, equipment.source, data_hashes((settings.align, settings.perturb))
     )
-    laboratory = _Laboratory(settings, loaded, out, dtype)
-    source = loaded.sha256 or loaded.revision or loaded.name
-    data = data_hashes((settings.align, settings.perturb))
-    configurations = settings.configurations(laboratory.precision, source, data)
-    with Ledger(out / "rebound.sqlite") as ledger:
-        laboratory.ledger = ledger
-        waiting = [c for c in configurations if ledger.get(c) is None]
-        laboratory.plan(waiting)
-        results, failures = sweep(laboratory.run, configurations, ledger, what="rebound runs")
-    used = {"dtype": laboratory.precision, "model_name": loaded.name, "sha256": loaded.sha256}
-    summary = conclude(
-        "rebound",
-        out,
-        results,
-        failures,
-        run_curve,
-        lambda done, _: {"readings": [summarise(result) for result in done], "settings": asdict(settings) | used},
+    if executor == HERE:
+        laboratory = open_laboratory(equipment)
+        laboratory.meter = Meter(_tokens(settings, len(configurations)), "rebound", pause=20.0)
+
+    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+        used = {"model_source": equipment.source} | equipment.training
+        return {
+            "readings": [summarise(result, run_name(result["configuration"])) for result in done],
+            "falls": falls(done),
+            "settings": asdict(settings) | used,
+        }
+
+    return conduct(
+        "rebound", run_rebound, equipment, configurations, out, run_curve, describe, executor=executor, workers=workers
     )
-    if not failures:
-        for stale in out.glob("trunk-*.safetensors"):
-            stale.unlink()
-    return summary
 
 
-class _Laboratory:
-    """The model, the splits of the data and the measurements of one rebound experiment."""
+def run_rebound(equipment: Equipment, configuration: Configuration) -> Result:
+    """One run: base, adapted, aligned, then the perturbation and its control from the same aligned weights.
 
-    def __init__(self, settings: ReboundSettings, loaded: LoadedModel, out: Path, dtype: str) -> None:
-        from .devices import pick_dtype
+    Returns {"configuration", "readings"}: a reading holds its phase, volume, code lengths and tokens of the held-out
+    documents (``nats_align``, ``tokens_align``, the same for ``perturb``), and the divergence to the base both ways.
+    """
+    laboratory = open_laboratory(equipment)
+    bench = _Bench(laboratory, configuration)
+    stages, aligned = bench.trunk()
+    branches = [bench.branch("perturb", aligned)]
+    if configuration["control"]:
+        branches.append(bench.branch("control", aligned))
+    bench.tidy(stages)
+    readings = [reading for stage in (*stages[:2], aligned, *branches) for reading in stage.result["readings"]]
+    kinds = dict(zip(DIRECTIONS[configuration["direction"]], ("align", "perturb"), strict=True))
+    return {"configuration": configuration, "readings": [_in_roles(reading, kinds) for reading in readings]}
 
-        self.settings, self.loaded, self.out = settings, loaded, out
-        self.model = loaded.model
-        chosen = pick_dtype(dtype, loaded.device)
-        self.autocast = None if chosen == torch.float32 else chosen
-        self.precision = str(chosen).removeprefix("torch.")
-        self.ledger: Ledger
-        self.meter: Meter | None = None
-        self._base = {name: value.detach().to("cpu", copy=True) for name, value in self.model.named_parameters()}
-        self._splits: dict[int, dict[str, Sequences]] = {}
-        self._base_log_probs: dict[int, list[torch.Tensor]] = {}
 
-    def plan(self, waiting: list[Configuration]) -> None:
-        """Estimate the tokens to come: 1 unit a measured token, 3 a trained one."""
-        s = self.settings
-        measured = (2 + len(s.perturb_volumes) + s.control) * 2 * s.held_out
-        trained = s.adapt_volume / len(s.align_volumes) + s.align_volumes[-1] / len(s.align_volumes)
-        trained += s.perturb_volumes[-1] * (1 + s.control)
-        tokens = 0.8 * s.max_tokens * len(waiting)
-        self.meter = Meter(tokens * (measured + 3 * trained), "rebound", pause=20.0)
+class _Bench:
+    """The data, stages and readings of one run in a laboratory."""
 
-    def run(self, configuration: Configuration) -> Result:
-        """One run: trunk (base, adapted, aligned), then the perturbation and its control from the same aligned weights."""
-        s, seed, size = self.settings, int(configuration["seed"]), int(configuration["align_volume"])
-        data = self._data(seed)
-        torch.manual_seed(seed)
-        trunk, checkpoint = self._trunk(configuration, data, seed, size)
-        readings = [*trunk]
+    def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:
+        self.laboratory, self.configuration = laboratory, configuration
+        self.aligned, self.opposed = DIRECTIONS[configuration["direction"]]
+        self.examples = _parts(configuration)
+        self.held = {kind: self._encoded(self.examples[f"held_{kind}"]) for kind in KINDS}
+        few = [e for kind in KINDS for e in self.examples[f"held_{kind}"][: configuration["kl_documents"]]]
+        self.few = self._encoded(few)
+        self.readers = {
+            "held": {kind: fingerprint(part) for kind, part in self.held.items()},
+            "kl": fingerprint(self.few),
+        }
+        self.sft = {name: configuration[name] for name in ("learning_rate", "batch", "warmup")}
 
-        def branch(phase: str, examples: Sequences, volumes: tuple[int, ...]) -> None:
-            load_checkpoint(checkpoint, self.model)
-            optimiser, before, steps = new_optimiser(self.model, s.learning_rate), 0, 0
+    def trunk(self) -> tuple[list[Stage], Stage]:
+        """The stages from the base to the aligned state, in order, and the last of them."""
+        c = self.configuration
+        first = self._stage({"stage": "base"}, self.laboratory.base, lambda: [self._read("base", 0)], keep=False)
+        start = self.laboratory.base
+        if c["adapt_volume"]:
+            adapted = start = self._trained(
+                {"stage": "adapted"}, start, self._encoded(self.examples["adapt"]), ("adapted", 0)
+            )
+        else:
+            adapted = self._stage({"stage": "unadapted"}, start, lambda: [self._read("adapted", 0)], keep=False)
+        stages = [first, adapted]
+        if c["algorithm"] != "sft":
+            stages.append(self._preferred(start))
+            return stages, stages[-1]
+        data, before, steps = self._encoded(self.examples["align"]), 0, 0
+        for size in c["align_path"]:
+            part = data[slice(before, size)]
+            stage = {"stage": "aligned", "steps_done": steps}
+            start = self._trained(stage, start, part, ("aligned", size), continues=before > 0)
+            stages.append(start)
+            before, steps = size, steps + -(-len(part) // c["batch"])
+        return stages, stages[-1]
+
+    def branch(self, phase: str, parent: Stage) -> Stage:
+        """From the aligned weights, a fresh optimiser through the perturbation (or its control), with all readings."""
+        data = self._encoded(self.examples[phase])
+        volumes = self.configuration["perturb_volumes"]
+
+        def make() -> list[Result]:
+            laboratory, readings, before, steps = self.laboratory, [], 0, 0
+            optimiser = laboratory.optimiser(self.sft["learning_rate"])
             for volume in volumes:
-                steps += len(self._train(optimiser, examples[slice(before, volume)], steps))
+                steps += len(laboratory.train(optimiser, data[slice(before, volume)], **self.sft, steps_done=steps))
                 before = volume
-                readings.append(self._read(phase, volume, data, seed))
+                readings.append(self._read(phase, volume))
+            return readings
 
-        branch("perturb", data["perturb"], s.perturb_volumes)
-        if s.control:
-            branch("control", data["control"], s.perturb_volumes[-1:])
-        return {"configuration": configuration, "readings": readings}
+        return self._stage(self._branch_name(phase, data), parent, make, keep=False)
 
-    def _trunk(
-        self, configuration: Configuration, data: dict[str, Sequences], seed: int, size: int
-    ) -> tuple[list[Result], Path]:
-        """Weights at the aligned state and the readings on the way there, from the latest checkpoint that is there."""
-        s = self.settings
-        shared = {
-            key: value
-            for key, value in configuration.items()
-            if key not in ("align_volume", "perturb_volumes", "control")
-        }
-        sizes = [v for v in s.align_volumes if v <= size]
-        stages = [shared | {"stage": "adapted"}] + [
-            shared | {"stage": "aligned", "align_path": sizes[: i + 1]} for i in range(len(sizes))
-        ]
-        paths = [self.out / f"trunk-{run_key(stage)}.safetensors" for stage in stages]
-        held = [self.ledger.get(stage) for stage in stages]
-        ready = max((i for i in range(len(stages)) if held[i] is not None and paths[i].is_file()), default=-1)
-        optimiser = new_optimiser(self.model, s.learning_rate)
-        if ready < 0:
-            self._reset()
-            first = self._read("base", 0, data, seed)
-            self._train(optimiser, data["adapt"], 0)
-            self._keep(stages[0], {"readings": [first, self._read("adapted", 0, data, seed)]}, paths[0], None)
-            held[0], ready = self.ledger.get(stages[0]), 0
-        for index in range(max(ready, 1), len(stages)):
-            if index == ready:
-                continue
-            optimiser = new_optimiser(self.model, s.learning_rate)
-            load_checkpoint(paths[index - 1], self.model, optimiser if index > 1 else None)
-            before = sizes[index - 2] if index > 1 else 0
-            steps = sum(-(-(b - a) // s.batch) for a, b in zip([0, *sizes], sizes[: index - 1], strict=False))
-            self._train(optimiser, data["align"][slice(before, sizes[index - 1])], steps)
-            reading = self._read("aligned", sizes[index - 1], data, seed)
-            self._keep(stages[index], {"readings": [reading]}, paths[index], optimiser)
-            held[index] = self.ledger.get(stages[index])
-        start, end = held[0], held[-1]
-        if start is None or end is None:
-            raise RuntimeError("a stage of the trunk was not recorded")
-        return [*start["readings"], *end["readings"]], paths[-1]
+    def tidy(self, stages: list[Stage]) -> None:
+        """Delete the checkpoints of smaller alignment volumes whose branches have ended."""
+        phases = ["perturb", "control"] if self.configuration["control"] else ["perturb"]
+        names = [self._full(self._branch_name(phase, self._encoded(self.examples[phase]))) for phase in phases]
+        for stage in stages[2:-1]:
+            if all(self.laboratory.recorded(name, stage) for name in names):
+                self.laboratory.forget(stage)
 
-    def _keep(self, stage: Configuration, result: Result, path: Path, optimiser: torch.optim.Optimizer | None) -> None:
-        save_checkpoint(path, self.model, optimiser)
-        self.ledger.put(stage, result)
+    def _branch_name(self, phase: str, data: Sequences) -> Configuration:
+        volumes = self.configuration["perturb_volumes"]
+        return {"stage": phase, "train": fingerprint(data), "volumes": volumes} | self.sft
 
-    def _reset(self) -> None:
-        with torch.no_grad():
-            for name, value in self.model.named_parameters():
-                value.copy_(self._base[name])
+    def _full(self, name: Configuration) -> Configuration:
+        return name | {"readers": self.readers}
 
-    def _train(self, optimiser: torch.optim.Optimizer, data: Sequences, steps_done: int) -> list[float]:
-        s = self.settings
-        return train(
-            self.model,
-            optimiser,
-            data,
-            batch=s.batch,
-            warmup=s.warmup,
-            learning_rate=s.learning_rate,
-            steps_done=steps_done,
-            autocast=self.autocast,
-            meter=self.meter,
-        )
+    def _stage(self, name: Configuration, parent: Stage, make: Any, *, keep: bool, moments: bool = False) -> Stage:
+        return self.laboratory.stage(self._full(name), parent, lambda: {"readings": make()}, keep=keep, moments=moments)
 
-    def _data(self, seed: int) -> dict[str, Sequences]:
-        """Disjoint, deduplicated parts of both kinds, tokenised: adapt (mixed), align, perturb, control (mixed), held out."""
-        if seed in self._splits:
-            return self._splits[seed]
-        s = self.settings
-        half, extra = -(-s.adapt_volume // 2), -(-s.perturb_volumes[-1] // 2) if s.control else 0
-        needs = {"align": s.align_volumes[-1], "perturb": s.perturb_volumes[-1]}
-        texts: dict[str, dict[str, tuple[str, ...]]] = {}
-        for kind, spec in (("align", s.align), ("perturb", s.perturb)):
-            sizes = {"held": s.held_out, "adapt": half, "own": needs[kind], "control": extra}
-            splits = split_documents(read_documents(spec).texts, list(sizes.values()), seed=seed)
-            texts[kind] = dict(zip(sizes, splits, strict=True))
-        rng = np.random.default_rng(seed)
+    def _trained(
+        self, name: Configuration, parent: Stage, data: Sequences, reading: tuple[str, int], continues: bool = False
+    ) -> Stage:
+        """A stage of supervised fine-tuning on ``data``, with one reading at its end."""
 
-        def mixed(part: str, count: int) -> list[str]:
-            both = [text for kind in ("align", "perturb") for text in texts[kind][part]]
-            pairs = [both[i] for j in range(len(both) // 2) for i in (j, j + len(both) // 2)]  # alternate the kinds
-            return [pairs[i] for i in _shuffled_pairs(len(pairs), rng)][:count]
+        def make() -> list[Result]:
+            rate = self.sft["learning_rate"]
+            optimiser = self.laboratory.optimiser(rate, parent if continues else None)
+            self.laboratory.train(optimiser, data, **self.sft, steps_done=name.get("steps_done", 0))
+            return [self._read(*reading)]
 
-        lists = {
-            "adapt": mixed("adapt", s.adapt_volume),
-            "align": texts["align"]["own"],
-            "perturb": texts["perturb"]["own"],
-        }
-        lists |= {f"held_{kind}": texts[kind]["held"] for kind in ("align", "perturb")}
-        if s.control:
-            lists["control"] = mixed("control", s.perturb_volumes[-1])
-        tokenizer = self.loaded.tokenizer
-        self._splits[seed] = {name: encode(tokenizer, part, s.prompt, s.max_tokens) for name, part in lists.items()}
-        return self._splits[seed]
+        name = name | {"train": fingerprint(data), "continues": continues} | self.sft
+        return self._stage(name, parent, make, keep=True, moments=reading[0] == "aligned")
 
-    def _read(self, phase: str, volume: int, data: dict[str, Sequences], seed: int) -> Result:
+    def _preferred(self, parent: Stage) -> Stage:
+        """The aligned state by a preference algorithm: fresh from the adapted one, one pair an example."""
+        c = self.configuration
+        pairs = self._pairs()
+        name = {"stage": "aligned", "algorithm": c["algorithm"], "seed": c["seed"], "max_tokens": c["max_tokens"]}
+        name |= {"pairs": [[pair.prompt, pair.chosen, pair.rejected] for pair in pairs]} | self.sft
+
+        def make() -> list[Result]:
+            self.laboratory.tune(pairs, c["algorithm"], seed=c["seed"], max_tokens=c["max_tokens"], **self.sft)
+            return [self._read("aligned", c["align_volume"])]
+
+        return self._stage(name, parent, make, keep=True)
+
+    def _pairs(self) -> list[Preference]:
+        size = self.configuration["align_volume"]
+        found = pairs(self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"])
+        if len(found) < size:
+            raise InputError(
+                f"{len(found)} preference pairs, {size} asked for",
+                where="rebound",
+                mend="give data whose prompts are on both sides, or lower the alignment volumes",
+            )
+        return found[:size]
+
+    def _encoded(self, examples: list[Example]) -> Sequences:
+        return self.laboratory.encode(examples, self.configuration["max_tokens"])
+
+    def _read(self, phase: str, volume: int) -> Result:
         """Code lengths on both held-out sets and the divergence to the base, at the weights of now."""
         reading: Result = {"phase": phase, "volume": volume}
-        for kind in ("align", "perturb"):
-            lengths = code_lengths(self.model, data[f"held_{kind}"], autocast=self.autocast, meter=self.meter)
-            reading[f"nats_{kind}"], reading[f"tokens_{kind}"] = lengths.nats.tolist(), lengths.tokens.tolist()
-        reading |= self._divergence(data, seed, is_base=phase == "base")
+        reading |= self.laboratory.read(self.held) | self.laboratory.divergence(self.few)
+        c = self.configuration
+        told = contrast(reading, self.opposed, self.aligned)
         say(
-            f"  seed {seed}: {phase} {volume}: contrast {contrast(reading):+.4f} bits/token, KL {reading['kl_forward']:.4f}"
+            f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {told:+.4f} bits/token, "
+            f"KL {reading['kl_forward']:.4f}"
         )
         return reading
 
-    def _divergence(self, data: dict[str, Sequences], seed: int, *, is_base: bool) -> dict[str, float]:
-        """D(base || model) and D(model || base) in bits per token, averaged over the positions of held-out text."""
-        few = slice(0, self.settings.kl_documents)
-        parts = [data[f"held_{kind}"][few] for kind in ("align", "perturb")]
-        if seed not in self._base_log_probs and not is_base:
-            now = {name: value.detach().to("cpu", copy=True) for name, value in self.model.named_parameters()}
-            self._reset()
-            self._remember_base(parts, seed)
-            with torch.no_grad():
-                for name, value in self.model.named_parameters():
-                    value.copy_(now[name])
-        elif seed not in self._base_log_probs:
-            self._remember_base(parts, seed)
-        forward = reverse = positions = 0.0
-        current = (row for part in parts for row in next_token_log_probs(self.model, part, autocast=self.autocast))
-        for base, now_row in zip(self._base_log_probs[seed], current, strict=True):
-            gap = base - now_row
-            forward += float((base.exp() * gap).sum())
-            reverse -= float((now_row.exp() * gap).sum())
-            positions += base.shape[0]
-        return {
-            "kl_forward": max(forward, 0.0) / positions / NATS_PER_BIT,
-            "kl_reverse": max(reverse, 0.0) / positions / NATS_PER_BIT,
+
+def _parts(configuration: Configuration) -> dict[str, list[Example]]:
+    """Disjoint, deduplicated parts: adapt and control (mixed), align, perturb, rejected, and what is held out of each kind."""
+    c = configuration
+    aligned, opposed = DIRECTIONS[c["direction"]]
+    specs = {"plus": c["align"], "minus": c["perturb"]}
+    most = c["perturb_volumes"][-1]
+    sizes = {
+        kind: {
+            "held": c["held_out"],
+            "adapt": -(-c["adapt_volume"] // 2),
+            "control": -(-most // 2) if c["control"] else 0,
         }
+        for kind in KINDS
+    }
+    if c["algorithm"] == "sft":
+        sizes[aligned] |= {"own": c["align_path"][-1]}
+        sizes[opposed] |= {"own": most}
+    else:
+        for kind in KINDS:
+            sizes[kind] |= {"own": c["own"][kind]}
+        sizes[opposed] |= {"rejected": c["own"][aligned]}
+    kinds = {kind: _examples(spec, c["prompt"], c["data_sources"][spec]) for kind, spec in specs.items()}
+    split = split_kinds(kinds, sizes, seed=c["seed"])
+    parts = {f"held_{kind}": split[kind]["held"] for kind in KINDS}
+    parts |= {"align": split[aligned]["own"], "perturb": split[opposed]["own"][:most]}
+    parts |= {"rejected": split[opposed].get("rejected", [])}
+    for part, count in (("adapt", c["adapt_volume"]), ("control", most if c["control"] else 0)):
+        parts[part] = mix(split["plus"][part], split["minus"][part], c["seed"])[:count]
+    return parts
 
-    def _remember_base(self, parts: list[Sequences], seed: int) -> None:
-        rows = (row for part in parts for row in next_token_log_probs(self.model, part, autocast=self.autocast))
-        self._base_log_probs = {seed: list(rows)}  # one seed at a time: a few hundred MB
+
+@functools.lru_cache(maxsize=4)
+def _examples(spec: str, prompt: str, digest: str | None) -> tuple[Example, ...]:
+    """The examples of a data specification whose file has this hash: read once a process."""
+    return tuple(Example(prompt, text) for text in read_documents(spec).texts)
 
 
-def contrast(reading: Result) -> float:
-    """Rate on the opposed kind minus rate on the aligned kind, in bits per token: what alignment is meant to raise."""
-    return _rate(reading, "perturb") - _rate(reading, "align")
+def _in_roles(reading: Result, kinds: dict[str, str]) -> Result:
+    """``nats_plus`` and its like under the name of the role that the kind has in the run."""
+    named = {}
+    for key, value in reading.items():
+        what, _, kind = key.partition("_")
+        named[f"{what}_{kinds[kind]}" if kind in kinds else key] = value
+    return named
+
+
+def _tokens(settings: ReboundSettings, runs: int) -> float:
+    """Tokens of all runs in units of a measured one: 1 a measured token, 3 a trained one."""
+    s = settings
+    measured = (1 + (1 + s.control) * len(s.perturb_volumes)) * 2 * s.held_out
+    trained = (s.adapt_volume / len(s.directions) + s.align_volumes[-1]) / len(s.align_volumes)
+    trained += s.perturb_volumes[-1] * (1 + s.control)
+    return 0.8 * s.max_tokens * runs * (measured + 3 * trained)
 
 
 def contrast_change(reading: Result, start: Result) -> tuple[float, float]:
     """The change of the contrast between two readings of the same documents, and its standard error (documents paired)."""
-    value = contrast(reading) - contrast(start)
-    variance = sum(_paired_se(reading, start, kind) ** 2 for kind in ("align", "perturb"))
-    return value, float(np.sqrt(variance))
-
-
-def summarise(result: Result) -> dict[str, Any]:
-    """The readings of one run for people: rates, contrast, its change from the aligned state, divergences (bits per token).
-
-    beyond_control: by how much the opposed data moved the contrast more than as many examples of both kinds did (the
-    same documents, so paired), with its standard error; None without a control. Data of both kinds also pull an
-    aligned model back to the middle, so a fall counts as rebound under opposed data only as far as it exceeds this.
-    """
-    readings = result["readings"]
-    aligned = next(r for r in readings if r["phase"] == "aligned")
-    adapted = next(r for r in readings if r["phase"] == "adapted")
-    rows = []
-    for reading in readings:
-        start = aligned if reading["phase"] in ("perturb", "control") else adapted
-        change, se = contrast_change(reading, start)
-        rates = {kind: _rate(reading, kind) for kind in ("align", "perturb")}
-        row = {"phase": reading["phase"], "volume": reading["volume"], "rates": rates, "contrast": contrast(reading)}
-        row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
-        rows.append(row | {"kl_forward": reading["kl_forward"], "kl_reverse": reading["kl_reverse"]})
-    last = [r for r in readings if r["phase"] == "perturb"][-1]
-    control = next((r for r in readings if r["phase"] == "control"), None)
-    beyond = None
-    if control is not None:
-        change, se = contrast_change(last, control)
-        beyond = {"estimate": change, "se": se}
-    configuration = result["configuration"]
-    return {
-        "run": run_name(configuration),
-        "align_volume": configuration["align_volume"],
-        "seed": configuration["seed"],
-        "rows": rows,
-        "beyond_control": beyond,
-    }
+    return contrast_combination([(1.0, reading), (-1.0, start)])
 
 
 def run_name(configuration: Configuration) -> str:
-    """The name of a run in the curve: its alignment volume and seed."""
-    return f"align-{configuration['align_volume']}-seed-{configuration['seed']}"
+    """The name of a run in the curve: its alignment volume and seed, after what is not the usual algorithm or direction."""
+    c = configuration
+    unusual: Iterator[str] = (
+        c[key] for key, usual in (("algorithm", "sft"), ("direction", "forward")) if c[key] != usual
+    )
+    return "-".join([*unusual, f"align-{c['align_volume']}-seed-{c['seed']}"])
 
 
 def run_curve(result: Result) -> Curve:
@@ -380,7 +413,8 @@ def run_curve(result: Result) -> Curve:
     rows = [next(r for r in result["readings"] if r["phase"] == "aligned")]
     rows += [r for r in result["readings"] if r["phase"] == "perturb"]
     steps = [0.0] + [float(r["volume"]) for r in rows[1:]]
-    volumes = {"pretrain": configuration["adapt_volume"], "align": configuration["align_volume"], "perturb": steps[-1]}
+    base = configuration["adapt_volume"] or configuration["pretrain_volume"]
+    volumes = {"pretrain": base, "align": configuration["align_volume"], "perturb": steps[-1]}
     members = {"pretrain": ("align", "perturb"), "align": ("align",), "perturb": ("perturb",)}
     rates, errors, population = {}, {}, []
     for component, kinds in members.items():
@@ -388,32 +422,11 @@ def run_curve(result: Result) -> Curve:
         nats = np.stack([np.concatenate([r[f"nats_{kind}"] for kind in kinds]) for r in rows])
         rates[component] = nats.sum(1) / tokens.sum() / NATS_PER_BIT
         within = nats - nats.mean(0)
-        errors[component] = np.array([_ratio_se(row, tokens) for row in within]) * np.sqrt(len(rows) / (len(rows) - 1))
-        population += [_ratio_se(row, tokens) for row in nats]
-    covariates = {key: configuration[key] for key in ("model", "seed", "align_volume", "learning_rate", "dtype")}
-    covariates |= {"algorithm": "sft", "protocol": "rebound"}
+        errors[component] = np.array([ratio_se(row, tokens) for row in within]) * np.sqrt(len(rows) / (len(rows) - 1))
+        population += [ratio_se(row, tokens) for row in nats]
+    names = ("model", "seed", "align_volume", "learning_rate", "dtype", "algorithm", "direction")
+    covariates = {key: configuration[key] for key in names} | {"protocol": "rebound"}
     curve = Curve.from_paths(
         run_name(configuration), volumes, steps, rates, "bits/token", "examples", rate_se=errors, **covariates
     )
     return Curve(curve.frame.assign(rate_se_population=population))
-
-
-def _rate(reading: Result, kind: str) -> float:
-    return float(np.sum(reading[f"nats_{kind}"]) / np.sum(reading[f"tokens_{kind}"]) / NATS_PER_BIT)
-
-
-def _paired_se(reading: Result, start: Result, kind: str) -> float:
-    change = np.asarray(reading[f"nats_{kind}"]) - np.asarray(start[f"nats_{kind}"])
-    return _ratio_se(change, np.asarray(reading[f"tokens_{kind}"]))
-
-
-def _ratio_se(nats: Array, tokens: Array) -> float:
-    """Standard error of sum(nats)/sum(tokens) over documents (linearised), in bits per token."""
-    count = len(tokens)
-    residual = nats - nats.sum() / tokens.sum() * tokens
-    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / tokens.sum() / NATS_PER_BIT)
-
-
-def _shuffled_pairs(count: int, rng: np.random.Generator) -> list[int]:
-    order = rng.permutation(count // 2)
-    return [2 * int(pair) + side for pair in order for side in (0, 1)]

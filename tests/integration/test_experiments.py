@@ -9,7 +9,7 @@ import pytest
 
 from elastomath import Curve
 from elastomath.errors import InputError
-from empirical import rebound as rebound_module
+from empirical import laboratory as laboratory_module
 from empirical.rebound import ReboundSettings, contrast_change, rebound
 from empirical.stiffness import StiffnessSettings, stiffness
 
@@ -61,34 +61,34 @@ def test_rebound_writes_a_valid_curve_and_moves_the_contrast(settings, tmp_path)
     np.testing.assert_array_equal(parts.perturbations, [0, 4, 8])
     assert np.isfinite(parts.rate_se).all()
     rows = result["readings"][1]["rows"]
-    assert [row["phase"] for row in rows] == ["base", "adapted", "aligned", "perturb", "perturb", "control"]
+    assert [row["phase"] for row in rows] == ["base", "adapted", "aligned", "perturb", "perturb", "control", "control"]
     by_phase = {row["phase"]: row for row in rows}
     assert by_phase["aligned"]["contrast_change"] > 2 * by_phase["aligned"]["contrast_change_se"]
     assert rows[4]["contrast_change"] < -2 * rows[4]["contrast_change_se"]
     assert rows[0]["kl_forward"] == 0 < by_phase["adapted"]["kl_forward"]
     beyond = result["readings"][1]["beyond_control"]
-    assert beyond["estimate"] == pytest.approx(rows[4]["contrast"] - rows[5]["contrast"], abs=1e-12)
+    assert beyond["estimate"] == pytest.approx(rows[4]["contrast"] - rows[6]["contrast"], abs=1e-12)
     assert beyond["se"] > 0
-    assert not list((tmp_path / "out").glob("trunk-*"))
+    assert not list((tmp_path / "out" / "stages").glob("*.safetensors"))
 
 
 def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, monkeypatch):
     whole = run(settings, tmp_path / "whole")
     calls = {"count": 0}
-    true_train = rebound_module.train
+    true_train = laboratory_module.train
 
     def dying(*args, **kwargs):
         calls["count"] += 1
-        if calls["count"] == 6:  # adapt, align, two perturbations, control; then in the second alignment
+        if calls["count"] == 7:  # adapt, align, two perturbations, two of the control; then in the second alignment
             raise KeyboardInterrupt
         return true_train(*args, **kwargs)
 
-    monkeypatch.setattr(rebound_module, "train", dying)
+    monkeypatch.setattr(laboratory_module, "train", dying)
     with pytest.raises(KeyboardInterrupt):
         run(settings, tmp_path / "killed")
-    assert calls["count"] == 6
+    assert calls["count"] == 7
     resumed = run(settings, tmp_path / "killed")
-    assert calls["count"] < 6 + 6  # what was done is not done again
+    assert calls["count"] == 7 + 5  # the second alignment and its branches; what was done is not done again
     for one, other in zip(whole["readings"], resumed["readings"], strict=True):
         assert one == other
     before = calls["count"]
@@ -105,8 +105,7 @@ def test_data_or_settings_that_changed_are_not_taken_from_the_ledger(settings, t
     second = run(small, tmp_path / "out")["readings"][0]["rows"]
     assert first[0]["rates"]["align"] != second[0]["rates"]["align"]  # the same path, other texts
     longer = run(settings, tmp_path / "out")["readings"][0]["rows"]
-    assert [row["contrast"] for row in longer[:-1]] == [row["contrast"] for row in second[:-1]]
-    assert longer[-1]["contrast"] != second[-1]["contrast"]  # the control comes after the largest alignment volume
+    assert longer == second  # a larger alignment volume leaves the smaller one's run as it was
 
 
 def test_paired_errors_are_those_of_the_differences():
