@@ -1,0 +1,399 @@
+"""The inversion protocol (Q1): what it costs to take a model from 90% aligned back to 60%, against 60% to 90%.
+
+"% aligned" is a(theta) of `crossings`: the contrast of rates on held-out text, 0% the base adapted to both kinds, 100% the
+same model after the full alignment volume. All states are levels of this one scale, on the same held-out documents.
+
+**A state at a level** is made exactly: training stops at the first step that crosses the level, and of that step only the
+fraction is taken that lands on it (found by measuring, within ``tolerance``). For AdamW without weight decay a fraction of a
+step is a step at that fraction of the learning rate, so the state is one that training reaches.
+
+The legs of a seed, each with a fresh optimiser, the same batch and learning rate, and data never seen before:
+
+    up       adapted base -> full alignment volume (100%), measured on the way: the scale, and the first crossings
+    forward  from the state at 60% on the way up, aligned text, until 90%
+    inverse  from the state at 90% on the way up, opposed text, until 60%
+    control  from the same state at 90%, text of both kinds, until 60%: what the fresh start and the domain alone undo
+    descent  from 100%, opposed text, past 90% until 60%: the path down, which is there for any model that is aligned
+    again    from the state at 60% on the way down, aligned text, until 90%
+
+A first crossing prefers a lucky step, and a fresh optimiser's first steps are large: both loosen the state at 90%, whatever
+the text. The control shows by how much; what the inverse leg takes less than the control is the opposed text's own doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.ledger import Configuration, Result
+from elastomath.progress import Meter, say
+from elastomath.units import NATS_PER_BIT
+
+from .contrast import contrast
+from .data import read_documents
+from .examples import Example
+from .finetune import Sequences
+from .inversion_costs import alignment, scale_of, summarise
+from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
+from .protocol import HERE, conduct, data_hashes
+from .reading_curve import reading_curve
+
+LEGS: Final = ("forward", "inverse", "control", "descent", "again")
+"""The legs after the way up."""
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """One inversion experiment: a run for each seed; volumes are in examples.
+
+    align, opposed      the two opposed kinds of text (data specifications), put after ``prompt``
+    adapt_volume        examples of both kinds, half each, that bring the base to the domain first: 0% aligned
+    align_volume        the full alignment volume: 100%
+    low, high           the two levels, shares between 0 and 1
+    budget              the most examples that a leg may take; a level that it does not reach is open
+    readings            readings on the way up, equally spaced; on a leg after every step at first, then ever further apart
+    tolerance           how far from its level a state may lie
+    held_out            documents of each kind that are measured and never trained on
+    """
+
+    model: str = "smollm2-135m-instruct-q4"
+    revision: str | None = None
+    align: str = "film-reviews:positive/rotten_tomatoes"
+    opposed: str = "film-reviews:negative/rotten_tomatoes"
+    adapt_volume: int = 320
+    align_volume: int = 384
+    low: float = 0.6
+    high: float = 0.9
+    budget: int = 256
+    readings: int = 12
+    tolerance: float = 0.01
+    held_out: int = 128
+    prompt: str = "Film review:"
+    max_tokens: int = 32
+    learning_rate: float = 1e-5
+    batch: int = 4
+    warmup: int = 0
+    control: bool = True
+    seeds: tuple[int, ...] = (0, 1)
+
+    def __post_init__(self) -> None:
+        def refuse(what: str, mend: str) -> None:
+            raise InputError(what, where="inversion", mend=mend)
+
+        counts = ("adapt_volume", "align_volume", "budget", "max_tokens", "batch")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        if wrong or self.warmup < 0 or not self.seeds:
+            refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
+        if self.held_out < 2:
+            refuse("a single held-out document", "hold out at least 2 of each kind")
+        if self.adapt_volume % 2 or self.budget % 2:
+            refuse("an odd number of examples of both kinds", "give even adapt_volume and budget: half of each kind")
+        if not 0 < self.low < self.high < 1:
+            refuse(f"levels {self.low:g} and {self.high:g}", "give 0 < low < high < 1")
+        if not 0 < self.tolerance < (self.high - self.low) / 2:
+            refuse(f"tolerance {self.tolerance:g}", "give one > 0 that keeps the levels apart")
+        if not 3 <= self.readings <= self.align_steps:
+            refuse(f"{self.readings} readings of {self.align_steps} steps up", "give at least 3, one a step at most")
+        if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
+            refuse(f"learning rate {self.learning_rate:g}", "it has to be > 0")
+
+    @property
+    def align_steps(self) -> int:
+        """Steps of the way up."""
+        return -(-self.align_volume // self.batch)
+
+    @property
+    def up_steps(self) -> tuple[int, ...]:
+        """The steps of the way up after which it is measured."""
+        return tuple(round(i * self.align_steps / self.readings) for i in range(1, self.readings + 1))
+
+    @property
+    def leg_steps(self) -> tuple[int, ...]:
+        """The steps of a leg after which it is measured: every one at first, then a fifth further each time."""
+        last, steps = -(-self.budget // self.batch), [1]
+        while steps[-1] < last:
+            steps.append(min(last, steps[-1] + max(1, steps[-1] // 5)))
+        return tuple(steps)
+
+    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run, one a seed. source, data: weights and files, by hash."""
+        common = asdict(self) | {"protocol": "inversion", "version": 1} | training
+        common |= {"model_source": source, "data_sources": data}
+        del common["seeds"]
+        return [common | {"seed": seed} for seed in self.seeds]
+
+
+def inversion(
+    settings: InversionSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    lora_rank: int = 0,
+    executor: str = HERE,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run the protocol, resuming what ``out`` holds; writes ``inversion.csv`` (a Curve) and ``inversion.json``.
+
+    Returns {"runs", "curve", "failures", "seeds", "ratios", "predictions", "reading", "settings"}, as
+    `inversion_costs.summarise` explains. `protocol_figures.inversion_figure` draws what the JSON file holds.
+    """
+    equipment = Equipment(
+        settings.model,
+        str(out / "stages"),
+        settings.revision,
+        device,
+        dtype,
+        lora_rank=lora_rank,
+        trust_remote_code=trust_remote_code,
+    )
+    hashes = data_hashes((settings.align, settings.opposed))
+    configurations = settings.configurations(equipment.training, equipment.source, hashes)
+    told = asdict(settings) | equipment.training | {"model_source": equipment.source}
+
+    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+        return summarise(done, settings.low, settings.high) | {"settings": told}
+
+    return conduct(
+        "inversion",
+        run_inversion,
+        equipment,
+        configurations,
+        out,
+        run_curve,
+        describe,
+        executor=executor,
+        workers=workers,
+    )
+
+
+def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
+    """One run: the way up, the states at the two levels, and every leg between them, for one seed."""
+    laboratory = open_laboratory(equipment)
+    settings = settings_of(configuration)
+    bench = _Bench(laboratory, settings, configuration)
+    laboratory.meter = Meter(_tokens(settings), f"seed {bench.seed}")
+    result: Result = {"configuration": configuration, "up": bench.up.result, "legs": {}, "states": {}}
+    for level in (settings.low, settings.high):
+        result["states"][f"{level:g}"] = bench.state(level).result
+    for leg in LEGS:
+        if leg == "control" and not settings.control:
+            continue
+        if leg == "again" and bench.aligned(result["legs"]["descent"]["readings"][-1]) > settings.low:
+            continue  # the descent never came down to where this leg would start
+        found = bench.leg(leg)
+        result["legs"][leg] = found.result
+        a = [bench.aligned(reading) for reading in found.result["readings"]]
+        examples = found.result["costs"][-1][0]
+        say(f"  seed {bench.seed}: {leg}: {a[0]:.0%} -> {a[-1]:.0%} aligned in {examples:.0f} examples")
+    return result
+
+
+class _Bench:
+    """The stages of one seed, and the scale of alignment that they share."""
+
+    def __init__(self, laboratory: Laboratory, settings: InversionSettings, configuration: Configuration) -> None:
+        self.laboratory, self.settings, self.seed = laboratory, settings, int(configuration["seed"])
+        self.common = {key: value for key, value in configuration.items() if key not in ("low", "high", "control")}
+        self.data = self._data()
+        self.held = {kind: self.data[f"held_{kind}"] for kind in ("align", "opposed")}
+        self.adapted = laboratory.stage(self.common | {"stage": "adapted"}, laboratory.base, self._adapt)
+        self.up = laboratory.stage(self.common | {"stage": "up"}, self.adapted, self._climb)
+        first, last = (contrast(self.up.result["readings"][end], "opposed") for end in (0, -1))
+        if not last > first:
+            raise RuntimeError(
+                f"the full alignment volume moved the contrast from {first:+.4f} to {last:+.4f} bits/token: not upwards, "
+                "so there is no scale; align on more, or on text that differs more from the opposed kind"
+            )
+        self.scale = (first, last)
+
+    def aligned(self, reading: Result) -> float:
+        """a(theta) of a reading."""
+        return alignment(reading, self.scale)
+
+    def state(self, level: float, descending: bool = False) -> Stage:
+        """The weights at a level: on the way up from the adapted base, or on the way down from 100%."""
+        name = "descent" if descending else "up"
+        stage = self.common | {"stage": "state", "level": level, "way": name, "scale": self.up.key}
+        parent, data = (self.up, "descent") if descending else (self.adapted, "align")
+        path = self.leg("descent").result if descending else self.up.result
+        return self.laboratory.stage(stage, parent, lambda: self._land(level, path, self.data[data]))
+
+    def leg(self, name: str) -> Stage:
+        """A leg: training from its state until its level is reached or the budget is spent."""
+        s = self.settings
+        start = {
+            "forward": lambda: self.state(s.low),
+            "inverse": lambda: self.state(s.high),
+            "control": lambda: self.state(s.high),
+            "descent": lambda: self.up,
+            "again": lambda: self.state(s.low, descending=True),
+        }[name]
+        target = s.high if name in ("forward", "again") else s.low
+        stage = self.common | {"stage": "leg", "leg": name, "target": target, "scale": self.up.key}
+
+        def make() -> Result:
+            return self._walk(self.data[name], s.leg_steps, target, rising=target == s.high)
+
+        return self.laboratory.stage(stage, start(), make, keep=False)
+
+    def _adapt(self) -> Result:
+        self._train(self.laboratory.optimiser(self.settings.learning_rate), self.data["adapt"], 0)
+        return {}
+
+    def _climb(self) -> Result:
+        return self._walk(self.data["align"], self.settings.up_steps)
+
+    def _walk(
+        self, data: Sequences, steps: Sequence[int], target: float | None = None, *, rising: bool = True
+    ) -> Result:
+        """Train with readings after ``steps``; with a target, until the alignment has reached it."""
+        s = self.settings
+        optimiser, done, losses = self.laboratory.optimiser(s.learning_rate), 0, []
+        readings, costs = [self.laboratory.read(self.held)], [[0.0, 0.0, 0.0, 0.0]]
+        for step in steps:
+            if target is not None and (self.aligned(readings[-1]) >= target) == rising:
+                break
+            part = data[slice(done * s.batch, step * s.batch)]
+            fresh = self._train(optimiser, part, done)
+            counts = [part[slice(i, i + s.batch)].target_count for i in range(0, len(part), s.batch)]
+            bits = float(np.dot(fresh, counts)) / NATS_PER_BIT
+            losses += fresh
+            costs.append([a + b for a, b in zip(costs[-1], (len(part), sum(counts), len(fresh), bits), strict=True)])
+            readings.append(self.laboratory.read(self.held))
+            done = step
+        return {"readings": readings, "costs": costs, "losses": losses}
+
+    def _land(self, level: float, path: Result, data: Sequences) -> Result:
+        """Train as the recorded path did up to the reading before the level, then step by step, and take a part of the last step."""
+        s = self.settings
+        a = [self.aligned(reading) for reading in path["readings"]]
+        rising = a[0] < level
+        crossed = next((i for i, value in enumerate(a) if (value >= level) == rising), None)
+        if crossed is None:
+            raise RuntimeError(f"the way from {a[0]:.0%} never reached {level:.0%} within its budget")
+        optimiser = self.laboratory.optimiser(s.learning_rate)
+        done = int(path["costs"][max(crossed - 1, 0)][2])
+        end = int(path["costs"][crossed][2])
+        self._train(optimiser, data[slice(0, done * s.batch)], 0)
+        low = a[max(crossed - 1, 0)]
+        for step in range(done, end):
+            before = self._weights()
+            self._train(optimiser, data[slice(step * s.batch, (step + 1) * s.batch)], step)
+            reading = self.laboratory.read(self.held)
+            high = self.aligned(reading)
+            if (high >= level) == rising:
+                return self._fraction(level, before, low, high, reading) | {"steps": step}
+            low = high
+        raise RuntimeError("the path was not walked again as it was: is the machine another one?")
+
+    def _fraction(self, level: float, before: list[torch.Tensor], low: float, high: float, reading: Result) -> Result:
+        """Go to ``before + t (now - before)`` with a within the tolerance of the level: regula falsi (Illinois), then halves."""
+        after, shares, values = self._weights(), [0.0, 1.0], [low - level, high - level]
+        share, value, side = 1.0, high - level, 1
+        for attempt in range(12):
+            if abs(value) <= self.settings.tolerance:
+                break
+            share = (shares[0] * values[1] - shares[1] * values[0]) / (values[1] - values[0])
+            if attempt >= 6:
+                share = (shares[0] + shares[1]) / 2
+            self._put(before, after, share)
+            reading = self.laboratory.read(self.held)
+            value = self.aligned(reading) - level
+            same, side = side, int((value > 0) == (values[1] > 0))
+            shares[side], values[side] = share, value
+            if side == same:
+                values[1 - side] /= 2  # the other end has stood still
+        if abs(value) > self.settings.tolerance:
+            raise RuntimeError(f"no part of the step lies within {self.settings.tolerance:g} of {level:.0%}")
+        return {"reading": reading, "alignment": level + value, "fraction": share, "level": level}
+
+    def _weights(self) -> list[torch.Tensor]:
+        return [v.detach().clone() for v in self.laboratory.model.parameters() if v.requires_grad]
+
+    def _put(self, before: list[torch.Tensor], after: list[torch.Tensor], share: float) -> None:
+        moved = (value for value in self.laboratory.model.parameters() if value.requires_grad)
+        with torch.no_grad():
+            for value, one, other in zip(moved, before, after, strict=True):
+                value.copy_(torch.lerp(one, other, share))
+
+    def _train(self, optimiser: torch.optim.Optimizer, data: Sequences, steps_done: int) -> list[float]:
+        s = self.settings
+        return self.laboratory.train(
+            optimiser, data, batch=s.batch, learning_rate=s.learning_rate, warmup=s.warmup, steps_done=steps_done
+        )
+
+    def _data(self) -> dict[str, Sequences]:
+        """Disjoint parts of both kinds by content hash; every leg has data of its own, in the order of the hash."""
+        s = self.settings
+        half, few = s.adapt_volume // 2, s.budget // 2
+        sizes = {
+            "align": {"held": s.held_out, "adapt": half, "align": s.align_volume, "forward": s.budget, "control": few}
+            | {"again": s.budget},
+            "opposed": {"held": s.held_out, "adapt": half, "inverse": s.budget, "control": few, "descent": s.budget},
+        }
+        kinds = {
+            kind: [Example(s.prompt, text) for text in read_documents(spec).texts]
+            for kind, spec in (("align", s.align), ("opposed", s.opposed))
+        }
+        parts = split_kinds(kinds, sizes, self.seed)
+        lists = {name: parts[kind][name] for kind in parts for name in sizes[kind] if name not in ("held", "adapt")}
+        for name in ("adapt", "control"):
+            lists[name] = mix(parts["align"][name], parts["opposed"][name], self.seed)
+        lists |= {f"held_{kind}": parts[kind]["held"] for kind in parts}
+        return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
+
+
+def run_curve(result: Result) -> Curve:
+    """The ways down (inverse, control, descent) as runs of a Curve, in bits per token against examples of the leg.
+
+    pretrain: the domain that the base was adapted to (both kinds), align: the aligned kind, its volume the examples that
+    led to the leg's start; perturb: what the leg trains on.
+    """
+    configuration = result["configuration"]
+    s = settings_of(configuration)
+    way = zip(result["up"]["costs"], result["up"]["readings"], strict=True)
+    at_high = next(cost[0] for cost, reading in way if alignment(reading, scale_of(result)) >= s.high)
+    curves = []
+    for leg, volume in (("inverse", at_high), ("control", at_high), ("descent", float(s.align_volume))):
+        if leg not in result["legs"] or len(result["legs"][leg]["readings"]) < 2:
+            continue
+        path = result["legs"][leg]
+        examples = [cost[0] for cost in path["costs"]]
+        both = ("align", "opposed")
+        curves.append(
+            reading_curve(
+                f"{leg}-seed-{configuration['seed']}",
+                path["readings"],
+                examples,
+                {"pretrain": both, "align": ("align",), "perturb": both if leg == "control" else ("opposed",)},
+                {"pretrain": s.adapt_volume, "align": volume, "perturb": examples[-1]},
+                **{key: configuration[key] for key in ("model", "seed", "learning_rate", "dtype")},
+                protocol="inversion",
+                leg=leg,
+                algorithm="sft",
+            )
+        )
+    return Curve.concat(curves)
+
+
+def settings_of(configuration: Configuration) -> InversionSettings:
+    """The settings of one run, its seed the only one."""
+    values = {field.name: configuration[field.name] for field in fields(InversionSettings) if field.name != "seeds"}
+    return replace(InversionSettings(), **values, seeds=(int(configuration["seed"]),))
+
+
+def _tokens(s: InversionSettings) -> float:
+    """The tokens of a run, roughly: 1 a measured token, 3 a trained one; legs are taken to use half of their budgets."""
+    real = 0.8 * s.max_tokens
+    measured = s.readings + 3 * 6 + (4 + s.control) * len(s.leg_steps) / 2
+    trained = s.adapt_volume + 2.5 * s.align_volume + (4 + s.control) * s.budget / 2
+    return real * (measured * 2 * s.held_out + 3 * trained)
