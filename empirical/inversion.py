@@ -22,7 +22,7 @@ the text. The control shows by how much; what the inverse leg takes less than th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -230,20 +230,20 @@ class _Bench:
     def leg(self, name: str) -> Stage:
         """A leg: training from its state until its level is reached or the budget is spent."""
         s = self.settings
-        start = {
+        starts: dict[str, Callable[[], Stage]] = {
             "forward": lambda: self.state(s.low),
             "inverse": lambda: self.state(s.high),
             "control": lambda: self.state(s.high),
             "descent": lambda: self.up,
             "again": lambda: self.state(s.low, descending=True),
-        }[name]
+        }
         target = s.high if name in ("forward", "again") else s.low
         stage = self.common | {"stage": "leg", "leg": name, "target": target, "scale": self.up.key}
 
         def make() -> Result:
             return self._walk(self.data[name], s.leg_steps, target, rising=target == s.high)
 
-        return self.laboratory.stage(stage, start(), make, keep=False)
+        return self.laboratory.stage(stage, starts[name](), make, keep=False)
 
     def _adapt(self) -> Result:
         self._train(self.laboratory.optimiser(self.settings.learning_rate), self.data["adapt"], 0)
