@@ -12,23 +12,18 @@ import typer
 
 from elastomath.errors import InputError
 
-from . import cli_check
+from . import cli_check, cli_experiment, cli_measure
 from .terminal import (
-    MODEL,
     Device,
     Dtype,
     Json,
-    RemoteCode,
-    Revision,
     Seed,
     at_least_one,
     emit,
-    integers,
     interval,
     numbers,
     pool,
     short,
-    signs,
     table,
 )
 
@@ -41,13 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-experiment = typer.Typer(
-    help="A protocol on a real language model, resumed by the same command.",
-    epilog="Example: elastomath experiment stiffness --k 10,100    Example: elastomath experiment rebound --seeds 0,1",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-app.add_typer(experiment, name="experiment")
+app.add_typer(cli_experiment.experiment, name="experiment")
 
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
 STOPPED = 130
@@ -192,164 +181,11 @@ def fetch(
     return 0
 
 
-@app.command(epilog="Example: elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl")
-def measure(
-    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More data, as --data a b c.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
-    data: Annotated[list[str] | None, typer.Option("--data", help="Text, JSONL, CSV, Parquet or a name.")] = None,
-    column: Annotated[str, typer.Option("--column", help="Column of the text.")] = "text",
-    window: Annotated[
-        int | None, typer.Option("--window", help="Tokens a window (default: the model's context).")
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option("--stride", help="Tokens predicted a window (default: the window).")
-    ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Documents read from each file.")] = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    revision: Revision = None,
-    trust_remote_code: RemoteCode = False,
-    as_json: Json = False,
-) -> int:
-    """Bits per UTF-8 byte of a language model on documents, in the convention of lm-evaluation-harness."""
-    from empirical.data import read_documents
-    from empirical.models import load_model
-    from empirical.rates import measurement
-
-    specs = [*(data or []), *(more or [])]
-    if not specs:
-        raise InputError("no data", where="measure", mend="name at least one file with --data")
-    documents = [read_documents(spec, text_column=column, limit=limit) for spec in specs]
-    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
-    result = measurement(loaded, documents, window=window, stride=stride, seed=seed)
-
-    def show() -> None:
-        table(result["results"], ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents"))
-        print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}")
-
-    emit(result, as_json, show)
-    return 0
-
-
-@experiment.command(epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness")
-def stiffness(
-    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
-    texts: Annotated[
-        str | None, typer.Option("--texts", help="Three data sets D_1,D_a,D_t, with commas between.")
-    ] = None,
-    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
-    perturbations: Annotated[str | None, typer.Option("--l", help="|D_t| / |D_a|, rising from 0.")] = None,
-    features: Annotated[int, typer.Option("--features", help="Features of the tilt.")] = 128,
-    positions: Annotated[int, typer.Option("--positions", help="Token positions, a third for each text.")] = 3840,
-    window: Annotated[int, typer.Option("--window", help="Positions in a row of text.")] = 128,
-    seed: Seed = 0,
-    device: Device = "auto",
-    dtype: Annotated[
-        str, typer.Option("--dtype", help="Of the forward passes; the probe itself is float64.")
-    ] = "float32",
-    revision: Revision = None,
-    trust_remote_code: RemoteCode = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/stiffness"),
-    as_json: Json = False,
-) -> int:
-    """The tilt probe: the law on a real model's own distributions, at known volumes (theory, section 5)."""
-    from empirical.stiffness import StiffnessSettings
-    from empirical.stiffness import stiffness as run
-
-    chosen: dict[str, Any] = {}
-    if texts is not None:
-        parts = tuple(part.strip() for part in texts.split(","))
-        if len(parts) != 3 or not all(parts):
-            raise InputError(
-                f"--texts names {len(parts)} data sets", where="experiment stiffness", mend="name three: D_1,D_a,D_t"
-            )
-        chosen["texts"] = parts
-    if perturbations is not None:
-        chosen["perturbations"] = tuple(numbers(perturbations, "--l"))
-    settings = StiffnessSettings(
-        model=model,
-        revision=revision,
-        k=tuple(numbers(k, "--k")),
-        features=features,
-        positions=positions,
-        window=window,
-        seed=seed,
-        **chosen,
-    )
-    result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-
-    def show() -> None:
-        rows = [
-            {
-                "run": row["run"],
-                "gradient norm": row["gradient_norm"],
-                "1 + cos": row["one_plus_cosine"],
-                "ratio": row["stiffness_ratio"],
-                "kappa (R16)": row["kappa"]["estimate"],
-                "R5 ratio": row["r5_ratio"][0],
-                "dH_a > 0": signs(row["align_rises"]),
-                "dH_p < 0": signs(row["pretrain_falls"]),
-            }
-            for row in result["probe"]
-        ]
-        table(rows, tuple(rows[0]))
-        print(f"curve: {result['curve']}")
-
-    emit(result, as_json, show)
-    return 0 if not result["runs"]["failed"] else 1
-
-
-@experiment.command(
-    epilog="Example: elastomath experiment rebound --align-volumes 80,240 --perturb-volumes 16,40,80 --seeds 0,1"
-)
-def rebound(
-    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
-    align: Annotated[str | None, typer.Option("--align", help="Data that the model is aligned to.")] = None,
-    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
-    adapt_volume: Annotated[
-        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first (D_p).")
-    ] = None,
-    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
-    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    batch: Annotated[int | None, typer.Option("--batch")] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, a run each.")] = "0",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    revision: Revision = None,
-    trust_remote_code: RemoteCode = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/rebound"),
-    as_json: Json = False,
-) -> int:
-    """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
-    from empirical.rebound import ReboundSettings
-    from empirical.rebound import rebound as run
-
-    given: dict[str, Any] = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
-    given |= {"learning_rate": learning_rate, "batch": batch}
-    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
-        if text is not None:
-            chosen[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
-    if held_out is not None:
-        chosen["kl_documents"] = min(held_out, ReboundSettings.kl_documents)
-    settings = ReboundSettings(model=model, revision=revision, **chosen)
-    result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
-
-    def show() -> None:
-        for reading in result["readings"]:
-            print(reading["run"])
-            table(
-                reading["rows"], ("phase", "volume", "contrast", "contrast_change", "contrast_change_se", "kl_forward")
-            )
-        print(f"curve: {result['curve']}")
-
-    emit(result, as_json, show)
-    return 0 if not result["runs"]["failed"] else 1
+app.command(
+    epilog="Example: elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl    "
+    "Example: elastomath measure --data mine.txt --encode mine.emc"
+)(cli_measure.measure)
+app.command(epilog="Example: elastomath decode mine.emc --out mine.txt")(cli_measure.decode)
 
 
 @app.command(epilog="Example: elastomath fit out/simulate/mixture.csv --json")

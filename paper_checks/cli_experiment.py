@@ -1,0 +1,220 @@
+"""The verbs `experiment PROTOCOL`: protocols on real language models, each resumed by the same command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elastomath.errors import InputError
+
+from .terminal import (
+    MODEL,
+    Device,
+    Dtype,
+    Json,
+    RemoteCode,
+    Revision,
+    Seed,
+    emit,
+    integers,
+    interval,
+    numbers,
+    short,
+    signs,
+    table,
+)
+
+experiment = typer.Typer(
+    help="A protocol on a real language model, resumed by the same command.",
+    epilog="Example: elastomath experiment stiffness --k 10,100    Example: elastomath experiment rebound --seeds 0,1",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="quick, or paper-... : settings by name; what is given beside it prevails."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the grid, tokens, memory and time; load no weights, run nothing.")
+]
+Executor = Annotated[
+    str, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT (Dask).")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")]
+
+
+@experiment.command(epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness")
+def stiffness(
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    texts: Annotated[
+        str | None, typer.Option("--texts", help="Three data sets D_1,D_a,D_t, with commas between.")
+    ] = None,
+    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
+    perturbations: Annotated[str | None, typer.Option("--l", help="|D_t| / |D_a|, rising from 0.")] = None,
+    features: Annotated[int, typer.Option("--features", help="Features of the tilt.")] = 128,
+    positions: Annotated[int, typer.Option("--positions", help="Token positions, a third for each text.")] = 3840,
+    window: Annotated[int, typer.Option("--window", help="Positions in a row of text.")] = 128,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="Of the forward passes; the probe itself is float64.")
+    ] = "float32",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/stiffness"),
+    as_json: Json = False,
+) -> int:
+    """The tilt probe: the law on a real model's own distributions, at known volumes (theory, section 5)."""
+    from empirical.stiffness import StiffnessSettings
+    from empirical.stiffness import stiffness as run
+
+    chosen: dict[str, Any] = {}
+    if texts is not None:
+        parts = tuple(part.strip() for part in texts.split(","))
+        if len(parts) != 3 or not all(parts):
+            raise InputError(
+                f"--texts names {len(parts)} data sets", where="experiment stiffness", mend="name three: D_1,D_a,D_t"
+            )
+        chosen["texts"] = parts
+    if perturbations is not None:
+        chosen["perturbations"] = tuple(numbers(perturbations, "--l"))
+    settings = StiffnessSettings(
+        model=model,
+        revision=revision,
+        k=tuple(numbers(k, "--k")),
+        features=features,
+        positions=positions,
+        window=window,
+        seed=seed,
+        **chosen,
+    )
+    result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+
+    def show() -> None:
+        rows = [
+            {
+                "run": row["run"],
+                "gradient norm": row["gradient_norm"],
+                "1 + cos": row["one_plus_cosine"],
+                "ratio": row["stiffness_ratio"],
+                "kappa (R16)": row["kappa"]["estimate"],
+                "R5 ratio": row["r5_ratio"][0],
+                "dH_a > 0": signs(row["align_rises"]),
+                "dH_p < 0": signs(row["pretrain_falls"]),
+            }
+            for row in result["probe"]
+        ]
+        table(rows, tuple(rows[0]))
+        print(f"curve: {result['curve']}")
+
+    emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+@experiment.command(
+    epilog="Example: elastomath experiment rebound --preset quick    "
+    "Example: elastomath experiment rebound --preset paper-rebound --dry-run"
+)
+def rebound(
+    preset: Preset = None,
+    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
+    align: Annotated[str | None, typer.Option("--align", help="Data that the model is aligned to.")] = None,
+    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
+    directions: Annotated[
+        str | None, typer.Option("--directions", help="forward, exchanged (roles swapped), or both.")
+    ] = None,
+    algorithm: Annotated[
+        str | None, typer.Option("--algorithm", help="Of the alignment: sft, dpo, kto, simpo, ppo; commas between.")
+    ] = None,
+    behaviour: Annotated[
+        str | None, typer.Option("--behaviour", help="Also score generated text: tfidf, or a hub classifier.")
+    ] = None,
+    adapt_volume: Annotated[
+        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first (D_p).")
+    ] = None,
+    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
+    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
+    batch: Annotated[int | None, typer.Option("--batch")] = None,
+    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a run each.")] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    executor: Executor = "here",
+    workers: Workers = 1,
+    dry_run: DryRun = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/rebound"),
+    as_json: Json = False,
+) -> int:
+    """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
+    from empirical.presets import rebound_settings
+    from empirical.rebound import DIRECTIONS
+    from empirical.rebound import rebound as run
+
+    given: dict[str, Any] = {"model": model, "align": align, "perturb": perturb, "adapt_volume": adapt_volume}
+    given |= {"held_out": held_out, "learning_rate": learning_rate, "batch": batch, "revision": revision}
+    given |= {"prompt": prompt, "max_tokens": max_tokens, "lora_rank": lora_rank, "behaviour": behaviour}
+    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
+        if text is not None:
+            given[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
+    if directions is not None:
+        given["directions"] = tuple(DIRECTIONS) if directions == "both" else tuple(directions.split(","))
+    if algorithm is not None:
+        given["algorithms"] = tuple(name.strip() for name in algorithm.split(","))
+    settings = rebound_settings(preset, {key: value for key, value in given.items() if value is not None})
+    if dry_run:
+        return _plan(settings, device, dtype, as_json)
+    options = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    result = run(settings, out, executor=executor, workers=workers, **options)
+
+    def show() -> None:
+        for reading in result["readings"]:
+            print(reading["run"])
+            table(
+                reading["rows"], ("phase", "volume", "contrast", "contrast_change", "contrast_change_se", "kl_forward")
+            )
+        for group in result["falls"]:
+            print(f"{group['algorithm']}, {group['direction']}: slope per doubling of the alignment volume, bits/token")
+            for name in ("first_fall", "depth", "first_excess", "excess_depth"):
+                slope = (group.get(name) or {}).get("slope")
+                if slope is not None:
+                    laws = "; ".join(f"{law['name']} {short(law['slopes'][name]['slope'])}" for law in group["laws"])
+                    print(
+                        f"  {name.replace('_', ' ')}: {interval(slope)}, se over documents "
+                        f"{short(slope['se_documents'])}; predicted: {laws}"
+                    )
+        _failures(result)
+        print(f"curve: {result['curve']}")
+
+    emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+def _failures(result: dict[str, Any]) -> None:
+    for line in result.get("failures", ()):
+        print(line)
+
+
+def _plan(settings: Any, device: str, dtype: str, as_json: bool) -> int:
+    """What `--dry-run` prints, for the settings of any protocol."""
+    from empirical.estimate import plan
+
+    result = plan(settings, device=device, dtype=dtype)
+
+    def show() -> None:
+        table(result["grid"], tuple(result["grid"][0]))
+        for line in result["lines"]:
+            print(line)
+
+    emit(result, as_json, show)
+    return 0
