@@ -216,8 +216,9 @@ def _part_masses(logits: torch.Tensor, radix: int) -> NDArray[np.float64]:
     vocabulary = logits.shape[-1]
     parts = -(-vocabulary // radix)
     out = []
-    for some in logits.split(max(1, SLICE_BYTES // (8 * vocabulary))):
-        masses = torch.log_softmax(some, dim=-1, dtype=torch.float64).clamp_(min=FLOOR).exp_()
+    rows = max(1, SLICE_BYTES // (8 * vocabulary))
+    for start in range(0, len(logits), rows):
+        masses = torch.log_softmax(logits[start : start + rows], dim=-1, dtype=torch.float64).clamp_(min=FLOOR).exp_()
         masses = torch.nn.functional.pad(masses, (0, parts * radix - vocabulary))
         out.append(masses.view(-1, parts, radix).sum(-1).cpu().numpy())
     result = np.concatenate(out)

@@ -57,6 +57,28 @@ def rolling_windows(length: int, window: int, stride: int | None = None) -> Inde
     return np.stack([np.maximum(ends - window, 0), ends, scored], axis=1)
 
 
+def response_windows(prompt: int, response: int, window: int, stride: int | None = None) -> Index:
+    """Windows that score each of ``response`` tokens once, after ``prompt`` tokens that are only read.
+
+    The `rolling_windows` of the response, each with as much of the prompt in front as the window has room for: with
+    s = (prefix, p_1 .. p_prompt, r_1 .. r_response), rows (begin, end, scored) as there. Where all fits, one window
+    reads all of it; where it does not, the beginning of the prompt (the prefix first) is cut away, as
+    lm-evaluation-harness's log-likelihood of a continuation does, and a response longer than the window is read on in
+    windows of its own.
+
+    >>> response_windows(3, 2, 8).tolist(), response_windows(7, 2, 8).tolist()
+    ([[0, 5, 2]], [[1, 9, 2]])
+    >>> response_windows(3, 6, 4).tolist()
+    [[3, 7, 4], [5, 9, 2]]
+    """
+    if prompt < 0:
+        raise InputError(f"a prompt of {prompt} tokens", where="windows", mend="a prompt has 0 tokens or more")
+    rows = rolling_windows(response, window, stride)
+    rows[:, 1] += prompt
+    rows[:, 0] = np.maximum(rows[:, 1] - window, 0)
+    return rows
+
+
 def check_window(window: int, stride: int, context: int | None = None) -> None:
     """Raise InputError unless 1 <= stride <= window <= context (the longest input that the model takes).
 
@@ -174,6 +196,7 @@ def measure(
     seed: int = 0,
     name: str = "data",
     softmax_dtype: str = "float32",
+    prompts: Iterable[str] | None = None,
 ) -> Rate:
     """Bits per UTF-8 byte, ``-sum log2 p(token | context) / sum bytes``, pooled over ``documents`` (section 1, gamma).
 
@@ -183,12 +206,19 @@ def measure(
     ``softmax_dtype``: float32 is the harness's arithmetic. On a CPU torch adds up its normaliser term by term, which
     rounds it down: seen 7e-6 nats a token for 49,152 tokens and 4e-5 for 262,144, the same way for every text.
     float64 is free of it.
+    ``prompts``: one a document, read in front of it and not scored (`response_windows`). Prompt and document are
+    tokenised apart, so that no token lies across the border; the bytes are the document's.
 
-    Raises InputError for a window longer than the model's context, and where there is no text.
+    Raises InputError for a window longer than the model's context, prompts that are not one a document, and where
+    there is no text.
     """
     if isinstance(documents, str):
         raise InputError("one string is not a list of documents", where=name, mend="pass a list of strings")
-    texts = list(documents)[: None if limit is None else max(limit, 0)]
+    most = None if limit is None else max(limit, 0)
+    texts = list(documents)[:most]
+    before = None if prompts is None else list(prompts)[:most]
+    if before is not None and len(before) != len(texts):
+        raise InputError(f"{len(before)} prompts for {len(texts)} documents", where=name, mend="give one a document")
     window = loaded.context if window is None else window
     stride = window if stride is None else stride
     check_window(window, stride, loaded.context)
@@ -202,10 +232,16 @@ def measure(
         if lost:
             say(f"{name}: {lost} tokens are the unknown token, so these bits do not describe the text in full")
     tokens = np.array([row.size for row in rows], dtype=np.int64)
+    given = encode(loaded, before) if before is not None else [np.zeros(0, dtype=np.int64)] * len(rows)
     sequences, scored, owners = [], [], []
-    for index, row in enumerate(rows):
-        whole = np.concatenate([[loaded.prefix], row])
-        for begin, end, count in rolling_windows(row.size, window, stride):
+    for index, (read, row) in enumerate(zip(given, rows, strict=True)):
+        whole = np.concatenate([[loaded.prefix], read, row])
+        windows = (
+            response_windows(read.size, row.size, window, stride)
+            if read.size
+            else rolling_windows(row.size, window, stride)
+        )
+        for begin, end, count in windows:
             sequences.append(whole[begin : end + 1])
             scored.append(int(count))
             owners.append(index)
@@ -226,8 +262,11 @@ def measurement(
     limit: int | None = None,
     seed: int = 0,
     softmax_dtype: str = "float32",
+    prompts: Iterable[Any] | None = None,
 ) -> dict[str, Any]:
     """The result of the verb ``measure``: the rate of one model on several `Documents`, ready for JSON.
+
+    ``prompts``: `Documents` of the same lengths, where the rates are of responses given prompts.
 
     ``{results: [{data, bits_per_byte, se, bits_per_token, bytes, tokens, documents}], window, stride, bos, model,
     revision, sha256, dtype, device, quantised}``; ``bos`` is the token that each document was prefixed with.
@@ -235,9 +274,11 @@ def measurement(
     window = loaded.context if window is None else window
     stride = window if stride is None else stride
     check_window(window, stride, loaded.context)
+    sets = list(datasets)
+    questions = [None] * len(sets) if prompts is None else [asked.texts for asked in prompts]
     results = []
-    for data in datasets:
-        rate = measure(loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype)
+    for data, asked in zip(sets, questions, strict=True):
+        rate = measure(loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked)
         results.append(rate.summary(data.name))
     return {
         "results": results,

@@ -1,0 +1,163 @@
+"""The verbs `measure` and `decode`: rates of a language model, files compressed by it, and those files read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elastomath.errors import InputError
+from elastomath.progress import say
+
+from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, table
+
+if TYPE_CHECKING:
+    from empirical.codedfile import Header
+    from empirical.data import Documents
+    from empirical.models import LoadedModel
+
+COLUMNS = ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
+
+
+def measure(
+    more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More data, as --data a b c.")] = None,
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    data: Annotated[list[str] | None, typer.Option("--data", help="Text, JSONL, CSV, Parquet or a name.")] = None,
+    column: Annotated[str, typer.Option("--column", help="Column of the text, or of the responses.")] = "text",
+    prompt_column: Annotated[
+        str | None, typer.Option("--prompt-column", help="Column that is read before the text and not scored.")
+    ] = None,
+    window: Annotated[
+        int | None,
+        typer.Option("--window", help="Tokens a window (default: the model's context; 256 with --encode)."),
+    ] = None,
+    stride: Annotated[
+        int | None, typer.Option("--stride", help="Tokens predicted a window (default: the window).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", help="Documents read from each file.")] = None,
+    encode: Annotated[
+        Path | None, typer.Option("--encode", help="Also write the one file given, compressed by the model, here.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    as_json: Json = False,
+) -> int:
+    """Bits per UTF-8 byte of a language model on documents, in the convention of lm-evaluation-harness."""
+    from empirical.data import read_documents
+    from empirical.models import load_model
+    from empirical.rates import measurement
+
+    specs = [*(data or []), *(more or [])]
+    if not specs:
+        raise InputError("no data", where="measure", mend="name at least one file with --data")
+    if encode is not None:
+        _one_file(specs, prompt_column, stride, limit, encode)
+        documents = _documents_if_text(specs[0], column)
+    else:
+        documents = [read_documents(spec, text_column=column, limit=limit) for spec in specs]
+    prompts = None
+    if prompt_column is not None:
+        plain = next((item.name for item in documents if not item.columns), None)
+        if plain is not None:
+            raise InputError("plain text has no columns", where=plain, mend="leave --prompt-column away")
+        prompts = [read_documents(spec, text_column=prompt_column, limit=limit) for spec in specs]
+    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    if encode is not None and window is None:
+        from empirical.coding import WINDOW
+
+        window = min(WINDOW, loaded.context)
+    result = measurement(loaded, documents, window=window, stride=stride, seed=seed, prompts=prompts)
+    if prompt_column is not None:
+        result["prompt_column"] = prompt_column
+    if encode is not None:
+        from empirical.codedfile import encode_file
+
+        result["encoded"] = encode_file(loaded, Path(specs[0]).expanduser(), encode, window)
+
+    def show() -> None:
+        table(result["results"], COLUMNS)
+        given = f", given {prompt_column}" if prompt_column is not None else ""
+        print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}")
+        if encode is not None:
+            coded = result["encoded"]
+            print(
+                f"{coded['file']}: {coded['bytes']} bytes for {coded['original_bytes']}, {coded['bits_per_byte']:.4f} bits a "
+                f"byte, of them {coded['header_bytes']} bytes header; measured on the same blocks "
+                f"{coded['measured_bits_per_byte']:.4f}"
+            )
+
+    emit(result, as_json, show)
+    return 0
+
+
+def decode(
+    file: Annotated[Path, typer.Argument(help="What measure --encode wrote.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the bytes go.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model that encoded, where it has moved or has no name.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="Default: the kind that encoded.")] = None,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="Default: the one that encoded.")] = None,
+    trust_remote_code: RemoteCode = False,
+    as_json: Json = False,
+) -> int:
+    """The bytes of a file that `measure --encode` wrote, exactly, with the same model on the same kind of machine."""
+    from empirical.codedfile import decode_file
+    from empirical.models import load_model
+
+    def load(header: Header) -> LoadedModel:
+        if dtype not in (None, header.dtype):
+            raise InputError(
+                f"encoded in {header.dtype}, not in {dtype}", where=str(file), mend=f"use --dtype {header.dtype}"
+            )
+        return load_model(
+            model or header.model_name,
+            device=device or header.place,
+            dtype=header.dtype,
+            revision=header.revision if model is None else None,
+            trust_remote_code=trust_remote_code,
+        )
+
+    result = decode_file(file, out, load)
+
+    def show() -> None:
+        print(f"{result['file']}: {result['bytes']} bytes from {result['coded_bytes']}, by {result['model']}")
+
+    emit(result, as_json, show)
+    return 0
+
+
+def _one_file(specs: list[str], prompts: str | None, stride: int | None, limit: int | None, out: Path) -> None:
+    """Refuse what --encode cannot mean: it takes the bytes of one whole file, in disjoint blocks."""
+    source = Path(specs[0]).expanduser()
+    if len(specs) > 1 or not source.is_file():
+        raise InputError(
+            f"--encode takes one file, not {', '.join(specs)}", where="measure", mend="name one file with --data"
+        )
+    for option, value in (("--prompt-column", prompts), ("--stride", stride), ("--limit", limit)):
+        if value is not None:
+            raise InputError(
+                f"--encode writes a whole file, {option} is about a part", where="measure", mend=f"leave {option} away"
+            )
+    if out.exists() and out.samefile(source):
+        raise InputError("--encode would write over the data", where=str(out), mend="name another file")
+
+
+def _documents_if_text(spec: str, column: str) -> list[Documents]:
+    """The documents of a file that is encoded, or none where it has no text to measure: its bytes are encoded all the same."""
+    from empirical.data import SUFFIXES, read_documents
+
+    if Path(spec).suffix.lower() not in SUFFIXES:
+        say(f"{spec}: bytes of no known kind; they are encoded, and no rate of documents is measured")
+        return []
+    try:
+        return [read_documents(spec, text_column=column)]
+    except InputError as error:
+        if not error.what.startswith("not UTF-8"):
+            raise
+        say(f"{spec}: {error.what}; the bytes are encoded, and no rate of documents is measured")
+        return []
