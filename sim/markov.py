@@ -81,7 +81,7 @@ class MarkovTree:
         law: str = "dirichlet",
         sharpness: float = 1.0,
     ) -> MarkovTree:
-        """A random tree: a node of fewer than ``order`` symbols has children (all A of them) with probability ``split``.
+        """A random tree: the root has children, any other node of fewer than ``order`` symbols with probability ``split`` (all A).
 
         law: ``dirichlet``, symmetric with all parameters ``sharpness`` (> 0; small is nearly deterministic), or ``pareto``,
         A Pareto masses of tail index ``sharpness`` (> 1), divided by their sum, as in Assumption A.7.
@@ -104,7 +104,7 @@ class MarkovTree:
             weights = np.exp(logs - logs.max(axis=1, keepdims=True))
             own.append(weights / weights.sum(axis=1, keepdims=True))
             if m:
-                parents = nodes[-1] & (rng.random(alphabet ** (m - 1)) < split)
+                parents = nodes[-1] & ((rng.random(alphabet ** (m - 1)) < split) | (m == 1))
                 nodes.append(np.tile(parents, alphabet))
         return cls.of(own, nodes)
 

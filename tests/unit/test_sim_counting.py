@@ -17,7 +17,6 @@ from elastomath.optima import optima_law
 from elastomath.stationarity import gradient_test
 from elastomath.volumes import effective_volumes
 from sim import CountingCompressor, MixtureCompressor, problem_of_grammar, problem_of_markov
-from sim import counting as counting_module
 from sim.compressor import Compressor
 from sim.counting import Counts
 
@@ -109,7 +108,7 @@ def test_sampled_counts_are_expected_counts_on_average():
 
 
 def test_one_history_one_state_and_nested_joint_samples():
-    made = compressor(sampled=True, examples=20, seed=3)
+    made = compressor(sampled=True, examples=200, seed=3)
     one, again = (made.train(made.train(made.start(), 0, 2.0), 1, 1.0) for _ in range(2))
     for a, b in zip(one.tables, again.tables, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -118,9 +117,9 @@ def test_one_history_one_state_and_nested_joint_samples():
         (a != b).any()
         for a, b in zip(one.tables, other.train(other.train(other.start(), 0, 2.0), 1, 1.0).tables, strict=True)
     )
-    small, large = made.optimum([3, 1, 0.5]), made.optimum([3, 1, 2])
+    small, large = made.optimum([3, 1, 0.5]), made.optimum([3, 1, 0.55])
     assert all((a <= b).all() for a, b in zip(small.tables, large.tables, strict=True))
-    assert sum((b - a).sum() for a, b in zip(small.tables[:1], large.tables[:1], strict=True)) == 30
+    assert sum((b - a).sum() for a, b in zip(small.tables[:1], large.tables[:1], strict=True)) == 10
 
 
 def test_a_state_is_not_changed_by_training():
@@ -216,7 +215,7 @@ def test_beta_is_zero_in_the_pretraining_volume():
     ],
 )
 def test_mutants_of_forgetting(name, mutant, monkeypatch):
-    monkeypatch.setattr(counting_module, "decay", mutant)
+    monkeypatch.setitem(CountingCompressor.train.__globals__, "decay", mutant)
     with pytest.raises(AssertionError):
         check_forgetting(0.05)
 
@@ -325,14 +324,11 @@ def test_r7_gradients_are_antiparallel_and_their_ratio_is_k(settings):
     made = compressor(prior=50.0, examples=10, **settings)  # a prior is a third force
     pretrain, align, _ = made.gradients(made.optimum([2.0, 1, 0]))
     found = gradient_test(pretrain, align)
-    if settings == {
-        "order": 0,
-        "tied": True,
-    }:  # one free parameter: collinear whatever the optimum, but the ratio is not k
-        assert found.exists
-        assert found.ratio > 3
+    if made.parameters == 2:  # one free parameter: collinear whatever the point, but the ratio is not k
+        assert abs(found.cosine) == pytest.approx(1, abs=1e-12)
+        assert abs(found.ratio - 2) > 0.1
     else:
-        assert not found.exists
+        assert abs(found.cosine) < 1 - 1e-6
 
 
 @pytest.mark.parametrize("settings", [{}, {"order": 1}, {"order": 2, "tied": True}])

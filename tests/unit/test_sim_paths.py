@@ -173,13 +173,12 @@ def test_the_result_does_not_depend_on_who_runs_it():
 
 
 def test_masses_are_drawn_once_for_neighbours_of_one_source(monkeypatch):
-    import sys
-
-    module, drawn = sys.modules["sim.paths"], []
-    monkeypatch.setattr(module, "family_rows", lambda *source: drawn.append(source) or family_rows(*source))
+    home, drawn = mixture_paths.__globals__, []  # the module that runs, whatever copies the doctests have imported
+    monkeypatch.setitem(home, "family_rows", lambda *source: drawn.append(source) or family_rows(*source))
     list(mixture_paths(some()))
     assert len(drawn) == len(set(drawn)) == 4
     drawn.clear()
+    monkeypatch.setitem(simulate_mixture.__globals__["mixture_paths"].__globals__, "family_rows", home["family_rows"])
     simulate_mixture([1, 2, 5], seeds=[0, 1], leaves=64)
     assert len(drawn) == 2
 
@@ -211,8 +210,7 @@ def test_a_mutant_of_the_sums_is_seen(monkeypatch):
     rows = family_rows(*configuration.source)
     right = mixture_residual(Mixture.of(rows, [10, 1, 0]), 1.0)
     assert mixture_path(rows, configuration).residual[1] == pytest.approx(right, rel=1e-10)
-    from elastomath import kernels
-
+    kernels = mixture_path.__globals__["kernels"]
     true = kernels.mixture_sums
     monkeypatch.setattr(kernels, "mixture_sums", lambda r, w, **o: true(r, w * (1, 1, 0.999), **o))
     assert mixture_path(rows, configuration).residual[1] != pytest.approx(right, rel=1e-6)

@@ -52,7 +52,8 @@ def by_suffix(tree, sequence):
 
 @pytest.mark.parametrize(("alphabet", "order", "length"), [(2, 3, 7), (3, 2, 4), (4, 0, 3), (2, 5, 4)])
 def test_masses_of_a_markov_tree_by_looking_up_suffixes(alphabet, order, length):
-    tree = MarkovTree.draw(alphabet, order, np.random.default_rng(order), split=0.6)
+    tree = MarkovTree.draw(alphabet, order, np.random.default_rng(order + 5), split=0.6)
+    assert 1 < tree.contexts < sum(alphabet**m for m in range(order + 1)) or order == 0
     every = list(itertools.product(range(alphabet), repeat=length))
     masses = tree.masses(length)
     np.testing.assert_allclose(masses, [by_suffix(tree, x) for x in every], rtol=1e-12)
@@ -64,7 +65,7 @@ def test_a_tree_has_contexts_of_several_lengths():
     tree = MarkovTree.draw(2, 6, np.random.default_rng(1), split=0.7)
     assert 1 < tree.contexts < 2**7 - 1
     assert MarkovTree.draw(2, 6, np.random.default_rng(1), split=1.0).contexts == 2**7 - 1
-    assert MarkovTree.draw(2, 6, np.random.default_rng(1), split=0.0).contexts == 1
+    assert MarkovTree.draw(2, 6, np.random.default_rng(1), split=0.0).contexts == 3
 
 
 def test_samples_have_the_masses_and_one_seed_one_sample():
@@ -339,6 +340,11 @@ def test_text_as_sequences_over_a_few_letters():
             digits = [code.get(c, alphabet - 2) for c in block] + [alphabet - 1] * (length - len(block))
             expected[sum(d * alphabet ** (length - 1 - i) for i, d in enumerate(digits))] += count / counts.total()
         np.testing.assert_allclose(row, expected, atol=1e-15)
+
+
+def test_equally_common_letters_go_by_their_byte():
+    problem = problem_of_letters(["aaab"], ["abbb"], alphabet=3, length=1)
+    np.testing.assert_array_equal(problem.masses[1], [0.75, 0.25, 0])  # a, every other byte, EOS
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------------
