@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .verification import explain, verify
     from .volumes import effective_volumes
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "arithmetic": ("ArithmeticCode",),
