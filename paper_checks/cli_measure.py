@@ -149,15 +149,12 @@ def _one_file(specs: list[str], prompts: str | None, stride: int | None, limit: 
 
 def _documents_if_text(spec: str, column: str) -> list[Documents]:
     """The documents of a file that is encoded, or none where it has no text to measure: its bytes are encoded all the same."""
-    from empirical.data import SUFFIXES, read_documents
+    from empirical.data import read_documents
 
-    if Path(spec).suffix.lower() not in SUFFIXES:
-        say(f"{spec}: bytes of no known kind; they are encoded, and no rate of documents is measured")
-        return []
     try:
         return [read_documents(spec, text_column=column)]
     except InputError as error:
-        if not error.what.startswith("not UTF-8"):
+        if not error.what.startswith(("not UTF-8", "unknown suffix")):
             raise
         say(f"{spec}: {error.what}; the bytes are encoded, and no rate of documents is measured")
         return []
