@@ -63,3 +63,21 @@ def pairs(examples_plus: Sequence[Example], examples_minus: Sequence[Example], *
             mend="give at least one of each kind, with different texts",
         )
     return found
+
+
+def fill(template: str, prompt: str) -> str:
+    """The template with the prompt in place of ``{prompt}``; other braces stay as they are.
+
+    >>> fill("USER: {prompt} ASSISTANT:", "Why {so}?")
+    'USER: Why {so}? ASSISTANT:'
+    """
+    return template.replace("{prompt}", prompt)
+
+
+def counted_whole(example: Example) -> Example:
+    """The same characters without a prompt, for protocols that count the prompt's tokens too.
+
+    >>> counted_whole(Example("USER: Why? ASSISTANT:", "So."))
+    Example(prompt='', text='USER: Why? ASSISTANT: So.')
+    """
+    return Example("", f"{example.prompt.rstrip()} {example.text.strip()}".strip())

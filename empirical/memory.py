@@ -65,7 +65,8 @@ class MemoryEstimate:
     logits                     at most ``logit_positions`` positions times the vocabulary: float32 values, and their
                                gradient in training
     activations                what the layers keep for the way back, counted on tensors without numbers: those of a real
-                               pass or up to a fifth more (under autocast the weights' copies too); when only reading, one layer at a time, estimated
+                               pass or up to a fifth more (under autocast the weights' copies too); when only reading,
+                               one layer at a time, estimated
     reference                  a second copy of the base weights, where one is kept beside the model
     total                      the sum; the framework's own few hundred MB come on top
     """

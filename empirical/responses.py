@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.units import NATS_PER_BIT
 
-from .examples import Example
+from .examples import Example, fill
 from .finetune import Sequences, code_lengths
 from .models import LoadedModel
 from .rates import bootstrap_se
@@ -144,12 +144,3 @@ def response_rate(
         sizes,
         tokens,
     )
-
-
-def fill(template: str, prompt: str) -> str:
-    """The template with the prompt in place of ``{prompt}``; other braces stay as they are.
-
-    >>> fill("USER: {prompt} ASSISTANT:", "Why {so}?")
-    'USER: Why {so}? ASSISTANT:'
-    """
-    return template.replace("{prompt}", prompt)
