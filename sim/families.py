@@ -15,6 +15,8 @@ from .unions import pretrained, share
 
 FAMILIES: Final = ("union", "union2", "independent", "disjoint")
 """The kinds that `family` knows."""
+BLOCK = 1 << 15
+"""Masses that are drawn at a time."""
 
 
 def family(
@@ -79,9 +81,11 @@ def family_rows(kind: str, alpha: float, leaves: int, seed: int, cover: float, o
 
 def _draw_pareto(alpha: float, rng: np.random.Generator, out: NDArray[np.float64]) -> None:
     """`pareto_masses` of the same stream, to the same bits, written where they are wanted."""
-    rng.standard_exponential(out=out)
-    out /= alpha
-    np.exp(out, out=out)
+    for start in range(0, out.size, BLOCK):  # a block stays in the cache
+        part = out[start : start + BLOCK]
+        rng.standard_exponential(out=part)
+        part /= alpha
+        np.exp(part, out=part)
     out /= out.max()
     out /= out.sum()
 

@@ -250,8 +250,8 @@ def test_problem_of_a_grammar():
 
 def test_families_are_drawn_in_place_to_the_bits_of_pareto_masses():
     rng = np.random.default_rng(7)
-    expected = [pareto_masses(1.3, 1000, rng) for _ in range(3)]
-    np.testing.assert_array_equal(family("independent", 1.3, 1000, seed=7), expected)
+    expected = [pareto_masses(1.3, 70_000, rng) for _ in range(3)]
+    np.testing.assert_array_equal(family("independent", 1.3, 70_000, seed=7), expected)
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
