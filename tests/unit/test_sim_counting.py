@@ -346,6 +346,86 @@ def test_r16_effective_volumes_are_the_nominal_ones(settings):
     np.testing.assert_allclose(seen.volumes, [10, 1], rtol=1e-6)
 
 
+def test_r16_reads_forgetting_in_its_own_perturbation():
+    """A sequential run is joint in l' = (e^{hl} - 1)/h: read in l' the volumes are R19's, read in l they come out too small."""
+    eta, h, end = 0.1, decay(0.1), 3.0
+    made = compressor(prior=0.0, forgetting=eta)
+    aligned = made.train(made.train(made.start(), 0, 20.0), 1, 1.0)
+    true = np.array([-math.expm1(-20 * h) * math.exp(-h) / h, -math.expm1(-h) / h])
+    steps = np.linspace(end / 6, end, 6)
+    rates = np.stack([made.entropies(made.train(aligned, 2, step)) for step in (0.0, *steps)], axis=1)
+
+    def read(measure, slope):
+        """The constants where a step l counts as measure(l): W = int measure (-dH_t) = int H_t slope dl - measure(L) H_t(L)."""
+
+        def integrand(step):
+            return float(made.entropies(made.train(aligned, 2, step))[2]) * slope(step)
+
+        work = [quad(integrand, 0, s, epsabs=1e-13)[0] - measure(s) * rates[2, i + 1] for i, s in enumerate(steps)]
+        return effective_volumes(rates[:2, 1:] - rates[:2, :1], work)
+
+    own = read(lambda step: math.expm1(h * step) / h, lambda step: math.exp(h * step))
+    np.testing.assert_allclose(own.volumes, true, rtol=1e-7)
+    nominal = read(lambda step: step, lambda step: 1.0)
+    assert (nominal.volumes < true).all()
+    assert nominal.kappa < 0.9 * true[0] / true[1]  # 6.89 for 7.91
+
+
+def test_no_prior_is_too_small_for_r5_to_need_it():
+    """k dH_p + dH_a -> -dR/dl as l -> 0, first order where R5's bound is second: any prior breaks it at a small enough L."""
+    for prior in (0.5, 0.05):
+        made = compressor(prior=prior, examples=1000)
+        start, later = (made.optimum([10, 1, step]) for step in (0.0, 1e-5))
+        change = made.entropies(later) - made.entropies(start)
+        own = made.regulariser(later) - made.regulariser(start)
+        assert own > 0
+        assert 10 * change[0] + change[1] == pytest.approx(-own, rel=0.05)
+        assert 10 * change[0] + change[1] < 0
+
+
+@pytest.mark.parametrize("settings", [{}, {"order": 1}, {"order": 2, "tied": True}])
+def test_adaptive_lengths_by_counting_as_they_come(settings):
+    for prior in (0.5, 2.0):
+        made = compressor(prior=prior, **settings)
+        leaves = problem().sample(0, 200, np.random.default_rng(1))
+        counts, nats = defaultdict(float), 0.0
+        for sequence in problem().symbols()[leaves].tolist():
+            for t, symbol in enumerate(sequence):
+                context = key(made, sequence, t)
+                total = counts[context, 0] + counts[context, 1] + 2 * prior
+                nats -= math.log((counts[context, symbol] + prior) / total)
+                counts[context, symbol] += 1
+        assert made.adaptive_length(leaves) == pytest.approx(nats, rel=1e-11)
+
+
+def redundancy(made, leaves):
+    """Adaptive length less the empirical entropies, the number of contexts, and sum ln(C)/2 over them."""
+    seen = np.bincount(leaves, minlength=made.problem.leaves).astype(float)
+    tables = np.concatenate(made.tables(seen))
+    whole = tables.sum(axis=1)
+    tables, whole = tables[whole > 0], whole[whole > 0]
+    share = tables / whole[:, None]
+    entropy = -(tables * np.log(np.where(share > 0, share, 1.0))).sum()
+    return made.adaptive_length(leaves) - entropy, whole.size, 0.5 * np.log(whole).sum()
+
+
+def test_the_redundancy_of_krichevsky_and_trofimov_at_its_constant():
+    """At most ln(C)/2 + ln 2 a context, equal where a context occurs once."""
+    made = compressor(prior=0.5)
+    for count in (1, 3, 30, 1000, 30_000):
+        extra, contexts, half = redundancy(made, problem().sample(0, count, np.random.default_rng(count)))
+        assert extra <= half + contexts * math.log(2) + 1e-9
+        assert extra > 0.5 * half
+    extra, contexts, half = redundancy(made, np.array([5]))  # every context once
+    assert extra == pytest.approx(contexts * math.log(2))
+    assert half == 0
+    laplace = compressor(prior=1.0)
+    sure = np.zeros(1000, dtype=int)  # one leaf a thousand times: Laplace pays ln(C + 1) a context
+    extra, contexts, half = redundancy(laplace, sure)
+    assert extra > half + contexts * math.log(2)
+    assert redundancy(made, sure)[0] <= half + contexts * math.log(2)
+
+
 def test_a_grammar_whose_union_covers_it():
     made = CountingCompressor(problem_of_grammar(3, 2, 5, seed=2), prior=0.0)
     states = [made.optimum([10, 1, step]) for step in (0.0, 1.0)]
@@ -388,5 +468,7 @@ def test_volumes_that_are_refused():
             made.optimum(volumes)
     with pytest.raises(InputError, match="dataset 3"):
         made.train(made.start(), 3, 1.0)
+    with pytest.raises(InputError, match="prior of 0"):
+        compressor(prior=0.0).adaptive_length([0])
     with pytest.raises(InputError, match="volume -1"):
         made.train(made.start(), 0, -1.0)
