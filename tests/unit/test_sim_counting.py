@@ -375,7 +375,7 @@ def test_no_prior_is_too_small_for_r5_to_need_it():
     """k dH_p + dH_a -> -dR/dl as l -> 0, first order where R5's bound is second: any prior breaks it at a small enough L."""
     for prior in (0.5, 0.05):
         made = compressor(prior=prior, examples=1000)
-        start, later = (made.optimum([10, 1, step]) for step in (0.0, 1e-5))
+        start, later = (made.optimum([10, 1, step]) for step in (0.0, 1e-6))
         change = made.entropies(later) - made.entropies(start)
         own = made.regulariser(later) - made.regulariser(start)
         assert own > 0
