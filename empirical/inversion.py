@@ -36,13 +36,12 @@ from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
 from .contrast import contrast
-from .data import read_documents
-from .examples import Example
 from .finetune import Sequences
 from .inversion_costs import alignment, scale_of, summarise
 from .inversion_settings import InversionSettings, settings_of
 from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
-from .protocol import HERE, conduct, data_hashes
+from .protocol import HERE, conduct
+from .protocol_data import examples_of, source_hash
 from .reading_curve import reading_curve
 
 LEGS: Final = ("forward", "inverse", "control", "descent", "again")
@@ -65,7 +64,7 @@ def inversion(
     `inversion_costs.summarise` explains. `protocol_figures.inversion_figure` draws what the JSON file holds.
     """
     equipment = settings.equipment(out, device, dtype, trust_remote_code)
-    hashes = data_hashes((settings.align, settings.opposed))
+    hashes = {spec: source_hash(spec) for spec in (settings.align, settings.opposed)}
     configurations = settings.configurations(equipment.training, equipment.source, hashes)
     told = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
@@ -250,10 +249,7 @@ class _Bench:
             | {"again": s.budget},
             "opposed": {"held": s.held_out, "adapt": half, "inverse": s.budget, "control": few, "descent": s.budget},
         }
-        kinds = {
-            kind: [Example(s.prompt, text) for text in read_documents(spec).texts]
-            for kind, spec in (("align", s.align), ("opposed", s.opposed))
-        }
+        kinds = {kind: examples_of(spec, s.prompt) for kind, spec in (("align", s.align), ("opposed", s.opposed))}
         parts = split_kinds(kinds, sizes, self.seed)
         lists = {name: parts[kind][name] for kind in parts for name in sizes[kind] if name not in ("held", "adapt")}
         for name in ("adapt", "control"):

@@ -7,7 +7,6 @@ samples, the same prompts, as many steps, a fresh optimiser. What is compared, a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,25 +21,26 @@ from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
 from .contrast import rate
-from .data import read_documents, split_documents
 from .examples import Example
 from .finetune import Sequences
 from .laboratory import Equipment, Laboratory, Stage, open_laboratory
-from .protocol import HERE, conduct, data_hashes
+from .protocol import HERE, conduct
+from .protocol_data import examples_of, has_prompts, source_hash
 from .reading_curve import reading_curve
 from .resistance_gaps import summarise
 from .sampling import sample
+from .splits import split_documents, split_examples
 
 
 @dataclass(frozen=True)
 class ResistanceSettings:
     """One resistance experiment: a run for each (pair of slices, seed); volumes are in examples.
 
-    align               the alignment data (a data specification), put after ``prompt``
-    prompts             the data whose first words the samples go on from; None: further documents of ``align``
+    align               the alignment data: a specification of `protocol_data.examples_of`
+    prompts             the data whose prompts, or first words, the samples go on from; None: further examples of ``align``
     slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
     align_volume        examples of the whole alignment
-    prompt_words        words of a document that become a prompt, after ``prompt``
+    prompt_words        words of a document that become a prompt, after ``prompt``; none of data with prompts of its own
     train_samples       samples of each D_k to train on; held_samples: of other prompts, measured and never trained on
     sample_tokens       the longest response; temperature: 1 makes theta_k's code length on D_k its entropy
     volumes             samples of a run after which it is measured, rising to train_samples
@@ -146,8 +146,8 @@ def resistance(
     them.
     """
     equipment = settings.equipment(out, device, dtype, trust_remote_code)
-    specs = [spec for spec in (settings.align, settings.prompts) if spec is not None]
-    configurations = settings.configurations(equipment.training, equipment.source, data_hashes(specs))
+    hashes = {spec: source_hash(spec) for spec in (settings.align, settings.prompts) if spec is not None}
+    configurations = settings.configurations(equipment.training, equipment.source, hashes)
     told = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
@@ -200,14 +200,18 @@ class _Data:
             key: configuration[key] for key in configuration if key not in ("near", "far", "volumes", "tail")
         }
         s = settings
-        texts = read_documents(s.align).texts
-        train, held, rest = _three(texts, s.align_volume, s.held_out, self.seed)
-        self.align = laboratory.encode([Example(s.prompt, text) for text in train], s.max_tokens)
-        self.align_held = laboratory.encode([Example(s.prompt, text) for text in held], s.max_tokens)
-        source = rest if s.prompts is None else read_documents(s.prompts).texts
-        prompts = [" ".join([s.prompt, *text.split()[: s.prompt_words]]).strip() for text in source]
-        wanted = [s.train_samples, s.held_samples]
-        self.prompts = split_documents([p for p in prompts if p], wanted, seed=self.seed)
+        rows = examples_of(s.align, s.prompt)
+        own = has_prompts(s.align)
+        held, train = split_examples(
+            rows, [s.held_out, s.align_volume], seed=self.seed, by="prompt" if own else "example"
+        )
+        self.align, self.align_held = (laboratory.encode(part, s.max_tokens) for part in (train, held))
+        taken = {_identity(example, own) for example in (*held, *train)}
+        source = rows if s.prompts is None else examples_of(s.prompts, s.prompt)
+        left = [example for example in source if _identity(example, own) not in taken]
+        cut = s.prompt_words if not has_prompts(s.prompts or s.align) else 0
+        prompts = [" ".join([example.prompt, *example.text.split()[:cut]]).strip() for example in left]
+        self.prompts = split_documents(prompts, [s.train_samples, s.held_samples], seed=self.seed)
         self._sets: dict[str, Sequences] = {}
 
     def slice(self, number: int) -> Stage:
@@ -345,13 +349,8 @@ def run_curve(result: Result) -> Curve:
     return Curve.concat(curves)
 
 
-def _three(
-    texts: Sequence[str], train: int, held: int, seed: int
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Alignment data, held-out alignment text, and all that is left; disjoint and without duplicates."""
-    held_part, train_part = split_documents(texts, [held, train], seed=seed)
-    taken = {text.strip() for text in (*held_part, *train_part)}
-    return train_part, held_part, tuple(text for text in texts if text.strip() and text.strip() not in taken)
+def _identity(example: Example, by_prompt: bool) -> str:
+    return example.prompt.strip() if by_prompt else example.text.strip()
 
 
 def _settings(configuration: Configuration) -> ResistanceSettings:
