@@ -41,9 +41,9 @@ class ResistanceSettings:
     slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
     align_volume        examples of the whole alignment
     prompt_words        words of a document that become a prompt, after ``prompt``; none of data with prompts of its own
-    train_samples       samples of each D_k to train on; held_samples: of other prompts, measured and never trained on
+    volumes             samples of D_k after which a run is measured, rising; the last one is what it trains on
+    held_samples        samples of each D_k to other prompts, measured and never trained on
     sample_tokens       the longest response; temperature: 1 makes theta_k's code length on D_k its entropy
-    volumes             samples of a run after which it is measured, rising to train_samples
     tail                share of the last steps whose mean loss is the final training loss
     weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
     """
@@ -56,7 +56,6 @@ class ResistanceSettings:
     align_volume: int = 384
     prompt: str = "Film review:"
     prompt_words: int = 4
-    train_samples: int = 160
     held_samples: int = 96
     sample_tokens: int = 24
     temperature: float = 1.0
@@ -75,7 +74,7 @@ class ResistanceSettings:
         def refuse(what: str, mend: str) -> None:
             raise InputError(what, where="resistance", mend=mend)
 
-        counts = ("align_volume", "prompt_words", "train_samples", "sample_tokens", "max_tokens", "batch")
+        counts = ("align_volume", "prompt_words", "sample_tokens", "max_tokens", "batch")
         wrong = [name for name in counts if getattr(self, name) < 1]
         if wrong or self.warmup < 0 or not self.seeds:
             refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
@@ -87,17 +86,19 @@ class ResistanceSettings:
         if len(set(self.slice_volumes)) < len(self.slices) or self.slice_volumes[0] < self.batch:
             refuse(f"slices of {list(self.slice_volumes)} examples", "give each slice at least a batch more")
         good = self.volumes and self.volumes[0] > 0 and list(self.volumes) == sorted(set(self.volumes))
-        if not good or self.volumes[-1] != self.train_samples or any(v % self.batch for v in self.volumes[:-1]):
-            refuse(
-                f"volumes {list(self.volumes)}",
-                f"give rising multiples of the batch, the last one {self.train_samples} (train_samples)",
-            )
+        if not good or any(volume % self.batch for volume in self.volumes[:-1]):
+            refuse(f"volumes {list(self.volumes)}", f"give rising multiples of the batch of {self.batch}")
         for name, most in (("learning_rate", np.inf), ("temperature", np.inf), ("tail", 1.0)):
             value = getattr(self, name)
             if not (np.isfinite(value) and 0 < value <= most):
                 refuse(
                     f"{name.replace('_', ' ')} {value:g}", f"it has to be > 0{' and at most 1' if most == 1 else ''}"
                 )
+
+    @property
+    def train_samples(self) -> int:
+        """Samples of each D_k that a run trains on."""
+        return self.volumes[-1]
 
     @property
     def slice_volumes(self) -> tuple[int, ...]:
@@ -193,7 +194,7 @@ class _Data:
 
     def __init__(self, laboratory: Laboratory, settings: ResistanceSettings, configuration: Configuration) -> None:
         self.laboratory, self.settings, self.seed = laboratory, settings, int(configuration["seed"])
-        skip = {"near", "far", "slices", "volumes", "train_samples", "held_samples", "sample_tokens", "temperature"}
+        skip = {"near", "far", "slices", "volumes", "held_samples", "sample_tokens", "temperature"}
         skip |= {"tail", "prompt_words", "prompts"}
         self.common = {key: value for key, value in configuration.items() if key not in skip}
         self.sampled = {
