@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,66 +15,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from elastomath.errors import InputError
-from elastomath.progress import Meter
-from elastomath.storage import whole_file
+from elastomath.progress import Meter, say
+
+from .checkpoints import about_checkpoint, load_checkpoint, save_checkpoint, trainable
+from .outputs import LOGIT_BUDGET, counted_code_length, counted_distributions, counted_log_probs
+from .sequences import Sequences, encode, encode_examples
+
+__all__ = [
+    "LOGIT_BUDGET",
+    "CodeLengths",
+    "NotFiniteError",
+    "Phase",
+    "Sequences",
+    "code_lengths",
+    "encode",
+    "encode_examples",
+    "load_checkpoint",
+    "new_optimiser",
+    "next_token_log_probs",
+    "save_checkpoint",
+    "train",
+]
 
 Array = NDArray[np.float64]
-LOGIT_BUDGET = 1 << 25
-"""Logits held at a time (positions times vocabulary): 128 MB in float32, so that a 262k vocabulary does not fill memory."""
+MEASURED_POSITIONS = 4096
+"""Positions in a batch that is only measured."""
+LOOK_EVERY = 16
+"""Steps between two looks at the losses: a look waits for the accelerator."""
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Token sequences with a prompt that is not counted: tokens (n, T) padded on the right, first target and length (n,)."""
-
-    tokens: Tensor
-    first: Tensor
-    length: Tensor
-
-    def __len__(self) -> int:
-        return int(self.tokens.shape[0])
-
-    def __getitem__(self, rows: Sequence[int] | slice | NDArray[np.int64]) -> Sequences:
-        index = rows if isinstance(rows, slice) else torch.as_tensor(np.asarray(rows, dtype=np.int64))
-        return Sequences(self.tokens[index], self.first[index], self.length[index])
-
-    @property
-    def targets(self) -> Tensor:
-        """The tokens that count, as a mask (n, T): those of the text, not the prefix, the prompt or the padding."""
-        place = torch.arange(self.tokens.shape[1])
-        return (place >= self.first[:, None]) & (place < self.length[:, None])
-
-    @property
-    def target_count(self) -> int:
-        """How many tokens count, over all sequences."""
-        return int((self.length - self.first).sum())
-
-
-def encode(tokenizer: Any, texts: Sequence[str], prompt: str, max_tokens: int) -> Sequences:
-    """Prefix (BOS or else EOS), prompt, then at most ``max_tokens`` tokens of each text; only the text is counted.
-
-    Raises InputError for an empty list, for a text without a token, and for max_tokens < 1.
-    """
-    if not texts or max_tokens < 1:
-        raise InputError(
-            f"{len(texts)} texts, {max_tokens} tokens each", where="encode", mend="both have to be at least 1"
-        )
-    prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if prefix is None:
-        raise InputError("the tokenizer has neither BOS nor EOS", where="encode", mend="set tokenizer.bos_token")
-    head = [prefix, *tokenizer(prompt.rstrip(), add_special_tokens=False)["input_ids"]] if prompt else [prefix]
-    gap = " " if prompt else ""
-    bodies = tokenizer([gap + text.strip() for text in texts], add_special_tokens=False)["input_ids"]
-    if not all(bodies):
-        empty = next(i for i, body in enumerate(bodies) if not body)
-        raise InputError(f"text {empty} has no token", where="encode", mend="drop empty texts")
-    rows = [head + list(body[:max_tokens]) for body in bodies]
-    length = torch.tensor([len(row) for row in rows])
-    tokens = torch.full((len(rows), int(length.max())), prefix)
-    for row, ids in enumerate(rows):
-        tokens[row, : len(ids)] = torch.tensor(ids)
-    return Sequences(tokens, torch.full((len(rows),), len(head)), length)
+class NotFiniteError(RuntimeError):
+    """Training left the finite numbers. A sweep records it as a failed run, with its reason, and goes on."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +61,17 @@ def code_lengths(
     model: Any, data: Sequences, *, autocast: torch.dtype | None = None, meter: Meter | None = None
 ) -> CodeLengths:
     """``sum_t -ln p(x_t | x_<t)`` over the counted tokens of each sequence, in nats, batched by length."""
+    was_training = model.training
     model.eval()
     nats = np.zeros(len(data))
-    for rows in _by_length(data, _batch_rows(model, data)):
+    for rows in _by_length(data, _batch_rows(data)):
         part = data[rows]
-        log_probs = _target_log_probs(model, part, autocast)
-        nats[rows] = -(log_probs * part.targets[:, 1:].to(log_probs.device)).sum(1).double().cpu().numpy()
+        log_probs, row = counted_log_probs(model, part, autocast)
+        sums = torch.zeros(len(part), dtype=torch.float64).index_add_(0, row.cpu(), log_probs.double().cpu())
+        nats[rows] = -sums.numpy()
         if meter:
             meter.add(part.target_count, "measuring")
+    model.train(was_training)
     return CodeLengths(nats, (data.length - data.first).numpy().astype(np.float64))
 
 
@@ -102,13 +79,21 @@ def code_lengths(
 def next_token_log_probs(model: Any, data: Sequences, *, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
     """The whole log-distribution at every counted position, sequence by sequence: (positions, V), float32, on the CPU."""
     model.eval()
-    step = min(8, _batch_rows(model, data))
+    step = min(8, _batch_rows(data))
     for start in range(0, len(data), step):
-        part = data[slice(start, start + step)]
-        logits = _logits(model, part, autocast)
-        counted = part.targets[:, 1 : logits.shape[1] + 1].to(logits.device)
-        for row, places in zip(logits, counted, strict=True):
-            yield torch.log_softmax(row[places].float(), dim=-1).cpu()
+        for row in counted_distributions(model, data[slice(start, start + step)], autocast):
+            yield row.cpu()
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Where a phase of training keeps itself, so that a killed one goes on to the same weights.
+
+    file    weights, moments, losses and random state, written whole every ``every`` steps and at the end of the phase
+    """
+
+    file: Path
+    every: int = 200
 
 
 def train(
@@ -122,99 +107,161 @@ def train(
     steps_done: int = 0,
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
+    micro: int | None = None,
+    phase: Phase | None = None,
 ) -> list[float]:
     """One pass over the sequences in their order: mean nats per counted token, a step a batch. Returns the losses.
 
     The rate is constant after ``warmup`` linear steps (counted from ``steps_done``, so that a phase can be continued).
+    Each step minimises ``-(1/m) sum ln p(x_t | x_<t)`` over the m counted tokens of its batch, however the batch is
+    divided: into ``micro`` sequences at a time, over the processes of ``accelerate launch``, or both.
+    With a `Phase`, a call like an earlier one that was killed goes on from what that one had written.
+
+    Raises NotFiniteError (a RuntimeError) where a loss is not finite.
     """
+    processes = _Processes(model)
     model.train()
-    losses = []
-    for start in range(0, len(data), batch):
+    losses: list[float] = []
+    key = _phase_key(data, batch, warmup, learning_rate, steps_done, autocast) if phase else ""
+    if phase:
+        losses = _resume(phase, key, model, optimiser)
+        if meter:
+            meter.add(3 * data[slice(0, len(losses) * batch)].target_count, "training")
+    waiting: list[Tensor] = []
+    starts = range(0, len(data), batch)
+    for step, start in enumerate(starts):
+        if step < len(losses):
+            continue
         part = data[slice(start, start + batch)]
-        steps_done += 1
+        rate = learning_rate * min(1.0, (steps_done + step + 1) / warmup) if warmup else learning_rate
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate * min(1.0, steps_done / warmup) if warmup else learning_rate
-        mask = part.targets[:, 1:]
-        log_probs = _target_log_probs(model, part, autocast)
-        loss = -(log_probs * mask.to(log_probs.device)).sum() / part.target_count
+            group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        waiting.append(_gradients(processes, part, micro, autocast))
         optimiser.step()
-        losses.append(float(loss.detach()))
-        if not np.isfinite(losses[-1]):
-            raise InputError(
-                "the training loss is not finite", where=f"step {steps_done}", mend="lower the learning rate"
-            )
+        last = step + 1 == len(starts)
+        keep = phase is not None and (last or (step + 1) % phase.every == 0)
+        if len(waiting) == LOOK_EVERY or last or keep:
+            losses += processes.together(torch.stack(waiting)).tolist()
+            waiting = []
+            _all_finite(losses, steps_done)
+        if phase and keep:
+            if processes.first:
+                _keep(phase, key, model, optimiser, losses)
+            processes.wait()
         if meter:
             meter.add(3 * part.target_count, "training")
+    processes.leave()
     return losses
 
 
 def new_optimiser(model: Any, learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW without weight decay (the setting of the paper's released run), fused where torch can."""
-    return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=0.0, fused=True)
+    """AdamW on the trainable parameters, without weight decay (the setting of the paper's released run), fused."""
+    moved = [value for _, value in trainable(model)]
+    return torch.optim.AdamW(moved, lr=learning_rate, weight_decay=0.0, fused=True)
 
 
-def save_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Weights and optimiser moments as one safetensors file, whole or not at all; tied weights are stored once."""
-    from safetensors.torch import save_file
-
-    tensors = {f"weight.{name}": value.detach() for name, value in model.named_parameters()}
-    if optimiser is not None:
-        for name, value in model.named_parameters():
-            for key, moment in optimiser.state.get(value, {}).items():
-                tensors[f"moment.{key}.{name}"] = moment.detach() if moment.ndim else moment.detach().reshape(1)
-    with whole_file(path) as aside:
-        save_file({key: value.contiguous() for key, value in tensors.items()}, str(aside))
-
-
-def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Restore what `save_checkpoint` stored, in place, on the devices where the parameters are."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(str(path), framework="pt") as tensors, torch.no_grad():
-            keys = set(tensors.keys())
-            for name, value in model.named_parameters():
-                value.copy_(tensors.get_tensor(f"weight.{name}"))
-                if optimiser is None:
-                    continue
-                state = {}
-                for key in ("step", "exp_avg", "exp_avg_sq"):
-                    stored = f"moment.{key}.{name}"
-                    if stored in keys:
-                        moment = tensors.get_tensor(stored)
-                        state[key] = moment.reshape(()) if key == "step" else moment.to(value.device)
-                        if key == "step":
-                            state[key] = state[key].to(value.device if value.is_cuda else "cpu")
-                if state:
-                    optimiser.state[value] = state
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"damaged checkpoint: {error}", where=str(path), mend="delete it; its phase is then run again"
-        ) from error
+def _gradients(processes: _Processes, part: Sequences, micro: int | None, autocast: torch.dtype | None) -> Tensor:
+    """Add the gradient of the batch's mean code length, and return this process's share of that mean."""
+    own = list(range(processes.rank, len(part), processes.count))
+    pieces = [own[i : i + (micro or len(own))] for i in range(0, len(own), micro or len(own))] if own else []
+    share = torch.zeros((), device=processes.device)
+    for index, rows in enumerate(pieces or [[0]]):  # every process takes part in the averaging, with nothing if need be
+        ends = index + 1 == max(len(pieces), 1)
+        with nullcontext() if ends else processes.apart():
+            mean = counted_code_length(processes.model, part[rows], autocast) / part.target_count
+            if not pieces:
+                mean = mean * 0.0
+            processes.backward(mean)
+        share += mean.detach()
+    return share
 
 
-def _logits(model: Any, data: Sequences, autocast: torch.dtype | None) -> Tensor:
-    device = next(model.parameters()).device
-    width = int(data.length.max())
-    tokens = data.tokens[:, :width].to(device)
-    attention = (torch.arange(width) < data.length[:, None]).to(device)
-    with torch.autocast(device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
-        logits: Tensor = model(input_ids=tokens, attention_mask=attention, use_cache=False).logits
-    return logits[:, :-1]
+class _Processes:
+    """One process, or several that `accelerate launch` started, each with its share of every batch."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.rank, self.count, self._accelerator = model, 0, 1, None
+        self.device = next(model.parameters()).device
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import Accelerator
+
+            self._accelerator = Accelerator(cpu=self.device.type == "cpu")
+            self.rank, self.count = self._accelerator.process_index, self._accelerator.num_processes
+            self.device = self._accelerator.device
+            self.model = self._accelerator.prepare_model(model)
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def backward(self, share: Tensor) -> None:
+        """The gradients are averaged over processes, so the shares are multiplied by their number: a sum."""
+        (share * self.count).backward()  # type: ignore[no-untyped-call]
+
+    def apart(self) -> Any:
+        """Gradients are only added up here, and reach the other processes with the last piece of the batch."""
+        return self._accelerator.no_sync(self.model) if self._accelerator else nullcontext()
+
+    def together(self, shares: Tensor) -> Tensor:
+        """The sum of the shares over processes."""
+        if self._accelerator is None:
+            return shares
+        total: Tensor = self._accelerator.reduce(shares, "sum")
+        return total
+
+    def wait(self) -> None:
+        if self._accelerator is not None:
+            self._accelerator.wait_for_everyone()
+
+    def leave(self) -> None:
+        if self._accelerator is not None:
+            self._accelerator.free_memory()
 
 
-def _target_log_probs(model: Any, data: Sequences, autocast: torch.dtype | None) -> Tensor:
-    logits = _logits(model, data, autocast).float()
-    tokens = data.tokens[:, 1 : logits.shape[1] + 1].to(logits.device)
-    picked = logits.gather(2, tokens[..., None]).squeeze(2) - logits.logsumexp(2)
-    full = data.tokens.shape[1] - 1
-    return torch.nn.functional.pad(picked, (0, full - picked.shape[1]))
+def _all_finite(losses: list[float], steps_done: int) -> None:
+    wrong = np.flatnonzero(~np.isfinite(losses))
+    if wrong.size:
+        raise NotFiniteError(
+            f"the training loss is not finite (step {steps_done + wrong[0] + 1}): lower the learning rate"
+        )
 
 
-def _batch_rows(model: Any, data: Sequences) -> int:
-    return max(1, min(64, LOGIT_BUDGET // (int(model.config.vocab_size) * data.tokens.shape[1])))
+def _phase_key(
+    data: Sequences, batch: int, warmup: int, learning_rate: float, steps_done: int, autocast: torch.dtype | None
+) -> str:
+    """What makes two calls the same phase, weights apart."""
+    digest = hashlib.sha256(repr((batch, warmup, learning_rate, steps_done, autocast)).encode())
+    for part in (data.tokens, data.first, data.length):
+        digest.update(part.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(phase: Phase, key: str, model: Any, optimiser: torch.optim.Optimizer, losses: list[float]) -> None:
+    random = {"random.cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and next(model.parameters()).is_cuda:
+        random["random.cuda"] = torch.cuda.get_rng_state()
+    extra = {"losses": torch.tensor(losses, dtype=torch.float64)} | random
+    save_checkpoint(phase.file, model, optimiser, extra=extra, about={"phase": key})
+
+
+def _resume(phase: Phase, key: str, model: Any, optimiser: torch.optim.Optimizer) -> list[float]:
+    """Go back to what an earlier call of the same phase had written; returns its losses, or none."""
+    if not phase.file.exists():
+        return []
+    if (about_checkpoint(phase.file) or {}).get("phase") != key:
+        say(f"{phase.file}: of another phase, or damaged; this one starts from its beginning")
+        return []
+    extra = load_checkpoint(phase.file, model, optimiser)
+    torch.set_rng_state(extra["random.cpu"])
+    if "random.cuda" in extra:
+        torch.cuda.set_rng_state(extra["random.cuda"])
+    losses: list[float] = extra["losses"].tolist()
+    return losses
+
+
+def _batch_rows(data: Sequences) -> int:
+    return max(1, min(64, MEASURED_POSITIONS // int(data.length.max())))
 
 
 def _by_length(data: Sequences, batch: int) -> Iterator[NDArray[np.int64]]:

@@ -8,6 +8,7 @@ import torch
 
 from elastomath.errors import InputError
 from empirical.finetune import (
+    NotFiniteError,
     code_lengths,
     encode,
     load_checkpoint,
@@ -105,8 +106,9 @@ def test_bad_input_is_refused(tiny, tmp_path):
     with pytest.raises(InputError, match="damaged checkpoint"):
         load_checkpoint(broken, tiny.model)
     data, wild = encode(tiny.tokenizer, TEXTS * 9, "", 8), torch.optim.SGD(tiny.model.parameters(), lr=1e30)
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(NotFiniteError, match="not finite") as caught:
         train(tiny.model, wild, data, batch=1, learning_rate=1e30)
+    assert not isinstance(caught.value, InputError)  # an InputError would end a sweep; this ends one run
 
 
 @pytest.mark.cuda
