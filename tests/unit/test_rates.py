@@ -25,6 +25,7 @@ from empirical.rates import (  # noqa: E402
     measure,
     measurement,
     pooled_rate,
+    response_windows,
     rolling_windows,
     token_log_probs,
     utf8_size,
@@ -328,3 +329,94 @@ def test_cuda_agrees_with_the_cpu(tiny_model: Path, loaded: LoadedModel) -> None
 def test_bfloat16_is_close(tiny_model: Path, loaded: LoadedModel) -> None:
     narrow = measure(load_model(tiny_model, device="cpu", dtype="bfloat16"), TEXTS, 16)
     assert narrow.bits_per_byte == pytest.approx(measure(loaded, TEXTS, 16).bits_per_byte, rel=5e-2)
+
+
+GOLD_RESPONSES = [
+    # prompt, response, window, stride: rows by hand; s = (prefix, p1 .. p_prompt, r1 .. r_response)
+    (3, 0, 8, 8, []),
+    (0, 5, 4, 4, [[0, 4, 4], [1, 5, 1]]),
+    (3, 2, 8, 8, [[0, 5, 2]]),
+    (3, 5, 8, 8, [[0, 8, 5]]),  # just fits
+    (4, 5, 8, 8, [[1, 9, 5]]),  # the prefix is cut away, p1 is the first that is read
+    (9, 5, 8, 8, [[6, 14, 5]]),  # p1 .. p5 too
+    (3, 10, 8, 8, [[3, 11, 8], [5, 13, 2]]),  # one token of context, then filled with older ones
+    (3, 10, 8, 4, [[3, 11, 8], [5, 13, 2]]),
+    (2, 7, 4, 2, [[2, 6, 4], [4, 8, 2], [5, 9, 1]]),
+]
+
+
+@pytest.mark.parametrize(("prompt", "response", "window", "stride", "rows"), GOLD_RESPONSES)
+def test_gold_windows_of_responses(prompt: int, response: int, window: int, stride: int, rows: list[list[int]]) -> None:
+    assert response_windows(prompt, response, window, stride).tolist() == rows
+
+
+@given(prompt=st.integers(0, 60), response=st.integers(0, 100), window=st.integers(1, 40), data=st.data())
+def test_windows_of_responses_score_the_response_only(
+    prompt: int, response: int, window: int, data: st.DataObject
+) -> None:
+    """Each token of the response once, none of the prompt; every window reads all of the prompt that it has room for."""
+    rows = response_windows(prompt, response, window, data.draw(st.integers(1, window)))
+    seen = [token for begin, end, scored in rows for token in range(end - scored + 1, end + 1)]
+    assert seen == list(range(prompt + 1, prompt + response + 1))
+    assert all(begin == max(0, end - window) and scored <= end - begin for begin, end, scored in rows)
+    with pytest.raises(InputError, match="a prompt of -1"):
+        response_windows(-1, 3, 4)
+
+
+PROMPTS = ["Film review: ", "An empty one follows", "", "Q: what is it? A:", "Seen twice. " * 3]
+
+
+def response_by_hand(loaded: LoadedModel, prompt: str, text: str) -> float:
+    """Bits of a response that fits its window, from the whole model's logits in float64."""
+    tokens = [loaded.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (prompt, text)]
+    whole = [loaded.tokenizer.bos_token_id, *tokens[0], *tokens[1]]
+    with torch.no_grad():
+        logits = loaded.model(torch.tensor([whole[:-1]])).logits[0].double()
+    chosen = torch.log_softmax(logits, dim=-1)[torch.arange(len(whole) - 1), torch.tensor(whole[1:])]
+    return -float(chosen[len(tokens[0]) :].sum()) / math.log(2)
+
+
+def test_rates_of_responses_given_prompts(loaded: LoadedModel) -> None:
+    texts = [text[:40] for text in TEXTS]
+    rate = measure(loaded, texts, prompts=PROMPTS)
+    expected = [response_by_hand(loaded, p, t) if t else 0.0 for p, t in zip(PROMPTS, texts, strict=True)]
+    np.testing.assert_allclose(rate.document_bits, expected, rtol=2e-6)
+    assert rate.bytes == sum(len(text.encode()) for text in texts)  # the prompt's bytes are not counted
+    plain = measure(loaded, texts)
+    assert rate.document_bits[2] == pytest.approx(plain.document_bits[2], rel=1e-6)  # an empty prompt is none
+    assert abs(rate.document_bits[0] / plain.document_bits[0] - 1) > 1e-3  # the prompt is read
+    np.testing.assert_array_equal(measure(loaded, texts, prompts=[""] * 5).document_bits, plain.document_bits)
+    with pytest.raises(InputError, match="4 prompts for 5 documents"):
+        measure(loaded, texts, prompts=PROMPTS[:4])
+
+
+def test_the_prompt_column_of_the_verb(
+    loaded: LoadedModel, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from paper_checks.cli import main
+
+    def call(*more: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["measure", "--model", str(tiny_model), "--device", "cpu", "--dtype", "float32", *map(str, more)])
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    file, plain = tmp_path / "a.jsonl", tmp_path / "a.txt"
+    rows = [{"q": p, "a": t[:40]} for p, t in zip(PROMPTS, TEXTS, strict=True) if t]
+    file.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    plain.write_text("a slow film", encoding="utf-8")
+    code, out, _ = call("--data", file, "--prompt-column", "q", "--column", "a", "--window", 64, "--json")
+    assert code == 0
+    result = json.loads(out)
+    expected = measure(loaded, [row["a"] for row in rows], 64, prompts=[row["q"] for row in rows])
+    assert result["prompt_column"] == "q"
+    assert result["results"][0]["bits_per_byte"] == expected.bits_per_byte
+    for more, words in [
+        (["--data", file, "--column", "a", "--prompt-column", "question"], "no column 'question'"),
+        (["--data", file, "--column", "answer", "--prompt-column", "q"], "no column 'answer'"),
+        (["--data", plain, "--prompt-column", "q"], "plain text has no columns"),
+    ]:
+        code, out, err = call(*more)
+        assert (code, out) == (2, "")
+        assert words in err
+        assert len(err.strip().splitlines()) == 1
