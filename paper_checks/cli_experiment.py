@@ -174,7 +174,7 @@ def rebound(
     settings = rebound_settings(preset, {key: value for key, value in given.items() if value is not None})
     if dry_run:
         return _plan(settings, device, dtype, as_json)
-    options = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
     result = run(settings, out, executor=executor, workers=workers, **options)
 
     def show() -> None:
@@ -198,6 +198,132 @@ def rebound(
 
     emit(result, as_json, show)
     return 0 if not result["runs"]["failed"] else 1
+
+
+@experiment.command(
+    epilog="Example: elastomath experiment resistance --seeds 0,1    "
+    "Example: elastomath experiment resistance --align beavertails#safe --align-volume 3000"
+)
+def resistance(
+    preset: Preset = None,
+    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
+    align: Annotated[str | None, typer.Option("--align", help="Alignment data: SPEC, or SPEC#KIND.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option("--prompts", help="Data whose prompts or first words are used.")
+    ] = None,
+    align_volume: Annotated[int | None, typer.Option("--align-volume", help="Examples of the whole alignment.")] = None,
+    volumes: Annotated[
+        str | None,
+        typer.Option("--volumes", help="Samples of a run, rising: measured after each, trained to the last."),
+    ] = None,
+    held_samples: Annotated[int | None, typer.Option("--held-samples", help="Samples that are only measured.")] = None,
+    sample_tokens: Annotated[int | None, typer.Option("--sample-tokens", help="Of a sample, at most.")] = None,
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Of the samples.")] = None,
+    held_out: Annotated[int | None, typer.Option("--held-out", help="Alignment texts that are only measured.")] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
+    prompt_words: Annotated[int | None, typer.Option("--prompt-words", help="Words of a text to go on from.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
+    batch: Annotated[int | None, typer.Option("--batch")] = None,
+    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, three runs each.")] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    executor: Executor = "here",
+    workers: Workers = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/resistance"),
+    as_json: Json = False,
+) -> int:
+    """Slices of one alignment, each trained on the others' samples: losses and excess code lengths both ways (F1)."""
+    from empirical.protocol_figures import resistance_figure
+    from empirical.protocol_presets import resistance_settings
+    from empirical.resistance import resistance as run
+
+    given: dict[str, Any] = {"model": model, "align": align, "prompts": prompts, "align_volume": align_volume}
+    given |= {"held_samples": held_samples, "sample_tokens": sample_tokens, "temperature": temperature}
+    given |= {"held_out": held_out, "prompt": prompt, "prompt_words": prompt_words, "max_tokens": max_tokens}
+    given |= {"learning_rate": learning_rate, "batch": batch, "lora_rank": lora_rank, "revision": revision}
+    for key, text in (("volumes", volumes), ("seeds", seeds)):
+        if text is not None:
+            given[key] = tuple(integers(text, f"--{key}"))
+    settings = resistance_settings(preset, {key: value for key, value in given.items() if value is not None})
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    result = run(settings, out, executor=executor, workers=workers, **options)
+    _told(result, out / "resistance.svg", resistance_figure, as_json)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+@experiment.command(
+    epilog="Example: elastomath experiment inversion --seeds 0,1    "
+    "Example: elastomath experiment inversion --low 0.5 --high 0.8 --budget 512"
+)
+def inversion(
+    preset: Preset = None,
+    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
+    align: Annotated[str | None, typer.Option("--align", help="Alignment data: SPEC, or SPEC#KIND.")] = None,
+    opposed: Annotated[str | None, typer.Option("--opposed", help="The opposed data: SPEC, or SPEC#KIND.")] = None,
+    adapt_volume: Annotated[
+        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first: 0% aligned.")
+    ] = None,
+    align_volume: Annotated[int | None, typer.Option("--align-volume", help="Examples to 100% aligned.")] = None,
+    low: Annotated[float | None, typer.Option("--low", help="The lower level of alignment.")] = None,
+    high: Annotated[float | None, typer.Option("--high", help="The higher level of alignment.")] = None,
+    budget: Annotated[int | None, typer.Option("--budget", help="Most examples of a leg.")] = None,
+    readings: Annotated[int | None, typer.Option("--readings", help="Readings on the way up.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
+    ] = None,
+    control: Annotated[
+        bool | None, typer.Option("--control/--no-control", help="Also from the high level with text of both kinds.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
+    batch: Annotated[int | None, typer.Option("--batch")] = None,
+    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a run each.")] = None,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    executor: Executor = "here",
+    workers: Workers = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/inversion"),
+    as_json: Json = False,
+) -> int:
+    """Between two levels of alignment: examples, tokens, steps and bits down against up (Q1)."""
+    from empirical.inversion import inversion as run
+    from empirical.protocol_figures import inversion_figure
+    from empirical.protocol_presets import inversion_settings
+
+    given: dict[str, Any] = {"model": model, "align": align, "opposed": opposed, "adapt_volume": adapt_volume}
+    given |= {"align_volume": align_volume, "low": low, "high": high, "budget": budget, "readings": readings}
+    given |= {"held_out": held_out, "control": control, "prompt": prompt, "max_tokens": max_tokens}
+    given |= {"learning_rate": learning_rate, "batch": batch, "lora_rank": lora_rank, "revision": revision}
+    if seeds is not None:
+        given["seeds"] = tuple(integers(seeds, "--seeds"))
+    settings = inversion_settings(preset, {key: value for key, value in given.items() if value is not None})
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    result = run(settings, out, executor=executor, workers=workers, **options)
+    _told(result, out / "inversion.svg", inversion_figure, as_json)
+    return 0 if not result["runs"]["failed"] else 1
+
+
+def _told(result: dict[str, Any], file: Path, draw: Any, as_json: bool) -> None:
+    """Save the figure beside the curve, then the JSON object, or what was found in words."""
+    from elastomath.figures import save_figure
+
+    save_figure(draw(result), file)
+
+    def show() -> None:
+        for line in result["reading"]:
+            print(line)
+        _failures(result)
+        print(f"curve: {result['curve']}, figure: {file}")
+
+    emit(result, as_json, show)
 
 
 def _failures(result: dict[str, Any]) -> None:

@@ -127,3 +127,26 @@ def _name_stages(axes: Any, readings: Sequence[dict[str, Any]]) -> None:
 
 def _cycle(count: int) -> list[tuple[str, str, str]]:
     return [STYLES[index % len(STYLES)] for index in range(count)]
+
+
+def published_figure(table1: Any, table3: Any) -> Figure:
+    """The printed gaps of Table 1 by pair, sorted, and the reversal volumes of Table 3, on logarithmic axes."""
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    gaps = _axes(figure, 121, "a  Table 1: forward less inverse loss", "pair, sorted", "loss")
+    back = _axes(figure, 122, "b  Table 3: examples that undo", "safe examples", "unsafe examples")
+    place = 0
+    for (marker, _, colour), (pair, rows) in zip(STYLES, table1.groupby("pair", sort=True), strict=False):
+        values = np.sort((rows["forward_loss"] - rows["inverse_loss"]).to_numpy())
+        gaps.plot(
+            np.arange(place, place + values.size), values, marker=marker, ls="none", color=colour, label=str(pair)
+        )
+        place += values.size
+    gaps.axhline(0, color=SOFT, lw=0.8)
+    gaps.legend(frameon=False, fontsize=9, title="pair")
+    for (marker, line, colour), (model, rows) in zip(STYLES, table3.groupby("model", sort=False), strict=False):
+        x, y = rows["safe_examples"], rows["unsafe_examples_to_kl_below_0.01"]
+        back.plot(x, y, marker=marker, ls=line, color=colour, label=str(model))
+    back.set_xscale("log")
+    back.set_yscale("log")
+    back.legend(frameon=False, fontsize=9)
+    return figure

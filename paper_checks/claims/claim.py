@@ -109,10 +109,11 @@ class Saved:
 class Evidence:
     """What checks may draw on: the verification of the theory, done once for all, and saved results.
 
-    quick: few random instances, no slow one. reruns: folders of results that were made anew, by name.
+    quick: few random instances, no slow one; otherwise ``cases`` of them. reruns: folders of results that were made anew, by name.
     """
 
     quick: bool = True
+    cases: int = 200
     seed: int = 0
     processes: int = 1
     reruns: dict[str, Path] = field(default_factory=dict)
@@ -125,7 +126,7 @@ class Evidence:
         wanted = [id for id in dict.fromkeys(ids) if id not in self._verified]
         if not wanted:
             return
-        found = verify(wanted, seed=self.seed, quick=self.quick, processes=self.processes)
+        found = verify(wanted, self.cases, self.seed, quick=self.quick, processes=self.processes)
         for id in wanted:
             self._verified[id] = [claim for claim in found if claim.id == id or claim.id[:-1] == id]
 
