@@ -1,0 +1,87 @@
+"""Settings by name: `quick` for a CPU, and the paper's models, sizes and settings; what the paper does not say is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from elastomath.errors import InputError
+
+from .rebound import DIRECTIONS, ReboundSettings
+
+PAPER: Final[dict[str, Any]] = {
+    "max_tokens": 512,
+    "learning_rate": 1e-5,
+    "batch": 8,
+    "warmup": 0,
+    "seeds": (42,),
+    "weights": "bfloat16",
+}
+"""The settings that one released run of the paper states: length at most 512, one epoch, learning rate 1e-5 constant, no
+warm-up, no weight decay, seed 42, bf16, one sequence a device times 8 accumulated. One step of 8 sequences here, their loss
+the mean over counted tokens."""
+
+PAPER_MODELS: Final = {
+    "resistance": ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "meta-llama/Meta-Llama-3-8B"),
+    "rebound": ("meta-llama/Llama-2-7b-hf", "google/gemma-2b"),
+    "size": ("Qwen/Qwen1.5-0.5B", "Qwen/Qwen1.5-4B", "Qwen/Qwen1.5-7B"),
+    "volume": ("TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",),
+}
+"""The models of Table 1, of Table 3 and F2, and of both parts of F3, by their ids on the hub."""
+
+READING: Final = (
+    "from the paper: model, sizes of alignment 1000, 2000, 5000, 10000, of perturbation up to 2000, length, rate, seed, "
+    "bf16, batch 8. Our reading: perturbation sizes between, 500 held-out documents of each kind, no adaption (the base is "
+    "aligned as it is), and |D_p| as 2e12 training tokens in examples of 512 (nominal; only the curve's volume column reads it)"
+)
+"""What in `paper-rebound` the paper states, and what is our reading."""
+
+REBOUND: Final[dict[str, dict[str, Any]]] = {
+    "quick": {
+        "directions": tuple(DIRECTIONS),
+        "adapt_volume": 384,
+        "align_volumes": (96, 192, 384),
+        "perturb_volumes": (24, 48, 96, 192),
+        "seeds": (0, 1),
+        "held_out": 160,
+        "kl_documents": 12,
+        "warmup": 0,
+    },
+    "paper-rebound": PAPER
+    | {
+        "model": PAPER_MODELS["rebound"][0],
+        "align": "stanfordnlp/imdb:train?label=1",
+        "perturb": "stanfordnlp/imdb:train?label=0",
+        "directions": tuple(DIRECTIONS),
+        "adapt_volume": 0,
+        "pretrain_volume": 2e12 / 512,
+        "align_volumes": (1000, 2000, 5000, 10000),
+        "perturb_volumes": (100, 200, 500, 1000, 2000),
+        "held_out": 500,
+        "kl_documents": 32,
+    },
+}
+"""Presets of `rebound`."""
+
+
+def chosen(presets: Mapping[str, Mapping[str, Any]], preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a preset with what was given in their place; only what was given without a preset.
+
+    Raises InputError for a preset that is not there.
+
+    >>> chosen({"quick": {"batch": 8}}, "quick", {"seeds": (1,)})
+    {'batch': 8, 'seeds': (1,)}
+    """
+    if preset is not None and preset not in presets:
+        raise InputError(f"no preset {preset!r}", where="--preset", mend=f"choose from {', '.join(presets)}")
+    return {**(presets[preset] if preset else {}), **given}
+
+
+def rebound_settings(preset: str | None, given: Mapping[str, Any]) -> ReboundSettings:
+    """`ReboundSettings` of a preset with what was given in its place; fewer documents for the divergence where few are held out."""
+    values = chosen(REBOUND, preset, given)
+    most = values.get("held_out", ReboundSettings.held_out)
+    usual = {field.name: field.default for field in fields(ReboundSettings)}["kl_documents"]
+    values["kl_documents"] = min(values.get("kl_documents", usual), most)
+    return ReboundSettings(**values)
