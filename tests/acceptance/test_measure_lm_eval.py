@@ -1,4 +1,4 @@
-"""Our bits per byte beside lm-evaluation-harness's own rolling log-likelihood: same model, same window, float32."""
+"""Our rates beside lm-evaluation-harness's own log-likelihoods: same model, window and dtype; then speed and memory."""
 
 from __future__ import annotations
 
@@ -92,3 +92,58 @@ def test_smollm2_agrees(smollm2: LoadedModel, softmax_dtype: str) -> None:
     worst = compare(smollm2, 128, softmax_dtype)
     print(f"{smollm2.name}, window 128, softmax in {softmax_dtype}: worst relative difference {worst:.2e}")
     assert worst < BOUND
+
+
+PAIRS = [
+    ("Film review:", " a slow film, and a good one."),
+    ("Question: is it any good?\nAnswer:", " yes"),
+    ("The light on the water is worth the ticket by itself. " * 5 + "In short:", " go and see it."),
+]
+"""Prompts that end at a token's border, so that tokenising apart and together is the same."""
+
+
+def test_responses_given_prompts_agree(tiny_model: Path) -> None:
+    """lm-eval's log-likelihood of a continuation, one prompt longer than the window and cut on its left as ours is.
+
+    The prefix is written out for lm-eval, which puts none before a prompt unless the tokenizer does.
+    """
+    loaded = load_model(tiny_model, device="cpu", dtype="float32")
+    instance = pytest.importorskip("lm_eval.api.instance")
+    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    peer = huggingface.HFLM(
+        pretrained=loaded.model, tokenizer=loaded.tokenizer, max_length=60, batch_size=2, add_bos_token=False
+    )
+    requests = [
+        instance.Instance(
+            request_type="loglikelihood", doc={}, arguments=(loaded.tokenizer.bos_token + prompt, text), idx=index
+        )
+        for index, (prompt, text) in enumerate(PAIRS)
+    ]
+    theirs = -np.array([value for value, _ in peer.loglikelihood(requests, disable_tqdm=True)]) / NATS_PER_BIT
+    prompts, texts = zip(*PAIRS, strict=True)
+    for prompt, text in PAIRS:
+        together, *apart = (
+            loaded.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (prompt + text, prompt, text)
+        )
+        assert together == apart[0] + apart[1]
+    assert len(loaded.tokenizer(prompts[2])["input_ids"]) > 60
+    ours = measure(loaded, texts, window=60, prompts=prompts).document_bits
+    np.testing.assert_allclose(ours, theirs, rtol=BOUND)
+
+
+@pytest.mark.timeout(3000)
+def test_faster_and_smaller_on_a_large_vocabulary() -> None:
+    """gemma-3-270m, 262,144 tokens of vocabulary, bfloat16, in turns: >= 1.2 times the tokens/s, <= half the memory."""
+    pytest.importorskip("lm_eval")
+    from benchmarks.measure_lm_eval import side_by_side
+
+    both = side_by_side("gemma-3-270m-q4")
+    ours, peer = both["ours"], both["lm-eval"]
+    speed = ours["tokens_per_second"] / peer["tokens_per_second"]
+    memory = ours["peak_bytes"] / peer["peak_bytes"]
+    worst = np.max(np.abs(np.array(ours["bits"]) / np.array(peer["bits"]) - 1))
+    print(f"speed {speed:.2f}x, memory {memory:.2f}x, worst document {worst:.1e}")
+    assert worst < 5e-3  # bfloat16: a matrix product's rounding depends on its shape
+    assert abs(ours["bits_per_byte"] / peer["bits_per_byte"] - 1) < 1e-3
+    assert speed >= 1.2
+    assert memory <= 0.5
