@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -160,3 +162,100 @@ def test_a_disk_that_fills_is_one_line(tmp_path):
             ledger.put({"x": 1}, {"long": "x" * 1_000_000})
         assert "run the same command again" in str(caught.value)
         assert ledger.get({"x": 1}) is None
+
+
+def test_a_failed_run_is_kept_apart_with_its_reason_until_it_ends_well(ledger):
+    configurations = [{"x": x} for x in (1, 2, 3)]
+    sweep(fails_at_two, configurations, ledger)
+    assert ledger.failures() == {run_key({"x": 2}): "ZeroDivisionError: two"}
+    sweep(fails_at_two, configurations, ledger)  # fails again: still one reason
+    assert len(ledger.dump()["failures"]) == 1
+    sweep(square, configurations, ledger)
+    assert ledger.dump()["failures"] == []
+    ledger.fail({"x": 2}, "late news of another driver")  # a run that ended well stays so
+    assert ledger.failures() == {}
+
+
+def test_a_ledger_depends_on_the_runs_alone(tmp_path):
+    configurations = [{"x": x, "name": "é"} for x in range(8)]
+    dumps = []
+    for place, parts in (("whole", [configurations]), ("cut", [configurations[5:], configurations[:3][::-1]])):
+        with Ledger(tmp_path / place) as ledger, ThreadPoolExecutor(3) as pool:
+            for part in parts:
+                sweep(fails_at_two, part, ledger, pool if place == "cut" else None)
+            sweep(fails_at_two, configurations, ledger, pool)
+            dumps.append(ledger.dump())
+    assert dumps[0] == dumps[1]
+    assert [len(dumps[0][name]) for name in ("runs", "failures")] == [7, 1]
+    keys = [row["key"] for row in dumps[0]["runs"]]
+    assert keys == sorted(keys)
+    assert all(run_key(row["configuration"]) == row["key"] for row in dumps[0]["runs"])
+
+
+def test_results_are_what_the_ledger_holds_the_first_time_too(ledger):
+    first, _ = sweep(lambda _: {"pair": (1, 2)}, [{}], ledger)
+    again, _ = sweep(refuse, [{}], ledger)
+    assert first == again == [{"pair": [1, 2]}]
+
+
+def test_what_another_driver_made_meanwhile_is_not_made_again(tmp_path):
+    with Ledger(tmp_path / "l") as mine, Ledger(tmp_path / "l") as other:
+
+        def run(configuration):
+            if configuration["x"] == 2:
+                refuse(configuration)
+            other.put({"x": 2}, {"value": "theirs"})
+            return {"value": "mine"}
+
+        results, failures = sweep(run, [{"x": 1}, {"x": 2}], mine)
+        assert (results, failures) == ([{"value": "mine"}, {"value": "theirs"}], [])
+
+
+def breaks_the_pool(configuration):
+    if configuration["x"] == 0:
+        os._exit(1)
+    return square(configuration)
+
+
+def test_a_pool_that_breaks_is_a_reason_not_an_end(ledger):
+    configurations = [{"x": x} for x in range(4)]
+    with ProcessPoolExecutor(1) as pool:
+        sweep(square, configurations[3:], ledger, pool)
+        results, failures = sweep(breaks_the_pool, configurations, ledger, pool)
+        assert results[3] == {"value": 9}
+        assert any("BrokenProcessPool" in failure for failure in failures)
+        assert len(ledger.failures()) == len(failures)
+    results, failures = sweep(square, configurations, ledger)
+    assert (results[0], failures, ledger.failures()) == ({"value": 0}, [], {})
+
+
+@pytest.mark.parametrize("cut", [100, 5000, 9000])
+def test_a_damaged_ledger_is_one_line(tmp_path, cut):
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        for x in range(40):
+            ledger.put({"x": x}, {"text": "y" * 400})
+    content = bytearray(path.read_bytes())
+    assert len(content) > 10_000
+    path.write_bytes(content[:cut])
+    with pytest.raises(InputError) as caught, Ledger(path) as ledger:
+        ledger.dump()
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_damaged_row_is_one_line(tmp_path):
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.put({"x": 1}, {"value": 1})
+        ledger._connection.execute("UPDATE runs SET result = '{\"val'")
+        with pytest.raises(InputError, match="a run in the ledger is damaged"):
+            ledger.get({"x": 1})
+
+
+def test_a_ledger_of_an_earlier_version_goes_on(tmp_path):
+    with sqlite3.connect(tmp_path / "l.sqlite") as old:
+        old.execute("CREATE TABLE runs (key TEXT PRIMARY KEY, configuration TEXT NOT NULL, result TEXT NOT NULL)")
+        old.execute("INSERT INTO runs VALUES (?, '{\"x\": 1}', '{\"value\": 1}')", (run_key({"x": 1}),))
+    with Ledger(tmp_path / "l.sqlite") as ledger:
+        assert ledger.get({"x": 1}) == {"value": 1}
+        assert ledger.failures() == {}
