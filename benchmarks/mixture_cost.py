@@ -63,6 +63,7 @@ def many(count: int = 10_000, leaves: int = 1 << 16) -> dict[str, Any]:
         "seconds": time.perf_counter() - start,
         "processor_seconds": time.process_time() - used,
         "cores": kernels.cores(),
+        "load": os.getloadavg()[0],
         "largest_residual_over_bound": max(ratios),
         "with_signs": signs,
         "constant_at_least_one": above,
@@ -70,19 +71,24 @@ def many(count: int = 10_000, leaves: int = 1 << 16) -> dict[str, Any]:
 
 
 def sizes(first: int = 10, last: int = 24) -> list[dict[str, Any]]:
-    """Processor seconds of one configuration (drawing, and reading at five volumes) for 2^first ... 2^last leaves; medians."""
+    """Processor seconds of one configuration, drawn and read at five volumes, for 2^first ... 2^last leaves.
+
+    The least disturbed of at least five.
+    """
     rows: list[dict[str, Any]] = []
-    mixture_path(family_rows("union", 1.5, 1 << 14, 0, 0.0, 0.0), MixtureConfiguration(1.0))  # compiled before the clock
+    mixture_path(
+        family_rows("union", 1.5, 1 << 14, 0, 0.0, 0.0), MixtureConfiguration(1.0)
+    )  # compiled before the clock
     for power in range(first, last + 1):
         configuration = MixtureConfiguration(10.0, (0.0, 0.25, 0.5, 0.75, 1.0), leaves=1 << power)
         spent: list[tuple[float, float]] = []
-        while len(spent) < 3 or (sum(map(sum, spent)) < SECONDS and len(spent) < 2000):
+        while len(spent) < 5 or (sum(map(sum, spent)) < SECONDS and len(spent) < 2000):
             start = time.thread_time()
             masses = family_rows(*configuration.source)
             between = time.thread_time()
             mixture_path(masses, configuration)
             spent.append((between - start, time.thread_time() - between))
-        draw, read = np.median(spent, axis=0)
+        draw, read = min(spent, key=sum)
         rows.append({"leaves": 1 << power, "draw": float(draw), "read": float(read), "repeated": len(spent)})
     return rows
 
@@ -103,7 +109,7 @@ def page(found: dict[str, Any]) -> str:
         f"`python -m benchmarks.mixture_cost` wrote this page and its numbers (docs/mixture-cost.json), on {run['cores']} cores.",
         "",
         f"**{run['configurations']:,} configurations of {run['leaves']:,} leaves and three datasets: {run['seconds']:.1f} s** "
-        f"({run['processor_seconds']:.0f} s of processor time; wanted: less than {TARGET:.0f} s). A configuration has its own k "
+        f"({run['processor_seconds']:.0f} s of processor time, on a machine with a load of {run['load']:.0f}; wanted: less than {TARGET:.0f} s). A configuration has its own k "
         "(1 to 1000), L (0.1 to 3), alpha (1.1 to 4) and seed: its three Pareto vectors are drawn anew, P_p is the union of three "
         f"parts, and rates, overlaps and derivatives of all datasets are read at {run['readings']} perturbations from 0 to L.",
         "",

@@ -36,10 +36,8 @@ def test_ten_thousand_configurations(cost):
 def test_cost_is_linear_in_the_leaves(cost):
     table = cost.sizes(10, 24)
     assert 0.85 < cost.slope(table) < 1.15
-    # from 2^14 to 2^24 leaves a step of a factor 4 costs no more than a factor 4 and what the caches take
-    seconds = {row["leaves"]: row["draw"] + row["read"] for row in table}
-    for power in range(14, 23, 2):
-        assert seconds[1 << (power + 2)] / seconds[1 << power] < 10
+    each = [(row["draw"] + row["read"]) / row["leaves"] for row in table if row["leaves"] >= 1 << 14]
+    assert max(each) < 4 * min(each)  # the same for a leaf, but for the caches, over a factor 1024; n^1.2 would be 4
 
 
 def test_the_slope_can_tell(cost):
