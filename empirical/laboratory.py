@@ -27,9 +27,8 @@ from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
 from .catalog import CATALOG
-from .data import split_documents
 from .devices import pick_device, pick_dtype
-from .examples import Example
+from .examples import Example, Preference
 from .fetching import sha256_of
 from .finetune import (
     Sequences,
@@ -41,6 +40,8 @@ from .finetune import (
     save_checkpoint,
     train,
 )
+from .kinds import mix as mix
+from .kinds import split_kinds as split_kinds
 from .models import LoadedModel, _folder_hash, _locate, load_model
 
 Array = NDArray[np.float64]
@@ -306,6 +307,25 @@ class Laboratory:
             meter=self.meter,
         )
 
+    def tune(
+        self,
+        pairs: Sequence[Preference],
+        algorithm: str,
+        *,
+        seed: int,
+        max_tokens: int,
+        batch: int,
+        learning_rate: float,
+        warmup: int = 0,
+    ) -> None:
+        """One phase by a preference algorithm (`algorithms.tune`), with an optimiser of its own, in this laboratory's numbers."""
+        from .algorithms import TuneSettings, tune
+
+        settings = TuneSettings(
+            batch=batch, learning_rate=learning_rate, warmup=warmup, max_tokens=max_tokens, autocast=self.autocast
+        )
+        tune(self.loaded, pairs, settings, algorithm=algorithm, seed=seed, meter=self.meter)
+
     # -- readings --------------------------------------------------------------------------------------------------
 
     def read(self, held_out: Mapping[str, Sequences]) -> Result:
@@ -359,52 +379,6 @@ def source_of(model: str, revision: str | None = None) -> str:
     if path.is_dir():
         return _folder_hash(path) or model
     return _locate(model, revision)[0] or revision or model
-
-
-# -- data ----------------------------------------------------------------------------------------------------------
-
-
-def split_kinds(
-    kinds: Mapping[str, Sequence[Example]], sizes: Mapping[str, Mapping[str, int]], seed: int
-) -> dict[str, dict[str, list[Example]]]:
-    """For each kind, disjoint named parts of the given sizes, by content hash: ``{kind: {part: examples}}``.
-
-    Examples are the same if prompt and text are, white space around them aside. An example that is of more than one
-    kind is in no part. Parts are cut in the order of ``sizes``, so a last part that grows leaves the others as they are.
-
-    Raises InputError where a kind has too few distinct examples.
-
-    >>> one, two = [Example("", "a"), Example("", "b"), Example("", "c")], [Example("", "c"), Example("", "d")]
-    >>> parts = split_kinds({"x": one, "y": two}, {"x": {"train": 1, "held": 1}, "y": {"train": 1}}, seed=0)
-    >>> sorted(e.text for part in parts["x"].values() for e in part), parts["y"]["train"]
-    (['a', 'b'], [Example(prompt='', text='d')])
-    """
-    named = {kind: {_content(example): example for example in reversed(list(rows))} for kind, rows in kinds.items()}
-    out: dict[str, dict[str, list[Example]]] = {}
-    for kind, found in named.items():
-        elsewhere = {key for other, keys in named.items() if other != kind for key in keys}
-        keys = [key for key in found if key not in elsewhere and found[key].text.strip()]
-        try:
-            splits = split_documents(keys, list(sizes[kind].values()), seed=seed)
-        except InputError as error:
-            raise InputError(f"{kind}: {error}", where="split", mend="ask for fewer, or give more data") from error
-        out[kind] = {part: [found[key] for key in split] for part, split in zip(sizes[kind], splits, strict=True)}
-    return out
-
-
-def mix(one: Sequence[Example], other: Sequence[Example], seed: int) -> list[Example]:
-    """Both lists, pairwise alternating, the pairs in an order drawn by ``seed``; every even prefix is half and half.
-
-    >>> [e.text for e in mix([Example("", "a")], [Example("", "b")], 0)]
-    ['a', 'b']
-    """
-    pairs = list(zip(one, other, strict=True))
-    return [example for index in np.random.default_rng(seed).permutation(len(pairs)) for example in pairs[index]]
-
-
-def _content(example: Example) -> str:
-    prompt = example.prompt.strip()
-    return f"{prompt}\n{example.text.strip()}" if prompt else example.text.strip()
 
 
 def fingerprint(data: Sequences) -> str:

@@ -14,7 +14,7 @@ from elastomath.errors import InputError
 from elastomath.ledger import Configuration, Ledger, Result, sweep
 from elastomath.storage import whole_file
 
-from .data import read_documents
+from .protocol_data import source_hash
 
 if TYPE_CHECKING:
     from .laboratory import Equipment
@@ -28,7 +28,7 @@ def data_hashes(specs: Sequence[str]) -> dict[str, str | None]:
 
     A file that was changed since makes other runs, not the ones that the ledger holds.
     """
-    return {spec: read_documents(spec).sha256 for spec in specs}
+    return {spec: source_hash(spec) for spec in specs}
 
 
 def conduct(

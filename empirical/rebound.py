@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,12 +17,13 @@ from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
 from .contrast import contrast, contrast_combination, ratio_se
-from .data import read_documents
 from .examples import Example, Preference, pairs
 from .falls import falls, summarise
 from .finetune import Sequences
-from .laboratory import Equipment, Laboratory, Stage, fingerprint, mix, open_laboratory, split_kinds
+from .kinds import mix, split_kinds
+from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
+from .protocol_data import examples_of, has_prompts
 
 Array = NDArray[np.float64]
 KINDS = ("plus", "minus")
@@ -37,7 +37,8 @@ VERSION = 3
 class ReboundSettings:
     """One rebound experiment: a run for each (algorithm, direction, seed, alignment volume); volumes are in examples.
 
-    align, perturb      the two opposed kinds of text (data specifications)
+    align, perturb      the two opposed kinds of text: a data specification, each text after ``prompt``; or SPEC#KIND,
+                        examples with prompts of their own (`adapters`), which are in one part only, and are not counted
     directions          ``forward``: aligned on ``align``, perturbed by ``perturb``; ``exchanged``: the other way round
     algorithms          of the alignment phase; adaption and perturbation are supervised fine-tuning always, as in F2
     adapt_volume        examples of both kinds, half each, that bring the base to the domain first; they are D_p of the
@@ -353,20 +354,15 @@ def _parts(configuration: Configuration) -> dict[str, list[Example]]:
         for kind in KINDS:
             sizes[kind] |= {"own": c["own"][kind]}
         sizes[opposed] |= {"rejected": c["own"][aligned]}
-    kinds = {kind: _examples(spec, c["prompt"], c["data_sources"][spec]) for kind, spec in specs.items()}
-    split = split_kinds(kinds, sizes, seed=c["seed"])
+    kinds = {kind: examples_of(spec, c["prompt"]) for kind, spec in specs.items()}
+    by = "prompt" if any(has_prompts(spec) for spec in specs.values()) else "example"
+    split = split_kinds(kinds, sizes, c["seed"], by)
     parts = {f"held_{kind}": split[kind]["held"] for kind in KINDS}
     parts |= {"align": split[aligned]["own"], "perturb": split[opposed]["own"][:most]}
     parts |= {"rejected": split[opposed].get("rejected", [])}
     for part, count in (("adapt", c["adapt_volume"]), ("control", most if c["control"] else 0)):
         parts[part] = mix(split["plus"][part], split["minus"][part], c["seed"])[:count]
     return parts
-
-
-@functools.lru_cache(maxsize=4)
-def _examples(spec: str, prompt: str, digest: str | None) -> tuple[Example, ...]:
-    """The examples of a data specification whose file has this hash: read once a process."""
-    return tuple(Example(prompt, text) for text in read_documents(spec).texts)
 
 
 def _in_roles(reading: Result, kinds: dict[str, str]) -> Result:
