@@ -37,10 +37,10 @@ class InversionSettings:
     align_volume: int = 384
     low: float = 0.6
     high: float = 0.9
-    budget: int = 256
-    readings: int = 12
+    budget: int = 192
+    readings: int = 10
     tolerance: float = 0.01
-    held_out: int = 128
+    held_out: int = 96
     prompt: str = "Film review:"
     max_tokens: int = 32
     learning_rate: float = 1e-5
@@ -84,10 +84,10 @@ class InversionSettings:
 
     @property
     def leg_steps(self) -> tuple[int, ...]:
-        """The steps of a leg after which it is measured: every one at first, then a fifth further each time."""
+        """The steps of a leg after which it is measured: every one at first, then a quarter further each time."""
         last, steps = -(-self.budget // self.batch), [1]
         while steps[-1] < last:
-            steps.append(min(last, steps[-1] + max(1, steps[-1] // 5)))
+            steps.append(min(last, steps[-1] + max(1, steps[-1] // 4)))
         return tuple(steps)
 
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:

@@ -7,6 +7,7 @@ samples, the same prompts, as many steps, a fresh optimiser. What is compared, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,9 @@ class ResistanceSettings:
     prompt: str = "Film review:"
     prompt_words: int = 4
     held_samples: int = 96
-    sample_tokens: int = 24
+    sample_tokens: int = 20
     temperature: float = 1.0
-    volumes: tuple[int, ...] = (48, 160)
+    volumes: tuple[int, ...] = (48, 128)
     held_out: int = 64
     max_tokens: int = 32
     learning_rate: float = 5e-5
@@ -212,7 +213,8 @@ class _Data:
         left = [example for example in source if _identity(example, own) not in taken]
         cut = s.prompt_words if not has_prompts(s.prompts or s.align) else 0
         prompts = [" ".join([example.prompt, *example.text.split()[:cut]]).strip() for example in left]
-        self.prompts = split_documents(prompts, [s.train_samples, s.held_samples], seed=self.seed)
+        sizes = [s.train_samples, s.held_samples]
+        self.prompts = split_documents(_of_one_length(prompts, sum(sizes), laboratory), sizes, seed=self.seed)
         self._sets: dict[str, Sequences] = {}
 
     def slice(self, number: int) -> Stage:
@@ -352,6 +354,15 @@ def run_curve(result: Result) -> Curve:
 
 def _identity(example: Example, by_prompt: bool) -> str:
     return example.prompt.strip() if by_prompt else example.text.strip()
+
+
+def _of_one_length(prompts: Sequence[str], count: int, laboratory: Laboratory) -> list[str]:
+    """The prompts of the commonest length in tokens, where there are ``count`` of them: they are drawn from in one batch."""
+    distinct = list(dict.fromkeys(prompt.strip() for prompt in prompts))
+    lengths = [len(ids) for ids in laboratory.tokenizer(distinct, add_special_tokens=False)["input_ids"]]
+    most = max(set(lengths), key=lambda length: (lengths.count(length), length)) if lengths else 0
+    chosen = [prompt for prompt, length in zip(distinct, lengths, strict=True) if length == most]
+    return chosen if len(chosen) >= count else distinct
 
 
 def _settings(configuration: Configuration) -> ResistanceSettings:
