@@ -222,9 +222,9 @@ def _context(text: Any) -> int:
 
 
 def _chunk(vocabulary: int) -> int:
-    from .finetune import LOGIT_BUDGET
+    from .outputs import CHUNK, LOGIT_BUDGET
 
-    return max(1, LOGIT_BUDGET // int(vocabulary))
+    return max(1, min(CHUNK, LOGIT_BUDGET // int(vocabulary)))
 
 
 def _activations(

@@ -12,8 +12,9 @@ from torch import Tensor
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
-from .finetune import LOGIT_BUDGET, Sequences
 from .models import LoadedModel
+from .outputs import LOGIT_BUDGET
+from .sequences import Sequences
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,18 @@ from empirical.finetune import train  # noqa: E402
 from empirical.lora import LoraSettings, adapter_off, add_lora, load_adapter, lora_size, save_adapter  # noqa: E402
 from empirical.models import load_model  # noqa: E402
 from empirical.rates import measure  # noqa: E402
-from empirical.responses import encode_examples  # noqa: E402
+from empirical.sequences import encode_examples  # noqa: E402
 
 IDS = torch.arange(2, 40)[None]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def load(folder, **options):

@@ -10,25 +10,25 @@ torch = pytest.importorskip("torch")
 from elastomath.errors import InputError  # noqa: E402
 from elastomath.units import NATS_PER_BIT  # noqa: E402
 from empirical.examples import Example  # noqa: E402
-from empirical.finetune import code_lengths, encode  # noqa: E402
+from empirical.finetune import code_lengths, encode_examples  # noqa: E402
 from empirical.models import load_model  # noqa: E402
-from empirical.responses import encode_examples, response_rate  # noqa: E402
+from empirical.responses import response_rate  # noqa: E402
 
 TEXTS = ["a good film", "the light falls on the water and nobody says a word", "Größe, 映画", "it drags"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
 def tiny(tiny_model):
     return load_model(tiny_model, device="cpu", dtype="float32")
-
-
-@pytest.mark.parametrize("prompt", ["Film review:", ""])
-def test_one_prompt_gives_what_fine_tuning_counts(tiny, prompt):
-    ours = encode_examples(tiny.tokenizer, [Example(prompt, text) for text in TEXTS], 8)
-    theirs = encode(tiny.tokenizer, TEXTS, prompt, 8)
-    assert torch.equal(ours.tokens, theirs.tokens)
-    assert torch.equal(ours.first, theirs.first)
-    assert torch.equal(ours.length, theirs.length)
 
 
 def test_the_rate_is_the_models_log_probability_of_the_text_alone(tiny):
@@ -75,18 +75,18 @@ def test_a_template_words_the_prompts(tiny):
     worded = response_rate(tiny, [Example("a word", TEXTS[0])], 8, "USER: {prompt} ASSISTANT:")
     assert worded.example_bits == pytest.approx(response_rate(tiny, plain, 8).example_bits)
     assert worded.example_bits != pytest.approx(response_rate(tiny, [Example("a word", TEXTS[0])], 8).example_bits)
-    tight = response_rate(tiny, plain, 8, gap="")
-    assert tight.bytes == worded.bytes - 1
 
 
 def test_long_prompts_lose_their_beginning(tiny):
-    data = encode_examples(tiny.tokenizer, [Example("nobody says a word " * 20, TEXTS[0])], 8, context=32)
-    assert int(data.length[0]) == 32
-    assert data.tokens[0, 0] == tiny.prefix
-    head = tiny.tokenizer(("nobody says a word " * 20).rstrip(), add_special_tokens=False)["input_ids"]
-    kept = int(data.first[0]) - 1
-    assert data.tokens[0, 1 : kept + 1].tolist() == head[-kept:]
-    response_rate(tiny, [Example("nobody says a word " * 40, TEXTS[0])], 8)  # fits the model's context of 64
+    long = [Example("nobody says a word " * 40, TEXTS[0])]
+    ids = tiny.tokenizer(("nobody says a word " * 40).rstrip(), add_special_tokens=False)["input_ids"]
+    rate = response_rate(tiny, long, 8)
+    body = tiny.tokenizer(" " + TEXTS[0], add_special_tokens=False)["input_ids"][:8]
+    ids = torch.tensor([tiny.prefix, *ids[-(tiny.context - len(body) - 1) :], *body])
+    with torch.inference_mode():
+        logs = torch.log_softmax(tiny.model(ids[None]).logits[0].double(), -1)
+    direct = -sum(float(logs[place - 1, ids[place]]) for place in range(len(ids) - len(body), len(ids)))
+    assert rate.example_bits[0] == pytest.approx(direct / NATS_PER_BIT, rel=1e-5)
 
 
 def test_batching_changes_nothing(tiny):
@@ -97,9 +97,7 @@ def test_batching_changes_nothing(tiny):
 
 
 def test_bad_input_is_refused(tiny):
-    with pytest.raises(InputError, match="0 examples"):
+    with pytest.raises(InputError, match="0 texts"):
         response_rate(tiny, [], 8)
-    with pytest.raises(InputError, match="example 2 has no text"):
-        response_rate(tiny, [Example("a", "b"), Example("a", "  ")], 8)
-    with pytest.raises(InputError, match="do not fit a context"):
-        encode_examples(tiny.tokenizer, [Example("", TEXTS[1])], 40, context=5)
+    with pytest.raises(InputError, match="has no token"):
+        response_rate(tiny, [Example("", "b"), Example("", "  ")], 8)
