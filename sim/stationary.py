@@ -172,7 +172,10 @@ class Stationarity:
 
 
 def stationarity(path: OptimaPath, name: str = "", parameters: int = 0, scale: float = 1.0) -> Stationarity:
-    """What a path shows of R5, R7 and R16; ``scale`` is that of `path_work`. Raises InputError where nothing moved, or fewer than two perturbations were read."""
+    """What a path shows of R5, R7 and R16; ``scale`` is that of `path_work`.
+
+    Raises InputError where nothing moved, or fewer than two perturbations beside 0 were read.
+    """
     law = finite_law(path.perturbations, path.volumes, path.entropies)
     ratios = law.ratio[1:]
     changes = path.entropies[:2, 1:] - path.entropies[:2, :1]
