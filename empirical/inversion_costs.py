@@ -202,7 +202,7 @@ def _in_words(
 
     lines = [
         f"seed {seed['seed']}: alignment moved the contrast by {seed['scale']['moved']:+.4f} bits/token "
-        f"({seed['scale']['moved'] / seed['scale']['se']:.1f} standard errors)"
+        f"(standard error {seed['scale']['se']:.4f})"
         for seed in seeds
     ]
     for name in seeds[0]["legs"]:

@@ -1,0 +1,237 @@
+"""The inversion protocol on a tiny model: states at their levels, costs that add up, open ends, resuming, and refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from elastomath import Curve  # noqa: E402
+from elastomath.errors import InputError  # noqa: E402
+from elastomath.ledger import Ledger  # noqa: E402
+from elastomath.units import NATS_PER_BIT  # noqa: E402
+from empirical.crossings import Crossing, Path, joint_ratio  # noqa: E402
+from empirical.inversion import inversion  # noqa: E402
+from empirical.inversion_costs import leg_costs, paths, scale_of, summarise  # noqa: E402
+from empirical.inversion_settings import InversionSettings  # noqa: E402
+from empirical.protocol_figures import inversion_figure  # noqa: E402
+
+from .protocol_subprocess import kill_in_the_middle, records, write_reviews  # noqa: E402
+
+GOOD, BAD = ["light", "water", "good", "film", "word", "fine"], ["slow", "drags", "half", "not", "never", "dull"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_model, tmp_path_factory) -> InversionSettings:
+    folder = tmp_path_factory.mktemp("reviews")
+    return InversionSettings(
+        model=str(tiny_model),
+        align=write_reviews(folder, "good", GOOD, 160),
+        opposed=write_reviews(folder, "bad", BAD, 160),
+        adapt_volume=16,
+        align_volume=40,
+        budget=24,
+        readings=5,
+        held_out=10,
+        max_tokens=12,
+        learning_rate=2e-3,
+        batch=4,
+        seeds=(0,),
+    )
+
+
+def run(settings, out, **more):
+    return inversion(settings, out, **({"device": "cpu", "dtype": "float32"} | more))
+
+
+@pytest.fixture(scope="module")
+def finished(settings, tmp_path_factory):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("inversion")
+    return out, run(settings, out)
+
+
+def results(out):
+    with Ledger(out / "inversion.sqlite") as ledger:
+        rows = ledger._connection.execute("SELECT result FROM runs ORDER BY key").fetchall()
+    return [json.loads(row[0]) for row in rows]
+
+
+def test_states_lie_at_their_levels_and_legs_start_there(settings, finished):
+    result = finished[1]
+    assert result["runs"] == {"done": 1, "failed": 0, "total": 1}
+    seed = result["seeds"][0]
+    assert seed["scale"]["moved"] > 3 * seed["scale"]["se"]
+    legs = seed["legs"]
+    assert set(legs) == {"way up", "forward", "inverse", "control", "descent", "again"}
+    assert (legs["way up"]["alignment"][0], legs["way up"]["alignment"][-1]) == (0.0, 1.0)
+    for leg, start in (("forward", 0.6), ("again", 0.6), ("inverse", 0.9), ("control", 0.9), ("descent", 1.0)):
+        assert legs[leg]["alignment"][0] == pytest.approx(start, abs=settings.tolerance)
+    for leg in ("forward", "inverse", "descent"):
+        cost, path = legs[leg]["cost"]["examples"], legs[leg]
+        assert 0 <= cost["low"] < cost["estimate"] <= cost["high"]
+        end = path["alignment"][-1]
+        assert end >= 0.9 if leg == "forward" else end <= 0.6  # the leg stops at its first crossing
+        assert all(a < 0.9 if leg == "forward" else a > 0.6 for a in path["alignment"][:-1])
+    assert all(0 < state["fraction"] <= 1 for state in seed["states"].values())
+
+
+def test_the_curve_holds_the_ways_down(settings, finished):
+    out, result = finished
+    curve = Curve.read(result["curve"])
+    assert curve.runs == ("inverse-seed-0", "control-seed-0", "descent-seed-0")
+    down = curve.run("descent-seed-0")
+    np.testing.assert_array_equal(down.volumes[:2], [16, 40])
+    assert down.rates[down.components.index("perturb"), -1] < down.rates[down.components.index("perturb"), 0]
+    assert json.loads((out / "inversion.json").read_text()) == json.loads(json.dumps(result))
+    assert len(inversion_figure(result).axes) == 2
+    assert not list((out / "stages").glob("*.safetensors"))
+
+
+def test_costs_are_those_of_the_data_that_was_sent(finished):
+    """Bits are the training losses of the first pass times their tokens, and tokens and steps belong to the examples."""
+    for one in results(finished[0]):
+        for leg in (one["up"], *one["legs"].values()):
+            costs, losses = np.array(leg["costs"]), np.array(leg["losses"])
+            assert costs[-1, 2] == len(losses) == np.ceil(costs[-1, 0] / 4)
+            per_step = np.diff(costs[:, 3]) / np.diff(costs[:, 1])
+            assert per_step.min() >= losses.min() / NATS_PER_BIT - 1e-9
+            assert per_step.max() <= losses.max() / NATS_PER_BIT + 1e-9
+            assert (np.diff(costs, axis=0) > 0).all()
+
+
+def test_alignment_is_the_share_of_the_contrast(finished):
+    one = results(finished[0])[0]
+    zero, full = scale_of(one)
+    reading = one["legs"]["inverse"]["readings"][-1]
+    rates = {
+        kind: np.sum(reading[f"nats_{kind}"]) / np.sum(reading[f"tokens_{kind}"]) / NATS_PER_BIT
+        for kind in ("opposed", "align")
+    }
+    wanted = (rates["opposed"] - rates["align"] - zero) / (full - zero)
+    assert paths(one)["inverse"].alignment[-1] == pytest.approx(wanted, abs=1e-12)
+    swapped = {"opposed": "align", "align": "opposed"}
+    mutant = (rates[swapped["opposed"]] - rates[swapped["align"]] - zero) / (full - zero)
+    assert abs(mutant - wanted) > 0.1
+
+
+def test_killed_and_started_again_it_ends_alike_and_repeats_nothing(settings, finished, tmp_path):
+    out = tmp_path / "killed"
+    kill_in_the_middle("inversion", settings, out, stages=4)
+    before = records(out)
+    again = run(settings, out)
+    assert {name: stamp for name, stamp in records(out).items() if name in before} == before
+    assert results(out) == results(finished[0])
+    assert again["seeds"] == finished[1]["seeds"]
+
+
+def test_a_level_beyond_the_budget_is_open_and_is_told(settings, finished, tmp_path):
+    result = run(replace(settings, learning_rate=2e-4, budget=4, control=False, align_volume=80), tmp_path)
+    seed = result["seeds"][0]
+    assert seed["legs"]["inverse"]["cost"]["examples"]["estimate"] is None
+    assert seed["legs"]["inverse"]["cost"]["examples"]["low"] == 4
+    assert "again" not in seed["legs"]
+    assert result["ratios"]["inverse / forward"]["examples"]["estimate"] is None
+    assert any("over 4 examples" in line for line in result["reading"])
+    inversion_figure(result)
+
+
+def made_run(top: float, opposed: float, k: float = 200.0, full: float = 400.0) -> dict:
+    """A run that follows R13 exactly, as readings of two held-out sets: contrast = alignment."""
+    from elastomath.rebound import Scores, score
+
+    def reading(a):
+        return {"nats_opposed": [NATS_PER_BIT * (5 + a)] * 3, "tokens_opposed": [1, 1, 1]} | {
+            "nats_align": [NATS_PER_BIT * 5.0] * 3,
+            "tokens_align": [1, 1, 1],
+        }
+
+    def leg(examples, values):
+        costs = [[n, 20.0 * n, n / 4, 90.0 * n] for n in examples]
+        return {"costs": costs, "readings": [reading(float(a)) for a in values], "losses": []}
+
+    scores = Scores(0.0, top, -opposed)
+    n = np.linspace(0, full, 201)
+    a = score(scores, k, n, 0.0)
+    at = {level: float(np.interp(level, a, n)) for level in (0.6, 0.9)}
+    m = np.linspace(0, 300, 601)
+    rest = np.linspace(0, full - at[0.6], 401)
+    legs = {
+        "forward": leg(rest, score(scores, k, at[0.6] + rest, 0.0)),
+        "inverse": leg(m, score(scores, k, at[0.9], m)),
+    }
+    return {"configuration": {"seed": 0}, "up": leg(n, a), "legs": legs, "states": {}}
+
+
+def test_a_run_that_obeys_joint_compression_is_told_so():
+    """Observed over predicted is 1 for R13 and not for R19; the ratio is (A - lo)/(A + lo)."""
+    top = (200 + 400) / 400  # A with a(400) = 1 at k = 200
+    found = summarise([made_run(top, top)], 0.6, 0.9)
+    assert found["ratios"]["inverse / forward"]["examples"]["estimate"] == pytest.approx(
+        joint_ratio(top, top, 0.6), rel=1e-3
+    )
+    joint, forgetting = found["predictions"]
+    assert joint["observed_over_predicted"]["estimate"] == pytest.approx(1, rel=1e-3)
+    assert abs(forgetting["observed_over_predicted"]["estimate"] - 1) > 0.05
+    bits = found["seeds"][0]["legs"]["inverse"]["cost"]
+    assert bits["bits"]["estimate"] == pytest.approx(90 * bits["examples"]["estimate"])
+    over = found["seeds"][0]["ratios_over_documents"]["inverse / forward"]
+    assert over["low"] == pytest.approx(over["high"])  # documents that are all alike leave no error
+
+
+def test_the_way_up_and_the_descent_count_between_their_crossings():
+    def straight(values):
+        return Path(np.outer(np.arange(len(values)) * 10.0, [1, 1, 1, 1]), np.array(values))
+
+    costs = leg_costs({"way up": straight([0, 0.5, 1.0]), "descent": straight([1.0, 0.8, 0.6])}, 0.6, 0.9)
+    assert costs["way up"].estimate[0] == pytest.approx(6)
+    assert costs["descent"].estimate[0] == pytest.approx(15)
+    assert (costs["descent"].low[0], costs["descent"].high[0]) == (0.0, 20.0)
+    assert leg_costs({"descent": straight([1.0, 0.95])}, 0.6, 0.9)["descent"] == Crossing((0.0,) * 4, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"low": 0.9, "high": 0.6}, "low < high"),
+        ({"high": 1.0}, "high < 1"),
+        ({"tolerance": 0.2}, "tolerance"),
+        ({"adapt_volume": 15}, "even"),
+        ({"readings": 30}, "readings"),
+        ({"held_out": 1}, "at least 2"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"seeds": ()}, "seeds"),
+    ],
+)
+def test_settings_that_cannot_be_run_are_refused(settings, change, message):
+    with pytest.raises(InputError, match=message):
+        replace(settings, **change)
+
+
+def test_the_roles_can_be_exchanged(settings, tmp_path):
+    """The protocol is the same for the other kind: aligned on what was opposed, the contrast of the roles rises again."""
+    other = replace(settings, align=settings.opposed, opposed=settings.align, control=False)
+    assert run(other, tmp_path)["seeds"][0]["scale"]["moved"] > 0
+
+
+def test_an_alignment_that_does_not_align_has_no_scale(settings, tmp_path):
+    with pytest.raises(InputError, match="there is no scale"):
+        run(replace(settings, learning_rate=1e-30), tmp_path)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_the_protocol_runs_on_cuda(settings, tmp_path):
+    assert run(settings, tmp_path, device="cuda")["runs"]["done"] == 1
