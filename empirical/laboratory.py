@@ -329,10 +329,15 @@ class Laboratory:
     # -- readings --------------------------------------------------------------------------------------------------
 
     def read(self, held_out: Mapping[str, Sequences]) -> Result:
-        """Code length of every document of every held-out set at the weights of now: ``nats_NAME`` and ``tokens_NAME``."""
+        """Code length of every document of every held-out set at the weights of now: ``nats_NAME`` and ``tokens_NAME``.
+
+        Raises StageError where one is not finite.
+        """
         reading: Result = {}
         for name, data in held_out.items():
             lengths = code_lengths(self.model, data, autocast=self.autocast, meter=self.meter)
+            if not np.isfinite(lengths.nats).all():
+                raise StageError("a held-out code length is not finite, training has diverged: lower the learning rate")
             reading[f"nats_{name}"], reading[f"tokens_{name}"] = lengths.nats.tolist(), lengths.tokens.tolist()
         return reading
 

@@ -178,3 +178,110 @@ def test_stiffness_shows_the_law_on_a_tiny_model(tiny_model, tmp_path):
     assert len(Curve.read(result["curve"]).runs) == 5
     again = stiffness(settings, tmp_path / "out", device="cpu")
     assert again["probe"] == result["probe"]  # from the ledger, timings included: nothing was run again
+
+
+@pytest.mark.parametrize("algorithm", ["dpo", "kto", "simpo", "ppo"])
+def test_every_algorithm_aligns_and_both_directions_share_the_adapted_state(settings, tmp_path, algorithm):
+    from dataclasses import replace
+
+    small = replace(
+        settings,
+        algorithms=("sft", algorithm) if algorithm == "dpo" else (algorithm,),
+        directions=("forward", "exchanged") if algorithm == "dpo" else ("forward",),
+        align_volumes=(4,),
+        perturb_volumes=(4,),
+    )
+    result = run(small, tmp_path / "out")
+    assert result["runs"]["failed"] == 0
+    assert Curve.read(result["curve"]).runs[-1].startswith("dpo-exchanged" if algorithm == "dpo" else algorithm)
+    for reading in result["readings"]:
+        rows = {row["phase"]: row for row in reading["rows"]}
+        assert rows["aligned"]["kl_forward"] != rows["adapted"]["kl_forward"]  # it trained
+    if algorithm == "dpo":
+        adapted = [r["rows"][1] for r in result["readings"]]
+        assert {(r["direction"], r["algorithm"]) for r in result["readings"]} == {
+            (d, a) for d in ("forward", "exchanged") for a in ("sft", "dpo")
+        }
+        assert adapted[0]["kl_forward"] == adapted[2]["kl_forward"]
+        assert adapted[0]["contrast"] == pytest.approx(-adapted[2]["contrast"], abs=1e-12)
+        assert [group["direction"] for group in result["falls"]] == ["forward", "exchanged", "both"] * 2
+
+
+def test_a_run_that_fails_is_recorded_and_does_not_stop_the_others(settings, tmp_path, monkeypatch):
+    true_train = laboratory_module.train
+
+    def failing(model, optimiser, data, **options):
+        if len(data) == 8 and options["steps_done"] == 1:  # the second part of the alignment
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return true_train(model, optimiser, data, **options)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(laboratory_module, "train", failing)
+        result = run(settings, tmp_path / "out")
+    assert result["runs"] == {"done": 1, "failed": 1, "total": 2}
+    assert len(result["failures"]) == 1
+    assert "out of memory" in result["failures"][0]
+    assert Curve.read(result["curve"]).runs == ("align-4-seed-0",)
+    assert json.loads((tmp_path / "out" / "rebound.json").read_text())["failures"] == result["failures"]
+    mended = run(settings, tmp_path / "out")
+    assert mended["runs"] == {"done": 2, "failed": 0, "total": 2}
+    assert mended["failures"] == []
+
+
+def test_a_loss_that_is_not_finite_fails_its_run_alone(settings, tmp_path):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="not finite"):  # every run fails: there is no curve to write
+        run(replace(settings, align_volumes=(4,), learning_rate=1e30), tmp_path / "ill")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from empirical import laboratory
+from tests_settings import settings
+from empirical.rebound import rebound
+
+true_train = laboratory.train
+
+def counted(*args, **options):
+    with open("trained.txt", "a") as lines:
+        lines.write("x\\n")
+    if sys.argv[1] == "kill" and len(open("trained.txt").readlines()) == 9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return true_train(*args, **options)
+
+laboratory.train = counted
+rebound(settings, Path(sys.argv[2]), device="cpu", dtype="float32")
+"""
+
+
+def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
+    import subprocess
+    import sys
+
+    (tmp_path / "tests_settings.py").write_text(
+        f"from empirical.rebound import ReboundSettings\nsettings = {settings!r}\n", encoding="utf-8"
+    )
+    (tmp_path / "go.py").write_text(KILLED, encoding="utf-8")
+    counts = []
+    for mode, folder in (("kill", "killed"), ("go", "killed")):
+        ended = subprocess.run(
+            [sys.executable, "go.py", mode, folder], cwd=tmp_path, capture_output=True, timeout=200, check=False
+        )
+        assert ended.returncode == (-9 if mode == "kill" else 0), ended.stderr.decode()
+        counts.append(len((tmp_path / "trained.txt").read_text().splitlines()))
+        (tmp_path / "trained.txt").unlink()
+    alone = run(settings, tmp_path / "alone")
+    assert (tmp_path / "killed" / "rebound.csv").read_text() == (tmp_path / "alone" / "rebound.csv").read_text()
+    assert json.loads((tmp_path / "killed" / "rebound.json").read_text())["readings"] == alone["readings"]
+    # adapt, then for each of two runs align, two perturbations and two of the control: 11 trainings, the 9th killed
+    assert counts == [9, 4]  # the branch that the kill cut short, and the control behind it
+
+
+def test_the_same_runs_in_other_processes_give_the_same_readings(settings, tmp_path):
+    here = run(settings, tmp_path / "here")
+    there = rebound(settings, tmp_path / "there", device="cpu", dtype="float32", executor="local", workers=1)
+    for one, other in zip(here["readings"], there["readings"], strict=True):
+        for a, b in zip(one["rows"], other["rows"], strict=True):
+            assert a["contrast"] == pytest.approx(b["contrast"], abs=1e-5)  # threads differ, so do the last bits
