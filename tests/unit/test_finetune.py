@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +15,7 @@ import torch
 from elastomath.errors import InputError
 from empirical.finetune import (
     NotFiniteError,
+    Phase,
     code_lengths,
     encode,
     load_checkpoint,
@@ -109,6 +116,135 @@ def test_bad_input_is_refused(tiny, tmp_path):
     with pytest.raises(NotFiniteError, match="not finite") as caught:
         train(tiny.model, wild, data, batch=1, learning_rate=1e30)
     assert not isinstance(caught.value, InputError)  # an InputError would end a sweep; this ends one run
+
+
+def flat(tiny):
+    return torch.cat([value.detach().flatten() for value in tiny.model.parameters()])
+
+
+def test_a_batch_in_pieces_is_the_same_step(tiny, tiny_model):
+    data = encode(tiny.tokenizer, TEXTS, "Film review:", 16)
+    train(tiny.model, new_optimiser(tiny.model, 1e-3), data, batch=4, learning_rate=1e-3)
+    other = load_model(tiny_model, device="cpu", dtype="float32")
+    losses = train(other.model, new_optimiser(other.model, 1e-3), data, batch=4, micro=1, learning_rate=1e-3)
+    assert torch.allclose(flat(tiny), flat(other), atol=1e-5)
+    again = load_model(tiny_model, device="cpu", dtype="float32")
+    apart = [
+        train(again.model, torch.optim.SGD(again.model.parameters(), lr=0.0), data[[i]], batch=1, learning_rate=0.0)
+        for i in range(4)
+    ]
+    weighted = sum(loss[0] * data[[i]].target_count for i, loss in enumerate(apart)) / data.target_count
+    assert losses[0] == pytest.approx(weighted, rel=1e-6)
+    assert abs(np.mean(apart) - losses[0]) > 1e-3  # the mutant: a mean of means
+
+
+def test_only_what_is_trained_is_moved_and_saved(tiny, tmp_path):
+    from safetensors import safe_open
+
+    for name, value in tiny.model.named_parameters():
+        value.requires_grad_("q_proj" in name)
+    before = {name: value.detach().clone() for name, value in tiny.model.named_parameters()}
+    data = encode(tiny.tokenizer, TEXTS, "", 16)
+    optimiser = new_optimiser(tiny.model, 1e-2)
+    train(tiny.model, optimiser, data, batch=4, learning_rate=1e-2)
+    moved = {name for name, value in tiny.model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {name for name in before if "q_proj" in name}
+    save_checkpoint(tmp_path / "some.safetensors", tiny.model, optimiser)
+    with safe_open(str(tmp_path / "some.safetensors"), framework="pt") as tensors:
+        kept = set(tensors.keys())
+    assert kept == {
+        f"{kind}.{n}" for n in moved for kind in ("weight", "moment.step", "moment.exp_avg", "moment.exp_avg_sq")
+    }
+
+
+RUN = """
+import os, sys, torch
+from pathlib import Path
+from empirical.finetune import Phase, encode, new_optimiser, save_checkpoint, train
+from empirical.models import load_model
+
+torch.set_num_threads(1)
+folder, out, kill, batch = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+loaded = load_model(folder, device="cpu", dtype="float32")
+loaded.model.config.attention_dropout = 0.0
+torch.manual_seed(0)
+dropped = torch.nn.Dropout(0.1 if kill >= 0 else 0.0)  # what is drawn has to go on where it was, too
+loaded.model.get_input_embeddings().register_forward_hook(lambda _, __, out: dropped(out) if loaded.model.training else out)
+texts = ["a good film", "the light falls on the water and nobody says a word", "slow", "the acting does not drag"] * 6
+data = encode(loaded.tokenizer, texts[:23], "Film review:", 16)
+optimiser = new_optimiser(loaded.model, 1e-3)
+step, taken = optimiser.step, []
+def counted():
+    taken.append(step())
+    if len(taken) == kill:
+        os.kill(os.getpid(), 9)
+optimiser.step = counted
+phase = Phase(out / "phase.safetensors", every=2) if kill >= 0 else None
+losses = train(loaded.model, optimiser, data, batch=batch, learning_rate=1e-3, warmup=3, phase=phase,
+               micro=1 if batch == 11 else None)
+if int(os.environ.get("RANK", "0")) == 0:
+    save_checkpoint(out / "end.safetensors", loaded.model)
+    print(len(taken), *(repr(loss) for loss in losses))
+"""
+
+
+def start(tiny_model, out, kill, batch, **environment):
+    out.mkdir(exist_ok=True)
+    script = out / "run.py"
+    script.write_text(RUN)
+    command = [sys.executable, str(script), str(tiny_model), str(out), str(kill), str(batch)]
+    place = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.Popen(command, env=os.environ | place | environment, stdout=subprocess.PIPE, text=True)
+
+
+def end(out):
+    from safetensors.torch import load_file
+
+    return load_file(out / "end.safetensors")
+
+
+def test_a_killed_phase_goes_on_to_the_same_bits(tiny_model, tmp_path):
+    whole, killed = start(tiny_model, tmp_path / "whole", 0, 4), start(tiny_model, tmp_path / "killed", 5, 4)
+    told = whole.communicate()[0].split()
+    assert (whole.returncode, killed.wait()) == (0, -9)
+    killed.stdout.close()
+    assert not (tmp_path / "killed/end.safetensors").exists()
+    again = start(tiny_model, tmp_path / "killed", 0, 4)
+    retold = again.communicate()[0].split()
+    assert (told[0], retold[0]) == ("6", "2"), "steps 1 to 4 were kept and are not taken again"
+    assert retold[1:] == told[1:]
+    first, second = end(tmp_path / "whole"), end(tmp_path / "killed")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_phase_does_not_go_on_from_another(tiny, tmp_path, capfd):
+    data = encode(tiny.tokenizer, TEXTS, "", 16)
+    phase = Phase(tmp_path / "phase.safetensors")
+    train(tiny.model, new_optimiser(tiny.model, 1e-3), data, batch=2, learning_rate=1e-3, phase=phase)
+    kept = flat(tiny)
+    train(tiny.model, new_optimiser(tiny.model, 1e-3), data, batch=2, learning_rate=1e-3, phase=phase)
+    assert torch.equal(flat(tiny), kept), "done already"
+    train(tiny.model, new_optimiser(tiny.model, 1e-3), data[[3, 2, 1, 0]], batch=2, learning_rate=1e-3, phase=phase)
+    assert not torch.equal(flat(tiny), kept)
+    assert "of another phase" in capfd.readouterr().err
+
+
+def test_two_processes_train_as_one(tiny_model, tmp_path):
+    """23 sequences in batches of 11, 11 and 1: uneven shares, and one process with none. Weighted by counted tokens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    one = start(tiny_model, tmp_path / "one", -1, 11)
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": "2"}
+    shared |= {"ACCELERATE_USE_CPU": "true", "FORK_LAUNCHED": "0"}
+    two = [start(tiny_model, tmp_path / "two", -1, 11, RANK=r, LOCAL_RANK=r, **shared) for r in ("0", "1")]
+    told = [process.communicate(timeout=120)[0].split() for process in (one, *two)]
+    assert [process.returncode for process in (one, *two)] == [0, 0, 0]
+    assert len(told[0]) == 4
+    np.testing.assert_allclose(np.array(told[1], float), np.array(told[0], float), rtol=1e-5)
+    first, second = end(tmp_path / "one"), end(tmp_path / "two")
+    worst = max(float((first[name] - second[name]).abs().max()) for name in first)
+    assert worst < 1e-5
 
 
 @pytest.mark.cuda
