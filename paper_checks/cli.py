@@ -12,13 +12,12 @@ import typer
 
 from elastomath.errors import InputError
 
-from . import cli_check, cli_experiment, cli_measure
+from . import cli_check, cli_experiment, cli_measure, cli_simulate
 from .terminal import (
     Device,
     Dtype,
     Json,
     Seed,
-    at_least_one,
     emit,
     interval,
     numbers,
@@ -115,53 +114,10 @@ def rates(
     return 0
 
 
-@app.command(epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs")
-def simulate(
-    dynamics: Annotated[Literal["mixture"], typer.Argument(help="The compressor that is simulated.")],
-    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
-    alpha: Annotated[float, typer.Option("--alpha", help="Tail index of the Pareto leaf masses, > 1.")] = 1.5,
-    leaves: Annotated[int, typer.Option("--leaves", help="Leaves of the token tree.")] = 4096,
-    family: Annotated[str, typer.Option("--family", help="union, union2, independent or disjoint.")] = "union",
-    l_max: Annotated[float, typer.Option("--l-max", help="Largest |D_t| / |D_a|.")] = 3.0,
-    points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = 13,
-    seeds: Annotated[int, typer.Option("--seeds", help="Draws of the masses for each k.")] = 1,
-    noise: Annotated[float, typer.Option("--noise", help="Gaussian noise on every reading, bits per symbol.")] = 0.0,
-    cover: Annotated[
-        float, typer.Option("--cover", help="Share of D_p spread over every leaf (disjoint needs one).")
-    ] = 0.0,
-    seed: Seed = 0,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the curve and its figures.")] = Path("out/simulate"),
-    as_json: Json = False,
-) -> int:
-    """One sweep of a compressor with known ground truth: writes a curve file and figures."""
-    import time
-
-    from elastomath.figures import curve_figure, save_figure
-    from sim.mixture import simulate_mixture
-
-    start = time.monotonic()
-    curve = simulate_mixture(
-        k=numbers(k, "--k"),
-        alpha=alpha,
-        leaves=leaves,
-        family=family,
-        l_max=l_max,
-        points=points,
-        seeds=range(seed, seed + at_least_one(seeds, "--seeds")),
-        noise=noise,
-        cover=cover,
-    )
-    path = curve.write(out / f"{dynamics}.csv")
-    figure = out / f"{dynamics}.svg"
-    save_figure(curve_figure(curve), figure)
-    result = {
-        "curve": str(path),
-        "figures": [str(figure)],
-        "runs": len(curve.runs),
-        "seconds": time.monotonic() - start,
-    }
-    emit(result, as_json, lambda: print(f"{result['runs']} runs in {result['seconds']:.1f} s: {path}, {figure}"))
-    return 0
+app.command(
+    epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs    "
+    "Example: elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2"
+)(cli_simulate.simulate)
 
 
 @app.command(epilog="Example: elastomath fetch smollm2-135m-instruct-q4 film-reviews")

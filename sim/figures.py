@@ -26,7 +26,9 @@ def balance_figure(curve: Curve, by: str = "k") -> Figure:
     """Thm 4.2 and R5 along l: ``-DeltaH_a/(k DeltaH_p)``, and ``(k DeltaH_p + DeltaH_a) / (L (H_t(0) - H_t(L)))``.
 
     A line is the median over the runs of one value of the covariate ``by`` at each l; thin lines are single runs, cut off
-    where nine tenths of the readings end. The bound and its half (mixtures) are dashed. Raises InputError for a covariate that the curve lacks or that has too many values.
+    where nine tenths of the readings end. The bound and its half (mixtures) are dashed.
+
+    Raises InputError for a covariate that the curve lacks or that has too many values.
     """
     figure, (upper, lower) = _panels(2, "Balance along the perturbation", f"Median of the runs of each {by}.")
     seen: tuple[list[Array], list[Array]] = ([], [])

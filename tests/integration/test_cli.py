@@ -165,7 +165,7 @@ def test_experiment_stiffness_from_the_command_line(call, tiny_model, tmp_path):
         (["simulate", "mixture", "--alpha", "0.5"], ["alpha"]),
         (["simulate", "mixture", "--leaves", "0"], ["leaves"]),
         (["simulate", "mixture", "--seeds", "0"], ["--seeds"]),
-        (["simulate", "transformer"], ["transformer"]),
+        (["simulate", "magic"], ["magic"]),
         (["fetch", "no-such-thing"], ["no-such-thing", "film-reviews"]),
         (["measure"], ["--data"]),
         (["measure", "--data", "missing.txt"], ["missing.txt"]),
