@@ -26,7 +26,14 @@ PAPER_MODELS: Final = {
     "resistance": ("meta-llama/Llama-2-7b-hf", "meta-llama/Llama-2-13b-hf", "meta-llama/Meta-Llama-3-8B"),
     "rebound": ("meta-llama/Llama-2-7b-hf", "google/gemma-2b"),
     "size": ("Qwen/Qwen1.5-0.5B", "Qwen/Qwen1.5-4B", "Qwen/Qwen1.5-7B"),
-    "volume": ("TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",),
+    "volume": (
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-240k-503b",
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-480k-1T",
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-715k-1.5T",
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-955k-token-2T",
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-1195k-token-2.5T",
+        "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T",
+    ),
 }
 """The models of Table 1, of Table 3 and F2, and of both parts of F3, by their ids on the hub."""
 
@@ -51,8 +58,8 @@ REBOUND: Final[dict[str, dict[str, Any]]] = {
     "paper-rebound": PAPER
     | {
         "model": PAPER_MODELS["rebound"][0],
-        "align": "stanfordnlp/imdb:train?label=1",
-        "perturb": "stanfordnlp/imdb:train?label=0",
+        "align": "stanfordnlp/imdb#positive",
+        "perturb": "stanfordnlp/imdb#negative",
         "directions": tuple(DIRECTIONS),
         "adapt_volume": 0,
         "pretrain_volume": 2e12 / 512,
@@ -63,6 +70,39 @@ REBOUND: Final[dict[str, dict[str, Any]]] = {
     },
 }
 """Presets of `rebound`."""
+
+
+TOKENS: Final = {
+    "Qwen/Qwen1.5-0.5B": 2.4e12,
+    "Qwen/Qwen1.5-4B": 2.4e12,
+    "Qwen/Qwen1.5-7B": 4.0e12,
+} | dict(zip(PAPER_MODELS["volume"], (0.503e12, 1e12, 1.5e12, 2e12, 2.5e12, 3e12), strict=True))
+"""Training tokens of each model of F3. Those of TinyLlama's checkpoints are in their names; those of Qwen1.5 are our reading of
+what is said of them in public, and enter nothing but the curve's nominal volume."""
+
+SHAPE: Final = PAPER_MODELS["volume"][-1]
+"""The checkpoint whose shape is at hand for an estimate; the others have the same."""
+
+
+def _scale(name: str) -> list[dict[str, Any]]:
+    common = REBOUND["paper-rebound"]
+    return [common | {"model": model, "pretrain_volume": TOKENS[model] / 512} for model in PAPER_MODELS[name]]
+
+
+SCALE: Final[dict[str, list[dict[str, Any]]]] = {"paper-size": _scale("size"), "paper-volume": _scale("volume")}
+"""Presets of F3: the rebound of every model of a family, in the settings of `paper-rebound` (our reading: the paper says which
+models, and that rebound grows with size and with pre-training volume; it prints no settings of its own for them)."""
+
+
+def scale_settings(preset: str, given: Mapping[str, Any]) -> list[ReboundSettings]:
+    """The rebound of each model of a family, smallest first, with what was given in the preset's place.
+
+    >>> [settings.model for settings in scale_settings("paper-size", {})][-1]
+    'Qwen/Qwen1.5-7B'
+    """
+    if preset not in SCALE:
+        raise InputError(f"no preset {preset!r}", where="--preset", mend=f"choose from {', '.join(SCALE)}")
+    return [ReboundSettings(**{**values, **given}) for values in SCALE[preset]]
 
 
 def chosen(presets: Mapping[str, Mapping[str, Any]], preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:

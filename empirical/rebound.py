@@ -23,7 +23,7 @@ from .finetune import Sequences
 from .kinds import mix, split_kinds
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
-from .protocol_data import examples_of, has_prompts
+from .protocol_data import examples_of
 
 Array = NDArray[np.float64]
 KINDS = ("plus", "minus")
@@ -355,7 +355,8 @@ def _parts(configuration: Configuration) -> dict[str, list[Example]]:
             sizes[kind] |= {"own": c["own"][kind]}
         sizes[opposed] |= {"rejected": c["own"][aligned]}
     kinds = {kind: examples_of(spec, c["prompt"]) for kind, spec in specs.items()}
-    by = "prompt" if any(has_prompts(spec) for spec in specs.values()) else "example"
+    prompts = {example.prompt for examples in kinds.values() for example in examples}
+    by = "prompt" if len(prompts) > 1 else "example"
     split = split_kinds(kinds, sizes, c["seed"], by)
     parts = {f"held_{kind}": split[kind]["held"] for kind in KINDS}
     parts |= {"align": split[aligned]["own"], "perturb": split[opposed]["own"][:most]}

@@ -278,6 +278,7 @@ def inversion(
     control: Annotated[
         bool | None, typer.Option("--control/--no-control", help="Also from the high level with text of both kinds.")
     ] = None,
+    measure: Annotated[str | None, typer.Option("--measure", help="Of alignment: contrast, or behaviour.")] = None,
     prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
@@ -301,6 +302,7 @@ def inversion(
     given: dict[str, Any] = {"model": model, "align": align, "opposed": opposed, "adapt_volume": adapt_volume}
     given |= {"align_volume": align_volume, "low": low, "high": high, "budget": budget, "readings": readings}
     given |= {"held_out": held_out, "control": control, "prompt": prompt, "max_tokens": max_tokens}
+    given["measure"] = measure
     given |= {"learning_rate": learning_rate, "batch": batch, "lora_rank": lora_rank, "revision": revision}
     if seeds is not None:
         given["seeds"] = tuple(integers(seeds, "--seeds"))
@@ -333,9 +335,9 @@ def _failures(result: dict[str, Any]) -> None:
 
 def _plan(settings: Any, device: str, dtype: str, as_json: bool) -> int:
     """What `--dry-run` prints, for the settings of any protocol."""
-    from empirical.estimate import plan
+    from empirical.estimate import plan_of
 
-    result = plan(settings, device=device, dtype=dtype)
+    result = plan_of(settings, device=device, dtype=dtype)
 
     def show() -> None:
         table(result["grid"], tuple(result["grid"][0]))
