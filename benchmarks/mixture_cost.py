@@ -109,9 +109,10 @@ def page(found: dict[str, Any]) -> str:
         f"`python -m benchmarks.mixture_cost` wrote this page and its numbers (docs/mixture-cost.json), on {run['cores']} cores.",
         "",
         f"**{run['configurations']:,} configurations of {run['leaves']:,} leaves and three datasets: {run['seconds']:.1f} s** "
-        f"({run['processor_seconds']:.0f} s of processor time, on a machine with a load of {run['load']:.0f}; wanted: less than {TARGET:.0f} s). A configuration has its own k "
-        "(1 to 1000), L (0.1 to 3), alpha (1.1 to 4) and seed: its three Pareto vectors are drawn anew, P_p is the union of three "
-        f"parts, and rates, overlaps and derivatives of all datasets are read at {run['readings']} perturbations from 0 to L.",
+        f"({run['processor_seconds']:.0f} s of processor time, on a machine with a load of {run['load']:.0f}; wanted: less than "
+        f"{TARGET:.0f} s). A configuration has its own k (1 to 1000), L (0.1 to 3), alpha (1.1 to 4) and seed: its three Pareto "
+        "vectors are drawn anew, P_p is the union of three parts, and rates, overlaps and derivatives of all datasets are read "
+        f"at {run['readings']} perturbations from 0 to L.",
         "",
         f"Over all of them the residual of R5 is at most {run['largest_residual_over_bound']:.4f} of its bound (R5: 1/2); the signs "
         f"of Thm 4.2 hold from 0 to L in {run['with_signs']:,} of them, in {run['constant_at_least_one']:,} with "
