@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -172,7 +173,8 @@ dropped = torch.nn.Dropout(0.1 if kill >= 0 else 0.0)  # what is drawn has to go
 loaded.model.get_input_embeddings().register_forward_hook(lambda _, __, out: dropped(out) if loaded.model.training else out)
 texts = ["a good film", "the light falls on the water and nobody says a word", "slow", "the acting does not drag"] * 6
 data = encode(loaded.tokenizer, texts[:23], "Film review:", 16)
-optimiser = new_optimiser(loaded.model, 1e-3)
+rate = 1e-3 if kill >= 0 else 0.02
+optimiser = new_optimiser(loaded.model, rate) if kill >= 0 else torch.optim.SGD(loaded.model.parameters(), lr=rate)
 step, taken = optimiser.step, []
 def counted():
     taken.append(step())
@@ -180,7 +182,7 @@ def counted():
         os.kill(os.getpid(), 9)
 optimiser.step = counted
 phase = Phase(out / "phase.safetensors", every=2) if kill >= 0 else None
-losses = train(loaded.model, optimiser, data, batch=batch, learning_rate=1e-3, warmup=3, phase=phase,
+losses = train(loaded.model, optimiser, data, batch=batch, learning_rate=rate, warmup=3, phase=phase,
                micro=1 if batch == 11 else None)
 if int(os.environ.get("RANK", "0")) == 0:
     save_checkpoint(out / "end.safetensors", loaded.model)
@@ -197,20 +199,33 @@ def start(tiny_model, out, kill, batch, **environment):
     return subprocess.Popen(command, env=os.environ | place | environment, stdout=subprocess.PIPE, text=True)
 
 
+def here(tiny_model, out, kill, batch, monkeypatch, capsys):
+    """The same script in this process, with one thread as there; what it prints, in words."""
+    out.mkdir(exist_ok=True)
+    (out / "run.py").write_text(RUN)
+    monkeypatch.setattr(sys, "argv", ["run.py", str(tiny_model), str(out), str(kill), str(batch)])
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng():
+            runpy.run_path(str(out / "run.py"))
+    finally:
+        torch.set_num_threads(threads)
+    return capsys.readouterr().out.split()
+
+
 def end(out):
     from safetensors.torch import load_file
 
     return load_file(out / "end.safetensors")
 
 
-def test_a_killed_phase_goes_on_to_the_same_bits(tiny_model, tmp_path):
-    whole, killed = start(tiny_model, tmp_path / "whole", 0, 4), start(tiny_model, tmp_path / "killed", 5, 4)
-    told = whole.communicate()[0].split()
-    assert (whole.returncode, killed.wait()) == (0, -9)
+def test_a_killed_phase_goes_on_to_the_same_bits(tiny_model, tmp_path, monkeypatch, capsys):
+    killed = start(tiny_model, tmp_path / "killed", 5, 4)
+    told = here(tiny_model, tmp_path / "whole", 0, 4, monkeypatch, capsys)
+    assert killed.wait() == -9
     killed.stdout.close()
     assert not (tmp_path / "killed/end.safetensors").exists()
-    again = start(tiny_model, tmp_path / "killed", 0, 4)
-    retold = again.communicate()[0].split()
+    retold = here(tiny_model, tmp_path / "killed", 0, 4, monkeypatch, capsys)
     assert (told[0], retold[0]) == ("6", "2"), "steps 1 to 4 were kept and are not taken again"
     assert retold[1:] == told[1:]
     first, second = end(tmp_path / "whole"), end(tmp_path / "killed")
@@ -229,22 +244,25 @@ def test_a_phase_does_not_go_on_from_another(tiny, tmp_path, capfd):
     assert "of another phase" in capfd.readouterr().err
 
 
-def test_two_processes_train_as_one(tiny_model, tmp_path):
-    """23 sequences in batches of 11, 11 and 1: uneven shares, and one process with none. Weighted by counted tokens."""
+def test_two_processes_train_as_one(tiny_model, tmp_path, monkeypatch, capsys):
+    """23 sequences in batches of 11, 11 and 1: uneven shares, and one process with none; by SGD, which sees a scale."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    one = start(tiny_model, tmp_path / "one", -1, 11)
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_WORLD_SIZE": "2"}
     shared |= {"ACCELERATE_USE_CPU": "true", "FORK_LAUNCHED": "0"}
     two = [start(tiny_model, tmp_path / "two", -1, 11, RANK=r, LOCAL_RANK=r, **shared) for r in ("0", "1")]
-    told = [process.communicate(timeout=120)[0].split() for process in (one, *two)]
-    assert [process.returncode for process in (one, *two)] == [0, 0, 0]
+    told = [here(tiny_model, tmp_path / "one", -1, 11, monkeypatch, capsys)]
+    told += [process.communicate(timeout=240)[0].split() for process in two]
+    assert [process.returncode for process in two] == [0, 0]
     assert len(told[0]) == 4
     np.testing.assert_allclose(np.array(told[1], float), np.array(told[0], float), rtol=1e-5)
     first, second = end(tmp_path / "one"), end(tmp_path / "two")
     worst = max(float((first[name] - second[name]).abs().max()) for name in first)
     assert worst < 1e-5
+    model = load_model(tiny_model, device="cpu", dtype="float32").model
+    moved = max(float((first[f"weight.{n}"] - p.detach()).abs().max()) for n, p in model.named_parameters())
+    assert moved > 1e-2, "far more than they differ"
 
 
 @pytest.mark.cuda
