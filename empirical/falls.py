@@ -55,7 +55,7 @@ def summarise(result: Result, name: str) -> dict[str, Any]:
         row = {"phase": reading["phase"], "volume": reading["volume"], "rates": rates, "contrast": contrast(reading)}
         row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
         row |= {key: reading[key] for key in ("kl_forward", "kl_reverse")}
-        rows.append(row | {key: reading[key] for key in ("behaviour", "behaviour_se") if key in reading})
+        rows.append(row | {key: reading[key] for key in ("behaviour", "behaviour_se", "classifier") if key in reading})
     beyond = None
     last = [r for r in readings if r["phase"] == "perturb"][-1]
     control = _at(readings, "control", last["volume"])

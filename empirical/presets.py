@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from elastomath.errors import InputError
 
-from .rebound import DIRECTIONS, ReboundSettings
+from .rebound_settings import DIRECTIONS, ReboundSettings
 
 PAPER: Final[dict[str, Any]] = {
     "max_tokens": 512,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from elastomath.ledger import Configuration, Result
 from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
+from .behaviour import Classifier, behaviour_score, fit_classifier, load_classifier
 from .contrast import contrast, contrast_combination, ratio_se
 from .examples import Example, Preference, pairs
 from .falls import falls, summarise
@@ -24,131 +26,11 @@ from .kinds import mix, split_kinds
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
 from .protocol_data import examples_of
+from .rebound_settings import ALGORITHMS as ALGORITHMS
+from .rebound_settings import DIRECTIONS, KINDS, TFIDF
+from .rebound_settings import ReboundSettings as ReboundSettings
 
 Array = NDArray[np.float64]
-KINDS = ("plus", "minus")
-"""The data given as ``align`` and as ``perturb``; which of them a run is aligned on is its direction."""
-DIRECTIONS = {"forward": KINDS, "exchanged": KINDS[::-1]}
-ALGORITHMS = ("sft", "dpo", "kto", "simpo", "ppo")
-VERSION = 3
-
-
-@dataclass(frozen=True)
-class ReboundSettings:
-    """One rebound experiment: a run for each (algorithm, direction, seed, alignment volume); volumes are in examples.
-
-    align, perturb      the two opposed kinds of text: a data specification, each text after ``prompt``; or SPEC#KIND,
-                        examples with prompts of their own (`adapters`), which are in one part only, and are not counted
-    directions          ``forward``: aligned on ``align``, perturbed by ``perturb``; ``exchanged``: the other way round
-    algorithms          of the alignment phase; adaption and perturbation are supervised fine-tuning always, as in F2
-    adapt_volume        examples of both kinds, half each, that bring the base to the domain first; they are D_p of the
-                        curve, the union of R18, so that the contrast starts from a model that knows both kinds. 0 aligns
-                        the base as it is; then ``pretrain_volume`` is the nominal |D_p|, in examples
-    align_volumes       |D_a|, rising; a larger one continues the training of a smaller one (sft), or starts again (others,
-                        of which one example is a pair)
-    perturb_volumes     |D_t|, rising; measured on the way, without training again from zero
-    held_out            documents of each kind that are measured and never trained on
-    kl_documents        of them, how many of each kind carry the divergence to the base
-    control             also perturb with both kinds mixed, to tell the data from the fresh optimiser's first steps
-    weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
-    """
-
-    model: str = "smollm2-135m-instruct-q4"
-    revision: str | None = None
-    align: str = "film-reviews:positive/rotten_tomatoes"
-    perturb: str = "film-reviews:negative/rotten_tomatoes"
-    directions: tuple[str, ...] = ("forward",)
-    algorithms: tuple[str, ...] = ("sft",)
-    adapt_volume: int = 96
-    pretrain_volume: float | None = None
-    align_volumes: tuple[int, ...] = (48, 144)
-    perturb_volumes: tuple[int, ...] = (12, 24, 48)
-    seeds: tuple[int, ...] = (0,)
-    held_out: int = 64
-    kl_documents: int = 12
-    control: bool = True
-    prompt: str = "Film review:"
-    max_tokens: int = 32
-    learning_rate: float = 5e-5
-    batch: int = 8
-    warmup: int = 4
-    weights: str = "float32"
-    lora_rank: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("align_volumes", "perturb_volumes"):
-            volumes = getattr(self, name)
-            if not volumes or min(volumes) < 1 or list(volumes) != sorted(set(volumes)):
-                raise InputError(
-                    f"{name} are {list(volumes)}", where="rebound", mend="give rising numbers of examples, all > 0"
-                )
-        if min(self.held_out, self.kl_documents, self.batch, self.max_tokens) < 1 or not self.seeds:
-            raise InputError(
-                "a volume, a batch, a length or the list of seeds is empty",
-                where="rebound",
-                mend="all have to be at least 1",
-            )
-        if self.adapt_volume < 0 or (self.adapt_volume == 0 and not (self.pretrain_volume or 0) > 0):
-            raise InputError(
-                f"{self.adapt_volume} examples to adapt on",
-                where="rebound",
-                mend="give at least 1, or 0 with pretrain_volume, the nominal |D_p| in examples",
-            )
-        if self.held_out < 2 or self.kl_documents > self.held_out:
-            raise InputError(
-                f"{self.held_out} held-out documents, {self.kl_documents} of them for the divergence",
-                where="rebound",
-                mend="hold out at least 2, and at least as many as carry the divergence",
-            )
-        if not (np.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"learning rate {self.learning_rate:g}", where="rebound", mend="it has to be > 0")
-        for name, known in (("directions", tuple(DIRECTIONS)), ("algorithms", ALGORITHMS)):
-            wrong = [value for value in getattr(self, name) if value not in known]
-            if wrong or not getattr(self, name):
-                raise InputError(f"{name} {wrong or 'empty'}", where="rebound", mend=f"choose from {', '.join(known)}")
-
-    def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
-        """What a worker needs beside the configuration of a run."""
-        return Equipment(
-            self.model,
-            str(out / "stages"),
-            revision=self.revision,
-            device=device,
-            dtype=dtype,
-            weights=self.weights,
-            lora_rank=self.lora_rank,
-            trust_remote_code=trust_remote_code,
-        )
-
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
-        """The full configuration of every run, in the order in which they share their stages.
-
-        training, source, data: `Equipment.training`, what the weights are, and what the data files are, by hash.
-        """
-        own = dict.fromkeys(KINDS, 0)
-        for direction in self.directions:
-            aligned, opposed = DIRECTIONS[direction]
-            own[aligned] = max(own[aligned], self.align_volumes[-1])
-            own[opposed] = max(own[opposed], self.perturb_volumes[-1])
-        chosen = asdict(self)
-        common = {
-            name: chosen[name]
-            for name in ("model", "align", "perturb", "adapt_volume", "pretrain_volume", "held_out", "kl_documents")
-        }
-        common |= {name: chosen[name] for name in ("control", "prompt", "max_tokens", "learning_rate", "batch")}
-        common |= {"protocol": "rebound", "version": VERSION, "warmup": self.warmup, "model_source": source}
-        common |= {"data_sources": data, "perturb_volumes": list(self.perturb_volumes)} | training
-        runs = []
-        for seed in self.seeds:
-            for direction in self.directions:
-                for algorithm in self.algorithms:
-                    # the rejected texts of preference pairs lie behind what the phases train on
-                    sizes = {"own": own} if algorithm != "sft" else {}
-                    for index, size in enumerate(self.align_volumes):
-                        path = list(self.align_volumes[: index + 1])
-                        run = {"seed": seed, "direction": direction, "algorithm": algorithm, "align_volume": size}
-                        runs.append(common | sizes | run | {"align_path": path if algorithm == "sft" else [size]})
-        return runs
 
 
 def rebound(
@@ -219,6 +101,8 @@ class _Bench:
             "held": {kind: fingerprint(part) for kind, part in self.held.items()},
             "kl": fingerprint(self.few),
         }
+        if configuration.get("behaviour"):
+            self.readers |= {"behaviour": configuration["behaviour"], "continuations": configuration["continuations"]}
         self.sft = {name: configuration[name] for name in ("learning_rate", "batch", "warmup")}
 
     def trunk(self) -> tuple[list[Stage], Stage]:
@@ -325,12 +209,43 @@ class _Bench:
         reading: Result = {"phase": phase, "volume": volume}
         reading |= self.laboratory.read(self.held) | self.laboratory.divergence(self.few)
         c = self.configuration
+        if c.get("behaviour"):
+            reading |= self._behaviour(first=phase == "base")
         told = contrast(reading, self.opposed, self.aligned)
         say(
             f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {told:+.4f} bits/token, "
             f"KL {reading['kl_forward']:.4f}"
         )
         return reading
+
+    @functools.cached_property
+    def _classifier(self) -> Classifier:
+        c = self.configuration
+        if c["behaviour"] != TFIDF:
+            return load_classifier(c["behaviour"], device=self.laboratory.equipment.device)
+        used = [example.text for part in self.examples.values() for example in part]
+        plus, minus = ([e.text for e in examples_of(c[name], c["prompt"])] for name in ("align", "perturb"))
+        return fit_classifier(plus, minus, exclude=used, seed=c["seed"], name=TFIDF)
+
+    def _behaviour(self, *, first: bool) -> Result:
+        """P(plus) of continuations: of the common prompt, or of the prompts of held-out examples; the classifier's accuracy once."""
+        c = self.configuration
+        prompts = list(dict.fromkeys(example.prompt for kind in KINDS for example in self.examples[f"held_{kind}"]))
+        prompts = prompts[: c["continuations"]]
+        found = behaviour_score(
+            self.laboratory.loaded,
+            self._classifier,
+            prompts,
+            c["max_tokens"],
+            each=max(1, c["continuations"] // len(prompts)),
+            seed=c["seed"],
+            autocast=self.laboratory.autocast,
+        )
+        told: Result = {"behaviour": found.score, "behaviour_se": found.se}
+        if first:
+            known = asdict(found.accuracy) if found.accuracy else None
+            told["classifier"] = {"name": found.classifier, "accuracy": known}
+        return told
 
 
 def _parts(configuration: Configuration) -> dict[str, list[Example]]:
@@ -367,11 +282,13 @@ def _parts(configuration: Configuration) -> dict[str, list[Example]]:
 
 
 def _in_roles(reading: Result, kinds: dict[str, str]) -> Result:
-    """``nats_plus`` and its like under the name of the role that the kind has in the run."""
-    named = {}
+    """``nats_plus`` and its like under the name of the role that the kind has in the run; the score is that of the aligned."""
+    named: Result = {}
     for key, value in reading.items():
         what, _, kind = key.partition("_")
         named[f"{what}_{kinds[kind]}" if kind in kinds else key] = value
+    if "behaviour" in named and kinds["plus"] == "perturb":
+        named["behaviour"] = 1.0 - named["behaviour"]
     return named
 
 

@@ -235,6 +235,25 @@ def test_a_loss_that_is_not_finite_fails_its_run_alone(settings, tmp_path):
         run(replace(settings, align_volumes=(4,), learning_rate=1e30), tmp_path / "ill")
 
 
+def test_behaviour_is_scored_and_turned_with_the_roles(settings, tmp_path):
+    from dataclasses import replace
+
+    small = replace(
+        settings,
+        behaviour="tfidf",
+        continuations=6,
+        directions=("forward", "exchanged"),
+        align_volumes=(4,),
+        perturb_volumes=(4,),
+        control=False,
+    )
+    rows = [reading["rows"] for reading in run(small, tmp_path / "out")["readings"]]
+    assert rows[0][0]["classifier"]["accuracy"]["estimate"] > 0.9  # the kinds share no word
+    for row, other in zip(rows[0][:2], rows[1][:2], strict=True):  # base and adapted are the same models
+        assert row["behaviour"] == pytest.approx(1 - other["behaviour"], abs=1e-12)
+        assert row["behaviour_se"] >= 0
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
