@@ -86,8 +86,9 @@ def live(compressor: Compressor, cycle: LifeCycle) -> Record:
     - ``undo``: how much D_t takes the *aligned* state back to the score of the pre-trained one (Def 3.6 with g = training on
       D_t; R13 and R19 have it as m*). Both as `Crossing.as_dict`.
 
-    ``losses`` are H_i after each phase, untrained state included. In sequence, readings do not change the training: volumes
-    are rounded to whole steps (`training_unit`), and those in the record are the rounded ones.
+    ``losses`` are H_i after each phase, untrained state included. In sequence, readings fall between steps of training: volumes
+    are rounded to whole ones (`training_unit`), and those in the record are the rounded ones. (A compressor that draws starts a
+    stream of draws at each reading: another grid is another draw of the same law.)
 
     Raises InputError for a problem without the three datasets, and where a rate is infinite (no coverage).
     """
