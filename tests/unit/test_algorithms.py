@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +132,21 @@ def test_each_prefers_what_is_chosen(tiny, algorithm):
     assert (after - before).mean() > 1.0
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_in_bfloat16_the_first_loss_is_near_and_the_model_stays_as_it_was(tiny, algorithm):
+    """Where ln p of the policy and of the reference are rounded apart, DPO starts near ln 2, not at it."""
+    held, data = weights(tiny), encode_examples(tiny.tokenizer, [Example("a", "good film")], 12)
+    before = code_lengths(tiny.model, data).nats
+    whole = tune(tiny, PAIRS, SETTINGS, algorithm=algorithm, seed=0).losses[0]
+    restore(tiny, held)
+    half = tune(tiny, PAIRS, replace(SETTINGS, autocast=torch.bfloat16), algorithm=algorithm, seed=0).losses[0]
+    if algorithm != "ppo":  # the rounding decides which tokens are drawn
+        assert half == pytest.approx(whole, rel=0.05)
+    assert next(tiny.model.parameters()).dtype == torch.float32
+    restore(tiny, held)
+    assert np.array_equal(code_lengths(tiny.model, data).nats, before)
+
+
 def test_advantages_by_hand():
     """rewards (0, 1), values (.5, .25), g = .9, l = .8: d = (.9 * .25 - .5, 1 - .25), A = (d0 + .72 d1, d1)."""
     rewards, values = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.5, 0.25, 0.0]])
@@ -181,8 +199,6 @@ def test_ppo_raises_a_toy_reward_and_the_penalty_holds_it_back(tiny):
 
 def test_adapters_alone_are_trained(tiny):
     peft = pytest.importorskip("peft")
-    from dataclasses import replace
-
     config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
     adapted = replace(tiny, model=peft.get_peft_model(tiny.model, config))
     before = weights(adapted)
@@ -252,6 +268,17 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_not_the_sweep(tiny, algorit
     assert results[1] is not None
     assert len(failures) == 1
     assert NotFiniteError.__name__ in failures[0]
+
+
+def test_the_page_s_block_runs(tiny, monkeypatch, tmp_path):
+    page = (Path(__file__).parents[2] / "docs/fine-tuning.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert blocks
+    monkeypatch.setattr("empirical.models.load_model", lambda *_, **__: tiny)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "docs/fine-tuning.md", "exec"), {})
+    assert all(f"`{algorithm}`" in page for algorithm in ALGORITHMS)
 
 
 @pytest.mark.cuda
