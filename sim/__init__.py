@@ -3,20 +3,24 @@
 from .counting import CountingCompressor
 from .families import FAMILIES, family, problem_of_family
 from .grammar import Grammar, problem_of_grammar
+from .lifecycle import LifeCycle, live
 from .markov import MarkovTree, markov_trees, problem_of_markov
 from .mixture import MixtureCompressor, simulate_mixture
 from .paths import MixtureConfiguration, MixturePath, mixture_paths
+from .resistance import resist
 from .texts import problem_of_letters, problem_of_texts
 
 __all__ = [
     "FAMILIES",
     "CountingCompressor",
     "Grammar",
+    "LifeCycle",
     "MarkovTree",
     "MixtureCompressor",
     "MixtureConfiguration",
     "MixturePath",
     "family",
+    "live",
     "markov_trees",
     "mixture_paths",
     "problem_of_family",
@@ -24,5 +28,6 @@ __all__ = [
     "problem_of_letters",
     "problem_of_markov",
     "problem_of_texts",
+    "resist",
     "simulate_mixture",
 ]
