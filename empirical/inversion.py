@@ -1,7 +1,8 @@
 """The inversion protocol (Q1): what it costs to take a model from 90% aligned back to 60%, against 60% to 90%.
 
 "% aligned" is a(theta) of `crossings`: the contrast of rates on held-out text, 0% the base adapted to both kinds, 100% the
-same model after the full alignment volume. All states are levels of this one scale, on the same held-out documents.
+same model after the full alignment volume. All states are levels of this one scale, on the same held-out documents. Another
+measure in the contrast's place is the behaviour score of the model's continuations (``measure``).
 
 **A state at a level** is made exactly: training stops at the first step that crosses the level, and of that step only the
 fraction is taken that lands on it (found by measuring, within ``tolerance``). For AdamW without weight decay a fraction of a
@@ -35,14 +36,15 @@ from elastomath.ledger import Configuration, Result
 from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
-from .contrast import contrast
+from .behaviour import fit_classifier
 from .finetune import Sequences
-from .inversion_costs import alignment, scale_of, summarise
+from .inversion_costs import alignment, measure_of, moved_by, scale_of, summarise
 from .inversion_settings import InversionSettings, settings_of
 from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
 from .protocol import HERE, conduct
 from .protocol_data import examples_of, source_hash
 from .reading_curve import reading_curve
+from .sampling import sample
 
 LEGS: Final = ("forward", "inverse", "control", "descent", "again")
 """The legs after the way up."""
@@ -91,6 +93,8 @@ def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
     bench = _Bench(laboratory, settings, configuration)
     laboratory.meter = Meter(_tokens(settings), f"seed {bench.seed}")
     result: Result = {"configuration": configuration, "up": bench.up.result, "legs": {}, "states": {}}
+    if settings.measure == "behaviour":
+        result["classifier"] = asdict(bench.classifier.accuracy)
     for level in (settings.low, settings.high):
         result["states"][f"{level:g}"] = bench.state(level).result
     for leg in LEGS:
@@ -116,13 +120,14 @@ class _Bench:
         self.held = {kind: self.data[f"held_{kind}"] for kind in ("align", "opposed")}
         self.adapted = laboratory.stage(self.common | {"stage": "adapted"}, laboratory.base, self._adapt)
         self.up = laboratory.stage(self.common | {"stage": "up"}, self.adapted, self._climb)
-        first, last = (contrast(self.up.result["readings"][end], "opposed") for end in (0, -1))
-        if not last > first:
+        start, end = (self.up.result["readings"][place] for place in (0, -1))
+        moved, se = moved_by(start, end)
+        if not moved > 2 * se:
             raise RuntimeError(
-                f"the full alignment volume moved the contrast from {first:+.4f} to {last:+.4f} bits/token: not upwards, "
-                "so there is no scale; align on more, or on text that differs more from the opposed kind"
+                f"the full alignment volume moved the {settings.measure} by {moved:+.4f} (standard error {se:.4f}): there "
+                "is no scale; align on more, or on text that differs more from the opposed kind"
             )
-        self.scale = (first, last)
+        self.scale = (measure_of(start), measure_of(end))
 
     def aligned(self, reading: Result) -> float:
         """a(theta) of a reading."""
@@ -167,7 +172,7 @@ class _Bench:
         """Train with readings after ``steps``; with a target, until the alignment has reached it."""
         s = self.settings
         optimiser, done, losses = self.laboratory.optimiser(s.learning_rate), 0, []
-        readings, costs = [self.laboratory.read(self.held)], [[0.0, 0.0, 0.0, 0.0]]
+        readings, costs = [self._read()], [[0.0, 0.0, 0.0, 0.0]]
         for step in steps:
             if target is not None and (self.aligned(readings[-1]) >= target) == rising:
                 break
@@ -177,7 +182,7 @@ class _Bench:
             bits = float(np.dot(fresh, counts)) / NATS_PER_BIT
             losses += fresh
             costs.append([a + b for a, b in zip(costs[-1], (len(part), sum(counts), len(fresh), bits), strict=True)])
-            readings.append(self.laboratory.read(self.held))
+            readings.append(self._read())
             done = step
         return {"readings": readings, "costs": costs, "losses": losses}
 
@@ -197,7 +202,7 @@ class _Bench:
         for step in range(done, end):
             before = self._weights()
             self._train(optimiser, data[slice(step * s.batch, (step + 1) * s.batch)], step)
-            reading = self.laboratory.read(self.held)
+            reading = self._read()
             high = self.aligned(reading)
             if (high >= level) == rising:
                 return self._fraction(level, before, low, high, reading) | {"steps": step}
@@ -215,7 +220,7 @@ class _Bench:
             if attempt >= 6:
                 share = (shares[0] + shares[1]) / 2
             self._put(before, after, share)
-            reading = self.laboratory.read(self.held)
+            reading = self._read()
             value = self.aligned(reading) - level
             same, side = side, int((value > 0) == (values[1] > 0))
             shares[side], values[side] = share, value
@@ -224,6 +229,17 @@ class _Bench:
         if abs(value) > self.settings.tolerance:
             raise RuntimeError(f"no part of the step lies within {self.settings.tolerance:g} of {level:.0%}")
         return {"reading": reading, "alignment": level + value, "fraction": share, "level": level}
+
+    def _read(self) -> Result:
+        """Code lengths of the held-out documents, and the scores of continuations where behaviour is the measure."""
+        s, lab = self.settings, self.laboratory
+        reading = lab.read(self.held)
+        if s.measure == "behaviour":
+            drawn = sample(
+                lab.loaded, self.prompts, s.sample_tokens, seed=self.seed, autocast=lab.autocast, meter=lab.meter
+            )
+            reading["scores"] = self.classifier.probabilities(drawn.texts).tolist()
+        return reading
 
     def _weights(self) -> list[torch.Tensor]:
         return [v.detach().clone() for v in self.laboratory.model.parameters() if v.requires_grad]
@@ -255,6 +271,16 @@ class _Bench:
         for name in ("adapt", "control"):
             lists[name] = mix(parts["align"][name], parts["opposed"][name], self.seed)
         lists |= {f"held_{kind}": parts[kind]["held"] for kind in parts}
+        if s.measure == "behaviour":
+            used = [example.text for rows in lists.values() for example in rows]
+            texts = [[example.text for example in kinds[kind]] for kind in ("align", "opposed")]
+            self.classifier = fit_classifier(texts[0], texts[1], exclude=used, seed=self.seed)
+            held = [
+                example.prompt
+                for pair in zip(*(parts[kind]["held"] for kind in parts), strict=True)
+                for example in pair
+            ]
+            self.prompts = [held[index % len(held)] for index in range(s.continuations)]
         return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
 
 

@@ -26,15 +26,20 @@ RATIOS: Final = {
 """The ratios of costs that are reported, by the names of `leg_costs`."""
 
 
+def measure_of(reading: Result) -> float:
+    """c of a reading: its mean behaviour score where it has ``scores``, else the contrast of rates in bits per token."""
+    return float(np.mean(reading["scores"])) if "scores" in reading else contrast(reading, "opposed")
+
+
 def scale_of(result: Result) -> tuple[float, float]:
-    """The contrasts at 0% and at 100% of one run, in bits per token."""
+    """c at 0% and at 100% of one run."""
     readings = result["up"]["readings"]
-    return contrast(readings[0], "opposed"), contrast(readings[-1], "opposed")
+    return measure_of(readings[0]), measure_of(readings[-1])
 
 
 def alignment(reading: Result, scale: tuple[float, float]) -> float:
-    """``a = (c - c_0)/(c_1 - c_0)``, c the contrast of the reading: 0 for the adapted base, 1 after the full volume."""
-    return (contrast(reading, "opposed") - scale[0]) / (scale[1] - scale[0])
+    """``a = (c - c_0)/(c_1 - c_0)`` of the reading: 0 for the adapted base, 1 after the full volume."""
+    return (measure_of(reading) - scale[0]) / (scale[1] - scale[0])
 
 
 def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) -> dict[str, Path]:
@@ -43,7 +48,10 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
     weigh: (kind, values of its documents) -> their resampled values; both scale and path are then of the resample.
     """
 
-    def contrasts(readings: Sequence[Result]) -> Array:
+    def measures(readings: Sequence[Result]) -> Array:
+        if "scores" in readings[0]:
+            scores = np.array([reading["scores"] for reading in readings], dtype=np.float64)
+            return np.asarray((scores if weigh is None else weigh("scores", scores)).mean(-1))
         rates = []
         for kind in ("opposed", "align"):
             nats = np.array([reading[f"nats_{kind}"] for reading in readings], dtype=np.float64)
@@ -53,10 +61,10 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
             rates.append(nats.sum(-1) / tokens.sum())
         return np.asarray(rates[0] - rates[1])
 
-    up = contrasts(result["up"]["readings"])
+    up = measures(result["up"]["readings"])
     found = {}
     for name, leg in {"way up": result["up"], **result["legs"]}.items():
-        a = (contrasts(leg["readings"]) - up[0]) / (up[-1] - up[0])
+        a = (measures(leg["readings"]) - up[0]) / (up[-1] - up[0])
         found[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
     return found
 
@@ -127,7 +135,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     costs = leg_costs(run, low, high)
     draws = _resampled(result, low, high)
     readings = result["up"]["readings"]
-    moved, se = contrast_combination([(1.0, readings[-1]), (-1.0, readings[0])], "opposed")
+    moved, se = moved_by(readings[0], readings[-1])
     legs = {}
     for name, path in run.items():
         told = costs[name]
@@ -149,6 +157,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
         over = {name: _percentiles(draws[a] / draws[b]) for name, (a, b) in RATIOS.items() if a in draws and b in draws}
     return {
         "seed": result["configuration"]["seed"],
+        "classifier": result.get("classifier"),
         "scale": {"zero": scale_of(result)[0], "full": scale_of(result)[1], "moved": moved, "se": se},
         "states": {
             name: {key: state[key] for key in ("alignment", "fraction", "steps")}
@@ -160,10 +169,20 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     }
 
 
+def moved_by(start: Result, end: Result) -> tuple[float, float]:
+    """The change of c and its standard error over the held-out documents, or over prompts, which are paired."""
+    if "scores" not in start:
+        return contrast_combination([(1.0, end), (-1.0, start)], "opposed")
+    change = np.asarray(end["scores"]) - np.asarray(start["scores"])
+    return float(change.mean()), float(change.std(ddof=1) / np.sqrt(change.size))
+
+
 def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
     """Costs in examples of each leg for resampled held-out documents; inf where the leg is open."""
     rng = np.random.default_rng(0)
-    sizes = {kind: len(result["up"]["readings"][0][f"tokens_{kind}"]) for kind in ("align", "opposed")}
+    first = result["up"]["readings"][0]
+    sizes = {kind: len(first[f"tokens_{kind}"]) for kind in ("align", "opposed")}
+    sizes |= {"scores": len(first["scores"])} if "scores" in first else {}
     found: dict[str, list[float]] = {}
     for _ in range(DRAWS):
         rows = {kind: rng.integers(0, size, size) for kind, size in sizes.items()}
@@ -201,7 +220,7 @@ def _in_words(
         return f"{told['estimate']:{digits}} [{ends[0]}, {ends[1]}]"
 
     lines = [
-        f"seed {seed['seed']}: alignment moved the contrast by {seed['scale']['moved']:+.4f} bits/token "
+        f"seed {seed['seed']}: alignment moved the measure by {seed['scale']['moved']:+.4f} "
         f"(standard error {seed['scale']['se']:.4f})"
         for seed in seeds
     ]

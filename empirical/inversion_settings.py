@@ -13,6 +13,9 @@ from elastomath.ledger import Configuration
 
 from .laboratory import Equipment
 
+MEASURES = ("contrast", "behaviour")
+"""What alignment is a share of."""
+
 
 @dataclass(frozen=True)
 class InversionSettings:
@@ -26,6 +29,9 @@ class InversionSettings:
     readings            readings on the way up, equally spaced; on a leg after every step at first, then ever further apart
     tolerance           how far from its level a state may lie
     held_out            documents of each kind that are measured and never trained on
+    measure             ``contrast`` of the rates on them; or ``behaviour``: the mean probability that a classifier gives
+                        the model's continuations of being of the aligned kind (TF-IDF, fitted on texts not used here)
+    continuations       of so many prompts at a reading, the same random numbers each time; sample_tokens: the longest
     weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
     """
 
@@ -47,6 +53,9 @@ class InversionSettings:
     batch: int = 4
     warmup: int = 0
     control: bool = True
+    measure: str = "contrast"
+    continuations: int = 64
+    sample_tokens: int = 24
     weights: str = "float32"
     lora_rank: int = 0
     seeds: tuple[int, ...] = (0, 1)
@@ -59,6 +68,11 @@ class InversionSettings:
         wrong = [name for name in counts if getattr(self, name) < 1]
         if wrong or self.warmup < 0 or not self.seeds:
             refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
+        if self.measure not in MEASURES or min(self.continuations, self.sample_tokens) < 2:
+            refuse(
+                f"measure {self.measure!r} on {self.continuations} continuations of {self.sample_tokens} tokens",
+                f"choose from {', '.join(MEASURES)}, on at least 2 of at least 2",
+            )
         if self.held_out < 2:
             refuse("a single held-out document", "hold out at least 2 of each kind")
         if self.adapt_volume % 2 or self.budget % 2:

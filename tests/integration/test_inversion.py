@@ -213,6 +213,7 @@ def test_the_way_up_and_the_descent_count_between_their_crossings():
         ({"held_out": 1}, "at least 2"),
         ({"learning_rate": 0.0}, "learning rate"),
         ({"seeds": ()}, "seeds"),
+        ({"measure": "kl"}, "measure"),
     ],
 )
 def test_settings_that_cannot_be_run_are_refused(settings, change, message):
@@ -224,6 +225,18 @@ def test_the_roles_can_be_exchanged(settings, tmp_path):
     """The protocol is the same for the other kind: aligned on what was opposed, the contrast of the roles rises again."""
     other = replace(settings, align=settings.opposed, opposed=settings.align, control=False)
     assert run(other, tmp_path)["seeds"][0]["scale"]["moved"] > 0
+
+
+def test_behaviour_in_the_place_of_the_contrast(settings, tmp_path):
+    """The scale is the mean score then; the classifier's accuracy on texts that it never saw is told."""
+    small = replace(settings, measure="behaviour", continuations=160, sample_tokens=6, control=False, tolerance=0.1)
+    result = run(replace(small, align_volume=60, learning_rate=1e-2), tmp_path)
+    seed, one = result["seeds"][0], results(tmp_path)[0]
+    assert seed["classifier"]["low"] > 0.7
+    scores = [np.mean(reading["scores"]) for reading in one["up"]["readings"]]
+    assert seed["scale"]["full"] == pytest.approx(scores[-1])
+    assert seed["scale"]["moved"] == pytest.approx(scores[-1] - scores[0])
+    assert seed["legs"]["inverse"]["alignment"][0] == pytest.approx(0.9, abs=0.1)
 
 
 def test_an_alignment_that_does_not_align_has_no_scale(settings, tmp_path):
