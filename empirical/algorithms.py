@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -130,6 +131,12 @@ def tune(
             f"{algorithm} needs a chosen and a rejected text for every prompt",
             where="tune",
             mend="give Preference pairs (examples.pairs makes them)",
+        )
+    if algorithm != "sft" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            f"{algorithm} runs in one process",
+            where="tune",
+            mend="start it without accelerate launch; sft takes several",
         )
     start = time.monotonic()
     losses: list[float]

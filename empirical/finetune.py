@@ -120,6 +120,7 @@ def train(
     Raises NotFiniteError (a RuntimeError) where a loss is not finite.
     """
     processes = _Processes(model)
+    _follow(optimiser)
     model.train()
     losses: list[float] = []
     key = _phase_key(data, batch, warmup, learning_rate, steps_done, autocast) if phase else ""
@@ -217,6 +218,14 @@ class _Processes:
     def leave(self) -> None:
         if self._accelerator is not None:
             self._accelerator.free_memory()
+
+
+def _follow(optimiser: torch.optim.Optimizer) -> None:
+    """Moments go where their parameters are: a process may just have moved its model to its own device."""
+    for value, state in optimiser.state.items():
+        for key, moment in state.items():
+            if torch.is_tensor(moment) and moment.is_cuda and moment.device != value.device:
+                state[key] = moment.to(value.device)
 
 
 def _all_finite(losses: list[float], steps_done: int) -> None:

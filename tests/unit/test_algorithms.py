@@ -239,6 +239,10 @@ def test_bad_input(tiny, monkeypatch):
     for wrong in ({"batch": 0}, {"learning_rate": float("nan")}, {"warmup": -1}, {"beta": -1.0}, {"micro": 0}):
         with pytest.raises(InputError):
             TuneSettings(**wrong)
+    with monkeypatch.context() as several:
+        several.setenv("WORLD_SIZE", "2")
+        with pytest.raises(InputError, match="runs in one process"):
+            tune(tiny, PAIRS, SETTINGS, algorithm="ppo", seed=0)
     real = importlib.import_module
 
     def without(name, *rest):
