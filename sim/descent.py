@@ -48,7 +48,8 @@ class JointTraining:
     """How a joint optimum is looked for.
 
     tolerance  the norm of grad F (F per unit of total volume, nats) at which to stop
-    adamw      steps of AdamW from the untrained state, with ``learning_rate`` falling along a cosine; none from a warm start
+    adamw      steps of AdamW from the untrained state, with ``learning_rate`` falling along a cosine
+    again      steps of AdamW from a warm start
     lbfgs      most evaluations of L-BFGS (strong Wolfe, ``history`` pairs)
     newton     most steps of `newton`, where the model may reach every table; 0 for none
     entries    most numbers that a Jacobian may have (8 bytes each)
@@ -56,6 +57,7 @@ class JointTraining:
 
     tolerance: float = 1e-9
     adamw: int = 400
+    again: int = 0
     learning_rate: float = 3e-3
     lbfgs: int = 150
     history: int = 50
@@ -63,7 +65,7 @@ class JointTraining:
     entries: int = 80_000_000
 
     def __post_init__(self) -> None:
-        counts = (self.adamw, self.lbfgs, self.newton, self.entries)
+        counts = (self.adamw, self.again, self.lbfgs, self.newton, self.entries)
         if not (self.tolerance > 0 and self.learning_rate > 0 and min(counts) >= 0 and self.history >= 1):
             raise InputError(f"{self}", where="joint training", mend="tolerance and learning rate > 0, steps >= 0")
 
@@ -76,8 +78,9 @@ def minimise(theta: Tensor, logits: Logits, table: Tensor, how: JointTraining, w
     start = theta.detach().clone()
     used = {"adamw": 0, "lbfgs": 0, "newton": 0}
     stopped = "limit"
-    if not warm and how.adamw:
-        start, used["adamw"] = adamw(start, logits, table, how), how.adamw
+    count = how.again if warm else how.adamw
+    if count:
+        start, used["adamw"] = adamw(start, logits, table, how, count), count
     fits = reach and how.newton > 0 and table.numel() * start.numel() <= how.entries
     norm = _norm(start, logits, table)[1]
     if norm > how.tolerance and how.lbfgs and not (warm and fits):
@@ -97,14 +100,14 @@ def objective(logits: Tensor, table: Tensor) -> Tensor:
     return -(table * logits.log_softmax(-1)).sum()
 
 
-def adamw(theta: Tensor, logits: Logits, table: Tensor, how: JointTraining) -> Tensor:
+def adamw(theta: Tensor, logits: Logits, table: Tensor, how: JointTraining, count: int) -> Tensor:
     """Full-batch AdamW without decay, the learning rate along a cosine to 0."""
     import torch
 
     leaf = theta.clone().requires_grad_(True)
     stepper = torch.optim.AdamW([leaf], lr=how.learning_rate, weight_decay=0.0, foreach=False)
-    for step in range(how.adamw):
-        stepper.param_groups[0]["lr"] = how.learning_rate * 0.5 * (1 + math.cos(math.pi * step / how.adamw))
+    for step in range(count):
+        stepper.param_groups[0]["lr"] = how.learning_rate * 0.5 * (1 + math.cos(math.pi * step / count))
         leaf.grad = _slope(leaf, logits, table)[1]
         stepper.step()
     return leaf.detach()
