@@ -134,13 +134,18 @@ def path_work(perturbations: ArrayLike, perturb: ArrayLike, scale: float = 1.0) 
 class Stationarity:
     """One path of joint optima against R5, R7 and R16.
 
+    R7 off stationarity: with ``r = |w_p grad H_p + w_a grad H_a| / |w_a grad H_a| < 1`` the triangle of the two forces gives
+    ``0 <= 1 + cos <= 1 - sqrt(1 - r^2)`` and ``1/(1 + r) <= (|grad H_a|/|grad H_p|)/(w_p/w_a) <= 1/(1 - r)``, each end attained:
+    the cosine misses -1 by the second order of the gradient that training has left, the ratio misses k by the first.
+
     name, parameters        of the compressor
     gradient                the largest |grad F| (per unit of volume) that was left at an optimum of the path, nats
     relative                the largest |sum_i w_i grad H_i| / |w_a grad H_a|: the same, against the force of alignment
     one_plus_cosine         1 + cos(grad H_p, grad H_a) at l = 0; 0 at an optimum (R7)
     ratio, nominal          |grad H_a|/|grad H_p| at l = 0, and k = w_p/w_a
     misalignment            the largest of the path's, the force of D_t counted with that of D_p where l > 0
-    low, high               the smallest and largest of residual / upper bound over l > 0 (R5: within [0, 1]; mixtures [0, 1/2])
+    low, high               the smallest and largest of residual / upper bound over l > 0 (R5: within [0, 1]; mixtures [0, 1/2]);
+                            nan where H_t did not fall
     K_pretrain, K_align     effective volumes (R16), in the unit of w; they should be w_p and w_a
     missed                  the largest by which an optimum is beaten by another reading of the path, volume times nats (R6)
     """
@@ -164,6 +169,18 @@ class Stationarity:
     def holds(self) -> bool:
         """Whether R5 holds at every l: ``0 <= residual <= upper``, with no slack."""
         return self.low >= 0.0 and self.high <= 1.0
+
+    @property
+    def cosine_bound(self) -> float:
+        """``1 - sqrt(1 - r^2)``, r = ``relative``: the most that 1 + cos can be; 2 where r >= 1 and nothing is known."""
+        rest = self.relative
+        return rest**2 / (1.0 + math.sqrt(1.0 - rest**2)) if rest < 1 else 2.0
+
+    @property
+    def ratio_bounds(self) -> tuple[float, float]:
+        """``1/(1 + r), 1/(1 - r)``, r = ``relative``: between these is ratio/nominal; inf where r >= 1."""
+        rest = self.relative
+        return 1.0 / (1.0 + rest), 1.0 / (1.0 - rest) if rest < 1 else math.inf
 
     @property
     def errors(self) -> tuple[float, float]:

@@ -272,6 +272,21 @@ def test_bad_input_is_one_clear_line(call):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
+def test_what_a_missed_gradient_costs_the_cosine_and_the_ratio(share):
+    """R7 off stationarity, at the tight constants: 1 + cos <= 1 - sqrt(1 - r^2), ratio/k within [1/(1 + r), 1/(1 - r)]."""
+    sound = stationarity(optima_path(SoftmaxCompressor(problem()), [5, 1], path_grid(2.0, 6)))
+    row = dataclasses.replace(sound, relative=share)
+    force = np.array([1.0, 0.0])  # w_a grad H_a; all w_p grad H_p = -force + rest with |rest| = r
+    angles = np.linspace(0, 2 * np.pi, 20_001)
+    others = -force + share * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    norms = np.linalg.norm(others, axis=1)
+    cosines, ratios = others @ force / norms, 1.0 / norms
+    assert (1 + cosines).max() == pytest.approx(row.cosine_bound, rel=1e-6)
+    assert ratios.min() == pytest.approx(row.ratio_bounds[0], rel=1e-6)
+    assert ratios.max() == pytest.approx(row.ratio_bounds[1], rel=1e-6)
+
+
 @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
 def test_work_is_exact_for_a_known_path(scale):
     """H_t = 1/(1 + l)^2 has W = int 2 l/(1 + l)^3 = L^2/(1 + L)^2."""
