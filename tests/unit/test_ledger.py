@@ -259,3 +259,11 @@ def test_a_ledger_of_an_earlier_version_goes_on(tmp_path):
     with Ledger(tmp_path / "l.sqlite") as ledger:
         assert ledger.get({"x": 1}) == {"value": 1}
         assert ledger.failures() == {}
+
+
+def test_a_pool_that_was_broken_before_fails_every_run_and_records_why(ledger):
+    with ProcessPoolExecutor(1) as pool:
+        assert pool.submit(os._exit, 1).exception() is not None
+        results, failures = sweep(square, [{"x": 1}, {"x": 2}], ledger, pool)
+    assert results == [None, None]
+    assert len(failures) == len(ledger.failures()) == 2
