@@ -267,3 +267,20 @@ def test_a_pool_that_was_broken_before_fails_every_run_and_records_why(ledger):
         results, failures = sweep(square, [{"x": 1}, {"x": 2}], ledger, pool)
     assert results == [None, None]
     assert len(failures) == len(ledger.failures()) == 2
+
+
+def test_a_ledger_with_a_blank_page_is_refused_when_it_is_opened(tmp_path):
+    """A lookup alone might not pass through that page, and a run would be lost in silence."""
+    path = tmp_path / "l.sqlite"
+    with Ledger(path) as ledger:
+        for x in range(300):
+            ledger.put({"x": x}, {"text": "y" * 50})
+        (size,) = ledger._connection.execute("PRAGMA page_size").fetchone()
+    whole = path.read_bytes()
+    for page in range(1, len(whole) // size):
+        path.write_bytes(whole[: page * size] + bytes(size) + whole[(page + 1) * size :])
+        with pytest.raises(InputError, match="cannot open the ledger"):
+            Ledger(path)
+    path.write_bytes(whole)
+    with Ledger(path) as ledger:
+        assert len(ledger.dump()["runs"]) == 300
