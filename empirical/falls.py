@@ -195,52 +195,65 @@ def estimate(
 
 @dataclass(frozen=True)
 class ScoreLaw:
-    """A law of the contrast after n aligned, then m opposed or mixed examples, from the adapted state (contrast 0)."""
+    """A law of the contrast after n aligned, then m opposed or mixed examples, from the adapted state (contrast 0).
+
+    The contrast is ``a A + b B``: linear in the heights a and b of the targets, so only volumes are searched for.
+    """
 
     name: str
-    numbers: tuple[str, ...]
-    contrast: Callable[[Array, Array, Array, Array], Array]
-    """(logarithms of the numbers, n, m, share of opposed data in m) -> contrast"""
+    volumes: tuple[str, ...]
+    parts: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+    """(logarithms of the volumes, n, m, share of opposed data in m: 1 or 1/2) -> (A, B)"""
+
+    def contrast(self, numbers: Array, n: Array, m: Array, opposed: Array) -> Array:
+        """The contrast for ``numbers``: a, b, then the logarithms of the volumes."""
+        one, other = self.parts(numbers[2:], n, m, opposed)
+        return np.asarray(numbers[0] * one + numbers[1] * other)
 
 
-def _joint(numbers: Array, n: Array, m: Array, opposed: Array) -> Array:
-    k, a, b = np.exp(numbers)
-    target = np.where(opposed > 0, -b, 0.5 * (a - b))
-    return np.asarray((n * a + m * target) / (k + n + m))
+def _joint(volumes: Array, n: Array, m: Array, opposed: Array) -> tuple[Array, Array]:
+    total = np.exp(volumes[0]) + n + m
+    return (n + (1.0 - opposed) * m) / total, -opposed * m / total
 
 
-def _forgetting(numbers: Array, n: Array, m: Array, opposed: Array) -> Array:
-    a, b, align, perturb = np.exp(numbers)
-    target = np.where(opposed > 0, -b, 0.5 * (a - b))
-    start = -a * np.expm1(-align * n)
-    return np.asarray(target + (start - target) * np.exp(-perturb * m))
+def _forgetting(volumes: Array, n: Array, m: Array, opposed: Array) -> tuple[Array, Array]:
+    kept = np.exp(-m * np.exp(-volumes[1]))
+    return (1.0 - opposed) * (1.0 - kept) - np.expm1(-n * np.exp(-volumes[0])) * kept, -opposed * (1.0 - kept)
 
 
 LAWS = (
-    ScoreLaw("joint compression (R13)", ("k", "a", "b"), _joint),
-    ScoreLaw("forgetting (R19)", ("a", "b", "h_align", "h_perturb"), _forgetting),
+    ScoreLaw("joint compression (R13)", ("k",), _joint),
+    ScoreLaw("forgetting (R19)", ("1/h_align", "1/h_perturb"), _forgetting),
 )
+GRID = 15
+RANGE = (0.01, 1000.0)
+"""The volumes searched, in units of the median alignment volume; one that ends at an end is not bounded by the data."""
 
 
 def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array, errors: Array) -> tuple[Array, Array]:
-    """Weighted least squares in the logarithms of the numbers, from several starts; returns (numbers, residuals)."""
+    """Weighted least squares: exact in the heights, a grid and then a descent in the volumes; returns (numbers, residuals).
+
+    numbers: a, b, then the logarithms of the volumes. opposed: the share of opposed data, 1, or 1/2 for the control.
+    """
     from scipy.optimize import least_squares
 
-    scale, middle = float(np.abs(contrasts).max()) or 1.0, float(np.median(n[n > 0]))
-    volumes = [middle * factor for factor in (0.1, 1.0, 10.0)]
-    heights = [scale * factor for factor in (1.0, 3.0)]
-    starts: list[tuple[float, ...]]
-    if law.contrast is _joint:
-        starts = [(v, a, b) for v, a, b in itertools.product(volumes, heights, heights)]
-    else:
-        starts = [(a, b, 1 / v, 1 / w) for a, b, v, w in itertools.product(heights, heights, volumes, volumes)]
+    low, high = (float(np.log(np.median(n) * end)) for end in RANGE)
 
-    def gap(numbers: Array) -> Array:
-        return (law.contrast(numbers, n, m, opposed) - contrasts) / errors
+    def heights(volumes: Array) -> tuple[Array, Array]:
+        matrix = np.stack(law.parts(volumes, n, m, opposed), axis=1) / errors[:, None]
+        found: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
+        return found, matrix @ found - contrasts / errors
 
-    tries = [least_squares(gap, np.log(start), bounds=(-40.0, 40.0), max_nfev=400) for start in starts]
-    best = min(tries, key=lambda tried: tried.cost)
-    return np.asarray(best.x), np.asarray(law.contrast(best.x, n, m, opposed) - contrasts)
+    grid = itertools.product(np.linspace(low, high, GRID), repeat=len(law.volumes))
+    points = [np.array(point) for point in grid]
+    best = points[int(np.argmin([np.sum(heights(point)[1] ** 2) for point in points]))]
+
+    def gap(volumes: Array) -> Array:
+        return heights(volumes)[1]
+
+    ended = least_squares(gap, best, bounds=(low, high), xtol=1e-12, ftol=1e-14)
+    numbers = np.concatenate([heights(ended.x)[0], ended.x])
+    return numbers, law.contrast(numbers, n, m, opposed) - contrasts
 
 
 def _laws(
@@ -264,22 +277,21 @@ def _laws(
         errors.append(np.sqrt(np.sum([se**2 for _, se in found])) / len(found))
     aligned = np.array([point[0] for point in points], dtype=np.float64)
     applied = np.array([point[1] for point in points], dtype=np.float64)
-    opposed = np.array([point[2] != "control" for point in points], dtype=np.float64)
+    opposed = np.array([0.5 if point[2] == "control" else 1.0 for point in points])
     contrasts, weights = np.array(values), np.maximum(errors, 1e-12)
     rows = []
     for law in LAWS:
         numbers, residuals = fit_law(law, aligned, applied, opposed, contrasts, weights)
-        row: dict[str, Any] = {
-            "name": law.name,
-            "numbers": dict(zip(law.numbers, np.exp(numbers).tolist(), strict=True)),
-        }
+        named = dict(zip(("a", "b", *law.volumes), [*numbers[:2], *np.exp(numbers[2:])], strict=True))
+        row: dict[str, Any] = {"name": law.name, "numbers": {name: float(value) for name, value in named.items()}}
         row |= {"points": len(points), "rms": float(np.sqrt(np.mean(residuals**2)))}
         row["chi2_per_point"] = float(np.mean((residuals / weights) ** 2))
         row["heldout_rms"] = _held_out(law, aligned, applied, opposed, contrasts, weights) if len(volumes) > 2 else None
         row["slopes"] = _slopes(law, numbers, volumes, steps, seen)
-        if law.contrast is _joint:
-            k, a, b = np.exp(numbers)
-            row["falls_faster_below"] = float(k * (a - b) / (a + b))
+        if law.parts is _joint and numbers[0] + numbers[1] > 0:
+            row["falls_faster_below"] = float(
+                np.exp(numbers[2]) * (numbers[0] - numbers[1]) / (numbers[0] + numbers[1])
+            )
         rows.append(row)
     return rows
 
@@ -307,8 +319,8 @@ def _slopes(
     for name, start, m in (
         ("first_fall", at(0, 1), steps[0]),
         ("depth", at(0, 1), steps[-1]),
-        ("first_excess", at(steps[0], 0), steps[0]),
-        ("excess_depth", at(steps[-1], 0), steps[-1]),
+        ("first_excess", at(steps[0], 0.5), steps[0]),
+        ("excess_depth", at(steps[-1], 0.5), steps[-1]),
     ):
         measured = (seen.get(name) or {}).get("slope")
         if measured is not None:
