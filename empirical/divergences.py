@@ -192,7 +192,8 @@ def divergence(
     rounding = None
     if checks:
         total = np.sum(checks, axis=0)
-        rounding = (abs(total[0]) / total[2] / NATS_PER_BIT, abs(total[1]) / total[2] / NATS_PER_BIT)
+        in_forward, in_reverse = (float(abs(change) / total[2] / NATS_PER_BIT) for change in total[:2])
+        rounding = (in_forward, in_reverse)
     first, second = pooled(forward, tokens), pooled(reverse, tokens)
     return Divergence(*first, *second, rounding, forward, reverse, tokens)
 
