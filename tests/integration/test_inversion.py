@@ -14,13 +14,14 @@ from elastomath import Curve  # noqa: E402
 from elastomath.errors import InputError  # noqa: E402
 from elastomath.ledger import Ledger  # noqa: E402
 from elastomath.units import NATS_PER_BIT  # noqa: E402
+from empirical import laboratory  # noqa: E402
 from empirical.crossings import Crossing, Path, joint_ratio  # noqa: E402
 from empirical.inversion import inversion  # noqa: E402
 from empirical.inversion_costs import leg_costs, paths, scale_of, summarise  # noqa: E402
 from empirical.inversion_settings import InversionSettings  # noqa: E402
 from empirical.protocol_figures import inversion_figure  # noqa: E402
 
-from .protocol_subprocess import kill_in_the_middle, records, write_reviews  # noqa: E402
+from .protocol_subprocess import records, write_reviews  # noqa: E402
 
 GOOD, BAD = ["light", "water", "good", "film", "word", "fine"], ["slow", "drags", "half", "not", "never", "dull"]
 
@@ -127,13 +128,24 @@ def test_alignment_is_the_share_of_the_contrast(finished):
     assert abs(mutant - wanted) > 0.1
 
 
-def test_killed_and_started_again_it_ends_alike_and_repeats_nothing(settings, finished, tmp_path):
-    out = tmp_path / "killed"
-    kill_in_the_middle("inversion", settings, out, stages=4)
-    before = records(out)
-    again = run(settings, out)
-    assert {name: stamp for name, stamp in records(out).items() if name in before} == before
-    assert results(out) == results(finished[0])
+def test_stopped_and_started_again_it_ends_alike_and_repeats_nothing(settings, finished, tmp_path, monkeypatch):
+    """In the middle of a leg; test_resistance kills another process with SIGKILL, through the same stages."""
+    true, calls = laboratory.train, {"count": 0}
+
+    def dying(*args, **kwargs):
+        calls["count"] += 1
+        if calls["count"] == 12:
+            raise KeyboardInterrupt
+        return true(*args, **kwargs)
+
+    monkeypatch.setattr(laboratory, "train", dying)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, tmp_path)
+    before = records(tmp_path)
+    assert 2 < len(before) < 8
+    again = run(settings, tmp_path)
+    assert {name: stamp for name, stamp in records(tmp_path).items() if name in before} == before
+    assert results(tmp_path) == results(finished[0])
     assert again["seeds"] == finished[1]["seeds"]
 
 
