@@ -24,6 +24,7 @@ def stationarity_figure(
     error is first order in the gradient that is left, the cosine's second. Raises InputError where there is no row.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     rows = stationarity_table(source) if isinstance(source, str | os.PathLike) else list(source)
     if not rows:
@@ -41,10 +42,21 @@ def stationarity_figure(
     for (name, values), (colour, marker, dashes) in zip(lines.items(), STYLES, strict=False):
         shown = np.maximum(values, 1e-16)  # an exact 0 has no place on the axis
         axes.loglog(left, shown, color=colour, marker=marker, linestyle=dashes, label=name)
-    for power in (1, 2):
-        axes.loglog(left, np.maximum(left**power, 1e-16), color=INK, linewidth=0.8, label=f"slope {power}")
+    guide = np.geomspace(left[0], left[-1], 200) if left[0] < left[-1] else left
+    for power, dashes in ((1, (0, (1, 2))), (2, (0, (6, 3)))):
+        shown = guide**power
+        axes.loglog(
+            guide[shown > 1e-16],
+            shown[shown > 1e-16],
+            color=INK,
+            linewidth=0.8,
+            linestyle=dashes,
+            label=f"slope {power}",
+        )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
     axes.set_xlabel("gradient left, in units of the force of alignment")
     axes.set_ylabel("deviation")
-    axes.set_title("Near a joint optimum the laws hold as far as training goes")
+    axes.set_title("The laws hold as far as training goes")
     axes.legend(frameon=False, fontsize=9)
     return save_figure(figure, target)
