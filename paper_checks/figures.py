@@ -46,11 +46,11 @@ def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
             capsize=3,
             label=label,
         )
-        for row in (row for row in run["rows"] if row["phase"] == "control"):
+        if control := [row for row in run["rows"] if row["phase"] == "control"]:
             falls.errorbar(
-                row["volume"],
-                row["contrast_change"],
-                yerr=row["contrast_change_se"],
+                [row["volume"] for row in control],
+                [row["contrast_change"] for row in control],
+                yerr=[row["contrast_change_se"] for row in control],
                 marker=marker,
                 mfc="white",
                 color=colour,
