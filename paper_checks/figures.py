@@ -150,3 +150,33 @@ def published_figure(table1: Any, table3: Any) -> Figure:
     back.set_yscale("log")
     back.legend(frameon=False, fontsize=9)
     return figure
+
+
+def falls_figure(groups: Sequence[dict[str, Any]]) -> Figure:
+    """F2 in numbers: first fall and depth by alignment volume, and what exceeds the control, with two standard errors.
+
+    groups: the ``falls`` of rebound.json; one line for each (algorithm, direction).
+    """
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    panels = (("first_fall", "a  first fall"), ("depth", "b  depth"), ("excess_depth", "c  beyond the control"))
+    for place, (name, title) in enumerate(panels, 131):
+        axes = _axes(figure, place, title, "aligned examples", "bits per token" if place == 131 else "")
+        for (marker, line, colour), group in zip(_cycle(len(groups)), groups, strict=True):
+            rows = (group.get(name) or {}).get("by_volume")
+            if not rows:
+                continue
+            axes.errorbar(
+                [row["align_volume"] for row in rows],
+                [row["estimate"] for row in rows],
+                yerr=[2 * row["se_documents"] for row in rows],
+                marker=marker,
+                ls=line,
+                color=colour,
+                capsize=3,
+                label=f"{group['algorithm']}, {group['direction']}",
+            )
+        axes.axhline(0, color=SOFT, lw=0.8)
+        axes.set_xscale("log", base=2)
+    if groups:
+        figure.axes[0].legend(frameon=False, fontsize=8.5)
+    return figure

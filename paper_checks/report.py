@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import time
@@ -25,6 +26,7 @@ from .sections.presets import MODEL, PRESETS, REVIEWS
 from .sections.published import published_section
 from .sections.rates import rates_section
 from .sections.rebound import rebound_section
+from .sections.saved import saved_makers
 from .sections.simulation import simulation_section
 from .sections.stiffness import stiffness_section
 from .sections.trees import trees_section
@@ -63,6 +65,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
             lambda: stiffness_section(plan, data, device, seed),
             lambda: rebound_section(settings, data, device, dtype, seed),
         ]
+    makers += [functools.partial(draw, saved) for draw, saved in saved_makers(evidence)]
     makers.append(published_section)
     sections = []
     for index, maker in enumerate(makers, 1):

@@ -1,0 +1,282 @@
+"""Findings F1-F3 and question Q1, judged from saved curves and summaries of experiments on real models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+
+SCALE = "SmolLM2-135M (4-bit weights), film reviews, two seeds"
+"""What the saved experiments were run on."""
+
+
+def sign_of(number: Mapping[str, Any]) -> int:
+    """+1 or -1 where an estimate is told from 0, else 0: by its interval over units, or by two standard errors over documents.
+
+    >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0})
+    (1, -1)
+    """
+    low, high, z = (number.get(key) for key in ("low", "high", "z"))
+    if low is not None and low > 0:
+        return 1
+    if high is not None and high < 0:
+        return -1
+    return 0 if z is None or abs(z) < 1.96 else (1 if z > 0 else -1)
+
+
+def told(number: Mapping[str, Any], digits: int = 4) -> str:
+    """An estimate with its interval over units, and how many standard errors over documents it stands out."""
+    low, high = number.get("low"), number.get("high")
+    ends = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}] over units"
+    z = number.get("z")
+    return f"{number['estimate']:+.{digits}f}{ends}" + (
+        "" if z is None else f", {z:+.1f} standard errors over documents"
+    )
+
+
+def _gap(measure: str) -> Callable[[Evidence], Finding]:
+    def check(evidence: Evidence) -> Finding:
+        summary = evidence.saved("resistance").summary
+        gap = summary["pooled"][measure]
+        over, seeds = gap["over_documents"], gap["seeds"]
+        holds = over["low"] > 0 and min(seeds) > 0
+        spread = gap["over_seeds"]
+        between = "one seed" if spread["low"] is None else f"[{spread['low']:+.4f}, {spread['high']:+.4f}] over seeds"
+        detail = (
+            f"forward less inverse {gap['estimate']:+.4f} bits a token, [{over['low']:+.4f}, {over['high']:+.4f}] over documents, "
+            f"{between}; seeds: {', '.join(f'{value:+.4f}' for value in seeds)}"
+        )
+        if measure == "held_out_loss":
+            level, printed = summary["pooled"]["level"]["estimate"], summary["positive_gaps"]
+            detail += (
+                f"; of it {level:+.4f} is the level of the targets alone; the final training loss, as printed, is lower in "
+                f"{printed['final_training_loss']} of {printed['of']} pairs"
+            )
+        return Finding(
+            SUPPORTED if holds else NOT_SUPPORTED, "measured", f"{SCALE}: {detail}", {"gap": gap["estimate"]}
+        )
+
+    check.__doc__ = f"F1 by the gap of {measure.replace('_', ' ')}: positive over documents and in every seed."
+    return check
+
+
+def _group(evidence: Evidence, saved: str, algorithm: str, direction: str) -> Mapping[str, Any] | None:
+    for group in evidence.saved(saved).summary["falls"]:
+        if group["algorithm"] == algorithm and group["direction"] == direction:
+            return dict(group)
+    return None
+
+
+def _falls(saved: str, algorithm: str, direction: str) -> Callable[[Evidence], Finding]:
+    def check(evidence: Evidence) -> Finding:
+        group = _group(evidence, saved, algorithm, direction)
+        if group is None:
+            return Finding(NOT_TESTED, "measured", f"no saved run of {algorithm}, {direction}")
+        least = min(abs(row["z"]) for row in group["moved"])
+        first, depth = group["first_fall"]["slope"], group["depth"]["slope"]
+        faster, deeper = sign_of(first) > 0, sign_of(depth) > 0
+        excess = group.get("excess_depth")
+        beyond = f"; beyond the control by {told(excess['slope'])}" if excess and excess["slope"] else ""
+        detail = (
+            f"{SCALE}, {algorithm}, roles {direction}, {group['align_volumes']} aligned and {group['perturb_volumes']} opposed "
+            f"examples: alignment moved the contrast by {least:.0f} standard errors at least; a doubling of the alignment volume "
+            f"changes the first fall by {told(first)} and the depth by {told(depth)} bits a token{beyond}"
+        )
+        return Finding(
+            SUPPORTED if faster and deeper else NOT_SUPPORTED, "measured", detail, {"depth": depth["estimate"]}
+        )
+
+    check.__doc__ = f"F2 with {algorithm}, roles {direction}: first fall and depth rise with the alignment volume."
+    return check
+
+
+def _beyond_control(evidence: Evidence) -> Finding:
+    """F2 against the control: whether what opposed data do beyond mixed data grows with the alignment volume."""
+    group = _group(evidence, "rebound", "sft", "both")
+    if group is None:
+        return Finding(NOT_TESTED, "measured", "no saved run in both directions")
+    depth = group["excess_depth"]
+    rows = ", ".join(f"{row['align_volume']}: {row['estimate']:+.4f}" for row in depth["by_volume"])
+    sign = sign_of(depth["slope"])
+    return Finding(
+        SUPPORTED if sign > 0 else NOT_SUPPORTED,
+        "measured",
+        f"{SCALE}: what {group['perturb_volumes'][-1]} opposed examples take beyond as many mixed ones, by alignment volume: "
+        f"{rows}; slope per doubling {told(depth['slope'])}. R13 has it fall, R19 has it free of the alignment volume",
+        {"slope": depth["slope"]["estimate"]},
+    )
+
+
+def _slowing(evidence: Evidence) -> Finding:
+    """F2's shape: the fall per example in the first segment less that in the last."""
+    group = _group(evidence, "rebound", "sft", "both")
+    if group is None:
+        return Finding(NOT_TESTED, "measured", "no saved run in both directions")
+    slowing = group["slowing"]
+    return Finding(
+        SUPPORTED if sign_of(slowing) > 0 else NOT_SUPPORTED,
+        "measured",
+        f"{SCALE}: first less last rate of the fall {told(slowing, 6)} bits a token per example",
+        {"slowing": slowing["estimate"]},
+    )
+
+
+def _divergence(evidence: Evidence) -> Finding:
+    """F2 by D(base || model): whether opposed data bring it back below its value in the aligned state, in every run."""
+    back, runs, changes = 0, 0, []
+    for reading in evidence.saved("rebound").summary["readings"]:
+        rows = reading["rows"]
+        aligned = [row for row in rows if row["phase"] == "aligned"][-1]["kl_forward"]
+        ends = [row["kl_forward"] for row in rows if row["phase"] == "perturb"]
+        runs, back = runs + 1, back + (min(ends) < aligned)
+        changes.append(ends[-1] / aligned - 1.0)
+    detail = (
+        f"{SCALE}: D(base || model) comes below its aligned value in {back} of {runs} runs; at the largest perturbation it has "
+        f"changed by {100 * min(changes):+.0f}% to {100 * max(changes):+.0f}%"
+    )
+    return Finding(SUPPORTED if back == runs else NOT_SUPPORTED, "measured", detail, {"back": back, "runs": runs})
+
+
+def _inversion(evidence: Evidence) -> Finding:
+    """Q1: the cost from 90% aligned to 60% over that from 60% to 90%, in examples, geometric mean over seeds."""
+    summary = evidence.saved("inversion").summary
+    ratio = summary["ratios"]["inverse / forward"]["examples"]
+    seeds = ratio["seeds"]
+    known = [value for value in seeds if value is not None]
+    cheaper = len(known) == len(seeds) and max(known) < 1
+    per = ", ".join("open" if value is None else f"{value:.2f}" for value in seeds)
+    laws = "; ".join(
+        f"{row['law']} predicts {row['ratio']['estimate']:.2f}"
+        for row in summary["predictions"]
+        if row["ratio"]["estimate"]
+    )
+    return Finding(
+        SUPPORTED if cheaper else NOT_SUPPORTED,
+        "measured",
+        f"{SCALE}: inverse over forward, in examples, by seed: {per}; {laws}. " + "; ".join(summary["reading"][:8]),
+        {"ratio": ratio["estimate"], "seeds": seeds},
+    )
+
+
+CLAIMS = (
+    Claim(
+        "F1",
+        "Resistance, as losses",
+        "Inverse alignment theta_l -> D_k ends at a lower loss than forward alignment theta_k -> D_l.",
+        "Section 5.1, Table 1",
+        SUPPORTED,
+        _gap("held_out_loss"),
+        command="elastomath check F1",
+        saved="resistance",
+        rerun="experiment resistance --preset quick --out {out}",
+        figure="resistance",
+    ),
+    Claim(
+        "F1-excess",
+        "Resistance, as excess code lengths",
+        "The same for what training leaves above the target's own code length, so that the targets' levels drop out.",
+        "Section 5.1, on the measure of the theory (section 4)",
+        SUPPORTED,
+        _gap("excess_after"),
+        depends=("F1",),
+        command="elastomath check F1-excess",
+        saved="resistance",
+        rerun="experiment resistance --preset quick --out {out}",
+        figure="resistance",
+    ),
+    Claim(
+        "F2-sft",
+        "Rebound",
+        "The more aligned, the faster and deeper the fall under opposed data (supervised fine-tuning).",
+        "Section 5.2",
+        SUPPORTED,
+        _falls("rebound", "sft", "forward"),
+        depends=("R13", "R19"),
+        command="elastomath check F2-sft",
+        saved="rebound",
+        rerun="experiment rebound --preset quick --out {out}",
+        figure="rebound-saved",
+    ),
+    Claim(
+        "F2-exchanged",
+        "Rebound with the roles exchanged",
+        "The same with negative examples as alignment and positive ones as perturbation.",
+        "Section 5.2",
+        SUPPORTED,
+        _falls("rebound", "sft", "exchanged"),
+        depends=("F2-sft",),
+        command="elastomath check F2-exchanged",
+        saved="rebound",
+        rerun="experiment rebound --preset quick --out {out}",
+        figure="rebound-saved",
+    ),
+    Claim(
+        "F2-control",
+        "Rebound beyond the control",
+        "What opposed data take beyond what any data of the domain take grows with the alignment volume.",
+        "Section 5.2, with a control of ours",
+        SUPPORTED,
+        _beyond_control,
+        depends=("F2-sft", "R13", "R19"),
+        command="elastomath check F2-control",
+        saved="rebound",
+        rerun="experiment rebound --preset quick --out {out}",
+        figure="rebound-saved",
+    ),
+    Claim(
+        "F2-slowing",
+        "Fast first, slow later",
+        "The fall is fast first and slows near the pre-training distribution.",
+        "Section 5.2",
+        SUPPORTED,
+        _slowing,
+        depends=("F2-sft",),
+        command="elastomath check F2-slowing",
+        saved="rebound",
+        rerun="experiment rebound --preset quick --out {out}",
+        figure="rebound-saved",
+    ),
+    Claim(
+        "F2-KL",
+        "Rebound by the divergence from the base",
+        "Opposed data bring an aligned model back towards its base, as the divergence measures it.",
+        "Section 5.2, Table 3",
+        SUPPORTED,
+        _divergence,
+        depends=("F2-sft",),
+        command="elastomath check F2-KL",
+        saved="rebound",
+        rerun="experiment rebound --preset quick --out {out}",
+        figure="rebound-saved",
+    ),
+    *(
+        Claim(
+            f"F2-{algorithm}",
+            f"Rebound after {algorithm.upper()}",
+            f"The same after alignment by {algorithm.upper()}; the perturbation is supervised fine-tuning.",
+            "Section 5.2, alignment algorithms",
+            NOT_TESTED,
+            _falls(f"rebound-{algorithm}", algorithm, "forward"),
+            depends=("F2-sft",),
+            command=f"elastomath check F2-{algorithm}",
+            saved=f"rebound-{algorithm}",
+            rerun=f"experiment rebound --preset quick --directions forward --algorithm {algorithm} --out {{out}}",
+            figure="rebound-saved",
+        )
+        for algorithm in ("dpo", "kto", "simpo", "ppo")
+    ),
+    Claim(
+        "Q1",
+        "What does inverting an alignment cost?",
+        "From 90% aligned back to 60% takes less than from 60% to 90%.",
+        "Open question 1",
+        SUPPORTED,
+        _inversion,
+        depends=("R13", "R19"),
+        command="elastomath check Q1",
+        saved="inversion",
+        rerun="experiment inversion --preset quick --out {out}",
+        figure="inversion",
+    ),
+)
