@@ -313,6 +313,82 @@ def inversion(
     return 0 if not result["runs"]["failed"] else 1
 
 
+@experiment.command(
+    epilog="Example: elastomath experiment scale --seeds 0,1,2    "
+    "Example: elastomath experiment scale --models EleutherAI/pythia-160m --revisions step1000,step64000"
+)
+def scale(
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="quick (a family trained here), paper-size or paper-volume.")
+    ] = None,
+    models: Annotated[str | None, typer.Option("--models", help="Models instead of a family, commas between.")] = None,
+    revisions: Annotated[
+        str | None, typer.Option("--revisions", help="Of one model, or one for each model; commas between.")
+    ] = None,
+    pretrain_volumes: Annotated[
+        str | None, typer.Option("--pretrain-volumes", help="|D_p| of each model in examples, commas between.")
+    ] = None,
+    sizes: Annotated[str | None, typer.Option("--sizes", help="Of the family: WIDTHxLAYERS, commas between.")] = None,
+    volumes: Annotated[
+        str | None, typer.Option("--volumes", help="Of the family: examples of pre-training, rising.")
+    ] = None,
+    vocabulary: Annotated[int | None, typer.Option("--vocabulary", help="Tokens of the family's tokenizer.")] = None,
+    texts: Annotated[
+        str | None, typer.Option("--texts", help="What the family is pre-trained on, commas between.")
+    ] = None,
+    align: Annotated[str | None, typer.Option("--align", help="Data that the models are aligned to.")] = None,
+    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
+    adapt_volume: Annotated[int | None, typer.Option("--adapt-volume", help="Examples of both kinds first.")] = None,
+    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
+    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
+    ] = None,
+    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of alignment and perturbation.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Of alignment and perturbation.")] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a family and a run of each member each.")] = None,
+    device: Device = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="Of the layers; auto: bfloat16 where it helps.")] = "float32",
+    trust_remote_code: RemoteCode = False,
+    executor: Executor = "here",
+    workers: Workers = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/scale"),
+    as_json: Json = False,
+) -> int:
+    """Rebound against model size and pre-training volume: a family trained here, or given models (F3)."""
+    from empirical.scale import scale as run
+    from empirical.scale_figures import scale_figure
+    from empirical.scale_settings import chosen_settings
+
+    def parts(text: str | None) -> list[str]:
+        return [part.strip() for part in text.split(",")] if text else []
+
+    rebound: dict[str, Any] = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
+    rebound |= {"prompt": prompt, "max_tokens": max_tokens, "learning_rate": learning_rate, "batch": batch}
+    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
+        if text is not None:
+            rebound[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
+    family: dict[str, Any] = {"vocabulary": vocabulary, "max_tokens": max_tokens, "prompt": prompt}
+    family |= {"sizes": tuple(parts(sizes)) or None, "texts": tuple(parts(texts)) or None}
+    family["volumes"] = tuple(integers(volumes, "--volumes")) if volumes else None
+    settings = chosen_settings(
+        preset,
+        {key: value for key, value in rebound.items() if value is not None},
+        {key: value for key, value in family.items() if value is not None},
+        models=parts(models),
+        revisions=parts(revisions),
+        pretrain_volumes=numbers(pretrain_volumes, "--pretrain-volumes") if pretrain_volumes else [],
+    )
+    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
+    result = run(settings, out, executor=executor, workers=workers, **options)
+    _told(result, out / "scale.svg", scale_figure, as_json)
+    return 0 if not result["runs"]["failed"] else 1
+
+
 def _told(result: dict[str, Any], file: Path, draw: Any, as_json: bool) -> None:
     """Save the figure beside the curve, then the JSON object, or what was found in words."""
     from elastomath.figures import save_figure
