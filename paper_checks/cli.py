@@ -12,7 +12,7 @@ import typer
 
 from elastomath.errors import InputError
 
-from . import cli_check, cli_experiment, cli_measure, cli_simulate
+from . import cli_check, cli_experiment, cli_measure, cli_simulate, cli_study
 from .terminal import (
     Device,
     Dtype,
@@ -212,6 +212,7 @@ def fit(
 
 
 app.command(epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json")(cli_check.check)
+app.command(epilog="Example: elastomath study constant    Example: elastomath study volumes --json")(cli_study.study)
 
 
 @app.command(epilog="Example: elastomath report --preset theory --out report.html")

@@ -73,36 +73,49 @@ class Claim:
 
 @dataclass(frozen=True)
 class Saved:
-    """Results that an experiment wrote: its curve file, and the summary beside it."""
+    """Results that an experiment wrote: its curve file, and the summary beside it.
+
+    name: of the results. Their files are called so in the package; a run made anew has them under its protocol's name, the
+    first word (``rebound-dpo`` is written by the protocol ``rebound``).
+    """
 
     name: str
     folder: Path
 
+    @property
+    def there(self) -> bool:
+        """Whether there is a summary."""
+        return any(path.is_file() for path in self._places("json"))
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The JSON that the experiment wrote at its end."""
-        return json.loads(self._file(f"{self.name}.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return json.loads(self._file("json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
     @cached_property
     def curve(self) -> Curve:
         """The curve file."""
         from elastomath.curve import Curve
 
-        return Curve.read(self._file(f"{self.name}.csv"))
+        return Curve.read(self._file("csv"))
 
-    def table(self, name: str = "") -> Any:
-        """A further CSV file of the results as a DataFrame."""
+    def table(self) -> Any:
+        """The CSV file as a DataFrame, where it is not a curve."""
         import pandas as pd
 
-        return pd.read_csv(self._file(f"{name or self.name}.csv"))
+        return pd.read_csv(self._file("csv"))
 
-    def _file(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.is_file():
-            raise InputError(
-                "no saved results", where=str(path), mend="make them with `elastomath check --rerun`, or install again"
-            )
-        return path
+    def _places(self, suffix: str) -> tuple[Path, Path]:
+        return tuple(self.folder / f"{name}.{suffix}" for name in (self.name, self.name.partition("-")[0]))  # type: ignore[return-value]
+
+    def _file(self, suffix: str) -> Path:
+        places = self._places(suffix)
+        for path in places:
+            if path.is_file():
+                return path
+        raise InputError(
+            "no saved results", where=str(places[0]), mend="make them with `elastomath check --rerun`, or install again"
+        )
 
 
 @dataclass

@@ -12,7 +12,7 @@ from .common import fit_table
 def saved_makers(evidence: Evidence) -> list[tuple[Callable[[Saved], Section], Saved]]:
     """What draws each experiment whose results are there, with these results."""
     found = [(maker, evidence.saved(name)) for name, maker in MAKERS.items()]
-    return [(maker, saved) for maker, saved in found if (saved.folder / f"{saved.name}.json").is_file()]
+    return [(maker, saved) for maker, saved in found if saved.there]
 
 
 def _section(saved: Saved, id: str, title: str, command: str) -> Section:
