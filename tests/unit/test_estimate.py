@@ -93,3 +93,24 @@ def test_every_planned_protocol_has_work():
 def test_unknown_presets_and_protocols_are_refused(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_the_dry_run_of_the_command_line_loads_nothing_and_writes_nothing(tiny_model, tmp_path, capsys, monkeypatch):
+    from empirical import models
+    from paper_checks.cli import main
+
+    def never(*_, **__):
+        raise AssertionError("weights were loaded")
+
+    monkeypatch.setattr(models, "load_model", never)
+    for command in (["--preset", "quick"], ["--directions", "both", "--algorithm", "sft,dpo"]):
+        with pytest.raises(SystemExit) as ended:
+            main(
+                ["experiment", "rebound", *command, "--model", str(tiny_model), "--dry-run", "--json"]
+                + ["--device", "cpu", "--out", str(tmp_path / "out")]
+            )
+        assert ended.value.code == 0
+        planned = json.loads(capsys.readouterr().out)
+        assert planned["tokens"]["trained"] > 0
+        assert planned["grid"]
+    assert not (tmp_path / "out").exists()
