@@ -11,7 +11,7 @@ report: $(VENV)/.llm            ## the main job: everything into one self-contai
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
 
 test: $(VENV)/.dev              ## the default tests (no download, no GPU needed)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

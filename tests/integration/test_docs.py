@@ -17,7 +17,7 @@ from paper_checks.result_figures import FIGURES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
-ELSEWHERE = {"property-tests.md"}
+ELSEWHERE = {"property-tests.md", "fine-tuning.md"}
 """Pages whose blocks run in a test of their own."""
 MODEL = "<!-- needs a model -->"
 """Before a block of commands that need a fetched model: it runs in the acceptance tests."""
