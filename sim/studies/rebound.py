@@ -1,0 +1,288 @@
+"""Study `rebound`: resistance (F1), rebound (F2) and the volume that undoes alignment, against R13, R19 and the paper's Table 3."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elastomath import InputError
+from elastomath.forgetting import return_steps
+from elastomath.ledger import Configuration
+from elastomath.rebound import Scores, return_volume, score
+
+from .answers import T_METHOD, Answer, exponent, over_seeds
+from .figures import INK, STYLES, plain, styled, two_panels
+from .plans import PLANS, grouped, sequences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUESTION = "Resistance (F1), rebound (F2) and undoing: who falls faster, does R13's condition separate the cases, how does m* move with n?"
+FALL = 0.25
+"""The perturbation after which falls are compared."""
+SHARE = (0.0, 1.0)
+
+
+def runs(preset: str) -> list[Configuration]:
+    """Every compressor in sequence on a union of three parts: undoing with brackets, and forward against inverse between thirds."""
+    plan = PLANS[preset]
+    tiny = preset == "tiny"
+    ks = plan.ks[:1] if tiny else plan.ks[1:3]
+    steps: dict[str, Any] = {"inverse": True, "perturbations": [0, FALL, 1.0], "largest": 16.0}
+    found = []
+    for name in ("mixture", "counting", "softmax"):
+        settings = {"forgetting": 0.2} if name == "counting" else {"learning_rate": 2e-3} if name == "softmax" else {}
+        found += sequences(
+            name,
+            plan,
+            plan.exact * (1 if tiny else 2),
+            ks,
+            "union",
+            settings,
+            alignments=[*plan.alignments, 2 * plan.alignments[-1]],
+            **steps,
+        )
+    trained = {"precision": 0.05} | steps | {"largest": 4.0}
+    found += sequences("transformer", plan, plan.trained, ks, "union", **trained)
+    for configuration in found:
+        configuration["resistance"] = 1.0
+    return found
+
+
+def scores_of(record: dict[str, Any]) -> Scores | None:
+    """Base (the pre-trained state's), D_a's and D_t's scores; None where the base does not lie strictly between."""
+    levels = record["levels"]
+    try:
+        return Scores(levels["pretrained"], levels["align"], levels["perturb"])
+    except (InputError, TypeError):
+        return None
+
+
+def falls(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each pair of alignment volumes n < n': whether n' falls more until `FALL`, and whether R13 says so.
+
+    R13: ``s(0) - s(m)`` of ``s = (k s_p + n s_+ + m s_-)/(k+n+m)`` at both volumes, with the scores of this run.
+    """
+    scores, found = scores_of(record), []
+    for less, more in itertools.combinations(record["runs"], 2):
+        seen = [entry["scores"][0] - entry["scores"][1] for entry in (less, more)]
+        step = less["perturbations"][1]
+        predicted = None
+        if scores is not None:
+            k = less["volumes"][0]
+            expected = [
+                float(score(scores, k, n, 0.0) - score(scores, k, n, step))
+                for n in (less["volumes"][1], more["volumes"][1])
+            ]
+            predicted = expected[1] > expected[0]
+        found.append(
+            {
+                "k": less["volumes"][0],
+                "less": less["volumes"][1],
+                "more": more["volumes"][1],
+                "faster": seen[1] > seen[0],
+                "r13": predicted,
+            }
+        )
+    return found
+
+
+def undoing(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each alignment volume: m*, its bracket, and what R13 (nothing forgotten) or R19 (counting) says it is."""
+    scores, found = scores_of(record), []
+    h = float(configuration["settings"].get("forgetting", 0.0)) if configuration["dynamics"] == "counting" else 0.0
+    for entry in record["runs"]:
+        undo = entry.get("undo") or {}
+        n, law = entry["volumes"][1], None
+        if scores is not None:
+            law = float(return_steps(scores, n, h)) if h else float(return_volume(scores, n))
+        found.append(
+            {"n": n, "volume": undo.get("volume"), "low": undo.get("low"), "high": undo.get("high"), "law": law}
+        )
+    return found
+
+
+def gaps(record: dict[str, Any]) -> dict[str, float]:
+    """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
+    pairs = record["resistance"]["pairs"]
+    found = {
+        name: float(np.mean([pair["forward"][name] - pair["inverse"][name] for pair in pairs]))
+        for name in ("loss", "entropy", "excess")
+    }
+    found["lower_loss"] = float(np.mean([pair["lower_loss"] for pair in pairs]))
+    found["lower_excess"] = float(np.mean([pair["lower_excess"] for pair in pairs]))
+    found["closed"] = float(
+        np.mean([(pair["forward"]["closed"] or 0.0) - (pair["inverse"]["closed"] or 0.0) for pair in pairs])
+    )
+    return found
+
+
+def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+    """Per compressor: F1 in loss and in excess, F2 and R13's condition, and the exponent of m* in n."""
+    groups, found = [], []
+    for (name, setting), members in grouped(rows).items():
+        table = [
+            {
+                "seed": configuration["seed"], "k": record["runs"][0]["volumes"][0], "resistance": gaps(record), "falls": falls(record),
+                "undo": undoing(configuration, record), "levels": record["levels"],
+            }
+            for configuration, record in members
+        ]  # fmt: skip
+        groups.append({"compressor": name, "setting": setting, "rows": table})
+        found += _resistance(name, setting, table) + _falls(name, setting, table) + _undoing(name, setting, table)
+    return found, {"groups": groups}
+
+
+def _by_seed(table: list[dict[str, Any]], value: Any) -> list[float | None]:
+    found: list[float | None] = []
+    for seed in sorted({row["seed"] for row in table}):
+        values = [value(row) for row in table if row["seed"] == seed]
+        kept = [v for v in values if v is not None]
+        found.append(float(np.mean(kept)) if kept else None)
+    return found
+
+
+def _resistance(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+    loss, excess, floor = (
+        over_seeds(_by_seed(table, lambda row, what=what: row["resistance"][what]))
+        for what in ("loss", "excess", "entropy")
+    )
+    lower_loss, lower_excess = (
+        over_seeds(_by_seed(table, lambda row, what=what: row["resistance"][what]), within=SHARE)
+        for what in ("lower_loss", "lower_excess")
+    )
+    if loss is None or excess is None or floor is None or lower_loss is None or lower_excess is None:
+        return []
+    sign = loss.side("against F1", "as F1 says", "not decided")
+    mine = excess.side(
+        "in excess code length the forward direction ends lower",
+        "inverse alignment ends with less excess, too",
+        "in excess code length neither direction is lower beyond the scatter",
+    )
+    return [
+        Answer(
+            f"f1-loss/{name}", "F1: final loss, forward less inverse, nats a leaf", name,
+            f"{name}, {setting}: forward less inverse loss is {loss} ({sign}); inverse ends lower in a share "
+            f"{lower_loss} of the pairs. The targets' own entropies differ by "
+            f"{floor} of it.",
+            loss, T_METHOD,
+        ),
+        Answer(
+            f"f1-excess/{name}", "F1: excess code length, forward less inverse, nats a leaf", name,
+            f"{name}, {setting}: forward less inverse excess is {excess}, inverse lower in a share {lower_excess} "
+            f"of the pairs: {mine}.",
+            excess, T_METHOD,
+        ),
+    ]  # fmt: skip
+
+
+def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+    faster = over_seeds(
+        _by_seed(table, lambda row: float(np.mean([pair["faster"] for pair in row["falls"]]))), within=SHARE
+    )
+
+    def agreed(row: dict[str, Any]) -> float | None:
+        judged = [pair["faster"] == pair["r13"] for pair in row["falls"] if pair["r13"] is not None]
+        return float(np.mean(judged)) if judged else None
+
+    right = over_seeds(_by_seed(table, agreed), within=SHARE)
+    expected = [pair["r13"] for row in table for pair in row["falls"] if pair["r13"] is not None]
+    if faster is None:
+        return []
+    found = [
+        Answer(
+            f"f2/{name}", "F2: share of pairs in which the more aligned model falls more", name,
+            f"{name}, {setting}: after l = {FALL:g} the more aligned model has fallen more in a share {faster} of "
+            "the pairs of alignment volumes.",
+            faster, T_METHOD,
+        )
+    ]  # fmt: skip
+    if right is not None:
+        separated = (
+            "separates the cases"
+            if right.low is not None and right.low > 0.9
+            else "does not separate the cases"
+            if right.estimate < 0.75
+            else "mostly separates the cases"
+        )
+        found.append(
+            Answer(
+                f"r13/{name}", "share of pairs in which R13's condition says who falls more", name,
+                f"{name}, {setting}: R13's condition is right in a share {right} of the pairs (it expects the more "
+                f"aligned model to fall more in {sum(expected)} of "
+                f"{len(expected)}): it {separated}.",
+                right, T_METHOD,
+            )
+        )  # fmt: skip
+    return found
+
+
+def exponents(table: list[dict[str, Any]]) -> list[float | None]:
+    """b of m* ~ n^b per seed (mean over k), from the volumes that were found."""
+
+    def of(row: dict[str, Any]) -> float | None:
+        return exponent([entry["n"] for entry in row["undo"]], [entry["volume"] for entry in row["undo"]])
+
+    return _by_seed(table, of)
+
+
+def _undoing(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+    b = over_seeds(exponents(table))
+    if b is None:
+        return []
+    entries = [entry for row in table for entry in row["undo"]]
+    never = sum(entry["volume"] is None for entry in entries)
+    misses = [abs(entry["volume"] / entry["law"] - 1) for entry in entries if entry["volume"] and entry["law"]]
+    law = {"mixture": "R13", "counting": "R19"}.get(name)
+    said = f" {law}'s m* is met to {max(misses, default=math.inf):.1e}." if law else ""
+    third = b.side(
+        "falls, as in Table 3", "rises, against Table 3 (b = -0.15)", "neither rises nor falls beyond the scatter"
+    )
+    return [
+        Answer(
+            f"undo/{name}", "exponent b of m* ~ n^b, the volume of D_t that undoes n of D_a", name,
+            f"{name}, {setting}: m* goes as n^b with b = {b}, so it {third}; {never} of {len(entries)} were not "
+            f"undone within the search.{said}",
+            b, f"least squares of ln m* on ln n per run, mean over k; {T_METHOD}",
+        )
+    ]  # fmt: skip
+
+
+@styled
+def figure(found: dict[str, Any]) -> Figure:
+    """Above, m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark for each run's mean gap."""
+    drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
+    seen: list[float] = []
+    for index, group in enumerate(found["groups"]):
+        colour, marker, dashes = STYLES[index]
+        entries = [entry for row in group["rows"] for entry in row["undo"] if entry["volume"]]
+        places = sorted({entry["n"] for entry in entries})
+        seen += places
+        means = [math.exp(np.mean([math.log(entry["volume"]) for entry in entries if entry["n"] == n])) for n in places]
+        upper.plot(
+            places,
+            means,
+            color=colour,
+            marker=marker,
+            linestyle=dashes,
+            label=f"{group['compressor']}, {group['setting']}",
+        )
+        x = [row["resistance"]["entropy"] for row in group["rows"]]
+        y = [row["resistance"]["excess"] for row in group["rows"]]
+        lower.plot(x, y, color=colour, marker=marker, linestyle="none")
+    if seen:
+        ends = [min(seen), max(seen)]
+        upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)
+    upper.set(xscale="log", yscale="log", xlabel="alignment volume n", ylabel="m*, volume of D_t")
+    upper.set_title("what undoes alignment; dashed: slope 1 (R13)")
+    plain(upper.xaxis)
+    plain(upper.yaxis)
+    upper.legend(frameon=False, fontsize=9)
+    for line in (lower.axhline, lower.axvline):
+        line(0.0, color=INK, linewidth=0.8)
+    lower.set(xlabel="forward less inverse: entropy of the target, nats", ylabel="… of the excess, nats")
+    lower.set_title("F1, a mark a run: above 0, inverse has less excess")
+    return drawn

@@ -1,0 +1,129 @@
+"""A study from end to end: its runs through a ledger, one curve, its answers, and all that its figure needs, in one folder."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from elastomath import Curve, InputError
+from elastomath.ledger import Configuration, Ledger, run_key, sweep
+from elastomath.storage import whole_file
+
+from ..lifecycle import curve_of
+from .answers import Answer
+from .worker import run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STUDIES: Final = ("constant", "volumes", "rebound", "scale", "hooke")
+"""The questions by name, each a module of this package."""
+PRESETS: Final = ("tiny", "quick", "full")
+"""``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
+SCHEMA: Final = "elastomath.study/1"
+COVARIATES: Final = ("forgetting", "learning_rate", "examples", "order", "count")
+"""Settings of compressors that go into the curve."""
+
+Row = tuple[Configuration, dict[str, Any]]
+
+
+def run_study(
+    study: str, preset: str, out: str | os.PathLike[str], *, executor: Executor | None = None
+) -> dict[str, Any]:
+    """Make the runs that the ledger ``out/studies.sqlite`` lacks, then write the study's curve, answers and configuration.
+
+    Files: ``STUDY-sim.csv`` (a Curve), ``STUDY-sim.json`` (answers and what the figure is drawn from) and ``STUDY-sim-config.json`` (every
+    run's full configuration). Studies that share a run and a folder make it once. Returns what the JSON file holds, and its path as
+    ``"summary"``. Raises InputError for an unknown study or preset, and where every run failed.
+    """
+    module, began, folder = _module(study), time.monotonic(), Path(out)
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r}", where=study, mend=f"choose one of {', '.join(PRESETS)}")
+    runs: list[Configuration] = module.runs(preset)
+    with Ledger(folder / "studies.sqlite") as ledger:
+        results, failures = sweep(run, runs, ledger, executor, what=f"runs of {study}")
+    rows = [(runs[i], result) for i, result in enumerate(results) if result is not None]
+    if not rows:
+        raise InputError(f"no run ended well: {failures[0]}", where=study, mend="mend that, then run it again")
+    answers, data = module.answers(rows)
+    name = f"{study}-sim"
+    Curve.concat([study_curve(*row) for row in rows]).write(folder / f"{name}.csv")
+    with whole_file(folder / f"{name}-config.json") as aside:
+        aside.write_text(json.dumps({"study": study, "preset": preset, "runs": runs}, indent=0), encoding="utf-8")
+    found = summary(study, preset, runs, answers, data, failures) | {"seconds": time.monotonic() - began}
+    target = folder / f"{name}.json"
+    with whole_file(target) as aside:
+        aside.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
+    return found | {"summary": str(target), "curve": str(folder / f"{name}.csv")}
+
+
+def summary(
+    study: str,
+    preset: str,
+    runs: Sequence[Configuration],
+    answers: Sequence[Answer],
+    data: dict[str, Any],
+    failures: Sequence[str],
+) -> dict[str, Any]:
+    """What a study's JSON file holds, but for the seconds that it took."""
+    seeds: dict[str, list[int]] = {}
+    for configuration in runs:
+        seeds.setdefault(configuration["dynamics"], []).append(configuration["seed"])
+    return {
+        "schema": SCHEMA,
+        "study": study,
+        "preset": preset,
+        "question": _module(study).QUESTION,
+        "answers": [answer.as_dict() for answer in answers],
+        "settings": {
+            "runs": len(runs),
+            "seeds": {name: sorted(set(values)) for name, values in seeds.items()},
+            "sources": sorted({configuration["source"]["name"] for configuration in runs}),
+        },
+        "failures": list(failures),
+        **data,
+    }
+
+
+def load_study(source: str | os.PathLike[str]) -> dict[str, Any]:
+    """A saved ``STUDY-sim.json``; InputError where it is none."""
+    try:
+        found: dict[str, Any] = json.loads(Path(source).read_text(encoding="utf-8"))
+        if found["schema"] != SCHEMA or found["study"] not in STUDIES:
+            raise KeyError(found["schema"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"no study: {error}", where=str(source), mend="write it by `elastomath study`") from error
+    return found
+
+
+def draw(found: dict[str, Any]) -> Figure:
+    """The figure of a study, from what `load_study` gives."""
+    figure: Figure = _module(found["study"]).figure(found)
+    return figure
+
+
+def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
+    """The curve of one run, with few covariates: dynamics, source, seed, and the settings in `COVARIATES`."""
+    settings, study = configuration["settings"], configuration.get("study", {})
+    covariates = {name: settings[name] for name in COVARIATES if name in settings}
+    if "cut" in study:
+        covariates["depth"] = study["cut"]
+    if record["parameters"] is not None:
+        covariates["parameters"] = record["parameters"]
+    name = f"{configuration['dynamics']}-{run_key(configuration)[:8]}"
+    source = configuration["source"]["name"]
+    return curve_of(
+        record, name, dynamics=configuration["dynamics"], source=source, seed=configuration["seed"], **covariates
+    )
+
+
+def _module(study: str) -> Any:
+    if study not in STUDIES:
+        raise InputError(f"study {study!r}", where="study", mend=f"choose one of {', '.join(STUDIES)}")
+    return importlib.import_module(f"{__package__}.{study}")

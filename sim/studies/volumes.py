@@ -1,0 +1,284 @@
+"""Study `volumes`: sequential training. What pre-training and alignment count for, against the joint law and R19."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elastomath import InputError
+from elastomath.forgetting import elasticity_constant
+from elastomath.ledger import Configuration
+
+from .answers import T_METHOD, Answer, Estimate, exponent, over_seeds
+from .effective import Effective, best_clock, elastic_limit, read
+from .figures import INK, STYLES, plain, styled, two_panels
+from .plans import PLANS, forgetting_clock, grouped, sequences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUESTION = "In sequential training, what are the effective volumes K_p and K_a against the nominal ones; joint law, R19, or neither?"
+ANTIPARALLEL = -0.99
+"""A cosine of grad H_p and grad H_a at or below it counts as one elasticity constant (R7)."""
+EXACT = 1e-4
+"""How near R19 a reading of counting has to come, relative."""
+
+
+def runs(preset: str) -> list[Configuration]:
+    """Counting with forgetting, softmax by gradient descent, transformers by AdamW, on halves, over |D_p| and |D_a|."""
+    plan = PLANS[preset]
+    found = sequences("counting", plan, max(2, plan.exact // 2)) + sequences("softmax", plan, plan.exact)
+    found += sequences("transformer", plan, plan.trained)
+    if preset != "tiny":
+        short = plan.ks[1:3]
+        found += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
+        found += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
+        larger = sequences("transformer", plan, plan.trained, short)
+        for configuration in larger:
+            configuration["settings"]["size"] = "300k"
+        found += larger
+    return found
+
+
+def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each alignment volume of a run.
+
+    ``ratio``, ``cosine``  |grad H_a|/|grad H_p| and the cosine at rest (R7): kappa, where the cosine is -1
+    ``kappa``              K_p/K_a by R16 with the compressor's clock where it is known, else the best one; None where a K is <= 0
+    ``kappa_nominal``      the same read in nominal l, as if nothing were forgotten
+    ``joint``, ``r19``     what the joint law and R19 say: k/n, and `forgetting.elasticity_constant` at h
+    """
+    known, found = forgetting_clock(configuration), []
+    for entry in record["runs"]:
+        k, n, _ = entry["volumes"]
+        steps, rates = entry["perturbations"], entry["entropies"]
+        slopes = entry["gradients"][0] or {}
+        nominal, clocked = _read(steps, rates, known if configuration["dynamics"] == "counting" else None)
+        found.append(
+            {
+                "k": k, "n": n, "seed": configuration["seed"], "joint": k / n,
+                "ratio": slopes.get("ratio"), "cosine": slopes.get("cosine"),
+                "kappa": clocked.kappa if clocked else None, "kappa_nominal": nominal.kappa if nominal else None,
+                "misfit": clocked.misfit if clocked else None, "clock": clocked.clock if clocked else None,
+                "K_pretrain": _finite(clocked.pretrain) if clocked else None, "K_align": _finite(clocked.align) if clocked else None,
+                "known_clock": known, "r19": r19(k, n, known), "limit": elastic_limit(steps, [k, n], rates),
+            }
+        )  # fmt: skip
+    return found
+
+
+def _read(steps: Any, rates: Any, clock: float | None) -> tuple[Effective | None, Effective | None]:
+    """R16 in nominal l, and with a clock: the one that is known, or the one that fits best. None where nothing moved."""
+    try:
+        nominal = read(steps, rates)
+        return nominal, best_clock(steps, rates) if clock is None else read(steps, rates, clock)
+    except InputError:
+        return None, None
+
+
+def r19(k: float, n: float, clock: float | None) -> float | None:
+    """K_p/K_a of R19 after k and n at h = ``clock`` a unit; k/n for h = 0, None where h is not known."""
+    if clock is None:
+        return None
+    return k / n if clock == 0 else float(elasticity_constant(k, n, -math.expm1(-clock)))
+
+
+def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+    """Per compressor and setting: exponents of kappa in |D_p| and |D_a|, the cosine at rest, the elastic limit; counting against R19."""
+    groups, found = [], []
+    for (name, setting), members in grouped(rows).items():
+        table = [reading for row in members for reading in readings(*row)]
+        groups.append({"compressor": name, "setting": setting, "rows": table})
+        if name == "counting":
+            found.append(_against_r19(setting, table))
+        found += _exponents(name, setting, table)
+    for name in ("counting", "softmax", "transformer"):
+        mine = [group for group in groups if group["compressor"] == name]
+        found += _constant(name, mine) + _limit(name, mine)
+    return found, {"groups": groups}
+
+
+def _against_r19(setting: str, table: list[dict[str, Any]]) -> Answer:
+    misses = [abs(row["kappa"] / row["r19"] - 1) if row["kappa"] else math.inf for row in table]
+    biased = [abs(row["kappa_nominal"] / row["r19"] - 1) for row in table if row["kappa_nominal"]]
+    worst = max(misses)
+    met = "met" if worst <= EXACT else "NOT met"
+    sentence = f"Counting, {setting} a unit: kappa by R16 at l' = (e^(hl) - 1)/h is R19's to {worst:.1e} in "
+    sentence += f"{len(table)} readings: R19 is {met}."
+    if biased and max(biased) > 10 * EXACT:
+        sentence += (
+            f" Read in nominal l it misses by up to {max(biased):.2g}, since the perturbation forgets itself too."
+        )
+    return Answer(
+        f"r19/counting/{setting}", "effective volumes of counting against R19, worst relative miss", "counting", sentence,
+        Estimate(worst if math.isfinite(worst) else 1e9, 0.0, None), "the largest |kappa/R19 - 1|; exact sums, quadrature in l' alone",
+    )  # fmt: skip
+
+
+def slopes_of(table: list[dict[str, Any]], value: str, over: str, fixed: float | None = None) -> list[float | None]:
+    """Per seed: the exponent of ``value`` in ``over`` (k or n), the other volume at ``fixed`` (its middle value by default)."""
+    other = "n" if over == "k" else "k"
+    levels = sorted({row[other] for row in table})
+    level = levels[len(levels) // 2] if fixed is None else fixed
+    found = []
+    for seed in sorted({row["seed"] for row in table}):
+        mine = [row for row in table if row["seed"] == seed and row[other] == level]
+        found.append(exponent([row[over] for row in mine], [row[value] for row in mine]))
+    return found
+
+
+def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+    found = []
+    for over, what, law in (("k", "|D_p|", 1.0), ("n", "|D_a|", -1.0)):
+        measured = over_seeds(slopes_of(table, "ratio", over))
+        if measured is None:
+            continue
+        integral = over_seeds(slopes_of(table, "kappa", over))
+        predicted = over_seeds(slopes_of(table, "r19", over))
+        sentence = f"{name}, {setting}: |grad H_a|/|grad H_p| at rest goes as {what}^b with b = {measured}; the joint law has {law:g}"
+        if predicted is not None:
+            sentence += f", R19 at this forgetting {predicted.estimate:.3g}"
+        sentence += f". {_verdict(measured, law, predicted)}"
+        if integral is not None:
+            sentence += f" By R16, where both volumes come out positive: b = {integral}."
+        else:
+            sentence += " R16 gives no two positive volumes to fit an exponent to."
+        found.append(
+            Answer(
+                f"beta-{'pretrain' if over == 'k' else 'align'}/{name}/{setting}", f"exponent of kappa in {what}", name, sentence, measured,
+                f"least squares of ln kappa on ln {what} per seed, the other volume fixed; {T_METHOD}",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _verdict(measured: Estimate, law: float, predicted: Estimate | None) -> str:
+    """Which law the interval holds, and whether it is narrow enough to say so."""
+    if measured.low is None or measured.high is None or measured.high - measured.low > 1.0:
+        return "These seeds do not decide."
+    near = 0.02
+    as_joint = measured.holds(law) or abs(measured.estimate - law) < near
+    r19 = None if predicted is None else predicted.estimate
+    as_r19 = r19 is not None and (measured.holds(r19) or abs(measured.estimate - r19) < near)
+    if as_joint and as_r19:
+        return "That is both laws." if abs(measured.estimate - law) < near else "It does not tell the two laws apart."
+    if as_joint:
+        return "That is the joint law."
+    if as_r19:
+        return "That is R19, not the joint law."
+    return "That is neither." if r19 is not None else "That is not the joint law."
+
+
+def _constant(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
+    table = [row for group in groups for row in group["rows"]]
+    seeds = sorted({row["seed"] for row in table})
+    cosine = over_seeds(
+        (_mean(row["cosine"] for row in table if row["seed"] == seed) for seed in seeds), within=(-1.0, 1.0)
+    )
+    if cosine is None:
+        return []
+    single = sum(row["cosine"] is not None and row["cosine"] <= ANTIPARALLEL for row in table)
+    positive = sum(row["kappa"] is not None for row in table)
+    return [
+        Answer(
+            f"cosine/{name}", "cosine of grad H_p and grad H_a at rest, after training in sequence", name,
+            f"After training in sequence the {name}'s gradients of H_p and H_a have a mean cosine of {cosine}; it "
+            f"is below {ANTIPARALLEL} in {single} of "
+            f"{len(table)} readings, so an elasticity constant that is the same in every direction (R7) exists in "
+            "these only. R16 gives two positive "
+            f"volumes in {positive} of {len(table)}.",
+            cosine, f"mean over settings and volumes, then {T_METHOD}",
+        )
+    ]  # fmt: skip
+
+
+def _limit(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
+    table = [row for group in groups for row in group["rows"]]
+    if not table:
+        return []
+    shares = [row["limit"] / row["n"] for row in table if row["limit"] is not None]
+    seeds = sorted({row["seed"] for row in table})
+    value = over_seeds(
+        _median(row["limit"] / row["n"] for row in table if row["seed"] == seed and row["limit"] is not None)
+        for seed in seeds
+    )
+    if value is None:
+        return []
+    at_once = sum(row["limit"] is not None and row["limit"] <= 1 / 16 for row in table)
+    return [
+        Answer(
+            f"limit/{name}", "the elastic limit, in units of the alignment volume", name,
+            f"In sequence the {name}'s elastic limit, where nothing pushes back any more, lies at {value} of the "
+            "alignment volume (median of a seed); it was "
+            f"reached in {len(shares)} of {len(table)} readings up to l = 3, in {at_once} of them at the first "
+            "step: there D_p never gains and "
+            f"there is no linear regime. Joint optima on halves have it near 2.",
+            value, f"median over settings and volumes, then {T_METHOD}; readings without a limit are left out",
+        )
+    ]  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _mean(values: Any) -> float | None:
+    found = [value for value in values if value is not None]
+    return float(np.mean(found)) if found else None
+
+
+def _median(values: Any) -> float | None:
+    found = list(values)
+    return float(np.median(found)) if found else None
+
+
+@styled
+def figure(found: dict[str, Any]) -> Figure:
+    """kappa (R7's ratio at rest) against |D_p| above, |D_a| below, for each compressor at one setting; dashed: joint law; dotted: R19."""
+    drawn, panels = two_panels(
+        "Elasticity constants in sequence", "Geometric means over seeds; dashed joint law, dotted R19.", share=False
+    )
+    chosen: dict[str, dict[str, Any]] = {}
+    for group in found["groups"]:
+        volumes = {row["k"] for row in group["rows"]}
+        best = chosen.get(group["compressor"])
+        if (
+            best is None
+            or len(volumes) > len({row["k"] for row in best["rows"]})
+            or group["setting"].startswith(("forgetting 0.2", "rate 0.002"))
+        ):
+            chosen[group["compressor"]] = group
+    for panel, over, other in zip(panels, ("k", "n"), ("n", "k"), strict=True):
+        for index, group in enumerate(chosen.values()):
+            colour, marker, dashes = STYLES[index]
+            levels = sorted({row[other] for row in group["rows"]})
+            level = levels[len(levels) // 2]
+            mine = [row for row in group["rows"] if row[other] == level and row["ratio"]]
+            places = sorted({row[over] for row in mine})
+            means = [
+                math.exp(np.mean([math.log(row["ratio"]) for row in mine if row[over] == place])) for place in places
+            ]
+            label = f"{group['compressor']}, {group['setting']}"
+            panel.plot(places, means, color=colour, marker=marker, linestyle=dashes, label=label)
+            theory = [next(row["r19"] for row in mine if row[over] == place) for place in places]
+            if index == 0:
+                panel.plot(
+                    places,
+                    [next(row["joint"] for row in mine if row[over] == place) for place in places],
+                    color=INK,
+                    linestyle="--",
+                    linewidth=0.8,
+                )
+            if all(value is not None for value in theory):
+                panel.plot(places, theory, color=colour, linestyle=":", linewidth=1.0)
+        panel.set(
+            xscale="log",
+            yscale="log",
+            xlabel="|D_p| / |D_a|" if over == "k" else "|D_a|",
+            ylabel="|grad H_a| / |grad H_p|",
+        )
+        plain(panel.xaxis)
+    panels[0].legend(frameon=False, fontsize=9)
+    return drawn
