@@ -158,8 +158,8 @@ def rebound(
 ) -> int:
     """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
     from empirical.presets import rebound_settings
-    from empirical.rebound import DIRECTIONS
     from empirical.rebound import rebound as run
+    from empirical.rebound_settings import DIRECTIONS
 
     given: dict[str, Any] = {"model": model, "align": align, "perturb": perturb, "adapt_volume": adapt_volume}
     given |= {"held_out": held_out, "learning_rate": learning_rate, "batch": batch, "revision": revision}

@@ -104,8 +104,8 @@ def test_the_dry_run_of_the_command_line_loads_nothing_and_writes_nothing(tiny_m
 
     monkeypatch.setattr(models, "load_model", never)
     for command in (["--preset", "quick"], ["--directions", "both", "--algorithm", "sft,dpo"]):
+        out = str(tmp_path / "out")
         with pytest.raises(SystemExit) as ended:
-            out = str(tmp_path / "out")
             main(["experiment", "rebound", *command, "--model", str(tiny_model), "--dry-run", "--json", "--out", out])
         assert ended.value.code == 0
         planned = json.loads(capsys.readouterr().out)
