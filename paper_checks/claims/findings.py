@@ -71,6 +71,11 @@ def _group(evidence: Evidence, saved: str, algorithm: str, direction: str) -> Ma
     return None
 
 
+def _widest(evidence: Evidence) -> Mapping[str, Any] | None:
+    """The group of both directions together, or of the one that was run."""
+    return _group(evidence, "rebound", "sft", "both") or _group(evidence, "rebound", "sft", "forward")
+
+
 def _falls(saved: str, algorithm: str, direction: str) -> Callable[[Evidence], Finding]:
     def check(evidence: Evidence) -> Finding:
         group = _group(evidence, saved, algorithm, direction)
@@ -96,9 +101,9 @@ def _falls(saved: str, algorithm: str, direction: str) -> Callable[[Evidence], F
 
 def _beyond_control(evidence: Evidence) -> Finding:
     """F2 against the control: whether what opposed data do beyond mixed data grows with the alignment volume."""
-    group = _group(evidence, "rebound", "sft", "both")
+    group = _widest(evidence)
     if group is None:
-        return Finding(NOT_TESTED, "measured", "no saved run in both directions")
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
     depth = group["excess_depth"]
     rows = ", ".join(f"{row['align_volume']}: {row['estimate']:+.4f}" for row in depth["by_volume"])
     sign = sign_of(depth["slope"])
@@ -113,9 +118,9 @@ def _beyond_control(evidence: Evidence) -> Finding:
 
 def _slowing(evidence: Evidence) -> Finding:
     """F2's shape: the fall per example in the first segment less that in the last."""
-    group = _group(evidence, "rebound", "sft", "both")
+    group = _widest(evidence)
     if group is None:
-        return Finding(NOT_TESTED, "measured", "no saved run in both directions")
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
     slowing = group["slowing"]
     return Finding(
         SUPPORTED if sign_of(slowing) > 0 else NOT_SUPPORTED,

@@ -227,7 +227,9 @@ def _gap(measure: str):
 
 def _slopes(direction: str, *names: str):
     def change(summary: dict) -> None:
-        (group,) = [group for group in summary["falls"] if group["direction"] == direction]
+        group = next(
+            group for group in reversed(summary["falls"]) if group["direction"] == direction or direction == "both"
+        )
         rises = [sign_of(group[name]["slope"]) > 0 for name in names]
         for name in names:
             value = -1.0 if all(rises) else 1.0
@@ -237,7 +239,7 @@ def _slopes(direction: str, *names: str):
 
 
 def _slowing(summary: dict) -> None:
-    (group,) = [group for group in summary["falls"] if group["direction"] == "both"]
+    group = summary["falls"][-1]
     value = -1.0 if sign_of(group["slowing"]) > 0 else 1.0
     group["slowing"] |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "z": 10 * value}
 
