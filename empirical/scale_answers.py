@@ -63,12 +63,12 @@ class _Run:
     align: Array
     union: Array
 
-    def at(self, what: str, phase: str, volume: int | None = None) -> Array | None:
+    def at(self, values: Array, phase: str, volume: int | None = None) -> Array:
+        """One column of ``values``; KeyError where the phase (at the volume) was not read."""
         for place, (name, reached) in enumerate(self.phases):
             if name == phase and volume in (None, reached):
-                found: Array = getattr(self, what)[:, place]
-                return found
-        return None
+                return np.asarray(values[:, place])
+        raise KeyError(phase)
 
 
 def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict[str, Any]:
@@ -92,8 +92,8 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict
     for key in dict.fromkeys(_group(result) for result, _ in seen):
         chosen = [(result, found) for result, found in seen if _group(result) == key]
         groups.append({"align_volume": key[0], "direction": key[1]} | _slopes(chosen))
-    found = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
-    return found | {"reading": [line for group in groups for line in _told(group)]}
+    told = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
+    return told | {"reading": [line for group in groups for line in _told(group)]}
 
 
 def _group(result: Result) -> tuple[int, str]:
@@ -122,26 +122,19 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
     run = _rates(result, weights)
     steps = [reached for phase, reached in run.phases if phase == "perturb"]
     first, last = steps[0], steps[-1]
-    aligned, start = run.at("contrast", "aligned"), run.at("contrast", "adapted")
-    path = [run.at("contrast", "perturb", step) for step in steps]
-    assert aligned is not None
-    assert start is not None
+    aligned, start = run.at(run.contrast, "aligned"), run.at(run.contrast, "adapted")
+    path = [run.at(run.contrast, "perturb", step) for step in steps]
     rise = aligned - start
     found = {"rise": rise, "first_fall": aligned - path[0], "depth": aligned - path[-1]}
-    rate = run.at("union", "adapted")
-    assert rate is not None
-    found["held_out_rate"] = rate
+    found["held_out_rate"] = run.at(run.union, "adapted")
     risen = np.where(rise[0] > 2.0 * rise[1:].std(), rise, np.nan) if len(rise) > 1 else rise
     found["fall_rate"] = found["first_fall"] / (first * risen)
     found["fall_share"] = found["depth"] / risen
-    mixed = [run.at("contrast", "control", step) for step in (first, last)]
-    if mixed[0] is not None and mixed[1] is not None:
+    if ("control", last) in run.phases:
+        mixed = [run.at(run.contrast, "control", step) for step in (first, last)]
         found["first_excess"], found["excess_depth"] = mixed[0] - path[0], mixed[1] - path[-1]
         found["excess_rate"] = found["first_excess"] / (first * risen)
-        pair = run.at("align", "perturb", last), run.at("align", "control", last)
-        assert pair[0] is not None
-        assert pair[1] is not None
-        found["align_rise"] = pair[0] - pair[1]
+        found["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
     found["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
     at = result["gradients"]["aligned"]
     for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
@@ -214,7 +207,7 @@ def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]
         told: dict[str, Any] = {"defined": int(np.isfinite(values).sum()), "runs": len(values)}
         told["mean"] = _number(np.nanmean(values)) if told["defined"] else None
         for kind in ("slope", "exponent"):
-            told[kind] = {name: _pooled([e[kind][place] for e in each if e[kind] is not None], len(seeds))
+            told[kind] = {name: _pooled([found[place] for e in each if (found := e[kind]) is not None], len(seeds))
                           for place, name in enumerate(names)}  # fmt: skip
         out["measures"][measure] = told
     out["laws"] = _predicted(first, steps, names)
@@ -259,9 +252,9 @@ def _seed_slopes(
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return nothing
     drawn = np.stack([found[measure] for _, found in kept])
-    inverse = np.linalg.pinv(design)
-    whole = np.isfinite(drawn).all(axis=0)
-    moved = drawn[:, 1:][:, whole[1:]] - drawn[:, :1]
+    inverse = np.asarray(np.linalg.pinv(design), dtype=np.float64)
+    whole = np.asarray(np.isfinite(drawn[:, 1:]).all(axis=0))
+    moved = np.asarray(drawn[:, 1:][:, whole] - drawn[:, :1])
     nothing["slope"] = _with_errors(inverse, drawn[:, 0], moved)
     found = power_law(design, drawn[:, 0])
     if found is not None:
@@ -294,12 +287,14 @@ def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
     scaled = values / values.mean()
     base = design * np.r_[1.0, np.full(design.shape[1] - 1, np.log(2.0))]
     start = np.linalg.lstsq(base, np.log(np.maximum(scaled, 0.05)), rcond=None)[0]
-    found = least_squares(
-        lambda b: np.exp(np.minimum(base @ b, 50.0)) - scaled,
-        start,
-        jac=lambda b: base * np.exp(np.minimum(base @ b, 50.0))[:, None],
-        bounds=(-20.0, 20.0),
-    )
+
+    def gap(numbers: Array) -> Array:
+        return np.asarray(np.exp(np.minimum(base @ numbers, 50.0)) - scaled)
+
+    def slopes(numbers: Array) -> Array:
+        return np.asarray(base * np.exp(np.minimum(base @ numbers, 50.0))[:, None])
+
+    found = least_squares(gap, start, jac=slopes, bounds=(-20.0, 20.0))
     if not found.success or np.abs(found.x).max() > 19.0:
         return None
     numbers = found.x.copy()

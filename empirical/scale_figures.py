@@ -118,8 +118,9 @@ def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, floa
             axes.plot(ends, [height, height], color=STYLES[0][0], linewidth=4.5, alpha=0.55)
             axes.plot(np.clip(found["seeds"], -most, most), [height + 0.24] * len(found["seeds"]), ".", color=INK)
             axes.plot(np.clip(centre, -most, most), height, marker="o", color=STYLES[0][0], markeredgecolor="white")
-        if law.get(measure) is not None:
-            axes.plot(law[measure], height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
+        told = law.get(measure)
+        if told is not None:
+            axes.plot(told, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     axes.set_yticks([-place for place in range(len(EXPONENTS))], [words for _, words in EXPONENTS])
     axes.set_ylim(-len(EXPONENTS) + 0.4, 0.6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,8 @@ class ScaleSettings:
                 f"{len(self.rebounds)} rebound settings", where="scale", mend="give one a model, and one for a family"
             )
         first = self.rebounds[0]
-        same = (
-            replace(first, model="", revision=None, pretrain_volume=None, adapt_volume=0) if not self.family else None
-        )
         for other in self.rebounds[1:]:
-            if replace(other, model="", revision=None, pretrain_volume=None, adapt_volume=0) != same:
+            if _shared(other) != _shared(first):
                 raise InputError(
                     f"{other.model} has other settings than {first.model}", where="scale", mend="vary the model only"
                 )
@@ -83,7 +80,7 @@ class ScaleSettings:
             for rebound in self.rebounds:
                 at = replace(equipment, model=rebound.model, revision=rebound.revision)
                 size = rebound.model if rebound.revision is None else f"{rebound.model}@{rebound.revision}"
-                member = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
+                member: dict[str, Any] = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
                 found.append((rebound, member | {"revision": rebound.revision}, at.source))
             return found
         first, about = self.rebounds[0], self.family.about()
@@ -94,6 +91,11 @@ class ScaleSettings:
                 member = {"family": about, "size": size, "pretrain_volume": volume} | taken
                 found.append((rebound, member, run_key(member)))
         return found
+
+
+def _shared(rebound: ReboundSettings) -> dict[str, Any]:
+    """The settings that the rebounds of a scale experiment have in common."""
+    return {key: value for key, value in asdict(rebound).items() if key not in ("model", "revision", "pretrain_volume")}
 
 
 def models_and_revisions(
