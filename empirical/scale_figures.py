@@ -17,16 +17,16 @@ PANELS: Final = (
     ("held_out_rate", "held-out rate at the start", "bits/token", 1.0),
     ("rise", "rise of the contrast", "bits/token", 1.0),
     ("first_fall", "first fall", "bits/token", 1.0),
-    ("fall_rate", "rise undone per example, at first", "%", 100.0),
-    ("excess_rate", "the same, beyond the control", "%", 100.0),
-    ("cosine", "cos(grad H_p, grad H_a), aligned", "", 1.0),
+    ("fall_rate", "rise undone per example", "%", 100.0),
+    ("excess_rate", "of it beyond the control", "%", 100.0),
+    ("cosine", "gradient cosine, aligned", "", 1.0),
 )
 """Panels of the figure: measure, title, unit, factor."""
 EXPONENTS: Final = (
     ("first_fall", "first fall"),
     ("depth", "depth of the fall"),
     ("fall_rate", "rise undone per example"),
-    ("excess_rate", "the same, beyond the control"),
+    ("excess_rate", "of it beyond the control"),
     ("fall_share", "share undone in all"),
     ("undoing_volume", "examples that undo it"),
 )
@@ -51,24 +51,24 @@ def scale_figure(result: dict[str, Any]) -> Figure:
     figure.set_label(
         "Scale: rebound against model size and pre-training volume\n" + "; ".join(result["reading"][:4]) + "."
     )
-    grid = figure.add_gridspec(4, 2, height_ratios=[1.0, 1.0, 1.0, 1.35])
+    halves = figure.add_gridspec(2, 1, height_ratios=[3.0, 1.3])
+    above, below = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+    panels = above.subplots(3, 2)
     over_volume = len({row["pretrain_volume"] for row in rows}) > 1
-    for place, (measure, title, unit, factor) in enumerate(PANELS):
-        axes = figure.add_subplot(grid[place // 2, place % 2])
+    for axes, (measure, title, unit, factor) in zip(panels.flat, PANELS, strict=True):
         _panel(axes, rows, measure, factor, over_volume)
         axes.set_title(title)
         axes.set_ylabel(unit)
-        if place >= 4:
-            axes.set_xlabel("pre-training volume, examples" if over_volume else "parameters")
+    for axes in panels[-1]:
+        axes.set_xlabel("pre-training volume, examples" if over_volume else "parameters")
     if over_volume:
-        figure.axes[0].legend(frameon=False, fontsize=8.5, title="parameters", title_fontsize=8.5)
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        above.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, title="parameters")
     laws = {law["name"]: law["exponents"] for law in group["laws"]}
-    for place, (name, words) in enumerate((("parameters", "size"), ("pretrain_volume", "pre-training volume"))):
-        axes = figure.add_subplot(grid[3, place])
+    pair = below.subplots(1, 2, sharey=True)
+    for axes, (name, words) in zip(pair, (("parameters", "size"), ("pretrain_volume", "volume")), strict=True):
         _exponents(axes, group, name, next(iter(laws.values()), {}) if name == "pretrain_volume" else {})
         axes.set_title(f"exponent in {words}")
-        if place:
-            axes.set_yticklabels([])
     return figure
 
 
@@ -99,8 +99,17 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
     axes.minorticks_off()
 
 
+def _width(group: dict[str, Any]) -> float:
+    """Half the width of the panels of exponents: room for every seed's value, from 1 to 4."""
+    most = 1.0
+    for measure, _ in EXPONENTS:
+        for found in (group["measures"].get(measure) or {}).get("exponent", {}).values():
+            most = max([most, *(abs(value) for value in (found or {}).get("seeds", ()))])
+    return min(1.15 * most, 4.0)
+
+
 def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, float | None]) -> None:
-    most = 3.0
+    most = _width(group)
     for place, (measure, _) in enumerate(EXPONENTS):
         found = (group["measures"].get(measure) or {}).get("exponent", {}).get(name)
         height = -place

@@ -10,17 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elastomath import Curve
-from elastomath.errors import InputError
-from elastomath.storage import whole_file
-from empirical.family import Family, FamilySettings, byte_pairs
-from empirical.laboratory import Equipment, close_laboratory
-from empirical.models import load_model
-from empirical.rebound_settings import ReboundSettings
-from empirical.scale import scale
-from empirical.scale_answers import answers, joint_measures, power_law, predictors, undoing_volume
-from empirical.scale_figures import scale_figure
-from empirical.scale_settings import ScaleSettings, chosen_settings
+torch = pytest.importorskip("torch")
+
+from elastomath import Curve  # noqa: E402
+from elastomath.errors import InputError  # noqa: E402
+from elastomath.storage import whole_file  # noqa: E402
+from empirical.family import Family, FamilySettings, byte_pairs  # noqa: E402
+from empirical.laboratory import Equipment, close_laboratory  # noqa: E402
+from empirical.models import load_model  # noqa: E402
+from empirical.rebound_settings import ReboundSettings  # noqa: E402
+from empirical.scale import scale  # noqa: E402
+from empirical.scale_answers import answers, joint_measures, power_law, predictors, undoing_volume  # noqa: E402
+from empirical.scale_figures import scale_figure  # noqa: E402
+from empirical.scale_settings import ScaleSettings, chosen_settings  # noqa: E402
 
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
@@ -285,7 +287,7 @@ true_train = laboratory.train
 def counted(*args, **options):
     with open("trained.txt", "a") as lines:
         lines.write("x\\n")
-    if sys.argv[1] == "kill" and len(open("trained.txt").readlines()) == 9:
+    if sys.argv[1] == "kill" and len(open("trained.txt").readlines()) == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return true_train(*args, **options)
 
@@ -298,7 +300,7 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
     small = replace(
         settings,
         rebounds=(replace(settings.rebounds[0], seeds=(0,), control=False),),
-        family=replace(settings.family, sizes=("16x1", "32x1")),
+        family=replace(settings.family, sizes=("16x1",)),
     )
     head = "from empirical.family import FamilySettings\nfrom empirical.rebound_settings import ReboundSettings\n"
     head += "from empirical.scale_settings import ScaleSettings\n"
@@ -312,8 +314,8 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
         assert ended.returncode == (-9 if mode == "kill" else 0), ended.stderr.decode()[-2000:]
         counts.append(len((tmp_path / "trained.txt").read_text().splitlines()))
         (tmp_path / "trained.txt").unlink()
-    # a run is pre-training to the volume, alignment and two perturbations: 4 trainings, 16 in all; the 9th is cut short
-    assert counts == [9, 8]
+    # a run is pre-training to the volume, alignment and two perturbations: 4 trainings, 8 in all; the 6th is cut short
+    assert counts == [6, 3]
     run(small, tmp_path / "alone")
     for file in ("scale.csv",):
         assert (tmp_path / "killed" / file).read_text() == (tmp_path / "alone" / file).read_text()
@@ -321,6 +323,7 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_member_is_trained_and_rebounds_on_cuda(settings, tmp_path):
     small = replace(settings, family=replace(settings.family, sizes=("32x1",), volumes=(64,)))
     result = scale(small, tmp_path / "out", device="cuda", dtype="float32")
