@@ -7,7 +7,7 @@ from typing import Any
 
 from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
 
-SCALE = "SmolLM2-135M (4-bit weights), film reviews, two seeds"
+SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 """What the saved experiments were run on."""
 
 
@@ -162,7 +162,8 @@ def _inversion(evidence: Evidence) -> Finding:
     return Finding(
         SUPPORTED if cheaper else NOT_SUPPORTED,
         "measured",
-        f"{SCALE}: inverse over forward, in examples, by seed: {per}; {laws}. " + "; ".join(summary["reading"][:8]),
+        f"{SCALE}, {len(seeds)} seed(s): inverse over forward, in examples, by seed: {per}; {laws}. "
+        + "; ".join(summary["reading"][:8]),
         {"ratio": ratio["estimate"], "seeds": seeds},
     )
 
