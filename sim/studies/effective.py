@@ -57,13 +57,20 @@ def read(perturbations: ArrayLike, entropies: ArrayLike, clock: float = 0.0) -> 
     """R16 at the perturbations l' of ``clock``: ``K_p DeltaH_p + K_a DeltaH_a = int l' (-dH_t)`` by least squares.
 
     entropies: (3, J+1), nats. Joint optima have clock 0 and give the nominal volumes; counting with forgetting has its own h and
-    gives R19's. Raises InputError where nothing moved.
+    gives R19's. The integral is a spline's in ln(1 + l'/c), c the one of nine that leaves the least misfit. Raises InputError
+    where nothing moved.
     """
+    largest = float(run_down(perturbations, clock)[-1])
+    tried = [_read(perturbations, entropies, clock, scale) for scale in largest * np.geomspace(0.03, 3.0, 9)]
+    return min(tried, key=lambda found: found.misfit)
+
+
+def _read(perturbations: ArrayLike, entropies: ArrayLike, clock: float, scale: float) -> Effective:
     rates, steps = np.asarray(entropies, dtype=np.float64), run_down(perturbations, clock)
-    work = path_work(steps, rates[2], scale=float(steps[-1]) / 6)[1:]
+    work = path_work(steps, rates[2], scale)[1:]
     found = effective_volumes(rates[:2, 1:] - rates[:2, :1], work)
     largest = float(np.abs(work).max())
-    misfit = found.misfit / largest if largest > 0 else math.inf
+    misfit = found.misfit / largest if largest > 0 and math.isfinite(found.misfit) else math.inf
     return Effective(float(found.volumes[0]), float(found.volumes[1]), misfit, clock)
 
 
@@ -75,7 +82,7 @@ def best_clock(perturbations: ArrayLike, entropies: ArrayLike) -> Effective:
     grid = np.concatenate([[0.0], np.geomspace(1e-3, FASTEST, 40)]) / largest
 
     def misfit(clock: float) -> float:
-        return read(perturbations, entropies, float(clock)).misfit
+        return _read(perturbations, entropies, float(clock), float(run_down(largest, clock)) / 6).misfit
 
     found = np.array([misfit(clock) for clock in grid])
     index = int(found.argmin())

@@ -58,7 +58,7 @@ TINY_NETWORK = {"width": 4, "layers": 1, "heads": 1, "inner": 8}
 PLANS = {
     "tiny": Plan((3, 2), 2, 1, (2.0, 6.0), (5.0,), (0.5, 1.0), (0.0, 0.2), (2e-3,), (3e-3,), TINY_NETWORK),
     "quick": Plan(
-        (4, 3), 4, 3, (2.0, 6.0, 18.0, 54.0), (5.0, 20.0), (0.5, 1.0, 2.0), (0.0, 0.05, 0.2, 0.5), (5e-4, 2e-3, 8e-3),
+        (4, 3), 4, 3, (1.0, 3.0, 9.0, 27.0), (5.0, 20.0), (0.5, 1.0, 2.0), (0.0, 0.05, 0.2, 0.5), (5e-4, 2e-3, 8e-3),
         (1e-3,), "50k",
     ),
     "full": Plan(
@@ -68,11 +68,11 @@ PLANS = {
 }  # fmt: skip
 
 
-def perturbations(largest: float = 3.0) -> list[float]:
+def perturbations(largest: float = 2.0) -> list[float]:
     """0 and eight volumes up to ``largest``, dense near rest, in multiples of 1/32.
 
     >>> perturbations()[:4]
-    [0.0, 0.0625, 0.1875, 0.375]
+    [0.0, 0.03125, 0.125, 0.25]
     """
     places = (0.02, 0.06, 0.125, 0.25, 1 / 3, 0.5, 0.75, 1.0)
     return [0.0, *(max(1, round(place * largest * UNIT)) / UNIT for place in places)]
@@ -154,6 +154,8 @@ def setting_of(configuration: Configuration) -> str:
         words.append(size if isinstance(size, str) else f"width {size['width']}")
         if "examples" in settings:
             words.append(f"{settings['examples'] // settings['batch']} steps a unit")
+        if "optimiser" in settings:
+            words.append(f"{settings['optimiser']} moments")
     return ", ".join(words)
 
 

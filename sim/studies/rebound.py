@@ -45,8 +45,9 @@ def runs(preset: str) -> list[Configuration]:
             alignments=[*plan.alignments, 2 * plan.alignments[-1]],
             **steps,
         )
-    trained = {"precision": 0.05} | steps | {"largest": 4.0}
+    trained = {"precision": 0.1} | steps | {"largest": 4.0}
     found += sequences("transformer", plan, plan.trained, ks, "union", **trained)
+    found += sequences("transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained)
     for configuration in found:
         configuration["resistance"] = 1.0
     return found
@@ -145,6 +146,11 @@ def _by_seed(table: list[dict[str, Any]], value: Any) -> list[float | None]:
     return found
 
 
+def _who(name: str, setting: str) -> str:
+    """The compressor in an answer's id; only runs with fresh moments have a mark."""
+    return f"{name}-fresh" if "fresh" in setting else name
+
+
 def _resistance(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
     loss, excess, floor = (
         over_seeds(_by_seed(table, lambda row, what=what: row["resistance"][what]))
@@ -164,14 +170,14 @@ def _resistance(name: str, setting: str, table: list[dict[str, Any]]) -> list[An
     )
     return [
         Answer(
-            f"f1-loss/{name}", "F1: final loss, forward less inverse, nats a leaf", name,
+            f"f1-loss/{_who(name, setting)}", "F1: final loss, forward less inverse, nats a leaf", name,
             f"{name}, {setting}: forward less inverse loss is {loss} ({sign}); inverse ends lower in a share "
             f"{lower_loss} of the pairs. The targets' own entropies differ by "
             f"{floor} of it.",
             loss, T_METHOD,
         ),
         Answer(
-            f"f1-excess/{name}", "F1: excess code length, forward less inverse, nats a leaf", name,
+            f"f1-excess/{_who(name, setting)}", "F1: excess code length, forward less inverse, nats a leaf", name,
             f"{name}, {setting}: forward less inverse excess is {excess}, inverse lower in a share {lower_excess} "
             f"of the pairs: {mine}.",
             excess, T_METHOD,
@@ -194,7 +200,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
         return []
     found = [
         Answer(
-            f"f2/{name}", "F2: share of pairs in which the more aligned model falls more", name,
+            f"f2/{_who(name, setting)}", "F2: share of pairs in which the more aligned model falls more", name,
             f"{name}, {setting}: after l = {FALL:g} the more aligned model has fallen more in a share {faster} of "
             "the pairs of alignment volumes.",
             faster, T_METHOD,
@@ -210,7 +216,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
         )
         found.append(
             Answer(
-                f"r13/{name}", "share of pairs in which R13's condition says who falls more", name,
+                f"r13/{_who(name, setting)}", "share of pairs in which R13's condition says who falls more", name,
                 f"{name}, {setting}: R13's condition is right in a share {right} of the pairs (it expects the more "
                 f"aligned model to fall more in {sum(expected)} of "
                 f"{len(expected)}): it {separated}.",
@@ -243,7 +249,7 @@ def _undoing(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answe
     )
     return [
         Answer(
-            f"undo/{name}", "exponent b of m* ~ n^b, the volume of D_t that undoes n of D_a", name,
+            f"undo/{_who(name, setting)}", "exponent b of m* ~ n^b, the volume of D_t that undoes n of D_a", name,
             f"{name}, {setting}: m* goes as n^b with b = {b}, so it {third}; {never} of {len(entries)} were not "
             f"undone within the search.{said}",
             b, f"least squares of ln m* on ln n per run, mean over k; {T_METHOD}",

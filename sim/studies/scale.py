@@ -37,7 +37,7 @@ class Sizes:
     joint: dict[str, Any]
 
 
-TRAINING = {"tolerance": 1e-7, "adamw": 250, "lbfgs": 120, "newton": 0}
+TRAINING = {"tolerance": 1e-7, "adamw": 200, "lbfgs": 80, "newton": 0}
 SOURCE = {"name": "markov", "alphabet": 3, "order": 5, "length": 6, "split": 1.0, "sharpness": 0.5, "union": "thirds"}
 SIZES = {
     "tiny": Sizes(6, (2, 4, 6), 3, SOURCE | {"order": 2, "length": 3}, ((4, 1, 1, 4), (8, 1, 1, 8)), TRAINING | {"adamw": 60, "lbfgs": 30}),
@@ -64,7 +64,7 @@ def runs(preset: str) -> list[Configuration]:
     for depth in sizes.cuts:
         for configuration in copy.deepcopy(deep):
             found.append(configuration | {"study": {"cut": depth}})
-    steps = {"k": 10.0, "mode": "joint", "perturbations": [0, 0.5, 1.0], "inverse": False}
+    steps = {"k": 10.0, "mode": "joint", "perturbations": [0, 1.0], "inverse": False}
     orders = configurations(
         "counting", source=sizes.markov, settings={"prior": 0.0}, cycle=steps,
         settings__order=list(range(int(sizes.markov["length"]))), seed=list(range(plan.exact)),

@@ -35,7 +35,7 @@ def runs(preset: str) -> list[Configuration]:
         short = plan.ks[1:3]
         found += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
         found += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
-        larger = sequences("transformer", plan, plan.trained, short)
+        larger = sequences("transformer", plan, plan.trained, short[-1:])
         for configuration in larger:
             configuration["settings"]["size"] = "300k"
         found += larger
@@ -206,13 +206,13 @@ def _limit(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
     )
     if value is None:
         return []
-    at_once = sum(row["limit"] is not None and row["limit"] <= 1 / 16 for row in table)
+    at_once = sum(row["limit"] is not None and row["limit"] <= 1 / 32 for row in table)
     return [
         Answer(
             f"limit/{name}", "the elastic limit, in units of the alignment volume", name,
             f"In sequence the {name}'s elastic limit, where nothing pushes back any more, lies at {value} of the "
             "alignment volume (median of a seed); it was "
-            f"reached in {len(shares)} of {len(table)} readings up to l = 3, in {at_once} of them at the first "
+            f"reached in {len(shares)} of {len(table)} readings, in {at_once} of them at the first "
             "step: there D_p never gains and "
             f"there is no linear regime. Joint optima on halves have it near 2.",
             value, f"median over settings and volumes, then {T_METHOD}; readings without a limit are left out",

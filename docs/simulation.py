@@ -1,0 +1,63 @@
+"""The answers in docs/simulation.md from the saved studies: `python docs/simulation.py [--out docs]`, after new results were saved.
+
+Replaces what stands between the two marks of the page, and writes a figure for each study.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from elastomath.figures import save_figure
+from elastomath.storage import whole_file
+from paper_checks.page import interval
+from paper_checks.sections.studies import TITLES, caption, saved_studies
+from sim.studies import STUDIES, draw
+
+BEGIN, END = "<!-- answers: made by docs/simulation.py -->", "<!-- end of answers -->"
+
+
+def answers_of(found: dict[str, Any]) -> list[str]:
+    """The lines of one study: question, figure, a sentence an answer, and the table of numbers."""
+    study = found["study"]
+    lines = [f"### {TITLES[study].removeprefix('Simulated: ').capitalize()}", "", found["question"], ""]
+    lines += [f"![{caption(study)}](simulation-{study}.svg)", ""]
+    lines += [f"- {answer['sentence']}" for answer in found["answers"]]
+    lines += ["", "| answer | what | value |", "| --- | --- | --- |"]
+    for answer in found["answers"]:
+        what = answer["question"].replace("|", "\\|")
+        lines.append(f"| {answer['id']} | {what} | {interval(answer['value'])} |")
+    seeds = ", ".join(f"{name} {len(values)}" for name, values in found["settings"]["seeds"].items())
+    lines += [
+        "",
+        f"{found['settings']['runs']} runs, preset {found['preset']}; seeds: {seeds}. Intervals at 95%, over seeds.",
+    ]
+    return [*lines, f"Again: `elastomath study {study} --preset {found['preset']}`.", ""]
+
+
+def page(text: str) -> str:
+    """The page with its answers made anew from the saved results; studies without any are named."""
+    saved = saved_studies()
+    lines = [line for found in saved.values() for line in answers_of(found)]
+    missing = [study for study in STUDIES if study not in saved]
+    if missing:
+        lines += [f"No results are saved yet for: {', '.join(missing)}. `elastomath study NAME` makes them.", ""]
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    return "\n".join([head + BEGIN, "", *lines, END]) + tail
+
+
+def main() -> None:
+    """The page and its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    text = (Path(__file__).parent / "simulation.md").read_text(encoding="utf-8")
+    for study, found in saved_studies().items():
+        save_figure(draw(found), options.out / f"simulation-{study}.svg")
+    with whole_file(options.out / "simulation.md") as aside:
+        aside.write_text(page(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
