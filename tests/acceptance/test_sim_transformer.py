@@ -69,12 +69,14 @@ def test_the_deviation_falls_with_the_gradient(tmp_path):
 
 def test_a_bottleneck_is_stationary_before_it_is_optimal():
     """A residual stream of 4 numbers for 8 symbols: the cosine and the ratio hold early; what they do not show is that F still falls."""
-    joint = JointTraining(adamw=600, again=100, lbfgs=400, tolerance=1e-6)
+    joint = JointTraining(adamw=400, again=50, lbfgs=150, tolerance=1e-6)
     compressor = TransformerCompressor(problem(8, 2), "bottleneck", dtype="float64", joint=joint)
     assert not compressor.reaches
     found = stationarity(optima_path(compressor, [5, 1], path_grid(2.0, 4)))
     assert found.one_plus_cosine < 1e-2
     assert abs(found.ratio / 5 - 1) < 0.02
+    assert found.missed < 1e-3  # volume times nats: an optimum of the path is beaten by another reading by no more
+    assert max(abs(error) for error in found.errors) < 0.1
 
 
 def test_a_quick_life_cycle_takes_less_than_four_minutes():
