@@ -226,6 +226,19 @@ def test_the_error_over_documents_is_that_of_other_documents(no_fits):
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
 
 
+def test_what_the_documents_do_to_every_model_alike_cancels_in_a_slope(no_fits):
+    runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 8000.0)]
+    for run_ in runs:
+        rng = np.random.default_rng(7)  # the same for every model, another at every reading
+        for reading in run_["readings"]:
+            for role in ("align", "perturb"):
+                nats = np.asarray(reading[f"nats_{role}"])
+                reading[f"nats_{role}"] = (nats + rng.standard_normal(len(nats))).tolist()
+    told = answers(runs, None, 50)
+    assert told["readings"][0]["depth_se"] > 1e-3
+    assert told["groups"][0]["measures"]["depth"]["slope"]["parameters"]["se_documents"] < 1e-9
+
+
 def test_joint_compression_is_r13_from_the_union():
     k, n = np.array([100.0, 1000.0]), 50.0
     told = joint_measures(k, n, [10, 40])
