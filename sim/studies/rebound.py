@@ -47,7 +47,8 @@ def runs(preset: str) -> list[Configuration]:
         )
     trained = {"precision": 0.1} | steps | {"largest": 4.0}
     found += sequences("transformer", plan, plan.trained, ks, "union", **trained)
-    found += sequences("transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained)
+    if not tiny:
+        found += sequences("transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained)
     for configuration in found:
         configuration["resistance"] = 1.0
     return found

@@ -56,6 +56,15 @@ def test_constant_of_the_mixture_lies_within_its_best_ends(folder):
     assert answers(folder, "constant")["theta/mixture"]["value"]["low"] > 1
 
 
+def test_on_halves_constant_and_residual_are_one_number(folder):
+    """theta = (1 + 2 r L/k)/(1 - r L), r the residual over R5's bound: any class, so R18's ends are r = 0 and r = 1."""
+    table = [row for row in load_study(folder / "constant-sim.json")["table"] if row["source"] == "union2"]
+    assert {row["compressor"] for row in table} == {"mixture", "softmax", "transformer"}
+    for row in table:
+        r, step = row["residual"], row["l"]
+        assert row["theta"] == pytest.approx((1 + 2 * r * step / row["k"]) / (1 - r * step), rel=1e-6)
+
+
 def test_counting_meets_r19(folder):
     """kappa of R19 from the curve (R16, its own clock) and from the gradients at rest (R7), with a cosine of -1."""
     groups = [g for g in load_study(folder / "volumes-sim.json")["groups"] if g["compressor"] == "counting"]
