@@ -37,6 +37,7 @@ DRAWS: Final = 400
 """Resamples of the held-out documents."""
 MEASURES: Final = {
     "held_out_rate": ("rate of held-out text at the start", "bits/token"),
+    "moved": ("D(base || aligned) less D(base || start): how far alignment went", "bits/token"),
     "rise": ("rise of the contrast", "bits/token"),
     "first_fall": ("first fall", "bits/token"),
     "depth": ("depth of the fall", "bits/token"),
@@ -51,6 +52,8 @@ MEASURES: Final = {
     "stiffness_ratio": ("|grad H_a| / |grad H_p| at the aligned state", ""),
 }
 """What is measured of each run: name -> (in words, unit)."""
+CENSORED: Final = ("undoing_volume",)
+"""Measures that are not defined where they are large: no slope is taken unless every run of the seed has one."""
 LAWS: Final = ("joint compression (R13)", "forgetting (R19)")
 
 
@@ -136,6 +139,10 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
         found["excess_rate"] = found["first_excess"] / (first * risen)
         found["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
     found["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
+    moved = [
+        next(r["kl_forward"] for r in result["readings"] if r["phase"] == phase) for phase in ("aligned", "adapted")
+    ]
+    found["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
     at = result["gradients"]["aligned"]
     for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
         value, se = (at[key][part] for part in ("estimate", "se"))
@@ -180,12 +187,11 @@ def _row(result: Result, found: dict[str, Array]) -> dict[str, Any]:
     row: dict[str, Any] = {"size": c["member"]["size"], "parameters": result["parameters"]}
     row |= {"pretrain_volume": c["member"]["pretrain_volume"], "seed": c["seed"]}
     row |= {"align_volume": c["align_volume"], "direction": c["direction"]}
-    row["kl_forward"] = next(r["kl_forward"] for r in result["readings"] if r["phase"] == "aligned")
     row["cosine_start"], row["cosine_documents"] = at["start"]["cosine"], at["aligned"]["cosine"]
     for name, values in found.items():
         error = np.nanstd(values[1:]) if np.isfinite(values[1:]).sum() > 1 else np.nan
         row[name] = _number(values[0])
-        row[f"{name}_se"] = _number(error)
+        row[f"{name}_se"] = _number(error) if row[name] is not None else None
     return row
 
 
@@ -246,6 +252,8 @@ def _seed_slopes(
     """Slopes per doubling and exponents of one seed, each with its standard error over documents."""
     kept = [(result, found) for result, found in runs if np.isfinite(found[measure][0])]
     nothing: dict[str, Any] = {"slope": None, "exponent": None}
+    if measure in CENSORED and len(kept) < len(runs):
+        return nothing  # what was not reached is large, not missing
     if len({_place(result) for result, _ in kept}) <= len(names) + 1 - (len(names) == 1) or not names:
         return nothing
     design = _design([_place(result) for result, _ in kept], names)
