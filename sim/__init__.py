@@ -8,7 +8,9 @@ from .markov import MarkovTree, markov_trees, problem_of_markov
 from .mixture import MixtureCompressor, simulate_mixture
 from .paths import MixtureConfiguration, MixturePath, mixture_paths
 from .resistance import resist
+from .softmax import SoftmaxCompressor
 from .texts import problem_of_letters, problem_of_texts
+from .transformer import TransformerCompressor
 
 __all__ = [
     "FAMILIES",
@@ -19,6 +21,8 @@ __all__ = [
     "MixtureCompressor",
     "MixtureConfiguration",
     "MixturePath",
+    "SoftmaxCompressor",
+    "TransformerCompressor",
     "family",
     "live",
     "markov_trees",
