@@ -144,7 +144,11 @@ def setting_of(configuration: Configuration) -> str:
     'forgetting 0.2'
     """
     settings, study = configuration["settings"], configuration.get("study", {})
+    if "cut" in study:
+        return f"depth {study['cut']}"
     if configuration["dynamics"] == "counting":
+        if "order" in settings:
+            return f"order {settings['order']}"
         return f"forgetting {settings.get('forgetting', 0.0):g}"
     if configuration["dynamics"] == "mixture":
         return "exact"

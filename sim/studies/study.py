@@ -11,12 +11,16 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from elastomath import Curve, InputError
 from elastomath.ledger import Configuration, Ledger, run_key, sweep
 from elastomath.storage import whole_file
+from elastomath.units import NATS_PER_BIT
 
-from ..lifecycle import curve_of
+from ..problem import COMPONENTS
 from .answers import Answer
+from .plans import setting_of
 from .worker import run
 
 if TYPE_CHECKING:
@@ -27,8 +31,6 @@ STUDIES: Final = ("constant", "volumes", "rebound", "scale", "hooke")
 PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
 SCHEMA: Final = "elastomath.study/1"
-COVARIATES: Final = ("forgetting", "learning_rate", "examples", "order", "count")
-"""Settings of compressors that go into the curve."""
 
 Row = tuple[Configuration, dict[str, Any]]
 
@@ -109,18 +111,29 @@ def draw(found: dict[str, Any]) -> Figure:
 
 
 def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
-    """The curve of one run, with few covariates: dynamics, source, seed, and the settings in `COVARIATES`."""
-    settings, study = configuration["settings"], configuration.get("study", {})
-    covariates = {name: settings[name] for name in COVARIATES if name in settings}
-    if "cut" in study:
-        covariates["depth"] = study["cut"]
-    if record["parameters"] is not None:
-        covariates["parameters"] = record["parameters"]
-    name = f"{configuration['dynamics']}-{run_key(configuration)[:8]}"
-    source = configuration["source"]["name"]
-    return curve_of(
-        record, name, dynamics=configuration["dynamics"], source=source, seed=configuration["seed"], **covariates
-    )
+    """The curve of one run, a run of the curve for each alignment volume, in bits/symbol to ten digits.
+
+    The run's name ends in the first digits of its key, so that the configuration file says all else of it; as covariates it has
+    dynamics, mode, seed and ``setting`` (`plans.setting_of`).
+    """
+    name, curves = f"{configuration['dynamics']}-{run_key(configuration)[:6]}", []
+    for entry in record["runs"]:
+        rates = (np.asarray(entry["entropies"]) / (NATS_PER_BIT * record["length"])).round(10)
+        curves.append(
+            Curve.from_paths(
+                f"{name}-n{entry['volumes'][1]:g}",
+                dict(zip(COMPONENTS, entry["volumes"], strict=True)),
+                entry["perturbations"],
+                dict(zip(COMPONENTS, rates, strict=True)),
+                "bits/symbol",
+                "symbols",
+                dynamics=configuration["dynamics"],
+                mode=record["mode"],
+                seed=configuration["seed"],
+                setting=setting_of(configuration),
+            )
+        )
+    return Curve.concat(curves)
 
 
 def _module(study: str) -> Any:
