@@ -20,7 +20,6 @@ from elastomath.units import NATS_PER_BIT
 
 from ..problem import COMPONENTS
 from .answers import Answer
-from .plans import setting_of
 from .worker import run
 
 if TYPE_CHECKING:
@@ -113,8 +112,8 @@ def draw(found: dict[str, Any]) -> Figure:
 def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
     """The curve of one run, a run of the curve for each alignment volume, in bits/symbol to ten digits.
 
-    The run's name ends in the first digits of its key, so that the configuration file says all else of it; as covariates it has
-    dynamics, mode, seed and ``setting`` (`plans.setting_of`).
+    The run's name has the first digits of its key (`ledger.run_key`), so that the configuration file says all else of it; as
+    covariates it has dynamics and seed.
     """
     name, curves = f"{configuration['dynamics']}-{run_key(configuration)[:6]}", []
     for entry in record["runs"]:
@@ -128,9 +127,7 @@ def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
                 "bits/symbol",
                 "symbols",
                 dynamics=configuration["dynamics"],
-                mode=record["mode"],
                 seed=configuration["seed"],
-                setting=setting_of(configuration),
             )
         )
     return Curve.concat(curves)

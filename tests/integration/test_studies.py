@@ -124,7 +124,9 @@ def test_again_nothing_is_run_and_the_answers_are_the_same(folder, monkeypatch):
 
 
 def test_the_verb(folder, capsys):
-    assert main(["study", "hooke", "--preset", "tiny", "--out", str(folder), "--json"]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "hooke", "--preset", "tiny", "--out", str(folder), "--json"])
+    assert stopped.value.code == 0
     found = json.loads(capsys.readouterr().out)
     assert found["study"] == "hooke"
     assert found["answers"]
