@@ -287,7 +287,7 @@ def figure(found: dict[str, Any]) -> Figure:
     upper.set_title("what undoes alignment; dashed: slope 1 (R13)")
     plain(upper.xaxis)
     plain(upper.yaxis)
-    upper.legend(frameon=False, fontsize=9)
+    drawn.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     for line in (lower.axhline, lower.axvline):
         line(0.0, color=INK, linewidth=0.8)
     lower.set(xlabel="forward less inverse: entropy of the target, nats", ylabel="… of the excess, nats")

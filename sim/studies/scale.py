@@ -325,5 +325,8 @@ def figure(found: dict[str, Any]) -> Figure:
         )
     lower.set(xscale="log", yscale="log", xlabel="|D_p| / |D_a|", ylabel="ΔH_a / L, nats")
     plain(lower.xaxis)
-    lower.legend(frameon=False, fontsize=8, ncols=2)
+    plain(lower.yaxis)
+    lower.set_title("ΔH_a / L against |D_p|; legend below", fontsize=10)
+    handles, labels = lower.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8, ncols=2)
     return drawn

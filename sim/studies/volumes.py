@@ -282,5 +282,6 @@ def figure(found: dict[str, Any]) -> Figure:
             ylabel="|grad H_a| / |grad H_p|",
         )
         plain(panel.xaxis)
+        plain(panel.yaxis)
     panels[0].legend(frameon=False, fontsize=9)
     return drawn
