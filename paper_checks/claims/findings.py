@@ -146,6 +146,31 @@ def _divergence(evidence: Evidence) -> Finding:
     return Finding(SUPPORTED if back == runs else NOT_SUPPORTED, "measured", detail, {"back": back, "runs": runs})
 
 
+def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Finding]:
+    def check(evidence: Evidence) -> Finding:
+        summary = evidence.saved("scale").summary
+        measures = summary["groups"][0]["measures"]
+        fall, rate = measures["first_fall"]["slope"][predictor], measures["fall_rate"]["exponent"][predictor]
+        family = summary["settings"]["family"]
+        detail = (
+            f"a family of {len(family['sizes'])} sizes and {len(family['volumes'])} pre-training volumes, trained here on film reviews, "
+            f"{len(summary['groups'][0]['seeds'])} seeds: the first fall changes by {fall['estimate']:+.4f} [{fall['low']:+.4f}, "
+            f"{fall['high']:+.4f}] bits a token for each factor e in {words} (standard error over documents "
+            f"{fall['se_documents']:.4f}); the share of the rise undone per example goes as its power {rate['estimate']:+.2f} "
+            f"[{rate['low']:+.2f}, {rate['high']:+.2f}]. {theory}"
+        )
+        grows = fall["low"] > 0 and fall["estimate"] > 2 * fall["se_documents"] and rate["low"] > 0
+        return Finding(
+            SUPPORTED if grows else NOT_SUPPORTED,
+            "measured",
+            detail,
+            {"slope": fall["estimate"], "b": rate["estimate"]},
+        )
+
+    check.__doc__ = f"F3 by the first fall, absolute and as a share of the rise, against {words}: both grow over seeds."
+    return check
+
+
 def _inversion(evidence: Evidence) -> Finding:
     """Q1: the cost from 90% aligned to 60% over that from 60% to 90%, in examples, geometric mean over seeds."""
     summary = evidence.saved("inversion").summary
@@ -274,6 +299,36 @@ CLAIMS = (
             figure="rebound-saved",
         )
         for algorithm in ("dpo", "kto", "simpo", "ppo")
+    ),
+    Claim(
+        "F3-size",
+        "Rebound grows with model size",
+        "The larger the model, the faster an alignment is undone.",
+        "Section 5.3",
+        SUPPORTED,
+        _scale("parameters", "size", "R10 has elasticity per block grow with depth, in expectation"),
+        depends=("R10",),
+        command="elastomath check F3-size",
+        saved="scale",
+        rerun="experiment scale --preset quick --out {out}",
+        figure="scale",
+    ),
+    Claim(
+        "F3-volume",
+        "Rebound grows with pre-training volume",
+        "The more pre-training, the faster an alignment is undone.",
+        "Section 5.3",
+        NOT_SUPPORTED,
+        _scale(
+            "pretrain_volume",
+            "pre-training volume",
+            "R11: the theorem does not by itself give it; R13 has b < 0, R19 b = 0",
+        ),
+        depends=("R11", "R13", "R19"),
+        command="elastomath check F3-volume",
+        saved="scale",
+        rerun="experiment scale --preset quick --out {out}",
+        figure="scale",
     ),
     Claim(
         "Q1",

@@ -262,7 +262,20 @@ def _cheaper(summary: dict) -> None:
     ratio["seeds"] = [2.0, 2.0] if cheap else [0.5, 0.5]
 
 
+def _exponent(predictor: str):
+    def change(summary: dict) -> None:
+        measures = summary["groups"][0]["measures"]
+        found = [measures["first_fall"]["slope"][predictor], measures["fall_rate"]["exponent"][predictor]]
+        value = -1.0 if all(number["low"] > 0 for number in found) else 1.0
+        for number in found:
+            number |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "se_documents": 0.01}
+
+    return _summary("scale", change)
+
+
 EDITS = {
+    "F3-size": _exponent("parameters"),
+    "F3-volume": _exponent("pretrain_volume"),
     "A.7": _pareto_passes,
     "F1": _gap("held_out_loss"),
     "F1-excess": _gap("excess_after"),
