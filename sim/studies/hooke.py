@@ -87,7 +87,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             sentence += (
                 "equal and opposite near rest."
                 if rest.estimate < 2 * near
-                else "not equal and opposite, however small the perturbation."
+                else "not equal and opposite at the smallest perturbation tried."
             )
             effective = _at(table, "effective", near) if direction == "forward" else None
             if effective is not None:
