@@ -131,12 +131,12 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
     found = {"rise": rise, "first_fall": aligned - path[0], "depth": aligned - path[-1]}
     found["held_out_rate"] = run.at(run.union, "adapted")
     risen = np.where(rise[0] > 2.0 * rise[1:].std(), rise, np.nan) if len(rise) > 1 else rise
-    found["fall_rate"] = found["first_fall"] / (first * risen)
-    found["fall_share"] = found["depth"] / risen
+    found["fall_rate"] = _ratio(found["first_fall"] / first, risen)
+    found["fall_share"] = _ratio(found["depth"], risen)
     if ("control", last) in run.phases:
         mixed = [run.at(run.contrast, "control", step) for step in (first, last)]
         found["first_excess"], found["excess_depth"] = mixed[0] - path[0], mixed[1] - path[-1]
-        found["excess_rate"] = found["first_excess"] / (first * risen)
+        found["excess_rate"] = _ratio(found["first_excess"] / first, risen)
         found["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
     found["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
     moved = [
@@ -150,6 +150,12 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
         noise[0] = 0.0
         found[name] = np.full(len(rise), np.nan) if value is None else value + noise
     return found
+
+
+def _ratio(top: Array, bottom: Array) -> Array:
+    """top / bottom; under resampling to first order, ``r + (top - r bottom) / bottom_0``, which has no poles."""
+    value = top[0] / bottom[0]
+    return np.asarray(value + (top - value * bottom) / bottom[0])
 
 
 def undoing_volume(steps: Sequence[int], path: Array, start: Array) -> Array:
