@@ -150,3 +150,21 @@ def test_a_broken_line_turns_its_test_red(module, name, line, broken, test, monk
         monkeypatch.setattr(found, name, space[name])
     with pytest.raises((AssertionError, InputError, ValueError)):
         test()
+
+
+def test_the_page_says_what_the_saved_results_say():
+    """docs/simulation.md is what docs/simulation.py makes of the saved studies, and every study with results is a section of the report."""
+    import runpy
+    from pathlib import Path
+
+    from paper_checks.sections.studies import saved_studies, studies_sections
+
+    root = Path(__file__).parents[2] / "docs"
+    text = (root / "simulation.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(root / "simulation.py"))["page"](text) == text
+    saved = saved_studies()
+    assert saved
+    for found, section in zip(saved.values(), studies_sections(), strict=True):
+        assert section.id == f"study-{found['study']}"
+        assert [block.kind for block in section.blocks].count("figure") == 1
+        assert (root / f"simulation-{found['study']}.svg").is_file()
