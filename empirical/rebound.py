@@ -76,7 +76,7 @@ def run_rebound(equipment: Equipment, configuration: Configuration) -> Result:
     documents (``nats_align``, ``tokens_align``, the same for ``perturb``), and the divergence to the base both ways.
     """
     laboratory = open_laboratory(equipment)
-    bench = _Bench(laboratory, configuration)
+    bench = Bench(laboratory, configuration)
     stages, aligned = bench.trunk()
     branches = [bench.branch("perturb", aligned)]
     if configuration["control"]:
@@ -87,13 +87,13 @@ def run_rebound(equipment: Equipment, configuration: Configuration) -> Result:
     return {"configuration": configuration, "readings": [_in_roles(reading, kinds) for reading in readings]}
 
 
-class _Bench:
+class Bench:
     """The data, stages and readings of one run in a laboratory."""
 
     def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:
         self.laboratory, self.configuration = laboratory, configuration
         self.aligned, self.opposed = DIRECTIONS[configuration["direction"]]
-        self.examples = _parts(configuration)
+        self.examples = parts_of(configuration)
         self.held = {kind: self._encoded(self.examples[f"held_{kind}"]) for kind in KINDS}
         few = [e for kind in KINDS for e in self.examples[f"held_{kind}"][: configuration["kl_documents"]]]
         self.few = self._encoded(few)
@@ -248,7 +248,7 @@ class _Bench:
         return told
 
 
-def _parts(configuration: Configuration) -> dict[str, list[Example]]:
+def parts_of(configuration: Configuration) -> dict[str, list[Example]]:
     """Disjoint, deduplicated parts: adapt and control (mixed), align, perturb, rejected, and what is held out of each kind."""
     c = configuration
     aligned, opposed = DIRECTIONS[c["direction"]]

@@ -18,7 +18,7 @@ from .finetune import Sequences
 from .gradients import gradient_reading
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct
-from .rebound import _Bench, _parts, run_rebound
+from .rebound import Bench, parts_of, run_rebound
 from .rebound import run_curve as rebound_curve
 from .rebound import run_name as rebound_name
 from .rebound_settings import DIRECTIONS, KINDS
@@ -63,7 +63,7 @@ def run_scale(equipment: Equipment, configuration: Configuration) -> Result:
     at = _member(equipment, configuration)
     rebound = run_rebound(at, configuration)
     laboratory = open_laboratory(at)
-    bench = _Bench(laboratory, configuration)
+    bench = Bench(laboratory, configuration)
     stages, aligned = bench.trunk()
     start = stages[1] if configuration["adapt_volume"] else laboratory.base
     gradients = {
@@ -93,10 +93,10 @@ def _taken(configuration: Configuration) -> list[Example]:
         configuration | {"direction": direction, "align_path": list(member["align_volumes"])}
         for direction in member["directions"]
     ]
-    return [example for run in runs for part in _parts(run).values() for example in part]
+    return [example for run in runs for part in parts_of(run).values() for example in part]
 
 
-def _gradients(laboratory: Laboratory, bench: _Bench, stage: Stage, count: int) -> Result:
+def _gradients(laboratory: Laboratory, bench: Bench, stage: Stage, count: int) -> Result:
     """R7 at a stage: grad H_p on held-out documents of both kinds, grad H_a on others of the kind that was aligned on."""
     half = count // 2
     first = [example for kind in KINDS for example in bench.examples[f"held_{kind}"][:half]]
