@@ -138,5 +138,6 @@ def figure(found: dict[str, Any]) -> Figure:
         panel.set(ylabel="|sum| / largest", ylim=(-0.05, 2.05))
         panel.set_title("forward: D(P_i || q)" if what == "forward" else "reverse: D(q || P_i), as printed")
     panels[1].set(xlabel="l = |D_t| / |D_a|")
-    panels[0].legend(frameon=False, fontsize=9)
+    handles, labels = panels[0].get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     return drawn

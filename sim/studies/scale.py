@@ -320,13 +320,14 @@ def figure(found: dict[str, Any]) -> Figure:
             [y.estimate for _, y in means],
             color=colour,
             marker=marker,
+            markerfacecolor=colour if index < len(STYLES) else "white",
             linestyle=dashes,
             label=", ".join(key),
         )
     lower.set(xscale="log", yscale="log", xlabel="|D_p| / |D_a|", ylabel="ΔH_a / L, nats")
     plain(lower.xaxis)
     plain(lower.yaxis)
-    lower.set_title("ΔH_a / L against |D_p|; legend below", fontsize=10)
+    lower.set_title("ΔH_a / L against |D_p|", fontsize=10)
     handles, labels = lower.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8, ncols=2)
     return drawn
