@@ -29,6 +29,7 @@ from .sections.rebound import rebound_section
 from .sections.saved import saved_makers
 from .sections.simulation import simulation_section
 from .sections.stiffness import stiffness_section
+from .sections.studies import saved_studies, study_section
 from .sections.trees import trees_section
 
 
@@ -66,6 +67,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
             lambda: rebound_section(settings, data, device, dtype, seed),
         ]
     makers += [functools.partial(draw, saved) for draw, saved in saved_makers(evidence)]
+    makers += [functools.partial(study_section, found) for found in saved_studies().values()]
     makers.append(published_section)
     sections = []
     for index, maker in enumerate(makers, 1):
@@ -117,7 +119,8 @@ def _provenance(preset: str, seed: int, seconds: float, data: Path) -> list[dict
 
 def _not_shown(preset: str) -> list[str]:
     lines = [
-        "Resistance (F1), scale (F3), and the paper's own models and sizes: not run here.",
+        "The paper's own models and sizes, and alignment by DPO, KTO, SimPO and PPO on a real model: not run here.",
+        "Sections on saved experiments are drawn from results that come with the package; `elastomath check --rerun` makes them anew.",
         "The interval of a fitted constant is profiled on the readings of one run.",
     ]
     if preset == "theory":

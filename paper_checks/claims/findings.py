@@ -12,7 +12,8 @@ SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 
 
 def sign_of(number: Mapping[str, Any]) -> int:
-    """+1 or -1 where an estimate is told from 0, else 0: by its interval over units, or by two standard errors over documents.
+    """+1 or -1 where an estimate is told from 0, else 0: by its interval over units, or, where these are too few to tell, by three
+    standard errors over documents.
 
     >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0})
     (1, -1)
@@ -22,7 +23,7 @@ def sign_of(number: Mapping[str, Any]) -> int:
         return 1
     if high is not None and high < 0:
         return -1
-    return 0 if z is None or abs(z) < 1.96 else (1 if z > 0 else -1)
+    return 0 if z is None or abs(z) < 3 else (1 if z > 0 else -1)
 
 
 def told(number: Mapping[str, Any], digits: int = 4) -> str:
@@ -224,7 +225,7 @@ CLAIMS = (
         "Rebound",
         "The more aligned, the faster and deeper the fall under opposed data (supervised fine-tuning).",
         "Section 5.2",
-        SUPPORTED,
+        NOT_SUPPORTED,
         _falls("rebound", "sft", "forward"),
         depends=("R13", "R19"),
         command="elastomath check F2-sft",
@@ -237,7 +238,7 @@ CLAIMS = (
         "Rebound with the roles exchanged",
         "The same with negative examples as alignment and positive ones as perturbation.",
         "Section 5.2",
-        SUPPORTED,
+        NOT_TESTED,
         _falls("rebound", "sft", "exchanged"),
         depends=("F2-sft",),
         command="elastomath check F2-exchanged",
@@ -250,7 +251,7 @@ CLAIMS = (
         "Rebound beyond the control",
         "What opposed data take beyond what any data of the domain take grows with the alignment volume.",
         "Section 5.2, with a control of ours",
-        SUPPORTED,
+        NOT_SUPPORTED,
         _beyond_control,
         depends=("F2-sft", "R13", "R19"),
         command="elastomath check F2-control",

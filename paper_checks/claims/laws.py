@@ -115,7 +115,7 @@ CLAIMS = (
         theorem,
         assumes=(
             "A.7",
-            "monotone depth (Assumption 3.2)",
+            "A3.2",
             "a union of equal parts",
             "k >> 1, l << 1",
             "joint compression",

@@ -116,7 +116,7 @@ FIGURES = {
     "R5": "law",
     "R3": "law",
     "R18": "law",
-    "R16": "fit",
+    "R16": "simulation",
     "R12": "springs",
     "R15": "tree",
     "R8": "phase",

@@ -15,6 +15,9 @@ TITLES = {
     "hooke": "Simulated: forces in both directions of the divergence",
 }
 
+FEW = 6
+"""So many answers are paragraphs; more are folded away."""
+
 
 def saved_studies() -> dict[str, dict[str, Any]]:
     """The studies whose results come with the package, by name, in the order of the questions."""
@@ -38,8 +41,12 @@ def study_section(found: dict[str, Any]) -> Section:
     section = Section(f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {found['preset']}")
     section.say(found["question"])
     section.draw(draw(found), caption(study))
-    for answer in found["answers"]:
-        section.say(answer["sentence"])
+    sentences = [answer["sentence"] for answer in found["answers"]]
+    if len(sentences) > FEW:
+        section.more(f"The {len(sentences)} answers in words", "\n".join(sentences))
+    else:
+        for sentence in sentences:
+            section.say(sentence)
     section.show(
         [
             {"answer": answer["id"], "what": answer["question"], "value": interval(answer["value"])}
