@@ -22,6 +22,13 @@ def _axes(figure: Figure, place: Any, title: str, x: str, y: str) -> Any:
     return axes
 
 
+def _log_ticks(axis: Any, values: Sequence[float]) -> None:
+    """A logarithmic axis with plain numbers at these values, and no others."""
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    axis.set_ticks(list(values), [f"{value:,}" for value in values])
+    axis.set_ticks([], minor=True)
+
+
 def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
     """The contrast (rate on the opposed kind minus rate on the aligned kind) through all phases, and the fall by volume.
 
@@ -146,8 +153,8 @@ def published_figure(table1: Any, table3: Any) -> Figure:
     for (marker, line, colour), (model, rows) in zip(STYLES, table3.groupby("model", sort=False), strict=False):
         x, y = rows["safe_examples"], rows["unsafe_examples_to_kl_below_0.01"]
         back.plot(x, y, marker=marker, ls=line, color=colour, label=str(model))
-    back.set_xscale("log")
-    back.set_yscale("log")
+    _log_ticks(back.xaxis, sorted({int(value) for value in table3["safe_examples"]}))
+    _log_ticks(back.yaxis, [100, 200, 500, 1000, 2000])
     back.legend(frameon=False, fontsize=9)
     return figure
 
@@ -176,7 +183,7 @@ def falls_figure(groups: Sequence[dict[str, Any]]) -> Figure:
                 label=f"{group['algorithm']}, {group['direction']}",
             )
         axes.axhline(0, color=SOFT, lw=0.8)
-        axes.set_xscale("log", base=2)
+        _log_ticks(axes.xaxis, sorted({volume for group in groups for volume in group["align_volumes"]}))
     if groups:
         figure.axes[0].legend(frameon=False, fontsize=8.5)
     return figure

@@ -56,6 +56,17 @@ def _union(k: float, parts: ArrayLike = THIRDS) -> Mixture:
     return Mixture.of([rows.mean(axis=0), rows[1], rows[2]], [k, 1.0, 0.0])
 
 
+def _log(axis: Any) -> None:
+    """A logarithmic axis with plain numbers at its powers of ten (at 1, 2, 5 within two decades)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 @styled
 def r1() -> Figure:
     """dH_i/dl of the three datasets against l."""
@@ -255,8 +266,8 @@ def r11() -> Figure:
     for alpha in (1.2, 2.0, 4.0):
         rows.append((f"alpha = {alpha:g}", (1.0 - expected_overlaps(Pareto(alpha), k, 0.0).align) / (k + 1.0)))
     _lines(axes, k, rows, ("k = |D_p| / |D_a|", "dH_a / dl, nats"))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _log(axes.xaxis)
+    _log(axes.yaxis)
     return figure
 
 
@@ -279,8 +290,8 @@ def r12() -> Figure:
     _lines(
         axes, sizes, [("largest term", thirds), ("miss of the mixture", misses)], ("distance from a flat tree", "nats")
     )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _log(axes.xaxis)
+    _log(axes.yaxis)
     return figure
 
 
@@ -399,7 +410,7 @@ def r18() -> Figure:
             Mixture.of([(align + perturb) / 2, align, perturb], [k, 1.0, 0.0]), [0.0, step]
         ).T
         axes.plot(step, -(after - before)[1] / (k * (after - before)[0]), marker=".", ms=4, color=INK)
-    axes.set_yscale("log")
+    _log(axes.yaxis)
     axes.set_ylim(0.9, 12)
     return figure
 
@@ -414,8 +425,8 @@ def r19() -> Figure:
     rows = [("joint compression", steps / 300.0)]
     rows += [(f"eta = {eta:g}", elasticity_constant(steps, 300.0, eta)) for eta in (1e-4, 1e-3, 3e-3)]
     _lines(axes, steps, rows, ("pre-training steps", "kappa = K_p / K_a"))
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _log(axes.xaxis)
+    _log(axes.yaxis)
     return figure
 
 
