@@ -133,7 +133,7 @@ def phases(points: int = 81, k: float = 10.0) -> tuple[Array, Array, NDArray[np.
 
     >>> steps, shares, signs = phases(5)
     >>> signs[0].tolist(), signs[-1].tolist()
-    ([0, 1, 1, 1, 1], [2, 2, 2, 2, 2])
+    ([0, 0, 1, 1, 1], [2, 2, 2, 2, 2])
     """
     steps, shares = np.linspace(0.0, 2.0, points), np.linspace(0.0, 1.0, points)
     signs = np.zeros((points, points), dtype=np.int64)

@@ -120,12 +120,12 @@ def test_a_larger_volume_continues_a_smaller_one_whichever_checkpoints_are_kept(
 
 
 def test_no_member_has_seen_what_is_held_out(settings, tmp_path):
-    from empirical.rebound import _parts
+    from empirical.rebound import parts_of
     from empirical.scale import _taken
 
     run_ = settings.configurations(equipment(tmp_path))[0]
     taken = {example.text for example in _taken(run_)}
-    assert {example.text for part in _parts(run_).values() for example in part} <= taken
+    assert {example.text for part in parts_of(run_).values() for example in part} <= taken
     family = Family(settings.family, equipment(tmp_path), 0, _taken(run_))
     seen = [example.text for example in family.examples]
     assert len(set(seen)) == 64

@@ -18,7 +18,7 @@ from elastomath.verification.instances import certified_instances, sample_mixtur
 def claims():
     started = time.process_time()
     out = verify()
-    assert time.process_time() - started < 40  # 20 s on an idle core, with room for a loaded machine
+    assert time.process_time() - started < 90  # 20 s on an idle core, with room for a loaded machine
     return out
 
 
