@@ -70,6 +70,20 @@ class Equipment:
     lora_alpha: float = 16.0
     trust_remote_code: bool = False
 
+    @classmethod
+    def of(cls, settings: Any, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
+        """The equipment of a protocol: its settings name model, revision, weights and lora_rank; stages lie under ``out``."""
+        return cls(
+            settings.model,
+            str(out / "stages"),
+            revision=settings.revision,
+            device=device,
+            dtype=dtype,
+            weights=settings.weights,
+            lora_rank=settings.lora_rank,
+            trust_remote_code=trust_remote_code,
+        )
+
     @property
     def training(self) -> dict[str, Any]:
         """What of the equipment changes results: it belongs to the configuration of every run."""

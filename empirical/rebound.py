@@ -26,7 +26,6 @@ from .kinds import mix, split_kinds
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
 from .protocol_data import examples_of
-from .rebound_settings import ALGORITHMS as ALGORITHMS
 from .rebound_settings import DIRECTIONS, KINDS, TFIDF
 from .rebound_settings import ReboundSettings as ReboundSettings
 

@@ -11,12 +11,12 @@ import numpy as np
 from elastomath.errors import InputError
 from elastomath.ledger import Configuration
 
+from .algorithms import ALGORITHMS
 from .laboratory import Equipment
 
 KINDS = ("plus", "minus")
 """The data given as ``align`` and as ``perturb``; which of them a run is aligned on is its direction."""
 DIRECTIONS = {"forward": KINDS, "exchanged": KINDS[::-1]}
-ALGORITHMS = ("sft", "dpo", "kto", "simpo", "ppo")
 VERSION = 3
 TFIDF = "tfidf"
 """The classifier that is fitted here, as a choice of ``behaviour``."""
@@ -103,16 +103,7 @@ class ReboundSettings:
 
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What a worker needs beside the configuration of a run."""
-        return Equipment(
-            self.model,
-            str(out / "stages"),
-            revision=self.revision,
-            device=device,
-            dtype=dtype,
-            weights=self.weights,
-            lora_rank=self.lora_rank,
-            trust_remote_code=trust_remote_code,
-        )
+        return Equipment.of(self, out, device, dtype, trust_remote_code)
 
     def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
         """The full configuration of every run, in the order in which they share their stages.

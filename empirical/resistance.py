@@ -109,16 +109,7 @@ class ResistanceSettings:
 
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What a worker needs beside the configuration of a run."""
-        return Equipment(
-            self.model,
-            str(out / "stages"),
-            revision=self.revision,
-            device=device,
-            dtype=dtype,
-            weights=self.weights,
-            lora_rank=self.lora_rank,
-            trust_remote_code=trust_remote_code,
-        )
+        return Equipment.of(self, out, device, dtype, trust_remote_code)
 
     def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
         """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
