@@ -27,7 +27,7 @@ from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
 from .catalog import CATALOG
-from .devices import pick_device, pick_dtype
+from .devices import hold_memory, pick_device, pick_dtype
 from .examples import Example, Preference
 from .fetching import sha256_of
 from .finetune import (
@@ -140,6 +140,8 @@ class Laboratory:
 
     def __init__(self, equipment: Equipment) -> None:
         self.equipment = equipment
+        if pick_device(equipment.device).type == "cpu":
+            hold_memory()
         self.loaded: LoadedModel = load_model(
             equipment.model,
             revision=equipment.revision,
