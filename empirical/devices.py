@@ -80,8 +80,8 @@ def hold_memory() -> bool:
     """Ask the C library to keep what this process has freed, and torch for huge pages; returns whether both were done.
 
     Training on a CPU frees and takes gigabytes at every step and every stage. Handed back to the system, each page of it
-    has to be faulted in again, which costs a virtual machine a seventh to a quarter of the time of a protocol
-    (`benchmarks`: protocol memory). What is computed does not change; the peak of memory grows by up to a third.
+    has to be faulted in again, which cost a virtual machine a seventh to a quarter of a protocol's time
+    (``python -m benchmarks.held_memory``). What is computed does not change; the peak of memory grows by up to a third.
     Without glibc nothing is done. Where ``THP_MEM_ALLOC_ENABLE`` is set already it stays.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -15,6 +15,8 @@ CONSTANTS: Final = ("pretrain", "align", "kappa")
 """What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""
 GRID: Final = 40
 """Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
+FAR: Final = 1e120
+"""Constants are looked for between 1/FAR and FAR: beyond it squares overflow, and 0 and infinity stand for what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +270,7 @@ def interval(
         near = spread * 2.0 ** np.arange(-2.0, 8.0)
         near = near[near < 50.0]
         grid = np.concatenate([grid, [centre], centre * np.exp(near), centre * np.exp(-near)])
-    grid = np.unique(grid)
+    grid = np.unique(grid[(grid > 1.0 / FAR) & (grid < FAR)])
     if name == "kappa":
         values = balance.along(name, np.concatenate([[0.0], grid, [np.inf]]))[0]
     else:
@@ -281,13 +283,13 @@ def interval(
     if inside.size == 0:  # only rounding can do this: the minimum lies between two points of the grid
         return None, None
     first, last = int(inside[0]), int(inside[-1])
-    brackets = []
-    if first > 1:
-        brackets.append((grid[first - 1], grid[first]))
-    if last < grid.size - 2:
-        brackets.append((grid[last + 1], grid[last]))
-    ends = iter(_ends(balance, name, ceiling, np.array(brackets)) if brackets else ())
-    return next(ends) if first > 1 else None, next(ends) if last < grid.size - 2 else None
+    low, high = (grid[first - 1], grid[first]), (grid[min(last + 1, grid.size - 1)], grid[last])
+    bounded = [pair for pair, told in ((low, first > 1), (high, last < grid.size - 2)) if told]
+    # where 0 or infinity alone is not rejected, its neighbour on the grid, which is, bounds the set
+    inner = [pair for pair in bounded if 0.0 < pair[1] < np.inf]
+    found = dict(zip(inner, _ends(balance, name, ceiling, np.array(inner)), strict=True)) if inner else {}
+    low_end, high_end = (found.get(pair, float(pair[0])) if pair in bounded else None for pair in (low, high))
+    return low_end, high_end
 
 
 def _ends(balance: Balance, name: str, ceiling: float, brackets: Array) -> list[float]:

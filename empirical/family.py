@@ -205,12 +205,12 @@ def _shape(size: str) -> tuple[int, int, int]:
     return width, int(found[2]), 8 * -(-width // 3)
 
 
-def _new_model(settings: FamilySettings, size: str, tokenizer: Any, folder: Path, seed: int) -> None:
-    """Write a model with random weights, which the seed and the size decide."""
+def family_config(settings: FamilySettings, size: str, begin: int | None = None, end: int | None = None) -> Any:
+    """The configuration of a member in transformers' form; begin, end: the tokenizer's own tokens, where one is at hand."""
     import transformers
 
     width, layers, inner = _shape(size)
-    config = transformers.LlamaConfig(
+    return transformers.LlamaConfig(
         vocab_size=settings.vocabulary,
         hidden_size=width,
         intermediate_size=inner,
@@ -220,9 +220,16 @@ def _new_model(settings: FamilySettings, size: str, tokenizer: Any, folder: Path
         max_position_embeddings=4 * settings.max_tokens,
         initializer_range=START_SPREAD,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=begin,
+        eos_token_id=end,
     )
+
+
+def _new_model(settings: FamilySettings, size: str, tokenizer: Any, folder: Path, seed: int) -> None:
+    """Write a model with random weights, which the seed and the size decide."""
+    import transformers
+
+    config = family_config(settings, size, tokenizer.bos_token_id, tokenizer.eos_token_id)
     with torch.random.fork_rng():
         torch.manual_seed(int(run_key({"seed": seed, "size": size}), 16) % (1 << 63))
         model = transformers.LlamaForCausalLM(config)

@@ -18,7 +18,7 @@ from torch import Tensor
 from elastomath.progress import Meter, say
 
 from .checkpoints import about_checkpoint, load_checkpoint, save_checkpoint, trainable
-from .outputs import LOGIT_BUDGET, counted_code_length, counted_distributions, counted_log_probs
+from .outputs import LOGIT_BUDGET, autocasting, counted_code_length, counted_distributions, counted_log_probs
 from .sequences import Sequences, encode, encode_examples
 
 __all__ = [
@@ -64,13 +64,14 @@ def code_lengths(
     was_training = model.training
     model.eval()
     nats = np.zeros(len(data))
-    for rows in _by_length(data, _batch_rows(data)):
-        part = data[rows]
-        log_probs, row = counted_log_probs(model, part, autocast)
-        sums = torch.zeros(len(part), dtype=torch.float64).index_add_(0, row.cpu(), log_probs.double().cpu())
-        nats[rows] = -sums.numpy()
-        if meter:
-            meter.add(part.target_count, "measuring")
+    with autocasting(next(model.parameters()).device, autocast):
+        for rows in _by_length(data, _batch_rows(data)):
+            part = data[rows]
+            log_probs, row = counted_log_probs(model, part, autocast)
+            sums = torch.zeros(len(part), dtype=torch.float64).index_add_(0, row.cpu(), log_probs.double().cpu())
+            nats[rows] = -sums.numpy()
+            if meter:
+                meter.add(part.target_count, "measuring")
     model.train(was_training)
     return CodeLengths(nats, (data.length - data.first).numpy().astype(np.float64))
 

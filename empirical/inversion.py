@@ -39,7 +39,7 @@ from elastomath.units import NATS_PER_BIT
 from .behaviour import fit_classifier
 from .finetune import Sequences
 from .inversion_costs import alignment, measure_of, moved_by, scale_of, summarise
-from .inversion_settings import InversionSettings, settings_of
+from .inversion_settings import LANDINGS, InversionSettings, settings_of
 from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
 from .protocol import HERE, conduct
 from .protocol_data import examples_of, source_hash
@@ -213,11 +213,11 @@ class _Bench:
         """Go to ``before + t (now - before)`` with a within the tolerance of the level: regula falsi (Illinois), then halves."""
         after, shares, values = self._weights(), [0.0, 1.0], [low - level, high - level]
         share, value, side = 1.0, high - level, 1
-        for attempt in range(12):
+        for attempt in range(LANDINGS):
             if abs(value) <= self.settings.tolerance:
                 break
             share = (shares[0] * values[1] - shares[1] * values[0]) / (values[1] - values[0])
-            if attempt >= 6:
+            if attempt >= LANDINGS // 2:
                 share = (shares[0] + shares[1]) / 2
             self._put(before, after, share)
             reading = self._read()

@@ -15,6 +15,8 @@ from .laboratory import Equipment
 
 MEASURES = ("contrast", "behaviour")
 """What alignment is a share of."""
+LANDINGS = 12
+"""Parts of a step that are tried, at most, to land on a level."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,18 @@ def unwrapped(model: Any) -> Any:
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
 
+def autocasting(device: torch.device, autocast: torch.dtype | None) -> AbstractContextManager[Any]:
+    """Layers in the dtype ``autocast``; None for that of the weights.
+
+    Inside one such block a weight is converted once, so a loop that does not train belongs inside a block of its own: each
+    of its passes is then spared the conversion, and nothing that is computed changes.
+    """
+    context: AbstractContextManager[Any] = torch.autocast(
+        device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None
+    )
+    return context
+
+
 def counted_code_length(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> Tensor:
     """``sum -ln p(x_t | x_<t)`` over all counted tokens of the batch, in nats: a scalar that can be differentiated.
 
@@ -179,7 +191,7 @@ def _run(model: Any, layout: Layout, autocast: torch.dtype | None) -> Any:
         options["attention_mask"] = layout.attention
     if layout.positions is not None:
         options["position_ids"] = layout.positions
-    with _numbers(layout.ids.device, autocast):
+    with autocasting(layout.ids.device, autocast):
         return model(**options)
 
 
@@ -196,7 +208,7 @@ def _plain_log_probs(model: Any, layout: Layout, autocast: torch.dtype | None) -
 def _logits(model: Any, hidden: Tensor, autocast: torch.dtype | None) -> Tensor:
     """The output layer and what some models do behind it (scaling, soft capping), in float32."""
     config = model.config.get_text_config()
-    with _numbers(hidden.device, autocast):
+    with autocasting(hidden.device, autocast):
         logits: Tensor = model.get_output_embeddings()(hidden)
     scale = getattr(config, "logit_scale", None)  # Cohere
     if scale is None and getattr(config, "logits_scaling", None):  # Granite
@@ -207,13 +219,6 @@ def _logits(model: Any, hidden: Tensor, autocast: torch.dtype | None) -> Tensor:
     if cap:
         logits = torch.tanh(logits / cap) * cap
     return logits.float() if logits.dtype != torch.float64 else logits
-
-
-def _numbers(device: torch.device, autocast: torch.dtype | None) -> AbstractContextManager[Any]:
-    context: AbstractContextManager[Any] = torch.autocast(
-        device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None
-    )
-    return context
 
 
 def _chunk(model: Any) -> int:

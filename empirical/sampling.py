@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 from elastomath.progress import Meter
 
 from .models import LoadedModel
-from .outputs import LOGIT_BUDGET
+from .outputs import LOGIT_BUDGET, autocasting
 from .sequences import Sequences
 
 
@@ -164,19 +164,19 @@ def _continue(
     length = torch.zeros(count, dtype=torch.long, device=device)
     total = torch.zeros(count, dtype=torch.float64, device=device)
     alive = torch.ones(count, dtype=torch.bool, device=device)
-    for step in range(uniform.shape[1]):
-        with torch.autocast(device.type, dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+    with autocasting(device, autocast):
+        for step in range(uniform.shape[1]):
             answer = loaded.model(input_ids=inputs, past_key_values=cache, use_cache=True)
-        cache = answer.past_key_values
-        log_probs = torch.log_softmax(answer.logits[:, -1].double() / temperature, dim=-1)
-        token = quantile(log_probs, uniform[:, step])
-        total += torch.where(alive, log_probs.gather(1, token[:, None])[:, 0], 0.0)
-        length += alive
-        drawn.append(token)
-        alive = alive & ~torch.isin(token, ends)
-        if not bool(alive.any()):
-            break
-        inputs = token[:, None]
+            cache = answer.past_key_values
+            log_probs = torch.log_softmax(answer.logits[:, -1].double() / temperature, dim=-1)
+            token = quantile(log_probs, uniform[:, step])
+            total += torch.where(alive, log_probs.gather(1, token[:, None])[:, 0], 0.0)
+            length += alive
+            drawn.append(token)
+            alive = alive & ~torch.isin(token, ends)
+            if not bool(alive.any()):
+                break
+            inputs = token[:, None]
     return torch.stack(drawn, 1).cpu(), length.cpu(), total.cpu()
 
 

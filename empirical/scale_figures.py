@@ -36,10 +36,12 @@ EXPONENTS: Final = (
 def scale_figure(result: dict[str, Any]) -> Figure:
     """F3: measures against pre-training volume, a line a size; below, the exponents in size and in volume.
 
-    result: what ``scale.json`` holds. Marks are means over seeds, bars the standard error over documents; with one volume
-    the abscissa is the size. Thin lines of the exponents are t intervals over seeds (an arrow where open or out of the panel),
-    thick ones 1.96 standard errors over documents, dots the seeds, a cross what R13 says. The first alignment volume and
-    direction are drawn. Raises InputError for a result without runs.
+    result: what ``scale.json`` holds. Marks are means over seeds, bars the standard error over documents (one of more than
+    three times the panel's median may leave the panel); with one volume the abscissa is the size. Thin lines of the exponents
+    are t intervals over seeds (an arrow where open or out of the panel), thick ones 1.96 standard errors over documents, dots
+    the seeds, a cross what R13 says. The first alignment volume and direction are drawn.
+
+    Raises InputError for a result without runs.
     """
     from matplotlib.figure import Figure
 
@@ -76,6 +78,8 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
     sizes = sorted({row["parameters"] for row in rows})
     lines = [[row for row in rows if row["parameters"] == size] for size in sizes] if over_volume else [rows]
     key = "pretrain_volume" if over_volume else "parameters"
+    marks: list[float] = []
+    spreads: list[float] = []
     for index, line in enumerate(lines):
         colour, marker, dashes = STYLES[index % len(STYLES)]
         x, y, bars = [], [], []
@@ -86,6 +90,7 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
                 x.append(value)
                 y.append(factor * float(np.mean([row[measure] for row in here])))
                 bars.append(factor * float(np.sqrt(np.sum(np.square(errors)))) / len(here))
+        marks, spreads = [*marks, *y], [*spreads, *bars]
         label = f"{sizes[index]:,}" if over_volume else None
         shifted = np.array(x, dtype=np.float64) * 1.025 ** (index - (len(lines) - 1) / 2)
         axes.errorbar(
@@ -93,10 +98,22 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
         )
     if measure != "held_out_rate":
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+    if marks:
+        axes.set_ylim(*_limits(marks, spreads, zero=measure != "held_out_rate"))
     axes.set_xscale("log", base=2)
     ticks = sorted({row[key] for row in rows})
     axes.set_xticks(ticks, [f"{tick:,.0f}" if tick < 1e5 else f"{tick:.2g}" for tick in ticks])
     axes.minorticks_off()
+
+
+def _limits(marks: list[float], spreads: list[float], *, zero: bool) -> tuple[float, float]:
+    """Room for every mark and for bars of three times the median: a ratio to almost nothing has one that would hide the rest."""
+    y, bars = np.array(marks), np.minimum(spreads, 3.0 * float(np.median(spreads)))
+    low, high = float(np.min(y - bars)), float(np.max(y + bars))
+    if zero:
+        low, high = min(low, 0.0), max(high, 0.0)
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _width(group: dict[str, Any]) -> float:

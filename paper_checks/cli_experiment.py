@@ -9,6 +9,31 @@ import typer
 
 from elastomath.errors import InputError
 
+from .experiment_options import (
+    AdaptVolume,
+    Align,
+    AlignVolume,
+    AlignVolumes,
+    Batch,
+    Control,
+    DryRun,
+    Executor,
+    HeldOut,
+    LearningRate,
+    LoraRank,
+    MaxTokens,
+    Model,
+    Perturb,
+    PerturbVolumes,
+    Preset,
+    Prompt,
+    Seeds,
+    Workers,
+    given,
+    running,
+    show_plan,
+    words,
+)
 from .terminal import (
     MODEL,
     Device,
@@ -18,7 +43,6 @@ from .terminal import (
     Revision,
     Seed,
     emit,
-    integers,
     interval,
     numbers,
     short,
@@ -33,21 +57,10 @@ experiment = typer.Typer(
     rich_markup_mode=None,
 )
 
-Preset = Annotated[
-    str | None,
-    typer.Option("--preset", help="quick, or paper-... : settings by name; what is given beside it prevails."),
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Show the grid, tokens, memory and time; load no weights, run nothing.")
-]
-Executor = Annotated[
-    str, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT (Dask).")
-]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")]
-
 
 @experiment.command(epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness")
 def stiffness(
+    context: typer.Context,
     model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
     texts: Annotated[
         str | None, typer.Option("--texts", help="Three data sets D_1,D_a,D_t, with commas between.")
@@ -71,26 +84,15 @@ def stiffness(
     from empirical.stiffness import StiffnessSettings
     from empirical.stiffness import stiffness as run
 
-    chosen: dict[str, Any] = {}
+    chosen = given(context, StiffnessSettings, leave=("texts",))
     if texts is not None:
-        parts = tuple(part.strip() for part in texts.split(","))
+        parts = tuple(words(texts))
         if len(parts) != 3 or not all(parts):
             raise InputError(
                 f"--texts names {len(parts)} data sets", where="experiment stiffness", mend="name three: D_1,D_a,D_t"
             )
         chosen["texts"] = parts
-    if perturbations is not None:
-        chosen["perturbations"] = tuple(numbers(perturbations, "--l"))
-    settings = StiffnessSettings(
-        model=model,
-        revision=revision,
-        k=tuple(numbers(k, "--k")),
-        features=features,
-        positions=positions,
-        window=window,
-        seed=seed,
-        **chosen,
-    )
+    settings = StiffnessSettings(**chosen)
     result = run(settings, out, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
 
     def show() -> None:
@@ -119,33 +121,31 @@ def stiffness(
     "Example: elastomath experiment rebound --preset paper-rebound --dry-run"
 )
 def rebound(
+    context: typer.Context,
     preset: Preset = None,
-    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
-    align: Annotated[str | None, typer.Option("--align", help="Data that the model is aligned to.")] = None,
-    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
+    model: Model = None,
+    align: Align = None,
+    perturb: Perturb = None,
     directions: Annotated[
         str | None, typer.Option("--directions", help="forward, exchanged (roles swapped), or both.")
     ] = None,
-    algorithm: Annotated[
+    algorithms: Annotated[
         str | None, typer.Option("--algorithm", help="Of the alignment: sft, dpo, kto, simpo, ppo; commas between.")
     ] = None,
     behaviour: Annotated[
         str | None, typer.Option("--behaviour", help="Also score generated text: tfidf, or a hub classifier.")
     ] = None,
-    adapt_volume: Annotated[
-        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first (D_p).")
-    ] = None,
-    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
-    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
-    ] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    batch: Annotated[int | None, typer.Option("--batch")] = None,
-    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a run each.")] = None,
+    adapt_volume: AdaptVolume = None,
+    align_volumes: AlignVolumes = None,
+    perturb_volumes: PerturbVolumes = None,
+    held_out: HeldOut = None,
+    control: Control = None,
+    prompt: Prompt = None,
+    max_tokens: MaxTokens = None,
+    learning_rate: LearningRate = None,
+    batch: Batch = None,
+    lora_rank: LoraRank = None,
+    seeds: Seeds = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     revision: Revision = None,
@@ -159,23 +159,15 @@ def rebound(
     """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
     from empirical.presets import rebound_settings
     from empirical.rebound import rebound as run
-    from empirical.rebound_settings import DIRECTIONS
+    from empirical.rebound_settings import DIRECTIONS, ReboundSettings
 
-    given: dict[str, Any] = {"model": model, "align": align, "perturb": perturb, "adapt_volume": adapt_volume}
-    given |= {"held_out": held_out, "learning_rate": learning_rate, "batch": batch, "revision": revision}
-    given |= {"prompt": prompt, "max_tokens": max_tokens, "lora_rank": lora_rank, "behaviour": behaviour}
-    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
-        if text is not None:
-            given[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
-    if directions is not None:
-        given["directions"] = tuple(DIRECTIONS) if directions == "both" else tuple(directions.split(","))
-    if algorithm is not None:
-        given["algorithms"] = tuple(name.strip() for name in algorithm.split(","))
-    settings = rebound_settings(preset, {key: value for key, value in given.items() if value is not None})
+    chosen = given(context, ReboundSettings)
+    if directions == "both":
+        chosen["directions"] = tuple(DIRECTIONS)
+    settings = rebound_settings(preset, chosen)
     if dry_run:
-        return _plan(settings, device, dtype, as_json)
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
-    result = run(settings, out, executor=executor, workers=workers, **options)
+        return show_plan(context, settings)
+    result = run(settings, **running(context))
 
     def show() -> None:
         for reading in result["readings"]:
@@ -205,13 +197,14 @@ def rebound(
     "Example: elastomath experiment resistance --align beavertails#safe --align-volume 3000"
 )
 def resistance(
+    context: typer.Context,
     preset: Preset = None,
-    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
-    align: Annotated[str | None, typer.Option("--align", help="Alignment data: SPEC, or SPEC#KIND.")] = None,
+    model: Model = None,
+    align: Align = None,
     prompts: Annotated[
         str | None, typer.Option("--prompts", help="Data whose prompts or first words are used.")
     ] = None,
-    align_volume: Annotated[int | None, typer.Option("--align-volume", help="Examples of the whole alignment.")] = None,
+    align_volume: AlignVolume = None,
     volumes: Annotated[
         str | None,
         typer.Option("--volumes", help="Samples of a run, rising: measured after each, trained to the last."),
@@ -219,40 +212,34 @@ def resistance(
     held_samples: Annotated[int | None, typer.Option("--held-samples", help="Samples that are only measured.")] = None,
     sample_tokens: Annotated[int | None, typer.Option("--sample-tokens", help="Of a sample, at most.")] = None,
     temperature: Annotated[float | None, typer.Option("--temperature", help="Of the samples.")] = None,
-    held_out: Annotated[int | None, typer.Option("--held-out", help="Alignment texts that are only measured.")] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
+    held_out: HeldOut = None,
+    prompt: Prompt = None,
     prompt_words: Annotated[int | None, typer.Option("--prompt-words", help="Words of a text to go on from.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    batch: Annotated[int | None, typer.Option("--batch")] = None,
-    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, three runs each.")] = None,
+    max_tokens: MaxTokens = None,
+    learning_rate: LearningRate = None,
+    batch: Batch = None,
+    lora_rank: LoraRank = None,
+    seeds: Seeds = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     revision: Revision = None,
     trust_remote_code: RemoteCode = False,
     executor: Executor = "here",
     workers: Workers = 1,
+    dry_run: DryRun = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/resistance"),
     as_json: Json = False,
 ) -> int:
     """Slices of one alignment, each trained on the others' samples: losses and excess code lengths both ways (F1)."""
     from empirical.protocol_figures import resistance_figure
     from empirical.protocol_presets import resistance_settings
+    from empirical.resistance import ResistanceSettings
     from empirical.resistance import resistance as run
 
-    given: dict[str, Any] = {"model": model, "align": align, "prompts": prompts, "align_volume": align_volume}
-    given |= {"held_samples": held_samples, "sample_tokens": sample_tokens, "temperature": temperature}
-    given |= {"held_out": held_out, "prompt": prompt, "prompt_words": prompt_words, "max_tokens": max_tokens}
-    given |= {"learning_rate": learning_rate, "batch": batch, "lora_rank": lora_rank, "revision": revision}
-    for key, text in (("volumes", volumes), ("seeds", seeds)):
-        if text is not None:
-            given[key] = tuple(integers(text, f"--{key}"))
-    settings = resistance_settings(preset, {key: value for key, value in given.items() if value is not None})
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
-    result = run(settings, out, executor=executor, workers=workers, **options)
-    _told(result, out / "resistance.svg", resistance_figure, as_json)
-    return 0 if not result["runs"]["failed"] else 1
+    settings = resistance_settings(preset, given(context, ResistanceSettings))
+    if dry_run:
+        return show_plan(context, settings)
+    return _told(run(settings, **running(context)), out / "resistance.svg", resistance_figure, as_json)
 
 
 @experiment.command(
@@ -260,57 +247,46 @@ def resistance(
     "Example: elastomath experiment inversion --low 0.5 --high 0.8 --budget 512"
 )
 def inversion(
+    context: typer.Context,
     preset: Preset = None,
-    model: Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = None,
-    align: Annotated[str | None, typer.Option("--align", help="Alignment data: SPEC, or SPEC#KIND.")] = None,
+    model: Model = None,
+    align: Align = None,
     opposed: Annotated[str | None, typer.Option("--opposed", help="The opposed data: SPEC, or SPEC#KIND.")] = None,
-    adapt_volume: Annotated[
-        int | None, typer.Option("--adapt-volume", help="Examples of both kinds first: 0% aligned.")
-    ] = None,
-    align_volume: Annotated[int | None, typer.Option("--align-volume", help="Examples to 100% aligned.")] = None,
+    adapt_volume: AdaptVolume = None,
+    align_volume: AlignVolume = None,
     low: Annotated[float | None, typer.Option("--low", help="The lower level of alignment.")] = None,
     high: Annotated[float | None, typer.Option("--high", help="The higher level of alignment.")] = None,
     budget: Annotated[int | None, typer.Option("--budget", help="Most examples of a leg.")] = None,
     readings: Annotated[int | None, typer.Option("--readings", help="Readings on the way up.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
-    ] = None,
-    control: Annotated[
-        bool | None, typer.Option("--control/--no-control", help="Also from the high level with text of both kinds.")
-    ] = None,
+    held_out: HeldOut = None,
+    control: Control = None,
     measure: Annotated[str | None, typer.Option("--measure", help="Of alignment: contrast, or behaviour.")] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    batch: Annotated[int | None, typer.Option("--batch")] = None,
-    lora_rank: Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a run each.")] = None,
+    prompt: Prompt = None,
+    max_tokens: MaxTokens = None,
+    learning_rate: LearningRate = None,
+    batch: Batch = None,
+    lora_rank: LoraRank = None,
+    seeds: Seeds = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     revision: Revision = None,
     trust_remote_code: RemoteCode = False,
     executor: Executor = "here",
     workers: Workers = 1,
+    dry_run: DryRun = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/inversion"),
     as_json: Json = False,
 ) -> int:
     """Between two levels of alignment: examples, tokens, steps and bits down against up (Q1)."""
     from empirical.inversion import inversion as run
+    from empirical.inversion_settings import InversionSettings
     from empirical.protocol_figures import inversion_figure
     from empirical.protocol_presets import inversion_settings
 
-    given: dict[str, Any] = {"model": model, "align": align, "opposed": opposed, "adapt_volume": adapt_volume}
-    given |= {"align_volume": align_volume, "low": low, "high": high, "budget": budget, "readings": readings}
-    given |= {"held_out": held_out, "control": control, "prompt": prompt, "max_tokens": max_tokens}
-    given["measure"] = measure
-    given |= {"learning_rate": learning_rate, "batch": batch, "lora_rank": lora_rank, "revision": revision}
-    if seeds is not None:
-        given["seeds"] = tuple(integers(seeds, "--seeds"))
-    settings = inversion_settings(preset, {key: value for key, value in given.items() if value is not None})
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
-    result = run(settings, out, executor=executor, workers=workers, **options)
-    _told(result, out / "inversion.svg", inversion_figure, as_json)
-    return 0 if not result["runs"]["failed"] else 1
+    settings = inversion_settings(preset, given(context, InversionSettings))
+    if dry_run:
+        return show_plan(context, settings)
+    return _told(run(settings, **running(context)), out / "inversion.svg", inversion_figure, as_json)
 
 
 @experiment.command(
@@ -318,6 +294,7 @@ def inversion(
     "Example: elastomath experiment scale --models EleutherAI/pythia-160m --revisions step1000,step64000"
 )
 def scale(
+    context: typer.Context,
     preset: Annotated[
         str | None, typer.Option("--preset", help="quick (a family trained here), paper-size or paper-volume.")
     ] = None,
@@ -336,61 +313,48 @@ def scale(
     texts: Annotated[
         str | None, typer.Option("--texts", help="What the family is pre-trained on, commas between.")
     ] = None,
-    align: Annotated[str | None, typer.Option("--align", help="Data that the models are aligned to.")] = None,
-    perturb: Annotated[str | None, typer.Option("--perturb", help="The opposed data.")] = None,
-    adapt_volume: Annotated[int | None, typer.Option("--adapt-volume", help="Examples of both kinds first.")] = None,
-    align_volumes: Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")] = None,
-    perturb_volumes: Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")] = None,
-    held_out: Annotated[
-        int | None, typer.Option("--held-out", help="Documents of each kind that are measured.")
-    ] = None,
-    prompt: Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of alignment and perturbation.")
-    ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Of alignment and perturbation.")] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Seeds, a family and a run of each member each.")] = None,
+    align: Align = None,
+    perturb: Perturb = None,
+    adapt_volume: AdaptVolume = None,
+    align_volumes: AlignVolumes = None,
+    perturb_volumes: PerturbVolumes = None,
+    held_out: HeldOut = None,
+    prompt: Prompt = None,
+    max_tokens: MaxTokens = None,
+    learning_rate: LearningRate = None,
+    batch: Batch = None,
+    seeds: Seeds = None,
     device: Device = "auto",
     dtype: Annotated[str, typer.Option("--dtype", help="Of the layers; auto: bfloat16 where it helps.")] = "float32",
     trust_remote_code: RemoteCode = False,
     executor: Executor = "here",
     workers: Workers = 1,
+    dry_run: DryRun = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the results.")] = Path("out/scale"),
     as_json: Json = False,
 ) -> int:
     """Rebound against model size and pre-training volume: a family trained here, or given models (F3)."""
+    from empirical.family import FamilySettings
+    from empirical.rebound_settings import ReboundSettings
     from empirical.scale import scale as run
     from empirical.scale_figures import scale_figure
     from empirical.scale_settings import chosen_settings
 
-    def parts(text: str | None) -> list[str]:
-        return [part.strip() for part in text.split(",")] if text else []
-
-    rebound: dict[str, Any] = {"align": align, "perturb": perturb, "adapt_volume": adapt_volume, "held_out": held_out}
-    rebound |= {"prompt": prompt, "max_tokens": max_tokens, "learning_rate": learning_rate, "batch": batch}
-    for key, text in (("align_volumes", align_volumes), ("perturb_volumes", perturb_volumes), ("seeds", seeds)):
-        if text is not None:
-            rebound[key] = tuple(integers(text, f"--{key.replace('_', '-')}"))
-    family: dict[str, Any] = {"vocabulary": vocabulary, "max_tokens": max_tokens, "prompt": prompt}
-    family |= {"sizes": tuple(parts(sizes)) or None, "texts": tuple(parts(texts)) or None}
-    family["volumes"] = tuple(integers(volumes, "--volumes")) if volumes else None
     settings = chosen_settings(
         preset,
-        {key: value for key, value in rebound.items() if value is not None},
-        {key: value for key, value in family.items() if value is not None},
-        models=parts(models),
-        revisions=parts(revisions),
+        given(context, ReboundSettings),
+        given(context, FamilySettings, leave=("learning_rate", "batch")),  # these are of alignment and perturbation
+        models=words(models) if models else [],
+        revisions=words(revisions) if revisions else [],
         pretrain_volumes=numbers(pretrain_volumes, "--pretrain-volumes") if pretrain_volumes else [],
     )
-    options: dict[str, Any] = {"device": device, "dtype": dtype, "trust_remote_code": trust_remote_code}
-    result = run(settings, out, executor=executor, workers=workers, **options)
-    _told(result, out / "scale.svg", scale_figure, as_json)
-    return 0 if not result["runs"]["failed"] else 1
+    if dry_run:
+        return show_plan(context, settings)
+    return _told(run(settings, **running(context)), out / "scale.svg", scale_figure, as_json)
 
 
-def _told(result: dict[str, Any], file: Path, draw: Any, as_json: bool) -> None:
-    """Save the figure beside the curve, then the JSON object, or what was found in words."""
+def _told(result: dict[str, Any], file: Path, draw: Any, as_json: bool) -> int:
+    """Save the figure beside the curve, then the JSON object, or what was found in words; the exit code."""
     from elastomath.figures import save_figure
 
     save_figure(draw(result), file)
@@ -402,23 +366,9 @@ def _told(result: dict[str, Any], file: Path, draw: Any, as_json: bool) -> None:
         print(f"curve: {result['curve']}, figure: {file}")
 
     emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1
 
 
 def _failures(result: dict[str, Any]) -> None:
     for line in result.get("failures", ()):
         print(line)
-
-
-def _plan(settings: Any, device: str, dtype: str, as_json: bool) -> int:
-    """What `--dry-run` prints, for the settings of any protocol."""
-    from empirical.estimate import plan_of
-
-    result = plan_of(settings, device=device, dtype=dtype)
-
-    def show() -> None:
-        table(result["grid"], tuple(result["grid"][0]))
-        for line in result["lines"]:
-            print(line)
-
-    emit(result, as_json, show)
-    return 0

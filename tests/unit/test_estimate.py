@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from elastomath.errors import InputError
-from empirical.estimate import WORK, plan_of, rebound_work, speed
+from empirical.estimate import pass_seconds, plan_of, speed
+from empirical.family import FamilySettings
+from empirical.inversion_settings import InversionSettings
 from empirical.presets import PAPER, REBOUND, SCALE, rebound_settings, scale_settings
 from empirical.rebound_settings import ReboundSettings
+from empirical.resistance import ResistanceSettings
+from empirical.scale_settings import ScaleSettings, chosen_settings
+from empirical.work import inversion_work, parts_of_protocol, rebound_work
 
 
-def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, tmp_path, monkeypatch):
-    """Every sequence at its longest: texts of more than max_tokens tokens make the bound an equality."""
-    from empirical import laboratory
-    from empirical.rebound import rebound
-
+@pytest.fixture
+def texts(tmp_path) -> list[str]:
+    """Two kinds of text, every one longer than it may be: at its longest each, so that bounds can be equalities."""
     paths = []
     for kind, word in (("good", "light water"), ("bad", "slow drags")):
         path = tmp_path / f"{kind}.jsonl"
-        rows = [json.dumps({"text": f"{i} {word} {i} " * 8}) for i in range(60)]
+        rows = [json.dumps({"text": f"{i} {word} {i} " * 8}) for i in range(90)]
         path.write_text("\n".join(rows), encoding="utf-8")
         paths.append(str(path))
-    settings = ReboundSettings(
-        model=str(tiny_model), align=paths[0], perturb=paths[1], directions=("forward", "exchanged"), adapt_volume=8,
-        align_volumes=(4, 12), perturb_volumes=(4, 8), held_out=6, kl_documents=2, batch=4, max_tokens=12, warmup=0,
-    )  # fmt: skip
-    seen = {"trained": 0, "measured": 0}
+    return paths
+
+
+@pytest.fixture
+def seen(monkeypatch) -> dict[str, int]:
+    """Counted tokens that laboratories have trained on and measured, and tokens drawn at most."""
+    from empirical import inversion, laboratory, resistance
+
+    counts = {"trained": 0, "measured": 0, "drawn": 0}
     true_train, true_lengths = laboratory.train, laboratory.code_lengths
 
     def train(model, optimiser, data, **options):
-        seen["trained"] += data.target_count
+        counts["trained"] += data.target_count
         return true_train(model, optimiser, data, **options)
 
     def lengths(model, data, **options):
-        seen["measured"] += data.target_count
+        counts["measured"] += data.target_count
         return true_lengths(model, data, **options)
+
+    def sampled(true):
+        def sample(loaded, prompts, max_tokens, **options):
+            counts["drawn"] += len(prompts) * max_tokens
+            return true(loaded, prompts, max_tokens, **options)
+
+        return sample
 
     monkeypatch.setattr(laboratory, "train", train)
     monkeypatch.setattr(laboratory, "code_lengths", lengths)
+    for module in (inversion, resistance):
+        monkeypatch.setattr(module, "sample", sampled(module.sample))
+    return counts
+
+
+def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, texts, tmp_path, seen):
+    """Every sequence at its longest: texts of more than max_tokens tokens make the bound an equality."""
+    from empirical.rebound import rebound
+
+    settings = ReboundSettings(
+        model=str(tiny_model), align=texts[0], perturb=texts[1], directions=("forward", "exchanged"), adapt_volume=8,
+        align_volumes=(4, 12), perturb_volumes=(4, 8), held_out=6, kl_documents=2, batch=4, max_tokens=12, warmup=0,
+    )  # fmt: skip
     planned = plan_of(settings, device="cpu", dtype="float32")
     assert planned["fits"] in (True, None)
     assert planned["memory"]["parameters"] < 1e5
@@ -48,7 +76,64 @@ def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, tmp_path, monk
     readings = sum(part.times * part.measured for part in rebound_work(settings))
     held = 2 * settings.held_out
     # what is measured beyond code lengths are the documents of the divergence
-    assert seen["measured"] == readings * settings.max_tokens * held // (held + 2 * settings.kl_documents)
+    assert seen["measured"] == readings * held // (held + 2 * settings.kl_documents)
+
+
+def test_the_plan_of_resistance_is_what_it_does(tiny_model, texts, tmp_path, seen):
+    from empirical.resistance import resistance
+
+    settings = ResistanceSettings(
+        model=str(tiny_model), align=texts[0], align_volume=24, held_samples=4, sample_tokens=6, volumes=(8, 16),
+        held_out=4, max_tokens=8, batch=4, warmup=0, prompt="", prompt_words=2, seeds=(0,),
+    )  # fmt: skip
+    planned = plan_of(settings, device="cpu", dtype="float32")["tokens"]
+    resistance(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert planned["drawn"] == seen["drawn"]
+    assert 0.8 * planned["trained"] < seen["trained"] <= planned["trained"]  # a sample may end before its longest
+    assert 0.8 * planned["measured"] < seen["measured"] <= planned["measured"]
+
+
+def test_the_plan_of_inversion_bounds_what_it_does(tiny_model, texts, tmp_path, seen):
+    from empirical.inversion import inversion
+
+    settings = InversionSettings(
+        model=str(tiny_model), align=texts[0], opposed=texts[1], adapt_volume=8, align_volume=24, budget=8, readings=3,
+        held_out=4, batch=2, max_tokens=8, learning_rate=1e-3, continuations=4, sample_tokens=3, seeds=(0,),
+    )  # fmt: skip
+    planned = plan_of(settings, device="cpu", dtype="float32")["tokens"]
+    inversion(settings, tmp_path / "out", device="cpu", dtype="float32")
+    always = {part.stage: part for part in inversion_work(settings) if part.stage in ("adapted", "the way up")}
+    for sort in ("trained", "measured", "drawn"):
+        least = sum(getattr(part, sort) for part in always.values())
+        assert least <= seen[sort] <= planned[sort]
+    for part in inversion_work(replace(settings, measure="behaviour")):  # texts are drawn at every reading
+        assert part.drawn / (4 * 3) == part.measured / (2 * 4 * 8)
+
+
+def test_the_plan_of_a_family_is_what_it_does(texts, tmp_path, seen):
+    from empirical.scale import scale
+
+    family = FamilySettings(
+        sizes=("16x1", "32x1"), volumes=(16, 32), texts=tuple(texts), vocabulary=280, max_tokens=8, batch=8, warmup=0
+    )
+    rebound = ReboundSettings(
+        align=texts[0], perturb=texts[1], adapt_volume=0, pretrain_volume=1.0, align_volumes=(8,), perturb_volumes=(4, 8),
+        held_out=16, kl_documents=2, batch=4, max_tokens=8, warmup=0, seeds=(0, 1), prompt="",
+    )  # fmt: skip
+    settings = ScaleSettings((rebound,), family, 16)
+    planned = plan_of(settings, device="cpu", dtype="float32")
+    scale(settings, tmp_path / "out", device="cpu", dtype="float32")
+    gradients = sum(p.trained * p.times for q in parts_of_protocol(settings) for p in q.work if p.stage == "gradients")
+    assert planned["tokens"]["trained"] == seen["trained"] + gradients
+    assert planned["model"] == ["16x1", "32x1"]
+    assert planned["memory"]["parameters"] == family.parameters("32x1")
+
+
+def test_a_scale_of_the_papers_models_is_planned_by_model():
+    planned = plan_of(chosen_settings("paper-size", {}, {}), device="cpu", dtype="float32")
+    assert planned["model"] == ["Qwen/Qwen1.5-0.5B", "Qwen/Qwen1.5-4B", "Qwen/Qwen1.5-7B"]
+    assert planned["memory"]["parameters"] == 7_721_324_544
+    assert {row["model"] for row in planned["grid"]} == set(planned["model"])
 
 
 def test_a_large_model_is_planned_without_its_weights():
@@ -77,9 +162,9 @@ def test_presets_hold_the_papers_settings():
     assert {"paper-size", "paper-volume"} == set(SCALE)
 
 
-def test_every_planned_protocol_has_work():
-    assert {"ReboundSettings", "ResistanceSettings"} <= set(WORK)
+def test_the_machine_is_timed():
     assert speed("cpu", "float32", 0.01) > 1e7
+    assert 1e-9 < pass_seconds("cpu", 0.01) < 1e-2
 
 
 @pytest.mark.parametrize(
@@ -103,10 +188,18 @@ def test_the_dry_run_of_the_command_line_loads_nothing_and_writes_nothing(tiny_m
         raise AssertionError("weights were loaded")
 
     monkeypatch.setattr(models, "load_model", never)
-    for command in (["--preset", "quick"], ["--directions", "both", "--algorithm", "sft,dpo"]):
+    model = ["--model", str(tiny_model)]
+    for command in (
+        ["rebound", "--preset", "quick", *model],
+        ["rebound", "--directions", "both", "--algorithm", "sft,dpo", "--no-control", *model],
+        ["resistance", "--seeds", "3,4", *model],
+        ["inversion", "--low", "0.5", "--no-control", *model],
+        ["scale", "--sizes", "32x2,64x2", "--volumes", "32,64"],
+        ["scale", "--models", str(tiny_model)],
+    ):
         out = str(tmp_path / "out")
         with pytest.raises(SystemExit) as ended:
-            main(["experiment", "rebound", *command, "--model", str(tiny_model), "--dry-run", "--json", "--out", out])
+            main(["experiment", *command, "--dry-run", "--json", "--out", out])
         assert ended.value.code == 0
         planned = json.loads(capsys.readouterr().out)
         assert planned["tokens"]["trained"] > 0

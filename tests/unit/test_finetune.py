@@ -276,3 +276,23 @@ def test_cuda_measures_and_trains_as_the_processor_does(tiny_model):
         train(loaded.model, new_optimiser(loaded.model, 1e-3), data, batch=4, learning_rate=1e-3)
         losses[device] = np.concatenate([before, code_lengths(loaded.model, data).nats])
     np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-3)
+
+
+def test_a_reading_converts_each_weight_once_and_changes_no_bit(tiny, monkeypatch):
+    """Many batches inside one block of autocast: the block's end, and nothing before it, forgets the converted weights."""
+    from empirical import finetune
+
+    data = encode(tiny.tokenizer, TEXTS * 40, "Film review:", 16)
+    ends = []
+    true = torch.clear_autocast_cache
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: (ends.append(1), true())[1])
+    together = code_lengths(tiny.model, data, autocast=torch.bfloat16)
+    assert len(ends) == 1
+    apart = np.zeros(len(data))
+    for rows in finetune._by_length(data, finetune._batch_rows(data)):
+        apart[rows] = code_lengths(tiny.model, data[rows], autocast=torch.bfloat16).nats
+    assert len(ends) == 1 + -(-len(data) // finetune._batch_rows(data)) > 3
+    np.testing.assert_array_equal(together.nats, apart)
+    optimiser = new_optimiser(tiny.model, 0.1)  # a step between two readings is seen by the second one
+    train(tiny.model, optimiser, data[slice(0, 8)], batch=4, learning_rate=0.1, autocast=torch.bfloat16)
+    assert np.abs(code_lengths(tiny.model, data, autocast=torch.bfloat16).nats - together.nats).max() > 1e-3

@@ -12,7 +12,15 @@ from scipy.stats import chi2, f
 from elastomath import Curve, InputError, cross_entropy, normalise
 from elastomath.curve import Run
 from elastomath.forgetting import Phase, decay, elasticity_constant, sequential_masses
-from empirical.effective_volumes import CONSTANTS, Balance, _conditional_quantiles, critical_rise, estimate, interval
+from empirical.effective_volumes import (
+    CONSTANTS,
+    Balance,
+    Estimate,
+    _conditional_quantiles,
+    critical_rise,
+    estimate,
+    interval,
+)
 from empirical.fit import Bound, Constant, Goodness, RunFit, fit, fit_run, pooled_kappa, scaling_exponent
 from empirical.laws import LAWS
 from empirical.quadrature import SCALES, suited_work, work_operator
@@ -436,6 +444,27 @@ def test_ends_are_where_the_profile_meets_the_critical_value():
         low, high = interval(balance, best, name, 0.95)
         rises = balance.along(name, np.array([low, high]))[0] - best.deviance
         np.testing.assert_allclose(rises, critical_rise(1e9, balance.equations, 0.95), rtol=0.05)
+
+
+@pytest.mark.parametrize("only", [0.0, np.inf])
+def test_a_set_of_one_end_alone_is_bounded_by_its_neighbour(only):
+    """A run that hardly moves may reject every constant but 0 or infinity: a bound then, and no failure."""
+
+    class Balance:
+        equations = 5
+
+        def span(self, name):
+            return 1e-3, 1e3
+
+        def along(self, name, values):
+            return (np.where(values == only, 0.0, 1e9),)
+
+        def at_infinity(self, name):
+            return 0.0 if only == np.inf else 1e9
+
+    best = Estimate(np.array([only, 1.0]), only, 0.0, np.full(3, np.nan))
+    low, high = interval(Balance(), best, "pretrain", 0.95)
+    assert (low, high) == ((None, pytest.approx(1e-3)) if only == 0.0 else (pytest.approx(1e3), None))
 
 
 def test_the_interval_agrees_with_a_parametric_bootstrap_where_both_apply():
