@@ -74,15 +74,35 @@ def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
 
 
 def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
-    """D_KL(base || model) in bits per token on held-out text through the stages of every run."""
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
-    axes = _axes(figure, 111, "divergence to the base", "", "bits per token")
-    for (marker, line, colour), run in zip(_cycle(len(readings)), readings, strict=True):
-        rows = [row for row in run["rows"] if row["phase"] != "control"]
-        label = f"{run['align_volume']} aligned" + (f", seed {run['seed']}" if run["seed"] else "")
-        axes.plot(range(len(rows)), [r["kl_forward"] for r in rows], marker=marker, ls=line, color=colour, label=label)
-    _name_stages(axes, readings)
-    axes.legend(frameon=False, fontsize=9)
+    """D_KL(base || model) in bits per token on held-out text through the stages: a panel for each algorithm and direction.
+
+    A style for each alignment volume, a line for each seed.
+    """
+    kinds = list(dict.fromkeys((run.get("algorithm", "sft"), run.get("direction", "forward")) for run in readings))
+    volumes = sorted({run["align_volume"] for run in readings})
+    styles = dict(zip(volumes, _cycle(len(volumes)), strict=True))
+    figure = Figure(figsize=(max(7.2, 3.4 * len(kinds)), 3.4), layout="constrained")
+    shared = None
+    for index, (algorithm, direction) in enumerate(kinds):
+        title = "divergence to the base" if len(kinds) == 1 else f"{algorithm}, {direction}"
+        axes = _axes(figure, (1, len(kinds), index + 1), title, "", "" if index else "bits per token")
+        if shared is not None:
+            axes.sharey(shared)
+        shared = shared or axes
+        runs = [
+            run for run in readings if (run.get("algorithm", "sft"), run.get("direction", "forward")) == kinds[index]
+        ]
+        named = set()
+        for run in runs:
+            rows = [row for row in run["rows"] if row["phase"] != "control"]
+            marker, line, colour = styles[run["align_volume"]]
+            label = None if run["align_volume"] in named else f"{run['align_volume']} aligned"
+            named.add(run["align_volume"])
+            x, y = range(len(rows)), [row["kl_forward"] for row in rows]
+            axes.plot(x, y, marker=marker, ls=line, color=colour, lw=1.2, ms=4, label=label)
+        _name_stages(axes, runs)
+        if not index:
+            axes.legend(frameon=False, fontsize=9)
     return figure
 
 

@@ -33,7 +33,7 @@ def portable(value: Any) -> Any:
 def keep_result(folder: Path, name: str | None = None, results: Path = RESULTS) -> Path:
     """Copy the one curve of ``folder`` and the JSON file beside it to ``results/NAME``; returns that folder.
 
-    name: of the result, by default that of the curve; claims look for a protocol's under ``rebound-dpo`` and its like.
+    name: of the result, by default that of the curve; claims look for a protocol's under ``rebound-algorithms`` and its like.
 
     Raises InputError for a folder that is not that of one finished experiment, and for a damaged curve.
     """

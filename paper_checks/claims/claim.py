@@ -76,7 +76,7 @@ class Saved:
     """Results that an experiment wrote: its curve file, and the summary beside it.
 
     name: of the results. Their files are called so in the package; a run made anew has them under its protocol's name, the
-    first word (``rebound-dpo`` is written by the protocol ``rebound``).
+    first word (``rebound-algorithms`` is written by the protocol ``rebound``).
     """
 
     name: str

@@ -9,6 +9,13 @@ from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Findin
 
 SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 """What the saved experiments were run on."""
+ALGORITHMS = ("dpo", "kto", "simpo", "ppo")
+TWO_CORES = "--executor local --workers 2"
+ALGORITHMS_RUN = (
+    f"experiment rebound --preset quick --directions forward --algorithm {','.join(ALGORITHMS)} --perturb-volumes 24,192 --no-control "
+    f"{TWO_CORES}"
+)
+"""The rebound after preference algorithms: both ends of the fall, no control."""
 
 
 def sign_of(number: Mapping[str, Any]) -> int:
@@ -204,7 +211,7 @@ CLAIMS = (
         _gap("held_out_loss"),
         command="elastomath check F1",
         saved="resistance",
-        rerun="experiment resistance --preset quick --out {out}",
+        rerun=f"experiment resistance --preset quick {TWO_CORES} --out {{out}}",
         figure="resistance",
     ),
     Claim(
@@ -217,7 +224,7 @@ CLAIMS = (
         depends=("F1",),
         command="elastomath check F1-excess",
         saved="resistance",
-        rerun="experiment resistance --preset quick --out {out}",
+        rerun=f"experiment resistance --preset quick {TWO_CORES} --out {{out}}",
         figure="resistance",
     ),
     Claim(
@@ -230,7 +237,7 @@ CLAIMS = (
         depends=("R13", "R19"),
         command="elastomath check F2-sft",
         saved="rebound",
-        rerun="experiment rebound --preset quick --out {out}",
+        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -243,7 +250,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-exchanged",
         saved="rebound",
-        rerun="experiment rebound --preset quick --out {out}",
+        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -256,7 +263,7 @@ CLAIMS = (
         depends=("F2-sft", "R13", "R19"),
         command="elastomath check F2-control",
         saved="rebound",
-        rerun="experiment rebound --preset quick --out {out}",
+        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -269,7 +276,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-slowing",
         saved="rebound",
-        rerun="experiment rebound --preset quick --out {out}",
+        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -282,7 +289,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-KL",
         saved="rebound",
-        rerun="experiment rebound --preset quick --out {out}",
+        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     *(
@@ -292,14 +299,14 @@ CLAIMS = (
             f"The same after alignment by {algorithm.upper()}; the perturbation is supervised fine-tuning.",
             "Section 5.2, alignment algorithms",
             NOT_TESTED,
-            _falls(f"rebound-{algorithm}", algorithm, "forward"),
+            _falls("rebound-algorithms", algorithm, "forward"),
             depends=("F2-sft",),
             command=f"elastomath check F2-{algorithm}",
-            saved=f"rebound-{algorithm}",
-            rerun=f"experiment rebound --preset quick --directions forward --algorithm {algorithm} --out {{out}}",
-            figure="rebound-saved",
+            saved="rebound-algorithms",
+            rerun=f"{ALGORITHMS_RUN} --out {{out}}",
+            figure="rebound-algorithms",
         )
-        for algorithm in ("dpo", "kto", "simpo", "ppo")
+        for algorithm in ALGORITHMS
     ),
     Claim(
         "F3-size",
@@ -341,7 +348,7 @@ CLAIMS = (
         depends=("R13", "R19"),
         command="elastomath check Q1",
         saved="inversion",
-        rerun="experiment inversion --preset quick --out {out}",
+        rerun=f"experiment inversion --preset quick {TWO_CORES} --out {{out}}",
         figure="inversion",
     ),
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..claims import Evidence, Saved
+from ..claims.findings import ALGORITHMS_RUN
 from ..page import Section, interval
 from .common import fit_table
+
+ALGORITHMS_COMMAND = f"elastomath {ALGORITHMS_RUN}"
 
 
 def saved_makers(evidence: Evidence) -> list[tuple[Callable[[Saved], Section], Saved]]:
@@ -56,16 +59,31 @@ def inversion_section(saved: Saved) -> Section:
 
 def rebound_saved_section(saved: Saved) -> Section:
     """F2 on a real model."""
-    from elastomath.figures import curve_figure
-
-    from ..figures import divergence_figure, falls_figure
-
     section = _section(saved, "rebound-saved", "Rebound (F2)", "elastomath experiment rebound --preset quick")
-    summary = saved.summary
     section.say(
         "Adapted to both kinds of reviews, aligned on one kind, perturbed with the other; the control perturbs with both kinds "
         "mixed. Contrast: rate on the opposed kind minus rate on the aligned kind, on held-out reviews."
     )
+    return _rebound(section, saved)
+
+
+def rebound_algorithms_section(saved: Saved) -> Section:
+    """F2 on a real model after the preference algorithms."""
+    section = _section(saved, "rebound-algorithms", "Rebound after preference algorithms (F2)", ALGORITHMS_COMMAND)
+    section.say(
+        "The same after alignment by DPO, KTO, SimPO and PPO: an example is a pair of a preferred and a rejected review, and the "
+        "perturbation is supervised fine-tuning on the opposed kind."
+    )
+    return _rebound(section, saved)
+
+
+def _rebound(section: Section, saved: Saved) -> Section:
+    """Falls, laws, divergences and the curve of a rebound experiment."""
+    from elastomath.figures import curve_figure
+
+    from ..figures import divergence_figure, falls_figure
+
+    summary = saved.summary
     section.draw(
         falls_figure(summary["falls"]), "Fall of the contrast by alignment volume, and what exceeds the control."
     )
@@ -81,6 +99,7 @@ def rebound_saved_section(saved: Saved) -> Section:
     for group in summary["falls"]:
         for law in group["laws"]:
             row = {
+                "algorithm": group["algorithm"],
                 "roles": group["direction"],
                 "law": law["name"],
                 "rms": law["rms"],
@@ -123,6 +142,7 @@ def scale_section(saved: Saved) -> Section:
 
 MAKERS: dict[str, Callable[[Saved], Section]] = {
     "rebound": rebound_saved_section,
+    "rebound-algorithms": rebound_algorithms_section,
     "resistance": resistance_section,
     "inversion": inversion_section,
     "scale": scale_section,

@@ -238,17 +238,15 @@ def _gap(measure: str):
     return _summary("resistance", change)
 
 
-def _slopes(direction: str, *names: str):
+def _slopes(direction: str, *names: str, saved: str = "rebound", algorithm: str = "sft"):
     def change(summary: dict) -> None:
-        group = next(
-            group for group in reversed(summary["falls"]) if group["direction"] == direction or direction == "both"
-        )
+        group = next(g for g in summary["falls"] if (g["direction"], g["algorithm"]) == (direction, algorithm))
         rises = [sign_of(group[name]["slope"]) > 0 for name in names]
         for name in names:
             value = -1.0 if all(rises) else 1.0
             group[name]["slope"] |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "z": 10 * value}
 
-    return _summary("rebound", change)
+    return _summary(saved, change)
 
 
 def _slowing(summary: dict) -> None:

@@ -19,13 +19,13 @@ def test_a_kept_result_is_found_by_the_claims(tmp_path: Path) -> None:
     (out / "rebound.csv").write_bytes((RESULTS / "rebound" / "rebound.csv").read_bytes())
     told = {"curve": str(out / "rebound.csv"), "falls": [{"slope": 1 / 3}]}
     (out / "rebound.json").write_text(json.dumps(told))
-    at = keep_result(out, "rebound-dpo", tmp_path / "results")
-    assert json.loads((at / "rebound-dpo.json").read_text()) == {
-        "curve": "rebound-dpo.csv",
+    at = keep_result(out, "rebound-algorithms", tmp_path / "results")
+    assert json.loads((at / "rebound-algorithms.json").read_text()) == {
+        "curve": "rebound-algorithms.csv",
         "falls": [{"slope": 0.33333333}],
     }
-    assert Curve.read(at / "rebound-dpo.csv").runs == Curve.read(out / "rebound.csv").runs
-    found = Evidence(reruns={"rebound-dpo": at}).saved("rebound-dpo")
+    assert Curve.read(at / "rebound-algorithms.csv").runs == Curve.read(out / "rebound.csv").runs
+    found = Evidence(reruns={"rebound-algorithms": at}).saved("rebound-algorithms")
     assert found.there
     assert found.summary["falls"]
 
