@@ -101,6 +101,8 @@ def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
             x, y = range(len(rows)), [row["kl_forward"] for row in rows]
             axes.plot(x, y, marker=marker, ls=line, color=colour, lw=1.2, ms=4, label=label)
         _name_stages(axes, runs)
+        if len(kinds) > 1:
+            axes.tick_params(axis="x", labelsize=7.5)
         if not index:
             axes.legend(frameon=False, fontsize=9)
     return figure
