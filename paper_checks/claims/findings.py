@@ -12,7 +12,7 @@ SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 ALGORITHMS = ("dpo", "kto", "simpo", "ppo")
 TWO_CORES = "--executor local --workers 2"
 ALGORITHMS_RUN = (
-    f"experiment rebound --preset quick --directions forward --algorithm {','.join(ALGORITHMS)} --perturb-volumes 24,192 --no-control "
+    f"experiment rebound --preset quick --algorithm {','.join(ALGORITHMS)} --perturb-volumes 24,192 --no-control "
     f"{TWO_CORES}"
 )
 """The rebound after preference algorithms: both ends of the fall, no control."""
@@ -237,7 +237,7 @@ CLAIMS = (
         depends=("R13", "R19"),
         command="elastomath check F2-sft",
         saved="rebound",
-        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
+        rerun=f"experiment rebound --preset quick --directions both {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -250,7 +250,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-exchanged",
         saved="rebound",
-        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
+        rerun=f"experiment rebound --preset quick --directions both {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -263,7 +263,7 @@ CLAIMS = (
         depends=("F2-sft", "R13", "R19"),
         command="elastomath check F2-control",
         saved="rebound",
-        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
+        rerun=f"experiment rebound --preset quick --directions both {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -276,7 +276,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-slowing",
         saved="rebound",
-        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
+        rerun=f"experiment rebound --preset quick --directions both {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     Claim(
@@ -289,7 +289,7 @@ CLAIMS = (
         depends=("F2-sft",),
         command="elastomath check F2-KL",
         saved="rebound",
-        rerun=f"experiment rebound --preset quick {TWO_CORES} --out {{out}}",
+        rerun=f"experiment rebound --preset quick --directions both {TWO_CORES} --out {{out}}",
         figure="rebound-saved",
     ),
     *(

@@ -59,7 +59,9 @@ def inversion_section(saved: Saved) -> Section:
 
 def rebound_saved_section(saved: Saved) -> Section:
     """F2 on a real model."""
-    section = _section(saved, "rebound-saved", "Rebound (F2)", "elastomath experiment rebound --preset quick")
+    section = _section(
+        saved, "rebound-saved", "Rebound (F2)", "elastomath experiment rebound --preset quick --directions both"
+    )
     section.say(
         "Adapted to both kinds of reviews, aligned on one kind, perturbed with the other; the control perturbs with both kinds "
         "mixed. Contrast: rate on the opposed kind minus rate on the aligned kind, on held-out reviews."
