@@ -92,7 +92,10 @@ def resistance_work(s: Any) -> list[Work]:
 
 
 def inversion_work(s: Any) -> list[Work]:
-    """Adaption, the way up, the three states at a level, and the legs between them, each to the end of its budget."""
+    """Adaption, the way up, the three states at a level, and the legs between them, each to the end of its budget.
+
+    A leg ends when it has reached its level, so a run takes much less than this: the quick preset under half.
+    """
     seeds, legs = len(s.seeds), 4 + bool(s.control)
     reading = 2 * s.held_out * s.max_tokens
     drawn = s.continuations * s.sample_tokens if s.measure == "behaviour" else 0
@@ -105,9 +108,9 @@ def inversion_work(s: Any) -> list[Work]:
     return [
         Work("adapted", seeds, s.adapt_volume * s.max_tokens),
         Work("the way up", seeds, up, *read(s.readings + 1)),
-        Work("states on the way up", 2 * seeds, up, *read(landing)),
-        Work("state on the way down", seeds, budget, *read(landing)),
-        Work("legs", legs * seeds, budget, *read(len(s.leg_steps) + 1)),
+        Work("states on the way up, at most", 2 * seeds, up, *read(landing)),
+        Work("state on the way down, at most", seeds, budget, *read(landing)),
+        Work("legs, at most", legs * seeds, budget, *read(len(s.leg_steps) + 1)),
     ]
 
 
