@@ -72,8 +72,9 @@ def rebound_saved_section(saved: Saved) -> Section:
 def rebound_algorithms_section(saved: Saved) -> Section:
     """F2 on a real model after the preference algorithms."""
     section = _section(saved, "rebound-algorithms", "Rebound after preference algorithms (F2)", ALGORITHMS_COMMAND)
+    named = ", ".join(dict.fromkeys(group["algorithm"].upper() for group in saved.summary["falls"]))
     section.say(
-        "The same after alignment by DPO, KTO, SimPO and PPO: an example is a pair of a preferred and a rejected review, and the "
+        f"The same after alignment by {named}: an example is a pair of a preferred and a rejected review, and the "
         "perturbation is supervised fine-tuning on the opposed kind."
     )
     return _rebound(section, saved)

@@ -46,7 +46,7 @@ PAPER = [
     "F3-volume",
     "Q1",
 ] + [f"R{number}" for number in range(1, 21)]
-NOT_RUN = ("F2-dpo", "F2-kto", "F2-simpo", "F2-ppo")
+NOT_RUN = ("F2-simpo", "F2-ppo")
 """Claims whose experiment was not run here: they say so, and --rerun runs it."""
 RESULTS = [id for id in claims() if re.fullmatch(r"R\d+", id)]
 
@@ -299,6 +299,10 @@ EDITS = {
     "F1-excess": _gap("excess_after"),
     "F2-sft": _slopes("forward", "first_fall", "depth"),
     "F2-exchanged": _slopes("exchanged", "first_fall", "depth"),
+    **{
+        f"F2-{algorithm}": _slopes("forward", "first_fall", "depth", saved="rebound-algorithms", algorithm=algorithm)
+        for algorithm in ("dpo", "kto")
+    },
     "F2-control": _slopes("both", "excess_depth"),
     "F2-slowing": _summary("rebound", _slowing),
     "F2-KL": _summary("rebound", _divergence),
