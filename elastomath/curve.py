@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InputError
 from .storage import whole_file
+from .tables import read_csv
 from .units import RATE_UNITS, VOLUME_UNITS
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Curve:
                 frame = pd.read_parquet(file)
             elif file.suffix.lower() == ".csv":
                 text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
-                empty = {column: _empty(column) for column in pd.read_csv(file, nrows=0).columns}
+                empty = {column: _empty(column) for column in read_csv(file)[0]}  # pandas takes any row and any header
                 frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
             else:
                 raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from .masses import Masses, as_masses
 from .mixture import Mixture
 from .rates import code_lengths, rate_response, rates
 from .response import response
+from .tables import json_object
 from .tokentree import TokenTree
 from .units import NATS_PER_BIT
 
@@ -241,13 +241,9 @@ def _tree(path: Path, depth: int, unit: str, column: str) -> TokenTree:
 
 def _document(line: bytes, where: str, column: str) -> str:
     try:
-        record = json.loads(line.decode())
+        record = json_object(line.decode(), where)
     except UnicodeDecodeError as error:
         raise InputError("not UTF-8", where=where, mend="save the JSONL file as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"broken JSON: {_reason(error)}", where=where, mend="write one JSON object a line") from error
-    if not isinstance(record, dict):
-        raise InputError(f"a JSON {type(record).__name__}", where=where, mend="write one JSON object a line")
     if column not in record:
         there = ", ".join(repr(name) for name in record) or "none"
         raise InputError(

@@ -45,7 +45,7 @@ def split_kinds(
         try:
             parts = split_examples(examples, list(sizes[kind].values()), seed=seed)
         except InputError as error:
-            raise InputError(f"{kind}: {error}", where="split", mend="ask for fewer, or give more data") from error
+            raise InputError(f"{kind}: {error.what}", where=error.where, mend=error.mend) from error
         out[kind] = {part: list(split) for part, split in zip(sizes[kind], parts, strict=True)}
     return out
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from elastomath.errors import InputError
+from elastomath.tables import json_object, read_csv
 
 from .catalog import CATALOG
 from .fetching import fetch, sha256_of
@@ -192,14 +191,7 @@ def _jsonl(file: Path, name: str) -> tuple[tuple[str, ...], list[Row]]:
     for number, line in enumerate(_decoded(file, name).removeprefix("\ufeff").split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(
-                f"line {number} is not JSON: {error}", where=name, mend="write one object a line"
-            ) from error
-        if not isinstance(row, dict):
-            raise InputError(f"line {number} is not a JSON object", where=name, mend="write one object a line")
+        row = json_object(line, f"{name}, line {number}")
         rows.append(row)
         columns.update(dict.fromkeys(row))
     if not rows:
@@ -208,42 +200,8 @@ def _jsonl(file: Path, name: str) -> tuple[tuple[str, ...], list[Row]]:
 
 
 def _csv(file: Path, name: str) -> tuple[tuple[str, ...], Iterator[Row]]:
-    import pandas as pd
-
-    _check_utf8(file, name)
-    try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError as error:
-        raise InputError("the file is empty", where=name, mend="write a header and at least one row") from error
-    except (pd.errors.ParserError, OSError, ValueError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"not a readable CSV file: {line}", where=name, mend="write it again with quoted text"
-        ) from error
-    return _rows(frame)
-
-
-def _check_utf8(file: Path, name: str) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    read = 0
-    try:
-        with open(file, "rb") as stream:
-            while block := stream.read(1 << 20):
-                pending = len(decoder.getstate()[0])
-                decoder.decode(block)
-                read += len(block)
-            pending = len(decoder.getstate()[0])
-            decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"not UTF-8: byte {read - pending + error.start + 1} is 0x{error.object[error.start]:02x}",
-            where=name,
-            mend="convert the file to UTF-8",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror or error}", where=name, mend="check the file's rights"
-        ) from error
+    columns, rows = read_csv(file, name)
+    return tuple(filter(None, columns)), (dict(zip(columns, row, strict=True)) for row in rows)
 
 
 def _parquet(file: Path, name: str) -> tuple[tuple[str, ...], Iterator[Row]]:
@@ -254,12 +212,12 @@ def _parquet(file: Path, name: str) -> tuple[tuple[str, ...], Iterator[Row]]:
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"not a readable Parquet file: {line}", where=name, mend="write it again") from error
-    return _rows(frame.astype(object).where(frame.notna(), None))
-
-
-def _rows(frame: Any) -> tuple[tuple[str, ...], Iterator[Row]]:
-    columns = tuple(str(column) for column in frame.columns)
-    return columns, (dict(zip(columns, values, strict=True)) for values in frame.itertuples(index=False, name=None))
+    columns = tuple(map(str, frame.columns))
+    twice = next((column for column in columns if columns.count(column) > 1), None)
+    if twice is not None:
+        raise InputError(f"column {twice!r} occurs twice", where=name, mend="keep one of them")
+    rows = frame.astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    return columns, (dict(zip(columns, values, strict=True)) for values in rows)
 
 
 def _hub(

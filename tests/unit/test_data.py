@@ -82,12 +82,23 @@ def test_a_wrong_column_names_those_there_are(tmp_path: Path, suffix: str) -> No
         ("a.csv", b"text\n" + b"x" * ((1 << 20) - 6) + b"\xc3(\n", "not UTF-8: byte 1048576 is 0xc3"),
         ("a.csv", b"text\nabc\xc3", "not UTF-8: byte 9 is 0xc3"),
         ("a.jsonl", b'{"text": "a"}\n\xff', "not UTF-8: byte 15"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "line 2 is not JSON"),
-        ("a.jsonl", b'{"text": "a"}\n[1]\n', "line 2 is not a JSON object"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": \n', "not JSON: "),
+        ("a.jsonl", b'{"text": "a"}\n[1]\n', "line 2"),
         ("a.jsonl", b'{"text": "a"}\n{"text": 5}\n', "row 2: 'text' is int"),
         ("a.jsonl", b'{"text": "a"}\n{"other": "b"}\n', "row 2: 'text' is nothing"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "b\\ud800"}\n', "row 2: half a surrogate pair at character 2"),
-        ("a.csv", b'text,b\na,b\nc,d,e,f\n"', "not a readable CSV"),
+        ("a.csv", b'text,b\na,b\n"c,d', "not a readable CSV file: line 3"),
+        ("a.csv", b'text,b\n"a"b,b\n', "not a readable CSV file: line 2"),
+        ("a.csv", b"text,label\nhello,1,\n", "line 2: 3 fields where the header has 2 fields"),
+        ("a.csv", b"text,label\ngood,1\none, two,0\n", "line 3: 3 fields where the header has 2 fields"),
+        ("a.csv", b"label,text\n1,good\n0\n", "line 3: 1 field where the header has 2 fields"),
+        ("a.csv", b'text,label\n"a\nb",1\nc\n', "line 4: 1 field"),
+        ("a.csv", b"text\nhello,1\n", "line 2: 2 fields where the header has 1 field"),
+        ("a.csv", b"text,text\na,b\n", "line 1: column 'text' occurs twice"),
+        ("a.csv", b"label,text,label\n1,b,0\n", "line 1: column 'label' occurs twice"),
+        ("a.csv", b"\xef\xbb\xbftext\nab\xff", "not UTF-8: byte 11 is 0xff"),
+        ("a.jsonl", b'{"text": "a"}\n{"text": "b", "text": "c"}\n', "key 'text' occurs twice"),
+        ("a.jsonl", b'{"text": "a", "x": {"k": 1, "k": 2}}\n', "key 'k' occurs twice"),
         ("a.parquet", b"PAR1 but cut", "not a readable Parquet"),
         ("a.docx", b"x", "unknown suffix '.docx'"),
     ],
@@ -200,3 +211,24 @@ def test_excluded_documents_are_in_no_split() -> None:
 def test_json_escapes_are_text(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"text": "é\u0000🎬"}) + "\n", encoding="utf-8")
     assert read_documents(tmp_path / "a.jsonl").texts == ("é\u0000🎬",)
+
+
+def test_csv_as_it_is_written(tmp_path: Path) -> None:
+    """Quoted commas, quotes and line ends, an index without a name, blank lines, a mark of the byte order, a long field."""
+    path = tmp_path / "a.csv"
+    long = "x" * 300_000
+    text = f'\ufeff,text,\r\n\r\n0,"a, ""b""\r\nc",\r\n1,NA,\r\n2,"",\r\n3,{long},\r\n'
+    path.write_bytes(text.encode())
+    assert read_documents(path).texts == ('a, "b"\r\nc', "NA", "", long)
+    assert read_documents(path).columns == ("text",)
+    with pytest.raises(InputError, match="no column ''"):
+        read_documents(path, text_column="")
+
+
+def test_two_columns_of_one_name_in_parquet(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(
+        pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), tmp_path / "a.parquet"
+    )
+    with pytest.raises(InputError, match=r"occurs twice|not a readable Parquet"):
+        read_documents(tmp_path / "a.parquet")

@@ -251,6 +251,7 @@ BAD_TEXT = {
     "broken": ("a.jsonl", b'{"text": "a"}\n{"text": "b"', "line 2.*one JSON object a line"),
     "deep": ("a.jsonl", b"[" * 100_000, "line 1"),
     "column": ("a.jsonl", b'{"body": "a", "label": 1}', "the columns there are 'body', 'label'"),
+    "twice": ("a.jsonl", b'{"text": "a", "text": "b"}', "key 'text' occurs twice"),
     "list": ("a.jsonl", b'["text"]', "a JSON list"),
     "number": ("a.jsonl", b'{"text": 3}', "holds a int"),
     "encoding": ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}', "not UTF-8 .*line 2"),
