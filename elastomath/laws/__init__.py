@@ -1,0 +1,1 @@
+"""The laws, a noun of the field each."""
