@@ -88,6 +88,8 @@ def _verbs() -> str:
     rows: list[str] = []
 
     def describe(name: str, command: Any) -> None:
+        if hasattr(command, "show_defaults"):
+            command.show_defaults()
         if hasattr(command, "commands"):
             for inner, child in command.commands.items():
                 describe(f"{name} {inner}", child)
@@ -105,6 +107,8 @@ def _verbs() -> str:
                 else (option.metavar or option.name.upper())
             )
             default = "" if option.default is None or callable(option.default) else str(option.default)
+            shown = getattr(option, "show_default", None)
+            default = shown if isinstance(shown, str) else default
             rows.append(f"| `{label}` | {_cell(default)} | {_cell(getattr(option, 'help', '') or '')} |")
 
     describe("elastomath", typer.main.get_command(app))

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from elastomath.errors import InputError
 
+from .chats import Chat, read_chat, user_turn
 from .examples import Example, fill
-from .rows import HUB_ID, Row, read_rows, text_of
+from .rows import HUB_ID, Row, Rows, read_rows, text_of
 
 Found = Iterator[tuple[str, str, str]]
-"""(kind, prompt, text) of what a row holds."""
+"""(kind, prompt, text) of what a row holds; the prompt may be a `Chat`."""
 
 CONVERSATION: Final = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:"
 """The prompt of the paper's safety data, before the response."""
@@ -76,6 +77,7 @@ def read_examples(
     *,
     adapter: str | None = None,
     template: str | None = None,
+    chat: bool = False,
     limit: int | None = None,
     config: str | None = None,
     revision: str | None = None,
@@ -86,6 +88,7 @@ def read_examples(
     spec      as for `read_documents`, or the name of an adapter, which stands for its dataset on the hub
     adapter   whose columns these are; None: by the hub id, or by the columns (see `ADAPTERS`)
     template  instead of the adapter's: the words before each text, ``{prompt}`` for the row's own prompt
+    chat      make each prompt the user's turn of a `Chat`, in the words of ``template`` or as the row has it
     limit     rows that are read
 
     Raises InputError in one line: columns that fit no adapter or not the one named (with those that there are), a value
@@ -100,6 +103,43 @@ def read_examples(
     name = os.fspath(spec)
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}", where=name, mend="read at least one row")
+    chosen, table = open_examples(spec, adapter=adapter, config=config, revision=revision, cache=cache)
+    if template is not None and chosen.read is _messages:
+        raise InputError(
+            f"the words {template!r} for messages",
+            where=name,
+            mend="leave them away: the tokenizer has its own template",
+        )
+    words = template if template is not None else "{prompt}" if chat else chosen.template
+    kinds: dict[str, list[Example]] = {kind: [] for kind in chosen.kinds}
+    skipped = 0
+    for count, (number, row) in enumerate(table.rows):
+        if count == limit:
+            break
+        for kind, prompt, text in chosen.read(row, number, name):
+            if not text.strip():
+                skipped += 1
+                continue
+            worded = prompt if isinstance(prompt, Chat) else fill(words, prompt.strip())
+            if chat and not isinstance(worded, Chat):
+                worded = user_turn(worded, f"{name}, row {number}")
+            kinds[kind].append(Example(worded, text.strip()))
+    if not any(kinds.values()):
+        raise InputError("the data holds no example with text", where=name, mend="give another file or split")
+    frozen = {kind: tuple(examples) for kind, examples in kinds.items()}
+    return ExampleSet(frozen, name, chosen.name, words, table.columns, table.sha256, skipped)
+
+
+def open_examples(
+    spec: str | os.PathLike[str],
+    *,
+    adapter: str | None = None,
+    config: str | None = None,
+    revision: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> tuple[Adapter, Rows]:
+    """The adapter and the table of `read_examples`, whose arguments these are; raises InputError as it does for columns."""
+    name = os.fspath(spec)
     if adapter is not None and adapter not in ADAPTERS:
         raise InputError(f"no adapter called {adapter!r}", where="adapter", mend=f"choose from {', '.join(ADAPTERS)}")
     here = Path(name).expanduser().exists()
@@ -122,21 +162,7 @@ def read_examples(
             where=name,
             mend=f"the data has {', '.join(table.columns) or 'no columns'}",
         )
-    words = chosen.template if template is None else template
-    kinds: dict[str, list[Example]] = {kind: [] for kind in chosen.kinds}
-    skipped = 0
-    for count, (number, row) in enumerate(table.rows):
-        if count == limit:
-            break
-        for kind, prompt, text in chosen.read(row, number, name):
-            if text.strip():
-                kinds[kind].append(Example(fill(words, prompt.strip()), text.strip()))
-            else:
-                skipped += 1
-    if not any(kinds.values()):
-        raise InputError("the data holds no example with text", where=name, mend="give another file or split")
-    frozen = {kind: tuple(examples) for kind, examples in kinds.items()}
-    return ExampleSet(frozen, name, chosen.name, words, table.columns, table.sha256, skipped)
+    return chosen, table
 
 
 def examples_of(spec: str, **options: Any) -> tuple[Example, ...]:
@@ -164,8 +190,15 @@ def _by_name(name: str) -> Adapter | None:
 
 
 def _by_columns(columns: tuple[str, ...], name: str) -> Adapter:
-    """The adapter most of whose columns are there, all of them; the first in `ADAPTERS` of several."""
-    fitting = [adapter for adapter in ADAPTERS.values() if columns and set(adapter.columns) <= set(columns)]
+    """The adapter most of whose columns are there, all of them; the first in `ADAPTERS` of several.
+
+    Texts with labels are a user's own, not film reviews: those are known by their name.
+    """
+    fitting = [
+        adapter
+        for adapter in ADAPTERS.values()
+        if columns and set(adapter.columns) <= set(columns) and adapter.template != REVIEW
+    ]
     if not fitting:
         known = "; ".join(f"{adapter.name}: {', '.join(adapter.columns)}" for adapter in ADAPTERS.values())
         raise InputError(
@@ -211,6 +244,10 @@ def _review(row: Row, number: int, name: str) -> Found:
     if label not in kinds:
         raise InputError(f"row {number}: label {row.get('label')!r}", where=name, mend="a label is 0 or 1")
     yield kinds[label], "", text_of(row, "text", number, name)
+
+
+def _messages(row: Row, number: int, name: str) -> Found:
+    yield "response", *read_chat(row.get("messages"), f"{name}, row {number}")
 
 
 def _response(row: Row, number: int, name: str) -> Found:
@@ -269,7 +306,10 @@ ADAPTERS: Final[dict[str, Adapter]] = {
         ),
         Adapter("imdb", "stanfordnlp/imdb", None, "train", ("text", "label"), ("positive", "negative"), REVIEW, _review),
         Adapter("film-reviews", None, None, "train", ("text", "label"), ("positive", "negative"), REVIEW, _review),
+        Adapter("labelled", None, None, "train", ("text", "label"), ("positive", "negative"), "", _review),
+        Adapter("messages", None, None, "train", ("messages",), ("response",), "{prompt}", _messages),
         Adapter("responses", None, None, "train", ("prompt", "response"), ("response",), "{prompt}", _response),
     )
 }  # fmt: skip
-"""The datasets that are known, by name. Where columns decide, the one with the most columns wins, then the first."""
+"""The datasets that are known, by name. Where columns decide, the one with the most of them wins, then the first; texts with
+labels are film reviews by name only."""

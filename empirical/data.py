@@ -10,10 +10,11 @@ from typing import Any
 
 from elastomath.errors import InputError
 
-from .rows import no_column, read_rows, text_of
+from .chats import read_chat
+from .rows import Rows, no_column, read_rows, text_of
 from .splits import split_documents
 
-__all__ = ["Documents", "read_documents", "split_documents"]
+__all__ = ["Documents", "open_documents", "read_chats", "read_documents", "split_documents"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,26 @@ def read_documents(
     name = os.fspath(spec)
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}", where=name, mend="read at least one document")
+    table = open_documents(spec, text_column, where, lines=lines, config=config, revision=revision, cache=cache)
+    texts = tuple(text_of(row, text_column, number, name) for number, row in itertools.islice(table.rows, limit))
+    if not any(texts):
+        what = "no row meets the condition" if where and not texts else "the data holds no text"
+        told = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
+        raise InputError(f"{what} {told}".strip(), where=name, mend="give data with at least one non-empty document")
+    return Documents(texts, name, table.columns, table.sha256)
+
+
+def open_documents(
+    spec: str | os.PathLike[str],
+    text_column: str = "text",
+    where: Mapping[str, Any] | None = None,
+    *,
+    lines: bool = False,
+    config: str | None = None,
+    revision: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+) -> Rows:
+    """The table of `read_documents`, whose arguments these are, with its column; no row is read yet."""
     table = read_rows(
         spec,
         where,
@@ -76,10 +97,35 @@ def read_documents(
         cache=cache,
     )
     if table.columns and text_column not in table.columns:
-        raise no_column(text_column, table.columns, name)
-    texts = tuple(text_of(row, text_column, number, name) for number, row in itertools.islice(table.rows, limit))
-    if not any(texts):
-        what = "no row meets the condition" if where and not texts else "the data holds no text"
-        told = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
-        raise InputError(f"{what} {told}".strip(), where=name, mend="give data with at least one non-empty document")
-    return Documents(texts, name, table.columns, table.sha256)
+        raise no_column(text_column, table.columns, os.fspath(spec))
+    return table
+
+
+def read_chats(
+    spec: str | os.PathLike[str], column: str = "messages", limit: int | None = None
+) -> tuple[Documents, Documents]:
+    """The chats of a column of messages: the turns before each answer, as `chats.Chat`, and the answers.
+
+    A row holds a list of ``{"role", "content"}`` (in CSV as JSON) whose last turn is the assistant's. ``spec`` and
+    ``limit`` as in `read_documents`. Raises InputError in one line with the row.
+
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> row = '{"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}'
+    >>> _ = file.write_text(row)
+    >>> before, answers = read_chats(file)
+    >>> before.texts, answers.texts
+    (('user: Why?',), ('So.',))
+    """
+    name = os.fspath(spec)
+    table = open_documents(spec, column)
+    if not table.columns:
+        raise InputError("plain text has no messages", where=name, mend="give JSONL, CSV or Parquet")
+    chats = [read_chat(row.get(column), f"{name}, row {number}") for number, row in itertools.islice(table.rows, limit)]
+    before, answers = zip(*chats, strict=True) if chats else ((), ())
+    if not any(answers):
+        raise InputError("the data holds no answer", where=name, mend="give at least one that is not empty")
+    return (
+        Documents(tuple(before), name, table.columns, table.sha256),
+        Documents(tuple(answers), name, table.columns, table.sha256),
+    )

@@ -9,12 +9,13 @@ layer of each pass the time in which the framework starts its operations, which 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from .devices import pick_device, pick_dtype
 from .lora import LoraSettings
 from .memory import MemoryEstimate, configuration, memory_estimate
+from .protocol_data import described
 from .work import Part, parts_of_protocol
 
 REACHED: Final = ((0.3, 0.5, 0.8), (0.15, 0.3, 0.6))
@@ -104,6 +105,7 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
     models = ", ".join(
         f"{part.model} ({_short(cost.memory.parameters)})" for part, cost in zip(parts, costs, strict=True)
     )
+    settings_told = _settings_told(settings)
     lines = [
         f"{models}, on {place}, weights {parts[0].weights}, layers {precision}",
         f"at most {_short(sum(tokens.values()))} tokens: "
@@ -123,8 +125,43 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
         "memory": memory.as_dict() | {"available": there},
         "fits": fits,
         "seconds": {"estimate": usual, "low": low, "high": high, "flops_timed": flops, "reached": list(shares)},
-        "lines": lines,
+        "settings": settings_told,
+        "lines": [*lines, *_settings_lines(settings_told)],
     }
+
+
+def _settings_told(settings: Any) -> dict[str, Any]:
+    """Every setting of a protocol, those that were not given too; of a scale experiment, those of its rebounds and family."""
+    if not hasattr(settings, "rebounds"):
+        return described(settings)
+    family = {} if settings.family is None else {"family": asdict(settings.family)}
+    return described(settings.rebounds[0]) | {"gradient_documents": settings.gradient_documents} | family
+
+
+def _settings_lines(told: dict[str, Any]) -> list[str]:
+    """The settings in words: first what stands before every text, which nobody would look for among the others."""
+    prompt, family = told["prompt"], told.get("family")
+    words = "the words of the data's own adapter" if prompt is None else repr(prompt) if prompt else "nothing"
+    where = ", in the chat template of the model's tokenizer" if told.get("chat") else ""
+    lines = [f"before every text: {words}{where}"]
+    own = {name: value for name, value in told.items() if name not in ("prompt", "chat", "family")}
+    for name, values in (("settings", own), ("family", family)):
+        if values:
+            lines.append(f"{name}: " + ", ".join(f"{key} {as_option(value)}" for key, value in values.items()))
+    return lines
+
+
+def as_option(value: Any) -> str:
+    """A setting as it would be written on the command line.
+
+    >>> as_option((12, 24)), as_option(None), as_option(5e-05), as_option(True)
+    ('12,24', 'none', '5e-05', 'yes')
+    """
+    if isinstance(value, tuple | list):
+        return ",".join(map(as_option, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "yes" if value else "no"
+    return repr(value) if value == "" else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from .inversion_costs import alignment, measure_of, moved_by, scale_of, summaris
 from .inversion_settings import LANDINGS, InversionSettings, settings_of
 from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
 from .protocol import HERE, conduct
-from .protocol_data import examples_of, source_hash
+from .protocol_data import described, examples_of, source_hash
 from .reading_curve import reading_curve
 from .sampling import sample
 
@@ -68,7 +68,7 @@ def inversion(
     equipment = settings.equipment(out, device, dtype, trust_remote_code)
     hashes = {spec: source_hash(spec) for spec in (settings.align, settings.opposed)}
     configurations = settings.configurations(equipment.training, equipment.source, hashes)
-    told = asdict(settings) | equipment.training | {"model_source": equipment.source}
+    told = described(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         return summarise(done, settings.low, settings.high) | {"settings": told}
@@ -265,7 +265,9 @@ class _Bench:
             | {"again": s.budget},
             "opposed": {"held": s.held_out, "adapt": half, "inverse": s.budget, "control": few, "descent": s.budget},
         }
-        kinds = {kind: examples_of(spec, s.prompt) for kind, spec in (("align", s.align), ("opposed", s.opposed))}
+        kinds = {
+            kind: examples_of(spec, s.wording, s.chat) for kind, spec in (("align", s.align), ("opposed", s.opposed))
+        }
         parts = split_kinds(kinds, sizes, self.seed)
         lists = {name: parts[kind][name] for kind in parts for name in sizes[kind] if name not in ("held", "adapt")}
         for name in ("adapt", "control"):

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.errors import InputError
 from elastomath.ledger import Result
 
 from .contrast import contrast, contrast_combination
@@ -46,6 +47,7 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
     """The way up and every leg of one run as paths of alignment.
 
     weigh: (kind, values of its documents) -> their resampled values; both scale and path are then of the resample.
+    Empty where the whole way up left the measure where it was: there is no scale then.
     """
 
     def measures(readings: Sequence[Result]) -> Array:
@@ -62,7 +64,9 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
         return np.asarray(rates[0] - rates[1])
 
     up = measures(result["up"]["readings"])
-    found = {}
+    found: dict[str, Path] = {}
+    if up[-1] == up[0]:
+        return found
     for name, leg in {"way up": result["up"], **result["legs"]}.items():
         a = (measures(leg["readings"]) - up[0]) / (up[-1] - up[0])
         found[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
@@ -132,6 +136,10 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
 
 def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     run = paths(result)
+    if not run:
+        raise InputError(
+            "the alignment did not move the measure at all", where="inversion", mend="align on more examples, or faster"
+        )
     costs = leg_costs(run, low, high)
     draws = _resampled(result, low, high)
     readings = result["up"]["readings"]
@@ -150,7 +158,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
                 }
                 for index, cost in enumerate(COSTS)
             },
-            "examples_over_documents": _percentiles(draws[name]),
+            "examples_over_documents": _percentiles(draws.get(name, np.array([np.inf]))),
         }
     up = run["way up"]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -187,8 +195,6 @@ def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
     for _ in range(DRAWS):
         rows = {kind: rng.integers(0, size, size) for kind, size in sizes.items()}
         run = paths(result, lambda kind, values, rows=rows: values[..., rows[kind]])  # type: ignore[misc]
-        if not all(np.isfinite(path.alignment).all() for path in run.values()):
-            continue
         for name, told in leg_costs(run, low, high).items():
             found.setdefault(name, []).append(np.inf if told.estimate is None else told.estimate[0])
     return {name: np.array(values) for name, values in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from elastomath.errors import InputError
 from elastomath.ledger import Configuration
 
 from .laboratory import Equipment
+from .protocol_data import common_prompt, described
 
 MEASURES = ("contrast", "behaviour")
 """What alignment is a share of."""
@@ -24,6 +25,8 @@ class InversionSettings:
     """One inversion experiment: a run for each seed; volumes are in examples.
 
     align, opposed      the two opposed kinds of text (data specifications), put after ``prompt``
+    prompt              None: see `protocol_data.common_prompt`
+    chat                put the prompts into the chat template of the model's own tokenizer, as turns of the user
     adapt_volume        examples of both kinds, half each, that bring the base to the domain first: 0% aligned
     align_volume        the full alignment volume: 100%
     low, high           the two levels, shares between 0 and 1
@@ -49,7 +52,8 @@ class InversionSettings:
     readings: int = 10
     tolerance: float = 0.01
     held_out: int = 96
-    prompt: str = "Film review:"
+    prompt: str | None = None
+    chat: bool = False
     max_tokens: int = 32
     learning_rate: float = 1e-5
     batch: int = 4
@@ -63,6 +67,7 @@ class InversionSettings:
     seeds: tuple[int, ...] = (0, 1)
 
     def __post_init__(self) -> None:
+
         def refuse(what: str, mend: str) -> None:
             raise InputError(what, where="inversion", mend=mend)
 
@@ -106,13 +111,18 @@ class InversionSettings:
             steps.append(min(last, steps[-1] + max(1, steps[-1] // 4)))
         return tuple(steps)
 
+    @property
+    def wording(self) -> str | None:
+        """The prompt before every text, as `protocol_data.common_prompt` understands ``prompt``."""
+        return common_prompt(self.prompt, self.align, self.opposed)
+
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What a worker needs beside the configuration of a run."""
         return Equipment.of(self, out, device, dtype, trust_remote_code)
 
     def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
         """The full configuration of every run, one a seed. source, data: weights and files, by hash."""
-        common = asdict(self) | {"protocol": "inversion", "version": 1} | training
+        common = described(self) | {"protocol": "inversion", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}
         del common["seeds"]
         return [common | {"seed": seed} for seed in self.seeds]
@@ -120,5 +130,6 @@ class InversionSettings:
 
 def settings_of(configuration: Configuration) -> InversionSettings:
     """The settings of one run, its seed the only one."""
-    values = {field.name: configuration[field.name] for field in fields(InversionSettings) if field.name != "seeds"}
+    names = [field.name for field in fields(InversionSettings) if field.name in configuration and field.name != "seeds"]
+    values = {name: configuration[name] for name in names}
     return replace(InversionSettings(), **values, seeds=(int(configuration["seed"]),))

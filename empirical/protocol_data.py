@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
-from .adapters import read_examples
-from .data import read_documents
+from .adapters import REVIEW, open_examples, read_examples
+from .chats import user_turn
+from .data import open_documents, read_documents
 from .examples import Example
 
 SEPARATOR = "#"
@@ -21,26 +25,51 @@ def has_prompts(spec: str) -> bool:
     return SEPARATOR in spec
 
 
-def examples_of(spec: str, prompt: str) -> tuple[Example, ...]:
+def common_prompt(prompt: str | None, *specs: str) -> str | None:
+    """The prompt that is meant where None was given: ``Film review:`` if all the data are the film reviews, else none.
+
+    None stays None where a specification brings prompts of its own: they are then in the words of its dataset.
+
+    >>> common_prompt(None, "film-reviews:positive", "film-reviews:negative"), common_prompt(None, "mine.jsonl")
+    ('Film review:', '')
+    >>> common_prompt(None, "beaver-tails#safe"), common_prompt("Q:", "mine.jsonl")
+    (None, 'Q:')
+    """
+    if prompt is not None or any(map(has_prompts, specs)):
+        return prompt
+    reviews = all(spec.partition(":")[0] == "film-reviews" and not Path(spec).exists() for spec in specs)
+    return REVIEW if reviews else ""
+
+
+def described(settings: Any) -> dict[str, Any]:
+    """The settings of a protocol by name, the prompt as it is used; ``chat`` only where it is asked for."""
+    names = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return {name: value for name, value in names.items() if name != "chat" or value} | {"prompt": settings.wording}
+
+
+def examples_of(spec: str, prompt: str | None, chat: bool = False) -> tuple[Example, ...]:
     """The examples behind ``spec``, read once a process while its file stays the same.
 
-    ``SPEC`` is a data specification of `read_documents`, each text put after ``prompt``. ``SPEC#KIND`` is one of
-    `adapters.read_examples`, examples of that kind (``SPEC#`` where there is but one) with the prompts that the data
-    has; then only the responses are learnt and counted, and ``prompt`` is not used. Raises InputError as these do.
+    ``SPEC`` is a data specification of `read_documents`, each text put after ``prompt`` (None: after none). ``SPEC#KIND``
+    is one of `adapters.read_examples`, examples of that kind (``SPEC#`` where there is but one) with the prompts that
+    the data has, in the words of its dataset or, where ``prompt`` is given, in these, ``{prompt}`` for the row's own;
+    then only the responses are learnt and counted. chat: prompts are the user's turns, in the template of the model's
+    tokenizer. Raises InputError as these do.
     """
-    return _examples(spec, prompt, source_hash(spec))
+    return _examples(spec, prompt, chat, source_hash(spec))
 
 
 def source_hash(spec: str) -> str | None:
-    """SHA-256 of the file behind a specification, or None for the hub: for the key of a run."""
+    """SHA-256 of the file behind a specification, or None for the hub: for the key of a run. Raises InputError for columns."""
     if has_prompts(spec):
-        return read_examples(spec.partition(SEPARATOR)[0], limit=1).sha256
-    return read_documents(spec, limit=1).sha256
+        return open_examples(spec.partition(SEPARATOR)[0])[1].sha256
+    return open_documents(spec).sha256
 
 
 @functools.lru_cache(maxsize=4)
-def _examples(spec: str, prompt: str, digest: str | None) -> tuple[Example, ...]:
+def _examples(spec: str, prompt: str | None, chat: bool, digest: str | None) -> tuple[Example, ...]:
     if not has_prompts(spec):
-        return tuple(Example(prompt, text) for text in read_documents(spec).texts)
+        before = user_turn(prompt or "", spec) if chat else prompt or ""
+        return tuple(Example(before, text) for text in read_documents(spec).texts)
     source, _, kind = spec.partition(SEPARATOR)
-    return read_examples(source).of(kind or None)
+    return read_examples(source, template=prompt, chat=chat).of(kind or None)

@@ -14,6 +14,7 @@ from elastomath.errors import InputError
 from elastomath.progress import say, track
 from elastomath.units import NATS_PER_BIT
 
+from .chats import prompt_ids
 from .devices import pick_dtype
 from .models import LoadedModel
 from .windows import check_window, response_windows, rolling_windows
@@ -140,7 +141,8 @@ def measure(
     rounds it down: seen 7e-6 nats a token for 49,152 tokens and 4e-5 for 262,144, the same way for every text.
     float64 is free of it.
     ``prompts``: one a document, read in front of it and not scored (`response_windows`). Prompt and document are
-    tokenised apart, so that no token lies across the border; the bytes are the document's.
+    tokenised apart, so that no token lies across the border; the bytes are the document's. A `chats.Chat` is read as
+    the tokenizer's own template writes it; no prompt gets a second BOS (`chats.prompt_ids`).
 
     Raises InputError for a window longer than the model's context, prompts that are not one a document, and where
     there is no text.
@@ -165,13 +167,13 @@ def measure(
         if lost:
             say(f"{name}: {lost} tokens are the unknown token, so these bits do not describe the text in full")
     tokens = np.array([row.size for row in rows], dtype=np.int64)
-    given = encode(loaded, before) if before is not None else [np.zeros(0, dtype=np.int64)] * len(rows)
+    given = prompt_ids(loaded.tokenizer, before or [""] * len(rows), loaded.prefix)
     sequences, scored, owners = [], [], []
     for index, (read, row) in enumerate(zip(given, rows, strict=True)):
-        whole = np.concatenate([[loaded.prefix], read, row])
+        whole = np.concatenate([np.asarray(read, dtype=np.int64), row])
         windows = (
-            response_windows(read.size, row.size, window, stride)
-            if read.size
+            response_windows(len(read) - 1, row.size, window, stride)
+            if len(read) > 1
             else rolling_windows(row.size, window, stride)
         )
         for begin, end, count in windows:

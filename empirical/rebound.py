@@ -25,7 +25,7 @@ from .finetune import Sequences
 from .kinds import mix, split_kinds
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
-from .protocol_data import examples_of
+from .protocol_data import described, examples_of
 from .rebound_settings import DIRECTIONS, KINDS, TFIDF
 from .rebound_settings import ReboundSettings as ReboundSettings
 
@@ -60,7 +60,7 @@ def rebound(
         return {
             "readings": [summarise(result, run_name(result["configuration"])) for result in done],
             "falls": falls(done),
-            "settings": asdict(settings) | used,
+            "settings": described(settings) | used,
         }
 
     return conduct(
@@ -191,7 +191,7 @@ class Bench:
 
     def _pairs(self) -> list[Preference]:
         size = self.configuration["align_volume"]
-        found = pairs(self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"])
+        found = pairs(self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"] or "")
         if len(found) < size:
             raise InputError(
                 f"{len(found)} preference pairs, {size} asked for",
@@ -223,7 +223,7 @@ class Bench:
         if c["behaviour"] != TFIDF:
             return load_classifier(c["behaviour"], device=self.laboratory.equipment.device)
         used = [example.text for part in self.examples.values() for example in part]
-        plus, minus = ([e.text for e in examples_of(c[name], c["prompt"])] for name in ("align", "perturb"))
+        plus, minus = ([e.text for e in _examples(c, c[name])] for name in ("align", "perturb"))
         return fit_classifier(plus, minus, exclude=used, seed=c["seed"], name=TFIDF)
 
     def _behaviour(self, *, first: bool) -> Result:
@@ -268,7 +268,7 @@ def parts_of(configuration: Configuration) -> dict[str, list[Example]]:
         for kind in KINDS:
             sizes[kind] |= {"own": c["own"][kind]}
         sizes[opposed] |= {"rejected": c["own"][aligned]}
-    kinds = {kind: examples_of(spec, c["prompt"]) for kind, spec in specs.items()}
+    kinds = {kind: _examples(c, spec) for kind, spec in specs.items()}
     prompts = {example.prompt for examples in kinds.values() for example in examples}
     by = "prompt" if len(prompts) > 1 else "example"
     split = split_kinds(kinds, sizes, c["seed"], by)
@@ -278,6 +278,10 @@ def parts_of(configuration: Configuration) -> dict[str, list[Example]]:
     for part, count in (("adapt", c["adapt_volume"]), ("control", most if c["control"] else 0)):
         parts[part] = mix(split["plus"][part], split["minus"][part], c["seed"])[:count]
     return parts
+
+
+def _examples(configuration: Configuration, spec: str) -> tuple[Example, ...]:
+    return examples_of(spec, configuration["prompt"], configuration.get("chat", False))
 
 
 def _in_roles(reading: Result, kinds: dict[str, str]) -> Result:

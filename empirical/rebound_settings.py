@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from elastomath.ledger import Configuration
 
 from .algorithms import ALGORITHMS
 from .laboratory import Equipment
+from .protocol_data import common_prompt, described
 
 KINDS = ("plus", "minus")
 """The data given as ``align`` and as ``perturb``; which of them a run is aligned on is its direction."""
@@ -28,6 +29,9 @@ class ReboundSettings:
 
     align, perturb      the two opposed kinds of text: a data specification, each text after ``prompt``; or SPEC#KIND,
                         examples with prompts of their own (`adapters`), which are in one part only, and are not counted
+    prompt              before every text, not counted; None is ``Film review:`` for the film reviews and none for other
+                        data (`common_prompt`); with SPEC#KIND it stands instead of the words of the dataset
+    chat                put the prompts into the chat template of the model's own tokenizer, as turns of the user
     directions          ``forward``: aligned on ``align``, perturbed by ``perturb``; ``exchanged``: the other way round
     algorithms          of the alignment phase; adaption and perturbation are supervised fine-tuning always, as in F2
     adapt_volume        examples of both kinds, half each, that bring the base to the domain first; they are D_p of the
@@ -60,7 +64,8 @@ class ReboundSettings:
     control: bool = True
     behaviour: str | None = None
     continuations: int = 64
-    prompt: str = "Film review:"
+    prompt: str | None = None
+    chat: bool = False
     max_tokens: int = 32
     learning_rate: float = 5e-5
     batch: int = 8
@@ -101,6 +106,11 @@ class ReboundSettings:
             if wrong or not getattr(self, name):
                 raise InputError(f"{name} {wrong or 'empty'}", where="rebound", mend=f"choose from {', '.join(known)}")
 
+    @property
+    def wording(self) -> str | None:
+        """The prompt before every text, as `protocol_data.common_prompt` understands ``prompt``."""
+        return common_prompt(self.prompt, self.align, self.perturb)
+
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What a worker needs beside the configuration of a run."""
         return Equipment.of(self, out, device, dtype, trust_remote_code)
@@ -115,12 +125,13 @@ class ReboundSettings:
             aligned, opposed = DIRECTIONS[direction]
             own[aligned] = max(own[aligned], self.align_volumes[-1])
             own[opposed] = max(own[opposed], self.perturb_volumes[-1])
-        chosen = asdict(self)
+        chosen = described(self)
         common = {
             name: chosen[name]
             for name in ("model", "align", "perturb", "adapt_volume", "pretrain_volume", "held_out", "kl_documents")
         }
         common |= {name: chosen[name] for name in ("control", "prompt", "max_tokens", "learning_rate", "batch")}
+        common |= {"chat": True} if self.chat else {}
         common |= {"protocol": "rebound", "version": VERSION, "warmup": self.warmup, "model_source": source}
         if self.behaviour is not None:
             common |= {"behaviour": self.behaviour, "continuations": self.continuations}

@@ -8,7 +8,7 @@ samples, the same prompts, as many steps, a fresh optimiser. What is compared, a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from elastomath.ledger import Configuration, Result
 from elastomath.progress import Meter, say
 from elastomath.units import NATS_PER_BIT
 
+from .chats import prompt_ids, trimmed
 from .contrast import rate
 from .examples import Example
 from .finetune import Sequences
 from .laboratory import Equipment, Laboratory, Stage, open_laboratory
 from .protocol import HERE, conduct
-from .protocol_data import examples_of, has_prompts, source_hash
+from .protocol_data import common_prompt, described, examples_of, has_prompts, source_hash
 from .reading_curve import reading_curve
 from .resistance_gaps import summarise
 from .sampling import sample
@@ -41,6 +42,8 @@ class ResistanceSettings:
     prompts             the data whose prompts, or first words, the samples go on from; None: further examples of ``align``
     slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
     align_volume        examples of the whole alignment
+    prompt              before every text, not counted; None: see `protocol_data.common_prompt`
+    chat                put the prompts into the chat template of the model's own tokenizer, as turns of the user
     prompt_words        words of a document that become a prompt, after ``prompt``; none of data with prompts of its own
     volumes             samples of D_k after which a run is measured, rising; the last one is what it trains on
     held_samples        samples of each D_k to other prompts, measured and never trained on
@@ -55,7 +58,8 @@ class ResistanceSettings:
     prompts: str | None = None
     slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0)
     align_volume: int = 384
-    prompt: str = "Film review:"
+    prompt: str | None = None
+    chat: bool = False
     prompt_words: int = 4
     held_samples: int = 96
     sample_tokens: int = 20
@@ -72,6 +76,7 @@ class ResistanceSettings:
     seeds: tuple[int, ...] = (0, 1)
 
     def __post_init__(self) -> None:
+
         def refuse(what: str, mend: str) -> None:
             raise InputError(what, where="resistance", mend=mend)
 
@@ -107,13 +112,18 @@ class ResistanceSettings:
         whole = [round(share * self.align_volume / self.batch) * self.batch for share in self.slices[:-1]]
         return (*whole, self.align_volume)
 
+    @property
+    def wording(self) -> str | None:
+        """The prompt before every text, as `protocol_data.common_prompt` understands ``prompt``."""
+        return common_prompt(self.prompt, *filter(None, (self.align, self.prompts)))
+
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What a worker needs beside the configuration of a run."""
         return Equipment.of(self, out, device, dtype, trust_remote_code)
 
     def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
         """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
-        common = asdict(self) | {"protocol": "resistance", "version": 1} | training
+        common = described(self) | {"protocol": "resistance", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}
         del common["seeds"]
         common |= {"slices": list(self.slices), "volumes": list(self.volumes)}
@@ -141,7 +151,7 @@ def resistance(
     equipment = settings.equipment(out, device, dtype, trust_remote_code)
     hashes = {spec: source_hash(spec) for spec in (settings.align, settings.prompts) if spec is not None}
     configurations = settings.configurations(equipment.training, equipment.source, hashes)
-    told = asdict(settings) | equipment.training | {"model_source": equipment.source}
+    told = described(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         return summarise(done) | {"settings": told}
@@ -193,17 +203,20 @@ class _Data:
             key: configuration[key] for key in configuration if key not in ("near", "far", "volumes", "tail")
         }
         s = settings
-        rows = examples_of(s.align, s.prompt)
+        rows = examples_of(s.align, s.wording, s.chat)
         own = has_prompts(s.align)
         held, train = split_examples(
             rows, [s.held_out, s.align_volume], seed=self.seed, by="prompt" if own else "example"
         )
         self.align, self.align_held = (laboratory.encode(part, s.max_tokens) for part in (train, held))
         taken = {_identity(example, own) for example in (*held, *train)}
-        source = rows if s.prompts is None else examples_of(s.prompts, s.prompt)
+        source = rows if s.prompts is None else examples_of(s.prompts, s.wording, s.chat)
         left = [example for example in source if _identity(example, own) not in taken]
         cut = s.prompt_words if not has_prompts(s.prompts or s.align) else 0
-        prompts = [" ".join([example.prompt, *example.text.split()[:cut]]).strip() for example in left]
+        prompts = [
+            " ".join([example.prompt, *example.text.split()[:cut]]).strip() if cut else example.prompt
+            for example in left
+        ]
         sizes = [s.train_samples, s.held_samples]
         self.prompts = split_documents(_of_one_length(prompts, sum(sizes), laboratory), sizes, seed=self.seed)
         self._sets: dict[str, Sequences] = {}
@@ -349,8 +362,8 @@ def _identity(example: Example, by_prompt: bool) -> str:
 
 def _of_one_length(prompts: Sequence[str], count: int, laboratory: Laboratory) -> list[str]:
     """The prompts of the commonest length in tokens, where there are ``count`` of them: they are drawn from in one batch."""
-    distinct = list(dict.fromkeys(prompt.strip() for prompt in prompts))
-    lengths = [len(ids) for ids in laboratory.tokenizer(distinct, add_special_tokens=False)["input_ids"]]
+    distinct = list({prompt.strip(): trimmed(prompt) for prompt in reversed(prompts)}.values())[::-1]
+    lengths = [len(ids) for ids in prompt_ids(laboratory.tokenizer, distinct, laboratory.loaded.prefix)]
     most = max(set(lengths), key=lambda length: (lengths.count(length), length)) if lengths else 0
     chosen = [prompt for prompt, length in zip(distinct, lengths, strict=True) if length == most]
     return chosen if len(chosen) >= count else distinct
@@ -359,7 +372,10 @@ def _of_one_length(prompts: Sequence[str], count: int, laboratory: Laboratory) -
 def _settings(configuration: Configuration) -> ResistanceSettings:
     from dataclasses import fields
 
-    values = {field.name: configuration[field.name] for field in fields(ResistanceSettings) if field.name != "seeds"}
+    names = [
+        field.name for field in fields(ResistanceSettings) if field.name in configuration and field.name != "seeds"
+    ]
+    values = {name: configuration[name] for name in names}
     values |= {name: tuple(values[name]) for name in ("slices", "volumes")}
     return replace(ResistanceSettings(), **values, seeds=(int(configuration["seed"]),))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from elastomath.units import NATS_PER_BIT
 
+from .chats import joined
 from .examples import Example, fill
 from .finetune import code_lengths
 from .models import LoadedModel
@@ -89,7 +90,7 @@ def counted_bytes(tokenizer: Any, examples: Sequence[Example], data: Sequences) 
 
     A character of which some token is left counts as a whole.
     """
-    texts = [(" " if example.prompt else "") + example.text.strip() for example in examples]
+    texts = [joined(example.prompt, example.text) for example in examples]
     spans = bool(getattr(tokenizer, "is_fast", False))
     coded = tokenizer(texts, add_special_tokens=False, verbose=False, return_offsets_mapping=spans)
     sizes = []

@@ -110,9 +110,10 @@ def text_of(row: Row, column: str, number: int, name: str) -> str:
     value = row.get(column)
     if not isinstance(value, str):
         kind = "nothing" if value is None else type(value).__name__
-        raise InputError(
-            f"row {number}: {column!r} is {kind}, not text", where=name, mend="give every row a string, or drop the row"
-        )
+        mend = "give every row a string, or drop the row"
+        if _holds_turns(value):
+            mend = "messages are read with --chat, or as SPEC#response"
+        raise InputError(f"row {number}: {column!r} is {kind}, not text", where=name, mend=mend)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -122,6 +123,13 @@ def text_of(row: Row, column: str, number: int, name: str) -> str:
             mend="repair or drop the row",
         ) from error
     return value
+
+
+def _holds_turns(value: Any) -> bool:
+    """Whether a value is a list of dicts, as a chat is."""
+    if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
+        return False
+    return len(value) > 0 and all(isinstance(part, dict) for part in value)
 
 
 def _choices() -> str:

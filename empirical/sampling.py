@@ -12,6 +12,7 @@ from torch import Tensor
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
+from .chats import prompt_ids, trimmed
 from .models import LoadedModel
 from .outputs import LOGIT_BUDGET, autocasting
 from .sequences import Sequences
@@ -51,7 +52,8 @@ def sample(
     """One continuation of each prompt, at most ``max_tokens`` tokens: x_t ~ softmax(logits / temperature), all of it.
 
     Nothing is truncated (no top-k, no nucleus): at temperature 1 the samples follow the model's own law, so that they
-    can stand for its data. Each prompt is prefixed with BOS or else EOS; "" is a text from the beginning. A text ends
+    can stand for its data. Each prompt is prefixed with BOS or else EOS, a `chats.Chat` is what the
+    tokenizer's template writes; "" is a text from the beginning. A text ends
     with one of the model's end tokens. Token t of row i is the quantile of a uniform number u[i, t] that depends on the
     seed, i and t alone: batches and the device change nothing but rounding. Prompts of one length are batched
     together, without padding.
@@ -67,9 +69,7 @@ def sample(
     if not (np.isfinite(temperature) and temperature > 0):
         raise InputError(f"temperature {temperature:g}", where="sample", mend="it has to be > 0")
     tokenizer, prefix = loaded.tokenizer, loaded.prefix
-    words = [prompt.rstrip() for prompt in prompts]
-    coded = tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"]
-    heads = [[prefix, *ids] for ids in coded]
+    heads = prompt_ids(tokenizer, [trimmed(prompt) for prompt in prompts], prefix)
     longest = max(map(len, heads))
     if longest + max_tokens > loaded.context:
         raise InputError(

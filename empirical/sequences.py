@@ -13,6 +13,7 @@ from torch import Tensor
 
 from elastomath.errors import InputError
 
+from .chats import joined, prompt_ids, trimmed
 from .examples import Example
 
 
@@ -72,6 +73,9 @@ def encode_examples(
 ) -> Sequences:
     """`encode` with a prompt for each example: prefix, prompt, a space, then at most ``max_tokens`` tokens of the text.
 
+    After a `chats.Chat` the text follows what the tokenizer's template writes, without prefix and space; a prompt that
+    spells the prefix itself gets no second one (`chats.prompt_ids`).
+
     end       put EOS (counted) after each text that is not cut, for models that generate
     context   the most tokens that the model takes: a prompt is cut on the left where prompt and text do not fit
 
@@ -84,17 +88,15 @@ def encode_examples(
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if prefix is None:
         raise InputError("the tokenizer has neither BOS nor EOS", where="encode", mend="set tokenizer.bos_token")
-    heads = [example.prompt.rstrip() for example in examples]
-    known: dict[str, list[int]] = {"": []} | dict(_tokenised(tokenizer, sorted({head for head in heads if head})))
-    gaps = [" " + example.text.strip() if example.prompt else example.text.strip() for example in examples]
-    bodies = [list(ids) for _, ids in _tokenised(tokenizer, gaps)]
+    prompts = prompt_ids(tokenizer, [trimmed(example.prompt) for example in examples], prefix)
+    words = [joined(example.prompt, example.text) for example in examples]
+    bodies = [list(ids) for ids in tokenizer(words, add_special_tokens=False)["input_ids"]]
     if not all(bodies):
         empty = next(i for i, body in enumerate(bodies) if not body)
         raise InputError(f"text {empty} has no token", where="encode", mend="drop empty texts")
     if end and tokenizer.eos_token_id is not None:
         bodies = [[*body, tokenizer.eos_token_id] for body in bodies]
     bodies = [body[:max_tokens] for body in bodies]
-    prompts = [[prefix, *known[head]] for head in heads]
     if context is not None:
         for row, body in enumerate(bodies):
             room = context - len(body)
@@ -105,14 +107,8 @@ def encode_examples(
                     mend="lower max_tokens",
                 )
             if len(prompts[row]) > room:
-                prompts[row] = [prefix, *prompts[row][len(prompts[row]) - room + 1 :]]
+                prompts[row] = [prompts[row][0], *prompts[row][len(prompts[row]) - room + 1 :]]
     return from_ids(prompts, bodies, prefix)
-
-
-def _tokenised(tokenizer: Any, texts: list[str]) -> list[tuple[str, list[int]]]:
-    if not texts:
-        return []
-    return list(zip(texts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from .experiment_options import (
     AlignVolume,
     AlignVolumes,
     Batch,
+    Chat,
     Control,
     DryRun,
     Executor,
@@ -32,6 +34,7 @@ from .experiment_options import (
     given,
     running,
     show_plan,
+    with_defaults,
     words,
 )
 from .terminal import (
@@ -58,7 +61,42 @@ experiment = typer.Typer(
 )
 
 
-@experiment.command(epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness")
+def _of_stiffness() -> dict[str, Any]:
+    from empirical.stiffness import StiffnessSettings
+
+    return asdict(StiffnessSettings())
+
+
+def _of_rebound() -> dict[str, Any]:
+    from empirical.rebound_settings import ReboundSettings
+
+    return asdict(ReboundSettings())
+
+
+def _of_resistance() -> dict[str, Any]:
+    from empirical.resistance import ResistanceSettings
+
+    return asdict(ResistanceSettings())
+
+
+def _of_inversion() -> dict[str, Any]:
+    from empirical.inversion_settings import InversionSettings
+
+    return asdict(InversionSettings())
+
+
+def _of_scale() -> dict[str, Any]:
+    from empirical.scale_settings import chosen_settings
+
+    usual = chosen_settings(None, {}, {})
+    rebound = {name: value for name, value in asdict(usual.rebounds[0]).items() if name != "model"}
+    return {**asdict(usual)["family"], **rebound}
+
+
+@experiment.command(
+    cls=with_defaults(_of_stiffness),
+    epilog="Example: elastomath experiment stiffness --k 10,100 --features 128 --out out/stiffness",
+)
 def stiffness(
     context: typer.Context,
     model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
@@ -117,8 +155,9 @@ def stiffness(
 
 
 @experiment.command(
+    cls=with_defaults(_of_rebound),
     epilog="Example: elastomath experiment rebound --preset quick    "
-    "Example: elastomath experiment rebound --preset paper-rebound --dry-run"
+    "Example: elastomath experiment rebound --preset paper-rebound --dry-run",
 )
 def rebound(
     context: typer.Context,
@@ -141,6 +180,7 @@ def rebound(
     held_out: HeldOut = None,
     control: Control = None,
     prompt: Prompt = None,
+    chat: Chat = None,
     max_tokens: MaxTokens = None,
     learning_rate: LearningRate = None,
     batch: Batch = None,
@@ -193,8 +233,9 @@ def rebound(
 
 
 @experiment.command(
+    cls=with_defaults(_of_resistance),
     epilog="Example: elastomath experiment resistance --seeds 0,1    "
-    "Example: elastomath experiment resistance --align beavertails#safe --align-volume 3000"
+    "Example: elastomath experiment resistance --align beavertails#safe --align-volume 3000",
 )
 def resistance(
     context: typer.Context,
@@ -214,6 +255,7 @@ def resistance(
     temperature: Annotated[float | None, typer.Option("--temperature", help="Of the samples.")] = None,
     held_out: HeldOut = None,
     prompt: Prompt = None,
+    chat: Chat = None,
     prompt_words: Annotated[int | None, typer.Option("--prompt-words", help="Words of a text to go on from.")] = None,
     max_tokens: MaxTokens = None,
     learning_rate: LearningRate = None,
@@ -243,8 +285,9 @@ def resistance(
 
 
 @experiment.command(
+    cls=with_defaults(_of_inversion),
     epilog="Example: elastomath experiment inversion --seeds 0,1    "
-    "Example: elastomath experiment inversion --low 0.5 --high 0.8 --budget 512"
+    "Example: elastomath experiment inversion --low 0.5 --high 0.8 --budget 512",
 )
 def inversion(
     context: typer.Context,
@@ -262,6 +305,7 @@ def inversion(
     control: Control = None,
     measure: Annotated[str | None, typer.Option("--measure", help="Of alignment: contrast, or behaviour.")] = None,
     prompt: Prompt = None,
+    chat: Chat = None,
     max_tokens: MaxTokens = None,
     learning_rate: LearningRate = None,
     batch: Batch = None,
@@ -290,8 +334,9 @@ def inversion(
 
 
 @experiment.command(
+    cls=with_defaults(_of_scale),
     epilog="Example: elastomath experiment scale --seeds 0,1,2    "
-    "Example: elastomath experiment scale --models EleutherAI/pythia-160m --revisions step1000,step64000"
+    "Example: elastomath experiment scale --models EleutherAI/pythia-160m --revisions step1000,step64000",
 )
 def scale(
     context: typer.Context,
@@ -320,6 +365,7 @@ def scale(
     perturb_volumes: PerturbVolumes = None,
     held_out: HeldOut = None,
     prompt: Prompt = None,
+    chat: Chat = None,
     max_tokens: MaxTokens = None,
     learning_rate: LearningRate = None,
     batch: Batch = None,

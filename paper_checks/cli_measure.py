@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +25,21 @@ def measure(
     more: Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="More data, as --data a b c.")] = None,
     model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
     data: Annotated[list[str] | None, typer.Option("--data", help="Text, JSONL, CSV, Parquet or a name.")] = None,
-    column: Annotated[str, typer.Option("--column", help="Column of the text, or of the responses.")] = "text",
+    column: Annotated[
+        str | None,
+        typer.Option("--column", help="Column of the text, or of the responses (default: text; messages with --chat)."),
+    ] = None,
     prompt_column: Annotated[
         str | None, typer.Option("--prompt-column", help="Column that is read before the text and not scored.")
     ] = None,
+    chat: Annotated[
+        bool,
+        typer.Option(
+            "--chat",
+            help="Chats, in the model's own template: a column of messages whose last turn is scored, or each prompt as the "
+            "user's turn.",
+        ),
+    ] = False,
     window: Annotated[
         int | None,
         typer.Option("--window", help="Tokens a window (default: the model's context; 256 with --encode)."),
@@ -47,7 +59,6 @@ def measure(
     as_json: Json = False,
 ) -> int:
     """Bits per UTF-8 byte of a language model on documents, in the convention of lm-evaluation-harness."""
-    from empirical.data import read_documents
     from empirical.models import load_model
     from empirical.rates import measurement
 
@@ -55,16 +66,10 @@ def measure(
     if not specs:
         raise InputError("no data", where="measure", mend="name at least one file with --data")
     if encode is not None:
-        _one_file(specs, prompt_column, stride, limit, encode)
-        documents = _documents_if_text(specs[0], column)
+        _one_file(specs, prompt_column, stride, limit, chat, encode)
+        documents, prompts = _documents_if_text(specs[0], column or "text"), None
     else:
-        documents = [read_documents(spec, text_column=column, limit=limit) for spec in specs]
-    prompts = None
-    if prompt_column is not None:
-        plain = next((item.name for item in documents if not item.columns), None)
-        if plain is not None:
-            raise InputError("plain text has no columns", where=plain, mend="leave --prompt-column away")
-        prompts = [read_documents(spec, text_column=prompt_column, limit=limit) for spec in specs]
+        documents, prompts = _documents(specs, column, prompt_column, chat, limit)
     loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     if encode is not None and window is None:
         from empirical.coding import WINDOW
@@ -73,6 +78,8 @@ def measure(
     result = measurement(loaded, documents, window=window, stride=stride, seed=seed, prompts=prompts)
     if prompt_column is not None:
         result["prompt_column"] = prompt_column
+    if chat:
+        result["chat"] = True
     if encode is not None:
         from empirical.codedfile import encode_file
 
@@ -80,7 +87,8 @@ def measure(
 
     def show() -> None:
         table(result["results"], COLUMNS)
-        given = f", given {prompt_column}" if prompt_column is not None else ""
+        given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
+        given += ", in the tokenizer's chat template" if chat else ""
         print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}")
         if encode is not None:
             coded = result["encoded"]
@@ -131,14 +139,46 @@ def decode(
     return 0
 
 
-def _one_file(specs: list[str], prompts: str | None, stride: int | None, limit: int | None, out: Path) -> None:
+def _documents(
+    specs: list[str], column: str | None, prompt_column: str | None, chat: bool, limit: int | None
+) -> tuple[list[Documents], list[Documents] | None]:
+    """What is scored of each file, and what is read in front of it, if anything is."""
+    from empirical.chats import user_turn
+    from empirical.data import read_chats, read_documents
+
+    if chat and prompt_column is None:
+        before, answers = zip(*(read_chats(spec, column or "messages", limit) for spec in specs), strict=True)
+        return list(answers), list(before)
+    documents = [read_documents(spec, text_column=column or "text", limit=limit) for spec in specs]
+    if prompt_column is None:
+        return documents, None
+    plain = next((item.name for item in documents if not item.columns), None)
+    if plain is not None:
+        raise InputError("plain text has no columns", where=plain, mend="leave --prompt-column away")
+    prompts = [read_documents(spec, text_column=prompt_column, limit=limit) for spec in specs]
+    if chat:
+        prompts = [
+            replace(item, texts=tuple(user_turn(text, f"{item.name}, row {n}") for n, text in enumerate(item.texts, 1)))
+            for item in prompts
+        ]
+    return documents, prompts
+
+
+def _one_file(
+    specs: list[str], prompts: str | None, stride: int | None, limit: int | None, chat: bool, out: Path
+) -> None:
     """Refuse what --encode cannot mean: it takes the bytes of one whole file, in disjoint blocks."""
     source = Path(specs[0]).expanduser()
     if len(specs) > 1 or not source.is_file():
         raise InputError(
             f"--encode takes one file, not {', '.join(specs)}", where="measure", mend="name one file with --data"
         )
-    for option, value in (("--prompt-column", prompts), ("--stride", stride), ("--limit", limit)):
+    for option, value in (
+        ("--prompt-column", prompts),
+        ("--stride", stride),
+        ("--limit", limit),
+        ("--chat", chat or None),
+    ):
         if value is not None:
             raise InputError(
                 f"--encode writes a whole file, {option} is about a part", where="measure", mend=f"leave {option} away"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from .terminal import emit, integers, numbers, table
 
@@ -35,12 +36,54 @@ HeldOut = Annotated[int | None, typer.Option("--held-out", help="Documents of ea
 Control = Annotated[
     bool | None, typer.Option("--control/--no-control", help="The same start with text of both kinds, too.")
 ]
-Prompt = Annotated[str | None, typer.Option("--prompt", help="Before every text; not counted.")]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt",
+        help="Before every text, not counted (default: 'Film review:' for film-reviews, nothing for other data); with "
+        "#KIND instead of the words of its dataset, {prompt} for the row's own.",
+    ),
+]
+Chat = Annotated[
+    bool | None,
+    typer.Option(
+        "--chat", help="Put the prompts into the chat template of the model's own tokenizer.", show_default=False
+    ),
+]
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")]
 LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Constant after the warm-up.")]
 Batch = Annotated[int | None, typer.Option("--batch", help="Examples of a step.")]
 LoraRank = Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, runs of their own for each.")]
+
+
+class ProtocolCommand(TyperCommand):
+    """A command whose help shows the defaults of its protocol's settings, which are no defaults of its options.
+
+    An option that is not given is None, so that a preset can tell it from one that is. The settings are imported when
+    help is asked for, and not before.
+    """
+
+    settings: Callable[[], dict[str, Any]]
+
+    def show_defaults(self) -> None:
+        """Put the default of every option that stands for a setting into its help."""
+        from empirical.estimate import as_option
+
+        settings = type(self).settings()
+        for option in self.params:
+            if option.default is None and settings.get(str(option.name)) is not None:
+                option.show_default = as_option(settings[str(option.name)])  # type: ignore[attr-defined]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The options, each with its default."""
+        self.show_defaults()
+        super().format_options(ctx, formatter)
+
+
+def with_defaults(settings: Callable[[], dict[str, Any]]) -> type[ProtocolCommand]:
+    """The class of a command whose help shows these settings, by the names of its options."""
+    return type("SettingsCommand", (ProtocolCommand,), {"settings": staticmethod(settings)})
 
 
 def given(context: typer.Context, settings: type, leave: Sequence[str] = ()) -> dict[str, Any]:

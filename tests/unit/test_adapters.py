@@ -13,6 +13,7 @@ import pytest
 
 from elastomath.errors import InputError
 from empirical.adapters import ADAPTERS, examples_of, read_examples
+from empirical.chats import Chat, Turn
 from empirical.examples import Example, pairs
 
 ROWS: dict[str, list[dict[str, Any]]] = {
@@ -35,8 +36,16 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"prompt": "Why?", "response_0": "So.", "response_1": "Thus.", "is_response_0_safe": True,
          "is_response_1_safe": True, "better_response_id": 0, "safer_response_id": 1},
     ],
-    "imdb": [{"text": "A slow film.", "label": 0}, {"text": "A good film.", "label": 1}, {"text": "A film.", "label": -1}],
+    "messages": [
+        {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"},
+                      {"role": "assistant", "content": "So."}]},
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"},
+                      {"role": "user", "content": "And?"}, {"role": "assistant", "content": " Bye "}]},
+    ],
+    "labelled": [{"text": "A slow film.", "label": 0}, {"text": "A good film.", "label": 1}, {"text": "A film.", "label": -1}],
 }  # fmt: skip
+
+ROWS["imdb"] = ROWS["labelled"]  # the same columns: film reviews are known by their name only
 
 TALK = "BEGINNING OF CONVERSATION: USER: {} ASSISTANT:"
 EXPECTED = {
@@ -59,6 +68,13 @@ EXPECTED = {
         "positive": [Example("Film review:", "A good film.")],
         "negative": [Example("Film review:", "A slow film.")],
     },
+    "labelled": {"positive": [Example("", "A good film.")], "negative": [Example("", "A slow film.")]},
+    "messages": {
+        "response": [
+            Example(Chat.of([Turn("system", "Be brief."), Turn("user", "Why?")]), "So."),
+            Example(Chat.of([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "And?")]), "Bye"),
+        ],
+    },
 }
 
 
@@ -77,7 +93,7 @@ def write(folder: Path, name: str, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
-@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", sorted(set(ROWS) - {"imdb"}))
 def test_files_are_known_by_their_columns(tmp_path: Path, name: str, suffix: str) -> None:
     found = read_examples(write(tmp_path, name, suffix))
     assert found.adapter == name
@@ -86,7 +102,7 @@ def test_files_are_known_by_their_columns(tmp_path: Path, name: str, suffix: str
     assert found.skipped == (1 if name == "alpaca" else 0)
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
+@pytest.mark.parametrize("name", [name for name in sorted(ROWS) if ADAPTERS[name].dataset])
 def test_the_hub_is_asked_for_the_right_split(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     hub = pytest.importorskip("huggingface_hub")
@@ -119,6 +135,22 @@ def test_one_kind_by_its_name(tmp_path: Path) -> None:
         examples_of(f"{path}#kind")
 
 
+def test_prompts_as_chats(tmp_path: Path) -> None:
+    """With ``chat`` the row's own prompt is the user's turn, without the words of the dataset unless they are given."""
+    path = write(tmp_path, "beaver-tails", ".jsonl")
+    [safe] = read_examples(path, chat=True).of("safe")
+    assert isinstance(safe.prompt, Chat)
+    assert safe.prompt.turns == (Turn("user", "How?"),)
+    [worded] = read_examples(path, chat=True, template="Q: {prompt}").of("safe")
+    assert worded.prompt.turns == (Turn("user", "Q: How?"),)  # type: ignore[attr-defined]
+    talks = read_examples(write(tmp_path, "messages", ".jsonl")).of()
+    assert [len(talk.prompt.turns) for talk in talks] == [2, 3]  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="the words 'x' for messages"):
+        read_examples(tmp_path / "data.jsonl", template="x")
+    with pytest.raises(InputError, match=r"no prompt for the user's turn.*row 1"):
+        read_examples(write(tmp_path, "labelled", ".csv"), chat=True)
+
+
 def test_preferences_come_from_both_kinds(tmp_path: Path) -> None:
     found = read_examples(write(tmp_path, "safe-rlhf", ".jsonl"))
     [only] = pairs(found.of("safe"), found.of("unsafe"))
@@ -147,6 +179,15 @@ def test_templates_and_other_columns(tmp_path: Path) -> None:
         ({"text": "x", "label": 7}, None, ("row 1: label 7",)),
         ({"question": "x", "correct_answers": 3, "incorrect_answers": []}, None, ("row 1: correct_answers is int",)),
         ({"question": "x", "correct_answers": "[3", "incorrect_answers": []}, None, ("is not a JSON list",)),
+        ({"messages": [{"role": "user", "content": "x"}]}, None, ("row 1", "without two turns")),
+        ({"messages": "[{]"}, None, ("row 1", "a chat that is not JSON")),
+        ({"messages": {"role": "user"}}, None, ("a chat of type dict",)),
+        (
+            {"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]},
+            None,
+            ("the last turn is of the user",),
+        ),
+        ({"messages": [{"role": "user", "content": None}, {"role": "assistant", "content": "y"}]}, None, ("turn 1",)),
         ({"text": " ", "label": 1}, None, ("no example with text",)),
         ({"text": "x", "label": 1}, "nobody", ("no adapter called 'nobody'", "beaver-tails")),
     ],
@@ -162,7 +203,7 @@ def test_bad_data_is_one_line(tmp_path: Path, content: dict[str, Any], adapter: 
 
 
 def test_reading_needs_no_torch(tmp_path: Path) -> None:
-    path = write(tmp_path, "imdb", ".csv")
+    path = write(tmp_path, "labelled", ".csv")
     code = f"import sys; from empirical.adapters import read_examples as r; r({str(path)!r}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

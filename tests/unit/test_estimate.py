@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -71,6 +71,9 @@ def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, texts, tmp_pat
     planned = plan_of(settings, device="cpu", dtype="float32")
     assert planned["fits"] in (True, None)
     assert planned["memory"]["parameters"] < 1e5
+    assert "before every text: nothing" in planned["lines"]  # the user's own texts
+    assert {field.name for field in fields(settings)} - {"chat"} == set(planned["settings"])
+    assert any("learning_rate 5e-05" in line and "lora_rank 0" in line for line in planned["lines"])
     rebound(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert planned["tokens"]["trained"] == seen["trained"]
     readings = sum(part.times * part.measured for part in rebound_work(settings))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import typer
 
 from elastomath.errors import InputError
+from empirical.estimate import as_option
 from empirical.family import FamilySettings
 from empirical.inversion_settings import InversionSettings
 from empirical.rebound_settings import ReboundSettings
@@ -55,3 +56,42 @@ def test_every_option_that_is_not_of_the_run_is_a_setting(verb: str):
     names = {field.name for field in fields(SETTINGS[verb])}
     run = {"preset", "device", "dtype", "trust_remote_code", "executor", "workers", "dry_run", "out", "as_json", "help"}
     assert {option.name for option in COMMANDS[verb].params} - run <= names
+
+
+@pytest.mark.parametrize("verb", ["stiffness", *SETTINGS, "scale"])
+def test_help_shows_every_default(verb: str):
+    """Each option has a default in its help, unless nothing is used where it is not given."""
+    from click import Context
+
+    command = COMMANDS[verb]
+    text = " ".join(command.get_help(Context(command, info_name=verb)).split())
+    settings = type(command).settings()
+    for option in command.params:
+        told = settings.get(option.name)
+        if option.default is None and told is not None:
+            assert f"({as_option(told)})" in text.replace("- ", "-"), option.name
+        elif option.default is None:
+            assert option.name in settings or option.name in {
+                "preset", "models", "revisions", "pretrain_volumes",
+            }, option.name  # fmt: skip
+    assert "'Film review:' for film-reviews, nothing for other data" in text.replace("- ", "-") or verb == "stiffness"
+
+
+def test_a_prompt_is_put_before_film_reviews_only():
+    own = ReboundSettings(align="mine.jsonl", perturb="yours.csv")
+    assert own.wording == ""
+    assert ReboundSettings().wording == "Film review:"
+    assert ReboundSettings(align="mine.jsonl").wording == ""  # one of two kinds would tell itself apart
+    assert ReboundSettings(align="a#x", perturb="a#y").wording is None
+    assert replace(ReboundSettings(), align="mine.jsonl").wording == ""
+    assert ReboundSettings(align="mine.jsonl", prompt="Q:").wording == "Q:"
+    assert (ResistanceSettings(align="mine.txt").wording, ResistanceSettings().wording) == ("", "Film review:")
+    assert ResistanceSettings(prompts="mine.txt").wording == ""
+    assert (InversionSettings(align="mine.txt").wording, InversionSettings().wording) == ("", "Film review:")
+    for settings in (own, ReboundSettings()):
+        [first, *_] = settings.configurations({}, "", {})
+        assert first["prompt"] == settings.wording
+        assert "chat" not in first  # the key of runs that were made before there was a choice
+    assert ReboundSettings(chat=True).configurations({}, "", {})[0]["chat"] is True
+    assert InversionSettings().configurations({}, "", {})[0]["prompt"] == "Film review:"
+    assert ResistanceSettings().configurations({}, "", {})[0]["prompt"] == "Film review:"

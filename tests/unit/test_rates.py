@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.errors import InputError
+from empirical.chats import Chat, Turn, prompt_ids
 from empirical.data import Documents
+from empirical.examples import Example
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from empirical import sampling  # noqa: E402
 from empirical.models import LoadedModel, load_model  # noqa: E402
 from empirical.rates import (  # noqa: E402
     bootstrap_se,
@@ -30,6 +36,8 @@ from empirical.rates import (  # noqa: E402
     token_log_probs,
     utf8_size,
 )
+from empirical.responses import response_rate  # noqa: E402
+from empirical.sequences import encode_examples  # noqa: E402
 
 TEXTS = [
     "A slow film, and a good one: the light falls on the water.",
@@ -415,6 +423,133 @@ def test_the_prompt_column_of_the_verb(
         (["--data", file, "--column", "a", "--prompt-column", "question"], "no column 'question'"),
         (["--data", file, "--column", "answer", "--prompt-column", "q"], "no column 'answer'"),
         (["--data", plain, "--prompt-column", "q"], "plain text has no columns"),
+    ]:
+        code, out, err = call(*more)
+        assert (code, out) == (2, "")
+        assert words in err
+        assert len(err.strip().splitlines()) == 1
+
+
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>\n{% endif %}"
+)
+
+
+@pytest.fixture
+def chatty(loaded: LoadedModel) -> LoadedModel:
+    """The tiny model with a chat template that begins with BOS and ends with a line's end."""
+    tokenizer = copy.deepcopy(loaded.tokenizer)
+    tokenizer.chat_template = TEMPLATE
+    return dataclasses.replace(loaded, tokenizer=tokenizer)
+
+
+def test_a_chat_is_read_as_its_template_writes_it(chatty: LoadedModel) -> None:
+    """One BOS, the template's last newline, and no space before the answer: what the template tokenises itself."""
+    turns = [Turn("user", "Why? "), Turn("assistant", "So."), Turn("user", "And?")]
+    told = [turn._asdict() for turn in turns]
+    written = chatty.tokenizer.apply_chat_template(told, tokenize=True, add_generation_prompt=True)["input_ids"]
+    [ids] = prompt_ids(chatty.tokenizer, [Chat.of(turns)], chatty.prefix)
+    assert ids == list(written)
+    assert ids.count(chatty.tokenizer.bos_token_id) == 1
+    assert chatty.tokenizer.decode(ids).endswith("<assistant>\n")
+    data = encode_examples(chatty.tokenizer, [Example(Chat.of(turns), " the light ")], 8)
+    answer = chatty.tokenizer("the light", add_special_tokens=False)["input_ids"]
+    assert data.ids(0) == (ids, answer)
+    texts, chats = ["the light", "on the water"], [Chat.of(turns), Chat.of(turns[:1])]
+    rate = measure(chatty, texts, prompts=chats)
+    for chat, text, bits in zip(chats, texts, rate.document_bits, strict=True):
+        head = prompt_ids(chatty.tokenizer, [chat], chatty.prefix)[0]
+        tail = chatty.tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logits = chatty.model(torch.tensor([[*head, *tail][:-1]])).logits[0].double()
+        chosen = torch.log_softmax(logits, -1)[torch.arange(len(head) - 1, len(head) + len(tail) - 1), tail]
+        assert bits == pytest.approx(-float(chosen.sum()) / math.log(2), rel=2e-6)
+    pooled = response_rate(chatty, [Example(c, t) for c, t in zip(chats, texts, strict=True)], 32)
+    assert pooled.bits_per_byte == pytest.approx(rate.bits_per_byte, rel=2e-6)
+    assert pooled.bytes == rate.bytes
+
+
+def test_no_prompt_gets_a_second_bos(chatty: LoadedModel) -> None:
+    bos = chatty.tokenizer.bos_token
+    own, plain = f"{bos}<user>Why?\n", "<user>Why?\n"
+    ids = prompt_ids(chatty.tokenizer, [own, plain, "", bos], chatty.prefix)
+    assert ids[0] == ids[1]
+    assert ids[2] == ids[3] == [chatty.prefix]
+    same = measure(chatty, ["so", "so"], prompts=[own, plain]).document_bits
+    assert same[0] == pytest.approx(same[1], rel=1e-6)
+    held = encode_examples(chatty.tokenizer, [Example(own, "so"), Example(plain, "so")], 4)
+    assert held.ids(0) == held.ids(1)
+    drawn = sampling.sample(chatty, [own, plain], 3)
+    assert drawn.sequences.ids(0)[0] == drawn.sequences.ids(1)[0]
+    rolling = measure(chatty, [own]).tokens  # a document is text throughout: what it spells is scored
+    assert rolling == len(chatty.tokenizer(own, add_special_tokens=False)["input_ids"])
+
+
+def test_a_chat_is_cut_on_the_left_after_its_first_token(chatty: LoadedModel) -> None:
+    chat = Chat.of([Turn("user", "the light falls on the water and " * 6)])
+    [whole] = prompt_ids(chatty.tokenizer, [chat], chatty.prefix)
+    data = encode_examples(chatty.tokenizer, [Example(chat, "so")], 4, context=20)
+    head, tail = data.ids(0)
+    assert len(head) + len(tail) == 20
+    assert head == [whole[0], *whole[-len(head) + 1 :]]
+
+
+def test_chats_that_cannot_be_read(loaded: LoadedModel, chatty: LoadedModel) -> None:
+    chat = Chat.of([Turn("user", "Why?")])
+    with pytest.raises(InputError, match="no chat template"):
+        measure(loaded, ["so"], prompts=[chat])
+    chatty.tokenizer.chat_template = "{{ raise_exception('roles have to alternate') }}"
+    with pytest.raises(InputError, match=r"refuses a chat of user: roles have to alternate \(chat\)"):
+        measure(chatty, ["so"], prompts=[chat])
+    chatty.tokenizer.chat_template = "{% if true %}{% endif %}"
+    with pytest.raises(InputError, match="writes nothing"):
+        measure(chatty, ["so"], prompts=[chat])
+
+
+def test_a_chat_travels_to_other_processes() -> None:
+    chat = pickle.loads(pickle.dumps(Chat.of([Turn("system", "Be brief."), Turn("user", "Why?")])))
+    assert isinstance(chat, Chat)
+    assert (chat, chat.turns[0].role) == ("system: Be brief.\nuser: Why?", "system")
+
+
+def test_chats_at_the_verb(
+    chatty: LoadedModel, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column of messages, and prompts as the user's turns: two ways to the same numbers; refusals are one line."""
+    from paper_checks.cli import main
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    chatty.tokenizer.save_pretrained(folder)
+    rows = [("Why?", "So it is."), ("And?", "the light")]
+    said = [[{"role": "user", "content": p}, {"role": "assistant", "content": t}] for p, t in rows]
+    talks, pairs, plain = tmp_path / "talks.jsonl", tmp_path / "pairs.jsonl", tmp_path / "a.txt"
+    talks.write_text("\n".join(json.dumps({"messages": m}) for m in said))
+    pairs.write_text("\n".join(json.dumps({"q": p, "a": t}) for p, t in rows))
+    plain.write_text("so")
+
+    def call(*more: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(["measure", "--model", str(folder), "--device", "cpu", "--dtype", "float32", *map(str, more)])
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    results = []
+    for more in (["--data", talks], ["--data", pairs, "--prompt-column", "q", "--column", "a"]):
+        code, out, _ = call(*more, "--chat", "--json")
+        assert code == 0
+        results.append(json.loads(out))
+    assert results[0]["chat"] is True
+    assert results[0]["results"][0]["bits_per_byte"] == results[1]["results"][0]["bits_per_byte"]
+    chats = [Chat.of([Turn("user", prompt)]) for prompt, _ in rows]
+    expected = measure(chatty, [text for _, text in rows], prompts=chats).bits_per_byte
+    assert results[0]["results"][0]["bits_per_byte"] == pytest.approx(expected, rel=1e-12)
+    for more, words in [
+        (["--data", talks, "--column", "messages"], "messages are read with --chat"),
+        (["--data", pairs, "--chat"], "no column 'messages'"),
+        (["--data", plain, "--chat"], "plain text has no messages"),
+        (["--data", plain, "--chat", "--encode", tmp_path / "x"], "--chat is about a part"),
     ]:
         code, out, err = call(*more)
         assert (code, out) == (2, "")
