@@ -90,7 +90,7 @@ class CertifiedLaw:
     derivatives      dH_i/dl = (1 - O_i)/N at l = L, shape (n,)                               (R1)
     slopes           the same from the Taylor series of H_i in l, without R1, shape (n,)
     balance          sum_i w_i dH_i/dl                                                         (R2)
-    epsilon          1 + w_p dH_p/dH_a, None where there are fewer than three datasets or dH_a = 0 (R3)
+    epsilon          1 + w_p dH_p/(w_a dH_a), None where there are fewer than three datasets or dH_a = 0 (R3)
     theta_constant   1/(1 - epsilon), None where epsilon is, or is 1
     residual         sum_{i != t} w_i (H_i(L) - H_i(0)) = N_0 KL(q_0 || q_L), computed as the latter (R5)
     bound            L (H_t(0) - H_t(L)), the upper bound of any model class; infinite without coverage
@@ -345,7 +345,7 @@ def _log_slope(joint: Ball, perturb: Ball, total: Ball) -> Ball:
 def _theta(weights: list[Ball], derivatives: list[Ball]) -> tuple[Ball, Ball]:
     if len(weights) < 3 or _may_be_zero(derivatives[1]):
         return None, None
-    epsilon = 1 + weights[0] * derivatives[0] / derivatives[1]
+    epsilon = 1 + weights[0] * derivatives[0] / (weights[1] * derivatives[1])
     return epsilon, None if _may_be_zero(1 - epsilon) else 1 / (1 - epsilon)
 
 

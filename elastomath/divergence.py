@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import kernels
+from .checks import as_floats, rows as as_list
 from .errors import InputError
 from .masses import SUM_TOLERANCE, normalise
 
@@ -144,9 +145,7 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
     >>> jensen_shannon([[0.5, 0.5], [0.5, 0.5], [1.0, 0.0]], [1, 1, 0])
     0.0
     """
-    if not len(rows):
-        raise InputError("no dataset", where="jensen_shannon", mend="pass at least one vector of leaf masses")
-    masses = _checked("jensen_shannon", *rows)
+    masses = _checked("jensen_shannon", *as_list(rows, "datasets", "jensen_shannon"))
     shares = normalise(np.ones(len(masses)) if weights is None else weights, where="weights")
     if shares.size != len(masses):
         raise InputError(
@@ -228,12 +227,7 @@ def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:
     """Rows as float arrays of one length, each >= 0 and, with ``total``, summing to 1; InputError otherwise."""
     out: list[Array] = []
     for index, row in enumerate(rows):
-        try:
-            if np.iscomplexobj(row):
-                raise TypeError("complex")
-            masses = np.asarray(row, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError("masses are not numbers", where=where, mend="pass arrays of numbers") from error
+        masses = as_floats(row, "masses", where)
         if masses.ndim != 1 or masses.size == 0:
             raise InputError(
                 f"masses {index} have shape {masses.shape}", where=where, mend="pass one-dimensional arrays, not empty"

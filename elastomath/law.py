@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import kernels
 from .divergence import CHUNK, kl_divergence
+from .checks import positive, real, reals, rising, whole
 from .errors import InputError
-from .mixture import Mixture
+from .mixture import Mixture, as_mixture
 
 Array = NDArray[np.float64]
 
@@ -35,7 +36,8 @@ class FiniteLaw:
         return np.divide(self.residual, self.upper, out=np.full_like(self.upper, np.nan), where=self.upper > 0)
 
     def holds(self, slack: float = 0.0) -> bool:
-        """Whether 0 <= residual <= upper at every l, within ``slack`` (same unit as the residual: volume times nats)."""
+        """Whether 0 <= residual <= upper at every l, within ``slack`` >= 0 (same unit as the residual: volume times nats)."""
+        slack = real(slack, "slack", "FiniteLaw.holds", least=0.0)
         return bool(np.all(self.residual >= -slack) and np.all(self.residual <= self.upper + slack))
 
 
@@ -51,17 +53,34 @@ def finite_law(perturbations: ArrayLike, volumes: ArrayLike, rates: ArrayLike) -
     >>> law.holds(), law.ratio.round(2)
     (True, array([ nan, 0.5 , 0.48]))
     """
-    steps, weights, readings = (np.asarray(a, dtype=np.float64) for a in (perturbations, volumes, rates))
-    if readings.ndim != 2 or readings.shape != (weights.size + 1, steps.size):
-        raise InputError(
-            f"rates have shape {readings.shape}, volumes {weights.shape}, perturbations {steps.shape}",
-            where="finite_law",
-            mend="rates need a row for each dataset, the perturbation last, and a column for each perturbation",
-        )
-    if steps.size == 0 or steps[0] != 0 or np.any(np.diff(steps) <= 0):
-        raise InputError("perturbations do not rise from 0", where="finite_law", mend="sort them and start at 0")
-    change = readings - readings[:, :1]
-    return FiniteLaw(steps, weights @ change[:-1], -steps * change[-1])
+    steps = rising(perturbations, "perturbations", "finite_law", from_zero=True)
+    weights, readings = as_readings(volumes, rates, steps.size, "finite_law", uncovered=True)
+    change = readings[:, 1:] - readings[:, :1]
+    residual, upper = np.zeros(steps.size), np.zeros(steps.size)
+    residual[1:], upper[1:] = weights @ change[:-1], -steps[1:] * change[-1]
+    return FiniteLaw(steps, residual, upper)
+
+
+def as_readings(
+    volumes: ArrayLike, rates: ArrayLike, steps: int, where: str, *, uncovered: bool = False
+) -> tuple[Array, Array]:
+    """Checked volumes w_i > 0 of every dataset but the perturbation, (n-1,), and rates, (n, steps), the perturbation last.
+
+    Rates are finite; where ``uncovered`` the first rate of the perturbation may be inf: at l = 0 no code has a word for it.
+
+    >>> as_readings([10, 1], [[1.0, 2.0]], 2, "demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: rates have shape (1, 2) (demo): rates need the shape (3, 2)
+    """
+    weights = reals(volumes, "volumes", where, shape=(None,), above=0.0)
+    if not weights.size:
+        raise InputError("no volume", where=where, mend="give one for every dataset but the perturbation")
+    readings = reals(rates, "rates", where, shape=(weights.size + 1, steps), finite=not uncovered)
+    if uncovered:
+        reals(readings[:, 1:], "rates", where)
+        reals(readings[:-1], "rates", where)
+        real(readings[-1, 0], "the first rate of the perturbation", where, above=-math.inf, finite=False)
+    return weights, readings
 
 
 def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
@@ -74,9 +93,8 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     >>> path_entropies(m, [0.0, 1.0]).shape
     (3, 2)
     """
-    steps = np.asarray(perturbations, dtype=np.float64)
-    if steps.ndim != 1 or np.any(~np.isfinite(steps)) or np.any(steps < 0):
-        raise InputError("a perturbation is negative or not finite", where="path_entropies", mend="give volumes >= 0")
+    as_mixture(mixture, "path_entropies")
+    steps = reals(perturbations, "perturbations", "path_entropies", shape=(None,), least=0.0)
     base, rows = mixture.volumes[:-1], mixture.components
     if mixture.leaves >= kernels.COMPILED_FROM and len(rows) > 1:
         return np.asarray(kernels.path_sums(rows, base, steps) + np.log(base.sum() + steps), dtype=np.float64)
@@ -104,7 +122,7 @@ def mixture_residual(mixture: Mixture, perturbation: float) -> float:
     >>> bool(abs(law.residual[1] - mixture_residual(m, 1.0)) < 1e-12)
     True
     """
-    start = mixture.at(0.0)
+    start = as_mixture(mixture, "mixture_residual", least=2).at(0.0)
     return start.total * kl_divergence(start.masses, mixture.at(perturbation).masses)
 
 
@@ -116,16 +134,19 @@ def mixture_constant(base_volume: float, perturbation: float) -> float:
     >>> round(mixture_constant(1.0, 1.0), 12), mixture_constant(11.0, 0.0)
     (0.38629436112, 0.0)
     """
+    base_volume = positive(base_volume, "base_volume", "mixture_constant")
+    perturbation = real(perturbation, "perturbation", "mixture_constant", least=0.0)
     w = perturbation / base_volume
     if w < 0.01:  # sum over n of (-1)^(n+1) w^n/(n(n+1)); the closed form loses its digits here
         return base_volume * math.fsum((-1) ** (n + 1) * w**n / (n * (n + 1)) for n in range(1, 9))
     return base_volume * ((1.0 + w) * math.log1p(w) / w - 1.0)
 
 
-def sign_change(mixture: Mixture, dataset: int, limit: float = 1e6) -> float | None:
+def sign_change(mixture: Mixture, dataset: int, limit: float | None = None) -> float | None:
     """R4: the only l > 0 at which dH_i/dl turns from - to +, or None where its sign is the same on (0, limit].
 
-    ``dataset`` is the row (0 pretrain, 1 align). The root of sum_x P_i P_t/q_l = 1 is bracketed, then found by
+    ``dataset`` is the row (0 pretrain, 1 align). l and ``limit`` are in the unit of the volumes; without a limit it is a million
+    times N_0, the volume of all but the perturbation. The root of sum_x P_i P_t/q_l = 1 is bracketed, then found by
     Brent's method to 1e-12 relative. That there is at most one is R4; see the derivation.
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.4, 0.3, 0.3], [0.6, 0.2, 0.2]], [2, 1, 0])
@@ -134,6 +155,8 @@ def sign_change(mixture: Mixture, dataset: int, limit: float = 1e6) -> float | N
     """
     from scipy.optimize import brentq
 
+    as_mixture(mixture, "sign_change", least=2)
+    dataset = whole(dataset, "dataset", "sign_change", least=0, most=len(mixture.volumes) - 1)
     base, row, perturb = (
         mixture.volumes[:-1] @ mixture.components[:-1],
         mixture.components[dataset],
@@ -141,6 +164,7 @@ def sign_change(mixture: Mixture, dataset: int, limit: float = 1e6) -> float | N
     )
     product, volume = row * perturb, float(mixture.volumes[:-1].sum())
     seen = product > 0
+    limit = 1e6 * volume if limit is None else positive(limit, "limit", "sign_change")
 
     def slope(log_step: float) -> float:  # in ln l, so that the tolerance is relative however small the root is
         step = math.exp(log_step)

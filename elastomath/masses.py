@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import as_floats, generator, real, rows, whole
 from .errors import InputError
 
 Masses = NDArray[np.float64]
@@ -60,23 +61,7 @@ def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:
 
 
 def _as_weights(values: ArrayLike, *, where: str) -> Masses:
-    try:
-        if isinstance(values, str | bytes | bytearray) or np.iscomplexobj(values):
-            raise TypeError("text or complex")
-        given = np.asanyarray(values)
-        # float64 would parse text, and count dates
-        if given.dtype.kind in "SUMm" or (
-            given.dtype == object and any(isinstance(v, str | bytes) for v in given.flat)
-        ):
-            raise TypeError("text or dates")
-        with np.errstate(over="ignore"):  # a long double beyond float64 is inf, refused below
-            weights = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            "masses are not numbers", where=where, mend="pass a one-dimensional array of numbers"
-        ) from error
-    if np.ma.is_masked(given):
-        raise InputError("masses are masked", where=where, mend="leave those leaves out, or set them to 0")
+    weights = as_floats(values, "masses", where)
     if weights.ndim != 1 or weights.size == 0:
         raise InputError(
             f"masses have shape {weights.shape}",
@@ -103,21 +88,40 @@ def union(parts: Sequence[ArrayLike], shares: ArrayLike | None = None) -> Masses
     >>> union([[1.0, 0.0], [0.0, 1.0]])
     array([0.5, 0.5])
     """
-    if not len(parts):
-        raise InputError("a union of no datasets", where="union", mend="pass at least one")
-    rows = [as_masses(part, where=f"part {index}") for index, part in enumerate(parts)]
-    if len({row.size for row in rows}) > 1:
+    masses = as_rows(parts, name="part", where="union")
+    weights = as_shares(shares, len(masses), where="union")
+    return np.asarray(weights @ np.stack(masses), dtype=np.float64)
+
+
+def as_rows(parts: Sequence[ArrayLike] | Masses, *, name: str, where: str, copy: bool = True) -> list[Masses]:
+    """Checked leaf masses of several datasets on a common leaf set, each of shape (M,); ``name`` is what one is called.
+
+    >>> as_rows([[0.5, 0.5], [1.0]], name="part", where="demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: parts have [2, 1] leaves (demo): put them on a common leaf set first
+    """
+    masses = [
+        as_masses(row, where=f"{name} {index}", copy=copy) for index, row in enumerate(rows(parts, f"{name}s", where))
+    ]
+    if len({row.size for row in masses}) > 1:
         raise InputError(
-            f"parts have {[row.size for row in rows]} leaves",
-            where="union",
+            f"{name}s have {[row.size for row in masses]} leaves",
+            where=where,
             mend="put them on a common leaf set first",
         )
-    weights = normalise(np.ones(len(rows)) if shares is None else shares, where="shares")
-    if weights.size != len(rows):
-        raise InputError(
-            f"{weights.size} shares for {len(rows)} parts", where="union", mend="give a share for each part"
-        )
-    return np.asarray(weights @ np.stack(rows), dtype=np.float64)
+    return masses
+
+
+def as_shares(shares: ArrayLike | None, count: int, *, where: str) -> Masses:
+    """Shares pi_j >= 0 of ``count`` parts, divided by their sum, shape (count,); equal ones for None.
+
+    >>> as_shares([3, 1], 2, where="demo")
+    array([0.75, 0.25])
+    """
+    weights = normalise(np.ones(count) if shares is None else shares, where="shares")
+    if weights.size != count:
+        raise InputError(f"{weights.size} shares for {count} parts", where=where, mend="give a share for each part")
+    return weights
 
 
 def pareto_masses(alpha: float, leaves: int, seed: int | np.random.Generator = 0) -> Masses:
@@ -129,13 +133,7 @@ def pareto_masses(alpha: float, leaves: int, seed: int | np.random.Generator = 0
     >>> masses.shape, bool(abs(masses.sum() - 1) < 1e-12)
     ((1000,), True)
     """
-    if not (np.isfinite(alpha) and alpha > 1.0):
-        raise InputError(
-            f"tail index alpha = {alpha:g}",
-            where="pareto_masses",
-            mend="alpha has to be > 1, so that a mean exists",
-        )
-    if leaves < 1:
-        raise InputError(f"{leaves} leaves", where="pareto_masses", mend="ask for at least one")
-    rng = np.random.default_rng(seed)
+    alpha = real(alpha, "alpha", "pareto_masses", above=1.0)  # so that a mean exists
+    leaves = whole(leaves, "leaves", "pareto_masses", least=1)
+    rng = generator(seed, "pareto_masses")
     return normalise(np.exp(rng.standard_exponential(leaves) / alpha))  # 1 + rng.pareto, five times as fast

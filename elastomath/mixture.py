@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .divergence import cross_entropy, entropy, jensen_shannon, kl_divergence
+from .checks import as_floats, instance
 from .errors import InputError
-from .masses import as_masses
+from .masses import as_rows
 
 Array = NDArray[np.float64]
 
@@ -37,16 +38,7 @@ class Mixture:
 
         An array of float64 of shape (n, M) whose rows sum to 1 to the last bits is kept as it is, not copied.
         """
-        rows = [as_masses(row, where=f"dataset {index}", copy=False) for index, row in enumerate(components)]
-        if not rows:
-            raise InputError("no dataset", where="mixture", mend="pass at least one vector of leaf masses")
-        sizes = {row.size for row in rows}
-        if len(sizes) > 1:
-            raise InputError(
-                f"datasets have {[row.size for row in rows]} leaves",
-                where="mixture",
-                mend="put them on a common leaf set first",
-            )
+        rows = as_rows(components, name="dataset", where="mixture", copy=False)
         kept = isinstance(components, np.ndarray) and components.flags.c_contiguous
         kept = kept and all(np.may_share_memory(row, whole) for row, whole in zip(rows, components, strict=True))
         return cls(np.asarray(components) if kept else np.stack(rows), as_volumes(volumes, len(rows)))
@@ -94,16 +86,31 @@ class Mixture:
         return jensen_shannon(self.components, self.volumes)
 
 
+def as_mixture(mixture: Mixture, where: str, *, least: int = 1) -> Mixture:
+    """A mixture of at least so many datasets; two where something answers to the perturbation, which is the last.
+
+    >>> as_mixture(Mixture.of([[0.5, 0.5]], [1]), "demo", least=2)
+    Traceback (most recent call last):
+    elastomath.errors.InputError: a mixture of 1 dataset (demo): pass at least 2, the perturbation last
+    """
+    instance(mixture, Mixture, "mixture", where, "build one with Mixture.of")
+    count = len(mixture.volumes)
+    if count < least:
+        raise InputError(
+            f"a mixture of {count} dataset{'s' * (count > 1)}",
+            where=where,
+            mend=f"pass at least {least}, the perturbation last",
+        )
+    return mixture
+
+
 def as_volumes(volumes: ArrayLike, count: int) -> Array:
-    """Checked volumes w_i, shape (count,): finite and > 0; only the last of several, the perturbation, may be 0.
+    """Checked volumes w_i, shape (count,), in any common unit: finite and > 0; only the last of several, the perturbation, may be 0.
 
     >>> as_volumes([10, 1, 0], 3)
     array([10.,  1.,  0.])
     """
-    try:
-        weights = np.asarray(volumes, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("volumes are not numbers", where="volumes", mend="give one number for each dataset") from error
+    weights = as_floats(volumes, "volumes", "volumes")
     if weights.shape != (count,):
         raise InputError(
             f"{weights.size} volumes for {count} datasets",

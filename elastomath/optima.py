@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import real, reals, rising
 from .errors import InputError
+from .law import as_readings
+from .mixture import as_volumes
 
 Array = NDArray[np.float64]
 
@@ -35,7 +38,8 @@ class OptimaLaw:
 
         It is so iff no reading beats another at the other's perturbation by more: the readings themselves are such a class.
         """
-        return bool(np.all(self.missed <= np.asarray(missed, dtype=np.float64) + slack))
+        bound = reals(missed, "missed", "OptimaLaw.holds", least=0.0, finite=False)
+        return bool(np.all(self.missed <= bound + real(slack, "slack", "OptimaLaw.holds", least=0.0)))
 
 
 def optima_law(
@@ -55,17 +59,11 @@ def optima_law(
     >>> optima_law([0, 1], [10, 1], [[1.0, 0.9], [1.0, 1.5], [3.0, 2.0]]).missed.round(12)  # the start was not optimal
     array([0.5, 0. ])
     """
-    steps, weights, readings = (np.asarray(a, dtype=np.float64) for a in (perturbations, volumes, rates))
-    penalty = np.zeros(steps.size) if regulariser is None else np.asarray(regulariser, dtype=np.float64)
-    if readings.ndim != 2 or readings.shape != (weights.size + 1, steps.size) or penalty.shape != steps.shape:
-        raise InputError(
-            f"rates have shape {readings.shape}, volumes {weights.shape}, perturbations {steps.shape}, "
-            f"regulariser {penalty.shape}",
-            where="optima_law",
-            mend="rates need a row for each dataset, the perturbation last, and a column for each perturbation",
-        )
-    if steps.size < 2 or steps[0] < 0 or not np.all(np.diff(steps) > 0):
-        raise InputError("perturbations do not rise", where="optima_law", mend="give at least two, >= 0, sorted")
+    steps = rising(perturbations, "perturbations", "optima_law", least_size=2, least=0.0)
+    weights, readings = as_readings(volumes, rates, steps.size, "optima_law")
+    penalty = reals(
+        np.zeros(steps.size) if regulariser is None else regulariser, "regulariser", "optima_law", shape=steps.shape
+    )
     others = weights @ readings[:-1] + penalty
     residual = others[None, :] - others[:, None]
     fall = readings[-1][:, None] - readings[-1][None, :]
@@ -89,14 +87,15 @@ def joint_optima(
     >>> models
     array([0, 0, 1])
     """
-    table, weights, steps = (np.asarray(a, dtype=np.float64) for a in (losses, volumes, perturbations))
-    if table.ndim != 2 or table.shape[0] != weights.size + 1 or table.shape[1] == 0 or steps.ndim != 1:
-        raise InputError(
-            f"losses have shape {table.shape}, volumes {weights.shape}",
-            where="joint_optima",
-            mend="losses need a row for each dataset, the perturbation last, and a column for each model",
-        )
-    start = weights @ table[:-1] + (0.0 if regulariser is None else np.asarray(regulariser, dtype=np.float64))
+    where = "joint_optima"
+    weights = reals(volumes, "volumes", where, shape=(None,), above=0.0)
+    table = reals(losses, "losses", where, shape=(weights.size + 1, None))
+    steps = reals(perturbations, "perturbations", where, shape=(None,), least=0.0)
+    if table.shape[1] == 0:
+        raise InputError("no model", where=where, mend="losses need a column for each model")
+    start = weights @ table[:-1]
+    if regulariser is not None:
+        start = start + reals(regulariser, "regulariser", where, shape=start.shape)
     chosen = np.array([int(np.argmin(start + step * table[-1])) for step in steps], dtype=np.intp)
     return chosen, table[:, chosen]
 
@@ -108,9 +107,12 @@ class Branch:
     direction       d theta/dl = -G^-1 g_t, shape (d,)
     derivatives     dH_i/dl = -g_i' G^-1 g_t, shape (n,); the last is <= 0
     balance         sum_i w_i dH_i/dl: 0 at stationary points (R2)
-    epsilon         -l dH_t/dH_a, R3's eps; nan where dH_a = 0 or there are not three datasets
-    theta_constant  -dH_a/(k dH_p) = 1/(1 - epsilon)
+    epsilon         -w_t dH_t/(w_a dH_a), R3's eps; nan where dH_a = 0 or there are not three datasets
+    theta_constant  -w_a dH_a/(w_p dH_p) = 1/(1 - epsilon)
     gradient        |sum_i w_i g_i|: how far from stationary the point is
+
+    In units c times as small (volumes c w_i, Hessian c G) direction and derivatives are divided by c, the gradient is
+    multiplied by it, and everything else stays.
     """
 
     direction: Array
@@ -132,13 +134,14 @@ def branch_response(gradients: ArrayLike, hessian: ArrayLike, volumes: ArrayLike
     >>> b.derivatives.round(4), round(b.balance, 12)
     (array([-0.0417,  0.4583, -0.0833]), 0.0)
     """
-    slopes, joint, weights = (np.asarray(a, dtype=np.float64) for a in (gradients, hessian, volumes))
-    if slopes.ndim != 2 or joint.shape != (slopes.shape[1],) * 2 or weights.shape != slopes.shape[:1]:
-        raise InputError(
-            f"gradients {slopes.shape}, hessian {joint.shape}, volumes {weights.shape}",
-            where="branch_response",
-            mend="pass n gradients of d entries, a d by d hessian and n volumes",
-        )
+    where = "branch_response"
+    slopes = reals(gradients, "gradients", where, shape=(None, None))
+    joint = reals(hessian, "the Hessian", where, shape=(slopes.shape[1],) * 2)
+    weights = as_volumes(volumes, len(slopes))
+    if not slopes.size:
+        raise InputError("no gradient", where=where, mend="pass n gradients of d entries")
+    if not np.allclose(joint, joint.T, rtol=1e-9, atol=1e-12 * float(np.abs(joint).max())):
+        raise InputError("the joint Hessian is not symmetric", where=where, mend="average it with its transpose")
     try:
         lower = np.linalg.cholesky(joint)
     except np.linalg.LinAlgError as error:
@@ -149,7 +152,7 @@ def branch_response(gradients: ArrayLike, hessian: ArrayLike, volumes: ArrayLike
     derivatives = -white.T @ white[:, -1]
     epsilon = constant = float("nan")
     if len(weights) == 3 and derivatives[1] != 0:
-        epsilon = float(-weights[2] * derivatives[2] / derivatives[1])
+        epsilon = float(-weights[2] * derivatives[2] / (weights[1] * derivatives[1]))
         constant = 1.0 / (1.0 - epsilon) if epsilon != 1 else float("inf")
     return Branch(
         -np.linalg.solve(lower.T, white[:, -1]),

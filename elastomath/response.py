@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from . import kernels
 from .divergence import CHUNK, chi_square, overlap
-from .errors import InputError
-from .mixture import Mixture
+from .mixture import Mixture, as_mixture
 
 Array = NDArray[np.float64]
 
@@ -22,9 +21,11 @@ class Response:
     overlaps        O_i = sum_x P_i P_t / q, shape (n,); for three datasets these are C, A, T
     derivatives     dH_i/dl = (1 - O_i)/N, shape (n,)                                        (R1)
     balance         sum_i w_i dH_i/dl, which is 0 for any distributions (up to rounding)       (R2)
-    epsilon         1 + w_p dH_p/dH_a; for three datasets l (T-1)/(1-A); nan where dH_a = 0    (R3)
-    theta_constant  -dH_a/(w_p dH_p) = 1/(1 - epsilon), where p is the first and a the second dataset
+    epsilon         1 + w_p dH_p/(w_a dH_a); for three datasets (w_t/w_a) (T-1)/(1-A); nan where dH_a = 0    (R3)
+    theta_constant  -w_a dH_a/(w_p dH_p) = 1/(1 - epsilon), where p is the first and a the second dataset
     uncovered       tau, the mass of P_t outside the support of q; the derivative of H_t is -inf where tau > 0
+
+    In units c times as small, volumes c w_i, the derivatives are divided by c and everything else stays.
     """
 
     overlaps: Array
@@ -65,12 +66,7 @@ def survey(mixture: Mixture, *, divergences: bool = True, threads: int | None = 
     >>> s.cross_entropies.round(4), s.response.derivatives.round(4), s.kl_reverse.round(4)
     (array([1.0407, 1.3437, 0.7376]), array([-0.004 ,  0.087 , -0.0949]), array([0.0009,    inf,    inf]))
     """
-    if len(mixture.volumes) < 2:
-        raise InputError(
-            "a response needs a perturbation",
-            where="survey",
-            mend="pass at least two datasets, the perturbation last",
-        )
+    as_mixture(mixture, "survey", least=2)
     if mixture.leaves < kernels.COMPILED_FROM:
         q = mixture.masses
         squares = np.array([chi_square(row, q) for row in mixture.components])
@@ -104,12 +100,7 @@ def response(mixture: Mixture) -> Response:
     >>> r.overlaps.round(4), abs(r.balance) < 1e-15
     (array([1.0455, 0.    , 2.0909]), True)
     """
-    if len(mixture.volumes) < 2:
-        raise InputError(
-            "a response needs a perturbation",
-            where="response",
-            mend="pass at least two datasets, the perturbation last",
-        )
+    as_mixture(mixture, "response", least=2)
     if mixture.leaves >= kernels.COMPILED_FROM:
         return survey(mixture, divergences=False).response
     q, total, perturb = mixture.masses, mixture.total, mixture.components[-1]
@@ -140,7 +131,7 @@ def response_matrix(mixture: Mixture) -> Array:
     >>> r.round(4)[2], bool(abs(r - r.T).max() < 1e-15)
     (array([-0.004 ,  0.087 , -0.0949]), True)
     """
-    count, volume = len(mixture.volumes), mixture.total
+    count, volume = len(as_mixture(mixture, "response_matrix").volumes), mixture.total
     gram, outside = np.zeros((count, count)), np.zeros(count)
     for start in range(0, mixture.leaves, CHUNK):
         part = mixture.components[:, start : start + CHUNK]
@@ -158,8 +149,8 @@ def response_matrix(mixture: Mixture) -> Array:
 def _constant(mixture: Mixture, derivatives: Array) -> tuple[float, float]:
     if len(derivatives) < 3 or derivatives[1] == 0:
         return float("nan"), float("nan")
-    pretrain, align = float(mixture.volumes[0] * derivatives[0]), float(derivatives[1])
-    # k dH_p carries an error of k/N ulp, 1 - l (T-1)/(1-A) one of 1 ulp times dH_a: the smaller one is taken
+    pretrain, align = (float(mixture.volumes[index] * derivatives[index]) for index in (0, 1))
+    # w_p dH_p carries an error of w_p/N ulp, 1 - l (T-1)/(1-A) one of 1 ulp times w_a dH_a: the smaller one is taken
     if len(derivatives) > 3 or not np.isfinite(derivatives[2]) or mixture.volumes[0] / mixture.total < abs(align):
         return 1.0 + pretrain / align, float("inf") if pretrain == 0 else -align / pretrain
     epsilon = -float(mixture.volumes[2] * derivatives[2]) / align

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import real, reals, rising
 from .divergence import kl_divergence
 from .errors import InputError
-from .mixture import Mixture
+from .mixture import Mixture, as_mixture
 
 Array = NDArray[np.float64]
 RANK_TOLERANCE = 1e-9
@@ -28,8 +29,11 @@ def mixture_work(mixture: Mixture, perturbations: ArrayLike) -> Array:
     >>> mixture_work(m, [0.0, 1.0]).round(6)
     array([0.      , 0.064276])
     """
-    start = m = mixture.at(0.0)
-    steps = np.atleast_1d(np.asarray(perturbations, dtype=np.float64))
+    start = m = as_mixture(mixture, "mixture_work", least=2).at(0.0)
+    steps = reals(perturbations, "perturbations", "mixture_work", least=0.0)
+    if steps.ndim > 1:
+        raise InputError(f"perturbations of shape {steps.shape}", where="mixture_work", mend="give them in one row")
+    steps = np.atleast_1d(steps)
     return np.array([start.total * kl_divergence(start.masses, m.at(float(step)).masses) for step in steps])
 
 
@@ -43,13 +47,8 @@ def work_bounds(perturbations: ArrayLike, perturb: ArrayLike) -> tuple[Array, Ar
     >>> work_bounds([0, 1, 2], [3.0, 2.0, 1.5])
     (array([0. , 0. , 0.5]), array([0., 1., 2.]))
     """
-    steps, codes = (np.asarray(a, dtype=np.float64) for a in (perturbations, perturb))
-    if steps.ndim != 1 or codes.shape != steps.shape or steps.size < 2 or not np.all(np.diff(steps) > 0):
-        raise InputError(
-            f"perturbations {steps.shape} and rates {codes.shape}",
-            where="work_bounds",
-            mend="give two rows of equal length, the perturbations increasing",
-        )
+    steps = rising(perturbations, "perturbations", "work_bounds", least_size=2, least=0.0)
+    codes = reals(perturb, "rates", "work_bounds", shape=steps.shape)
     falls = -np.diff(codes)
     if not np.all(falls >= 0):
         index = int(np.flatnonzero(~(falls >= 0))[0])
@@ -98,18 +97,18 @@ def effective_volumes(changes: ArrayLike, work: ArrayLike, tolerance: float = RA
     >>> seen.volumes.round(9), round(seen.kappa, 9), seen.rank
     (array([4., 1.]), 4.0, 2)
     """
-    rows, target = (np.asarray(a, dtype=np.float64) for a in (changes, work))
-    if rows.ndim != 2 or target.shape != rows.shape[1:] or rows.shape[1] < rows.shape[0]:
+    rows = reals(changes, "changes", "effective_volumes", shape=(None, None))
+    target = reals(work, "work", "effective_volumes", shape=rows.shape[1:])
+    tolerance = real(tolerance, "tolerance", "effective_volumes", least=0.0, below=1.0)
+    if rows.shape[1] < rows.shape[0]:
         raise InputError(
-            f"changes have shape {rows.shape}, work {target.shape}",
+            f"{rows.shape[1]} readings for {rows.shape[0]} volumes",
             where="effective_volumes",
             mend="give a row for each dataset but the perturbation and at least as many readings as rows",
         )
-    lengths = np.sqrt((rows**2).sum(axis=1))
-    if not np.all(np.isfinite(rows)) or not np.all(np.isfinite(target)) or not lengths.any():
-        raise InputError(
-            "nothing moved, or a change is not finite", where="effective_volumes", mend="take a larger perturbation"
-        )
+    lengths = np.linalg.norm(rows, axis=1)
+    if not lengths.any():
+        raise InputError("nothing moved", where="effective_volumes", mend="take a larger perturbation")
     scaled = rows / np.where(lengths > 0, lengths, 1.0)[:, None]
     left, singular, right = np.linalg.svd(scaled.T, full_matrices=False)
     rank = int((singular > tolerance * singular[0]).sum())

@@ -147,16 +147,16 @@ def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         tally.cases += 1
         mixture = sample_mixture(rng)
         seen, slopes = response(mixture), direct_derivatives(mixture)
-        (_, a, _), (k, _, step) = direct_overlaps(mixture), mixture.volumes
+        (_, a, _), (k, unit, step) = direct_overlaps(mixture), mixture.volumes
         pairs = list(zip(mixture.components[-1], mixture.masses, strict=True))
         chi_square = math.fsum((t - q) ** 2 / q for t, q in pairs if q > 0)
         if abs(1 - a) < 1e-6:
             continue  # A = 1 is excluded by R3, and near it no digit of eps is left
-        epsilon, condition = step * chi_square / (1 - a), (1 + a) / abs(1 - a)
+        epsilon, condition = step / unit * chi_square / (1 - a), (1 + a) / abs(1 - a)
         tally.close("eps against l (T-1)/(1-A)", seen.epsilon, epsilon, abs(epsilon) * condition, 1e-12)
         if abs(1 - epsilon) < 1e-6 * (1 + abs(epsilon)):
             continue
-        constant = -slopes[1] / (k * slopes[0])
+        constant = -unit * slopes[1] / (k * slopes[0])
         condition *= (1 + abs(epsilon)) / abs(1 - epsilon)
         overlap = (1 + abs(1 - mixture.total * slopes[0])) / abs(mixture.total * slopes[0])
         tally.close(

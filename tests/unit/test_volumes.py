@@ -140,10 +140,10 @@ def test_the_scale_enters_at_second_order():
     [
         (lambda: work_bounds([0, 1], [1, 2]), "H_t rises between l = 0 and 1"),
         (lambda: work_bounds([0, 0], [1, 1]), "perturbations"),
-        (lambda: work_bounds([0, 1], [1, float("nan")]), "H_t rises"),
-        (lambda: effective_volumes([[1.0], [2.0]], [1.0]), "changes have shape"),
+        (lambda: work_bounds([0, 1], [1, float("nan")]), "entry 1 of rates is nan"),
+        (lambda: effective_volumes([[1.0], [2.0]], [1.0]), "1 readings for 2 volumes"),
         (lambda: effective_volumes([[0.0, 0.0]], [1.0, 1.0]), "nothing moved"),
-        (lambda: effective_volumes([[1.0, np.inf]], [1.0, 1.0]), "not finite"),
+        (lambda: effective_volumes([[1.0, np.inf]], [1.0, 1.0]), "changes is inf"),
     ],
 )
 def test_bad_input_is_refused(call, what):
