@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from .checks import exact, whole
+from .checks import rows as as_list
 from .errors import InputError
 
 Ball = Any
@@ -147,6 +149,8 @@ def certify_law(
     (1, 1, 0, '2.2000000000000000')
     """
     rows, weights = exact_input(components, volumes)
+    digits = whole(digits, "digits", "certify_law", least=1)
+    last_precision = whole(last_precision, "last_precision", "certify_law", least=32)
     columns = Counter(zip(*rows, strict=True))  # equal leaves are summed once
     columns.pop((Fraction(0),) * len(rows), None)
     leaves = [(as_rational(column), count) for column, count in columns.items()]
@@ -164,7 +168,10 @@ def exact_input(
 ) -> tuple[list[list[Fraction]], list[Fraction]]:
     """Masses (each row divided by its sum) and volumes as exact fractions; raises InputError for what cannot be used."""
     rows = [
-        [_fraction(mass, f"dataset {i}, leaf {j}") for j, mass in enumerate(row)] for i, row in enumerate(components)
+        [exact(mass, f"dataset {i}, leaf {j}", "certify_law", least=0) for j, mass in enumerate(row)]
+        for i, row in enumerate(
+            as_list(row, "leaves", "certify_law") for row in as_list(components, "datasets", "certify_law")
+        )
     ]
     if len(rows) < 2:
         raise InputError(f"{len(rows)} datasets", where="certify_law", mend="pass at least two, the perturbation last")
@@ -174,7 +181,10 @@ def exact_input(
             where="certify_law",
             mend="put them on a common leaf set first",
         )
-    weights = [_fraction(volume, f"volume {index}") for index, volume in enumerate(volumes)]
+    weights = [
+        exact(volume, f"volume {index}", "certify_law", least=0)
+        for index, volume in enumerate(as_list(volumes, "volumes", "certify_law"))
+    ]
     if len(weights) != len(rows):
         raise InputError(
             f"{len(weights)} volumes for {len(rows)} datasets",
@@ -190,16 +200,6 @@ def exact_input(
             raise InputError(f"dataset {index} has no mass", where="certify_law", mend="one mass has to be positive")
         rows[index] = [mass / total for mass in row]
     return rows, weights
-
-
-def _fraction(value: int | float | Fraction, where: str) -> Fraction:
-    try:
-        exact = Fraction(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{value!r} is not a finite number", where=where, mend="pass finite numbers") from error
-    if exact < 0:
-        raise InputError(f"{value!r} is negative", where=where, mend="masses and volumes have to be >= 0")
-    return exact
 
 
 def as_rational(values: Sequence[Fraction]) -> list[Ball]:

@@ -20,6 +20,8 @@ from .certify import (
     exact_input,
     working_precision,
 )
+from .checks import exact, whole
+from .checks import rows as as_list
 from .errors import InputError
 
 Number = int | float | Fraction
@@ -36,7 +38,7 @@ class CertifiedOptima:
     lower     residual - l_j (H_t(l_j) - H_t(l_{j+1})), [J]: >= 0
     upper     l_{j+1} (H_t(l_j) - H_t(l_{j+1})) - residual, [J]: >= 0
     work      the two Stieltjes sums less k DeltaH_p + DeltaH_a over the whole path: (<= 0, >= 0)   (R16)
-    constant  -DeltaH_a/(w_p DeltaH_p) from the first perturbation to each later one, [J]               (R18)
+    constant  -w_a DeltaH_a/(w_p DeltaH_p) from the first perturbation to each later one, [J]               (R18)
     radius    the widest box around theta in which the only optimum was proved to lie
     """
 
@@ -69,15 +71,25 @@ def certify_tilt(
     >>> [value.sign for value in (*seen.lower, *seen.upper)], seen.radius < 1e-30
     ([1, 1], True)
     """
-    steps = [Fraction(step) for step in perturbations]
-    rows, weights = exact_input(components, [*volumes, steps[-1]])
-    masses = [Fraction(mass) for mass in base]
-    if any(later <= earlier for earlier, later in pairwise(steps)) or steps[0] < 0 or min(masses) <= 0:
+    where = "certify_tilt"
+    steps = [exact(step, "a perturbation", where, least=0) for step in as_list(perturbations, "perturbations", where)]
+    rows, weights = exact_input(components, [*as_list(volumes, "volumes", where), steps[-1]])
+    masses = [exact(mass, "a base mass", where, above=0) for mass in as_list(base, "base masses", where)]
+    columns = [
+        [exact(value, "a feature", where) for value in as_list(row, "features", where)]
+        for row in as_list(features, "features", where)
+    ]
+    bits = whole(bits, "bits", where, least=32)
+    if any(later <= earlier for earlier, later in pairwise(steps)):
+        raise InputError("perturbations do not rise", where=where, mend="sort them")
+    if {len(masses), len(columns)} != {len(rows[0])} or len({len(column) for column in columns}) > 1:
         raise InputError(
-            "perturbations do not rise, or a base mass is 0", where="certify_tilt", mend="sort them; masses > 0"
+            f"{len(columns)} rows of features, {len(masses)} base masses and {len(rows[0])} leaves",
+            where=where,
+            mend="give one of each for every leaf, with as many features each",
         )
     with working_precision(bits):
-        return _tilt_at(features, masses, rows, weights[:-1], steps)
+        return _tilt_at(columns, masses, rows, weights[:-1], steps)
 
 
 def _tilt_at(
@@ -200,7 +212,9 @@ def _readings(
     upper = [_ball(steps[j + 1]) * falls[j] - residual[j] for j in pairs]
     under, over = -sum(lower, arb(0)), sum(upper, arb(0))
     constant = [
-        -(codes[j][1] - codes[0][1]) / (_ball(weights[0]) * (codes[j][0] - codes[0][0])) for j in range(1, len(steps))
+        -_ball(weights[1]) * (codes[j][1] - codes[0][1]) / (_ball(weights[0]) * (codes[j][0] - codes[0][0]))
+        for j in range(1, len(steps))
+        if len(weights) > 1
     ]
     return CertifiedOptima(
         tuple(_shown(row[i] for row in codes) for i in range(len(weights) + 1)),
@@ -253,13 +267,12 @@ def certify_theorem(
     >>> seen.signs, seen.above.sign, seen.below.sign, seen.general.digits
     ((-1, 1), 1, 1, '2.2000000000000000')
     """
-    k, step, shares = Fraction(pretrain), Fraction(perturbation), [Fraction(share) for share in parts]
-    if k <= 0 or step <= 0 or min(shares) <= 0 or sum(shares) != 1:
-        raise InputError(
-            f"k = {pretrain}, L = {perturbation}, parts {parts}",
-            where="certify_theorem",
-            mend="k and L > 0, two positive parts that add up to 1",
-        )
+    where = "certify_theorem"
+    k, step = exact(pretrain, "k", where, above=0), exact(perturbation, "L", where, above=0)
+    shares = [exact(share, "a part", where, above=0) for share in as_list(parts, "parts", where)]
+    last_precision = whole(last_precision, "last_precision", where, least=32)
+    if len(shares) != 2 or sum(shares) != 1:
+        raise InputError(f"parts {parts}", where=where, mend="give two that add up to 1")
     (a, t), _ = exact_input([align, perturb], [1, 1])
     bits = FIRST_PRECISION
     while True:
@@ -346,6 +359,7 @@ def certify_rises(
     from flint import arb
 
     rows, weights = exact_input(components, volumes)
+    bits = whole(bits, "bits", "certify_rises", least=32)
     step, base = weights[-1], sum(weights[:-1], Fraction(0))
     with working_precision(bits):
         out: list[list[Ball]] = [[] for _ in range(6)]
@@ -382,7 +396,12 @@ def two_models(
     """
     from flint import fmpq_mat
 
-    rows, _ = exact_input(components, [1] * len(components))
+    rows, _ = exact_input(components, [1] * len(as_list(components, "datasets", "two_models")))
+    wanted = [exact(value, "a wanted change", "two_models") for value in as_list(wanted, "changes", "two_models")]
+    if len(wanted) != len(rows):
+        raise InputError(
+            f"{len(wanted)} changes for {len(rows)} datasets", where="two_models", mend="want one for each dataset"
+        )
     matrix = fmpq_mat([as_rational(row) for row in rows])
     try:
         dual = (matrix * matrix.transpose()).solve(fmpq_mat([[value] for value in as_rational(wanted)]))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .certify import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, accurate, enclosure, working_precision
+from .checks import exact, whole
+from .checks import rows as as_list
 from .errors import InputError
 
 Number = int | float | Fraction
@@ -35,6 +37,7 @@ def certify_two_parts(alpha: Number, digits: int = 15) -> tuple[Enclosure, Enclo
     '0.8182741851734791748874'
     """
     index, bits = _index(alpha), FIRST_PRECISION
+    digits = whole(digits, "digits", "certify_two_parts", least=1)
     while True:
         with working_precision(bits):
             ball = two_part_ball(_ball(index))
@@ -168,9 +171,14 @@ def certify_pareto(
     """
     index = _index(alpha)
     volume = None if pretrain is None else _exact(pretrain, "k")
-    step, parts = _exact(perturb, "l"), [_exact(share, "share") for share in shares]
+    step, parts = (
+        _exact(perturb, "l"),
+        [_exact(share, "a share") for share in as_list(shares, "shares", "certify_pareto")],
+    )
+    digits = whole(digits, "digits", "certify_pareto", least=1)
+    last_precision = whole(last_precision, "last_precision", "certify_pareto", least=32)
     if len(parts) < 2 or sum(parts) == 0:
-        raise InputError(f"shares {list(shares)}", where="certify_pareto", mend="two or more, not all 0")
+        raise InputError(f"shares {parts}", where="certify_pareto", mend="two or more, not all 0")
     if volume == 0:
         raise InputError("k is 0", where="certify_pareto", mend="k has to be > 0, or None for the limit")
     pi = [share / sum(parts) for share in parts]
@@ -250,21 +258,8 @@ def _ball(value: Fraction | int) -> Ball:
 
 
 def _exact(value: Number, what: str) -> Fraction:
-    try:
-        exact = Fraction(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"{what} = {value!r} is not a finite number", where="certify_pareto", mend="pass a number"
-        ) from error
-    if exact < 0:
-        raise InputError(f"{what} = {value!r} is negative", where="certify_pareto", mend="it has to be >= 0")
-    return exact
+    return exact(value, what, "certify_pareto", least=0)
 
 
 def _index(alpha: Number) -> Fraction:
-    exact = _exact(alpha, "alpha")
-    if exact <= 1:
-        raise InputError(
-            f"alpha = {alpha!r}", where="certify_pareto", mend="alpha has to be > 1, so that a mean exists"
-        )
-    return exact
+    return exact(alpha, "alpha", "certify_pareto", above=1)  # so that a mean exists

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Collection, Sequence
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,9 +46,7 @@ def as_floats(values: Any, name: str, where: str) -> Array:
     except (TypeError, ValueError, OverflowError) as error:
         single = np.isscalar(values) or values is None
         rule = f"{name} has to be a number" if single else f"{name} have to be numbers"
-        raise InputError(
-            f"{name} {'is no number' if single else 'are not numbers'}", where=where, mend=rule
-        ) from error
+        raise InputError(f"{name} {'is no number' if single else 'are not numbers'}", where=where, mend=rule) from error
     if masked:
         raise InputError(f"{name} are masked", where=where, mend="leave masked entries out, or fill them")
     return array
@@ -65,7 +64,7 @@ def reals(
     most: float = math.inf,
     finite: bool = True,
 ) -> Array:
-    """An array of float64: real numbers, finite unless ``finite`` is False, with ``above < x``, ``least <= x``, ``x < below``, ``x <= most``.
+    """An array of float64: real numbers within bounds, ``above < x < below`` and ``least <= x <= most``, finite unless not asked for.
 
     ``shape``: the sizes of the axes, None for any size; without it any shape will do, empty ones too. NaN passes only
     where neither ``finite`` nor a bound is asked for. An array of float64 is returned as it is, not copied.
@@ -140,6 +139,33 @@ def real(
             mend=f"{name} has to be {_rule(above, least, below, most, finite) or 'a number'}",
         )
     return number
+
+
+def exact(
+    value: Any, name: str, where: str, *, above: int | None = None, least: int | None = None, most: int | None = None
+) -> Fraction:
+    """A number as the fraction that it is: integers, fractions, decimals, and floats as the binary fractions they are.
+
+    >>> exact(0.5, "k", "demo", above=0)
+    Fraction(1, 2)
+    >>> exact("1/2", "k", "demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: k is '1/2' (demo): k has to be a finite number
+    """
+    try:
+        if isinstance(value, np.ma.MaskedArray | np.datetime64 | np.timedelta64 | np.bool_ | str | bytes):
+            raise TypeError("no number")
+        fraction = Fraction(value.item() if isinstance(value, np.generic) else value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{name} is {_shown(value)}", where=where, mend=f"{name} has to be a finite number") from error
+    for end, good, sign in (
+        (above, above is None or fraction > above, ">"),
+        (least, least is None or fraction >= least, ">="),
+        (most, most is None or fraction <= most, "<="),
+    ):
+        if not good:
+            raise InputError(f"{name} is {_shown(value)}", where=where, mend=f"{name} has to be {sign} {end}")
+    return fraction
 
 
 def positive(value: Any, name: str, where: str) -> float:
@@ -317,4 +343,6 @@ def _shown(value: object) -> str:
         except ValueError:  # an integer too long for Python to print
             return "an integer of too many digits"
         return text if len(text) <= 40 else text[:37] + "..."
+    if isinstance(value, Fraction):
+        return str(value)
     return repr(value) if value is None or isinstance(value, bool) else f"of type {type(value).__name__}"

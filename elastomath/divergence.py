@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import kernels
-from .checks import as_floats, rows as as_list
+from .checks import as_floats
+from .checks import rows as as_list
 from .errors import InputError
 from .masses import SUM_TOLERANCE, normalise
 

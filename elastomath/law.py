@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import kernels
-from .divergence import CHUNK, kl_divergence
 from .checks import positive, real, reals, rising, whole
+from .divergence import CHUNK, kl_divergence
 from .errors import InputError
 from .mixture import Mixture, as_mixture
 
@@ -95,13 +95,18 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     """
     as_mixture(mixture, "path_entropies")
     steps = reals(perturbations, "perturbations", "path_entropies", shape=(None,), least=0.0)
-    base, rows = mixture.volumes[:-1], mixture.components
-    if mixture.leaves >= kernels.COMPILED_FROM and len(rows) > 1:
-        return np.asarray(kernels.path_sums(rows, base, steps) + np.log(base.sum() + steps), dtype=np.float64)
+    rows, rest = mixture.components, float(mixture.volumes[:-1].sum())
+    if len(rows) == 1:
+        return np.repeat(mixture.entropies()[:, None], steps.size, axis=1)
+    # in units of N_0, so that the logarithm of a unit adds no rounding
+    base, longer = mixture.volumes[:-1] / rest, steps / rest
+    if mixture.leaves >= kernels.COMPILED_FROM and np.isfinite(longer).all():
+        return np.asarray(kernels.path_sums(rows, base, longer) + np.log1p(longer), dtype=np.float64)
+    left, share = rest / (rest + steps), steps / (rest + steps)
     out = np.zeros((len(rows), steps.size))
     for start in range(0, mixture.leaves, CHUNK):
         part = rows[:, start : start + CHUNK]
-        mass = base @ part[:-1] + steps[:, None] * part[-1]
+        mass = left[:, None] * (base @ part[:-1]) + share[:, None] * part[-1]
         if (mass > 0).all():
             out -= part @ np.log(mass).T
             continue
@@ -109,7 +114,7 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
             seen = masses > 0
             with np.errstate(divide="ignore"):
                 out[row] -= np.log(mass[:, seen]) @ masses[seen]
-    return np.asarray(out + np.log(base.sum() + steps), dtype=np.float64)
+    return out
 
 
 def mixture_residual(mixture: Mixture, perturbation: float) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .divergence import cross_entropy, entropy, jensen_shannon, kl_divergence
 from .checks import as_floats, instance
+from .divergence import cross_entropy, entropy, jensen_shannon, kl_divergence
 from .errors import InputError
 from .masses import as_rows
 

@@ -55,6 +55,7 @@ def certified_instances() -> dict[str, tuple[list[list[Fraction]], list[Fraction
             exact_rows([1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 1, 2]),
             [Fraction(8), Fraction(1), Fraction(1, 3)],
         ),
+        "in another unit": (exact_rows([2, 1, 1], [1, 5, 4], [8, 1, 1]), [Fraction(20), Fraction(2), Fraction(1)]),
         "four datasets": (
             [*pareto, exact_rows([1, 1, 1, 1, 2, 2, 0, 0])[0]],
             [Fraction(3), Fraction(1), Fraction(1, 2), Fraction(4, 3)],
@@ -101,7 +102,8 @@ def whole_rows(*rows: Sequence[int]) -> tuple[tuple[Fraction, ...], ...]:
 def sample_mixture(rng: np.random.Generator, datasets: int = 3) -> Mixture:
     """A random mixture to test laws on: smooth, sparse, Pareto, unions and near-equal datasets, volumes over many decades.
 
-    2 to 64 leaves; k from 1e-2 to 1e4, l from 1e-3 to 1e2, every volume > 0; P_t is always covered at l > 0.
+    2 to 64 leaves; k from 1e-2 to 1e4, l from 1e-3 to 1e2, every volume > 0, in a unit from 1e-3 to 1e3 of |D_a|; P_t is
+    always covered at l > 0.
 
     >>> sample_mixture(np.random.default_rng(0)).components.shape[0]
     3
@@ -122,8 +124,8 @@ def sample_mixture(rng: np.random.Generator, datasets: int = 3) -> Mixture:
         rows = [normalise(rng.gamma(0.3, size=leaves) + 1e-12) for _ in range(datasets)]
     if kind == "union":
         rows[0] = union([rng.dirichlet(np.ones(leaves)), *rows[1:]])
-    volumes = [10.0 ** rng.uniform(-2, 4), *([1.0] * (datasets - 2)), 10.0 ** rng.uniform(-3, 2)]
-    return Mixture.of(rows, volumes)
+    volumes = np.array([10.0 ** rng.uniform(-2, 4), *([1.0] * (datasets - 2)), 10.0 ** rng.uniform(-3, 2)])
+    return Mixture.of(rows, volumes * 10.0 ** rng.uniform(-3, 3))
 
 
 def direct_codes(rows: Array, volumes: NDArray[np.complex128]) -> NDArray[np.complex128]:

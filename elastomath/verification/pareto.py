@@ -63,7 +63,7 @@ def _certified_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None
             tally.close("float T of merged leaves", seen, float(before), 1 + float(before), 1e-13)
             if len(rows) > 3:
                 continue
-            shares = [volumes[0] * HALF + 1, volumes[0] * HALF + volumes[2]]  # two parts: P_p = (P_a + P_t)/2
+            shares = [volumes[0] * HALF + volumes[1], volumes[0] * HALF + volumes[2]]  # two parts: P_p = (P_a + P_t)/2
             parts = [[(a + t) / 2 for a, t in zip(*merged[1:], strict=True)], *merged[1:]]
             _, a, t = exact_overlaps(parts, volumes)
             tally.true(f"{name}: w_a (1-A) is not w_t (T-1)", shares[0] * (1 - a) == shares[1] * (t - 1))

@@ -63,9 +63,9 @@ def _certified_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None
             continue
         tally.cases += 1
         c, a, t = exact_overlaps(rows, volumes)
-        k, _, step = volumes
-        epsilon = step * (t - 1) / (1 - a)
-        constant = -(1 - a) / (k * (1 - c))
+        k, unit, step = volumes
+        epsilon = step * (t - 1) / (unit * (1 - a))
+        constant = -unit * (1 - a) / (k * (1 - c))
         tally.true(f"{name}: constant {constant} is not 1/(1 - eps), eps = {epsilon}", constant == 1 / (1 - epsilon))
         if c > 1 > a:
             tally.true(f"{name}: the theorem's signs hold, but the constant is {constant} < 1", constant >= 1)

@@ -224,11 +224,11 @@ def test_threads_do_not_disturb_each_other():
         ([[1, 1], [1]], [1, 1], "leaves"),
         ([[1, 1], [1, 1]], [1], "1 volumes for 2 datasets"),
         ([[1, -1], [1, 1]], [1, 1], "dataset 0, leaf 1"),
-        ([[1, math.nan], [1, 1]], [1, 1], "not a finite number"),
-        ([[1, math.inf], [1, 1]], [1, 1], "not a finite number"),
+        ([[1, math.nan], [1, 1]], [1, 1], "has to be a finite number"),
+        ([[1, math.inf], [1, 1]], [1, 1], "has to be a finite number"),
         ([[0, 0], [1, 1]], [1, 1], "no mass"),
         ([[1, 1], [1, 1]], [0, 1], "volume 0 is 0"),
-        ([[1, 1], [1, 1]], [1, -1], "negative"),
+        ([[1, 1], [1, 1]], [1, -1], "has to be >= 0"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(rows, volumes, words):
