@@ -78,6 +78,7 @@ ONE_UNIT = {
     "instance.Instance": "volumes are (k, 1, l); others are refused",
     "instance.Instance.at": "volumes are (k, 1, l); others are refused",
     "certify_laws.certify_theorem": "k = |D_p|/|D_a|, L in units of |D_a|",
+    "certify_logit.certify_logit": "volumes are counted in examples: c is what one example does",
     "certify_laws.residual_ball": "certify_law and certify_theorem read it; residual_constant is in LAWS",
     "certify_pareto.certify_pareto": "k = |D_p|/|D_a|, l in units of |D_a|",
     "certify_pareto.pareto_mean": "weights of a mean of ratios: its power is that of mass_mean, in balls",
