@@ -74,8 +74,6 @@ ONE_UNIT = {
     "expansion.Expansion.epsilon": "volumes are (k, 1, l), in units of |D_a|",
     "fluctuation.leaf_limit": "volumes are (k, 1, l), in units of |D_a|",
     "fluctuation.sampled_overlaps": "volumes are (k, 1, l), in units of |D_a|",
-    "instance.IndependentLaws": "volumes are (k, 1, l); others are refused",
-    "instance.Instance": "volumes are (k, 1, l); others are refused",
     "instance.Instance.at": "volumes are (k, 1, l); others are refused",
     "certify_laws.certify_theorem": "k = |D_p|/|D_a|, L in units of |D_a|",
     "certify_logit.certify_logit": "volumes are counted in examples: c is what one example does",
@@ -98,8 +96,6 @@ ONE_UNIT = {
     "tokentree.TokenTree.of_masses": "weights of leaves, not volumes",
     "kernels.mixture_sums": "weights are the shares w_i/N",
     "kernels.path_sums": "an inner sum, not divided by N; path_entropies is in LAWS",
-    "stationarity.gradient_test": "gradients, not volumes",
-    "stationarity.stiffness_ratios": "gradients, not volumes",
 }
 
 
