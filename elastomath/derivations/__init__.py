@@ -44,8 +44,10 @@ def derive(id: str) -> Derivation:
 
     Raises InputError for an id without a derivation, DerivationError where a step does not hold.
 
-    >>> derive("R2").conclusion.split(",")[0]
+    >>> derive("R2").summary.split(",")[0]
     'sum_i w_i dH_i/dl = 0'
+    >>> derive("R18").conclusion[0].text()
+    'y >= 0'
     """
     if id not in builders():
         raise InputError(f"no derivation of {id!r}", where="derive", mend=f"choose one of {', '.join(builders())}")

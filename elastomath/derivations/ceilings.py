@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Step, Witness, leaf_symbol, parameter
-from .definitions import CODE, MIXTURE, NORMALISED, gap_lemma, path_ends, symbols
+from ..proof import Derivation, Step, Witness, leaf_symbol, parameter, parameters
+from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, path_ends, symbols
 
 
 def _mixture_steps() -> list[Step]:
@@ -17,13 +17,13 @@ def _mixture_steps() -> list[Step]:
     base = leaf_symbol("b_x", positive=True)
     on_support = ((n.b, base),)
     rise = sp.log(n.q_0 / n.q_L)
-    overlap_0, overlap_L = sp.Symbol("A_0", real=True), sp.Symbol("A_L", nonnegative=True)
+    overlap_0, overlap_L = parameter("A_0", real=True), parameter("A_L", nonnegative=True)
     w = n.L / n.B
-    left = sp.Symbol("l'", positive=True)  # N_L - L A_L, > 0 where P_a > 0 on the support of b
-    bound = sp.Symbol("z_0", positive=True)
-    code_0, code_L = sp.symbols("q_0 q_L", positive=True)
+    left = parameter("l'", positive=True)  # N_L - L A_L, > 0 where P_a > 0 on the support of b
+    bound = parameter("z_0", positive=True)
+    code_0, code_L = leaf_symbol("q_0", positive=True), leaf_symbol("q_L", positive=True)
     lower_ratio, upper_ratio = leaf_symbol("rho_0", positive=True), leaf_symbol("rho_L", positive=True)
-    y, volume, c = n.y, sp.Symbol("N_0", positive=True), sp.Symbol("c", positive=True)
+    y, volume, c = n.y, parameter("N_0", real=True), parameter("c")
     return [
         Step(
             "A string lengthens by ln(q_0/q_L) = ln(1 + L/N_0) - ln(1 + L P_t/b)",
@@ -110,7 +110,8 @@ def _mixture_steps() -> list[Step]:
             n.L * (1 - overlap_L) / n.B,
             "<=",
             uses=("phi >= 0",),
-            where=((overlap_L, (n.B + n.L - left) / n.L),),
+            where=((left, n.B + n.L - n.L * overlap_L),),
+            assume=(left,),
             proof=Witness(n.Gap(left / n.B)),
         ),
         Step(
@@ -136,12 +137,11 @@ def _convex_symbols() -> SimpleNamespace:
     z > 1 > r: the ratios on D_a and on the others at the extreme. mu, nu > 0: multipliers of the two conditions.
     k and L in terms of them: k (1/r - 1) = 1 - 1/z, k r + z = N_L. sigma_0, sigma_L >= 0: slacks of the conditions.
     """
-    import sympy as sp
 
     names = SimpleNamespace(rho=leaf_symbol("rho_x", positive=True))
-    names.z, names.r, names.gap = parameter("z"), parameter("r_p"), sp.Symbol("z'", positive=True)
-    names.mu, names.nu = sp.symbols("mu nu", positive=True)
-    names.sigma_0, names.sigma_L = sp.symbols("sigma_0 sigma_L", nonnegative=True)
+    names.z, names.r, names.gap = parameter("z"), parameter("r_p"), parameter("z'", positive=True)
+    names.mu, names.nu = parameters("mu nu", positive=True)
+    names.sigma_0, names.sigma_L = parameters("sigma_0 sigma_L", nonnegative=True)
     z, r = names.z, names.r
     names.k = r * (z - 1) / (z * (1 - r))
     names.L = (z - 1) * (z - r) / z
@@ -153,9 +153,9 @@ def _convex_steps() -> list[Step]:
     import sympy as sp
 
     n, c = symbols(), _convex_symbols()
-    eps, rest = sp.Symbol("epsilon", nonnegative=True), sp.Symbol("s", real=True)
+    eps, rest = parameter("epsilon", nonnegative=True), parameter("s", real=True)
     scale = (n.B + n.L) / n.B
-    y, k, ratio = sp.Symbol("y", positive=True), n.k, sp.Symbol("L'", positive=True)
+    y, k, ratio = parameter("y", positive=True), n.k, parameter("L'", positive=True)
     volume = parameter("K")
     pull = sp.Derivative(k * sp.log(1 + rest * y / k) + sp.log(1 - rest * y), rest)
     return [
@@ -197,7 +197,9 @@ def _convex_steps() -> list[Step]:
                 ((volume * n.p + n.a + ratio * n.t) * c.rho, volume * c.r + c.z - c.sigma_L),
                 ((volume * n.p + n.a) / c.rho, volume / c.r + 1 / c.z - c.sigma_0),
             ),
-            where=c.multipliers,
+            where=(*c.multipliers, (c.gap, c.z - c.r)),
+            signs=((c.mu, c.z / (c.gap * (c.z + c.r))), (c.nu, c.z * c.r**2 / (c.gap * (c.z + c.r)))),
+            assume=(c.gap,),
             proof=Witness(
                 n.Total(
                     n.a * n.Gap(c.rho / c.z)
@@ -245,9 +247,10 @@ def _limits_steps() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    mean = sp.Symbol("m", positive=True)
+    mean = parameter("m", positive=True)
     moved = n.L * mean / (n.k + 1 + n.L)
-    share, volume = sp.Symbol("d", positive=True), parameter("K")
+    share, volume = parameter("d"), parameter("K")
+    kept, left = parameter("K'"), parameter("N'")
     return [
         Step(
             "No ceiling in general: a Gaussian with free mean and variance 1, D_p and D_a at 0, D_t at m: the "
@@ -270,12 +273,14 @@ def _limits_steps() -> list[Step]:
             n.q_0 / n.q_L,
             (n.B - share) * volume / (n.B * (volume - share)),
             uses=(MIXTURE,),
-            where=((n.q_0, volume / n.B), (n.q_L, (volume - share) / (n.B - share))),
+            where=((n.q_0, volume / n.B), (n.q_L, kept / left), (kept, volume - share), (left, n.B - share)),
+            assume=(kept, left),
         ),
     ]
 
 
 def _derive_ceilings() -> Derivation:
+    steps = (*_mixture_steps(), *_convex_steps(), *_limits_steps())
     return Derivation(
         "R17",
         "Ceilings on tampering",
@@ -284,7 +289,8 @@ def _derive_ceilings() -> Derivation:
             "steps 1 to 14: mixtures (P_a on the support of q_0). Steps 15 to 23: joint optima of a class closed "
             "under mixing",
         ),
-        (*_mixture_steps(), *_convex_steps(), *_limits_steps()),
+        steps,
+        claims(steps, 2, 3, 7, 9, 13, 14, 17, 18, 21, 25, 26),
         "for mixtures every string lengthens by at most ln(1 + L/N_0), with equality iff P_t misses it, and "
         "ln(N_L/(N_0 + L A_0)) <= DeltaH_a <= "
         "ln((N_L - L A_L)/N_0), both attained where P_t/q is constant on D_a; N_0 = L/(e^c - 1) buys the ceiling "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Limit, Step, Witness, leaf_symbol, parameter
-from .definitions import CODE, NORMALISED, gap_lemma, symbols
+from ..proof import Derivation, Limit, Step, Witness, leaf_symbol, parameter, parameters
+from .definitions import CODE, NORMALISED, claims, gap_lemma, symbols
 
 OPTIMAL = "optimality of the codes at both ends"
 
@@ -26,7 +26,7 @@ def _own_source() -> list[Step]:
 
     n = symbols()
     q, y, z = leaf_symbol("Q", positive=True), leaf_symbol("y"), leaf_symbol("zeta")
-    s, g = sp.Symbol("s", nonnegative=True), sp.Symbol("g", nonnegative=True)
+    s, g = parameter("s", nonnegative=True), parameter("g", nonnegative=True)
     rho = shannon_mass(q, y)
     under_two = (y, 2 / (1 + z) - 1)  # 1 + y = 2/(1 + zeta) with zeta > 0, since y < 1
     return [
@@ -65,6 +65,7 @@ def _own_source() -> list[Step]:
             uses=("y < 1, for the ceiling adds less than 1", NORMALISED),
             given=((n.P, 1),),
             where=(under_two,),
+            assume=(y,),
             proof=Witness(n.Total(n.P * sp.log(1 + z))),
         ),
         Step(
@@ -75,18 +76,18 @@ def _own_source() -> list[Step]:
             uses=("step 6 with P = Q", "optimality"),
             given=((q, 1),),
             where=(under_two,),
+            assume=(y,),
             proof=Witness(n.Total(q * sp.log(1 + z)) + g),
         ),
     ]
 
 
 def _margin() -> Step:
-    import sympy as sp
 
     n = symbols()
-    rounding = [sp.Symbol(f"theta_{name}{end}", nonnegative=True) for name in "pa" for end in "0L"]
+    rounding = [parameter(f"theta_{name}{end}", nonnegative=True) for name in "pa" for end in "0L"]
     p_0, p_L, a_0, a_L = rounding
-    x, v = sp.symbols("x v", nonnegative=True)
+    x, v = parameters("x v", nonnegative=True)
     return Step(
         "Shannon's codes keep R5 only with a margin: theta_i = E_i - H(P_i, q) in [0, 1), so k theta_p + theta_a moves < k+1",
         n.k * (p_L - p_0) + a_L - a_0,
@@ -94,18 +95,18 @@ def _margin() -> Step:
         "<=",
         uses=("steps 5, 6",),
         where=((p_L, 1 - x), (a_L, 1 - v)),
+        assume=(p_L, a_L),
         proof=Witness(n.k * (x + p_0) + v + a_0),
     )
 
 
 def _model_class() -> list[Step]:
     """R5, R16 and R18 for optimal codes: only that each is best at its own perturbation is used."""
-    import sympy as sp
 
     n = symbols()
-    p, a, t = sp.symbols("DeltaE_p DeltaE_a DeltaE_t", real=True)
-    l_0, l_1 = sp.symbols("l_0 l_1", nonnegative=True)
-    g, h = sp.symbols("g h", positive=True)  # by how much each code beats the other at its own perturbation
+    p, a, t = parameters("DeltaE_p DeltaE_a DeltaE_t", real=True)
+    l_0, l_1 = parameters("l_0 l_1", nonnegative=True)
+    g, h = parameters("g h", positive=True)  # by how much each code beats the other at its own perturbation
     x = parameter("xi")
     at_start = (p, (g - a - l_0 * t) / n.k)
     at_end = (p, (-h - a - l_1 * t) / n.k)
@@ -114,6 +115,7 @@ def _model_class() -> list[Step]:
     fall = (g + h) / length  # E_t(0) - E_t(L)
     align = (n.k / 2 * fall + g) / (n.k / 2 + 1)
     union = ((p, (a + t) / 2), (a, align), (t, -fall))
+    at_changes = [tuple((name, value.subs(slack, 0)) for name, value in union) for slack in (g, h)]
     ratio, top = -a / (n.k * p), (1 + 2 * length / n.k) / (1 - length)
     return [
         Step(
@@ -184,8 +186,8 @@ def _model_class() -> list[Step]:
             where=union,
             proof=Witness((n.k + 2) * h * (1 + x) / (n.k * x * (x * g + (1 + x) * h))),
         ),
-        Step("The ratio is 1 for a code that changes at 0 (g = 0)", ratio, 1, where=(*union, (g, sp.Integer(0)))),
-        Step("and the upper bound for one that changes at L (h = 0)", ratio, top, where=(*union, (h, sp.Integer(0)))),
+        Step("The ratio is 1 for a code that changes at 0 (g = 0)", ratio, 1, where=at_changes[0]),
+        Step("and the upper bound for one that changes at L (h = 0)", ratio, top, where=at_changes[1]),
     ]
 
 
@@ -195,9 +197,9 @@ def _fibonacci() -> list[Step]:
 
     n = symbols()
     q, y = leaf_symbol("Q", positive=True), leaf_symbol("y")
-    depth, w, s, f, g = sp.symbols("d w s f g", nonnegative=True)
-    first, second, x, v = sp.symbols("F_j F_{j+1} x v", nonnegative=True)
-    mass, power, step = sp.Symbol("p", positive=True), sp.Symbol("v", positive=True), parameter("c_1")
+    depth, w, s, f, g = parameters("d w s f g", nonnegative=True)
+    first, second, x, v = parameters("F_j F_{j+1} x v", nonnegative=True)
+    mass, power, step = parameter("p", positive=True), parameter("v", positive=True), parameter("c_1")
     golden = 1 + step
     return [
         Step(
@@ -238,6 +240,7 @@ def _fibonacci() -> list[Step]:
 
 
 def _derive_codes() -> Derivation:
+    steps = (*_own_source(), _margin(), *_model_class(), *_fibonacci())
     return Derivation(
         "R14",
         "Codes under mismatch",
@@ -245,7 +248,8 @@ def _derive_codes() -> Derivation:
             "prefix codes on a fixed finite alphabet, every leaf with a word (no coverage is needed); lengths are integers",
             "optimal: least sum w_i E_i[L], as Huffman's are, however ties are broken",
         ),
-        (*_own_source(), _margin(), *_model_class(), *_fibonacci()),
+        steps,
+        claims(steps, 3, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 21, 23),
         "H <= E[L] < H + 1 on the own source; l_0 (E_t(l_0) - E_t(l_1)) <= k DeltaE_p + DeltaE_a <= l_1 (E_t(l_0) - E_t(l_1)) and "
         "K_p = k, K_a = 1 exactly; with P_p = (P_a + P_t)/2 and 0 < L < 1, 1 <= -DeltaE_a/(k DeltaE_p) <= (1 + 2L/k)/(1 - L), both "
         "attained; Shannon's code misses by less than k + 1; F_{n+1} p <= 1, E_i[L] <= 1 + H(P_i, q)/log2((1 + sqrt 5)/2).",
@@ -256,11 +260,11 @@ def _derive_protocol() -> Derivation:
     import sympy as sp
 
     n = symbols()
-    first, later, length, q = leaf_symbol("P_1"), leaf_symbol("P_2"), leaf_symbol("n"), sp.Symbol("q", positive=True)
-    m_1, m_2, nu = parameter("m_1"), parameter("m_2"), sp.Symbol("nu", positive=True)
-    entropy, r, c, x = sp.symbols("H r c x", nonnegative=True)
-    e = sp.Symbol("epsilon", positive=True)
-    m, u, v = sp.symbols("m u v", positive=True)
+    first, later, length, q = (leaf_symbol(name) for name in ("P_1", "P_2", "n", "q"))
+    m_1, m_2, nu = parameter("m_1"), parameter("m_2"), parameter("nu", positive=True)
+    entropy, r, c, x = parameters("H r c x", nonnegative=True)
+    e = parameter("epsilon", positive=True)
+    m, u, v = parameter("m"), parameter("u"), parameter("v", real=True)
     binary = -(e * sp.log(e) + (1 - e) * sp.log(1 - e)) / sp.log(2)
     steps = [
         Step(
@@ -278,6 +282,7 @@ def _derive_protocol() -> Derivation:
             ">=",
             uses=("R14", "definition of the ceiling"),
             where=((c, 1 - x),),
+            assume=(c,),
             proof=Witness(r + x),
         ),
         Step(
@@ -287,6 +292,7 @@ def _derive_protocol() -> Derivation:
             "<=",
             uses=("R14", "definition of the ceiling"),
             where=((r, 1 - x),),
+            assume=(r,),
             proof=Witness(x + c),
         ),
         Step(
@@ -314,6 +320,7 @@ def _derive_protocol() -> Derivation:
             "the number of blocks is known to the receiver: else a response that fills its blocks takes a further word, END",
         ),
         tuple(steps),
+        claims(steps, 1, 2, 3, 4, 5, 6),
         "With nu = E ceil(|x|/d): nu H(q) <= E[bits] < nu (H(q) + 1). Thm 3.4 as printed, nu ceil(H(q)), is neither the length nor a "
         "bound: it misses by more than -1 and less than 1 bit a block, and neither end can be improved.",
     )

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from types import SimpleNamespace
 
-from ..proof import Expr, Given, Rises, Step, language, leaf_function, leaf_symbol, parameter
+from ..proof import (
+    Expr,
+    Given,
+    Least,
+    Relation,
+    Rises,
+    Step,
+    language,
+    leaf_function,
+    leaf_symbol,
+    open_function,
+    parameter,
+)
 
 NORMALISED = "normalisation of the masses"
 MIXTURE = "definition of the mixture"
@@ -30,13 +43,21 @@ def symbols() -> SimpleNamespace:
     for name in ("p", "a", "t", "b", "P", "y"):
         setattr(names, name, leaf_symbol(name))
     names.rho = leaf_symbol("rho", positive=True)
-    names.r, names.delta = sp.Symbol("r", positive=True), sp.Symbol("delta", positive=True)
-    names.Gap = leaf_function("phi", r"\varphi", lambda r: r - 1 - sp.log(r), lambda r: True if r.is_positive else None)
+    names.r, names.delta = parameter("r", positive=True), parameter("delta", positive=True)
+    names.Gap = leaf_function(
+        "phi", r"\varphi", names.r - 1 - sp.log(names.r), lemma=lambda phi: _least_at_one(phi, names.r)
+    )
     for name in ("O", "C", "A", "T"):
-        setattr(names, name, sp.Symbol(name, nonnegative=True))
-    names.q, names.N = sp.Function("q", positive=True)(names.l), sp.Function("N", positive=True)(names.l)
-    names.q_0, names.q_L, names.N_L = (sp.Symbol(name, positive=True) for name in ("q_0", "q_L", "N_L"))
+        setattr(names, name, parameter(name, real=True))
+    names.q, names.N = open_function("q", leaf=True, positive=True)(names.l), open_function("N", positive=True)(names.l)
+    names.q_0, names.q_L = leaf_symbol("q_0", positive=True), leaf_symbol("q_L", positive=True)
+    names.N_L = parameter("N_L")
     return names
+
+
+def _least_at_one(phi: Expr, r: Expr) -> Step:
+    """The lemma that gives phi its sign, for every r > 0."""
+    return Step("phi(r) is 0 at r = 1 and grows to both sides", phi(r), 0, ">=", proof=Least(r, at=1, factor=1 / r))
 
 
 def joint_mass(base: Expr, base_volume: Expr, perturb: Expr, perturbation: Expr) -> tuple[Expr, Expr]:
@@ -79,6 +100,11 @@ def pooled_sums(names: SimpleNamespace) -> Given:
 def three_sums(names: SimpleNamespace) -> Given:
     """P_p, P_a and P_t sum to 1."""
     return ((names.p, 1), (names.a, 1), (names.t, 1))
+
+
+def claims(steps: Sequence[Step], *numbers: int) -> tuple[Relation, ...]:
+    """What the steps with these numbers, counted from 1, establish: for the conclusion of a derivation."""
+    return tuple(steps[number - 1].claim for number in numbers)
 
 
 def gap_lemma() -> list[Step]:

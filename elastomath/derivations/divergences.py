@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol
-from .definitions import CODE, MIXTURE, NORMALISED, mixture_at, mixture_of_three, symbols
+from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
+from .definitions import CODE, MIXTURE, NORMALISED, claims, mixture_at, mixture_of_three, symbols
 
 POOL = "definition of the geometric pool"
 DIVERGENCE = "definition of the divergence"
@@ -32,6 +32,7 @@ def _derive_divergences() -> Derivation:
             "g = prod_i P_i^{w_i/N} / Z the geometric pool, q = sum_i w_i P_i / N the mixture",
         ),
         tuple(steps),
+        claims(steps, 2, 5, 6, 8, 10, 13, 14, 18, 19, 23, 24),
         "Delta D(P_i || q) = DeltaH_i for the mixture. For the pool dD(g || P_i)/dl = -Cov_g(ln P_i, ln P_t)/N, "
         "sum_i w_i dD(g || P_i)/dl = 0 and k DeltaD_p + DeltaD_a = (k+1) D(g_L || g_0), exactly. For the mixture "
         "sum_i w_i dD(q || P_i)/dl = D(P_t || g) - D(P_t || q) - D(q || g) = sum_x (P_t - q) ln(q/(Z g)) "
@@ -68,10 +69,10 @@ def _pool() -> list[Step]:
     n = symbols()
     g, g_0, g_L = (leaf_symbol(name, positive=True) for name in ("g", "g_0", "g_L"))
     v, u = leaf_symbol("v", real=True), leaf_symbol("u", real=True)
-    zeta = sp.Function("zeta", real=True)(n.l)
+    zeta = open_function("zeta", real=True)(n.l)
     spread = leaf_symbol("z", real=True)
-    mean_t, mean, joint = (sp.Symbol(name, real=True) for name in ("m_t", "m_P", "m_Pt"))
-    epsilon, zeta_0 = sp.Symbol("epsilon", real=True), sp.Symbol("zeta_0", real=True)
+    mean_t, mean, joint = (parameter(name, real=True) for name in ("m_t", "m_P", "m_Pt"))
+    epsilon, zeta_0 = parameter("epsilon", real=True), parameter("zeta_0", real=True)
     total = n.B + n.l
     ell = pool_log(v, n.B, u, n.l, zeta)
     x, z = sp.log(n.P / g), sp.log(n.t / g)
@@ -145,7 +146,7 @@ def _mixture() -> list[Step]:
     n = symbols()
     q, g = leaf_symbol("q", positive=True), leaf_symbol("g", positive=True)
     mean_log = leaf_symbol("lambda", real=True)
-    epsilon, log_norm = sp.Symbol("epsilon", real=True), sp.Symbol("zeta", real=True)
+    epsilon, log_norm = parameter("epsilon", real=True), parameter("zeta", real=True)
     moved = q + epsilon * (n.t - q) / n.N
     gaps = (n.k * n.Gap(n.p / n.q) + n.Gap(n.a / n.q) + n.l * n.Gap(n.t / n.q)) / n.N
     logs = (n.k * sp.log(n.p) + sp.log(n.a) + n.l * sp.log(n.t)) / n.N
@@ -187,7 +188,7 @@ def _expansion() -> list[Step]:
 
     n = symbols()
     q, e_p, e_a = leaf_symbol("q", positive=True), leaf_symbol("e_p", real=True), leaf_symbol("e_a", real=True)
-    epsilon, total, e_t = sp.Symbol("epsilon", real=True), n.k + 1 + n.l, leaf_symbol("e_t", real=True)
+    epsilon, total, e_t = parameter("epsilon", real=True), n.k + 1 + n.l, leaf_symbol("e_t", real=True)
     no_sum = ((e_t, -(n.k * e_p + e_a) / n.l),)  # sum_i w_i e_i = 0 on every leaf
     weights = ((n.k, e_p), (1, e_a), (n.l, e_t))
 
@@ -203,7 +204,7 @@ def _expansion() -> list[Step]:
         return q * e_t * sum(w * e**count for w, e in weights) / total
 
     y = n.y
-    below = sp.Symbol("y", nonnegative=True)
+    below = parameter("y", nonnegative=True)
     return [
         Step(
             "On one leaf, P_i = q (1 + epsilon e_i), sum_i w_i e_i = 0: each term w_i dD(q || P_i)/dl is of second order",
@@ -264,7 +265,7 @@ def _dual() -> list[Step]:
 
     n = symbols()
     q, g = leaf_symbol("q", positive=True), leaf_symbol("g", positive=True)
-    mean_t, z = sp.Symbol("m_t", real=True), sp.log(n.t / leaf_symbol("g", positive=True))
+    mean_t, z = parameter("m_t", real=True), sp.log(n.t / leaf_symbol("g", positive=True))
     return [
         Step(
             "The pool misses the balance of the forward divergence by the dual defect, D(q || P_t) - D(q || g) - D(g || P_t)",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol, parameter
-from .definitions import symbols
+from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
+from .definitions import claims, symbols
 
 
 def _along() -> SimpleNamespace:
     """F along a displacement, f(s) = F(theta + s delta), with its derivatives by name; f is any function in C^3."""
     import sympy as sp
 
-    s = sp.Symbol("s", nonnegative=True)
-    names = SimpleNamespace(s=s, f=sp.Function("f", real=True), meaning=[])
+    s = parameter("s", nonnegative=True)
+    names = SimpleNamespace(s=s, f=open_function("f", real=True), meaning=[])
     for order in (1, 2, 3):
-        named, slope = sp.Function(f"f_{order}", real=True), sp.Derivative(names.f(s), (s, order))
+        named, slope = open_function(f"f_{order}", real=True), sp.Derivative(names.f(s), (s, order))
         setattr(names, f"f_{order}", named)
         names.meaning += [(named(s), slope), (named(0), sp.Subs(slope, s, 0))]
     names.where = lambda *shown: tuple(pair for pair in names.meaning if any(part.has(pair[0]) for part in shown))
@@ -35,44 +35,45 @@ def taylor(value: Expr, curvature: Expr, s: Expr) -> Expr:
 
 def _remainder() -> list[Step]:
     """f(s) - f(0) - s f'(0) - s^2 f''(0)/2 <= M s^3/6 where f''' <= M: integrated three times."""
-    import sympy as sp
 
-    n, most = _along(), sp.Symbol("M", positive=True)
+    n, most = _along(), parameter("M", positive=True)
     s = n.s
-    spare = sp.Function("g", nonnegative=True)(s)
-    second, first = sp.Function("g_2", nonnegative=True)(s), sp.Function("g_1", nonnegative=True)(s)
+    spare = open_function("g", nonnegative=True)(s)
+    second, first = open_function("g_2", nonnegative=True)(s), open_function("g_1", nonnegative=True)(s)
     bend = n.f_2(s) - n.f_2(0)
     slope = n.f_1(s) - n.f_1(0) - s * n.f_2(0)
     rest = n.f(s) - s * n.f_1(0) - taylor(n.f(0), n.f_2(0), s)
-    return [
-        Step(
-            "The remainder, where g = M - f''' >= 0: the second derivative rises at most",
-            bend,
-            most * s,
-            "<=",
-            uses=("|f'''| <= M",),
-            where=((spare, most - n.f_3(s)), *n.where(bend, n.f_3(s))),
-            proof=Rises(s, spare),
-        ),
-        Step(
-            "so the first rises at most",
-            slope,
-            most * s**2 / 2,
-            "<=",
-            uses=("step 3",),
-            where=((second, most * s - bend), *n.where(slope, bend)),
-            proof=Rises(s, second),
-        ),
-        Step(
-            "so f itself; and for -F, that is -f, alike",
-            rest,
-            most * s**3 / 6,
-            "<=",
-            uses=("step 4",),
-            where=((first, most * s**2 / 2 - slope), *n.where(rest, slope)),
-            proof=Rises(s, first),
-        ),
-    ]
+    bends = Step(
+        "The remainder, where g = M - f''' >= 0: the second derivative rises at most",
+        bend,
+        most * s,
+        "<=",
+        uses=("|f'''| <= M",),
+        where=((spare, most - n.f_3(s)), *n.where(bend, n.f_3(s))),
+        proof=Rises(s, spare),
+        assume=(spare,),
+    )
+    slopes = Step(
+        "so the first rises at most",
+        slope,
+        most * s**2 / 2,
+        "<=",
+        uses=("step 3",),
+        where=((second, most * s - bend), *n.where(slope, bend)),
+        signs=((second, bends.excess),),
+        proof=Rises(s, second),
+    )
+    values = Step(
+        "so f itself; and for -F, that is -f, alike",
+        rest,
+        most * s**3 / 6,
+        "<=",
+        uses=("step 4",),
+        where=((first, most * s**2 / 2 - slope), *n.where(rest, slope)),
+        signs=((first, slopes.excess),),
+        proof=Rises(s, first),
+    )
+    return [bends, slopes, values]
 
 
 def _derive_stationary() -> Derivation:
@@ -80,14 +81,14 @@ def _derive_stationary() -> Derivation:
 
     names, n = symbols(), _along()
     s, total = n.s, names.Total
-    w_p, w_a, most = parameter("w_p"), parameter("w_a"), sp.Symbol("M", positive=True)
+    w_p, w_a, most = parameter("w_p"), parameter("w_a"), parameter("M", positive=True)
     g_p, g_a, d, r = (leaf_symbol(name, real=True) for name in ("g_p", "g_a", "d", "r"))
-    c, z, curve = sp.Symbol("c", real=True), parameter("zeta", real=True), sp.Symbol("G", positive=True)
-    square_p, square_a, square_r = (sp.Symbol(f"Q_{name}", positive=True) for name in "par")
-    product, cosine = sp.Symbol("D", real=True), sp.Symbol("cos", real=True)
-    pull, energy, rise = (sp.Symbol(name, positive=True) for name in ("v", "E", "U"))
+    c, z, curve = parameter("c", real=True), parameter("zeta", real=True), parameter("G", positive=True)
+    square_p, square_a, square_r = (parameter(f"Q_{name}", positive=True) for name in "par")
+    product, cosine = parameter("D", real=True), parameter("cos", real=True)
+    pull, energy, rise = (parameter(name, positive=True) for name in ("v", "E", "U"))
     lengths = ((square_a, square_p * square_r**2), (product, cosine * square_p * square_r))  # Q_r here: |g_a|/|g_p|
-    reach, limit = sp.Symbol("x", positive=True), 2 * w_a * pull / curve
+    reach, limit = parameter("x", positive=True), 2 * w_a * pull / curve
     given = ((g_p**2, square_p), (g_a * g_p, product), (g_a**2, square_a))
     least = ((r, g_a + c * g_p), (c, -product / square_p))
     steps = [
@@ -209,6 +210,7 @@ def _derive_stationary() -> Derivation:
             "sums over x are over the coordinates of theta; any displacement delta, so any data and any algorithm",
         ),
         tuple(steps),
+        claims(steps, 1, 2, 5, 6, 8, 11, 12, 13, 14, 15),
         "w_p DeltaH_p + w_a DeltaH_a = int_0^1 (1-s) delta' Hessian F(theta + s delta) delta ds = 1/2 delta' Hessian F delta "
         "+ remainder, |remainder| <= M/6; an elasticity constant exists exactly where cos(grad H_p, grad H_a) = -1, and is "
         "|grad H_a|/|grad H_p|.",

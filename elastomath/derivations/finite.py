@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from ..proof import ConcaveThenConvex, Derivation, Expr, Limit, Rises, Step, Witness, leaf_function
-from .definitions import CODE, MIXTURE, NORMALISED, gap_lemma, mixture_at, path_ends, pooled_sums, symbols
+from ..proof import (
+    ConcaveThenConvex,
+    Derivation,
+    Expr,
+    Limit,
+    Rises,
+    Step,
+    Witness,
+    leaf_function,
+    open_function,
+    parameter,
+)
+from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, mixture_at, path_ends, pooled_sums, symbols
 
 
 def sharp_gamma(w: Expr) -> Expr:
@@ -26,17 +37,18 @@ def psi(y: Expr, w: Expr) -> Expr:
 @cache
 def psi_function() -> Expr:
     """psi as a function of (y, w) that is known to be >= 0 for y >= 0 and w > 0 (`psi_lemma`)."""
-    return leaf_function("psi", r"\psi", psi, lambda y, w: True if y.is_nonnegative and w.is_positive else None)
+    n = symbols()
+    return leaf_function("psi", r"\psi", psi(n.y, n.w), lambda stated: psi_lemma(stated)[-1], (n.y, n.w))
 
 
-def psi_lemma() -> list[Step]:
+def psi_lemma(stated: Expr | None = None) -> list[Step]:
     """psi(y) >= 0 for y >= 0, and what it needs about gamma."""
     import sympy as sp
 
     n = symbols()
     y, w = n.y, n.w
-    gamma, excess = sp.Symbol("gamma", nonnegative=True), sp.Symbol("D", nonnegative=True)
-    return [
+    gamma, excess = parameter("gamma", nonnegative=True), parameter("D", nonnegative=True)
+    numerator, log_excess = [
         Step(
             "gamma(w) = (1+w) ln(1+w)/w - 1 is >= 0",
             (1 + w) * sp.log(1 + w),
@@ -51,13 +63,18 @@ def psi_lemma() -> list[Step]:
             ">=",
             proof=Rises(w, w**2 / ((1 + w) * (2 + w) ** 2)),
         ),
+    ]
+    return [
+        numerator,
+        log_excess,
         Step(
             "psi(y) >= 0 for y >= 0; it is 0 at y = 0 (leaves that P_t misses) and at y = w (leaves that do not move)",
-            psi_function()(y, w),
+            (stated or psi_function())(y, w),
             0,
             ">=",
             uses=("gamma >= 0", "D = ln(1+w) - 2w/(2+w) >= 0"),
             where=((gamma, sharp_gamma(w)), (excess, sp.log(1 + w) - 2 * w / (2 + w))),
+            signs=((gamma, numerator.excess / w), (excess, log_excess.excess)),
             proof=ConcaveThenConvex(
                 y,
                 w,
@@ -75,14 +92,14 @@ def _derive_finite() -> Derivation:
 
     n = symbols()
     path, pooled = path_ends(n), pooled_sums(n)
-    start, chi = sp.Symbol("l_0", nonnegative=True), sp.Symbol("chi", nonnegative=True)
+    start, chi = parameter("l_0", nonnegative=True), parameter("chi", nonnegative=True)
     residual = n.Total(-n.b * sp.log(n.q_L)) - n.Total(-n.b * sp.log(n.q_0))
     fall = n.Total(-n.t * sp.log(n.q_0)) - n.Total(-n.t * sp.log(n.q_L))
     loss = n.Total(n.b * sp.log(n.q_0 / n.q_L))
     in_share = (*path, (n.L, n.w * n.B))
     moved = 1 + n.delta * n.w / ((1 - n.delta) * (1 + n.w))  # q_L/q_0 on the leaves of P_t, in the extremal family
     along = sp.log(n.b / n.B) - sp.log((n.b + n.L * n.t) / (n.B + n.L))
-    ratio = sp.Function("r", nonnegative=True)(n.l)
+    ratio = open_function("r", leaf=True, nonnegative=True)(n.l)
     steps = [
         Step(
             "The residual is exactly N_0 KL(q_0 || q_L)",
@@ -158,7 +175,7 @@ def _derive_finite() -> Derivation:
             ">=",
             uses=("step 1", "psi >= 0 (step 13)", NORMALISED),
             given=pooled,
-            where=((n.y, n.L * n.t / n.b), *in_share),
+            where=((n.y, n.L * n.t / (n.B * n.q_0)), *in_share),
             proof=Witness(n.Total(n.b * psi_function()(n.y, n.w))),
         ),
         Step(
@@ -186,6 +203,7 @@ def _derive_finite() -> Derivation:
             "b = sum of w P and B = N_0 = sum of w over all but the perturbation; L > 0",
         ),
         tuple(steps),
+        claims(steps, 1, 4, 5, 6, 14, 15, 16, 17),
         "0 <= k DeltaH_p + DeltaH_a = (k+1) KL(q_0 || q_L) = L (H_t(0) - H_t(L)) - N_L KL(q_L || q_0) "
         "<= c (H_t(0) - H_t(L)) with c = N_0 [(N_L/L) ln(N_L/N_0) - 1] <= L/2; c is the best constant at every L.",
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..necessity import table
 from ..proof import Derivation, Step, Witness, leaf_symbol, parameter
-from .definitions import MIXTURE, NORMALISED, symbols
+from .definitions import MIXTURE, NORMALISED, claims, symbols
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,9 @@ def _large_k() -> list[Step]:
 
 
 def _coverage() -> list[Step]:
-    import sympy as sp
 
     n = symbols()
-    tau = sp.Symbol("tau", nonnegative=True)
+    tau = parameter("tau", nonnegative=True)
     q = (n.k * n.p + n.a) / (n.k + 1)
     return [
         Step(
@@ -207,9 +206,9 @@ def _independent() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    mass, value, mean = leaf_symbol("m"), leaf_symbol("Y", positive=True), sp.Symbol("mu", positive=True)
+    mass, value, mean = leaf_symbol("m"), leaf_symbol("Y", positive=True), parameter("mu", positive=True)
     flat, draw = leaf_symbol("u"), leaf_symbol("P_y", positive=True)
-    alpha, y = sp.Symbol("alpha", positive=True), sp.Symbol("y", positive=True)
+    alpha, y = parameter("alpha", positive=True), parameter("y", positive=True)
     excess = parameter("e")
 
     def moment(power: int) -> sp.Expr:
@@ -256,12 +255,11 @@ def _independent() -> list[Step]:
 
 def _joint_optimum() -> list[Step]:
     """How far training may miss the joint optimum: delta_0 at the start, delta_L at the end."""
-    import sympy as sp
 
     n = symbols()
-    moved, fall = sp.Symbol("DeltaH_a", real=True), parameter("f")
+    moved, fall = parameter("DeltaH_a", real=True), parameter("f")
     start, end = parameter("delta_0", nonnegative=True), parameter("delta_L", nonnegative=True)
-    over, under = sp.Symbol("s_0", nonnegative=True), sp.Symbol("s_L", nonnegative=True)
+    over, under = parameter("s_0", nonnegative=True), parameter("s_L", nonnegative=True)
     return [
         Step(
             "[joint optimum] any model class, P_p = (P_a + P_t)/2, f = -DeltaH_t: a start missed by delta_0 gives "
@@ -287,6 +285,15 @@ def _joint_optimum() -> list[Step]:
 
 
 def _derive_necessity() -> Derivation:
+    steps = (
+        *_two_parts(),
+        *_distinct(),
+        *_large_k(),
+        *_coverage(),
+        *_third_part(),
+        *_independent(),
+        *_joint_optimum(),
+    )
     return TabledDerivation(
         "R9",
         "What the theorem does without",
@@ -295,15 +302,8 @@ def _derive_necessity() -> Derivation:
             "no law of the masses anywhere: a Pareto law is not needed",
             "P_p as each step says",
         ),
-        (
-            *_two_parts(),
-            *_distinct(),
-            *_large_k(),
-            *_coverage(),
-            *_third_part(),
-            *_independent(),
-            *_joint_optimum(),
-        ),
+        steps,
+        claims(steps, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 15, 16, 18, 19, 20, 21),
         "of the assumptions of Thm 4.2 the signs need the union (of two parts, or an average over further ones), distinct data, "
         "l below pi_t/pi_a and an optimum missed by less than delta; not a large k (a smaller k keeps them), not equal parts as "
         "such, not Pareto masses. Theta's lower end is free where the signs hold; its upper end needs l/k bounded and l off the threshold.",

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Limit, Step, Witness, language, leaf_symbol, parameter
-from .definitions import MIXTURE, NORMALISED, symbols
+from ..proof import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter, parameters
+from .definitions import MIXTURE, NORMALISED, claims, symbols
 
 START, END = "the start is optimal at l_0, missed by miss_0", "the end is optimal at l_1, missed by miss_1"
 
@@ -24,13 +24,12 @@ def competitors() -> SimpleNamespace:
     s_0, s_1 >= 0         how much the other model is worse at each volume, beyond what the optimum was missed by
     miss_0, miss_1 >= 0   what the optima were missed by
     """
-    import sympy as sp
 
     names = SimpleNamespace(g=parameter("gap"))
     for name in ("l_0", "s_0", "s_1", "miss_0", "miss_1"):
-        setattr(names, name, sp.Symbol(name, nonnegative=True))
+        setattr(names, name, parameter(name, nonnegative=True))
     for name in ("E_0", "E_1", "t_0", "t_1"):
-        setattr(names, name, sp.Symbol(name, real=True))
+        setattr(names, name, parameter(name, real=True))
     names.l_1 = names.l_0 + names.g
     names.residual, names.fall = names.E_1 - names.E_0, names.t_0 - names.t_1
     fall = (names.s_0 + names.s_1 - names.miss_0 - names.miss_1) / names.g
@@ -108,8 +107,8 @@ def _sharp_steps() -> list[Step]:
     import sympy as sp
 
     c, n = competitors(), symbols()
-    fall, residual = sp.Symbol("f", nonnegative=True), sp.Symbol("R", real=True)
-    e = sp.Symbol("e", positive=True)
+    fall, residual = parameter("f", nonnegative=True), parameter("R", real=True)
+    e = parameter("e", positive=True)
     start, end = (1, 1, e**2), (e, 1, e)
     size = [sp.Add(*masses) for masses in (start, end)]
     mean = [(masses[1] + 2 * masses[2]) / total for masses, total in zip((start, end), size, strict=True)]
@@ -157,11 +156,11 @@ def _neighbour_steps() -> list[Step]:
     """Neighbouring readings suffice: the bounds of two intervals in a row give those of the whole."""
     import sympy as sp
 
-    low, first, second = sp.Symbol("l_0", nonnegative=True), parameter("gap_1"), parameter("gap_2")
-    falls = sp.symbols("f_1 f_2", nonnegative=True)
-    under, over = sp.symbols("s_1 s_2", nonnegative=True), sp.symbols("r_1 r_2", nonnegative=True)
-    whole = sp.Symbol("R_1", real=True) + sp.Symbol("R_2", real=True)
-    parts = sp.symbols("R_1 R_2", real=True)
+    low, first, second = parameter("l_0", nonnegative=True), parameter("gap_1"), parameter("gap_2")
+    falls = parameters("f_1 f_2", nonnegative=True)
+    under, over = parameters("s_1 s_2", nonnegative=True), parameters("r_1 r_2", nonnegative=True)
+    whole = parameter("R_1", real=True) + parameter("R_2", real=True)
+    parts = parameters("R_1 R_2", real=True)
     return [
         Step(
             "Neighbours are enough, below: R_1 >= l_0 f_1 and R_2 >= (l_0 + gap_1) f_2 give R_1 + R_2 >= l_0 (f_1 + f_2)",
@@ -189,7 +188,6 @@ def _neighbour_steps() -> list[Step]:
 
 def _branch_steps() -> list[Step]:
     """R2 and the forms of R1, R3, R4 along a differentiable branch; a 'leaf' is a direction in which G is diagonal."""
-    import sympy as sp
 
     n = symbols()
     others, align, perturb = (leaf_symbol(name, real=True) for name in ("g_b", "g_a", "g_t"))
@@ -197,8 +195,8 @@ def _branch_steps() -> list[Step]:
     move = leaf_symbol("dtheta", real=True)
     branch = ((move, -perturb / stiffness),)
     stationary = ((others, -n.l * perturb), *branch)
-    rise, fall, slope, epsilon = (sp.Symbol(name, real=True) for name in ("h_a", "h_t", "h_p", "epsilon"))
-    positive, push = sp.Symbol("x", positive=True), sp.Symbol("z", nonnegative=True)
+    rise, fall, slope, epsilon = (parameter(name, real=True) for name in ("h_a", "h_t", "h_p", "epsilon"))
+    positive, push = parameter("x", positive=True), parameter("z", nonnegative=True)
     balanced = (slope, -(rise + n.l * fall) / n.k)
     return [
         Step(
@@ -262,6 +260,7 @@ def _branch_steps() -> list[Step]:
 
 
 def _derive_any_class() -> Derivation:
+    steps = (*_finite_steps(), *_sharp_steps(), *_neighbour_steps(), *_branch_steps())
     return Derivation(
         "R6",
         "Any model class",
@@ -274,7 +273,8 @@ def _derive_any_class() -> Derivation:
             "finite; l_0 < l_1",
             "for the last seven steps: a differentiable branch of stationary points with Hessian G > 0",
         ),
-        (*_finite_steps(), *_sharp_steps(), *_neighbour_steps(), *_branch_steps()),
+        steps,
+        claims(steps, 4, 5, 6, 10, 11, 12, 15, 16, 17, 18, 19),
         "l_0 (H_t(l_0) - H_t(l_1)) - miss_0 <= sum_{i != t} w_i DeltaH_i (+ Delta regulariser) <= l_1 (H_t(l_0) "
         "- H_t(l_1)) + miss_1; "
         "each miss costs itself once, on its own side. The constant 1 is best, for two models, and for "
@@ -291,14 +291,13 @@ def _stieltjes_steps() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    perturb = sp.Function("H_t", real=True)
-    u = sp.Symbol("u", positive=True)
+    perturb = open_function("H_t", real=True)
+    u = parameter("u", positive=True)
     work = sp.Integral(perturb(u), (u, 0, n.L)) - n.L * perturb(n.L)
     low, fall, width = leaf_symbol("l_j"), leaf_symbol("f_j"), leaf_symbol("d_j")
     under, over, short = leaf_symbol("s_j"), leaf_symbol("r_j"), leaf_symbol("e_j")
-    piece = sp.Symbol("R_j", real=True)
-    language().leaf.add(piece)
-    total_fall = sp.Symbol("F", nonnegative=True)
+    piece = leaf_symbol("R_j", real=True)
+    total_fall = parameter("F", nonnegative=True)
     mesh = parameter("mesh")
     return [
         Step(
@@ -336,6 +335,7 @@ def _stieltjes_steps() -> list[Step]:
             uses=("H_t falls (R6 step 6)", "no interval is longer than the mesh"),
             given=((fall, total_fall),),
             where=((width, mesh - short),),
+            assume=(width,),
             proof=Witness(n.Total(short * fall)),
         ),
     ]
@@ -345,9 +345,9 @@ def _scale_steps() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    scale, error = sp.Symbol("s", real=True), sp.Symbol("error", real=True)
-    slope_a, slope_t, bend_t, bend_a = sp.symbols("h_a h_t b_t b_a", real=True)
-    rise_p, rise_a, work = sp.symbols("c_p c_a W", real=True)
+    scale, error = parameter("s", real=True), parameter("error", real=True)
+    slope_a, slope_t, bend_t, bend_a = parameters("h_a h_t b_t b_a", real=True)
+    rise_p, rise_a, work = parameters("c_p c_a W", real=True)
     l = n.l  # noqa: E741
     perturb = slope_t * l + bend_t * l**2 / 2
     expanded = sp.integrate(-l * sp.diff(perturb, l), (l, 0, n.L))
@@ -381,12 +381,12 @@ def _rank_steps() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    volumes = sp.symbols("K_p K_a", positive=True)
-    first, second = sp.symbols("l_1 l_2", positive=True)
-    ratios, weights = sp.symbols("r_1 r_2", positive=True), sp.symbols("m_1 m_2", real=True)
+    volumes = parameters("K_p K_a", positive=True)
+    first, second = parameters("l_1 l_2", positive=True)
+    ratios, weights = parameters("r_1 r_2", positive=True), parameters("m_1 m_2", real=True)
     r = n.r
     apart, later = ([1 + step * ratio for ratio in ratios] for step in (first, second))
-    least, more = sp.symbols("A_1 d", positive=True)
+    least, more = parameters("A_1 d", positive=True)
 
     def share(left: Expr) -> Expr:  # r = 2 (N_0 - A)/k
         return (n.k + 1 + 2 * (n.k + 1 - left) / n.k) / left
@@ -439,6 +439,7 @@ def _rank_steps() -> list[Step]:
 
 
 def _derive_effective_volumes() -> Derivation:
+    steps = (*_stieltjes_steps(), *_scale_steps(), *_rank_steps())
     return Derivation(
         "R16",
         "Effective volumes",
@@ -448,7 +449,8 @@ def _derive_effective_volumes() -> Derivation:
             "work as N_0 KL(q_0 || q_L))",
             "for the order in L: H_i twice differentiable at l = 0",
         ),
-        (*_stieltjes_steps(), *_scale_steps(), *_rank_steps()),
+        steps,
+        claims(steps, 1, 2, 3, 4, 5, 6, 7, 8, 12),
         "k DeltaH_p + DeltaH_a = int_0^L l (-dH_t) for every L, so K_p = k and K_a = 1 at every L and in every "
         "class, jumps "
         "included; readings at finitely many volumes enclose the work by two sums. The scale of (K_p, K_a) "

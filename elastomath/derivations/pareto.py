@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Expr, Limit, Step, Witness, leaf_symbol
-from .definitions import MIXTURE, NORMALISED, symbols
+from ..proof import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter
+from .definitions import MIXTURE, NORMALISED, claims, symbols
 
 
 def overlap_loss(first: tuple[Expr, Expr, Expr], second: tuple[Expr, Expr, Expr]) -> Expr:
@@ -26,14 +26,13 @@ def two_part_factor(alpha: Expr) -> Expr:
 
 
 def _derive_depth() -> Derivation:
-    import sympy as sp
 
     n = symbols()
-    a, t, q, b, u, r = (sp.Symbol(name, positive=True) for name in ("a_1", "t_1", "q_1", "a_2", "t_2", "q_2"))
-    c, d = (sp.Symbol(name, positive=True) for name in ("b_1", "b_2"))
-    w_a, w_t, depth = (sp.Symbol(name, positive=True) for name in ("w_a", "w_t", "d"))
-    x, y, z = (sp.Symbol(f"u_{name}", real=True) for name in "bat")
-    parts = sp.Symbol("n", positive=True)
+    a, t, q, b, u, r = (parameter(name, positive=True) for name in ("a_1", "t_1", "q_1", "a_2", "t_2", "q_2"))
+    c, d = (parameter(name, positive=True) for name in ("b_1", "b_2"))
+    w_a, w_t, depth = (parameter(name, positive=True) for name in ("w_a", "w_t", "d"))
+    x, y, z = (parameter(f"u_{name}", real=True) for name in "bat")
+    parts = parameter("n", positive=True)
     lost_t, lost_a = overlap_loss((t, t, q), (u, u, r)), overlap_loss((a, t, q), (b, u, r))
     two = ((q, (w_a * a + w_t * t) / (w_a + w_t)), (r, (w_a * b + w_t * u) / (w_a + w_t)))
     three = ((q, (c + a + t) / 3), (r, (d + b + u) / 3))
@@ -139,6 +138,7 @@ def _derive_depth() -> Derivation:
             "step 3-5: P_p = pi_a P_a + pi_t P_t; steps 6-11: equal exchangeable parts and k -> inf",
         ),
         tuple(steps),
+        claims(steps, 1, 4, 5, 8, 9, 10, 11, 12),
         "coarse-graining never raises T; with two parts 1 - A falls with it; with three exchangeable parts E[1 - A] falls "
         "(by half of T's fall), while a single merger raises 1 - A with probability 1/3; per token the response is <= 1/(N d).",
     )
@@ -148,10 +148,10 @@ def _derive_volume() -> Derivation:
     import sympy as sp
 
     n = symbols()
-    x, epsilon = sp.Symbol("x", positive=True), sp.Symbol("epsilon", real=True)
-    p, total = sp.Symbol("p", positive=True), n.k + 1 + n.l
-    overlap, covered = sp.Symbol("A_inf", real=True), leaf_symbol("a", positive=True)
-    x_a, x_t, middle, size = (sp.Symbol(name, real=True) for name in ("x_a", "x_t", "m", "e"))
+    x, epsilon = parameter("x", positive=True), parameter("epsilon", real=True)
+    p, total = parameter("p", positive=True), n.k + 1 + n.l
+    overlap, covered = parameter("A_inf", real=True), leaf_symbol("a", positive=True)
+    x_a, x_t, middle, size = (parameter(name, real=True) for name in ("x_a", "x_t", "m", "e"))
     leaf = n.a / (n.k + 1 + n.l) - n.a * n.t / (n.k * p + n.a + n.l * n.t)
     start = covered / (n.k + 1) - covered * n.t / (n.k * n.p + covered)
     at_start = sp.Subs(sp.Derivative(start, n.k), n.k, 0)
@@ -236,6 +236,7 @@ def _derive_volume() -> Derivation:
             "P_p covers P_a and P_t (as the union does), finitely many leaves (sum and limit commute)",
         ),
         tuple(steps),
+        claims(steps, 1, 2, 3, 6, 9, 10),
         "k dH_a/d|D_t| -> 1 - A_inf: the response to one unit of perturbation falls as 1/k once k passes a value below 1. "
         "Only -dH_a/dH_p = k/(1 - eps) grows, so the theorem does not by itself give F3 (volume).",
     )
@@ -244,16 +245,16 @@ def _derive_volume() -> Derivation:
 def _derive_closed() -> Derivation:
     import sympy as sp
 
-    s, y = sp.Symbol("s", positive=True), sp.Symbol("Y", positive=True)
-    y_a, y_t, y_b = (sp.Symbol(f"Y_{name}", positive=True) for name in "atb")
-    w_a, w_t, w_b = (sp.Symbol(f"w_{name}", positive=True) for name in "atb")
-    alpha, shape, parts = (sp.Symbol(name, positive=True) for name in ("alpha", "c", "n"))
-    x, ratio, v = sp.Symbol("x", positive=True), sp.Symbol("u", positive=True), sp.Symbol("v", positive=True)
+    s, y = parameter("s", positive=True), parameter("Y", positive=True)
+    y_a, y_t, y_b = (parameter(f"Y_{name}", positive=True) for name in "atb")
+    w_a, w_t, w_b = (parameter(f"w_{name}", positive=True) for name in "atb")
+    alpha, shape, parts = (parameter(name, positive=True) for name in ("alpha", "c", "n"))
+    x, ratio, v = parameter("x", positive=True), parameter("u", positive=True), parameter("v", positive=True)
     mean = alpha / (alpha - 1)
     total = w_a * y_a + w_t * y_t + w_b * y_b
-    excess = sp.Symbol("eta", positive=True)  # alpha = 1 + eta
-    leaves, mu = sp.Symbol("M", positive=True), sp.Symbol("mu", positive=True)
-    psi, beta = sp.Function("psi", real=True), sp.Symbol("beta", positive=True)
+    excess = parameter("eta", positive=True)  # alpha = 1 + eta
+    leaves, mu = parameter("M", positive=True), parameter("mu", positive=True)
+    psi, beta = open_function("psi", real=True), parameter("beta", positive=True)
     lower, upper = psi(alpha / 2), psi((alpha + 1) / 2)
     fold = sp.Integral(v ** (alpha - 1), (v, 0, 1))
     steps = [
@@ -330,6 +331,7 @@ def _derive_closed() -> Derivation:
             1 / alpha,
             uses=("psi(z+1) = psi(z) + 1/z (DLMF 5.5.2)",),
             where=((psi(alpha / 2 + 1), lower + 2 / alpha),),
+            assume=(psi(alpha / 2 + 1),),
         ),
         Step(
             "beta >= 0 gives beta(alpha) <= 1/alpha, and psi rises, so D >= 0 gives D(alpha) <= 1/alpha: hence "
@@ -382,6 +384,7 @@ def _derive_closed() -> Derivation:
             "Pareto: Pr[Y > y] = y^-alpha for y >= 1, alpha > 1",
         ),
         tuple(steps),
+        claims(steps, 4, 7, 15, 16, 17, 18),
         "A_n = (n/mu) int phi^{n-2} phi'^2 ds; Pareto: A_3 = 3 (alpha-1) alpha^2 int E_{alpha+1} E_alpha^2 ds and "
         "A_2 = [2 alpha (alpha-1)/(2 alpha-1)] [psi((alpha+1)/2) - psi(alpha/2)]; gamma: A_n = nc/(nc+1).",
     )

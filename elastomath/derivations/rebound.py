@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Limit, Rises, Step, Witness, leaf_symbol, parameter
-from .definitions import MIXTURE, NORMALISED, gap_lemma, symbols
+from ..proof import Derivation, Expr, Limit, Rises, Step, Witness, leaf_symbol, open_function, parameter, parameters
+from .definitions import MIXTURE, NORMALISED, claims, gap_lemma, symbols
 
 
 def _scores() -> SimpleNamespace:
     """The base scores s_p = s_- + b and the positive data s_+ = s_- + b + a, with a, b > 0: s_p strictly between."""
-    import sympy as sp
 
-    names = SimpleNamespace(low=sp.Symbol("s_-", real=True))
-    names.base, names.high = sp.Symbol("s_p", real=True), sp.Symbol("s_+", real=True)
-    names.up, names.down = sp.Symbol("a", positive=True), sp.Symbol("b", positive=True)
+    names = SimpleNamespace(low=parameter("s_-", real=True))
+    names.base, names.high = parameter("s_p", real=True), parameter("s_+", real=True)
+    names.up, names.down = parameter("a", positive=True), parameter("b", positive=True)
     names.where = ((names.base, names.low + names.down), (names.high, names.low + names.down + names.up))
     return names
 
@@ -79,15 +78,15 @@ def _derive_rebound() -> Derivation:
     k, n, m = names.k, parameter("n"), parameter("m")
     feature, high, low = leaf_symbol("f", real=True), leaf_symbol("P_+"), leaf_symbol("P_-")
     first, second = parameter("N_1"), parameter("N_2")
-    tol, x, y, shrink = (sp.Symbol(name, positive=True) for name in ("tau", "x", "y", "lambda"))
+    tol, x, y, shrink = (parameter(name, positive=True) for name in ("tau", "x", "y", "lambda"))
     at, total = score(k, n, m, s.base, s.high, s.low), k + n + m
     slope = (k * s.down + n * (s.up + s.down)) / total**2  # |ds/dm| in a and b
     turn = m + k * (s.high + s.low - 2 * s.base) / (s.high - s.low)
-    fall = sp.Function("g", real=True)
+    fall = open_function("g", real=True)
     pole = m + k * (s.high - s.base) / (s.high - s.low)
     back = n * (s.high - s.base) / (s.base - s.low)
     within = (n * (s.high - s.base - tol) - k * tol) / (s.base - s.low + tol)
-    factor, pulled = sp.Symbol("c", positive=True), shrink * total / (k + shrink * (n + m))
+    factor, pulled = parameter("c", positive=True), shrink * total / (k + shrink * (n + m))
     steps = [
         Step(
             "A score linear in q, s = sum_x f q, is the average of the scores, weighted by volume",
@@ -209,6 +208,7 @@ def _derive_rebound() -> Derivation:
             "meets D <= tau (infinite where none does)",
         ),
         tuple(steps),
+        claims(steps, 3, 4, 6, 7, 8, 9, 10, 11, 14, 15, 18),
         "the more aligned falls faster only for n < m + k (s_+ + s_- - 2 s_p)/(s_+ - s_-); m* = n (s_+ - s_p)/(s_p - s_-), "
         "and under a tolerance on the score or on either divergence m*/n never falls in n: m* ~ n^b needs b >= 1.",
     )
@@ -218,14 +218,15 @@ def _derive_forgetting() -> Derivation:
     import sympy as sp
 
     names, s = symbols(), _scores()
-    eta, kept = parameter("eta"), sp.Symbol("rho", positive=True)  # 0 < eta < 1, rho = prod (1 - eta_i) so far
+    eta, kept = parameter("eta"), parameter("rho", positive=True)  # 0 < eta < 1, rho = prod (1 - eta_i) so far
     start, block = leaf_symbol("q_i"), leaf_symbol("P")
     count, total, one = parameter("n"), leaf_symbol("S"), leaf_symbol("P_n")
-    x_p, x_a, x_t = (sp.Symbol(name, positive=True) for name in ("X_p", "X_a", "X_t"))  # (1-eta)^n of each phase
-    y, z, c, tol = (sp.Symbol(name, positive=True) for name in ("y", "z", "c", "tau"))
-    less, more = sp.Symbol("X_1", positive=True), sp.Symbol("Y_1", positive=True)
+    x_p, x_a, x_t = (parameter(name, positive=True) for name in ("X_p", "X_a", "X_t"))  # (1-eta)^n of each phase
+    y, z, c = parameters("y z c")
+    lift = parameter("L", real=True)
+    less, more = parameter("X_1"), parameter("Y_1", real=True)
     step_rate = 1 - eta
-    share_p, share_a, share_t = (sp.Symbol(name, positive=True) for name in ("W_p", "W_a", "W_t"))
+    share_p, share_a, share_t = (parameter(name, real=True) for name in ("W_p", "W_a", "W_t"))
     weights = ((share_p, x_t * x_a * (1 - x_p)), (share_a, x_t * (1 - x_a)), (share_t, 1 - x_t))
     kappa = x_a * (1 - x_p) / (1 - x_a)
     aligned = s.high - (s.high - s.base) * x_a  # the score after alignment, with X = (1-eta)^n
@@ -365,16 +366,16 @@ def _derive_forgetting() -> Derivation:
         Step(
             "The perturbation's volume, in units of the start (N_0 = 1): q = (q_0 + L P_t)/(1 + L) with L = 1/X_t - 1",
             x_t * start + (1 - x_t) * block,
-            (start + tol * block) / (1 + tol),
+            (start + lift * block) / (1 + lift),
             uses=("step 1",),
-            where=((tol, 1 / x_t - 1),),
+            where=((lift, 1 / x_t - 1),),
         ),
         Step(
             "so R17's ceiling ln(1 + L/N_0) is -ln X_t = m ln(1/(1-eta)): linear in m",
-            sp.log(1 + tol),
+            sp.log(1 + lift),
             -sp.log(x_t),
             uses=("R17", "step 22"),
-            where=((tol, 1 / x_t - 1),),
+            where=((lift, 1 / x_t - 1),),
         ),
         Step(
             "The exponential forms put eta where h = ln(1/(1-eta)) stands: h >= eta (eta = z/(1+z), h = ln(1+z))",
@@ -400,6 +401,7 @@ def _derive_forgetting() -> Derivation:
             "s_- < s_p < s_+ strictly, for a score that is linear in q",
         ),
         tuple(steps),
+        claims(steps, 1, 2, 3, 5, 6, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23),
         "a run is a joint run with weights eta_j prod_{i>j} (1-eta_i): K_p/K_a = X_a (1-X_p)/(1-X_a), X = (1-eta)^n, with "
         "exponents x/(e^x-1) in n_p (beta -> 0) and -x/(1-e^-x) <= -1 in n_a; the first fall grows with n; m* rises and "
         "saturates, with 0 < b < 1; the ceiling is m ln(1/(1-eta)).",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Limit, Step, Witness
+from ..proof import Derivation, Limit, Step, Witness, open_function, parameter
 from .definitions import (
     CODE,
     MIXTURE,
     NORMALISED,
+    claims,
     gap_lemma,
     mixture_at,
     mixture_of_three,
@@ -97,6 +98,7 @@ def _derive_response() -> Derivation:
             "sums over the support of q, which holds every leaf of positive mass (l > 0, or P_t covered by the others)",
         ),
         tuple(steps),
+        claims(steps, 3, 4, 5, 6, 7, 9),
         "dH_i/dl = (1 - sum_x P_i P_t / q) / N for every dataset: dH_p = (1-C)/N, dH_a = (1-A)/N, dH_t = (1-T)/N <= 0, "
         "with A <= N, C <= N/k, T <= N/l.",
     )
@@ -107,7 +109,7 @@ def _derive_balance() -> Derivation:
 
     n = symbols()
     at = mixture_at(n)
-    tau = sp.Symbol("tau", nonnegative=True)
+    tau = parameter("tau", nonnegative=True)
     steps = [
         Step(
             "On one leaf, the responses weighted by volume (b collects the others, so their number does not matter)",
@@ -168,6 +170,7 @@ def _derive_balance() -> Derivation:
         "Balance law",
         ("the standing hypotheses of R1", "no assumption on the distributions (no Pareto law, no union)"),
         tuple(steps),
+        claims(steps, 2, 3, 7, 8),
         "sum_i w_i dH_i/dl = 0, that is k dH_p + dH_a + l dH_t = 0; without coverage k dH_p + dH_a -> tau as l -> 0.",
     )
 
@@ -177,9 +180,9 @@ def _derive_theta() -> Derivation:
 
     n = symbols()
     total = n.k + 1 + n.l
-    epsilon = sp.Symbol("epsilon", real=True)
-    alpha, chi = sp.Symbol("alpha", positive=True), sp.Symbol("chi", nonnegative=True)
-    x, z, tau = sp.Symbol("x", nonnegative=True), sp.Symbol("z", positive=True), sp.Symbol("tau", nonnegative=True)
+    epsilon = parameter("epsilon", real=True)
+    alpha, chi = parameter("alpha", positive=True), parameter("chi", nonnegative=True)
+    x, z, tau = parameter("x", nonnegative=True), parameter("z", positive=True), parameter("tau", nonnegative=True)
     response_a, response_t = (1 - n.A) / total, (1 - n.T) / total
     eps = n.l * (n.T - 1) / (1 - n.A)
     steps = [
@@ -233,9 +236,9 @@ def _derive_theta() -> Derivation:
         Step(
             "and below: eps >= -M (1 - eps = z > 0, M = z - 1 + x) keeps it at or above 1/(1+M)",
             1 / (1 - epsilon),
-            1 / (1 + sp.Symbol("M")),
+            1 / (1 + parameter("M", real=True)),
             ">=",
-            where=((epsilon, 1 - z), (sp.Symbol("M"), z - 1 + x)),
+            where=((epsilon, 1 - z), (parameter("M", real=True), z - 1 + x)),
             proof=Witness(x / (z * (z + x))),
         ),
         Step(
@@ -258,6 +261,7 @@ def _derive_theta() -> Derivation:
         "Theta, with its constant",
         ("the standing hypotheses of R1", "A != 1 and eps != 1"),
         tuple(steps),
+        claims(steps, 3, 4, 5, 6, 7, 9),
         "-(dH_a/dl)/(k dH_p/dl) = 1/(1 - eps), eps = l (T-1)/(1-A); -M <= eps <= 1 - delta puts it in [1/(1+M), 1/delta]; "
         "where dH_p < 0 < dH_a it is >= 1.",
     )
@@ -268,11 +272,12 @@ def _derive_signs() -> Derivation:
 
     n = symbols()
     at, total = mixture_at(n), n.k + 1 + n.l
-    alpha, chi = sp.Symbol("alpha", nonnegative=True), sp.Symbol("chi", nonnegative=True)
-    u, epsilon = sp.Symbol("u", positive=True), sp.Symbol("epsilon", real=True)
-    ratio = sp.Function("r", real=True)(n.l)
-    shared = sp.Function("q_u", positive=True)(u)
-    by_share = ((shared, (1 - u) * n.q_0 + u * n.t),)
+    alpha, chi = parameter("alpha", nonnegative=True), parameter("chi", nonnegative=True)
+    u, epsilon = parameter("u", positive=True), parameter("epsilon", real=True)
+    ratio = open_function("r", leaf=True)(n.l)
+    shared = open_function("q_u", leaf=True, positive=True)(u)
+    rest = parameter("u'")
+    by_share = ((shared, rest * n.q_0 + u * n.t), (rest, 1 - u))
     second = sp.Derivative(-n.P * sp.log(shared), (u, 2))
     steps = [
         Step(
@@ -313,6 +318,7 @@ def _derive_signs() -> Derivation:
             ">=",
             uses=("step 4", CODE),
             where=by_share,
+            assume=(rest,),
             proof=Witness(n.P * (n.t - n.q_0) ** 2 / shared**2),
         ),
         Step(
@@ -338,6 +344,7 @@ def _derive_signs() -> Derivation:
         "Signs",
         ("the standing hypotheses of R1",),
         tuple(steps),
+        claims(steps, 1, 2, 3, 5, 7),
         "dH_a > 0 iff A < 1; then dH_p < 0 iff eps < 1; A >= 1 forces dH_p >= 0. N^2 dH_i/dl never falls in l, so each "
         "derivative changes sign at most once, from - to +, and A(0) < 1 gives dH_a > 0 for all l.",
     )

@@ -17,8 +17,9 @@ from ..proof import (
     leaf_function,
     leaf_symbol,
     parameter,
+    parameters,
 )
-from .definitions import MIXTURE, NORMALISED, symbols
+from .definitions import MIXTURE, NORMALISED, claims, symbols
 
 START = "the start is optimal at l_0: alpha DeltaH_a = (beta + l_0) (-DeltaH_t) + s_0, s_0 >= 0"
 END = "the end is optimal at l_1: (beta + l_1) (-DeltaH_t) = alpha DeltaH_a + s_1, s_1 >= 0"
@@ -30,15 +31,14 @@ def union_symbols() -> SimpleNamespace:
 
     x, y = DeltaH_a, -DeltaH_t by the slacks s_0, s_1 >= 0; D_0, D_1 = beta - zeta l_0, beta - zeta l_1 are > 0 below the threshold.
     """
-    import sympy as sp
 
-    names = SimpleNamespace(g=parameter("gap"), beta=parameter("beta"), a=sp.Symbol("zeta", real=True))
+    names = SimpleNamespace(g=parameter("gap"), beta=parameter("beta"), a=parameter("zeta", real=True))
     for name in ("l_0", "s_0", "s_1"):
-        setattr(names, name, sp.Symbol(name, nonnegative=True))
+        setattr(names, name, parameter(name, nonnegative=True))
     for name in ("alpha", "D_0", "D_1"):
-        setattr(names, name, sp.Symbol(name, positive=True))
+        setattr(names, name, parameter(name, positive=True))
     names.l_1 = names.l_0 + names.g
-    names.x, names.y = sp.Symbol("x", real=True), sp.Symbol("y", real=True)
+    names.x, names.y = parameter("x", real=True), parameter("y", real=True)
     names.hypotheses = (
         (names.x, ((names.beta + names.l_0) * names.y + names.s_0) / names.alpha),
         (names.y, (names.s_0 + names.s_1) / names.g),
@@ -49,6 +49,12 @@ def union_symbols() -> SimpleNamespace:
         (names.alpha, 1 + names.a),
     )
     names.where = (*names.hypotheses, *names.short)
+    names.sure = {
+        "where": names.where,
+        "signs": ((names.D_0, (names.g * names.beta + names.l_0 * names.D_1) / (names.l_0 + names.g)),),
+        "assume": (names.alpha, names.D_1),
+    }
+    names.any = {"where": (*names.hypotheses, (names.alpha, 1 + names.a)), "assume": (names.alpha,)}
     names.down = names.beta * names.y - names.a * names.x  # -k DeltaH_p
     return names
 
@@ -59,12 +65,11 @@ def theta_constant(beta: Expr, a: Expr, moved: Expr) -> Expr:
 
 
 def _union_steps() -> list[Step]:
-    import sympy as sp
 
     n, u = symbols(), union_symbols()
-    missed, share = sp.Symbol("miss_1", nonnegative=True), sp.Symbol("pi_a", nonnegative=True)
-    code, shares = leaf_symbol("lambda", real=True), sp.symbols("pi_a pi_t", real=True)
-    h_p, h_a, h_t = sp.symbols("H_p H_a H_t", real=True)
+    missed, share = parameter("miss_1", nonnegative=True), parameter("pi_a", nonnegative=True)
+    code, shares = leaf_symbol("lambda", real=True), parameters("pi_a pi_t", real=True)
+    h_p, h_a, h_t = parameters("H_p H_a H_t", real=True)
     union = (n.p, shares[0] * n.a + shares[1] * n.t)
     return [
         Step(
@@ -73,6 +78,7 @@ def _union_steps() -> list[Step]:
             shares[0] * n.Total(n.a * code) + shares[1] * n.Total(n.t * code),
             uses=("P_p = pi_a P_a + pi_t P_t",),
             where=(union,),
+            assume=(n.p,),
         ),
         Step(
             "so training minimises alpha H_a + (beta + l) H_t, with alpha = 1 + k pi_a, beta = k pi_t: two datasets",
@@ -80,27 +86,28 @@ def _union_steps() -> list[Step]:
             u.alpha * h_a + (u.beta + n.l) * h_t,
             uses=("step 1",),
             where=((h_p, shares[0] * h_a + shares[1] * h_t), (u.alpha, 1 + n.k * shares[0]), (u.beta, n.k * shares[1])),
+            assume=(u.alpha, u.beta),
         ),
         Step(
             "The two hypotheses, solved for x = DeltaH_a and y = -DeltaH_t: the start ...",
             u.alpha * u.x,
             (u.beta + u.l_0) * u.y + u.s_0,
             uses=(START,),
-            where=u.where,
+            **u.any,
         ),
         Step(
             "... and the end, a step gap = l_1 - l_0 later",
             (u.beta + u.l_1) * u.y,
             u.alpha * u.x + u.s_1,
             uses=(END,),
-            where=u.where,
+            **u.any,
         ),
         Step(
             "DeltaH_t <= 0, and < 0 unless s_0 = s_1 = 0: then nothing has moved",
             u.y,
             0,
             ">=",
-            where=u.where,
+            **u.any,
             proof=Witness((u.s_0 + u.s_1) / u.g),
         ),
         Step(
@@ -109,7 +116,7 @@ def _union_steps() -> list[Step]:
             0,
             ">=",
             uses=("steps 3, 4", "alpha > 0"),
-            where=u.where,
+            **u.any,
             proof=Witness(((u.beta + u.l_1) * u.s_0 + (u.beta + u.l_0) * u.s_1) / (u.alpha * u.g)),
         ),
         Step(
@@ -119,7 +126,7 @@ def _union_steps() -> list[Step]:
             0,
             ">=",
             uses=("step 1", "steps 3, 4"),
-            where=u.where,
+            **u.sure,
             proof=Witness((u.D_1 * u.s_0 + u.D_0 * u.s_1) / (u.alpha * u.g)),
         ),
         Step(
@@ -129,7 +136,7 @@ def _union_steps() -> list[Step]:
             (u.beta + u.l_0) / u.D_0 * u.down,
             ">=",
             uses=("step 3",),
-            where=u.where,
+            **u.sure,
             proof=Witness(u.beta * u.s_0 / u.D_0),
         ),
         Step(
@@ -139,7 +146,7 @@ def _union_steps() -> list[Step]:
             (u.beta + u.l_1) / u.D_1 * u.down,
             "<=",
             uses=("step 4",),
-            where=u.where,
+            **u.sure,
             proof=Witness(u.beta * u.s_1 / u.D_1),
         ),
         Step(
@@ -159,6 +166,7 @@ def _union_steps() -> list[Step]:
             n.L * u.alpha / ((n.k + 1) * (n.k + 1 + n.L)),
             uses=(MIXTURE, "pi_a + pi_t = 1"),
             where=((u.alpha, 1 + n.k - u.beta),),
+            assume=(u.alpha,),
         ),
         Step(
             "... and short of P_p iff L pi_a < pi_t: the signs are sure iff q_L lies strictly between q_0 and P_p",
@@ -182,7 +190,8 @@ def _union_steps() -> list[Step]:
             (u.D_1 * u.y - u.a * missed) / u.alpha,
             ">=",
             uses=("step 4 with its miss",),
-            where=(*u.short, (u.a, n.k * share)),
+            where=(*u.short[1:], (u.a, n.k * share)),
+            assume=(u.D_1,),
             proof=Witness(n.k * share * u.s_1 / u.alpha),
         ),
     ]
@@ -193,11 +202,11 @@ def _further_steps() -> list[Step]:
     import sympy as sp
 
     n, u = symbols(), union_symbols()
-    h_a, h_t, further = sp.symbols("x y Z", real=True)
-    shares = sp.symbols("pi_a pi_t", real=True)
-    ratio, fall = sp.Symbol("R", real=True), sp.Symbol("y", nonnegative=True)
-    heavy, light = sp.symbols("c e", positive=True)
-    s = sp.Symbol("s", real=True)
+    h_a, h_t, further = parameters("x y Z", real=True)
+    shares = parameters("pi_a pi_t", real=True)
+    ratio, fall = parameter("R", real=True), parameter("y", nonnegative=True)
+    heavy, light = parameters("c e", positive=True)
+    s = parameter("s", real=True)
     return [
         Step(
             "Further parts: with Z = sum_j pi_j DeltaH_j = R DeltaH_a the change of the objective is that of two "
@@ -211,9 +220,10 @@ def _further_steps() -> list[Step]:
             "Beyond the threshold (l_1 pi_a > pi_t, D_1 < 0) the sign of DeltaH_p is wrong for two models that "
             "are both optimal at l_1 (s_1 = 0)",
             u.down,
-            u.D_1 * u.s_0 / (u.alpha * u.g),
+            (u.beta - u.a * u.l_1) * u.s_0 / (u.alpha * u.g),
             uses=("steps 3, 4",),
-            where=(*u.where, (u.s_1, sp.Integer(0))),
+            where=(*u.any["where"], (u.s_1, sp.Integer(0))),
+            assume=(u.alpha,),
         ),
         Step(
             "If P_p, P_a, P_t are independent, some f = ln(q_0/q_1) has P_a . f = -1, P_p . f = 1/k, P_t . f = "
@@ -255,60 +265,73 @@ def floor_function() -> Expr:
     """The mirror image of psi (R5) for P_t <= m q_0: known to be >= 0 for 0 <= y = m - P_t/q_0 <= m, u < 1 (`_floor_lemma`)."""
     import sympy as sp
 
-    def written_out(y: Expr, moved: Expr, v: Expr, u: Expr, rest: Expr) -> Expr:
-        kappa = ratio_kappa(u, v)
-        return (1 + kappa) * (v - u * y) - (1 + kappa * (1 + v / u - y)) * sp.log(1 + v - u * y)
-
-    def nonnegative(y: Expr, moved: Expr, v: Expr, u: Expr, rest: Expr) -> bool | None:
-        signs = y.is_nonnegative and all(symbol.is_positive for symbol in (moved, v, u, rest))
-        return True if signs else None
-
-    return leaf_function("chi", r"\chi", written_out, nonnegative)
+    n = _floor_symbols()
+    kappa = ratio_kappa(n.u, n.v)
+    body = (1 + kappa) * (n.v - n.u * n.y) - (1 + kappa * (1 + n.v / n.u - n.y)) * sp.log(1 + n.v - n.u * n.y)
+    return leaf_function(
+        "chi", r"\chi", body, lambda stated: _floor_lemma(stated)[-1], (n.y, n.moved, n.v, n.u, n.rest)
+    )
 
 
-def _floor_lemma(names: SimpleNamespace) -> list[Step]:
+@cache
+def _floor_symbols() -> SimpleNamespace:
+    """y = m - P_t/q_0 and omega = q_L/q_0 = 1 + v - u y on a leaf; u = L/N_L, u' = 1 - u and v = u (m - 1)."""
+    names = SimpleNamespace(y=leaf_symbol("y_m"), moved=leaf_symbol("omega", positive=True))
+    names.u, names.v, names.rest = parameters("u v u'")
+    names.where = ((names.moved, 1 + names.v - names.u * names.y), (names.rest, 1 - names.u))
+    return names
+
+
+def _floor_lemma(stated: Expr | None = None) -> list[Step]:
     import sympy as sp
 
-    y, u, v, moved = names.y, names.u, names.v, names.moved
-    log_excess, kappa = sp.Symbol("D", nonnegative=True), sp.Symbol("kappa", nonnegative=True)
-    bottom, rest = sp.Symbol("E", positive=True), names.rest
-    where = (
-        (kappa, ratio_kappa(u, v)),
-        (log_excess, sp.log(1 + v) - 2 * v / (2 + v)),
-        (bottom, (u + v) * sp.log(1 + v) - u * v),
-        (rest, 1 - u),
-        (moved, 1 + v - u * y),
+    names, gap = _floor_symbols(), symbols().Gap
+    y, u, v, moved, rest = names.y, names.u, names.v, names.moved, names.rest
+    excess, kappa, bottom = parameter("D", nonnegative=True), parameter("kappa", nonnegative=True), parameter("E")
+    below = Step(
+        "D = ln(1+v) - 2 v/(2+v) is >= 0",
+        sp.log(1 + v),
+        2 * v / (2 + v),
+        ">=",
+        proof=Rises(v, v**2 / ((1 + v) * (2 + v) ** 2)),
     )
     return [
-        Step(
-            "D = ln(1+v) - 2 v/(2+v) is >= 0",
-            sp.log(1 + v),
-            2 * v / (2 + v),
-            ">=",
-            proof=Rises(v, v**2 / ((1 + v) * (2 + v) ** 2)),
-        ),
+        below,
         Step(
             "so the denominator E of kappa is > 0 (u < 1; u' = 1 - u), as is its numerator v - ln(1+v)",
-            bottom,
+            (u + v) * sp.log(1 + v) - u * v,
             0,
             ">=",
-            where=where,
-            proof=Witness((u + v) * log_excess + v**2 * (1 + rest) / (2 + v)),
+            where=((excess, sp.log(1 + v) - 2 * v / (2 + v)), names.where[1]),
+            signs=((excess, below.excess),),
+            assume=(rest,),
+            proof=Witness((u + v) * excess + v**2 * (1 + rest) / (2 + v)),
         ),
         Step(
             "chi(y) >= 0 for y = m - P_t/q_0 in [0, m], m = 1 + v/u; it is 0 at y = 0 (P_t = m q_0) and at P_t = q_0",
-            floor_function()(y, moved, v, u, rest),
+            (stated or floor_function())(y, moved, v, u, rest),
             0,
             ">=",
             uses=("D >= 0", "E > 0", "q_L/q_0 = 1 + v - u y > 0"),
-            where=where,
+            where=(
+                (kappa, ratio_kappa(u, v)),
+                (excess, sp.log(1 + v) - 2 * v / (2 + v)),
+                (bottom, (u + v) * sp.log(1 + v) - u * v),
+                *names.where,
+            ),
+            signs=(
+                (excess, below.excess),
+                (bottom, (u + v) * excess + v**2 * (1 + rest) / (2 + v)),
+                (kappa, u * gap(1 + v) / bottom),
+            ),
+            assume=(moved, rest),
             proof=ConcaveThenConvex(
                 y,
                 v / u,
                 bend=u * (u - 2 * kappa * (1 - u) - kappa * (u + v) + kappa * u * y),
                 positive=moved**2,
                 bend_slope=kappa * u**2,
-                bend_at_touch=u**2 * (2 + v) * log_excess / bottom,
+                bend_at_touch=u**2 * (2 + v) * excess / bottom,
             ),
         ),
     ]
@@ -317,20 +340,12 @@ def _floor_lemma(names: SimpleNamespace) -> list[Step]:
 def _mixture_steps() -> list[Step]:
     import sympy as sp
 
-    n, w = symbols(), union_symbols()
-    names = SimpleNamespace(
-        y=leaf_symbol("y_m"),
-        u=parameter("u"),
-        v=sp.Symbol("v", positive=True),
-        moved=leaf_symbol("omega", positive=True),
-        rest=sp.Symbol("u'", positive=True),
-    )
+    n, w, names, lemma = symbols(), union_symbols(), _floor_symbols(), _floor_lemma()
     start = leaf_symbol("q_0x", positive=True)
     m = 1 + names.v / names.u
-    moved = ((names.moved, 1 + names.v - names.u * names.y), (names.rest, 1 - names.u))
     residual = n.B * n.Total(-start * sp.log(names.moved))
     fall = n.Total((m - names.y) * start * sp.log(names.moved))
-    delta, mu = n.delta, sp.Symbol("mu", positive=True)
+    delta, mu = n.delta, parameter("mu", positive=True)
     rare = (1 - delta * m) / (1 - delta)
     logs = (sp.log(1 + names.v), sp.log(1 + names.u * (rare - 1)))
     return [
@@ -344,7 +359,7 @@ def _mixture_steps() -> list[Step]:
             where=((n.q_0, (w.alpha * n.a + w.beta * n.t) / n.B),),
             proof=Witness(w.alpha * n.a),
         ),
-        *_floor_lemma(names),
+        *lemma,
         Step(
             "The residual is at least c_- (H_t(0) - H_t(L)), c_- = N_0 kappa(u, v), u = L/N_L, v = u (m - 1); on "
             "a leaf P_t = (m - y) q_0, "
@@ -354,7 +369,9 @@ def _mixture_steps() -> list[Step]:
             ">=",
             uses=("R5 step 1", "chi >= 0", NORMALISED),
             given=((start, 1), (start * names.y, names.v / names.u)),
-            where=moved,
+            where=lemma[-1].where,
+            signs=lemma[-1].signs,
+            assume=lemma[-1].assume,
             proof=Witness(n.B * n.Total(start * floor_function()(names.y, names.moved, names.v, names.u, names.rest))),
         ),
         Step(
@@ -383,6 +400,7 @@ def _mixture_steps() -> list[Step]:
 
 
 def _derive_theorem() -> Derivation:
+    steps = (*_union_steps(), *_further_steps(), *_mixture_steps())
     return Derivation(
         "R18",
         "The theorem, made true",
@@ -393,7 +411,8 @@ def _derive_theorem() -> Derivation:
             "finite",
             "l_1 pi_a < pi_t (l_1 < 1 for halves)",
         ),
-        (*_union_steps(), *_further_steps(), *_mixture_steps()),
+        steps,
+        claims(steps, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 24, 25, 26, 27),
         "if anything moves, DeltaH_p < 0 < DeltaH_a and c(l_0) <= -DeltaH_a/(k DeltaH_p) <= c(l_1) with c(l) = "
         "(1 + l/(k pi_t))/(1 - l pi_a/pi_t), "
         "which is 1 at 0 and (1 + 2 l/k)/(1 - l) for halves; on a smooth branch the instantaneous constant is "

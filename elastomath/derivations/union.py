@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..proof import Derivation, Limit, Step, Witness, leaf_symbol, parameter
-from .definitions import MIXTURE, NORMALISED, mixture_of_three, symbols
+from .definitions import MIXTURE, NORMALISED, claims, mixture_of_three, symbols
 
 
 def _derive_union() -> Derivation:
@@ -14,17 +14,18 @@ def _derive_union() -> Derivation:
     n = symbols()
     share_a, share_t = parameter("pi_a"), parameter("pi_t")
     other = leaf_symbol("u")  # the union of the parts that are neither a nor t, with share 1 - pi_a - pi_t
-    share_u, overlap_u = 1 - share_a - share_t, sp.Symbol("O_u", nonnegative=True)
-    q, swapped, total = n.q, sp.Symbol("q_s", positive=True), n.k + 1 + n.l
-    rest, prime = sp.Symbol("R", real=True), sp.Symbol("R_1", real=True)
-    alpha, chi, z = sp.Symbol("alpha", positive=True), sp.Symbol("chi", nonnegative=True), sp.Symbol("z", positive=True)
-    union = ((n.p, share_a * n.a + share_t * n.t + share_u * other),)
+    share_u, overlap_u = parameter("pi_u", nonnegative=True), parameter("O_u", real=True)
+    q, swapped, total = n.q, leaf_symbol("q_s", positive=True), n.k + 1 + n.l
+    rest, prime = parameter("R", real=True), parameter("R_1", real=True)
+    alpha, chi, z = parameter("alpha", positive=True), parameter("chi", nonnegative=True), parameter("z", positive=True)
+    shares = (share_u, 1 - share_a - share_t)
+    union = ((n.p, share_a * n.a + share_t * n.t + share_u * other), shares)
     three = ((n.q, mixture_of_three(n)[0][1]), (n.N, mixture_of_three(n)[1][1]), *union)
     masses = ((n.a, 1), (n.t, 1), (other, 1))
     balanced_t = 1 + (n.k * (share_a + rest) + 1) * (1 - n.A) / (n.k * share_t + n.l)  # T by step 3
-    epsilon = sp.Symbol("epsilon", real=True)
+    epsilon = parameter("epsilon", real=True)
     eps = n.l * (n.k * share_a + 1 + n.k * rest) / (n.k * share_t + n.l)
-    slope_a, slope_t = sp.Symbol("h_a", positive=True), sp.Symbol("h_t", real=True)
+    slope_a, slope_t = parameter("h_a", positive=True), parameter("h_t", real=True)
     slope_p = (
         share_a + rest
     ) * slope_a + share_t * slope_t  # dH_p = sum_j pi_j dH_j, with R = sum_other pi_j dH_j/dH_a
@@ -32,7 +33,7 @@ def _derive_union() -> Derivation:
     thirds = ((n.q, mixture_of_three(n)[0][1]), (n.N, total), (n.p, third * (n.a + n.t + other)))
     first = (n.k * third * (n.a + n.t + other) + n.a + n.l * n.t) / total
     exchanged = (n.k * third * (n.a + n.t + other) + other + n.l * n.t) / total
-    parts, inverse = parameter("n"), sp.Symbol("x", positive=True)
+    parts, inverse = parameter("n"), parameter("x", positive=True)
     steps = [
         Step(
             "The overlap of a union is the average of the overlaps of its parts",
@@ -40,6 +41,7 @@ def _derive_union() -> Derivation:
             share_a * n.Total(n.a * n.t / q) + share_t * n.Total(n.t**2 / q) + share_u * n.Total(other * n.t / q),
             uses=("definition of the union",),
             where=union,
+            assume=(share_u,),
         ),
         Step(
             "so 1 - C in units of 1 - A and T - 1, with R = sum_other pi_j (1 - O_j)/(1 - A)",
@@ -49,7 +51,9 @@ def _derive_union() -> Derivation:
             where=(
                 (n.C, share_a * n.A + share_t * n.T + share_u * overlap_u),
                 (rest, share_u * (1 - overlap_u) / (1 - n.A)),
+                shares,
             ),
+            assume=(share_u,),
         ),
         Step(
             "The balance law of a union: what the perturbation gains is what alignment and the other parts lose",
@@ -58,6 +62,7 @@ def _derive_union() -> Derivation:
             uses=("R2", MIXTURE, NORMALISED),
             given=masses,
             where=three,
+            assume=(share_u,),
         ),
         Step(
             "so eps = l (T-1)/(1-A) is known from the volumes, the shares and R alone",
@@ -174,6 +179,7 @@ def _derive_union() -> Derivation:
             "A != 1; no limit, no expectation, no Pareto law (steps 12 to 14: exchangeable parts, in expectation)",
         ),
         tuple(steps),
+        claims(steps, 4, 5, 6, 7, 8, 11, 13, 14, 16, 17),
         "eps = l (k pi_a + 1 + k R)/(k pi_t + l), constant (1 + l/(k pi_t))/(1 - l (pi_a + R)/pi_t); given dH_a > 0, "
         "dH_p < 0 exactly where l (pi_a + R) < pi_t: for l < pi_t/(pi_a + R) if pi_a + R > 0, for every l if not. R is "
         "read at the same l.",

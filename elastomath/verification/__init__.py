@@ -1,6 +1,6 @@
 """`verify`: the results of the theory at four levels of evidence, each as a claim with a verdict.
 
-symbolic        the derivation, every step checked, and its sums again on a tree of three leaves
+symbolic        the derivation, every step checked, evaluated on random trees, and its conclusion established
 certified       instances with exact rational masses: exact fractions, or balls with proved signs
 sampled         random instances, the library's floats against evaluations that share no code with it
 counterexample  an explicit instance, in exact fractions

@@ -1,15 +1,29 @@
 """The derivations: each one is built and checked twice, and no false step can be built."""
 
-import random
+import time
 
 import pytest
 import sympy as sp
-from sympy.core.function import AppliedUndef
 
 from elastomath import proof
 from elastomath.derivations import builders, definitions, derive, finite
 from elastomath.errors import InputError
-from elastomath.proof import DerivationError, Identity, Limit, Rises, Step, Witness
+from elastomath.proof import (
+    ConcaveThenConvex,
+    Derivation,
+    DerivationError,
+    Identity,
+    Least,
+    Limit,
+    Relation,
+    Rises,
+    Step,
+    Witness,
+    leaf_function,
+    leaf_symbol,
+    open_function,
+    parameter,
+)
 
 n = definitions.symbols()
 AT = definitions.mixture_at(n)
@@ -31,18 +45,53 @@ def test_text_and_latex_show_every_step(id):
     result = derive(id)
     text, latex = result.text(), result.latex()
     assert all(step.statement in text for step in result)
-    assert result.conclusion in text
+    assert result.summary in text
+    assert text.count("\nHence ") == latex.count("\nHence ") == len(result.conclusion) > 0
     assert latex.count(r"\item") == len(result.steps)
     assert latex.count(r"\[") == latex.count(r"\]") == len(result.steps)
     assert latex.count("{") == latex.count("}")
+    assert latex.count(r"\(") == latex.count(r"\)")
     assert "Dummy" not in text + latex
     assert "log(" not in text
 
 
-@pytest.mark.parametrize("leaves", [2, 3])
+@pytest.mark.parametrize("id", DERIVED)
+def test_every_conclusion_is_what_a_step_establishes_and_carries_its_hypotheses(id):
+    result = derive(id)
+    text = result.text()
+    for relation, step in zip(result.conclusion, result.grounds, strict=True):
+        assert step in result.steps
+        assert step.claim == relation
+        hence = f"Hence {proof._plain(relation.lhs)}  {relation.relation}  {proof._plain(relation.rhs)}"
+        lines = [line for line in text.splitlines() if line.startswith(hence)]
+        assert any(all(hypothesis.text() in line for hypothesis in step.conditions()) for line in lines)
+        assert all(hypothesis in result.hypotheses for hypothesis in step.conditions())
+
+
+def test_no_sign_of_an_abbreviation_is_taken_on_trust():
+    """Every abbreviation that is declared with a sign was derived, or its sign is among what the step carries."""
+    for id in DERIVED:
+        for step in derive(id).steps:
+            assert step._unknown == set()
+            for short in step.assume:
+                assert step.carried, (id, step.statement, short)
+
+
+@pytest.mark.parametrize("leaves", [2, 3, 5])
 @pytest.mark.parametrize("id", ["R1", "R2", "R4", "R5"])
-def test_sums_hold_on_explicit_symbolic_leaves(id, leaves):
+def test_sums_hold_on_trees_of_other_sizes(id, leaves):
     assert derive(id).check_on_leaves(leaves) >= 2
+
+
+@pytest.mark.proof
+def test_every_step_holds_on_ten_more_trees():
+    """Each step again in numbers of 50 digits; no draw is left out for contradicting a sign that was derived."""
+    start = time.perf_counter()
+    steps = [step for id in DERIVED for step in derive(id).steps]
+    for step in steps:
+        step.evaluate(10, leaves=4, seed=7)
+    assert len(steps) == 327
+    assert time.perf_counter() - start < 60
 
 
 def test_unknown_id_names_the_choices():
@@ -50,95 +99,22 @@ def test_unknown_id_names_the_choices():
         derive("R99")
 
 
-# --- every step again, in numbers -----------------------------------------------------------------------------------
-
-
-def numbers(step, rng, leaves=4):
-    """Both sides of a step on a random tree: sums are taken leaf by leaf, named sums from what is given."""
-    masses = {}
-    for symbol in sorted(proof.language().leaf, key=str):
-        row = [rng.uniform(0.05, 1.0) for _ in range(leaves)]
-        masses[symbol] = [value / sum(row) for value in row]
-    values = {symbol: sp.Float(rng.uniform(0.3, 3.0)) for symbol in sorted(proof.language().parameters, key=str)}
-    values[n.delta] = sp.Float(1e-7)
-    masses[n.b] = [value * values[n.B] for value in masses[n.b]]
-    known = [(proof._spelled(f, step.where), proof._spelled(v, step.where)) for f, v in step.given]
-
-    def over_leaves(summand):
-        here = summand.free_symbols & proof.language().leaf
-        return sum(summand.xreplace({s: sp.Float(masses[s][leaf]) for s in here} | values) for leaf in range(leaves))
-
-    named = {}
-    for f, v in known:
-        for symbol in v.free_symbols - set(values):
-            shown = (over_leaves(f) - v.subs(symbol, 0).subs(values)) / sp.diff(v, symbol).subs(values)
-            named[symbol] = shown
-    out = []
-    for side in (step.lhs, step.rhs):
-        value = proof._spelled(chosen_functions(proof._spelled(side, step.where)), ())
-        value = value.replace(n.Total, over_leaves).xreplace(named).xreplace(values)
-        value = value.xreplace(
-            {symbol: sp.Float(masses[symbol][0]) for symbol in value.free_symbols & proof.language().leaf}
-        )
-        free = {symbol: sp.Float(0.3 + 0.1 * index) for index, symbol in enumerate(sorted(value.free_symbols, key=str))}
-        out.append((value, free))
-    free = out[0][1] | out[1][1]
-    here = [{symbol: sp.Float(row[leaf]) for symbol, row in masses.items()} for leaf in range(leaves)]
-    if not all(meant(short, long, {**free, **named, **values}, here) for short, long in step.where):
-        return None
-    return [float(value.xreplace(free)) for value, _ in out]
-
-
-def chosen_functions(expression):
-    """A function that the proof leaves open, as one that falls: 1/(1 + u)."""
-    return expression.replace(lambda e: isinstance(e, AppliedUndef), lambda e: 1 / (1 + e.args[0]))
-
-
-def meant(short, long, values, leaves):
-    """Whether an abbreviation has the sign that the proof assumes of it, on every leaf (open where it is not a number)."""
-    long = sp.sympify(long)
-    if not short.is_nonnegative or long.has(sp.Derivative, sp.Integral, sp.Subs):
-        return True
-    shown = [long.xreplace(values | masses) for masses in leaves]
-    return not any(value.is_real and value.is_number and value < 0 for value in shown)
-
-
-def exact_in_numbers():
-    """Steps whose sides can be evaluated as they stand.
-
-    Not those about limits or about tau on uncovered leaves, nor inequalities that assume something of an open function.
-    """
-    for id in DERIVED:
-        for number, step in enumerate(derive(id).steps, 1):
-            uncovered = "tau" in step.statement or "only P_t" in step.statement
-            assumed = step.relation != "=" and proof._spelled(step.difference, step.where).has(AppliedUndef)
-            if not isinstance(step.proof, Limit) and not uncovered and not assumed:
-                yield pytest.param(step, id=f"{id}-{number}")
-
-
-@pytest.mark.parametrize("step", list(exact_in_numbers()))
-def test_every_step_holds_in_numbers(step):
-    rng = random.Random(7)
-    drawn = [shown for _ in range(40) if (shown := numbers(step, rng))][:3]
-    assert len(drawn) == 3
-    for left, right in drawn:
-        slack = 1e-9 * (1 + abs(left))
-        if step.relation == "=":
-            assert abs(left - right) < slack
-        elif step.relation == ">=":
-            assert left >= right - slack
-        else:
-            assert left <= right + slack
-
-
 # --- steps that must not pass -----------------------------------------------------------------------------------------
 
-x = sp.Symbol("x", nonnegative=True)
-z = sp.Symbol("z", real=True)
+x = parameter("x", nonnegative=True)
+z = parameter("z", real=True)
+E = parameter("E", nonnegative=True)
+S, D, F, G, H = (parameter(name, nonnegative=True) for name in "SDFGH")
+big, other = leaf_symbol("v", real=True), leaf_symbol("w", real=True)
+u = parameter("u")
+free = open_function("f")
+stranger, unknown = sp.Symbol("s", positive=True), sp.Function("h", positive=True)(x)
+real_x = parameter("x", real=True)
 code = sp.Derivative(-n.P * sp.log(n.q), n.l)
 response_given = ((n.P, 1), (n.P * n.t / n.q, n.O))
 path, fall_of = definitions.path_ends(n), n.Total(n.t * sp.log(n.q_L / n.q_0))
 residual_of = n.Total(n.b * sp.log(n.q_0 / n.q_L))
+overlap = (n.A, n.Total(n.a * n.t / n.q))
 
 FALSE_STEPS = {
     "response with its sign flipped": lambda: Step("", n.Total(code), (n.O - 1) / n.N, given=response_given, where=AT),
@@ -201,7 +177,151 @@ FALSE_STEPS = {
         0,
         ">=",
         where=finite.psi_lemma()[-1].where,
+        signs=finite.psi_lemma()[-1].signs,
         proof=finite.psi_lemma()[-1].proof,
+    ),
+    # signs that are only declared
+    "A <= 1 for any data, by E := 1 - A >= 0": lambda: Step(
+        "", overlap[1], 1, "<=", where=((E, 1 - overlap[1]), *AT), given=POOLED, proof=Witness(E)
+    ),
+    "1 >= 2": lambda: Step("", 1, 2, ">=", where=((E, sp.Integer(-1)),), proof=Witness(E)),
+    "Gibbs reversed": lambda: Step(
+        "",
+        n.Total(-n.P * sp.log(n.P)),
+        n.Total(-n.P * sp.log(n.rho)),
+        ">=",
+        where=((E, n.Total(n.P * sp.log(n.rho / n.P))),),
+        proof=Witness(E),
+    ),
+    "a sign by a sign by itself": lambda: Step("", z, 0, ">=", where=((E, z),), signs=((E, E),), proof=Witness(E)),
+    "two signs that prove each other": lambda: Step(
+        "", z, 0, ">=", where=((E, z), (D, z)), signs=((E, D), (D, E)), proof=Witness(E)
+    ),
+    "a sign by a witness of another value": lambda: Step(
+        "", z, 0, ">=", where=((E, z),), signs=((E, z**2),), proof=Witness(E)
+    ),
+    "a sign that only another abbreviation has": lambda: Step(
+        "", z - x, 0, ">=", where=((E, D - x), (D, z)), proof=Witness(E)
+    ),
+    "> 0 where only >= 0 is derived": lambda: Step("", 1 / u, 0, ">=", where=((u, x**2),), proof=Witness(1 / u)),
+    "a sign for a slope": lambda: Step("", -x, 0, ">=", where=((E, -sp.Integer(1)),), proof=Rises(x, E)),
+    "a sign for the factor at a least value": lambda: Step(
+        "", -((u - 1) ** 2), 0, ">=", where=((E, -sp.Integer(2)),), proof=Least(u, 1, E)
+    ),
+    "hypotheses that contradict each other": lambda: Step("", 0, 1, "=", where=((E, -1 - x), (D, x)), assume=(E,)),
+    "an inequality from hypotheses that nothing meets": lambda: Step(
+        "", 0, 1, ">=", where=((E, -1 - x**2),), assume=(E,), proof=Witness(E + x**2)
+    ),
+    "an assumption about what is no abbreviation": lambda: Step("", z, 0, ">=", assume=(z,), proof=Witness(z)),
+    # functions of sums
+    "(sum P)^2 = 0": lambda: Step("", n.Total(n.P) ** 2, 0),
+    "1/sum P = 0": lambda: Step("", 1 / n.Total(n.P), 0),
+    "ln (sum P)^2 = 0": lambda: Step("", sp.log(n.Total(n.P)) ** 2, 0),
+    "a product of two sums": lambda: Step("", n.Total(n.P) * n.Total(n.t), 0),
+    "(sum P)^2 = 2 where sum P = 1": lambda: Step("", n.Total(n.P) ** 2, 2, given=((n.P, 1),)),
+    "exp of a sum": lambda: Step("", sp.exp(n.Total(n.P)), 1),
+    "an open function of a sum": lambda: Step("", free(n.Total(n.P)), free(1), given=((n.P, 1),)),
+    "a sum within a sum": lambda: Step("", n.Total(n.t * n.Total(n.P)), 5, given=((n.P, 1), (n.t, 1))),
+    "a given sum of sums": lambda: Step("", n.Total(n.P), 1, given=((n.P, n.Total(n.P) + 1),)),
+    "ln of a sum as a sum of ln": lambda: Step("", sp.log(n.Total(n.rho)), n.Total(sp.log(n.rho))),
+    "a limit within a sum": lambda: Step("", n.Total(n.P / (n.P + u)), n.Total(sp.Integer(1)), proof=Limit(u)),
+    "a sum divided by what may be 0": lambda: Step("", n.Total(n.t), n.w, given=(((n.k - 1) * n.t, (n.k - 1) * n.w),)),
+    # given sums
+    "masses that sum to 1 and to 2": lambda: Step("", n.Total(n.t), 2, given=((n.t, 1), (n.t, 2))),
+    "masses >= 0 that sum to -1": lambda: Step("", n.Total(n.t), -1, given=((n.t, -1),)),
+    "one leaf": lambda: Step("", n.Total(sp.Integer(1)), 1, given=((sp.Integer(1), 1),)),
+    "a given sum whose value belongs to a leaf": lambda: Step("", n.Total(n.t), n.P, given=((n.t, n.P),)),
+    "sum P^2 beyond (sum P)^2": lambda: Step("", n.Total(n.P**2), 2, given=((n.P, 1), (n.P**2, 2))),
+    # symbols and functions
+    "sum P q_0 = q_0": lambda: Step("", n.Total(n.P * n.q_0), n.q_0, given=((n.P, 1),)),
+    "a symbol that was not declared": lambda: Step("", stranger, 0, ">=", proof=Witness(stranger)),
+    "sum P s = s for a leaf symbol under another name": lambda: Step("", n.Total(n.P * big), big, given=((n.P, 1),)),
+    "a number that is defined on a leaf": lambda: Step("", n.Total(n.P * z), z, given=((n.P, 1),), where=((z, big),)),
+    "two symbols of one name": lambda: Step("", real_x, 0, ">=", where=((real_x, x),), proof=Witness(x)),
+    "a leaf symbol and a parameter of one name": lambda: Step(
+        "", n.Total(n.P * leaf_symbol("k")), parameter("k"), given=((n.P, 1),)
+    ),
+    "a mass whose sign is assumed twice": lambda: parameter("m", positive=True, integer=True),
+    "an imaginary number": lambda: Step("", (sp.I * z) ** 2 + 2 * z**2, 5 * z**2),
+    "an imaginary parameter": lambda: parameter("i", imaginary=True),
+    "infinity": lambda: Step("", sp.oo, 1, ">=", proof=Witness(sp.oo)),
+    "a function that was not declared": lambda: Step("", unknown, 0, ">=", proof=Witness(unknown)),
+    "an absolute value": lambda: Step("", sp.Abs(z), z),
+    "a maximum": lambda: Step("", sp.Max(z, 0), z),
+    "the derivative of an open function, the same on all leaves": lambda: Step(
+        "", n.Total(n.P * sp.Derivative(n.q, n.l)), sp.Derivative(n.q, n.l), given=((n.P, 1),)
+    ),
+    "an open function on leaves taken out of a sum": lambda: Step("", n.Total(n.P * n.q), n.q, given=((n.P, 1),)),
+    "a derivative that vanishes because it is taken at 0": lambda: Step(
+        "", sp.Derivative(free(x), x) - sp.Subs(sp.Derivative(free(x), x), x, 0), 0
+    ),
+    "the derivative of a sum in one leaf's mass": lambda: Step("", sp.Derivative(n.Total(n.P), n.P), 1),
+    "an abbreviation that is a number": lambda: Step("", 1, 2, where=((sp.Integer(1), sp.Integer(2)),)),
+    "an abbreviation that is a formula": lambda: Step("", x + z, 0, where=((x + z, sp.Integer(0)),)),
+    "an abbreviation of itself": lambda: Step("", z, z + 1, where=((z, z + 1),)),
+    "an abbreviation with two meanings": lambda: Step("", z, 1, where=((z, sp.Integer(1)), (z, sp.Integer(2)))),
+    "two abbreviations in a circle": lambda: Step("", z, 0, where=((z, x + 1), (x, z - 1))),
+    "an abbreviation that a derivative takes for a constant": lambda: Step(
+        "", sp.Derivative(free(u), u), z, where=((free(u), z * u), (z, u))
+    ),
+    "two values of one function": lambda: Step("", free(0), 5, where=((free(x), x), (free(0), sp.Integer(5)))),
+    "a value of a function that is open elsewhere": lambda: Step(
+        "", free(x + 1) - free(x), 1, where=((free(x + 1), free(x) + 1),)
+    ),
+    "an integral over numbers that have not their sign": lambda: Step("", sp.Integral(sp.sqrt(x**2), (x, -1, 1)), 0),
+    "a derivative at a point that has not its sign": lambda: Step(
+        "", sp.Subs(sp.Derivative(sp.sqrt(x**2), x), x, -1), 1
+    ),
+    # reasons
+    "x^3 >= 0 for real x": lambda: Step("", z**3, 0, ">=", proof=Rises(z, 3 * z**2)),
+    "a rise across a pole": lambda: Step("", -1 / (x - 1), 1, ">=", proof=Rises(x, 1 / (x - 1) ** 2)),
+    "a rise across the end of a logarithm": lambda: Step(
+        "", -sp.log(1 - x), 0, ">=", where=((E, 1 / (1 - x)),), proof=Rises(x, E)
+    ),
+    "a rise in an abbreviation": lambda: Step("", E, 0, ">=", where=((E, x),), proof=Rises(E, sp.Integer(1))),
+    "a rise while a given sum moves": lambda: Step(
+        "", x * n.Total(n.P), 2 * x, ">=", given=((n.P * (1 + x), 2),), proof=Rises(x, sp.Integer(0))
+    ),
+    "a rise over values that the hypothesis leaves out": lambda: Step(
+        "", x * (x - 2) * (x - 3) ** 2 + 0, 0, ">=", where=((E, x * (x - 2)),), assume=(E,), proof=Rises(x, 4 * E)
+    ),
+    "a least value that is not one": lambda: Step("", -((u - 1) ** 2), 0, ">=", proof=Least(u, 1, sp.Integer(2))),
+    "a least value below the range of the variable": lambda: Step("", u**2, -u, "<=", proof=Least(u, -1, u)),
+    "a least value across a pole": lambda: Step("", (z - 1) ** 2 / z, 0, ">=", proof=Least(z, 1, (z + 1) / z**2)),
+    "a limit said to be an equation": lambda: Derivation(
+        "X", "", (), (Step("", 1 + u, 1, proof=Limit(u)),), (Relation(1 + u, "=", sp.Integer(1)),), ""
+    ),
+    "a limit to a side with the variable": lambda: Step("", u / u + u, 1 + u, proof=Limit(u)),
+    "a bend that is not positive below": lambda: Step(
+        "",
+        x * (x - 1) ** 2 * (2 - x),
+        0,
+        ">=",
+        proof=ConcaveThenConvex(x, sp.Integer(1), x, sp.Integer(-1), sp.Integer(1), sp.Integer(1)),
+    ),
+    "a strict inequality": lambda: Step("", x, 0, ">", proof=Witness(x)),
+    "an unknown relation": lambda: Step("", x, 0, "!=", proof=Witness(x)),
+    # functions with a lemma
+    "a function with a sign that nothing proves": lambda: leaf_function(
+        "neg", "n", -x - 1, lambda f: Step("", f(x), 0, ">=", proof=Witness(f(x)))
+    ),
+    "a lemma about another function": lambda: leaf_function(
+        "neg", "n", -x - 1, lambda f: Step("", x, 0, ">=", proof=Witness(x))
+    ),
+    "phi of a number that may be negative": lambda: Step("", n.Gap(z), 0, ">=", proof=Witness(n.Gap(z))),
+    "psi of a number that may be negative": lambda: Step(
+        "", finite.psi_function()(z, n.w), 0, ">=", proof=Witness(finite.psi_function()(z, n.w))
+    ),
+    "the excess of an equation": lambda: Step("", z, 0, ">=", proof=Witness(Step("", z, z).excess)),
+    "the excess of a step, at another number": lambda: Step(
+        "", z, 0, ">=", proof=Witness(Step("", x, 0, ">=", proof=Witness(x)).excess.subs(x, z))
+    ),
+    "the excess of a step with given sums": lambda: Step(
+        "",
+        n.Total(n.P),
+        0,
+        ">=",
+        proof=Witness(Step("", n.Total(n.P), 0, ">=", given=((n.P, 1),), proof=Witness(n.Total(n.P))).excess),
     ),
 }
 
@@ -210,36 +330,3 @@ FALSE_STEPS = {
 def test_a_false_step_cannot_be_built(name):
     with pytest.raises(DerivationError):
         FALSE_STEPS[name]()
-
-
-def test_explicit_leaves_catch_what_a_broken_generic_leaf_would_let_through(monkeypatch):
-    with monkeypatch.context() as broken:
-        broken.setattr(Step, "expect_zero", lambda self, expression: None)
-        step = Step("false", n.Total(n.q), 2, given=POOLED, where=AT)
-    with pytest.raises(DerivationError, match="differ on 3 leaves"):
-        step.check_on_leaves(3)
-
-
-@pytest.mark.parametrize("id", ["R1", "R2", "R4", "R5"])
-def test_another_definition_of_the_mixture_breaks_every_proof(id, monkeypatch):
-    def unnormalised(base, base_volume, perturb, perturbation):
-        return (base + perturbation * perturb) / base_volume, base_volume
-
-    monkeypatch.setattr(definitions, "joint_mass", unnormalised)
-    with pytest.raises(DerivationError):
-        builders()[id]()
-
-
-def test_a_smaller_sharp_constant_breaks_the_finite_law(monkeypatch):
-    gamma = finite.sharp_gamma
-    monkeypatch.setattr(finite, "sharp_gamma", lambda w: sp.Rational(999, 1000) * gamma(w))
-    with pytest.raises(DerivationError):
-        builders()["R5"]()
-
-
-def test_a_symbol_is_on_a_leaf_or_a_parameter_and_never_both():
-    with pytest.raises(DerivationError, match="at once"):
-        proof.parameter("t", nonnegative=True)
-    with pytest.raises(DerivationError, match="at once"):
-        proof.leaf_symbol("k", positive=True)
-    assert proof.parameter("k") == n.k
