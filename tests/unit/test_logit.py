@@ -188,7 +188,7 @@ def test_first_falls_are_slopes_along_the_perturbation():
         p, base = expit(at), expit(z0)
         forward = base * np.log(base / p) + (1 - base) * np.log((1 - base) / (1 - p))
         reverse = p * np.log(p / base) + (1 - p) * np.log((1 - p) / (1 - base))
-        return np.array([at, -np.log1p(-p), -(-np.log(p)), p, forward, reverse])  # gamma_+ rises
+        return np.array([at, -np.log1p(-p), np.log(p), p, forward, reverse])  # gamma_+ rises
 
     after = perturbed_contrast(z, step, c)
     seen = first_falls(z, z0, c)
