@@ -21,9 +21,12 @@ from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .readings import ROUNDING, Readings
 from .rivals import BALANCE, compare, predictions
-from .runfit import Bound, Goodness, RunFit
+from .runfit import Bound, Goodness, RunFit, Scatter
 
 Array = NDArray[np.float64]
+RUN_CHANCE, CURVE_CHANCE = 0.01, 1e-4
+"""So small a chance of the scatter of one run (divided by the runs of the curve), or of all of its runs together, tells
+that rate_se is another error."""
 
 
 def fit_run(run: Run, level: float = 0.95, quadrature: str = "spline") -> RunFit:
@@ -38,7 +41,8 @@ def fit_run(run: Run, level: float = 0.95, quadrature: str = "spline") -> RunFit
     (`interval`); it was chosen before a parametric bootstrap, which agrees with it where the constants are well
     measured but resamples from the estimate, so that it can give no open end where they are not. Readings are taken
     as independent: standard errors over the same documents at every l overstate the error of a difference, and the
-    intervals are then too wide. Without rate_se one sigma for all readings is estimated from the residual.
+    intervals are then too wide; `Scatter` sees it where it is much. Without rate_se one sigma for all readings is
+    estimated from the residual.
 
     kappa is K_p/K_a, profiled along its own direction; K are in volume_unit.
     Raises InputError for a missing component, fewer than two positive perturbations, or a bad level or quadrature.
@@ -61,7 +65,7 @@ def _readings(run: Run, level: float, quadrature: str) -> Readings:
     return Readings.of(run, quadrature)
 
 
-def _fit(readings: Readings, run: Run, level: float) -> RunFit:
+def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE) -> RunFit:
     balance = readings.balance()
     best = estimate(balance)
     units = {"pretrain": readings.unit, "align": readings.unit, "kappa": 1.0}
@@ -78,7 +82,8 @@ def _fit(readings: Readings, run: Run, level: float) -> RunFit:
         from scipy.stats import chi2
 
         p_value = float(chi2.sf(best.deviance, freedom))
-    return RunFit(
+    scatter = Scatter(*readings.scatter())
+    fitted = RunFit(
         readings.run,
         found["pretrain"],
         found["align"],
@@ -86,16 +91,18 @@ def _fit(readings: Readings, run: Run, level: float) -> RunFit:
         float(readings.volumes[0] / readings.volumes[1]),
         _bound(readings, level),
         Goodness(best.deviance, freedom, p_value),
-        tuple(_notes(readings, run, still, p_value, found["kappa"])),
+        tuple(_notes(readings, run, still, p_value, found["kappa"], str(scatter) if scatter.too_small(chance) else "")),
         elastic_limit(readings, level),
+        scatter,
     )
+    return fitted.with_mild_errors() if scatter.too_small(chance) else fitted
 
 
 def _finite(value: float | None, unit: float) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value * unit)
 
 
-def _notes(readings: Readings, run: Run, still: bool, p_value: float | None, kappa: Constant) -> list[str]:
+def _notes(readings: Readings, run: Run, still: bool, p_value: float | None, kappa: Constant, mild: str) -> list[str]:
     notes = []
     if readings.others:
         notes.append(f"components left aside: {', '.join(readings.others)}")
@@ -110,6 +117,8 @@ def _notes(readings: Readings, run: Run, still: bool, p_value: float | None, kap
             notes.append(f"no rate_se: one standard error for all readings, {size}, from the residual{partly}")
     if p_value is not None and p_value < 0.01:
         notes.append(f"the readings do not follow R16 within their standard errors (p = {p_value:.2g})")
+    if mild:
+        notes.append(mild)
     if not still and not kappa.closed:
         notes.append("the readings do not bound kappa on every side")
     if readings.rule != "spline":
@@ -148,9 +157,10 @@ def fit(
 ) -> dict[str, Any]:
     """Every run's constants, what they are together, and the rival laws by held-out error, as plain JSON.
 
-    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, notes}],
+    ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, scatter, notes}],
     pooled: {kappa, beta, covariates, forgetting: {align, perturb}},
-    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}]``; a constant is `Constant.as_dict`, beta is null
+    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}],
+    warnings: [where rate_se is no error within the run (`Scatter`)]``; a constant is `Constant.as_dict`, beta is null
     for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`, forgetting holds the rates of
     `phase_rates` (null where the data do not tell). The models are described in `rivals.compare`; they are compared on
     align rates, and only where all runs have one rate_unit (elsewhere their errors are null).
@@ -169,8 +179,11 @@ def fit(
     if by is not None and by not in covariates:
         there = ", ".join(covariates)
         raise InputError(f"no covariate {by!r} with one value a run", where="fit", mend=f"choose from {there}")
-    work = partial(_one, level=level, quadrature=quadrature)
+    work = partial(_one, level=level, quadrature=quadrature, chance=RUN_CHANCE / len(runs))
     results = list(map(work, runs) if executor is None else executor.map(work, runs, chunksize=8))
+    whole_scatter = _scatter([fitted for fitted, _, _ in results])
+    if whole_scatter.too_small(CURVE_CHANCE):  # a run of few readings does not show it alone
+        results = [(fitted.with_mild_errors(), readings, told) for fitted, readings, told in results]
     effects = covariate_effects([fitted for fitted, _, _ in results], run_covariates(curve), level)
     whole = _together(results, level, laws)
     one_unit = len({(run.rate_unit, run.volume_unit) for run in runs}) == 1
@@ -180,6 +193,7 @@ def fit(
         "runs": [fitted.as_dict() for fitted, _, _ in results],
         "pooled": {"kappa": whole["kappa"], "beta": whole["beta"], "covariates": effects, "forgetting": rates},
         "models": whole["models"],
+        "warnings": _warnings([fitted for fitted, _, _ in results], whole_scatter),
     }
     if by is not None:
         answer["groups"] = []
@@ -190,12 +204,24 @@ def fit(
     return answer
 
 
+def _scatter(fits: Sequence[RunFit]) -> Scatter:
+    return Scatter(sum(fitted.scatter.chi2 for fitted in fits), sum(fitted.scatter.dof for fitted in fits))
+
+
+def _warnings(fits: Sequence[RunFit], whole: Scatter) -> list[str]:
+    """One line where rate_se is another error than that of the readings, in the whole curve or in some of its runs."""
+    if whole.too_small(CURVE_CHANCE):
+        return [str(whole)]
+    mild = [fitted for fitted in fits if fitted.scatter.too_small(RUN_CHANCE / len(fits))]
+    return [f"{', '.join(fitted.run for fitted in mild[:8])}: {_scatter(mild)}"] if mild else []
+
+
 _Result = tuple[RunFit, Readings, list[Array | None]]
 
 
-def _one(run: Run, level: float, quadrature: str) -> _Result:
+def _one(run: Run, level: float, quadrature: str, chance: float) -> _Result:
     readings = _readings(run, level, quadrature)
-    return _fit(readings, run, level), readings, predictions(readings)
+    return _fit(readings, run, level, chance), readings, predictions(readings)
 
 
 def _together(results: Sequence[_Result], level: float, laws: Sequence[str] | None) -> dict[str, Any]:

@@ -108,6 +108,25 @@ class Readings:
             np.stack([(difference * pretrain) @ difference.T, (difference * align) @ difference.T, spread]),
         )
 
+    def scatter(self) -> tuple[float, int]:
+        """Chi-square of each component's readings about their own parabola in l (their line, for J < 4), and its freedom.
+
+        Where rate_se is the error of a reading within the run, this is at least chi-square distributed, and more where
+        the curve bends otherwise. Far below that, rate_se holds something that all readings of the run share. A
+        component with a rate_se of 0 is left out; (0, 0) where the run gives none.
+        """
+        if not self.known_noise:
+            return 0.0, 0
+        degree = 2 if self.perturbations.size > 4 else 1
+        powers = np.vander(self.perturbations, degree + 1)
+        chi2, freedom = 0.0, 0
+        for readings, errors in zip(self.rates, self.rate_se, strict=True):
+            if (errors > 0).all():
+                rows, wanted = powers / errors[:, None], readings / errors
+                residual = wanted - rows @ np.linalg.lstsq(rows, wanted)[0]
+                chi2, freedom = chi2 + float(residual @ residual), freedom + readings.size - degree - 1
+        return chi2, freedom
+
     def _with_noise(self) -> Readings:
         """One sigma for every reading, with ``Q_min(sigma) = J - 2``; 0 where rounding and quadrature explain the residual.
 

@@ -190,6 +190,8 @@ def fit(
             for run in result["runs"]
         ]
         table(rows, ("run", *names, "nominal kappa", "R5 holds"))
+        for line in result["warnings"]:
+            print(f"warning: {line}")
         for name in ("kappa", "beta"):
             print(f"pooled {name}: {interval(result['pooled'][name])}")
         for effect in result["pooled"]["covariates"]:

@@ -66,7 +66,7 @@ def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str,
         curve_figure(curve), "The curve that the fit reads: rates on held-out reviews against negative examples."
     )
     constants = fit_table(section, curve)
-    missed = [run["run"] for run in constants["runs"] if not run["bound"]["holds"]]
+    missed = [run["run"] for run in constants["runs"] if run["bound"]["holds"] is False]
     if missed:
         section.say(
             f"R5 is missed by {', '.join(missed)}: from a joint optimum no perturbation can lower the volume-weighted rates of "

@@ -124,7 +124,7 @@ def _rebound(section: Section, saved: Saved) -> Section:
         for row in constants["models"]
     ]
     section.show(models, "rival laws on the curves of the real model, by held-out error")
-    missed = sum(not run["bound"]["holds"] for run in constants["runs"])
+    missed = sum(run["bound"]["holds"] is False for run in constants["runs"])
     section.say(
         f"R5 is missed by {missed} of {len(constants['runs'])} runs: fine-tuned models are not at a joint optimum, and what they show "
         "first is unfinished learning of the domain. Pooled kappa: " + interval(constants["pooled"]["kappa"]) + "."

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from empirical.laws import LAWS
 from empirical.quadrature import SCALES, suited_work, work_operator
 from empirical.readings import Readings
 from empirical.rivals import BALANCE
+from empirical.runfit import Scatter
 from sim import simulate_mixture
 
 
@@ -569,7 +571,16 @@ def test_what_cannot_be_fitted_is_refused_in_one_line():
 def made_up(kappa: float, nominal: float, error: float) -> RunFit:
     constant = Constant(kappa, kappa * np.exp(-1.959964 * error), kappa * np.exp(1.959964 * error), 0.95)
     return RunFit(
-        "r", constant, constant, constant, nominal, Bound(True, 0.0, None), Goodness(1.0, 3, 0.5), (), constant
+        "r",
+        constant,
+        constant,
+        constant,
+        nominal,
+        Bound(True, 0.0, None),
+        Goodness(1.0, 3, 0.5),
+        (),
+        constant,
+        Scatter(1.0, 3),
     )
 
 
@@ -621,10 +632,20 @@ def test_beta_is_the_slope():
 
 def test_fit_gives_the_promised_json():
     result = fit(simulate_mixture([3.0, 10.0, 40.0], seeds=[0, 1]))
-    assert set(result) == {"runs", "pooled", "models"}
+    assert set(result) == {"runs", "pooled", "models", "warnings"}
     assert set(result["pooled"]) == {"kappa", "beta", "covariates", "forgetting"}
     for run in result["runs"]:
-        assert set(run) == {"run", "K_pretrain", "K_align", "kappa", "nominal_kappa", "bound", "elastic_limit", "notes"}
+        assert set(run) == {
+            "run",
+            "K_pretrain",
+            "K_align",
+            "kappa",
+            "nominal_kappa",
+            "bound",
+            "elastic_limit",
+            "scatter",
+            "notes",
+        }
         assert set(run["bound"]) == {"holds", "worst"}
         for name in ("K_pretrain", "K_align", "kappa"):
             assert set(run[name]) == {"estimate", "low", "high", "level"}
@@ -654,3 +675,48 @@ def test_joint_compression_predicts_what_a_line_does_not():
     models = {m["name"]: m["heldout_error"] for m in fit(simulate_mixture([5.0, 20.0]))["models"]}
     assert models["joint compression"] < 0.05 * models["straight line"]
     assert models[BALANCE] < 0.01 * models["straight line"]
+
+
+RESULTS = Path(__file__).parents[2] / "paper_checks" / "results"
+
+
+def saved(name: str, errors: str) -> Curve:
+    """A saved curve with one of its two errors: within the run, or over the population of documents."""
+    curve = Curve.read(RESULTS / name / f"{name}.csv")
+    return Curve(curve.frame.assign(rate_se=curve.frame[errors]))
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 12])
+def test_right_errors_are_not_called_too_large(count):
+    """With rate_se the noise that is there, the chance of a warning is at most its level."""
+    run, level = exact_run(10.0, points=count), 0.01
+    draws = [Scatter(*Readings.of(with_noise(run, 1e-3, seed)).scatter()) for seed in range(2000)]
+    assert sum(scatter.too_small(level) for scatter in draws) <= 2000 * level + 4 * np.sqrt(2000 * level)
+    thrice = with_noise(run, 1e-3)
+    assert Scatter(*Readings.of(replace(thrice, rate_se=30 * thrice.rate_se)).scatter()).too_small(level)
+    assert not Scatter(*Readings.of(with_noise(run, 1e-3, told=False)).scatter()).too_small(0.5)
+
+
+def test_the_error_over_documents_is_seen_where_the_error_within_the_run_belongs():
+    """SmolLM2's rebound: R5 is broken within the errors of the run; with the errors over documents it seemed to hold."""
+    name = "align-96-seed-0"
+    within = fit_run(saved("rebound", "rate_se").run(name))
+    over = fit_run(saved("rebound", "rate_se_population").run(name))
+    assert within.bound.holds is False
+    assert within.scatter.p == pytest.approx(1.0)
+    assert not any("over documents" in note for note in within.notes)
+    assert over.bound.holds is None  # not "yes": nothing was tested
+    assert over.bound.z is not None
+    assert over.scatter.as_dict() == pytest.approx({"chi2": 0.555, "dof": 6, "p": 0.0029}, rel=0.02)
+    assert any("rate_se is 3.3 times the scatter" in note for note in over.notes)
+
+
+def test_short_runs_are_judged_together():
+    """Two perturbations a run: no single run of resistance shows the wrong errors, the twelve together do (p = 3e-5)."""
+    right, wrong = (fit(saved("resistance", errors)) for errors in ("rate_se", "rate_se_population"))
+    assert right["warnings"] == []
+    assert {run["bound"]["holds"] for run in right["runs"]} == {True, False}
+    [line] = wrong["warnings"]
+    assert "1.8 times the scatter" in line
+    assert "`se` of measure" in line
+    assert [run["bound"]["holds"] for run in wrong["runs"]] == [None] * 12
