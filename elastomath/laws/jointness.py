@@ -123,7 +123,7 @@ def effective(shares: ArrayLike, rates: ArrayLike, *, level: float = 0.95, seed:
     array([1.  , 0.79, 1.27])
     """
     w, h = _table(shares, rates)
-    count, datasets = w.shape
+    count = len(w)
     if count < 4 or not 0 < level < 1:
         raise InputError(f"{count} runs, level {level:g}", where="effective", mend="at least four runs, 0 < level < 1")
     if not np.all(w.sum(axis=0) > 0):

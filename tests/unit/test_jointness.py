@@ -94,7 +94,7 @@ def test_beta_comes_back(beta, noise):
     told = effective(shares, rates)
     estimate, low, high = told.beta
     assert low < beta < high
-    assert estimate == pytest.approx(beta, rel=0.15)
+    assert estimate == pytest.approx(beta, rel=0.3 if noise else 0.15)
     for other in {0.5, 1.0, 1.5} - {beta}:
         assert not low < other < high
     assert told.margin > 0.15
