@@ -1,0 +1,295 @@
+"""R26: the optimiser is part of the law. One logit, aligned and then perturbed, under SGD and Adam as they are used.
+
+The state is the contrast z, the loss ln(1 + e^-z) while aligning and ln(1 + e^z) while perturbing. Here volumes are *steps* of
+``batch`` examples, and the rate is what one step of unit gradient does to z (nats): c x batch of R21 for plain SGD, and
+rate x |grad z|_1 for Adam, whose step does not know the size of its gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InputError
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Optimiser:
+    """SGD or Adam on one logit, as PyTorch has them.
+
+    kind       "sgd" (momentum without dampening) or "adam" (bias corrected; decoupled decay, so AdamW)
+    rate       nats that z moves in a step of unit gradient (sgd), or in a step (adam)
+    momentum   of sgd, 0 <= mu < 1
+    betas      of adam: beta_1, beta_2, each in [0, 1);  eps  beside the root of the second moment
+    decay      weight decay: z - anchor shrinks by rate x decay a step;  anchor  the contrast at parameters 0
+    warm_up    steps in which the rate rises in equal parts to its value, at the start of every phase
+    noise      standard deviation of the gradient of one example beside its mean;  batch  examples in a step
+    carried    whether the second phase starts with the moments of the first; if not, fresh ones
+    """
+
+    kind: Literal["sgd", "adam"] = "sgd"
+    rate: float = 0.1
+    momentum: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    decay: float = 0.0
+    anchor: float = 0.0
+    warm_up: int = 0
+    noise: float = 0.0
+    batch: int = 1
+    carried: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("sgd", "adam"):
+            raise InputError(f"unknown optimiser {self.kind!r}", where="Optimiser", mend="choose sgd or adam")
+        if not (0 < self.rate < math.inf and all(0 <= x < 1 for x in (self.momentum, *self.betas)) and self.batch >= 1):
+            raise InputError(
+                f"rate {self.rate:g}, momentum {self.momentum:g}, betas {self.betas}, batch {self.batch}",
+                where="Optimiser",
+                mend="rate > 0, momentum and betas in [0, 1), batch >= 1",
+            )
+        if not (min(self.eps, self.decay, self.noise, self.warm_up) >= 0 and math.isfinite(self.anchor)):
+            raise InputError("a setting is negative", where="Optimiser", mend="eps, decay, noise, warm_up >= 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What n aligning steps made and how many opposed ones undid it, shape (J,) or (J, runs) where there is noise.
+
+    steps     n, shape (J,)
+    contrast  z_n
+    undo      m*, where z first is back at its start, between two steps by a straight line; infinite where it never was
+    """
+
+    steps: Array
+    contrast: Array
+    undo: Array
+
+    @property
+    def exponents(self) -> Array:
+        """d ln m*/d ln n between neighbours in n, shape (J - 1,), of the mean over runs."""
+        undo = self.undo if self.undo.ndim == 1 else self.undo.mean(axis=1)
+        return np.asarray(np.diff(np.log(undo)) / np.diff(np.log(self.steps)), dtype=np.float64)
+
+
+@dataclass
+class _State:
+    z: Array
+    first: Array
+    second: Array
+    steps: int = 0
+
+    def step(self, optimiser: Optimiser, wanted: bool, taken: int, rng: np.random.Generator) -> None:
+        """One step on the loss of the wanted (or the opposed) response; ``taken`` steps of this phase are done."""
+        p = 1 / (1 + np.exp(-np.clip(self.z, -700, 700)))
+        gradient = p - 1 if wanted else p
+        if optimiser.noise:
+            gradient = gradient + optimiser.noise / math.sqrt(optimiser.batch) * rng.normal(size=self.z.shape)
+        rate = optimiser.rate * (min(1.0, (taken + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0)
+        self.steps += 1
+        self.z = self.z - rate * optimiser.decay * (self.z - optimiser.anchor)
+        if optimiser.kind == "sgd":
+            self.first = optimiser.momentum * self.first + gradient
+            self.z = self.z - rate * self.first
+            return
+        one, two = optimiser.betas
+        self.first = one * self.first + (1 - one) * gradient
+        self.second = two * self.second + (1 - two) * gradient**2
+        mean, square = self.first / (1 - one**self.steps), self.second / (1 - two**self.steps)
+        self.z = self.z - rate * mean / (np.sqrt(square) + optimiser.eps)
+
+
+def durability(
+    optimiser: Optimiser,
+    steps: Sequence[int],
+    start: float = 0.0,
+    *,
+    runs: int = 1,
+    limit: int = 100_000,
+    seed: int = 0,
+) -> Durability:
+    """Align for each number of steps n, then perturb until z is back: z_n and m* (R26). Vectorised over n and runs.
+
+    steps: n > 0, rising. runs: repetitions where there is noise. limit: opposed steps after which m* is called infinite.
+    Raises InputError for steps that do not rise.
+
+    >>> durability(Optimiser("adam"), [16, 64, 256]).undo.round(1)
+    array([15.4, 37.6, 56.6])
+    >>> durability(Optimiser("adam", carried=True), [16, 64, 256]).undo.round(1)
+    array([21.7, 25.8, 21. ])
+    """
+    counts = [int(n) for n in steps]
+    if not counts or counts[0] < 1 or any(b <= a for a, b in pairwise(counts)) or runs < 1:
+        raise InputError(
+            f"steps {counts[:5]}, {runs} runs", where="durability", mend="numbers > 0 that rise; runs >= 1"
+        )
+    rng, width = np.random.default_rng(seed), runs if optimiser.noise else 1
+    state = _State(np.full(width, start), np.zeros(width), np.zeros(width))
+    kept: list[tuple[Array, Array, Array]] = []
+    for taken in range(counts[-1]):
+        state.step(optimiser, True, taken, rng)
+        if taken + 1 == counts[len(kept)]:
+            kept.append((state.z, state.first, state.second))
+    z, first, second = (np.stack(part) for part in zip(*kept, strict=True))
+    if not optimiser.carried:
+        first, second = np.zeros_like(first), np.zeros_like(second)
+    undo = _undone(optimiser, z, first, second, np.array(counts), start, limit, rng)
+    contrast, undo = (part[:, 0] if width == 1 and runs == 1 else part for part in (z, undo))
+    return Durability(np.array(counts, dtype=np.float64), contrast, undo)
+
+
+def _undone(
+    optimiser: Optimiser,
+    z: Array,
+    first: Array,
+    second: Array,
+    counts: NDArray[np.int64],
+    start: float,
+    limit: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Opposed steps until z <= start; each n keeps its own count of steps for the bias correction."""
+    undo = np.where(z <= start, 0.0, np.inf)
+    states = [
+        _State(row, a, b, int(n) if optimiser.carried else 0)
+        for row, a, b, n in zip(z, first, second, counts, strict=True)
+    ]
+    groups = [_merged(states)] if not optimiser.carried else states  # fresh ones have the same count: one array
+    offsets = [slice(0, len(states))] if not optimiser.carried else [slice(j, j + 1) for j in range(len(states))]
+    for group, rows in zip(groups, offsets, strict=True):
+        group.z = group.z.reshape(-1, z.shape[1])
+        group.first, group.second = group.first.reshape(group.z.shape), group.second.reshape(group.z.shape)
+        back = undo[rows]
+        for taken in range(limit):
+            if not np.any(np.isinf(back)):
+                break
+            before = group.z
+            group.step(optimiser, False, taken, rng)
+            fell = before - group.z
+            now = np.isinf(back) & (group.z <= start)
+            back[now] = taken + ((before - start)[now] / fell[now])
+        undo[rows] = back
+    return undo
+
+
+def _merged(states: list[_State]) -> _State:
+    return _State(
+        np.stack([s.z for s in states]), np.stack([s.first for s in states]), np.stack([s.second for s in states])
+    )
+
+
+# --- regimes that can be derived ---------------------------------------------------------------------------------
+def momentum_constant(constant: ArrayLike, momentum: float) -> Array:
+    """``c/(1 - mu)``: SGD with momentum is the logit law with this constant, after 1/(1 - mu) steps (R26).
+
+    Carried into the next phase, the velocity goes on for mu/(1 - mu) steps more: z first moves on by mu c (1-p)/(1 - mu)^2.
+
+    >>> round(float(momentum_constant(0.03, 0.9)), 12)
+    0.3
+    """
+    if not 0 <= momentum < 1:
+        raise InputError(f"momentum {momentum:g}", where="momentum_constant", mend="0 <= mu < 1")
+    return np.asarray(np.asarray(constant, dtype=np.float64) / (1 - momentum), dtype=np.float64)
+
+
+def noisy_constant(rate: float, noise: float, batch: int = 1) -> float:
+    """``rate sqrt(batch)/noise``, nats a step: Adam whose second moment is noise is SGD with this constant (R26).
+
+    Then moments carried or fresh make no difference, and m* in n has R22's exponent, which is never negative.
+
+    >>> noisy_constant(0.1, 2.0, 4)
+    0.1
+    """
+    if not (rate > 0 and noise > 0 and batch >= 1):
+        raise InputError("no noise", where="noisy_constant", mend="rate, noise > 0, batch >= 1")
+    return rate * math.sqrt(batch) / noise
+
+
+def entry_force(steps: ArrayLike, squares: ArrayLike, rate: float) -> Array:
+    """``rate sqrt(n/S)``, S = sum of g^2: what the first opposed steps do with moments carried from n < 1/(1-beta_2) steps (R26).
+
+    The small gradients of a long alignment make the next large ones into large steps: with S at rest it grows like sqrt(n).
+
+    >>> entry_force([100, 400], 4.0, 0.1)
+    array([0.5, 1. ])
+    """
+    n, total = np.asarray(steps, dtype=np.float64), np.asarray(squares, dtype=np.float64)
+    if not (np.all(n > 0) and np.all(total > 0) and rate > 0):
+        raise InputError("steps, squares or rate not > 0", where="entry_force", mend="give numbers > 0")
+    return np.asarray(rate * np.sqrt(n / total), dtype=np.float64)
+
+
+def carried_undo(steps: ArrayLike, climbed: ArrayLike, squares: ArrayLike, rate: float) -> Array:
+    """``m* = D sqrt(S)/(rate sqrt(n)) + D^2/(4 rate^2 n)``: opposed steps at unit gradient with the second moment carried (R26).
+
+    From dz/dm = -rate sqrt(n/(S + m)), for m << n < 1/(1-beta_2), without a first moment, which adds up to 1/(1-beta_1) steps.
+    Exponent in n: -1/2 + 3/(2D) in the first term, as D grows like (3/2) ln n; with fresh moments m* = D/rate instead.
+
+    >>> float(carried_undo(1024, 7.48, 1.93, 0.1).round(2))
+    4.61
+    """
+    n, way, total = (np.asarray(x, dtype=np.float64) for x in (steps, climbed, squares))
+    slow = way / (entry_force(n, total, rate))
+    return np.asarray(slow + way**2 / (4 * rate**2 * n), dtype=np.float64)
+
+
+def squares_at_constant_speed(start: float, rate: float) -> float:
+    """``S = [ln(1 + e^-z_0) - 1/(1 + e^{z_0})]/rate``, the sum of g^2 of an alignment at Adam's first speed, rate a step (R26).
+
+    >>> round(squares_at_constant_speed(0.0, 0.1), 3)
+    1.931
+    """
+    if not rate > 0:
+        raise InputError(f"rate {rate:g}", where="squares_at_constant_speed", mend="rate > 0")
+    return (math.log1p(math.exp(-start)) - 1 / (1 + math.exp(start))) / rate
+
+
+def late_speed(beta: float) -> float:
+    """``-ln(beta_2)/2`` nats a step: how fast noise-free Adam aligns beyond 1/(1-beta_2) steps, where v only fades (R26).
+
+    >>> round(late_speed(0.999), 6)
+    0.0005
+    """
+    if not 0 < beta < 1:
+        raise InputError(f"beta_2 = {beta:g}", where="late_speed", mend="0 < beta_2 < 1")
+    return -math.log(beta) / 2
+
+
+def fitted_exponent(steps: ArrayLike, undo: ArrayLike) -> float:
+    """The slope of ln m* in ln n by least squares, as Table 3's -0.15 is read.
+
+    >>> round(fitted_exponent([1, 10, 100], [5, 50, 500]), 12)
+    1.0
+    """
+    return float(
+        np.polyfit(np.log(np.asarray(steps, dtype=np.float64)), np.log(np.asarray(undo, dtype=np.float64)), 1)[0]
+    )
+
+
+def rate_of_undo(optimiser: Optimiser, steps: int, undo: float, start: float = 0.0) -> Optimiser:
+    """The same optimiser at the rate at which n steps are undone by m* opposed ones: a number of Table 3 turned into a rate.
+
+    Raises InputError where no rate between 1e-4 and 1e2 does it.
+
+    >>> round(rate_of_undo(Optimiser("adam"), 64, 37.6).rate, 2)
+    0.1
+    """
+    from scipy.optimize import brentq
+
+    def miss(log_rate: float) -> float:
+        at = replace(optimiser, rate=math.exp(log_rate))
+        return math.log(float(durability(at, [steps], start).undo[0]) / undo)
+
+    ends = math.log(1e-4), math.log(1e2)
+    low, high = (miss(end) for end in ends)
+    if not low * high < 0:
+        raise InputError(f"m* = {undo:g} at n = {steps}", where="rate_of_undo", mend="no rate undoes it so")
+    return replace(optimiser, rate=math.exp(brentq(miss, *ends, xtol=1e-6)))
