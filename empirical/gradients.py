@@ -140,6 +140,48 @@ def gradient_reading(
     )
 
 
+def group_gradients(
+    model: Any,
+    data: Sequences,
+    *,
+    groups: int,
+    batch: int = 8,
+    autocast: torch.dtype | None = None,
+    sketch: int = SKETCH,
+    seed: int = 0,
+    meter: Meter | None = None,
+) -> Tensor:
+    """The gradient of ``sum -ln p(x_t|x_<t)`` over each group of sequences, folded to at most ``sketch`` numbers: (G, m).
+
+    Sequences go into ``groups`` in turn; without dropout; with respect to what training would move. Products of the rows
+    are products of the gradients (`folded`). The model's own gradients are left as they were.
+    """
+    names = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    training, held = model.training, {name: value.grad for name, value in names}
+    model.eval()
+    try:
+        rows = []
+        for group in range(groups):
+            for _, value in names:
+                value.grad = None
+            members = np.arange(group, len(data), groups)
+            for start in range(0, len(members), batch):
+                part = data[members[start : start + batch]]
+                counted_code_length(model, part, autocast).backward()  # type: ignore[no-untyped-call]
+                if meter:
+                    meter.add(3 * part.target_count, "gradients")
+            moved = (value.grad if value.grad is not None else torch.zeros_like(value) for _, value in names)
+            rows.append(folded((g.to(_wide(g)) for g in moved), sketch, seed).double().cpu())
+    finally:
+        model.train(training)
+        for name, value in names:
+            value.grad = held[name]
+    gradients = torch.stack(rows)
+    if not bool(torch.isfinite(gradients).all()):
+        raise InputError("a gradient is not finite", where="gradients", mend="use float32, or shorter texts")
+    return gradients
+
+
 @dataclass(frozen=True)
 class _Groups:
     """Summed gradients of one dataset: total by name; sketches (G, m); tokens (G,); slopes along displacements (G, D)."""

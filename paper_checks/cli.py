@@ -12,7 +12,7 @@ import typer
 
 from elastomath.errors import InputError
 
-from . import cli_check, cli_experiment, cli_measure, cli_simulate, cli_study
+from . import cli_check, cli_experiment, cli_measure, cli_predict, cli_simulate, cli_study
 from .terminal import (
     Device,
     Dtype,
@@ -114,6 +114,9 @@ def rates(
     return 0
 
 
+app.command(
+    epilog="Example: elastomath predict --pairs advice    Example: elastomath predict --model mine --pairs prefs.jsonl --n 64"
+)(cli_predict.predict)
 app.command(
     epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs    "
     "Example: elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2"

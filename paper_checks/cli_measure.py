@@ -16,13 +16,9 @@ from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, em
 if TYPE_CHECKING:
     from empirical.codedfile import Header
     from empirical.data import Documents
-    from empirical.model import LoadedModel
+    from empirical.models import LoadedModel
 
-Adapter = Annotated[
-    str | None,
-    typer.Option("--adapter", help="A folder in peft's format that is put into the model: LoRA, IA3, prompts ..."),
-]
-COLUMNS = ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents", "lossy")
+COLUMNS = ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
 
 
 def measure(
@@ -55,10 +51,6 @@ def measure(
     encode: Annotated[
         Path | None, typer.Option("--encode", help="Also write the one file given, compressed by the model, here.")
     ] = None,
-    adapter: Adapter = None,
-    lossy: Annotated[
-        bool, typer.Option("--lossy", help="Measure documents that the tokenizer does not give back byte for byte.")
-    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -78,16 +70,12 @@ def measure(
         documents, prompts = _documents_if_text(specs[0], column or "text"), None
     else:
         documents, prompts = _documents(specs, column, prompt_column, chat, limit)
-    loaded = load_model(
-        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
-    )
+    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     if encode is not None and window is None:
         from empirical.coding import WINDOW
 
         window = min(WINDOW, loaded.context)
-    # an encoded file comes back whole whatever the tokenizer loses: that lies in its corrections
-    keep = lossy or encode is not None
-    result = measurement(loaded, documents, window=window, stride=stride, seed=seed, prompts=prompts, lossy=keep)
+    result = measurement(loaded, documents, window=window, stride=stride, seed=seed, prompts=prompts)
     if prompt_column is not None:
         result["prompt_column"] = prompt_column
     if chat:
@@ -101,10 +89,7 @@ def measure(
         table(result["results"], COLUMNS)
         given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
         given += ", in the tokenizer's chat template" if chat else ""
-        within = f" with {result['adapter']}" if adapter is not None else ""
-        print(
-            f"{result['model']}{within}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}"
-        )
+        print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}")
         if encode is not None:
             coded = result["encoded"]
             print(
@@ -125,7 +110,6 @@ def decode(
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Default: the kind that encoded.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="Default: the one that encoded.")] = None,
-    adapter: Adapter = None,
     trust_remote_code: RemoteCode = False,
     as_json: Json = False,
 ) -> int:
@@ -144,7 +128,6 @@ def decode(
             dtype=header.dtype,
             revision=header.revision if model is None else None,
             trust_remote_code=trust_remote_code,
-            adapter=adapter,
         )
 
     result = decode_file(file, out, load)

@@ -13,8 +13,7 @@ import torch
 
 from empirical.data import read_documents
 from empirical.finetune import Sequences, encode, new_optimiser, train
-from empirical.model import LoadedModel, quiet
-from empirical.models import load_model
+from empirical.models import LoadedModel, load_model, quiet
 
 pytestmark = pytest.mark.acceptance
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from elastomath.units import NATS_PER_BIT
-from empirical.model import LoadedModel
-from empirical.models import load_model
+from empirical.models import LoadedModel, load_model
 from empirical.rates import measure, rolling_windows
 
 pytestmark = pytest.mark.acceptance

@@ -1,0 +1,153 @@
+"""The card of a behaviour in a model: how durable it is, from gradients only, before anybody trains or attacks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from elastomath.interval import Interval
+from elastomath.progress import Meter
+
+from ..sequences import Sequences
+from .forecast import Forecast, forecast, with_intervals
+from .frozen import adam_forecast, frozen_features
+from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
+
+GROUPS = 8
+"""Groups of prompts of the jackknife."""
+CLOSURE = 0.05
+"""The mean probability outside the pair above which the logit law is said not to apply."""
+ANTIPARALLEL = -0.8
+"""The cosine of the two gradients above which the behaviour is not one direction."""
+NAMES = ("aligning", "perturbing", "kernel", "cosine", "relative", "p")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What `behaviour_card` found.
+
+    z0         mean contrast over the held-out prompts, nats;  closure  mean probability of neither response
+    constants  by name (`LogitConstants`), each with its interval over prompts;  limit  the closure that the law needs
+    """
+
+    z0: Interval
+    closure: float
+    constants: Mapping[str, Interval]
+    forecast: Sequence[Forecast]
+    optimiser: str
+    learning_rate: float
+    batch: int
+    prompts: int
+    limit: float
+
+    @property
+    def applies(self) -> bool:
+        """Whether the logit law can be expected to hold here: closure, antiparallel gradients, constants above 0."""
+        return not self.reasons
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it cannot, in words; empty where it can."""
+        told = []
+        if not self.closure < self.limit:
+            told.append(
+                f"{self.closure:.0%} of the probability lies outside the pair (limit {self.limit:.0%}): train the base on both "
+                "responses first, until it answers with one of them"
+            )
+        cosine = self.constants["cosine"].estimate
+        if cosine is None or cosine > ANTIPARALLEL:
+            told.append(
+                f"the two gradients are not opposed (cosine {'-' if cosine is None else format(cosine, '.2f')}, -1 where they are)"
+            )
+        if any((self.constants[name].estimate or 0.0) <= 0 for name in ("aligning", "perturbing")):
+            told.append("a constant is not positive on these prompts: give more of them")
+        return told
+
+    def sentences(self) -> list[str]:
+        """The conclusion, in whole sentences."""
+        if not self.applies:
+            return ["The forecast is not to be trusted here: " + "; ".join(self.reasons) + "."]
+        told = []
+        for row in (self.forecast[0], self.forecast[-1]) if len(self.forecast) > 1 else self.forecast:
+            told.append(f"{row.n} aligned examples would be undone by {row.undo_volume.without_unit()} opposed ones.")
+        if len(self.forecast) > 1:
+            first, last = self.forecast[0], self.forecast[-1]
+            if first.undo_volume.estimate and last.undo_volume.estimate:
+                ratio = last.undo_volume.estimate / first.undo_volume.estimate
+                told.append(f"{last.n / first.n:.3g} times the alignment buys {ratio:.2g} times the durability.")
+        return told
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as JSON."""
+        c = self.constants
+        return {
+            "z0": self.z0.as_dict(),
+            "closure": self.closure,
+            "cosine": c["cosine"].as_dict(),
+            "c": {name: c[name].as_dict() for name in ("aligning", "perturbing", "kernel")},
+            "relative_kernel": c["relative"].as_dict(),
+            "optimiser": self.optimiser,
+            "learning_rate": self.learning_rate,
+            "batch": self.batch,
+            "prompts": self.prompts,
+            "applies": self.applies,
+            "reasons": self.reasons,
+            "forecast": [row.as_dict() for row in self.forecast],
+            "conclusion": self.sentences(),
+        }
+
+
+def behaviour_card(
+    model: Any,
+    chosen: Sequences,
+    rejected: Sequences,
+    volumes: Sequence[int],
+    *,
+    learning_rate: float,
+    batch: int,
+    optimiser: str = "sgd",
+    neutral: Sequences | None = None,
+    limit: float = CLOSURE,
+    autocast: torch.dtype | None = None,
+    meter: Meter | None = None,
+) -> Card:
+    """Read both responses to held-out prompts, take their gradients, and forecast each n of ``volumes``.
+
+    optimiser  sgd: the logit law in finite steps (`forecast`); adamw, adamw-carried: Adam on the gradients (`adam_forecast`)
+
+    chosen, rejected, neutral: sequences of the same prompts, row by row (neutral: the prompts themselves as text).
+    """
+    reading = read_behaviour(model, chosen, rejected, autocast=autocast, meter=meter)
+    gradients = behaviour_gradients(
+        model, chosen, rejected, reading, neutral=neutral, groups=GROUPS, autocast=autocast, meter=meter
+    )
+
+    def values(left: int | None) -> np.ndarray[Any, Any]:
+        constants = logit_constants(gradients, learning_rate, batch, left).as_dict()
+        return np.array([constants[name] for name in NAMES])
+
+    estimates, errors = jackknifed(values, GROUPS)
+    units = dict.fromkeys(NAMES[:3], "nats/example")
+    constants = {
+        name: Interval.of_mean(value, error, GROUPS - 1, unit=units.get(name, ""), method="jackknife over prompts")
+        for name, value, error in zip(NAMES, estimates, errors, strict=True)
+    }
+    z = reading.z
+    z0 = Interval.of_mean(float(z.mean()), float(z.std(ddof=1) / np.sqrt(z.size)), z.size - 1, unit="nats")
+    if optimiser == "sgd":
+        rows = forecast(gradients, volumes, learning_rate=learning_rate, batch=batch)
+    else:
+        features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
+
+        def frozen(left: int | None) -> np.ndarray[Any, Any]:
+            kept = features.without(gradients.groups == (-1 if left is None else left))
+            carried = optimiser == "adamw-carried"
+            return adam_forecast(kept, volumes, learning_rate=learning_rate, batch=batch, carried=carried)
+
+        rows = with_intervals(volumes, frozen, GROUPS)
+    closure = float(reading.outside.mean())
+    return Card(z0, closure, constants, rows, optimiser, learning_rate, batch, len(chosen), limit)

@@ -1,0 +1,322 @@
+"""The durability experiment: forecast how many opposed examples undo n aligned ones, then measure it, densely.
+
+    base -> adapted (AdamW on both responses, until closure) -> forecast (gradients only, nothing trained)
+         -> aligned on n chosen responses -> perturbed by rejected ones, read after every step until the behaviour is undone
+
+The contrast z is read on held-out prompts at every step, so a run is a curve of 20 to 60 readings; errors are paired over
+prompts. All alignment volumes lie on one way, and runs of one seed share the stages that they have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from elastomath.curve import Curve
+from elastomath.interval import Interval
+from elastomath.ledger import Configuration, Result
+from elastomath.progress import say
+
+from ..behaviours import mixed, read_pairs
+from ..examples import Example, Preference
+from ..laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..protocol import HERE, conduct
+from ..sequences import Sequences
+from .card import behaviour_card
+from .gradients import read_behaviour
+from .settings import DurabilitySettings
+from .undoing import undo_interval
+
+
+def durability(
+    settings: DurabilitySettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    executor: str = HERE,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run the experiment, resuming what ``out`` holds; writes ``durability.csv`` (a Curve) and ``durability.json``.
+
+    Returns {"runs", "curve", "failures", "durability", "error", "settings"}: ``durability`` has a row for each run with
+    forecast beside measurement, ``error`` the median and the worst relative error of the forecast undo volumes.
+    """
+    equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
+    hashes = {spec: read_pairs(spec, swap=settings.swap).sha256 for spec in settings.pairs}
+    configurations = settings.configurations(equipment.training, equipment.source, hashes)
+    about = asdict(settings) | equipment.training | {"model_source": equipment.source}
+
+    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+        rows = [durability_row(result) for result in done]
+        return {"durability": rows, "error": forecast_error(rows), "settings": about}
+
+    return conduct(
+        "durability",
+        run_durability,
+        equipment,
+        configurations,
+        out,
+        run_curve,
+        describe,
+        executor=executor,
+        workers=workers,
+    )
+
+
+def run_durability(equipment: Equipment, configuration: Configuration) -> Result:
+    """One run: {"configuration", "adapted", "forecast", "aligned", "arms"}, readings per prompt in nats per response."""
+    bench = _Bench(open_laboratory(equipment), configuration)
+    adapted = bench.adapted()
+    foretold = bench.forecast(adapted)
+    aligned = bench.aligned(adapted)
+    readings = [reading for stage in aligned for reading in stage.result["readings"]]
+    result: Result = {
+        "configuration": configuration,
+        "adapted": adapted.result,
+        "forecast": foretold.result,
+        "aligned": readings,
+        "arms": {arm: bench.arm(arm, aligned[-1], adapted).result for arm in configuration["arms"]},
+    }
+    row = durability_row(result)
+    say(
+        f"  {configuration['pairs']}, {configuration['optimiser']}, seed {configuration['seed']}, n {configuration['n']}: "
+        f"undone by {row['undo_volume_text']}, forecast {row['forecast_text']}"
+    )
+    return result
+
+
+class _Bench:
+    """The data, stages and readings of one run."""
+
+    def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:
+        self.laboratory, self.configuration = laboratory, configuration
+        c = configuration
+        pairs = read_pairs(c["pairs"], swap=c["swap"])
+        held, rest = pairs.split(c["held_out"], c["seed"])
+        self.chosen, self.rejected = (
+            self._encoded([(pair, role) for pair in held[: c["held_out"]]]) for role in (True, False)
+        )
+        self.neutral = self._encoded([(pair, None) for pair in held[: c["held_out"]]])
+        adapt, align, opposed = _parts(rest, c["adapt_most"], c["align_path"][-1], c["perturb_most"])
+        self.train = {
+            "adapt": self._encoded(mixed(adapt, c["share"])),
+            "align": self._encoded([(pair, True) for pair in align]),
+            "perturb": self._encoded([(pair, False) for pair in opposed]),
+            "mixed": self._encoded(mixed(opposed, c["share"])),
+            "neutral": self._encoded([(pair, None) for pair in opposed]),
+        }
+        self.common = {"held": fingerprint(self.chosen) + fingerprint(self.rejected), "batch": c["batch"]}
+        self.phase = {"optimiser": c["optimiser"], "learning_rate": c["learning_rate"]}
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def adapted(self) -> Stage:
+        """The base, trained on both responses until almost no probability lies outside the pair."""
+        c, data = self.configuration, self.train["adapt"]
+        names = ("closure", "adapt_step", "adapt_learning_rate", "share")
+        name = self.common | {"stage": "adapted", "train": fingerprint(data)} | {key: c[key] for key in names}
+
+        def make() -> Result:
+            readings = [self._read(0)]
+            optimiser = self.laboratory.optimiser(c["adapt_learning_rate"])
+            for start in range(0, len(data), c["adapt_step"]):
+                if _outside(readings[-1]) < c["closure"]:
+                    break
+                part = data[slice(start, start + c["adapt_step"])]
+                self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["adapt_learning_rate"])
+                readings.append(self._read(min(start + c["adapt_step"], len(data))))
+            return {"readings": readings, "closure": _outside(readings[-1])}
+
+        return self.laboratory.stage(name, self.laboratory.base, make)
+
+    def forecast(self, adapted: Stage) -> Stage:
+        """What two backward passes at the adapted base say; nothing is trained."""
+        c = self.configuration
+        name = (
+            self.common
+            | self.phase
+            | {"stage": "forecast", "volumes": c["align_path"], "neutral": fingerprint(self.neutral)}
+        )
+
+        def make() -> Result:
+            lab, c = self.laboratory, self.configuration
+            return behaviour_card(
+                lab.model, self.chosen, self.rejected, c["align_path"], learning_rate=c["learning_rate"], batch=c["batch"],
+                optimiser=c["optimiser"],
+                neutral=self.neutral, limit=c["closure"], autocast=lab.autocast, meter=lab.meter,
+            ).as_dict()  # fmt: skip
+
+        return self.laboratory.stage(name, adapted, make, keep=False)
+
+    def aligned(self, adapted: Stage) -> list[Stage]:
+        """The way of alignment, a stage for each volume on it, with readings on a geometric grid of steps."""
+        c, stages, parent, done = self.configuration, [], adapted, 0
+        for volume in c["align_path"]:
+            part = self.train["align"][slice(done, volume)]
+            name = self.common | self.phase | {"stage": "aligned", "train": fingerprint(part), "before": done}
+            parent = self.laboratory.stage(name, parent, self._walk(part, done, parent if done else None), moments=True)
+            stages.append(parent)
+            done = volume
+        return stages
+
+    def arm(self, arm: str, aligned: Stage, adapted: Stage) -> Stage:
+        """What follows alignment: training on one kind of text, read step by step, until the behaviour is undone."""
+        c, data = self.configuration, self.train[arm]
+        start = float(np.mean(_z(adapted.result["readings"][-1])))
+        name = self.common | self.phase | {"stage": arm, "train": fingerprint(data), "until": start - c["overshoot"]}
+        name |= {"again": c["again"] and arm == "perturb"}
+
+        def make() -> Result:
+            carried = aligned if c["optimiser"] == "adamw-carried" else None
+            optimiser = self._optimiser(carried)
+            readings: list[Result] = []
+            done = 0
+            while done < len(data) and (not readings or np.mean(_z(readings[-1])) > start - c["overshoot"]):
+                step = c["batch"] * (1 if done < 16 * c["batch"] else 2 if done < 32 * c["batch"] else 4)
+                part = data[slice(done, done + step)]
+                self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["learning_rate"])
+                done += len(part)
+                readings.append(self._read(done))
+            told: Result = {"readings": readings}
+            if name["again"]:
+                told["again"] = self._walk(self.train["align"][slice(0, c["n"])], 0, None, optimiser)()["readings"]
+            return told
+
+        return self.laboratory.stage(name, aligned, make, keep=False)
+
+    # -- training and reading --------------------------------------------------------------------------------------
+
+    def _walk(self, data: Sequences, before: int, continues: Stage | None, optimiser: Any = None) -> Any:
+        """Training on ``data`` with readings after 1, 2, 3, 4, 6, 8, 11 ... steps, the volume counted from ``before``."""
+        c = self.configuration
+
+        def make() -> Result:
+            moving = optimiser or self._optimiser(continues)
+            readings: list[Result] = []
+            done = 0
+            while done < len(data):
+                steps = max(1, (before + done) // c["batch"] // 3)
+                part = data[slice(done, done + steps * c["batch"])]
+                self.laboratory.train(moving, part, batch=c["batch"], learning_rate=c["learning_rate"])
+                done += len(part)
+                readings.append(self._read(before + done))
+            return {"readings": readings}
+
+        return make
+
+    def _optimiser(self, continues: Stage | None) -> torch.optim.Optimizer:
+        c = self.configuration
+        return self.laboratory.optimiser(c["learning_rate"], continues, plain=c["optimiser"] == "sgd")
+
+    def _read(self, volume: int) -> Result:
+        lab = self.laboratory
+        reading = read_behaviour(lab.model, self.chosen, self.rejected, autocast=lab.autocast, meter=lab.meter)
+        return {"volume": volume, "chosen": reading.chosen.tolist(), "rejected": reading.rejected.tolist()}
+
+    def _encoded(self, pairs: Sequence[tuple[Preference, bool | None]]) -> Sequences:
+        """Prompt and response of each pair; role True is the chosen one, False the rejected one, None the prompt itself as text."""
+        examples = [
+            Example("", pair.prompt) if role is None else Example(pair.prompt, pair.chosen if role else pair.rejected)
+            for pair, role in pairs
+        ]
+        return self.laboratory.encode(examples, self.configuration["max_tokens"])
+
+
+def _parts(rest: Sequence[Preference], adapt: int, align: int, opposed: int) -> tuple[list[Preference], ...]:
+    """Three parts of what may be trained on: apart where there is enough, else each goes round from another place."""
+    count, places = len(rest), (0, adapt, adapt + align)
+    return tuple(
+        [rest[(place + i) % count] for i in range(size)]
+        for place, size in zip(places, (adapt, align, opposed), strict=True)
+    )
+
+
+def _z(reading: Result) -> NDArray[np.float64]:
+    gap: NDArray[np.float64] = np.subtract(reading["rejected"], reading["chosen"], dtype=np.float64)
+    return gap
+
+
+def _outside(reading: Result) -> float:
+    """The mean probability of neither response."""
+    mass = np.exp(-np.asarray(reading["chosen"])) + np.exp(-np.asarray(reading["rejected"]))
+    return float(np.clip(1 - mass, 0, 1).mean())
+
+
+def durability_row(result: Result) -> dict[str, Any]:
+    """Forecast beside measurement: the row of ``durability`` that this run gives."""
+    c = result["configuration"]
+    start, end = _z(result["adapted"]["readings"][-1]), _z(result["aligned"][-1])
+    told = next(row for row in result["forecast"]["forecast"] if row["n"] == c["n"])
+    row: dict[str, Any] = {key: c[key] for key in ("pairs", "n", "optimiser", "seed", "learning_rate", "batch")}
+    row |= {
+        "algorithm": "sft",
+        "closure": result["adapted"]["closure"],
+        "z0": float(start.mean()),
+        "z": float(end.mean()),
+    }
+    row |= {"forecast_z": told["z"]["estimate"], "applies": result["forecast"]["applies"]}
+    if "perturb" in result["arms"]:
+        readings = result["arms"]["perturb"]["readings"]
+        volumes = [0.0, *(float(reading["volume"]) for reading in readings)]
+        measured = undo_interval(start, volumes, np.stack([end, *(_z(reading) for reading in readings)]))
+        foretold = told["undo_volume"]
+        row["undo_volume"] = measured.as_dict() | {"censored": measured.estimate is None}
+        row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["estimate"]}
+        row |= {"forecast_interval": foretold, "forecast_text": _text(foretold)}
+        row["z_fall_first"] = float((_z(readings[0]) - end).mean() / readings[0]["volume"])
+    return row
+
+
+def forecast_error(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count."""
+    errors = [
+        (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
+        for row in rows
+        if row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
+    ]
+    if not errors:
+        return {"median": None, "worst": None, "runs": 0}
+    worst = max(errors, key=lambda item: item[0])
+    name = {key: worst[1][key] for key in ("pairs", "optimiser", "seed", "n")}
+    return {
+        "median": float(np.median([e for e, _ in errors])),
+        "worst": worst[0],
+        "worst_run": name,
+        "runs": len(errors),
+    }
+
+
+def _text(interval: dict[str, Any]) -> str:
+    return str(Interval(interval["estimate"], interval["low"], interval["high"], interval["level"], "examples"))
+
+
+def run_curve(result: Result) -> Curve:
+    """The perturbed arm as a Curve in nats per response against opposed examples; pretrain is the mixture of both responses."""
+    c = result["configuration"]
+    arm = "perturb" if "perturb" in result["arms"] else next(iter(result["arms"]))
+    readings = [result["aligned"][-1] | {"volume": 0}, *result["arms"][arm]["readings"]]
+    steps = [float(reading["volume"]) for reading in readings]
+    plus, minus = (np.stack([reading[key] for reading in readings]) for key in ("chosen", "rejected"))
+    parts = {"pretrain": c["share"] * plus + (1 - c["share"]) * minus, "align": plus, "perturb": minus}
+    rates = {name: values.mean(1) for name, values in parts.items()}
+    # the prompts are the same at every reading: what varies from reading to reading is not which prompts were drawn
+    errors = {
+        name: (values - values.mean(0)).std(1, ddof=1) / np.sqrt(values.shape[1]) for name, values in parts.items()
+    }
+    volumes = {
+        "pretrain": float(result["adapted"]["readings"][-1]["volume"] or 1),
+        "align": float(c["n"]),
+        "perturb": steps[-1],
+    }
+    names = ("model", "seed", "learning_rate", "batch", "optimiser", "pairs", "dtype")
+    covariates = {key: c[key] for key in names} | {"protocol": "durability", "arm": arm}
+    run = f"{c['pairs']}-{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
+    return Curve.from_paths(run, volumes, steps, rates, "nats/response", "examples", rate_se=errors, **covariates)
