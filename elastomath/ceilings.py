@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .mixture import Mixture
 from .response import response
+from .theorem import log_quotient
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,8 @@ def string_ceiling(base_volume: float, perturbation: float) -> float:
     0.087011
     """
     _positive("string_ceiling", base_volume, perturbation)
-    return math.log1p(perturbation / base_volume)
+    quotient = perturbation / base_volume
+    return math.log1p(quotient) if quotient < math.inf else log_quotient(perturbation, base_volume)
 
 
 def volume_for(ceiling: float, perturbation: float) -> float:
@@ -42,7 +44,9 @@ def volume_for(ceiling: float, perturbation: float) -> float:
             where="volume_for",
             mend="ceiling > 0, perturbation >= 0",
         )
-    return perturbation / math.expm1(ceiling) if ceiling < 700 else 0.0
+    if ceiling < 700:
+        return perturbation / math.expm1(ceiling)
+    return perturbation * math.exp(-ceiling / 2) * math.exp(-ceiling / 2)  # e^c is beyond the doubles, L e^-c need not be
 
 
 def pooled_ceiling(base_volume: float, perturbation: float) -> float:
@@ -53,29 +57,28 @@ def pooled_ceiling(base_volume: float, perturbation: float) -> float:
     >>> round(pooled_ceiling(11, 1), 6)
     0.957125
     """
-    return base_volume * string_ceiling(base_volume, perturbation)
+    most = string_ceiling(base_volume, perturbation)
+    return base_volume * most if most > 1e-300 else float(perturbation)
 
 
 def convex_ceiling(volume: float, others: float, perturbation: float) -> float:
-    """``-ln(1 - y)``, ``N_L y^2 + L (k - 1) y = k L``: the most that one dataset can rise in a class closed under mixing (R17).
+    """``ln[1 + (L + sqrt(L^2 + 4 L k/(k+1)))/2]``: the most that one dataset can rise in a class closed under mixing (R17).
 
-    k = others/volume and L = perturbation/volume, N_L = k + 1 + L. About sqrt(L k/(k+1)) for small L: far above
-    `string_ceiling`, which holds for the class of all mixtures only. Attained in the limit by the mixtures of two models.
-    volume: of the dataset itself, > 0; others: of the rest that is kept, > 0; nats.
+    k = others/volume and L = perturbation/volume. It is ``-ln(1 - y)`` at the root y in [0, 1) of
+    ``N_L y^2 + L (k - 1) y = k L``, N_L = k + 1 + L; solved for 1/(1 - y), nothing in it cancels. About sqrt(L k/(k+1))
+    for small L, far above `string_ceiling`, which holds for the class of all mixtures only. Attained in the limit by the
+    mixtures of two models. volume: of the dataset itself, > 0; others: of the rest that is kept, > 0; nats.
 
     >>> round(convex_ceiling(1, 10, 1), 6)
     0.946475
     """
     _positive("convex_ceiling", volume, perturbation)
     _positive("convex_ceiling", others, perturbation)
-    k, step = others / volume, perturbation / volume
-    total, linear = k + 1 + step, step * (k - 1)
-    root = math.sqrt(linear * linear + 4 * total * k * step)
-    # the stable form of each sign; y < 1
-    y = 2 * k * step / (linear + root) if linear + root > 0 else 0.0
-    if linear < 0:
-        y = (root - linear) / (2 * total)
-    return -math.log1p(-y)
+    step, kept = perturbation / volume, 1.0 / (1.0 + volume / others)
+    if step == math.inf:
+        return log_quotient(perturbation, volume)
+    root = math.sqrt(perturbation) / math.sqrt(volume) * math.sqrt(step + 4.0 * kept)
+    return math.log1p((step + root) / 2.0)
 
 
 @dataclass(frozen=True, slots=True)

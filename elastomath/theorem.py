@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError
 
 Array = NDArray[np.float64]
-SERIES_BELOW = 0.02
-"""Below this |v| the two logarithmic differences of the mixture's constants are summed as series."""
+LARGEST = 2.0**1020
+"""Volumes up to here have a finite sum."""
+SERIES_BELOW = 0.25
+"""Below this |v| the logarithmic differences of the mixture's constants are summed as series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,12 @@ def theta_bounds(
     ThetaBounds(low=1.0, high=2.2, threshold=1.0)
     """
     share_a, share_t = parts
-    weight = pretrain * (share_a + further)
+    pull = share_a + further
     good = (
         0 <= start < perturbation < math.inf
         and 0 < pretrain < math.inf
         and share_t > 0
-        and 1 + weight > 0
+        and 1 + pretrain * pull > 0
         and (further != 0 or math.isclose(share_a + share_t, 1.0, rel_tol=1e-9))
     )
     if not good:
@@ -60,14 +62,14 @@ def theta_bounds(
             where="theta_bounds",
             mend="k > 0, 0 <= start < perturbation, pi_t > 0, pi_a + R > -1/k, and parts that add up to 1",
         )
-    beta = pretrain * share_t
-    threshold = beta / weight if weight > 0 else math.inf
-    return ThetaBounds(_constant(beta, weight, start), _constant(beta, weight, perturbation), threshold)
+    low, high = (_constant(pretrain, pull, share_t, moved) for moved in (start, perturbation))
+    return ThetaBounds(low, high, share_t / pull if pull > 0 else math.inf)
 
 
-def _constant(beta: float, weight: float, moved: float) -> float:
-    """(beta + c)/(beta - k pi_a c), inf from the threshold on."""
-    return (beta + moved) / (beta - weight * moved) if weight * moved < beta else math.inf
+def _constant(pretrain: float, pull: float, share: float, moved: float) -> float:
+    """(1 + c/(k pi_t))/(1 - c (pi_a + R)/pi_t), inf from the threshold on; in quotients, for k pi_t may leave the doubles."""
+    left = 1.0 - moved * pull / share
+    return (1.0 + moved / pretrain / share) / left if left > 0 else math.inf
 
 
 def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[float, float] = (0.5, 0.5)) -> ThetaBounds:
@@ -85,28 +87,23 @@ def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[floa
     (1.33333, 1.33333)
     """
     general = theta_bounds(pretrain, perturbation, parts=parts)
-    base, beta, weight = pretrain + 1.0, pretrain * parts[1], pretrain * parts[0]
-    low, high = (residual_constant(base, perturbation, ratio) for ratio in (base / beta, 0.0))
-    threshold = math.inf
-    if math.isfinite(general.threshold):
-        from scipy.optimize import brentq
-
-        def beyond(log_step: float) -> float:
-            return residual_constant(base, math.exp(log_step), 0.0) - general.threshold
-
-        bottom = top = math.log(2 * general.threshold)
-        while beyond(top) < 0:
-            top += 1.0
-        threshold = math.exp(brentq(beyond, bottom - 1e-9, top, xtol=1e-13))
-    return ThetaBounds(_constant(beta, weight, low), _constant(beta, weight, high), threshold)
+    base, (pull, share) = pretrain + 1.0, parts
+    low, high = (residual_constant(base, perturbation, ratio) for ratio in (base / pretrain / share, 0.0))
+    return ThetaBounds(
+        _constant(pretrain, pull, share, low),
+        _constant(pretrain, pull, share, high),
+        _volume_of_constant(base, general.threshold),
+    )
 
 
 def residual_constant(base_volume: float, perturbation: float, ratio: float) -> float:
     """``c(m) = N_0 u (v - ln(1+v))/((u+v) ln(1+v) - u v)``, u = L/N_L, v = u (m - 1): residual over H_t(0) - H_t(L) for mixtures.
 
     It is the ratio where P_t/q_0 is m on a rare event and nearly constant elsewhere. m = 0 gives the best constant above
-    of R5 (`mixture_constant`); if P_t <= m q_0 everywhere, c(m) is the best constant below. It falls in m; c(1) is
+    of R5 (`law.mixture_constant`); if P_t <= m q_0 everywhere, c(m) is the best constant below. It falls in m; c(1) is
     N_0 L/(2 N_0 + L), where P_t is near q_0. base_volume: N_0 > 0, perturbation: L >= 0, ratio: m >= 0; unit of the volumes.
+    To 1e-14 relative over the whole range of doubles: with r = 1 + v = (N_0 + m L)/N_L it is computed as
+    ``N_0 (v - ln r)/[(r ln r - v) + (N_0/L) v ln r]``, whose every term is >= 0.
 
     >>> round(residual_constant(1.0, 1.0, 0.0), 12), round(residual_constant(1.0, 1.0, 1.0), 12)
     (0.38629436112, 0.333333333333)
@@ -117,17 +114,70 @@ def residual_constant(base_volume: float, perturbation: float, ratio: float) -> 
             where="residual_constant",
             mend="N_0 > 0, L >= 0, ratio >= 0, all finite",
         )
-    u = perturbation / (base_volume + perturbation)
-    v = u * (ratio - 1.0)
-    gap = _log_gap(v)  # (v - ln(1+v))/v^2
-    # (u+v) ln(1+v) - u v = v^2 (ln(1+v)/v - u gap)
-    return base_volume * u * gap / ((math.log1p(v) / v if v else 1.0) - u * gap)
+    if perturbation == 0:
+        return 0.0
+    if max(base_volume, perturbation) > LARGEST:  # N_L has to be finite
+        return 4.0 * residual_constant(base_volume / 4.0, perturbation / 4.0, ratio)
+    total = base_volume + perturbation
+    # for large m u may be below the doubles where v is not
+    lift = 2.0**500 if ratio > 2.0**500 and perturbation < 2.0**500 else 1.0
+    v = perturbation * lift / total * ((ratio - 1.0) / lift)
+    rest = base_volume / perturbation
+    if abs(v) < SERIES_BELOW:  # both sides over v^2; (r ln r - v)/v^2 = gap(-v/r)/r
+        r = 1.0 + v
+        gap, mirror, slope = _log_gap(v), _log_gap(-v / r) / r, math.log1p(v) / v if v else 1.0
+        if rest < 1.0:
+            return base_volume * (gap / (mirror + rest * slope))
+        return perturbation * (gap / (mirror / rest + slope))
+    if v > 0:
+        log = math.log1p(v)  # both sides over v; here u > 0 and rest is finite
+        return base_volume * ((1.0 - log / v) / (log / v + log - 1.0 + rest * log))
+    # 1 + v without the cancellation, 0 <= m < 1; u >= 1/4
+    if rest + ratio > 1e-300:
+        log = math.log(rest + ratio) - math.log1p(rest)
+    else:
+        log = log_quotient(base_volume + ratio * total, total)
+    return base_volume * ((v - log) / (math.exp(log) * log - v + rest * v * log))
+
+
+def log_quotient(over: float, under: float) -> float:
+    """``ln(a/b)`` for a, b > 0, also where a/b is beyond the doubles or has lost digits below them.
+
+    >>> round(log_quotient(1e-200, 1e200), 2)
+    -921.03
+    """
+    quotient = over / under
+    if 1e-300 < quotient < math.inf:
+        return math.log(quotient)
+    return math.log(over) - math.log(under)
+
+
+def _volume_of_constant(base: float, constant: float) -> float:
+    """The L at which ``N_0 [(N/L) ln(N/N_0) - 1]`` is c, `residual_constant` at m = 0; inf where it is above the doubles.
+
+    With y = c/N_0 and s = N_0/N_L it says -ln s = (1 + y)(1 - s), so ``s = -W(-(1+y) e^-(1+y))/(1+y)``; below y = 1, where
+    W is near its branch point, Newton's steps in w = L/N_0, which rise to the root: (1 + 1/w) ln(1+w) - 1 is concave in w
+    and has the derivative gap(w).
+    """
+    from scipy.special import lambertw
+
+    y = constant / base
+    if y >= 1:
+        exponent = -(1.0 + y)
+        share = float(lambertw((1.0 + y) * -math.exp(exponent)).real) / exponent if y < 740 else 0.0
+        return base * (1.0 / share - 1.0) if share > 0 else math.inf
+    w, last = 2.0 * y, 0.0
+    while w > last * (1.0 + 1e-16) and w < math.inf:
+        last = w
+        w += (y - residual_constant(1.0, w, 0.0)) / _log_gap(w)
+    return base * last
 
 
 def _log_gap(v: float) -> float:
+    """(v - ln(1+v))/v^2."""
     if abs(v) >= SERIES_BELOW:
-        return (v - math.log1p(v)) / (v * v)
-    return math.fsum((-v) ** n / (n + 2) for n in range(10))
+        return (v - math.log1p(v)) / v / v
+    return math.fsum((-v) ** n / (n + 2) for n in range(28))
 
 
 @dataclass(frozen=True, slots=True)
