@@ -46,7 +46,9 @@ def volume_for(ceiling: float, perturbation: float) -> float:
         )
     if ceiling < 700:
         return perturbation / math.expm1(ceiling)
-    return perturbation * math.exp(-ceiling / 2) * math.exp(-ceiling / 2)  # e^c is beyond the doubles, L e^-c need not be
+    return (
+        perturbation * math.exp(-ceiling / 2) * math.exp(-ceiling / 2)
+    )  # e^c is beyond the doubles, L e^-c need not be
 
 
 def pooled_ceiling(base_volume: float, perturbation: float) -> float:

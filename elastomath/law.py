@@ -135,7 +135,8 @@ def mixture_residual(mixture: Mixture, perturbation: float) -> float:
 def mixture_constant(base_volume: float, perturbation: float) -> float:
     """``c = N_0 [(N/L) ln(N/N_0) - 1]``, N = N_0 + L: the best constant in residual <= c (H_t(0) - H_t(L)) for mixtures (R5).
 
-    In the unit of the volumes; at most L/2, about L/2 - L^2/(6 N_0) for small L; to 1e-14 relative, whatever the volumes. base_volume > 0, perturbation >= 0.
+    In the unit of the volumes; at most L/2, about L/2 - L^2/(6 N_0) for small L.
+    To 1e-14 relative, whatever the volumes. base_volume > 0, perturbation >= 0.
 
     >>> round(mixture_constant(1.0, 1.0), 12), mixture_constant(11.0, 0.0)
     (0.38629436112, 0.0)

@@ -1,0 +1,43 @@
+"""Scalars of the law at the ends of the range of doubles and near cancellation: each figure recomputed in balls."""
+
+import math
+
+import pytest
+
+from elastomath.ceilings import convex_ceiling, pooled_ceiling, string_ceiling, volume_for
+from elastomath.law import mixture_constant
+from elastomath.pareto import Pareto, exponential_integral, two_part_overlap
+from elastomath.theorem import mixture_theta_bounds, residual_constant
+
+PINS = {
+    "c_+ at 1e12": (lambda: residual_constant(1, 1e12, 0), 26.631021115957175),
+    "c_+ at 1e17": (lambda: residual_constant(1, 1e17, 0), 38.14394658089878),
+    "c at a ratio of 1e200": (lambda: residual_constant(1, 1, 1e200), 0.0010885565308333650),
+    "R5's constant of a vanishing base": (lambda: mixture_constant(1e-300, 1e300), 1.3805510557964273e-297),
+    "R5's constant of a vanishing perturbation": (lambda: mixture_constant(1e300, 1e-300), 5e-301),
+    "threshold at a share of 0.01": (
+        lambda: mixture_theta_bounds(1, 0.5, (0.01, 0.99)).threshold,
+        1.7096268574596115e22,
+    ),
+    "threshold at a share of 0.015": (
+        lambda: mixture_theta_bounds(1, 0.5, (0.015, 0.985)).threshold,
+        987779404444579.6,
+    ),
+    "convex ceiling at 1e17": (lambda: convex_ceiling(1, 10, 1e17), 39.143946580898778),
+    "convex ceiling at 1e200": (lambda: convex_ceiling(1, 10, 1e200), 460.51701859880914),
+    "string ceiling": (lambda: string_ceiling(1e-200, 1e200), 921.03403719761827),
+    "pooled ceiling": (lambda: pooled_ceiling(1e300, 1e-300), 1e-300),
+    "volume for a high ceiling": (lambda: volume_for(800.0, 1e300), 1e300 * math.exp(-400) * math.exp(-400)),
+    "E_-2(2)": (lambda: exponential_integral(-2, 2), 0.16916910404576588),
+    "E_-30.3(1.5)": (lambda: exponential_integral(-30.3, 1.5), 2.2800169092018693e27),
+    "E_-1000(700)": (lambda: exponential_integral(-1000, 700), 4.5867615988294386e-281),
+    "Pareto's fifth derivative": (lambda: Pareto(2.0).laplace(2.0, 5), 0.33833820809153176),
+    "Pareto's thirtieth derivative": (lambda: Pareto(1.5).laplace(1.5, 30), 8.2435347109155593e23),
+    "two parts of even masses": (lambda: two_part_overlap(1e6), 0.9999999999995),
+}
+
+
+@pytest.mark.parametrize("name", PINS)
+def test_the_figures_of_the_reports(name):
+    value, right = PINS[name]
+    assert float(value()) == pytest.approx(right, rel=2e-14)
