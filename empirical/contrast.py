@@ -32,7 +32,7 @@ def combination(weighted: Sequence[tuple[float, Result]], name: str) -> tuple[fl
     tokens = np.asarray(weighted[0][1][f"tokens_{name}"], dtype=np.float64)
     nats = sum(c * np.asarray(reading[f"nats_{name}"], dtype=np.float64) for c, reading in weighted)
     assert isinstance(nats, np.ndarray)
-    return float(nats.sum() / tokens.sum() / NATS_PER_BIT), ratio_se(nats, tokens)
+    return float(nats.sum() / tokens.sum() / NATS_PER_BIT), ratio_se(nats, tokens) / NATS_PER_BIT
 
 
 def contrast_combination(
@@ -43,8 +43,8 @@ def contrast_combination(
     return plus[0] - minus[0], float(np.hypot(plus[1], minus[1]))
 
 
-def ratio_se(nats: Array, tokens: Array) -> float:
-    """Standard error of sum(nats)/sum(tokens) over documents (linearised), in bits per token."""
-    count = len(tokens)
-    residual = nats - nats.sum() / tokens.sum() * tokens
-    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / tokens.sum() / NATS_PER_BIT)
+def ratio_se(values: Array, sizes: Array) -> float:
+    """Standard error of ``sum(values) / sum(sizes)`` over documents (linearised), in the unit of that ratio."""
+    count = len(sizes)
+    residual = values - values.sum() / sizes.sum() * sizes
+    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / sizes.sum())

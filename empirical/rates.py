@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from elastomath.progress import say, track
 from elastomath.units import NATS_PER_BIT
 
 from .chats import prompt_ids
+from .contrast import ratio_se
 from .devices import pick_dtype
 from .models import LoadedModel
 from .windows import check_window, response_windows, rolling_windows
@@ -35,7 +36,9 @@ class Rate:
     """The compression rate of a model on a dataset, pooled over documents.
 
     bits_per_byte   -sum log2 p(token | context) / sum of UTF-8 bytes
-    se              its standard error, from resampling documents; None where fewer than two have text
+    se              its standard error over the population of documents, from resampling them; None where fewer than two
+                    have text. Readings of the same documents share it: it is no ``rate_se`` of a Curve (see `change`, and
+                    `reading_curve.within_run_se`)
     bits_per_token  the same bits / sum of tokens
     bytes, tokens, documents   the three counts; an empty document counts as a document with 0 tokens
     document_bits, document_bytes, document_tokens   per document, shape (documents,), in the order given
@@ -55,6 +58,29 @@ class Rate:
         """The row of a result: the numbers without the arrays, under the name of the dataset."""
         numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
         return {"data": data} | {name: getattr(self, name) for name in numbers}
+
+    def arrays(self) -> dict[str, list[float] | list[int]]:
+        """What every document costs, for JSON: ``document_bits``, ``document_bytes`` and ``document_tokens``."""
+        return {name: getattr(self, name).tolist() for name in ("document_bits", "document_bytes", "document_tokens")}
+
+    def change(self, before: Mapping[str, Any], where: str = "before") -> dict[str, float | None]:
+        """``{change, change_se}``: bits per byte less those of an earlier reading of the same documents, which are paired.
+
+        before: a row of an earlier result with `arrays`. The error is that of the difference of the code lengths over
+        documents (`contrast.ratio_se`): what all documents share, and ``se`` is full of, drops out. None where fewer
+        than two have text. Raises InputError for other documents.
+        """
+        bits, sizes = before.get("document_bits"), before.get("document_bytes")
+        if bits is None or sizes is None or list(sizes) != self.document_bytes.tolist() or len(bits) != len(sizes):
+            what = "no document_bits" if bits is None or sizes is None else "other documents than now"
+            raise InputError(what, where=where, mend="measure the same data with --documents --json before")
+        kept = self.document_bytes > 0
+        rest = (self.document_bits - np.asarray(bits, dtype=np.float64))[kept]
+        change = math.fsum(rest) / self.bytes
+        return {
+            "change": change,
+            "change_se": ratio_se(rest, self.document_bytes[kept].astype(np.float64)) if kept.sum() > 1 else None,
+        }
 
 
 def pooled_rate(bits: Array, sizes: Index, tokens: Index, *, where: str = "data", seed: int = 0) -> Rate:
@@ -198,10 +224,14 @@ def measurement(
     seed: int = 0,
     softmax_dtype: str = "float32",
     prompts: Iterable[Any] | None = None,
+    documents: bool = False,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The result of the verb ``measure``: the rate of one model on several `Documents`, ready for JSON.
 
     ``prompts``: `Documents` of the same lengths, where the rates are of responses given prompts.
+    ``documents``: each row also holds what every document costs (`Rate.arrays`).
+    ``before``: an earlier result with them, of the same data in the same order: each row also holds `Rate.change`.
 
     ``{results: [{data, bits_per_byte, se, bits_per_token, bytes, tokens, documents}], window, stride, bos, model,
     revision, sha256, dtype, device, quantised}``; ``bos`` is the token that each document was prefixed with.
@@ -211,10 +241,18 @@ def measurement(
     check_window(window, stride, loaded.context)
     sets = list(datasets)
     questions = [None] * len(sets) if prompts is None else [asked.texts for asked in prompts]
-    results = []
+    earlier = [] if before is None else list(before.get("results", ()))
+    if before is not None and len(earlier) != len(sets):
+        raise InputError(
+            f"{len(earlier)} earlier results for {len(sets)} data", where="before", mend="measure the same data"
+        )
+    results: list[dict[str, Any]] = []
     for data, asked in zip(sets, questions, strict=True):
         rate = measure(loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked)
-        results.append(rate.summary(data.name))
+        row = rate.summary(data.name)
+        if before is not None:
+            row |= rate.change(dict(earlier[len(results)]), data.name)
+        results.append(row | (rate.arrays() if documents else {}))
     return {
         "results": results,
         "window": window,

@@ -15,10 +15,9 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.ledger import Configuration, Result
 from elastomath.progress import Meter, say
-from elastomath.units import NATS_PER_BIT
 
 from .behaviour import Classifier, behaviour_score, fit_classifier, load_classifier
-from .contrast import contrast, contrast_combination, ratio_se
+from .contrast import contrast, contrast_combination
 from .examples import Example, Preference, pairs
 from .falls import falls, summarise
 from .finetune import Sequences
@@ -26,6 +25,7 @@ from .kinds import mix, split_kinds
 from .laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from .protocol import HERE, conduct, data_hashes
 from .protocol_data import described, examples_of
+from .reading_curve import reading_curve
 from .rebound_settings import DIRECTIONS, KINDS, TFIDF
 from .rebound_settings import ReboundSettings as ReboundSettings
 
@@ -322,9 +322,7 @@ def run_curve(result: Result) -> Curve:
     """The run as a Curve in bits per token against examples of the perturbation.
 
     pretrain is the mixed domain (both held-out sets, the union that the model was adapted to), align and perturb the
-    two kinds. The held-out documents are the same at every reading, so what varies from reading to reading is not
-    which documents were drawn: ``rate_se`` is the standard error after each document's own mean over the run is taken
-    out, and ``rate_se_population`` (a covariate) is the one for other documents of the kind.
+    two kinds; both errors are those of `reading_curve`.
     """
     configuration = result["configuration"]
     rows = [next(r for r in result["readings"] if r["phase"] == "aligned")]
@@ -333,17 +331,6 @@ def run_curve(result: Result) -> Curve:
     base = configuration["adapt_volume"] or configuration["pretrain_volume"]
     volumes = {"pretrain": base, "align": configuration["align_volume"], "perturb": steps[-1]}
     members = {"pretrain": ("align", "perturb"), "align": ("align",), "perturb": ("perturb",)}
-    rates, errors, population = {}, {}, []
-    for component, kinds in members.items():
-        tokens = np.concatenate([rows[0][f"tokens_{kind}"] for kind in kinds])
-        nats = np.stack([np.concatenate([r[f"nats_{kind}"] for kind in kinds]) for r in rows])
-        rates[component] = nats.sum(1) / tokens.sum() / NATS_PER_BIT
-        within = nats - nats.mean(0)
-        errors[component] = np.array([ratio_se(row, tokens) for row in within]) * np.sqrt(len(rows) / (len(rows) - 1))
-        population += [ratio_se(row, tokens) for row in nats]
     names = ("model", "seed", "align_volume", "learning_rate", "dtype", "algorithm", "direction")
     covariates = {key: configuration[key] for key in names} | {"protocol": "rebound"}
-    curve = Curve.from_paths(
-        run_name(configuration), volumes, steps, rates, "bits/token", "examples", rate_se=errors, **covariates
-    )
-    return Curve(curve.frame.assign(rate_se_population=population))
+    return reading_curve(run_name(configuration), rows, steps, members, volumes, **covariates)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,6 +49,16 @@ def measure(
         int | None, typer.Option("--stride", help="Tokens predicted a window (default: the window).")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Documents read from each file.")] = None,
+    documents: Annotated[
+        bool, typer.Option("--documents", help="Put what every document costs into the JSON object.")
+    ] = False,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--before",
+            help="What --documents --json printed for another model: also the change since, its error over paired documents.",
+        ),
+    ] = None,
     encode: Annotated[
         Path | None, typer.Option("--encode", help="Also write the one file given, compressed by the model, here.")
     ] = None,
@@ -67,15 +78,25 @@ def measure(
         raise InputError("no data", where="measure", mend="name at least one file with --data")
     if encode is not None:
         _one_file(specs, prompt_column, stride, limit, chat, encode)
-        documents, prompts = _documents_if_text(specs[0], column or "text"), None
+        data_sets, prompts = _documents_if_text(specs[0], column or "text"), None
     else:
-        documents, prompts = _documents(specs, column, prompt_column, chat, limit)
+        data_sets, prompts = _documents(specs, column, prompt_column, chat, limit)
+    earlier = None if before is None else _result(before)
     loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
     if encode is not None and window is None:
         from empirical.coding import WINDOW
 
         window = min(WINDOW, loaded.context)
-    result = measurement(loaded, documents, window=window, stride=stride, seed=seed, prompts=prompts)
+    result = measurement(
+        loaded,
+        data_sets,
+        window=window,
+        stride=stride,
+        seed=seed,
+        prompts=prompts,
+        documents=documents,
+        before=earlier,
+    )
     if prompt_column is not None:
         result["prompt_column"] = prompt_column
     if chat:
@@ -86,7 +107,7 @@ def measure(
         result["encoded"] = encode_file(loaded, Path(specs[0]).expanduser(), encode, window)
 
     def show() -> None:
-        table(result["results"], COLUMNS)
+        table(result["results"], COLUMNS + (("change", "change_se") if before is not None else ()))
         given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
         given += ", in the tokenizer's chat template" if chat else ""
         print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}")
@@ -137,6 +158,19 @@ def decode(
 
     emit(result, as_json, show)
     return 0
+
+
+def _result(file: Path) -> dict[str, Any]:
+    """What an earlier `measure --documents --json` printed."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if not all(isinstance(row, dict) for row in result["results"]):
+            raise TypeError("no results")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            "no result of measure", where=str(file), mend="give what measure --documents --json printed"
+        ) from error
+    return dict(result)
 
 
 def _documents(

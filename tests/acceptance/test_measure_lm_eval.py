@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from elastomath.units import NATS_PER_BIT
+from empirical.chats import Chat, Turn
 from empirical.models import LoadedModel, load_model
 from empirical.rates import measure, rolling_windows
 
@@ -147,3 +148,63 @@ def test_faster_and_smaller_on_a_large_vocabulary() -> None:
     assert abs(ours["bits_per_byte"] / peer["bits_per_byte"] - 1) < 1e-3
     assert speed >= 1.2
     assert memory <= 0.5
+
+
+CHATS = [
+    (Chat.of([Turn("user", "Is it a good film?")]), "It is a slow film, and a good one."),
+    (Chat.of([Turn("system", "Be brief."), Turn("user", "Größe?")]), "Kleiner, kürzer: 42 Minuten."),
+    (Chat.of([Turn("user", "Hi"), Turn("assistant", "Hello!"), Turn("user", "And the light?\n")]), "On the water"),
+]
+
+
+def chat_difference(loaded: LoadedModel, letters: int = 99) -> float:
+    """The worst relative difference to `--apply_chat_template`, its BOS left to the template.
+
+    lm-eval moves white space at the template's end into the continuation and scores it; that of the white space alone,
+    which is a request of its own, is taken away.
+    """
+    instance = pytest.importorskip("lm_eval.api.instance")
+    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    peer = huggingface.HFLM(
+        pretrained=loaded.model,
+        tokenizer=loaded.tokenizer,
+        batch_size=1,
+        add_bos_token=False,
+        max_length=loaded.context,
+    )
+
+    def score(pairs: list[tuple[str, str]]) -> np.ndarray:
+        requests = [
+            instance.Instance(request_type="loglikelihood", doc={}, arguments=pair, idx=index)
+            for index, pair in enumerate(pairs)
+        ]
+        return np.array([value for value, _ in peer.loglikelihood(requests, disable_tqdm=True)])
+
+    worst = 0.0
+    for chat, answer in ((chat, answer[:letters]) for chat, answer in CHATS):
+        written = peer.apply_chat_template([turn._asdict() for turn in chat.turns])
+        space = written[len(written.rstrip()) :]
+        theirs = score([(written, answer)])[0]
+        if space:
+            theirs -= score([(written.removesuffix(space), space)])[0]
+        ours = -measure(loaded, [answer], prompts=[chat]).document_bits[0] * NATS_PER_BIT
+        worst = max(worst, abs(ours / theirs - 1))
+    return worst
+
+
+@pytest.mark.parametrize(
+    "end", ["<assistant>\n", "[/INST]"], ids=["white space at the template's end", "none at the template's end"]
+)
+def test_chats_agree_on_a_tiny_model(tiny_model: Path, end: str) -> None:
+    loaded = load_model(tiny_model, device="cpu", dtype="float32")
+    loaded.tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] | trim }}\n{% endfor %}"
+        + ("{% if add_generation_prompt %}" + end + "{% endif %}")
+    )
+    assert chat_difference(loaded, 8) < BOUND  # within its 64 positions
+
+
+def test_chats_agree_on_smollm2(smollm2: LoadedModel) -> None:
+    worst = chat_difference(smollm2)
+    print(f"{smollm2.name}, chats: worst relative difference {worst:.2e}")
+    assert worst < BOUND

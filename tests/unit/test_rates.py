@@ -555,3 +555,31 @@ def test_chats_at_the_verb(
         assert (code, out) == (2, "")
         assert words in err
         assert len(err.strip().splitlines()) == 1
+
+
+def test_a_change_is_measured_on_paired_documents(loaded: LoadedModel) -> None:
+    """Two readings of the same documents: the error of their difference, not that of either rate."""
+    rng = np.random.default_rng(0)
+    sizes, tokens = rng.integers(50, 400, 200), np.full(200, 20)
+    bits = 2.0 * sizes + rng.normal(0, 30, 200)  # documents differ by much
+    after = bits - 0.1 * sizes + rng.normal(0, 1, 200)  # their changes by little
+    first, second = pooled_rate(bits, sizes, tokens), pooled_rate(after, sizes, tokens)
+    told = second.change(first.summary("d") | first.arrays())
+    assert told["change"] == pytest.approx(second.bits_per_byte - first.bits_per_byte, rel=1e-9)
+    assert told["change_se"] == pytest.approx(bootstrap_se(after - bits, sizes), rel=0.05)
+    assert first.se is not None
+    assert told["change_se"] < first.se / 20
+    assert second.change(second.arrays()) == {"change": 0.0, "change_se": 0.0}
+    one = pooled_rate(bits[:1], sizes[:1], tokens[:1])
+    assert one.change(one.arrays())["change_se"] is None
+    for row in (first.summary("d"), {"document_bits": [1.0], "document_bytes": [3]}):
+        with pytest.raises(InputError, match="measure the same data"):
+            second.change(row)
+    data = [Documents(tuple(TEXTS), "texts")]
+    before = measurement(loaded, data, documents=True)
+    [row] = measurement(loaded, data, before=before)["results"]
+    assert (row["change"], row["change_se"]) == (0.0, 0.0)
+    assert row["se"] == before["results"][0]["se"] > 0
+    assert "document_bits" not in row
+    with pytest.raises(InputError, match="1 earlier results for 2 data"):
+        measurement(loaded, data * 2, before=before)
