@@ -56,9 +56,11 @@ def _derivation(id: str) -> str:
         elif line.startswith(r"\item"):
             out.append(("</li>" if open_item else "") + "<li>" + _words(line.removeprefix(r"\item").strip()))
             open_item = True
+        elif not open_item:
+            out.append(f"<p>{_words(line)}</p>" if line.strip() else "")
         else:
             after_words = bool(out) and not out[-1].endswith("</math>") and not line.startswith(r"\[")
-            out.append(("<br>" if open_item and after_words else "") + _words(line))
+            out.append(("<br>" if after_words else "") + _words(line))
     return '<div class="derivation">\n' + "\n".join(line for line in out if line.strip()) + "\n</div>"
 
 

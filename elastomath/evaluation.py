@@ -131,7 +131,11 @@ class Tree:
 
         if scope is None:
             e = _spelled(e, self.step.where)
-        chosen = e.replace(lambda part: isinstance(part, AppliedUndef), lambda part: self._chosen(part, leaf)).doit()
+        chosen = e
+        if e.has(AppliedUndef):
+            chosen = e.replace(
+                lambda part: isinstance(part, AppliedUndef), lambda part: self._chosen(part, leaf)
+            ).doit()
         if chosen.has(sp.Derivative, sp.Subs, sp.Integral, sp.expint):
             free = {s: sp.Float(str(self.value(s, leaf, scope)), DIGITS) for s in chosen.free_symbols}
             number = chosen.subs(free).evalf(DIGITS)
@@ -202,17 +206,23 @@ def holds_on(step: Step, leaves: int, rng: random.Random) -> bool:
             sides = [tree.value(side) for side in (step.lhs, step.rhs)]
         except (_UndefinedError, ZeroDivisionError):
             return False
-        _expect_derived(tree)
+        try:
+            _expect_derived(tree)
+            witness = tree.value(_expr(step.proof.expression)) if isinstance(step.proof, Witness) else None
+        except _UndefinedError as error:
+            raise DerivationError(
+                f"{step.statement}: its sides are numbers where its abbreviations or witness are not"
+            ) from error
+        except ZeroDivisionError:
+            return False
         left, right = sides
         ahead = left - right if step.relation == ">=" else right - left
         if not (_close(left, right) or (step.relation != "=" and ahead >= 0)):
             raise DerivationError(
                 f"{step.statement}: on {leaves} leaves the sides are {float(left)} and {float(right)}"
             )
-        if isinstance(step.proof, Witness):
-            witness = tree.value(_expr(step.proof.expression))
-            if not _close(witness, ahead):
-                raise DerivationError(f"{step.statement}: the witness is {float(witness)}, not {float(ahead)}")
+        if witness is not None and not _close(witness, ahead):
+            raise DerivationError(f"{step.statement}: the witness is {float(witness)}, not {float(ahead)}")
     return True
 
 
@@ -225,18 +235,20 @@ def _select(tree: Tree) -> None:
         if relation.relation == "=":
             continue  # an equation on an open function: the abbreviation has that value
         for leaf in range(tree.leaves if _leafwise(difference) else 1):
-            value = tree.value(difference, leaf)
-            if not (value > 0 or (relation.relation == ">=" and value == 0)):
-                raise _UndefinedError
+            for part in range(1 if relation.every is None else 9):
+                scope = {relation.every: tree.value(relation.every) * part / 8} if part else None
+                value = tree.value(difference, leaf, scope)
+                if not (value > 0 or (relation.relation == ">=" and value == 0)):
+                    raise _UndefinedError
 
 
 def _expect_derived(tree: Tree) -> None:
     """Raise DerivationError where an abbreviation does not have the sign that was derived for it."""
     for short, long in tree.step.where:
-        if not short.is_nonnegative:
-            continue
         for leaf in tree.leafs(short):
             value = tree.value(long, leaf)
+            if not short.is_nonnegative:
+                continue
             if value < -CLOSE or (short.is_positive and value <= 0):
                 raise DerivationError(
                     f"{tree.step.statement}: {short} is {float(value)}, and declared {_relation(short)} 0: {_plain(long)}"

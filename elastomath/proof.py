@@ -16,13 +16,12 @@ used in the next as ``step.excess``, the difference of its sides, which is then 
 name. The conclusion of a derivation is one or more relations, each of which a step must establish. When it is built, every
 step is also evaluated on random trees that meet its hypotheses: one that nothing meets is refused.
 
-A derivation that runs (one lemma, one inequality that uses it, a conclusion):
+A derivation that runs (a function with its lemma, an inequality that uses it, a conclusion), and a sign that is assumed:
 
 >>> import sympy as sp
 >>> Total = language().Total
->>> q, rho = leaf_symbol("q_m", positive=True), leaf_symbol("rho_m", positive=True)
->>> y = parameter("y_m", nonnegative=True)
->>> r = parameter("r_m", positive=True)
+>>> q, rho = leaf_symbol("q", positive=True), leaf_symbol("rho", positive=True)
+>>> r, y, spare = parameter("r"), parameter("y", nonnegative=True), parameter("E", nonnegative=True)
 >>> gap = leaf_function("gap", r"g", r - 1 - sp.log(r), lemma=lambda gap: Step(
 ...     "r - 1 - ln r is least at 1", gap(r), 0, ">=", proof=Least(r, at=1, factor=1 / r)))
 >>> gibbs = Step(
@@ -33,13 +32,13 @@ A derivation that runs (one lemma, one inequality that uses it, a conclusion):
 ... )
 >>> derivation = Derivation("R0", "Gibbs", ("masses that sum to 1",), (gibbs,), (gibbs.claim,), "entropy is least")
 >>> print(derivation.text().splitlines()[-1])
-Hence sum_x [-q_m*ln(rho_m)]  >=  sum_x [-q_m*ln(q_m)]  (given sum_x [q_m] = 1, sum_x [rho_m] = 1)
->>> excess = parameter("E_m", nonnegative=True)
->>> Step("any number is at most 1", y, 1, "<=", where=((excess, 1 - y),), proof=Witness(excess))
+Hence sum_x [-q*ln(rho)]  >=  sum_x [-q*ln(q)]  (given sum_x [q] = 1, sum_x [rho] = 1)
+>>> Step("any number is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare))
 Traceback (most recent call last):
-elastomath.proof.DerivationError: any number is at most 1: E_m is declared >= 0, but 1 - y_m is not visibly so: ...
->>> Step("at most 1 where 1 - y >= 0", y, 1, "<=", where=((excess, 1 - y),), proof=Witness(excess), assume=(excess,)).carried
-(Relation(lhs=1 - y_m, relation='>=', rhs=0),)
+elastomath.proof.DerivationError: any number is at most 1: E is declared >= 0, but 1 - y is not visibly so: ...
+>>> bounded = Step("a number that is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare), assume=(spare,))
+>>> print(bounded.text().splitlines()[-1])
+    assuming 1 - y >= 0
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
@@ -78,6 +77,8 @@ class Relation(NamedTuple):
     lhs: Expr
     relation: str
     rhs: Expr
+    every: Expr | None = None
+    """A variable, for each of whose values >= 0 the relation is assumed."""
 
     @property
     def difference(self) -> Expr:
@@ -86,14 +87,16 @@ class Relation(NamedTuple):
 
     def text(self) -> str:
         """The relation in plain text."""
-        return f"{_plain(self.lhs)} {self.relation} {_plain(self.rhs)}"
+        always = f" for every {self.every}" if self.every is not None else ""
+        return f"{_plain(self.lhs)} {self.relation} {_plain(self.rhs)}{always}"
 
     def latex(self) -> str:
         """The relation in LaTeX, without the signs of mathematical mode."""
         import sympy as sp
 
         sign = {"=": "=", ">=": r"\ge", "<=": r"\le", ">": ">", "->": r"\to"}[self.relation]
-        return f"{sp.latex(self.lhs, ln_notation=True)} {sign} {sp.latex(self.rhs, ln_notation=True)}"
+        always = rf"\ \forall {sp.latex(self.every)}" if self.every is not None else ""
+        return f"{sp.latex(self.lhs, ln_notation=True)} {sign} {sp.latex(self.rhs, ln_notation=True)}{always}"
 
 
 # --- words: what a proof is written in -----------------------------------------------------------------------------
@@ -186,6 +189,7 @@ class _Known:
 
     arguments: tuple[Expr, ...]
     body: Expr
+    tex: str | None = None
     lemma: Step | None = None
     conditions: tuple[tuple[int, Expr], ...] = ()
 
@@ -203,13 +207,13 @@ def _named(name: str, tex: str | None, arguments: Sequence[Expr], body: Expr, **
     """A function class of its own; without ``tex`` it is printed as its body."""
     import sympy as sp
 
-    facts = _Known(tuple(arguments), sp.sympify(body), **known)
+    facts = _Known(tuple(arguments), sp.sympify(body), tex, **known)
 
     def _eval_is_nonnegative(self: Expr) -> bool | None:
         return facts.nonnegative(self.args)
 
-    def _eval_is_real(self: Expr) -> bool:
-        return True
+    def _eval_is_real(self: Expr) -> bool | None:
+        return facts.nonnegative(self.args)
 
     def _sympystr(self: Expr, printer: Any) -> str:
         if tex is None:
@@ -299,7 +303,11 @@ def _expect_words(expression: Expr, where: str) -> None:
         elif isinstance(part, names.Total):
             if part.args[0].has(names.Total):
                 raise DerivationError(f"{where}: a sum within a sum: {part}")
+        elif part.is_Pow and not (part.exp.is_Integer or part.base.is_nonnegative):
+            raise DerivationError(f"{where}: {part} is a root of what is not visibly >= 0")
         elif isinstance(part, sp.Integral):
+            if part.has(names.Total):
+                raise DerivationError(f"{where}: {part} is an integral of a sum: write the sum of the integrals")
             for symbol, *ends in part.limits:
                 if len(ends) != 2 or (symbol.is_nonnegative and not all(e.is_extended_nonnegative for e in ends)):
                     raise DerivationError(f"{where}: {symbol} does not have its sign between {ends}")
@@ -313,6 +321,22 @@ def _expect_words(expression: Expr, where: str) -> None:
             isinstance(part, sp.Number) and not part.is_finite
         ):
             raise DerivationError(f"{where}: {part} is not a word of the language")
+
+
+def _names(expressions: Sequence[Expr], where: str) -> None:
+    """Raise DerivationError where two symbols, or two functions, of these expressions have one name."""
+    import sympy as sp
+
+    symbols: dict[str, Expr] = {}
+    functions: dict[str, Expr] = {}
+    for expression in map(_expr, expressions):
+        for symbol in expression.atoms(sp.Symbol):
+            if symbols.setdefault(symbol.name, symbol) != symbol:
+                raise DerivationError(f"{where}: two symbols are called {symbol}")
+        for function in expression.atoms(sp.Function):
+            name = function.func.__name__
+            if functions.setdefault(name, function.func) != function.func:
+                raise DerivationError(f"{where}: two functions are called {name}")
 
 
 # --- deciding that an expression is zero -------------------------------------------------------------------------
@@ -332,7 +356,8 @@ def _replaced(expression: Expr, where: Sequence[tuple[Expr, Expr]]) -> Expr:
     return expression
 
 
-def _spelled(expression: Expr, where: Sequence[tuple[Expr, Expr]]) -> Expr:
+@lru_cache(maxsize=4096)
+def _spelled(expression: Expr, where: tuple[tuple[Expr, Expr], ...]) -> Expr:
     """The expression with abbreviations replaced, functions written out, and derivatives and limits taken."""
     import sympy as sp
 
@@ -396,6 +421,7 @@ def _numerator(expression: Expr) -> tuple[Expr, dict[Expr, Expr]]:
     return numerator, {unknown: unknown.xreplace(back) for unknown in sorted(logs | outside, key=str)}
 
 
+@lru_cache(maxsize=4096)
 def _is_zero(expression: Expr) -> bool:
     import sympy as sp
 
@@ -421,6 +447,8 @@ def _left_over(expression: Expr, given: Given, positive: Sequence[Expr]) -> Expr
     sums = sorted(expression.atoms(names.Total), key=str)
     if not sums:
         return None if _is_zero(expression) else expression
+    if any(term.has(names.Total) for term in _outermost(expression, (sp.Subs, sp.Derivative, sp.Integral))):
+        raise DerivationError("a sum stands within a derivative or an integral that was not worked out")
     marks = [sp.Dummy(real=True) for _ in sums]
     marked = expression.xreplace(dict(zip(sums, marks, strict=True)))
     outside = marked.xreplace(dict.fromkeys(marks, sp.Integer(0)))
@@ -618,7 +646,9 @@ class Step:
         for name in ("given", "where", "signs"):
             pairs = tuple((sp.sympify(a), sp.sympify(b)) for a, b in getattr(self, name))
             object.__setattr__(self, name, pairs)
-        if isinstance(self.proof, Limit):
+        if type(self.proof) not in Proof.__args__:
+            raise DerivationError(f"{self.statement}: {type(self.proof).__name__} is no kind of proof")
+        if isinstance(self.proof, Limit) and self.relation == "=":
             object.__setattr__(self, "relation", "->")
         fits = (
             ("=",) if isinstance(self.proof, Identity) else ("->",) if isinstance(self.proof, Limit) else (">=", "<=")
@@ -667,14 +697,9 @@ class Step:
         return [self.lhs, self.rhs, *pairs, *self.assume, *proof]
 
     def _expect_words(self) -> None:
-        import sympy as sp
-
-        names: dict[str, Expr] = {}
-        for expression in map(sp.sympify, self._expressions()):
+        for expression in map(_expr, self._expressions()):
             _expect_words(expression, self.statement)
-            for symbol in expression.atoms(sp.Symbol):
-                if names.setdefault(symbol.name, symbol) != symbol:
-                    raise DerivationError(f"two symbols are called {symbol}")
+        _names(self._expressions(), self.statement)
         for f, v in self.given:
             if f.has(language().Total) or v.has(language().Total) or _leafwise(v):
                 raise DerivationError(f"a given sum is a pair of a summand and a number, not {f}, {v}")
@@ -695,12 +720,45 @@ class Step:
                 raise DerivationError(f"{short} is a number, and {long} belongs to one leaf")
             if isinstance(short, AppliedUndef) and short not in self.assume:
                 self._expect_values_agree(short, spelled)
+        self._expect_defined()
+        self._expect_no_capture()
         for short in self.assume:
             if short not in shorts:
                 raise DerivationError(f"{short} is assumed and not an abbreviation")
         for short, _ in self.signs:
             if short not in shorts:
                 raise DerivationError(f"{short} has a witness of its sign and is not an abbreviation")
+
+    def _expect_defined(self) -> None:
+        """An abbreviation is a real number wherever the two sides are: its logarithms are theirs, or of what is > 0."""
+        import sympy as sp
+
+        sides = [_spelled(e, self.where) for e in (self.lhs, self.rhs, *(f for f, _ in self.given))]
+        known = {log.args[0] for side in sides for log in side.atoms(sp.log)}
+        for short, long in self.where:
+            for log in _replaced(long, self.where).atoms(sp.log):
+                argument = _spelled(log.args[0], self.where)
+                if not (argument.is_positive or any(_is_zero(argument - other) for other in known)):
+                    raise DerivationError(f"{short} has the logarithm of {argument}, which is not visibly > 0")
+
+    def _expect_no_capture(self) -> None:
+        """No abbreviation holds the variable of an integral or of a value at a point that it stands in.
+
+        And no derivative takes the value of a given sum for a constant while its summand moves.
+        """
+        import sympy as sp
+
+        for expression in map(_expr, self._expressions()):
+            for part in expression.atoms(sp.Integral, sp.Subs, sp.Derivative):
+                variables = set(part.variables)
+                if not isinstance(part, sp.Derivative):
+                    for short, long in self.where:
+                        if part.has(short) and _spelled(long, self.where).free_symbols & variables:
+                            raise DerivationError(f"{short} depends on {variables}, which {part} binds")
+                for f, v in self.given:
+                    moves = _spelled(f, self.where).free_symbols & variables
+                    if moves and _spelled(v, self.where).free_symbols & part.args[0].free_symbols - variables:
+                        raise DerivationError(f"{part} takes {v} for a constant, the sum of {f}")
 
     def _expect_values_agree(self, short: Expr, spelled: Expr) -> None:
         """A function is defined at one free argument; its other values follow from that, or are assumed."""
@@ -761,7 +819,7 @@ class Step:
             if not lemma.conditions and lemma.lemma is not None:
                 for relation in lemma.lemma.carried:
                     sides = [_spelled(_expr(side).subs(at), self.where) for side in (relation.lhs, relation.rhs)]
-                    carried.append(Relation(sides[0], relation.relation, sides[1]))
+                    carried.append(Relation(sides[0], relation.relation, sides[1], relation.every))
         return tuple(dict.fromkeys(carried))
 
     def _shown(self, short: Expr, long: Expr, witness: Expr | None) -> Relation | Literal[False] | None:
@@ -837,12 +895,13 @@ class Step:
         spelled = _spelled(expression, self.where)
         if any(_spelled(part, self.where).has(variable) for pair in self.given for part in pair):
             raise DerivationError(f"the given sums hold at one value of {variable}")
-        for relation in self.carried:
-            self._expect_interval(relation, variable, places)
+        object.__setattr__(self, "carried", tuple(self._on_interval(r, variable, places) for r in self.carried))
         positive = self._positive()
-        for part in spelled.atoms(sp.Pow, sp.log):
+        for part in spelled.atoms(sp.Pow, sp.log, sp.expint, sp.Integral):
             if not part.has(variable):
                 continue
+            if isinstance(part, (sp.expint, sp.Integral)):
+                raise DerivationError(f"{part} may not be smooth in {variable}")
             base, power = (part.args[0], None) if isinstance(part, sp.log) else part.as_base_exp()
             if power is not None and power.is_Integer and power > 0:
                 continue
@@ -850,20 +909,25 @@ class Step:
                 raise DerivationError(f"{base} is not visibly > 0, so that {part} may not be smooth in {variable}")
         return spelled
 
-    def _expect_interval(self, relation: Relation, variable: Expr, places: tuple[Expr, ...]) -> None:
-        """A hypothesis leaves an interval of the variable that holds the places, or is one on an open function."""
+    def _on_interval(self, relation: Relation, variable: Expr, places: tuple[Expr, ...]) -> Relation:
+        """The hypothesis, which leaves an interval of the variable that holds the places.
+
+        One on a function that is left open is assumed for every value of the variable.
+        """
         import sympy as sp
         from sympy.core.function import AppliedUndef
 
         condition = _expr(relation.lhs - relation.rhs)
-        if not condition.has(variable) or condition.has(AppliedUndef):  # of an open function it is asked everywhere
-            return
+        if not condition.has(variable):
+            return relation
+        if condition.has(AppliedUndef):
+            return relation._replace(every=variable)
+        sign = "positive" if relation.relation == ">" else "nonnegative"
         straight = _is_zero(sp.diff(condition, variable, 2))
-        inside = all(
-            self._visible(sp.cancel(condition.subs(variable, _expr(place))), "nonnegative") for place in places
-        )
+        inside = all(self._visible(sp.cancel(condition.subs(variable, _expr(place))), sign) for place in places)
         if relation.relation == "=" or not (straight and inside):
             raise DerivationError(f"{relation.text()} may leave {variable} other values than an interval from {places}")
+        return relation
 
     # numbers
     def evaluate(self, trees: int = TREES, leaves: int = 3, seed: int = 0) -> None:
@@ -958,19 +1022,22 @@ class Derivation:
     def __post_init__(self) -> None:
         if not self.conclusion:
             raise DerivationError(f"{self.id}: a derivation concludes something")
-        object.__setattr__(self, "grounds", tuple(self._ground(Relation(*map(_side, r))) for r in self.conclusion))
+        if any(type(step) is not Step for step in self.steps):
+            raise DerivationError(f"{self.id}: a derivation is made of steps")
+        _names([e for step in self.steps for e in step._expressions()], self.id)
+        object.__setattr__(self, "grounds", tuple(map(self._ground, self.conclusion)))
 
     def _ground(self, relation: Relation) -> Step:
         for step in self.steps:
             if step.claim == relation:
                 return step
-        for step in self.steps:
-            if relation.relation != "->" and (step.relation == "=") == (relation.relation == "=") != (
-                step.relation == "->"
-            ):
+        for kinds in (("=",), (">=", "<=")):
+            for step in self.steps:
+                if step.relation not in kinds or relation.relation not in kinds:
+                    continue
                 try:
                     for side in (relation.lhs, relation.rhs):
-                        _expect_words(side, self.id)
+                        _expect_words(_expr(side), self.id)
                     step.expect_zero(relation.difference - step.difference)
                 except DerivationError:
                     continue
@@ -999,6 +1066,16 @@ class Derivation:
                 found |= _replaced(side, step.where).atoms(sp.Symbol)
         return tuple(sorted(found, key=lambda symbol: (symbol.name, str(_sign_of(symbol)))))
 
+    def functions(self) -> list[Relation]:
+        """The functions with a name that the steps use, each with its meaning."""
+        import sympy as sp
+
+        found = {f for step in self.steps for e in step._expressions() for f in _expr(e).atoms(sp.Function)}
+        made = {f.func: language().functions[f.func] for f in found if f.func in language().functions}
+        named = [(head, known) for head, known in made.items() if known.tex is not None]
+        named.sort(key=lambda item: item[0].__name__)
+        return [Relation(head(*known.arguments), "=", known.body) for head, known in named]
+
     def _domain(self) -> list[str]:
         """Which symbols stand for numbers of which sign."""
         lines = []
@@ -1012,7 +1089,9 @@ class Derivation:
     def text(self) -> str:
         """The whole derivation in plain text."""
         lines = [f"{self.id}  {self.title}", "", "Assume " + "; ".join(self.assumptions) + "."]
-        lines += ["Numbers: " + "; ".join(self._domain()) + ".", ""]
+        lines.append("Numbers: " + "; ".join(self._domain()) + ".")
+        lines += ["Functions: " + "; ".join(r.text() for r in self.functions()) + "."] if self.functions() else []
+        lines.append("")
         for number, step in enumerate(self.steps, 1):
             lines.append(f"{number:2d}. " + step.text().replace("\n", "\n    "))
         lines += ["", f"In words: {self.summary}", ""]
@@ -1028,6 +1107,8 @@ class Derivation:
             f"Assume {_tex_words('; '.join(self.assumptions))}.",
             f"Numbers: {_tex_words('; '.join(self._domain()))}.",
         ]
+        if self.functions():
+            head.append(rf"Functions: \( {', '.join(r.latex() for r in self.functions())} \).")
         steps = [r"\begin{enumerate}", *(step.latex() for step in self.steps), r"\end{enumerate}"]
         hence = [f"In words: {_tex_words(self.summary)}"]
         for relation, step in zip(self.conclusion, self.grounds, strict=True):
@@ -1051,10 +1132,6 @@ def _expr(expression: Expr) -> Expr:
     import sympy as sp
 
     return sp.sympify(expression)
-
-
-def _side(part: Expr) -> Expr:
-    return part if isinstance(part, str) else _expr(part)
 
 
 def _relation(short: Expr) -> Sign:

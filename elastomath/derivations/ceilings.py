@@ -23,7 +23,7 @@ def _mixture_steps() -> list[Step]:
     bound = parameter("z_0", positive=True)
     code_0, code_L = leaf_symbol("q_0", positive=True), leaf_symbol("q_L", positive=True)
     lower_ratio, upper_ratio = leaf_symbol("rho_0", positive=True), leaf_symbol("rho_L", positive=True)
-    y, volume, c = n.y, parameter("N_0", real=True), parameter("c")
+    y, volume, c = parameter("y", nonnegative=True), parameter("N_0", real=True), parameter("c")
     return [
         Step(
             "A string lengthens by ln(q_0/q_L) = ln(1 + L/N_0) - ln(1 + L P_t/b)",
@@ -155,7 +155,7 @@ def _convex_steps() -> list[Step]:
     n, c = symbols(), _convex_symbols()
     eps, rest = parameter("epsilon", nonnegative=True), parameter("s", real=True)
     scale = (n.B + n.L) / n.B
-    y, k, ratio = parameter("y", positive=True), n.k, parameter("L'", positive=True)
+    y, k, ratio = parameter("y", nonnegative=True), n.k, parameter("L'", positive=True)
     volume = parameter("K")
     pull = sp.Derivative(k * sp.log(1 + rest * y / k) + sp.log(1 - rest * y), rest)
     return [

@@ -26,7 +26,7 @@ def _own_source() -> list[Step]:
 
     n = symbols()
     q, y, z = leaf_symbol("Q", positive=True), leaf_symbol("y"), leaf_symbol("zeta")
-    s, g = parameter("s", nonnegative=True), parameter("g", nonnegative=True)
+    s, g = parameter("s", nonnegative=True), parameter("g_0", nonnegative=True)
     rho = shannon_mass(q, y)
     under_two = (y, 2 / (1 + z) - 1)  # 1 + y = 2/(1 + zeta) with zeta > 0, since y < 1
     return [
@@ -69,7 +69,7 @@ def _own_source() -> list[Step]:
             proof=Witness(n.Total(n.P * sp.log(1 + z))),
         ),
         Step(
-            "An optimal code costs g >= 0 less than Shannon's, so E[L] < H + 1 bit on its own source",
+            "An optimal code costs g_0 >= 0 less than Shannon's, so E[L] < H + 1 bit on its own source",
             n.Total(-q * sp.log(rho)) - g,
             n.Total(-q * sp.log(q)) + sp.log(2),
             "<=",
@@ -87,7 +87,7 @@ def _margin() -> Step:
     n = symbols()
     rounding = [parameter(f"theta_{name}{end}", nonnegative=True) for name in "pa" for end in "0L"]
     p_0, p_L, a_0, a_L = rounding
-    x, v = parameters("x v", nonnegative=True)
+    x, v = parameters("x_p x_a", nonnegative=True)
     return Step(
         "Shannon's codes keep R5 only with a margin: theta_i = E_i - H(P_i, q) in [0, 1), so k theta_p + theta_a moves < k+1",
         n.k * (p_L - p_0) + a_L - a_0,
@@ -197,8 +197,8 @@ def _fibonacci() -> list[Step]:
 
     n = symbols()
     q, y = leaf_symbol("Q", positive=True), leaf_symbol("y")
-    depth, w, s, f, g = parameters("d w s f g", nonnegative=True)
-    first, second, x, v = parameters("F_j F_{j+1} x v", nonnegative=True)
+    depth, w, s, f, g = parameters("d w s f x_3", nonnegative=True)
+    first, second, x, v = parameters("F_j F_{j+1} x_1 x_2", nonnegative=True)
     mass, power, step = parameter("p", positive=True), parameter("v", positive=True), parameter("c_1")
     golden = 1 + step
     return [

@@ -109,11 +109,10 @@ def claims(steps: Sequence[Step], *numbers: int) -> tuple[Relation, ...]:
 
 def gap_lemma() -> list[Step]:
     """phi(r) = r - 1 - ln r >= 0: it is 0 at r = 1 and grows to both sides."""
-    n = symbols()
-    y = n.y
+    n, y = symbols(), parameter("y'", nonnegative=True)
     return [
         Step(
-            "phi(r) >= 0 for r >= 1, with r = 1 + y",
+            "phi(r) >= 0 for r >= 1, with r = 1 + y'",
             n.Gap(1 + y),
             0,
             ">=",
@@ -121,7 +120,7 @@ def gap_lemma() -> list[Step]:
             proof=Rises(y, y / (1 + y)),
         ),
         Step(
-            "phi(r) >= 0 for 0 < r <= 1, with r = 1/(1 + y)",
+            "phi(r) >= 0 for 0 < r <= 1, with r = 1/(1 + y')",
             n.Gap(1 / (1 + y)),
             0,
             ">=",

@@ -203,8 +203,7 @@ def _expansion() -> list[Step]:
     def power(count: int) -> Expr:
         return q * e_t * sum(w * e**count for w, e in weights) / total
 
-    y = n.y
-    below = parameter("y", nonnegative=True)
+    y = below = parameter("y", nonnegative=True)
     return [
         Step(
             "On one leaf, P_i = q (1 + epsilon e_i), sum_i w_i e_i = 0: each term w_i dD(q || P_i)/dl is of second order",

@@ -149,8 +149,8 @@ def _derive_volume() -> Derivation:
 
     n = symbols()
     x, epsilon = parameter("x", positive=True), parameter("epsilon", real=True)
-    p, total = parameter("p", positive=True), n.k + 1 + n.l
-    overlap, covered = parameter("A_inf", real=True), leaf_symbol("a", positive=True)
+    p, total = leaf_symbol("p_x", positive=True), n.k + 1 + n.l
+    overlap, covered = parameter("A_inf", real=True), leaf_symbol("a_x", positive=True)
     x_a, x_t, middle, size = (parameter(name, real=True) for name in ("x_a", "x_t", "m", "e"))
     leaf = n.a / (n.k + 1 + n.l) - n.a * n.t / (n.k * p + n.a + n.l * n.t)
     start = covered / (n.k + 1) - covered * n.t / (n.k * n.p + covered)

@@ -67,7 +67,7 @@ def theta_constant(beta: Expr, a: Expr, moved: Expr) -> Expr:
 def _union_steps() -> list[Step]:
 
     n, u = symbols(), union_symbols()
-    missed, share = parameter("miss_1", nonnegative=True), parameter("pi_a", nonnegative=True)
+    missed, share = parameter("miss_1", nonnegative=True), parameter("pi_+", nonnegative=True)
     code, shares = leaf_symbol("lambda", real=True), parameters("pi_a pi_t", real=True)
     h_p, h_a, h_t = parameters("H_p H_a H_t", real=True)
     union = (n.p, shares[0] * n.a + shares[1] * n.t)
@@ -190,8 +190,9 @@ def _union_steps() -> list[Step]:
             (u.D_1 * u.y - u.a * missed) / u.alpha,
             ">=",
             uses=("step 4 with its miss",),
-            where=(*u.short[1:], (u.a, n.k * share)),
-            assume=(u.D_1,),
+            where=(*u.short[1:], (u.a, n.k * share), (share, shares[0])),
+            signs=((u.alpha, 1 + n.k * share),),
+            assume=(u.D_1, share),
             proof=Witness(n.k * share * u.s_1 / u.alpha),
         ),
     ]
@@ -204,7 +205,7 @@ def _further_steps() -> list[Step]:
     n, u = symbols(), union_symbols()
     h_a, h_t, further = parameters("x y Z", real=True)
     shares = parameters("pi_a pi_t", real=True)
-    ratio, fall = parameter("R", real=True), parameter("y", nonnegative=True)
+    ratio, fall = parameter("R", real=True), parameter("y_t", nonnegative=True)
     heavy, light = parameters("c e", positive=True)
     s = parameter("s", real=True)
     return [
@@ -227,8 +228,8 @@ def _further_steps() -> list[Step]:
         ),
         Step(
             "If P_p, P_a, P_t are independent, some f = ln(q_0/q_1) has P_a . f = -1, P_p . f = 1/k, P_t . f = "
-            "-y: both signs wrong, at any L, "
-            "and both models optimal where they have to be: residual 0 <= L y",
+            "-y_t: both signs wrong, at any L, "
+            "and both models optimal where they have to be: residual 0 <= L y_t",
             n.k * (1 / n.k) - 1 + n.L * fall,
             0,
             ">=",
@@ -412,7 +413,7 @@ def _derive_theorem() -> Derivation:
             "l_1 pi_a < pi_t (l_1 < 1 for halves)",
         ),
         steps,
-        claims(steps, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 18, 24, 25, 26, 27),
+        claims(steps, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 24, 25, 26, 27),
         "if anything moves, DeltaH_p < 0 < DeltaH_a and c(l_0) <= -DeltaH_a/(k DeltaH_p) <= c(l_1) with c(l) = "
         "(1 + l/(k pi_t))/(1 - l pi_a/pi_t), "
         "which is 1 at 0 and (1 + 2 l/k)/(1 - l) for halves; on a smooth branch the instantaneous constant is "

@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 
 from elastomath import proof
-from elastomath.derivations import builders, definitions, derive, finite
+from elastomath.derivations import builders, definitions, derive, finite, theorem
 from elastomath.errors import InputError
 from elastomath.proof import (
     ConcaveThenConvex,
@@ -106,7 +106,7 @@ z = parameter("z", real=True)
 E = parameter("E", nonnegative=True)
 S, D, F, G, H = (parameter(name, nonnegative=True) for name in "SDFGH")
 big, other = leaf_symbol("v", real=True), leaf_symbol("w", real=True)
-u = parameter("u")
+u, mass = parameter("u"), leaf_symbol("Q", positive=True)
 free = open_function("f")
 stranger, unknown = sp.Symbol("s", positive=True), sp.Function("h", positive=True)(x)
 real_x = parameter("x", real=True)
@@ -187,10 +187,11 @@ FALSE_STEPS = {
     "1 >= 2": lambda: Step("", 1, 2, ">=", where=((E, sp.Integer(-1)),), proof=Witness(E)),
     "Gibbs reversed": lambda: Step(
         "",
-        n.Total(-n.P * sp.log(n.P)),
-        n.Total(-n.P * sp.log(n.rho)),
+        n.Total(-mass * sp.log(mass)),
+        n.Total(-mass * sp.log(n.rho)),
         ">=",
-        where=((E, n.Total(n.P * sp.log(n.rho / n.P))),),
+        given=((mass, 1), (n.rho, 1)),
+        where=((E, n.Total(mass * sp.log(n.rho / mass))),),
         proof=Witness(E),
     ),
     "a sign by a sign by itself": lambda: Step("", z, 0, ">=", where=((E, z),), signs=((E, E),), proof=Witness(E)),
@@ -326,7 +327,152 @@ FALSE_STEPS = {
 }
 
 
+class Believed(Witness):
+    """A proof that checks nothing."""
+
+    def check(self, step):
+        return ""
+
+
+chi = theorem.floor_function()
+FALSE_STEPS |= {
+    "x >= 1, by the square of a root that not every x has": lambda: Step(
+        "", x - 1, 0, ">=", where=((z, sp.sqrt(x - 1)),), proof=Witness(z**2)
+    ),
+    "x >= 1, by the exponential of a logarithm that not every x has": lambda: Step(
+        "", x - 1, 0, ">=", where=((z, sp.log(x - 1)),), proof=Witness(sp.exp(z))
+    ),
+    "exp(z - 1)/z >= 0 for every z, by phi(z)": lambda: Step(
+        "", sp.exp(z - 1) / z, 0, ">=", proof=Witness(sp.exp(n.Gap(z)))
+    ),
+    "an integral of a sum as if it did not move": lambda: Step(
+        "", sp.Integral(n.Total(x * n.P), (x, 0, 1)), x, given=((n.P, 1),)
+    ),
+    "a sum within a derivative that stays": lambda: Step(
+        "", sp.Derivative(free(n.Total(x * n.P)), x), n.Total(n.P), given=((n.P, 1),)
+    ),
+    "a derivative that takes a moving sum for a constant": lambda: Step(
+        "", sp.Derivative(n.O * n.l, n.l), n.O, given=((n.P * n.t / n.q, n.O),), where=AT
+    ),
+    "a bound variable that an abbreviation brings in": lambda: Step(
+        "", sp.Integral(z * u, (u, 0, 1)), sp.Rational(1, 3), where=((z, u),)
+    ),
+    "two functions of one name": lambda: Step(
+        "", free(x) - open_function("f", positive=True)(x), 0, "<=", proof=Witness(open_function("f", positive=True)(x))
+    ),
+    "a proof of one's own kind": lambda: Step("", 0, 1, ">=", proof=Believed(x)),
+    "a limit said to be an inequality": lambda: Step("", u, 0, "<=", proof=Limit(u)),
+    "chi where its argument is not what the lemma asks": lambda: Step(
+        "", chi(n.y, 1, n.k, u, 1), 0, ">=", proof=Witness(chi(n.y, sp.Integer(1), n.k, u, sp.Integer(1)))
+    ),
+    "a sum over leaves that are not there": lambda: Step(
+        "", n.Total(n.P), 2, given=((n.P, 1),), where=((n.q_0, sp.Integer(0)),), proof=Identity()
+    ),
+    "the same step as two hypotheses that exclude each other": lambda: Step(
+        "", z, 5, ">=", where=((E, z - 6), (D, 4 - z)), assume=(E, D), proof=Witness(E + 1)
+    ),
+}
+TRUE_STEP = Step("", x, 0, ">=", proof=Witness(x))
+FALSE_DERIVATIONS = {
+    "five steps 0 = 0 conclude anything": lambda: derivation([Step("", 0, 0)] * 5, Relation(x, ">=", sp.Integer(1))),
+    "nothing": lambda: derivation([TRUE_STEP]),
+    "> from >=": lambda: derivation([TRUE_STEP], Relation(x, ">", sp.Integer(0))),
+    "= from >=": lambda: derivation([TRUE_STEP], Relation(x, "=", sp.Integer(0))),
+    "an inequality turned round": lambda: derivation([TRUE_STEP], Relation(x, "<=", sp.Integer(0))),
+    "an inequality with another constant": lambda: derivation([TRUE_STEP], Relation(2 * x, ">=", sp.Integer(0))),
+    "an inequality from a limit": lambda: derivation(
+        [Step("", u, 0, proof=Limit(u))], Relation(u, "<=", sp.Integer(0))
+    ),
+    "an equation from a limit": lambda: derivation([Step("", u, 0, proof=Limit(u))], Relation(u, "=", sp.Integer(0))),
+    "a limit from an equation": lambda: derivation([Step("", u, u)], Relation(u, "->", u)),
+    "a limit with another value": lambda: derivation(
+        [Step("", u, 0, proof=Limit(u))], Relation(u, "->", sp.Integer(1))
+    ),
+    "another symbol of that name": lambda: derivation([TRUE_STEP], Relation(real_x, ">=", sp.Integer(0))),
+    "a symbol that was not declared": lambda: derivation([TRUE_STEP], Relation(stranger, ">=", sp.Integer(0))),
+    "a step that is none": lambda: derivation([Relation(x, ">=", sp.Integer(1))], Relation(x, ">=", sp.Integer(1))),
+    "one name with two signs in two steps": lambda: derivation(
+        [TRUE_STEP, Step("", real_x, real_x)], Relation(x, ">=", sp.Integer(0))
+    ),
+}
+
+
+def derivation(steps, *conclusion):
+    """A derivation of these relations from these steps."""
+    return Derivation("X", "", ("nothing",), tuple(steps), conclusion, "in words")
+
+
+@pytest.mark.parametrize("name", FALSE_DERIVATIONS)
+def test_a_conclusion_that_no_step_establishes_is_refused(name):
+    with pytest.raises(DerivationError):
+        FALSE_DERIVATIONS[name]()
+
+
+def test_a_conclusion_may_be_written_otherwise_and_carries_what_its_step_assumes():
+    step = Step("", z, 0, ">=", where=((E, z),), assume=(E,), proof=Witness(E))
+    (relation,) = derivation([step], Relation(sp.Integer(0), "<=", z)).hypotheses
+    assert relation == Relation(z, ">=", sp.Integer(0))
+    text = derivation([step], Relation(sp.Integer(0), "<=", z)).text()
+    assert "assuming z >= 0" in text.splitlines()[-1]
+
+
+def test_a_lemma_brings_its_hypotheses_along():
+    lemma = Step("", z, 0, ">=", where=((E, z),), assume=(E,), proof=Witness(E))
+    later = Step("", z + x, 0, ">=", proof=Witness(lemma.excess + x))
+    assert later.carried == (Relation(z, ">=", sp.Integer(0)),)
+    always = next(step for step in derive("R7") if step.statement.startswith("so the first rises"))
+    assert [relation.every for relation in always.carried] == [next(iter(always.carried)).every]
+    assert "for every s" in always.text()
+
+
+def test_a_sign_that_a_draw_contradicts_fails_the_step(monkeypatch):
+    """The numbers are a second check: with the signs believed again, no draw is left out for being inconvenient."""
+    names = ("A <= 1 for any data, by E := 1 - A >= 0", "1 >= 2", "Gibbs reversed")
+    with monkeypatch.context() as believing:
+        believing.setattr(Step, "_shown", lambda self, short, long, witness: False)
+        believing.setattr(Step, "evaluate", lambda self, trees: None)
+        believed = [FALSE_STEPS[name]() for name in names]
+    for step in believed:
+        with pytest.raises(DerivationError, match=r"E is .* and declared >= 0"):
+            step.evaluate(20)
+
+
 @pytest.mark.parametrize("name", FALSE_STEPS)
 def test_a_false_step_cannot_be_built(name):
     with pytest.raises(DerivationError):
         FALSE_STEPS[name]()
+
+
+def test_explicit_leaves_catch_what_a_broken_generic_leaf_would_let_through(monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(Step, "expect_zero", lambda self, expression: None)
+        with pytest.raises(DerivationError, match="on 3 leaves"):
+            Step("false", n.Total(n.q), 2, given=POOLED, where=AT)
+        broken.setattr(Step, "evaluate", lambda self, trees: None)
+        step = Step("false", n.Total(n.q), 2, given=POOLED, where=AT)
+    with pytest.raises(DerivationError, match="on 5 leaves"):
+        step.check_on_leaves(5)
+
+
+@pytest.mark.parametrize("id", ["R1", "R2", "R4", "R5"])
+def test_another_definition_of_the_mixture_breaks_every_proof(id, monkeypatch):
+    def unnormalised(base, base_volume, perturb, perturbation):
+        return (base + perturbation * perturb) / base_volume, base_volume
+
+    monkeypatch.setattr(definitions, "joint_mass", unnormalised)
+    with pytest.raises(DerivationError):
+        builders()[id]()
+
+
+def test_a_smaller_sharp_constant_breaks_the_finite_law(monkeypatch):
+    gamma = finite.sharp_gamma
+    monkeypatch.setattr(finite, "sharp_gamma", lambda w: sp.Rational(999, 1000) * gamma(w))
+    with pytest.raises(DerivationError):
+        builders()["R5"]()
+
+
+def test_a_symbol_is_on_a_leaf_or_a_parameter_and_never_both():
+    assert parameter("t", nonnegative=True) != leaf_symbol("t")
+    assert parameter("k") == n.k != leaf_symbol("k", positive=True)
+    with pytest.raises(DerivationError, match="two symbols are called t"):
+        Step("", n.Total(n.t), parameter("t", nonnegative=True))
