@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
+from .kernels import OVERLAPS, RESPONSES
+from .leafsums import leaf_moves, leaf_sums
 from .mixture import Mixture
-from .response import response
 from .theorem import log_quotient
 
 Array = NDArray[np.float64]
@@ -108,22 +109,23 @@ def rises(mixture: Mixture) -> Rises:
     >>> r.rise.round(4), r.high.round(4), round(r.ceiling, 4)
     (array([0.0201, 0.0445,   -inf]), array([ 0.0204,  0.0445, -0.6975]), 0.0445)
     """
-    step, start = float(mixture.volumes[-1]), mixture.at(0.0)
-    base = start.total
-    before, after = response(start).overlaps, response(mixture).overlaps
-    low = -np.log1p((step * before - step) / (base + step))
-    q_0, q_L, perturb = start.masses, mixture.masses, mixture.components[-1]
-    uncovered = (q_0 == 0) & (perturb > 0)
-    seen = q_0 > 0
-    with np.errstate(divide="ignore"):
-        lengthened = np.log(q_0[seen] / q_L[seen])
-    rise = np.array([float(row[seen] @ lengthened) for row in mixture.components])
-    if step > 0 and uncovered.any():
+    step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
+    ends = mixture.along(np.array([0.0, step]))
+    before, after = leaf_sums(mixture.components, ends, wanted=RESPONSES).gram
+    moves, _, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
+    rise = moves[:, 0]
+    low = -np.log1p(step / (base + step) * (before - outside))  # gram = O_i - 1 + outside
+    if step > 0 and outside > 0:
         rise[-1] = low[-1] = -np.inf
-    room = np.maximum(step - step * after, -base)
-    with np.errstate(divide="ignore"):
-        high = np.log1p(room / base)
-    return Rises(rise, low, high, string_ceiling(base, step))
+    excess = -step / base * after if step > 0 else np.zeros(len(rise))
+    far = excess < -0.5
+    high = np.log1p(np.where(far, 0.0, excess))
+    if far.any():  # the same as ln sum P_i q_0/q_L, in which nothing cancels
+        start = mixture.at(0.0).masses
+        shrunk = leaf_sums(mixture.components, mixture.volumes, beside=start, wanted=OVERLAPS).overlaps
+        with np.errstate(divide="ignore"):
+            high[far] = np.log(shrunk[far])
+    return Rises(rise, low, high, string_ceiling(base, float(step)))
 
 
 def _positive(where: str, volume: float, perturbation: float) -> None:

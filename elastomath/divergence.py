@@ -1,35 +1,31 @@
 """Entropy, cross entropy and the divergences, in nats, for masses on a common leaf set.
 
-Below `kernels.COMPILED_FROM` leaves they are numpy in chunks, from there on compiled and in all cores; both keep their
-digits where the masses nearly agree.
+Each is one call of `leafsums`: numpy for small trees, compiled and in all cores for large ones. Both keep their digits where
+the masses nearly agree, and where masses are subnormal.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import kernels
 from .checks import as_floats
 from .checks import rows as as_list
 from .errors import InputError
+from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
+from .leafsums import leaf_sums, scan
 from .masses import SUM_TOLERANCE, normalise
 
 Array = NDArray[np.float64]
 CHUNK = 1 << 14
 """Leaves taken at a time: 16k doubles stay in the second-level cache, so each array is read from memory once."""
 
-TINY = 1e-290
-"""Above this no mass over another overflows."""
-
-LARGEST = np.finfo(np.float64).max
-
 NEAR = 0.05
-SERIES = [(-1.0) ** n / (n * (n - 1)) for n in range(2, 13)]
-"""phi(1 + g) / g^2 for |g| < NEAR, to 1e-15; beyond it the logarithm costs at most 2e-13 of phi."""
+
+ONE = np.ones(1)
+"""The only volume of a mixture that is q itself."""
 
 GAP_SERIES = [(-1.0) ** n / n for n in range(2, 15)]
 """(e - ln(1 + e)) / e^2 for |e| < NEAR, to 1e-16."""
@@ -73,23 +69,12 @@ def cross_entropy(p: Array, q: Array) -> float:
     >>> cross_entropy(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     inf
     """
-    return _cross_entropy(*_checked("cross_entropy", p, q, total=False))
+    p, q = _checked("cross_entropy", p, q, total=False)
+    return _cross_entropy(p, q)
 
 
 def _cross_entropy(p: Array, q: Array) -> float:
-    if p.size >= kernels.COMPILED_FROM:
-        return kernels.cross_sum(p, q)
-    total = 0.0
-    for start in range(0, p.size, CHUNK):
-        part, code = p[start : start + CHUNK], q[start : start + CHUNK]
-        if (code > 0).all():
-            total -= float(part @ np.log(code))
-            continue
-        seen = part > 0
-        if (code[seen] == 0).any():
-            return float("inf")
-        total -= float(part[seen] @ np.log(code[seen]))
-    return total
+    return float(leaf_sums(p[None], ONE, base=q[None], wanted=RATES).cross[0])
 
 
 def kl_divergence(p: Array, q: Array) -> float:
@@ -102,34 +87,8 @@ def kl_divergence(p: Array, q: Array) -> float:
     >>> kl_divergence(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
     0.0
     """
-    return _kl(*_checked("kl_divergence", p, q))
-
-
-def _kl(p: Array, q: Array) -> float:
-    if p.size >= kernels.COMPILED_FROM:
-        return float(kernels.pair_sums(p, q)[0])
-    total = 0.0
-    for start in range(0, p.size, CHUNK):
-        part, code = p[start : start + CHUNK], q[start : start + CHUNK]
-        missing = code == 0
-        if missing.any():
-            if (part[missing] > 0).any():
-                return float("inf")
-            part, code = part[~missing], code[~missing]
-        difference = part - code
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            ratio, gap = part / code, difference / code
-            terms = part * np.log(ratio) - difference
-            lost = (ratio == 0) | (ratio > LARGEST)  # beyond the range of floats
-            if lost.any():
-                far = part[lost] * (np.log(part[lost]) - np.log(code[lost])) - difference[lost]
-                terms[lost] = np.where(part[lost] > 0, far, code[lost])
-        # r ln r - r + 1 loses its digits near r = 1; its series there is sum_n (-gap)^n / (n (n-1))
-        near = np.abs(gap) < NEAR
-        if near.any():
-            terms[near] = code[near] * gap[near] ** 2 * np.polynomial.polynomial.polyval(gap[near], SERIES)
-        total += float(np.maximum(terms, 0.0).sum())
-    return total
+    p, q = _checked("kl_divergence", p, q)
+    return float(leaf_sums(p[None], ONE, base=q[None], wanted=DIVERGENCES).forward[0])
 
 
 def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None = None) -> float:
@@ -154,13 +113,10 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
             where="jensen_shannon",
             mend="give one for each dataset",
         )
-    middle = np.zeros(masses[0].size)
-    for start in range(0, middle.size, CHUNK):
-        for share, row in zip(shares, masses, strict=True):
-            middle[start : start + CHUNK] += share * row[start : start + CHUNK]
-    held = [(share, row) for share, row in zip(shares, masses, strict=True) if share > 0]
-    total = sum(float(share) * min(_kl(row, middle), -float(np.log(share))) for share, row in held)
-    return min(total, -float(sum(share * np.log(share) for share, _ in held)))
+    divergences = leaf_sums(np.stack(masses), shares, wanted=DIVERGENCES).forward
+    held = shares > 0
+    most = -np.log(shares[held])  # D(P_i || m) <= -ln pi_i
+    return float(shares[held] @ np.minimum(divergences[held], most))
 
 
 def total_variation(p: Array, q: Array) -> float:
@@ -186,21 +142,7 @@ def overlap(p: Array, other: Array, q: Array) -> float:
     1.0
     """
     p, other, q = _checked("overlap", p, other, q, total=False)
-    if p.size >= kernels.COMPILED_FROM:
-        return kernels.overlap_sum(p, other, q)
-    total = 0.0
-    for start in range(0, p.size, CHUNK):
-        part, beside, code = (masses[start : start + CHUNK] for masses in (p, other, q))
-        if code.min() > TINY:
-            total += float((part / code) @ beside)
-            continue
-        low, high = (
-            np.minimum(part, beside),
-            np.maximum(part, beside),
-        )  # the smaller is divided: only what is inf overflows
-        with np.errstate(over="ignore"):
-            total += float(np.divide(low, code, out=np.zeros_like(code), where=(code > 0) & (low > 0)) @ high)
-    return total
+    return float(leaf_sums(p[None], ONE, base=q[None], beside=other, wanted=OVERLAPS).overlaps[0])
 
 
 def chi_square(p: Array, q: Array) -> float:
@@ -213,15 +155,7 @@ def chi_square(p: Array, q: Array) -> float:
     0.3333333333333333
     """
     p, q = _checked("chi_square", p, q)
-    total = 0.0
-    for start in range(0, p.size, CHUNK):
-        part, code = p[start : start + CHUNK], q[start : start + CHUNK]
-        if ((code == 0) & (part > 0)).any():
-            return float("inf")
-        gap = part - code
-        with np.errstate(over="ignore"):  # a ratio beyond the range of floats is inf
-            total += float(np.divide(gap, code, out=np.zeros_like(code), where=(code > 0) & (gap != 0)) @ gap)
-    return total
+    return float(leaf_sums(p[None], ONE, base=q[None], wanted=RESPONSES).squares[0])
 
 
 def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:
@@ -239,9 +173,9 @@ def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:
                 where=where,
                 mend="put them on a common leaf set first",
             )
-        plain, found = kernels.scan(masses) if masses.size >= kernels.COMPILED_FROM else (False, math.nan)
-        if not plain or math.isnan(found):
-            least, found = float(masses.min()), float(masses.sum()) if total else 1.0  # NaN if any is
+        plain, found = scan(masses)
+        if not plain or found != found:
+            least = float(masses.min())  # NaN if any is; -0.0 is 0
             if not least >= 0:
                 raise InputError(f"a mass of masses {index} is {least:g}", where=where, mend="masses have to be >= 0")
         if total and not abs(found - 1.0) <= SUM_TOLERANCE:

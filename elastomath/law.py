@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import kernels
 from .checks import positive, real, reals, rising, whole
-from .divergence import CHUNK, kl_divergence
 from .errors import InputError
+from .kernels import RATES
+from .leafsums import leaf_moves, leaf_sums
 from .mixture import Mixture, as_mixture
 from .theorem import residual_constant
 
@@ -96,26 +96,9 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     """
     as_mixture(mixture, "path_entropies")
     steps = reals(perturbations, "perturbations", "path_entropies", shape=(None,), least=0.0)
-    rows, rest = mixture.components, float(mixture.volumes[:-1].sum())
-    if len(rows) == 1:
+    if len(mixture.components) == 1:
         return np.repeat(mixture.entropies()[:, None], steps.size, axis=1)
-    # in units of N_0, so that the logarithm of a unit adds no rounding
-    base, longer = mixture.volumes[:-1] / rest, steps / rest
-    if mixture.leaves >= kernels.COMPILED_FROM and np.isfinite(longer).all():
-        return np.asarray(kernels.path_sums(rows, base, longer) + np.log1p(longer), dtype=np.float64)
-    left, share = rest / (rest + steps), steps / (rest + steps)
-    out = np.zeros((len(rows), steps.size))
-    for start in range(0, mixture.leaves, CHUNK):
-        part = rows[:, start : start + CHUNK]
-        mass = left[:, None] * (base @ part[:-1]) + share[:, None] * part[-1]
-        if (mass > 0).all():
-            out -= part @ np.log(mass).T
-            continue
-        for row, masses in enumerate(part):
-            seen = masses > 0
-            with np.errstate(divide="ignore"):
-                out[row] -= np.log(mass[:, seen]) @ masses[seen]
-    return out
+    return leaf_sums(mixture.components, mixture.along(steps), wanted=RATES).cross.T
 
 
 def mixture_residual(mixture: Mixture, perturbation: float) -> float:
@@ -129,7 +112,9 @@ def mixture_residual(mixture: Mixture, perturbation: float) -> float:
     True
     """
     start = as_mixture(mixture, "mixture_residual", least=2).at(0.0)
-    return start.total * kl_divergence(start.masses, mixture.at(perturbation).masses)
+    step = mixture.at(perturbation).volumes[-1:]
+    _, divergences, _ = leaf_moves(mixture.components, start.volumes[:-1], step)
+    return start.total * float(divergences[0])
 
 
 def mixture_constant(base_volume: float, perturbation: float) -> float:

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .checks import as_floats, instance
-from .divergence import cross_entropy, entropy, jensen_shannon, kl_divergence
+from .divergence import entropy, jensen_shannon
 from .errors import InputError
+from .kernels import DIVERGENCES, RATES
+from .leafsums import leaf_sums
 from .masses import as_rows
 
 Array = NDArray[np.float64]
@@ -62,24 +64,27 @@ class Mixture:
         """The same datasets with the last volume set to ``perturbation`` >= 0 (l of the theory)."""
         return Mixture(self.components, as_volumes([*self.volumes[:-1], perturbation], len(self.volumes)))
 
+    def along(self, perturbations: Array) -> Array:
+        """The volumes with the last one set to each of ``perturbations`` (J,) >= 0, shape (J, n)."""
+        volumes = np.tile(self.volumes, (perturbations.size, 1))
+        volumes[:, -1] = perturbations
+        return volumes
+
     def entropies(self) -> Array:
         """H(P_i) in nats per leaf drawn, shape (n,)."""
         return np.array([entropy(row) for row in self.components])
 
     def cross_entropies(self) -> Array:
         """H_i = H(P_i, q), the ideal code length of dataset i under the joint tree, in nats per leaf drawn, shape (n,)."""
-        q = self.masses
-        return np.array([cross_entropy(row, q) for row in self.components])
+        return leaf_sums(self.components, self.volumes, wanted=RATES).cross
 
     def kl_forward(self) -> Array:
         """D(P_i || q) = H_i - H(P_i) in nats, shape (n,). R2-R5 hold for its changes exactly (R12)."""
-        q = self.masses
-        return np.array([kl_divergence(row, q) for row in self.components])
+        return leaf_sums(self.components, self.volumes, wanted=DIVERGENCES).forward
 
     def kl_reverse(self) -> Array:
         """D(q || P_i) in nats, shape (n,): the divergence of the Hooke formula; ``inf`` where P_i lacks a leaf of q."""
-        q = self.masses
-        return np.array([kl_divergence(q, row) for row in self.components])
+        return leaf_sums(self.components, self.volumes, wanted=DIVERGENCES).reverse
 
     def jensen_shannon(self) -> float:
         """``sum_i (w_i / N) D(P_i || q)`` in nats: what the joint code costs above n separate ones, in [0, H(w/N)]."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from . import kernels
-from .divergence import CHUNK, chi_square, overlap
+from .divergence import CHUNK
+from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RESPONSES
+from .leafsums import LeafSums, leaf_sums
 from .mixture import Mixture, as_mixture
 
 Array = NDArray[np.float64]
@@ -67,25 +68,10 @@ def survey(mixture: Mixture, *, divergences: bool = True, threads: int | None = 
     (array([1.0407, 1.3437, 0.7376]), array([-0.004 ,  0.087 , -0.0949]), array([0.0009,    inf,    inf]))
     """
     as_mixture(mixture, "survey", least=2)
-    if mixture.leaves < kernels.COMPILED_FROM:
-        q = mixture.masses
-        squares = np.array([chi_square(row, q) for row in mixture.components])
-        forward, reverse = (mixture.kl_forward(), mixture.kl_reverse()) if divergences else (None, None)
-        return Survey(mixture.cross_entropies(), squares, forward, reverse, response(mixture))
-    weights = mixture.volumes / mixture.total
-    sums = kernels.mixture_sums(mixture.components, weights, divergences=divergences, threads=threads)
-    outside, missing = sums[kernels.OUTSIDE] > 0, sums[kernels.MISSING] > 0
-    uncovered = float(sums[kernels.OUTSIDE, -1])
-    # sum (P_i - q)(P_t - q)/q over the support is O_i - 1 + tau, and keeps its digits where P_i or P_t is near q
-    derivatives = (uncovered - sums[kernels.GRAM]) / mixture.total
-    derivatives[-1] = -np.inf if uncovered > 0 else -sums[kernels.SQUARES, -1] / mixture.total
-    return Survey(
-        np.where(outside, np.inf, sums[kernels.CROSS]),
-        np.where(outside, np.inf, sums[kernels.SQUARES]),
-        np.where(outside, np.inf, sums[kernels.FORWARD]) if divergences else None,
-        np.where(missing, np.inf, sums[kernels.REVERSE]) if divergences else None,
-        _response(mixture, sums[kernels.OVERLAP], derivatives, uncovered),
-    )
+    wanted = ALL_BUT_DIVERGENCES | (DIVERGENCES if divergences else 0)
+    sums = leaf_sums(mixture.components, mixture.volumes, wanted=wanted, threads=threads)
+    forward, reverse = (sums.forward, sums.reverse) if divergences else (None, None)
+    return Survey(sums.cross, sums.squares, forward, reverse, _response(mixture, sums))
 
 
 def response(mixture: Mixture) -> Response:
@@ -101,22 +87,18 @@ def response(mixture: Mixture) -> Response:
     (array([1.0455, 0.    , 2.0909]), True)
     """
     as_mixture(mixture, "response", least=2)
-    if mixture.leaves >= kernels.COMPILED_FROM:
-        return survey(mixture, divergences=False).response
-    q, total, perturb = mixture.masses, mixture.total, mixture.components[-1]
-    overlaps = np.array([overlap(row, perturb, q) for row in mixture.components])
-    uncovered = float(perturb[q == 0].sum())
-    derivatives = (1.0 - overlaps) / total
-    # 1 - T = -chi^2 keeps its digits when P_t is close to q
-    derivatives[-1] = -np.inf if uncovered > 0 else -chi_square(perturb, q) / total
-    return _response(mixture, overlaps, derivatives, uncovered)
+    return _response(mixture, leaf_sums(mixture.components, mixture.volumes, wanted=OVERLAPS | RESPONSES))
 
 
-def _response(mixture: Mixture, overlaps: Array, derivatives: Array, uncovered: float) -> Response:
+def _response(mixture: Mixture, sums: LeafSums) -> Response:
+    uncovered = float(sums.outside[-1])
+    # sum (P_i - q)(P_t - q)/q over the support is O_i - 1 + tau, and keeps its digits where P_i or P_t is near q
+    derivatives = (uncovered - sums.gram) / mixture.total
+    derivatives[-1] = -sums.squares[-1] / mixture.total
     moving = mixture.volumes > 0
     balance = float(mixture.volumes[moving] @ derivatives[moving])
     epsilon, constant = _constant(mixture, derivatives)
-    return Response(overlaps, derivatives, balance, epsilon, constant, uncovered)
+    return Response(sums.overlaps, derivatives, balance, epsilon, constant, uncovered)
 
 
 def response_matrix(mixture: Mixture) -> Array:

@@ -26,9 +26,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .curve import Run
-from .divergence import CHUNK, kl_divergence, log_gap
 from .errors import InputError
+from .kernels import DIVERGENCES
 from .law import finite_law
+from .leafsums import leaf_moves, leaf_sums
 from .mixture import Mixture
 from .response import response
 
@@ -268,31 +269,14 @@ def _steps(perturbations: ArrayLike) -> Array:
 
 
 def _moves(start: Mixture, steps: Array) -> tuple[Array, Array, Array]:
-    """Elongations (n - 1, J), the fall (J,) and the energy (J,), in chunks of leaves."""
-    moves, energy = np.zeros((len(start.components), steps.size)), np.zeros(steps.size)
-    for first in range(0, start.leaves, CHUNK):
-        part = start.components[:, first : first + CHUNK]
-        base = start.volumes[:-1] @ part[:-1]
-        held = base > 0
-        base, rows = base[held], part[:, held]
-        pull = (rows[-1] * start.total - base) / base
-        outside = float(part[-1, ~held].sum())
-        for index, step in enumerate(steps):
-            if step == 0:
-                continue
-            excess = step / (start.total + step) * pull
-            moves[:, index] += rows @ np.log1p(excess)
-            energy[index] += float(base @ log_gap(excess)) + start.total * step / (start.total + step) * outside
-            if outside > 0:
-                moves[-1, index] = np.inf
-    return 0.0 - moves[:-1], moves[-1], energy
+    """Elongations (n - 1, J), the fall (J,) and the energy (J,)."""
+    rises, divergences, outside = leaf_moves(start.components, start.volumes[:-1], steps)
+    fall = np.where(steps > 0, np.inf, 0.0) if outside > 0 else -rises[-1]
+    return rises[:-1], fall, start.total * divergences
 
 
 def _reverse(mixture: Mixture, steps: Array) -> Array:
     """Delta D(q_l || P_i), shape (n - 1, J); nan where a divergence is infinite."""
-    found = np.empty((len(mixture.components) - 1, steps.size))
-    for index, step in enumerate(steps):
-        q = mixture.at(float(step)).masses
-        found[:, index] = [kl_divergence(q, row) for row in mixture.components[:-1]]
-    found[~np.isfinite(found)] = np.nan
-    return np.asarray(found - found[:, :1], dtype=np.float64)
+    reverse = leaf_sums(mixture.components, mixture.along(steps), wanted=DIVERGENCES).reverse.T[:-1]
+    reverse[~np.isfinite(reverse)] = np.nan
+    return np.asarray(reverse - reverse[:, :1], dtype=np.float64)

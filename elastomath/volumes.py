@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .checks import real, reals, rising
-from .divergence import kl_divergence
 from .errors import InputError
+from .leafsums import leaf_moves
 from .mixture import Mixture, as_mixture
 
 Array = NDArray[np.float64]
@@ -29,12 +29,13 @@ def mixture_work(mixture: Mixture, perturbations: ArrayLike) -> Array:
     >>> mixture_work(m, [0.0, 1.0]).round(6)
     array([0.      , 0.064276])
     """
-    start = m = as_mixture(mixture, "mixture_work", least=2).at(0.0)
+    start = as_mixture(mixture, "mixture_work", least=2).at(0.0)
     steps = reals(perturbations, "perturbations", "mixture_work", least=0.0)
     if steps.ndim > 1:
         raise InputError(f"perturbations of shape {steps.shape}", where="mixture_work", mend="give them in one row")
     steps = np.atleast_1d(steps)
-    return np.array([start.total * kl_divergence(start.masses, m.at(float(step)).masses) for step in steps])
+    _, divergences, _ = leaf_moves(start.components, start.volumes[:-1], steps)
+    return start.total * divergences
 
 
 def work_bounds(perturbations: ArrayLike, perturb: ArrayLike) -> tuple[Array, Array]:

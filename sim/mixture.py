@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elastomath import Curve, InputError, cross_entropy, kernels
+from elastomath import Curve, InputError
+from elastomath.kernels import RATES
+from elastomath.leafsums import leaf_sums
 from elastomath.units import NATS_PER_BIT
 
-from .paths import COMPILED_FROM, MixtureConfiguration, mixture_paths
+from .paths import MixtureConfiguration, mixture_paths
 from .problem import COMPONENTS, Problem
 
 Array = NDArray[np.float64]
@@ -57,10 +59,9 @@ class MixtureCompressor:
 
     def entropies(self, state: Array) -> Array:
         """``H_i = -sum P_i ln q`` of every dataset, shape (n,), in nats per leaf; inf where q lacks a leaf of P_i."""
-        code = self.masses(state)
-        if self.problem.leaves >= COMPILED_FROM:
-            return np.array([kernels.cross_sum(row, code, threads=1) for row in self.problem.masses])
-        return np.array([cross_entropy(row, code) for row in self.problem.masses])
+        if not state.any():
+            return np.full(len(state), np.log(self.problem.leaves))
+        return leaf_sums(self.problem.masses, state, wanted=RATES, threads=1).cross
 
     def gradients(self, state: Array) -> Array:
         """``grad H_i = q - P_i`` in the parameters ln q of a saturated softmax, shape (n, M), nats.

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath import InputError, Mixture, kernels, path_entropies
+from elastomath import InputError, kernels
+from elastomath.kernels import ALL_BUT_DIVERGENCES, RATES
+from elastomath.leafsums import leaf_sums
 from elastomath.progress import track
 
 from .families import family_rows
 
 Array = NDArray[np.float64]
-
-COMPILED_FROM = 1 << 13
-"""Leaves from which a path is summed by compiled loops; fewer are left to numpy, which needs no start-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,23 +103,16 @@ def mixture_path(rows: Array, configuration: MixtureConfiguration, *, response: 
     >>> bool(1 < path.theta[0] < (1 + 2 * 0.5 / 4) / (1 - 0.5)), path.overlaps.shape  # R18
     (True, (3, 2))
     """
-    steps, base = np.asarray(configuration.perturbations), np.array([configuration.k, 1.0])
+    steps = configuration.perturbations
+    volumes = np.array([(configuration.k, 1.0, step) for step in steps])
+    wanted = ALL_BUT_DIVERGENCES if response else RATES
+    sums = leaf_sums(rows, volumes, wanted=wanted, threads=1)
     if not response:
-        if rows.shape[1] < COMPILED_FROM:
-            return MixturePath(configuration, path_entropies(Mixture(rows, np.array([*base, 0.0])), steps))
-        sums = kernels.path_sums(rows, base, steps, threads=1)
-        return MixturePath(configuration, np.asarray(sums + np.log(base.sum() + steps)))
-    found = np.empty((3, 3, steps.size))
-    for index, step in enumerate(steps):
-        total = base.sum() + step
-        sums = kernels.mixture_sums(rows, np.array([*base, step]) / total, divergences=False, threads=1)
-        outside = sums[kernels.OUTSIDE]
-        found[0, :, index] = np.where(outside > 0, np.inf, sums[kernels.CROSS])
-        found[1, :, index] = sums[kernels.OVERLAP]
-        # R1 as in `elastomath.survey`: sum (P_i - q)(P_t - q)/q keeps the digits that 1 - O_i loses
-        found[2, :, index] = (outside[-1] - sums[kernels.GRAM]) / total
-        found[2, -1, index] = -np.inf if outside[-1] > 0 else -sums[kernels.SQUARES, -1] / total
-    return MixturePath(configuration, found[0], found[1], found[2])
+        return MixturePath(configuration, sums.cross.T)
+    # R1 as in `elastomath.survey`: sum (P_i - q)(P_t - q)/q keeps the digits that 1 - O_i loses
+    derivatives = (sums.outside[:, -1:] - sums.gram) / volumes.sum(axis=1, keepdims=True)
+    derivatives[:, -1] = -sums.squares[:, -1] / volumes.sum(axis=1)
+    return MixturePath(configuration, sums.cross.T, sums.overlaps.T, derivatives.T)
 
 
 def mixture_paths(

@@ -33,6 +33,7 @@ from elastomath.datasets import dataset_rates
 from elastomath.divergence import jensen_shannon
 from elastomath.jointtree import JointTree, pruning_loss
 from elastomath.law import as_readings, finite_law, mixture_constant, mixture_residual, sign_change
+from elastomath.leafsums import leaf_moves, leaf_sums
 from elastomath.mixture import as_volumes
 from elastomath.optima import branch_response, joint_optima, optima_law
 from elastomath.overlaps import mass_mean, overlap_matrix
@@ -94,8 +95,6 @@ ONE_UNIT = {
     "codewords.shannon_fano_elias_words": "weights of leaves, not volumes",
     "tokentree.TokenTree.of_leaves": "weights of leaves, not volumes",
     "tokentree.TokenTree.of_masses": "weights of leaves, not volumes",
-    "kernels.mixture_sums": "weights are the shares w_i/N",
-    "kernels.path_sums": "an inner sum, not divided by N; path_entropies is in LAWS",
 }
 
 
@@ -295,6 +294,14 @@ LAWS = {
         "kl_forward": (m.kl_forward(), 0),
         "kl_reverse": (m.kl_reverse(), 0),
         "jensen_shannon": (m.jensen_shannon(), 0),
+    },
+    "mixture.Mixture.along": lambda m, c: {"": (m.along(c * GRID), 1)},
+    "leafsums.leaf_sums": lambda m, c: {
+        field: (value, 0) for field, value in dataclasses.asdict(leaf_sums(m.components, m.volumes)).items()
+    },
+    "leafsums.leaf_moves": lambda m, c: {
+        str(part): (value, 0)
+        for part, value in enumerate(leaf_moves(m.components, m.volumes[:-1], c * np.asarray(GRID)))
     },
     "mixture.Mixture.at": lambda m, c: {"": (m.at(0.5 * c).masses, 0)},
     "mixture.as_volumes": lambda m, c: {"": (as_volumes(m.volumes, 3), 1)},

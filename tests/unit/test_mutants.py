@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from elastomath import certify, law, mixture, verification
+from elastomath import certify, kl_divergence, law, leafsums, mixture, verification
 from elastomath.derivations import definitions, derive, finite
 from elastomath.proof import Derivation
 from elastomath.verification import verify
@@ -37,6 +37,28 @@ def replaced(function, **changes):
     return changed
 
 
+def summed(**changes):
+    """`leaf_sums` with some of its fields changed."""
+
+    def broken(*args, **options):
+        sums = leafsums.leaf_sums(*args, **options)
+        return dataclasses.replace(sums, **{name: change(sums) for name, change in changes.items()})
+
+    return broken
+
+
+def moved(divergence):
+    """`leaf_moves` with another divergence of q_0 from q_l."""
+
+    def broken(rows, volumes, steps):
+        m = mixture.Mixture(rows, np.append(volumes, 0.0))
+        values = [divergence(m.masses, m.at(step).masses) for step in steps]
+        rises, _, outside = leafsums.leaf_moves(rows, volumes, steps)
+        return rises, np.array(values), outside
+
+    return broken
+
+
 def scaled(function, factor):
     return lambda *args, **kwargs: function(*args, **kwargs) * factor
 
@@ -45,12 +67,8 @@ def share_of_start(m):
     return m.total / float(m.volumes[:-1].sum())
 
 
-def direct_overlap(p, other, q):
-    return float((p * other / np.where(q > 0, q, 1.0)).sum())
-
-
 true_response, true_finite_law, true_masses = response_module.response, law.finite_law, mixture.Mixture.masses
-true_kl, true_sign_change, true_path_entropies = law.kl_divergence, law.sign_change, law.path_entropies
+true_sign_change, true_path_entropies, true_kl = law.sign_change, law.path_entropies, kl_divergence
 
 FLOATS = {
     "R1: the sign of every response": (
@@ -67,32 +85,40 @@ FLOATS = {
     ),
     "R1: an overlap that is 1e-9 too large": (
         response_module,
-        "overlap",
-        scaled(response_module.overlap, 1 + 1e-9),
+        "leaf_sums",
+        summed(overlaps=lambda sums: sums.overlaps * (1 + 1e-9)),
         {"R1"},
     ),
     "R1: the overlap of the wrong pair": (
         response_module,
-        "overlap",
-        lambda p, other, q: direct_overlap(p, p, q),
+        "leaf_sums",
+        lambda rows, volumes, **options: leafsums.leaf_sums(rows, volumes, beside=rows[0], **options),
         {"R1", "R2"},
     ),
     "R1: chi-square with its sign flipped": (
         response_module,
-        "chi_square",
-        scaled(response_module.chi_square, -1.0),
+        "leaf_sums",
+        summed(squares=lambda sums: -sums.squares),
         {"R1", "R2", "R3"},
     ),
-    "R1: chi-square without its denominator": (
+    "R1: half the chi-square": (
         response_module,
-        "chi_square",
-        lambda p, q: float(((p - q) ** 2).sum()),
+        "leaf_sums",
+        summed(squares=lambda sums: sums.squares * 0.5),
         {"R1", "R2", "R3"},
     ),
     "R1: code lengths in bits, not nats": (
         mixture,
-        "cross_entropy",
-        scaled(mixture.cross_entropy, 1 / math.log(2)),
+        "leaf_sums",
+        summed(cross=lambda sums: sums.cross / math.log(2)),
+        {"R1"},
+    ),
+    "R1: code lengths under masses divided by N_0 instead of N": (
+        mixture,
+        "leaf_sums",
+        lambda rows, volumes, **options: leafsums.leaf_sums(
+            rows, volumes, base=rows * volumes.sum() / volumes[:-1].sum(), **options
+        ),
         {"R1"},
     ),
     "R1: a path of code lengths in bits": (
@@ -180,11 +206,11 @@ FLOATS = {
         lambda m, step: law.mixture_residual(m, step) * m.at(step).total / m.at(0.0).total,
         {"R5"},
     ),
-    "R5: KL with its arguments exchanged": (law, "kl_divergence", lambda p, q: true_kl(q, p), {"R5"}),
+    "R5: KL with its arguments exchanged": (law, "leaf_moves", moved(lambda p, q: true_kl(q, p)), {"R5"}),
     "R5: KL with one term of its series lost": (
         law,
-        "kl_divergence",
-        lambda p, q: float((0.5 * (p - q)[q > 0] ** 2 / q[q > 0]).sum()),
+        "leaf_moves",
+        moved(lambda p, q: float((0.5 * (p - q)[q > 0] ** 2 / q[q > 0]).sum())),
         {"R5"},
     ),
     "R5: 0.49 in place of the best constant's 1/2": (
@@ -236,7 +262,7 @@ def test_a_mixture_divided_by_the_wrong_volume_turns_verify_red(monkeypatch, flo
         "masses",
         property(lambda self: true_masses.fget(self) * share_of_start(self)),
     )
-    assert {"R1", "R2"} <= {id for id, _ in red(["R1", "R2"])}
+    assert "R2" in {id for id, _ in red(["R2"])}
 
 
 @pytest.fixture

@@ -1,0 +1,320 @@
+"""Sums over leaves: rates, overlaps and divergences of datasets from a mixture, right over the whole range of doubles.
+
+Two ways lead to each sum. Large trees are read by the loops of `kernels`. Small ones, and the blocks of large ones where a
+mass of the mixture is so small that its share underflows, are summed here in numpy; there a mass is ``x 2^e`` with its
+exponent apart, so that 1e-312 under a volume of 1e12, or 1e-300 beside 1e300, are numbers like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels
+from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RATES, RESPONSES, TINY, Array
+
+COMPILED_FROM = 1 << 14
+"""Leaves from which a compiled loop is worth the third of a second in which numba is imported, once in a process."""
+CHUNK = 1 << 15
+"""Numbers that a temporary array of numpy has at most: they stay in the second-level cache."""
+LN2 = float(np.log(2.0))
+NOWHERE = -(1 << 20)
+"""The exponent of 0."""
+
+Exponents = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSums:
+    """Sums of n datasets P_i against a mixture q and a dataset P_t; shape (n,), or (J, n) for J mixtures. In nats.
+
+    cross     -sum P_i ln q, inf where q lacks a leaf of P_i
+    overlaps  sum P_i P_t/q over the support of q
+    gram      sum (P_i - q)(P_t - q)/q over the support of q: overlap - 1 + outside_t for masses that sum to 1
+    squares   sum (P_i - q)^2/q, inf where q lacks a leaf of P_i
+    forward   D(P_i || q) = sum P_i ln(P_i/q) - P_i + q, inf likewise
+    reverse   D(q || P_i) = sum q ln(q/P_i) - q + P_i over all leaves, inf where P_i lacks a leaf of q
+    outside   the mass of P_i where q has none
+
+    What was not asked for is 0.
+    """
+
+    cross: Array
+    overlaps: Array
+    gram: Array
+    squares: Array
+    forward: Array
+    reverse: Array
+    outside: Array
+
+
+def leaf_sums(
+    rows: Array,
+    volumes: Array,
+    *,
+    base: Array | None = None,
+    beside: Array | None = None,
+    wanted: int = ALL_BUT_DIVERGENCES | DIVERGENCES,
+    threads: int | None = None,
+) -> LeafSums:
+    """All sums of ``rows`` (n, M) against ``q = sum_i w_i base_i / sum_i w_i``, in one reading of the masses.
+
+    volumes: w, shape (m,), or (J, m) for J mixtures at once; >= 0, not all 0. base: (m, M), by default the rows. beside:
+    P_t, shape (M,), by default the last row. ``wanted``: of `kernels.RATES`, `OVERLAPS`, `RESPONSES` and `DIVERGENCES`.
+    Masses have to be checked.
+    """
+    rows = np.ascontiguousarray(rows)
+    three = base is None and beside is None and len(rows) == 3
+    base = rows if base is None else np.ascontiguousarray(base)
+    beside = rows[-1] if beside is None else np.ascontiguousarray(beside)
+    mixtures = np.atleast_2d(volumes)
+    leaves, count = rows.shape[1], len(mixtures)
+    sums = np.zeros((8, count, len(rows)))
+    with np.errstate(all="ignore"):
+        if leaves >= COMPILED_FROM and _ordinary(mixtures):
+            shares = mixtures / mixtures.sum(axis=1, keepdims=True)
+            parts = np.zeros((8, count, len(rows), -(-leaves // kernels.CHUNK)))
+            odd = np.zeros((count, -(-leaves // kernels.BLOCK)), dtype=np.bool_)
+            loop = kernels.compiled().sums
+            kernels.in_threads(
+                lambda first, last: loop(rows, base, shares, beside, wanted, three, first, last, parts, odd),
+                leaves,
+                threads,
+            )
+            sums += parts.sum(axis=-1)
+            for mix, block in zip(*np.nonzero(odd), strict=True):
+                part = slice(block * kernels.BLOCK, (block + 1) * kernels.BLOCK)
+                one = mixtures[mix : mix + 1]
+                sums[:, mix : mix + 1] += _numpy_sums(rows[:, part], base[:, part], one, beside[part], wanted)
+        else:
+            length = max(CHUNK // (count * len(rows)), 64)
+            for start in range(0, leaves, length):
+                part = slice(start, start + length)
+                sums += _numpy_sums(rows[:, part], base[:, part], mixtures, beside[part], wanted)
+    if np.ndim(volumes) == 1:
+        sums = sums[:, 0]
+    cross, overlaps, gram, squares, outside, missing, forward, reverse = sums
+    if outside.any():
+        for values in (cross, squares, forward):
+            values[outside > 0] = np.inf
+    if missing.any():
+        reverse[missing > 0] = np.inf
+    return LeafSums(cross, overlaps, gram, squares, np.maximum(forward, 0.0), np.maximum(reverse, 0.0), outside)
+
+
+def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None = None) -> tuple[Array, Array, float]:
+    """From ``q_0 = sum w_i P_i / N_0`` to ``q_l = (N_0 q_0 + l P_t)/(N_0 + l)``: (rises, divergences, outside).
+
+    rises        ``sum P_i ln(q_0/q_l)`` over the support of q_0, shape (n, J): DeltaH_i, but for P_t's mass outside it
+    divergences  ``D(q_0 || q_l)``, shape (J,)
+    outside      the mass of P_t where q_0 has none
+
+    From the difference ``l/(N_0 + l) (P_t - q_0)`` itself, so digits are kept however small l is. rows: (n, M), P_t the
+    last; volumes: w, shape (n - 1,); steps: l >= 0, shape (J,). In nats; masses have to be checked.
+    """
+    rows = np.ascontiguousarray(rows)
+    leaves, total = rows.shape[1], float(volumes.sum())
+    sums = np.zeros((len(rows) + 2, steps.size))
+    with np.errstate(all="ignore"):
+        shares, rests = steps / (total + steps), total / (total + steps)
+        if leaves >= COMPILED_FROM and _ordinary(volumes[None]) and _ordinary_steps(total, steps):
+            parts = np.zeros((len(rows) + 2, steps.size, -(-leaves // kernels.CHUNK)))
+            odd = np.zeros((steps.size, -(-leaves // kernels.BLOCK)), dtype=np.bool_)
+            loop, weights = kernels.compiled().moves, volumes / total
+            kernels.in_threads(
+                lambda first, last: loop(rows, weights, shares, rests, first, last, parts, odd), leaves, threads
+            )
+            sums += parts.sum(axis=-1)
+            for step, block in zip(*np.nonzero(odd), strict=True):
+                part = rows[:, block * kernels.BLOCK : (block + 1) * kernels.BLOCK]
+                sums[:, step : step + 1] += _numpy_moves(part, volumes, steps[step : step + 1])
+        else:
+            length = max(CHUNK // steps.size, 64)
+            for start in range(0, leaves, length):
+                sums += _numpy_moves(rows[:, start : start + length], volumes, steps)
+    return sums[:-2], np.maximum(sums[-2], 0.0), float(sums[-1].max(initial=0.0))
+
+
+def scan(values: Array) -> tuple[bool, float]:
+    """(whether no value has a sign bit, the sum), in one reading; the sum is NaN or infinite where a value is."""
+    if values.size < COMPILED_FROM:
+        return not np.signbit(values).any(), float(values.sum())
+    parts = np.zeros((2, -(-values.size // kernels.CHUNK)))
+    loop, one = kernels.compiled().scan, np.ascontiguousarray(values)
+    kernels.in_threads(lambda first, last: loop(one, first, last, parts), values.size)
+    signs, sums = parts
+    return not signs.any(), float(sums.sum())
+
+
+def _ordinary(mixtures: Array) -> bool:
+    """Whether every share w_i / sum w is 0 or a number with all its digits."""
+    least = TINY * mixtures.sum(axis=1, keepdims=True)
+    return bool(((mixtures >= least) | (mixtures == 0)).all())
+
+
+def _ordinary_steps(total: float, steps: Array) -> bool:
+    """The same of l/(N_0 + l) and N_0/(N_0 + l)."""
+    return bool(((steps == 0) | (steps >= TINY * (total + steps))).all() and total >= TINY * (total + steps.max()))
+
+
+# --- numpy, where all masses are ordinary ---------------------------------------------------------------------------
+
+
+def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted: int) -> Array:
+    """The rows of `kernels` for a few leaves, shape (8, J, n)."""
+    sums = np.zeros((8, len(mixtures), len(rows)))
+    ordinary, q = _joint(base, mixtures)
+    if not ordinary or (wanted & DIVERGENCES and rows.min() < TINY and ((rows > 0) & (rows < TINY)).any()):
+        return _careful_sums(rows, base, mixtures, beside, sums)
+    seen, transposed = q > 0, rows.T
+    full = bool(seen.all())
+    if not full:
+        sums[kernels.OUTSIDE] = ~seen @ transposed
+    if wanted & RATES:
+        logs = np.log(q)
+        sums[kernels.CROSS] = -((logs if full else np.where(seen, logs, 0.0)) @ transposed)
+    if wanted == RATES:
+        return sums
+    code = q[:, None]
+    gap = rows - code
+    inverse = 1.0 / q if full else np.divide(1.0, q, out=np.zeros_like(q), where=seen)
+    if wanted & OVERLAPS:
+        sums[kernels.OVERLAP] = (beside * inverse) @ transposed
+    if wanted & RESPONSES:
+        sums[kernels.GRAM] = (gap @ ((beside - q) * inverse)[..., None])[..., 0]
+        gap_ratio = gap * inverse[:, None]
+        gap_ratio *= gap
+        sums[kernels.SQUARES] = gap_ratio.sum(axis=-1)
+    if wanted & DIVERGENCES:
+        logs, positive = np.log(rows / code), rows > 0
+        if not (full and positive.all()):
+            logs = np.where(positive & seen[:, None], logs, 0.0)
+            sums[kernels.MISSING] = (~positive & seen[:, None]).sum(axis=-1)
+        _, forward, reverse = _apart(rows, code, gap, logs)
+        sums[kernels.FORWARD], sums[kernels.REVERSE] = forward.sum(axis=-1), reverse.sum(axis=-1)
+    return sums
+
+
+def _numpy_moves(rows: Array, volumes: Array, steps: Array) -> Array:
+    """Rises (n, J), divergences (J,) and what is outside (J,) for a few leaves, shape (n + 2, J)."""
+    sums = np.empty((len(rows) + 2, steps.size))
+    total, perturb = volumes.sum(), rows[-1]
+    ordinary, base = _joint(rows[:-1], volumes[None])
+    p = base[0]
+    share, rest = (steps / (total + steps))[:, None], (total / (total + steps))[:, None]
+    q = rest * p + share * perturb
+    moved = np.minimum(share, rest) * p  # it has to keep its digits too
+    if ordinary and moved.min() < TINY:
+        low = (q < TINY) & (perturb > 0) | (moved < TINY) & (p > 0)
+        ordinary = not (low & (share > 0)).any()
+    if not ordinary or not _ordinary_steps(total, steps):
+        return _careful_moves(rows, volumes, steps, sums)
+    logs = np.log(p / q)
+    seen = p > 0
+    full = bool(seen.all())
+    log, forward, _ = _apart(p, q, share * (p - perturb), logs if full else np.where(seen, logs, 0.0))
+    sums[:-2], sums[-2] = rows @ log.T, forward.sum(axis=-1)
+    sums[-1] = 0.0 if full else perturb[~seen].sum()
+    return sums
+
+
+def _joint(base: Array, mixtures: Array) -> tuple[bool, Array]:
+    """``q = sum_i w_i base_i / sum w``, shape (J, M), and whether all of it that is not 0 has all its digits."""
+    q = np.asarray(mixtures / mixtures.sum(axis=1, keepdims=True) @ base)
+    if q.min() >= TINY:
+        return True, q
+    mass = (mixtures > 0).astype(np.float64) @ (base > 0)
+    return not ((q < TINY) & (mass > 0)).any(), q
+
+
+NEAR = 3.0 - 2.0 * np.sqrt(2.0)
+"""|s| up to which the series of `kernels` is used: p and q are within a factor sqrt(2)."""
+
+
+def _apart(p: Array, q: Array, gap: Array, log: Array) -> tuple[Array, Array, Array]:
+    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log may be anything where p = 0."""
+    forward, reverse = p * log - gap, gap - q * log
+    s = gap / (p + q)
+    near = np.abs(s) <= NEAR
+    if near.any():
+        s, gap = s[near], np.broadcast_to(gap, near.shape)[near]
+        z = s * s
+        w = np.full_like(z, kernels.POLYNOMIAL[-1])
+        for coefficient in reversed(kernels.POLYNOMIAL[:-1]):
+            w *= z
+            w += coefficient
+        w *= z
+        a = s + s * w
+        log[near], forward[near], reverse[near] = 2.0 * a, gap * (a + w), gap * (a - w)
+    return log, forward, reverse
+
+
+# --- a mass as x 2^e, where a share or a ratio leaves the range of doubles ------------------------------------------
+
+
+def _wide(values: Array) -> tuple[Array, Exponents]:
+    """values = x 2^e with 1/2 <= x < 1, subnormal ones too; 0 has the exponent `NOWHERE`."""
+    x, e = np.frexp(values)
+    return x, np.where(x > 0, e, NOWHERE)
+
+
+def _wide_joint(base: Array, mixtures: Array) -> tuple[Array, Exponents]:
+    """``q = sum_i w_i base_i / sum w`` as x 2^e, shape (J, M), with all its digits."""
+    (x, a), (w, b), (total, c) = _wide(base), _wide(mixtures), _wide(mixtures.sum(axis=1, keepdims=True))
+    terms, powers = w[:, :, None] * x, b[:, :, None] + a
+    top = powers.max(axis=1)
+    q = np.ldexp(terms, powers - top[:, None]).sum(axis=1) / total
+    return q, np.where(q > 0, top - c, NOWHERE)
+
+
+def _gap(x: Array, a: Exponents, y: Array, b: Exponents) -> tuple[Array, Array, Array, Exponents]:
+    """x 2^a, y 2^b and their difference, all in units of 2^top, and top."""
+    top = np.maximum(a, b)
+    p, q = np.ldexp(x, a - top), np.ldexp(y, b - top)
+    return p, q, p - q, top
+
+
+def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums: Array) -> Array:
+    """`_numpy_sums` for any masses and volumes; a sum may become infinite, never NaN."""
+    code, e = _wide_joint(base, mixtures)
+    code, e = code[:, None], e[:, None]
+    (x, a), (t, b) = _wide(rows), _wide(beside)
+    seen, positive = code > 0, x > 0
+    unit = np.where(seen, code, 1.0)
+    p, q, gap, top = _gap(x, a, code, e)
+    _, _, pull, power = _gap(t, b, code, e)
+
+    def add(row: int, values: Array, powers: Any = 0, where: Any = seen) -> None:
+        sums[row] = np.where(where, np.ldexp(values, powers), 0.0).sum(axis=-1)
+
+    add(kernels.CROSS, -rows * (np.log(unit) + e * LN2))
+    add(kernels.OVERLAP, x / unit * t, a + b - e)
+    add(kernels.GRAM, gap / unit * pull, top + power - e)
+    add(kernels.SQUARES, gap / unit * gap, 2 * top - e)
+    add(kernels.OUTSIDE, rows, where=~seen)
+    add(kernels.MISSING, np.ones_like(gap), where=seen & ~positive)
+    logs = np.where(positive & seen, np.log(np.where(positive, x, 1.0) / unit) + (a - e) * LN2, 0.0)
+    _, forward, reverse = _apart(p, q, gap, logs)
+    add(kernels.FORWARD, forward, top)
+    add(kernels.REVERSE, reverse, top, where=True)
+    return sums
+
+
+def _careful_moves(rows: Array, volumes: Array, steps: Array, sums: Array) -> Array:
+    """`_numpy_moves` for any masses and volumes."""
+    start, a = (values[0] for values in _wide_joint(rows[:-1], volumes[None]))
+    mixtures = np.concatenate([np.broadcast_to(volumes, (steps.size, volumes.size)), steps[:, None]], axis=1)
+    end, b = _wide_joint(rows, mixtures)
+    (t, c), (step, power), (total, whole) = _wide(rows[-1]), _wide(steps), _wide(mixtures.sum(axis=1))
+    _, _, pull, unit = _gap(start, a, t, c)
+    p, q, _, top = _gap(start, a, end, b)
+    gap = np.ldexp((step / total)[:, None] * pull, (power - whole)[:, None] + unit - top)
+    seen = start > 0
+    logs = np.where(seen, np.log(np.where(seen, start, 1.0) / np.where(end > 0, end, 1.0)) + (a - b) * LN2, 0.0)
+    log, forward, _ = _apart(p, q, gap, logs)
+    sums[:-2], sums[-2] = rows @ log.T, np.ldexp(forward, top).sum(axis=-1)
+    sums[-1] = rows[-1][~seen].sum()
+    return sums
