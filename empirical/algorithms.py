@@ -18,7 +18,7 @@ from elastomath.progress import Meter
 
 from .examples import Example, Preference
 from .finetune import NotFiniteError, Phase, encode_examples, new_optimiser, train
-from .models import LoadedModel
+from .model import LoadedModel
 
 ALGORITHMS: Final = ("sft", "dpo", "kto", "simpo", "ppo")
 """The algorithms of the paper's Finding 2, by name."""

@@ -17,7 +17,8 @@ from elastomath.errors import InputError
 from elastomath.progress import Meter
 
 from .devices import pick_device, pick_dtype
-from .models import HUB_ID, LoadedModel, _locate, _refusal, quiet
+from .model import LoadedModel, quiet
+from .models import HUB_ID, _locate, _refusal
 from .splits import split_documents
 
 Array = NDArray[np.float64]

@@ -32,7 +32,7 @@ from elastomath.storage import whole_file
 from .catalog import CATALOG
 from .coding import Blocks, Index, decode_tokens, encode_tokens, plan_blocks, threads
 from .devices import DTYPES
-from .models import LoadedModel
+from .model import LoadedModel
 from .patch import difference, mend, read_varint, varint
 
 MAGIC: Final = b"EMc\x01"
@@ -111,7 +111,9 @@ def encode_bytes(loaded: LoadedModel, data: bytes, window: int | None = None, ro
     blocks = plan_blocks(loaded, int(tokens.size), window, rows)
     code, probe = encode_tokens(loaded, tokens, blocks) if tokens.size else (b"", 0)
     place = loaded.device.partition(":")[0]
-    known = any(item.kind == "model" and item.sha256 == loaded.sha256 for item in CATALOG.values())
+    known = loaded.adapter is None and any(
+        item.kind == "model" and item.sha256 == loaded.sha256 for item in CATALOG.values()
+    )
     flags = DTYPES.index(loaded.dtype) | PLACES.index(place) << 3 | (0 if known else NAMED)
     count = torch.get_num_threads() if place == "cpu" else 1
     numbers = (count, blocks.window, blocks.rows, int(tokens.size), len(data), len(patch))
@@ -212,7 +214,7 @@ def check_model(header: Header, loaded: LoadedModel, where: str = "coded file") 
         raise InputError(
             f"encoded with another model: weights {header.weights.hex()}, while {loaded.name} has {mine.hex()}",
             where=where,
-            mend="name the model that encoded with --model",
+            mend="name the model that encoded with --model, and its adapter with --adapter",
         )
     if tokenizer_digest(loaded) != header.tokenizer:
         raise InputError("encoded with another tokenizer", where=where, mend="use the tokenizer that encoded")
@@ -293,10 +295,13 @@ def decode_file(
 
 
 def weights_digest(loaded: LoadedModel) -> bytes:
-    """8 bytes that stand for the weights: of their file's SHA-256, or of the hub's name and revision."""
+    """8 bytes that stand for the weights: of their file's SHA-256, or of the hub's name and revision, and the adapter's."""
+    own = hashlib.sha256(f"{loaded.name}@{loaded.revision}".encode()).digest()
     if loaded.sha256 is not None:
-        return bytes.fromhex(loaded.sha256)[:8]
-    return hashlib.sha256(f"{loaded.name}@{loaded.revision}".encode()).digest()[:8]
+        own = bytes.fromhex(loaded.sha256)
+    if loaded.adapter_sha256 is not None:
+        own = hashlib.sha256(own + bytes.fromhex(loaded.adapter_sha256)).digest()
+    return own[:8]
 
 
 def tokenizer_digest(loaded: LoadedModel) -> bytes:

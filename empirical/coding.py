@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
-from .models import LoadedModel
+from .model import LoadedModel, Reader, check_tokens, memory_bytes, outputs_of
 
 if TYPE_CHECKING:
     import torch
@@ -79,12 +79,7 @@ def plan_blocks(loaded: LoadedModel, tokens: int, window: int | None = None, row
         raise InputError(
             f"window {size}", where="encode", mend=f"choose from 1 to the model's context, {loaded.context}"
         )
-    config = loaded.model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    weight = next(loaded.model.parameters())
-    cached = 2 * config.num_hidden_layers * heads * width * weight.element_size() * size
-    most = rows or max(1, min(ROWS, CACHE_BYTES // cached))
+    most = rows or max(1, min(ROWS, CACHE_BYTES // memory_bytes(loaded, size)))
     count = max(1, -(-tokens // size))
     groups = -(-count // most)
     return Blocks(tokens, size, -(-count // groups))
@@ -105,6 +100,7 @@ def encode_tokens(loaded: LoadedModel, tokens: Index, blocks: Blocks) -> tuple[b
     vocabulary by the part's mass, then its place in it. In the coder's 24-bit fixed point this costs about R 2^-23
     bits a token more than the model's -log2 p, where the whole vocabulary at once would cost V 2^-24.
     """
+    check_tokens(loaded.model, int(np.max(tokens, initial=0)), "encode", loaded.tokenizer)
     writer = _Writer(np.asarray(tokens, dtype=np.int64), blocks)
     probe = _run(loaded, blocks, writer, "encoding")
     return writer.encoder.get_compressed().astype("<u4").tobytes(), probe
@@ -173,7 +169,7 @@ def _run(loaded: LoadedModel, blocks: Blocks, coder: Any, what: str, probe: int 
     import torch
 
     device = next(loaded.model.parameters()).device
-    vocabulary = int(loaded.model.get_output_embeddings().weight.shape[0])
+    vocabulary = outputs_of(loaded.model)
     coder.radix = radix = math.isqrt(vocabulary - 1) + 1
     lengths = np.array(blocks.lengths)
     meter = Meter(blocks.tokens, what)
@@ -184,11 +180,9 @@ def _run(loaded: LoadedModel, blocks: Blocks, coder: Any, what: str, probe: int 
             for group, (first, last) in enumerate(blocks.groups):
                 sizes = lengths[first:last]
                 feed = torch.full((last - first, 1), loaded.prefix, dtype=torch.int64, device=device)
-                cache = None
+                read = Reader(loaded.model)
                 for step in range(int(sizes.max())):
-                    out = loaded.model(input_ids=feed, past_key_values=cache, use_cache=True)
-                    cache, live = out.past_key_values, int((sizes > step).sum())
-                    logits = out.logits[:, -1]
+                    logits, live = read(feed), int((sizes > step).sum())
                     outer = _part_masses(logits, radix)
                     if group == 0 and step < PROBED:
                         checksum = zlib.crc32(outer.tobytes(), checksum)

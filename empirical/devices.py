@@ -63,6 +63,22 @@ def pick_dtype(name: str = "auto", device: torch.device | str = "cpu") -> torch.
     return dtype
 
 
+def held_and_computed(weights: str, dtype: str, device: torch.device | str) -> tuple[str, str]:
+    """In which numbers weights are held and layers compute, by name, where ``weights`` and the dtype of autocast are asked for.
+
+    Autocast only narrows: float64 is float64 for both, and where nothing narrower than the weights is asked for, layers
+    compute in the numbers of the weights.
+
+    >>> held_and_computed("float32", "bfloat16", "cpu"), held_and_computed("float32", "float64", "cpu")
+    (('float32', 'bfloat16'), ('float64', 'float64'))
+    >>> held_and_computed("bfloat16", "float32", "cpu")
+    ('bfloat16', 'bfloat16')
+    """
+    chosen = str(pick_dtype(dtype, device)).removeprefix("torch.")
+    held = "float64" if chosen == "float64" else str(pick_dtype(weights)).removeprefix("torch.")
+    return held, chosen if chosen in ("bfloat16", "float16") and held != "float64" else held
+
+
 def multiplies_bfloat16(device: torch.device | str) -> bool:
     """Whether the hardware itself multiplies bfloat16; emulation is correct but slower than float32."""
     import torch

@@ -18,7 +18,7 @@ from elastomath.progress import Meter
 from elastomath.units import NATS_PER_BIT
 
 from .lora import adapter_off
-from .models import LoadedModel
+from .model import LoadedModel
 from .outputs import counted_distributions
 from .sampling import sample
 from .sequences import Sequences

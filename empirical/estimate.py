@@ -9,10 +9,10 @@ layer of each pass the time in which the framework starts its operations, which 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from .devices import pick_device, pick_dtype
+from .devices import held_and_computed, pick_device, pick_dtype
 from .lora import LoraSettings
 from .memory import MemoryEstimate, configuration, memory_estimate
 from .protocol_data import described
@@ -82,7 +82,8 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
     """
     parts = parts_of_protocol(settings)
     place = str(pick_device(device))
-    precision = str(pick_dtype(dtype, place)).removeprefix("torch.")
+    held, precision = held_and_computed(parts[0].weights, dtype, place)
+    parts = [replace(part, weights=held) for part in parts]
     flops, start = speed(place, precision), pass_seconds(place)
     shares = REACHED[pick_device(device).type == "cuda"]
     costs = [_cost(part, precision) for part in parts]

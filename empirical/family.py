@@ -25,7 +25,7 @@ from elastomath.progress import say
 from .examples import Example
 from .finetune import Sequences
 from .laboratory import Equipment, Stage, fingerprint, open_laboratory
-from .models import quiet
+from .model import quiet
 from .protocol_data import examples_of
 from .splits import split_examples
 

@@ -78,7 +78,7 @@ def code_lengths(
 
 @torch.inference_mode()
 def next_token_log_probs(model: Any, data: Sequences, *, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
-    """The whole log-distribution at every counted position, sequence by sequence: (positions, V), float32, on the CPU."""
+    """The whole log-distribution at every counted position, sequence by sequence: (positions, V), on the CPU."""
     model.eval()
     step = min(8, _batch_rows(data))
     for start in range(0, len(data), step):
@@ -175,7 +175,7 @@ def _gradients(processes: _Processes, part: Sequences, micro: int | None, autoca
             if not pieces:
                 mean = mean * 0.0
             processes.backward(mean)
-        share += mean.detach()
+        share = share + mean.detach()
     return share
 
 

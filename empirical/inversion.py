@@ -40,7 +40,7 @@ from .behaviour import fit_classifier
 from .finetune import Sequences
 from .inversion_costs import alignment, measure_of, moved_by, scale_of, summarise
 from .inversion_settings import LANDINGS, InversionSettings, settings_of
-from .laboratory import Equipment, Laboratory, Stage, mix, open_laboratory, split_kinds
+from .laboratory import Equipment, Laboratory, Stage, fingerprint, mix, open_laboratory, split_kinds
 from .protocol import HERE, conduct
 from .protocol_data import described, examples_of, source_hash
 from .reading_curve import reading_curve
@@ -171,6 +171,7 @@ class _Bench:
     ) -> Result:
         """Train with readings after ``steps``; with a target, until the alignment has reached it."""
         s = self.settings
+        torch.manual_seed(seed_of(data))  # dropout falls as it will when `_land` walks this way again
         optimiser, done, losses = self.laboratory.optimiser(s.learning_rate), 0, []
         readings, costs = [self._read()], [[0.0, 0.0, 0.0, 0.0]]
         for step in steps:
@@ -194,6 +195,7 @@ class _Bench:
         crossed = next((i for i, value in enumerate(a) if (value >= level) == rising), None)
         if crossed is None:
             raise RuntimeError(f"the way from {a[0]:.0%} never reached {level:.0%} within its budget")
+        torch.manual_seed(seed_of(data))
         optimiser = self.laboratory.optimiser(s.learning_rate)
         done = int(path["costs"][max(crossed - 1, 0)][2])
         end = int(path["costs"][crossed][2])
@@ -284,6 +286,11 @@ class _Bench:
             ]
             self.prompts = [held[index % len(held)] for index in range(s.continuations)]
         return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
+
+
+def seed_of(data: Sequences) -> int:
+    """A seed of torch for the walk along these sequences, the same whenever it is walked."""
+    return int(fingerprint(data)[:15], 16)
 
 
 def run_curve(result: Result) -> Curve:

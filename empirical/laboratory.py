@@ -28,7 +28,7 @@ from elastomath.units import NATS_PER_BIT
 
 from .catalog import CATALOG
 from .checkpoints import trainable
-from .devices import hold_memory, pick_device, pick_dtype
+from .devices import held_and_computed, hold_memory, pick_device, pick_dtype
 from .examples import Example, Preference
 from .fetching import sha256_of
 from .finetune import (
@@ -43,7 +43,8 @@ from .finetune import (
 )
 from .kinds import mix as mix
 from .kinds import split_kinds as split_kinds
-from .models import LoadedModel, _folder_hash, _locate, load_model
+from .model import LoadedModel
+from .models import _folder_hash, _locate, load_model
 
 Array = NDArray[np.float64]
 
@@ -56,7 +57,8 @@ class StageError(RuntimeError):
 class Equipment:
     """Which model, where, in which numbers, and the folder of the stages: all that a worker needs; it can be pickled.
 
-    dtype    of autocast: ``auto`` is bfloat16 where the hardware multiplies it; float32 for none
+    dtype    of autocast: ``auto`` is bfloat16 where the hardware multiplies it; float32 for none. float64 is that of the
+             weights too: all is computed in it
     weights  what the weights are held and trained in; float32 unless the model would not fit
     lora_rank, lora_alpha  train a low-rank adapter in place of the weights; rank 0 for full training
     """
@@ -89,7 +91,7 @@ class Equipment:
     def training(self) -> dict[str, Any]:
         """What of the equipment changes results: it belongs to the configuration of every run."""
         adapter = {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha} if self.lora_rank else {}
-        return {"dtype": self.precision, "weights": self.weights} | adapter
+        return {"dtype": self.precision, "weights": self.held} | adapter
 
     @property
     def source(self) -> str:
@@ -97,9 +99,14 @@ class Equipment:
         return source_of(self.model, self.revision)
 
     @property
+    def held(self) -> str:
+        """The dtype of the weights by its name (`devices.held_and_computed`)."""
+        return held_and_computed(self.weights, self.dtype, pick_device(self.device))[0]
+
+    @property
     def precision(self) -> str:
-        """The dtype of autocast by its name, ``auto`` resolved on this machine."""
-        return str(pick_dtype(self.dtype, pick_device(self.device))).removeprefix("torch.")
+        """The dtype that layers compute in by its name: that of autocast, ``auto`` resolved here, or of the weights."""
+        return held_and_computed(self.weights, self.dtype, pick_device(self.device))[1]
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ class Laboratory:
             equipment.model,
             revision=equipment.revision,
             device=equipment.device,
-            dtype=equipment.weights,
+            dtype=equipment.held,
             trust_remote_code=equipment.trust_remote_code,
         )
         if equipment.lora_rank:
@@ -155,9 +162,8 @@ class Laboratory:
 
             self.loaded = add_lora(self.loaded, LoraSettings(equipment.lora_rank, equipment.lora_alpha))
         self.model, self.tokenizer = self.loaded.model, self.loaded.tokenizer
-        chosen = pick_dtype(equipment.dtype, self.loaded.device)
-        self.autocast = None if chosen == torch.float32 else chosen
-        self.precision = str(chosen).removeprefix("torch.")
+        self.precision = equipment.precision
+        self.autocast = None if self.precision == equipment.held else pick_dtype(self.precision)
         self.folder = Path(equipment.folder)
         self.meter: Meter | None = None
         source = self.loaded.sha256 or self.loaded.revision or self.loaded.name

@@ -1,4 +1,4 @@
-"""Low-rank adapters: W + (alpha/rank) B A in place of W, B and A alone trained and kept; the base stays at hand."""
+"""Adapters: a new low-rank one to train, W + (alpha/rank) B A in place of W; and kept ones of any kind, which peft loads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ import numpy as np
 
 from elastomath.errors import InputError
 
+from .fetching import sha256_of
+
 if TYPE_CHECKING:
-    from .models import LoadedModel
+    from .model import LoadedModel
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 """The two files of an adapter, as peft names them."""
+STATE_SPACE, UNADAPTED = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"), ("out_proj", "conv1d")
+"""Models whose kernels read these matrices past their layers, so that peft refuses to adapt them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +60,13 @@ def targets_of(model: Any) -> tuple[str, ...]:
     _require_peft()
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
-    listed = KNOWN.get(model.config.get_text_config().model_type)
+    kind = model.config.get_text_config().model_type
+    listed = KNOWN.get(kind)
     if listed:
         return tuple(listed)
     output = model.get_output_embeddings()
-    return tuple(sorted({name.rsplit(".", 1)[-1] for name, layer in _matrices(model) if layer is not output}))
+    names = {name.rsplit(".", 1)[-1] for name, layer in _matrices(model) if layer is not output}
+    return tuple(sorted(names - set(UNADAPTED) if kind in STATE_SPACE else names))
 
 
 def _matrices(model: Any) -> Iterator[tuple[str, Any]]:
@@ -119,7 +125,7 @@ def add_lora(loaded: LoadedModel, settings: LoraSettings) -> LoadedModel:
 
 def has_adapter(model: Any) -> bool:
     """Whether an adapter was put into the model."""
-    return bool(getattr(model, "_hf_peft_config_loaded", False))
+    return bool(getattr(model, "_hf_peft_config_loaded", False)) or hasattr(model, "disable_adapter")
 
 
 @contextlib.contextmanager
@@ -130,6 +136,10 @@ def adapter_off(loaded: LoadedModel) -> Iterator[LoadedModel]:
     """
     if not has_adapter(loaded.model):
         raise InputError("the model has no adapter to leave out", where=loaded.name, mend="load it with lora")
+    if hasattr(loaded.model, "disable_adapter"):  # peft's wrapper
+        with loaded.model.disable_adapter():
+            yield loaded
+        return
     wanted = [(value, value.requires_grad) for value in loaded.model.parameters()]
     loaded.model.disable_adapters()
     try:
@@ -177,48 +187,104 @@ def save_adapter(folder: str | os.PathLike[str], loaded: LoadedModel) -> None:
 
 
 def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedModel:
-    """Put a kept adapter into the model, in place. Only safetensors are read.
+    """The model with a kept adapter of any kind that peft knows, as peft itself reads it. Only safetensors are read.
 
-    Raises InputError for a folder that holds no adapter, weights that are not safetensors, cut, or of another model.
+    The base model is changed in place. Where the adapter lies inside the model's layers, the model keeps its class and is
+    given back as it is; where it does more (tokens of its own in front, routing), peft's wrapper is given back, with the
+    logits of the given tokens alone.
+
+    Raises InputError for a folder that holds no adapter, for weights that are not safetensors, cut, or of another model,
+    and for an adapter of another task.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    _require_peft()
+    from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError, safe_open
 
-    place = Path(folder)
+    from .model import first_line, quiet
+
+    place = Path(folder).expanduser()
     if not (place / CONFIG).is_file() or not (place / WEIGHTS).is_file():
         raise InputError(f"the folder holds no {CONFIG} and {WEIGHTS}", where=str(place), mend="give a kept adapter")
+    if has_adapter(loaded.model):
+        raise InputError("the model has an adapter already", where=loaded.name, mend="load the model again")
     try:
-        kept = json.loads((place / CONFIG).read_text(encoding="utf-8"))
-        settings = LoraSettings(
-            int(kept["r"]), float(kept["lora_alpha"]), float(kept["lora_dropout"]), tuple(kept["target_modules"])
-        )
-        if kept.get("peft_type") != "LORA":
-            raise InputError(
-                f"an adapter of kind {kept.get('peft_type')}", where=str(place), mend="give a LoRA adapter"
-            )
-        weights = load_file(place / WEIGHTS)
-    except InputError:
-        raise
+        with safe_open(str(place / WEIGHTS), framework="pt") as tensors:
+            kept = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+        config = PeftConfig.from_pretrained(str(place))
     except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"the adapter is damaged: {line[:200]}", where=str(place), mend="copy it again") from error
-    add_lora(loaded, settings)
-    ours = {
-        name.removeprefix("base_model.model.").replace(".default.weight", ".weight"): value
-        for name, value in loaded.model.named_parameters()
-        if "lora_" in name
-    }
-    theirs = {name.removeprefix("base_model.model."): value for name, value in weights.items()}
-    wrong = sorted(set(ours) ^ set(theirs)) or sorted(k for k in ours if ours[k].shape != theirs[k].shape)
+        raise InputError(
+            f"the adapter is damaged: {first_line(error)}", where=str(place), mend="copy it again"
+        ) from error
+    if config.task_type not in (None, "CAUSAL_LM"):
+        raise InputError(
+            f"an adapter for the task {config.task_type}", where=str(place), mend="give one for causal language models"
+        )
+    try:
+        with quiet():
+            wrapped = PeftModel.from_pretrained(loaded.model, str(place))
+    except Exception as error:  # each kind of adapter raises its own
+        raise InputError(
+            f"the adapter is of another model, or peft cannot load it: {first_line(error)}",
+            where=str(place),
+            mend="load its own base model",
+        ) from error
+    _same_keys(wrapped, kept, place)
+    model: Any = wrapped.get_base_model()
+    try:
+        alike = _computes_alike(model, wrapped)
+    except Exception as error:
+        raise InputError(
+            f"an adapter of kind {config.peft_type.value} does not run on tokens alone: {first_line(error)}",
+            where=str(place),
+            mend="give an adapter that needs no more than the tokens",
+        ) from error
+    if config.is_prompt_learning or not alike:
+        model = wrapped
+        wrapped.register_forward_hook(_given_tokens_alone, with_kwargs=True)
+    else:
+        model._hf_peft_config_loaded, model.peft_config = True, wrapped.peft_config
+    return dataclasses.replace(
+        loaded, model=model.eval(), adapter=os.fspath(folder), adapter_sha256=sha256_of(place / WEIGHTS)
+    )
+
+
+def _same_keys(wrapped: Any, kept: dict[str, tuple[int, ...]], place: Path) -> None:
+    """Refuse an adapter whose file does not hold exactly what peft would keep of this model's: what it skips, it does not say."""
+    from peft import get_peft_model_state_dict
+
+    from .model import quiet
+
+    with quiet():
+        ours = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped).items()}
+    wrong = sorted(set(ours) ^ set(kept)) or sorted(key for key in ours if ours[key] != kept[key])
     if wrong:
         raise InputError(
             f"the adapter is of another model: {wrong[0]} does not fit",
             where=str(place),
             mend="load its own base model",
         )
-    for name, value in ours.items():
-        value.data.copy_(theirs[name])
-    return loaded
+
+
+def _computes_alike(model: Any, wrapped: Any) -> bool:
+    """Whether the model without peft's wrapper gives the wrapper's logits, bit for bit."""
+    import torch
+
+    ids = torch.arange(8, device=next(model.parameters()).device)[None] % model.get_input_embeddings().weight.shape[0]
+    training = model.training
+    wrapped.eval()
+    try:
+        with torch.inference_mode():
+            return bool(torch.equal(model(input_ids=ids).logits, wrapped(input_ids=ids).logits))
+    finally:
+        model.train(training)
+
+
+def _given_tokens_alone(_: Any, given: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
+    """Leave away the logits at the tokens that an adapter puts in front."""
+    ids = options["input_ids"] if "input_ids" in options else given[0]
+    if output.logits.shape[1] > ids.shape[1]:
+        output.logits = output.logits[:, -ids.shape[1] :]
+    return output
 
 
 def _no_target(model: Any, targets: tuple[str, ...]) -> InputError:

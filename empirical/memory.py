@@ -14,7 +14,8 @@ from .catalog import CATALOG
 from .devices import DTYPES
 from .fetching import cache_folder
 from .lora import LoraSettings, add_lora, lora_size
-from .models import HUB_ID, _locate, quiet
+from .model import UNBOUNDED, configured_context, quiet
+from .models import HUB_ID, _locate
 
 SIZES: Final = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
@@ -141,7 +142,7 @@ def memory_estimate(
     positions = min(logit_positions or _chunk(text.vocab_size), batch * tokens)
     return MemoryEstimate(
         name or str(getattr(config, "name_or_path", "") or text.model_type),
-        _context(text),
+        configured_context(text) or UNBOUNDED,
         base + adapter,
         trained,
         weights + cast,
@@ -212,13 +213,6 @@ def _shapes(config: Any, trust_remote_code: bool) -> Any:
     except ValueError as error:
         line = (str(error).strip().splitlines() or ["unknown"])[0]
         raise InputError(f"not a causal language model: {line[:200]}", where="memory", mend="give another") from error
-
-
-def _context(text: Any) -> int:
-    for attribute in ("max_position_embeddings", "n_positions", "n_ctx"):
-        if getattr(text, attribute, None):
-            return int(getattr(text, attribute))
-    return 2048
 
 
 def _chunk(vocabulary: int) -> int:

@@ -6,14 +6,11 @@ import contextlib
 import hashlib
 import importlib
 import json
-import logging
 import os
 import re
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,62 +20,10 @@ from elastomath.progress import say
 from .catalog import CATALOG
 from .devices import pick_device, pick_dtype
 from .fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_of
-from .lora import LoraSettings, add_lora, load_adapter
+from .model import LoadedModel, first_line, quiet
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """What can be the id of a model on the Hugging Face hub."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """A causal language model, ready to run, with what a result has to say about it.
-
-    model, tokenizer  of transformers; the model is in eval mode on ``device``
-    name              as it was asked for
-    revision          the commit on the hub, or None
-    sha256            of the GGUF or safetensors file (of the list of hashes, where there are several), or None for a hub id
-    dtype, device     by their torch names
-    quantised         the kind of rounding that the stored weights went through, such as ``Q4_1``, or None
-    """
-
-    model: Any
-    tokenizer: Any
-    name: str
-    revision: str | None
-    sha256: str | None
-    dtype: str
-    device: str
-    quantised: str | None
-
-    @property
-    def context(self) -> int:
-        """The most tokens that the model takes at once."""
-        config = self.model.config.get_text_config()
-        for attribute in ("max_position_embeddings", "n_positions", "n_ctx"):
-            if getattr(config, attribute, None):
-                return int(getattr(config, attribute))
-        most = self.tokenizer.model_max_length
-        return int(most) if most < 10**9 else 2048
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers the model has, an adapter's included; tied ones count once."""
-        return sum(value.numel() for value in self.model.parameters())
-
-    @property
-    def trainable(self) -> int:
-        """How many of them training changes."""
-        return sum(value.numel() for value in self.model.parameters() if value.requires_grad)
-
-    @property
-    def prefix(self) -> int:
-        """The token that every document is prefixed with: BOS, or else EOS. Raises InputError where there is neither."""
-        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
-            if token is not None:
-                return int(token)
-        raise InputError(
-            "the tokenizer has neither a BOS nor an EOS token", where=self.name, mend="set one in tokenizer_config.json"
-        )
 
 
 def load_model(
@@ -89,7 +34,6 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     cache: str | os.PathLike[str] | None = None,
-    lora: LoraSettings | None = None,
     adapter: str | os.PathLike[str] | None = None,
 ) -> LoadedModel:
     """Load a causal language model: a catalogue name, a local folder, a ``.gguf`` file, or an id on the hub.
@@ -98,15 +42,43 @@ def load_model(
     and kept as safetensors in the cache, by the file's SHA-256 and the version of transformers; later loads take a
     few seconds. ``revision`` is for hub ids; the commit that it stands for is in the result.
 
-    Raises InputError in one line: an unknown model, no network, a truncated file, weights that are not safetensors or
-    not complete, a model that needs its own code without ``trust_remote_code``, a device or dtype that is not there.
+    ``dtype``: ``auto`` is bfloat16 where the hardware multiplies it and the model computes in it, else float32. In
+    float64 the model's norms, rotations and softmax are float64 too. ``adapter``: a folder in peft's format, of any kind.
+
+    Every model passes `gate.admit` before it is given back. Raises InputError in one line: an unknown model, no network,
+    a truncated file, weights that are not safetensors, not those of its configuration or not finite, a model that needs
+    its own code without ``trust_remote_code``, a device or dtype that is not there or in which it does not compute, a
+    tokenizer that is missing or another model's, and a model that is not causal.
     """
     name = os.fspath(spec)
     _require_llm()
-    if lora is not None and adapter is not None:
-        raise InputError("a new adapter and a kept one", where="lora, adapter", mend="give one of the two")
+    from .gate import NumbersError, admit
+
     place = pick_device(device)
     number = pick_dtype(dtype, place)
+    again = {"revision": revision, "trust_remote_code": trust_remote_code, "cache": cache, "adapter": adapter}
+    loaded = _opened(name, number, revision, trust_remote_code, cache)
+    if adapter is not None:
+        from .lora import load_adapter
+
+        loaded = load_adapter(loaded, adapter)
+    loaded = replace(loaded, device=str(place))
+    loaded.model.to(place).eval()
+    if loaded.dtype == "float64":
+        loaded.model.double()  # what an adapter has brought, too
+    try:
+        return admit(loaded)
+    except NumbersError as error:
+        if dtype != "auto" or loaded.dtype == "float32":
+            raise
+        say(f"{error.what}: float32 instead")
+        return load_model(spec, device=device, dtype="float32", **again)  # type: ignore[arg-type]
+
+
+def _opened(
+    name: str, number: Any, revision: str | None, trust_remote_code: bool, cache: str | os.PathLike[str] | None
+) -> LoadedModel:
+    """The model of a catalogue name, file, folder or hub id, on the CPU, before the gate."""
     digest: str | None = None
     rounding: str | None = None
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
@@ -120,10 +92,7 @@ def load_model(
         digest = CATALOG[name].sha256 if name in CATALOG else sha256_of(file)
         model, tokenizer, rounding = _load_gguf(file, digest, name, number, cache)
     elif path.is_dir():
-        if not (path / "config.json").is_file():
-            raise InputError(
-                "the folder holds no config.json", where=name, mend="give a folder in transformers' format"
-            )
+        _check_folder(path, name)
         model, tokenizer = _load(str(path), name, number, options)
         digest = _folder_hash(path)
     elif path.exists():
@@ -139,13 +108,32 @@ def load_model(
         kept = model.config.quantization_config
         method = kept.get("quant_method") if isinstance(kept, dict) else getattr(kept, "quant_method", "unknown")
         rounding = str(getattr(method, "value", method))
-    model = model.to(place).eval()
-    loaded = LoadedModel(
-        model, tokenizer, name, revision, digest, str(number).removeprefix("torch."), str(place), rounding
-    )
-    if lora is not None:
-        add_lora(loaded, lora)
-    return loaded if adapter is None else load_adapter(loaded, adapter)
+    return LoadedModel(model, tokenizer, name, revision, digest, str(number).removeprefix("torch."), "cpu", rounding)
+
+
+def _check_folder(folder: Path, name: str) -> None:
+    """Raise InputError for a folder without configuration or weights, or with a part of the weights missing."""
+    if not (folder / "config.json").is_file():
+        mend = "give a folder in transformers' format"
+        if (folder / "adapter_config.json").is_file():
+            mend = "give the base model, and this folder as its adapter"
+        raise InputError("the folder holds no config.json", where=name, mend=mend)
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file() or not index.is_file():
+        return
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, OSError) as error:
+        raise InputError(
+            "the list of the weights' files cannot be read", where=str(index), mend="copy it again"
+        ) from error
+    gone = [shard for shard in shards if not (folder / shard).is_file()]
+    if gone:
+        raise InputError(
+            f"{len(gone)} of {len(shards)} files of weights are missing, first {gone[0]}",
+            where=name,
+            mend="copy the missing files",
+        )
 
 
 def _models() -> list[str]:
@@ -166,74 +154,70 @@ def _require_llm() -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the progress bars and warnings of transformers and of the hub's client off the terminal for a while."""
-    log: Any = importlib.import_module("transformers.utils.logging")
-    hub: Any = importlib.import_module("huggingface_hub.utils.logging")
-    gguf: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
-    before, bars, hub_before, bar = log.get_verbosity(), log.is_progress_bar_enabled(), hub.get_verbosity(), gguf.tqdm
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    hub.set_verbosity(logging.CRITICAL)
-    gguf.tqdm = lambda items, *_, **__: items
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        gguf.tqdm = bar
-        hub.set_verbosity(hub_before)
-        log.set_verbosity(before)
-        if bars:
-            log.enable_progress_bar()
-
-
 def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """Model and tokenizer from a folder or hub id; nothing is left at its random start."""
+    import torch
+
     transformers: Any = importlib.import_module("transformers")
+    from .gate import complete, wide
+
     try:
-        with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
-            model, told = transformers.AutoModelForCausalLM.from_pretrained(
-                place, dtype=number, use_safetensors=True, output_loading_info=True, **options
+        with quiet(), wide() if number == torch.float64 else contextlib.nullcontext():
+            model, keys = transformers.AutoModelForCausalLM.from_pretrained(
+                place,
+                dtype=number,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told in `keys`
+                **options,
             )
     except Exception as error:  # transformers, safetensors and the hub's client raise many kinds
         raise _refusal(error, name) from error
-    _complete(told, name)
-    return model, tokenizer
-
-
-def _complete(told: dict[str, Any], name: str) -> None:
-    """Refuse a model of which transformers would have drawn some weights at random."""
-    missing = sorted(told.get("missing_keys") or []) + sorted(str(key) for key in told.get("mismatched_keys") or [])
-    if missing:
+    complete(keys, name)
+    try:
+        with quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise _refusal(error, name) from error
         raise InputError(
-            f"the file lacks {len(missing)} of the weights, first {missing[0]}",
+            f"the tokenizer is missing or cannot be read: {first_line(error)}",
             where=name,
-            mend="give the complete weights of a causal language model",
-        )
+            mend="put tokenizer.json beside the weights",
+        ) from error
+    return model, tokenizer
 
 
 def _refusal(error: Exception, name: str) -> InputError:
     """One line for whatever transformers raised."""
     if isinstance(error, InputError):
         return error
-    text = str(error)
-    line = (text.strip().splitlines() or [type(error).__name__])[0]
+    text, line = str(error), first_line(error)
     if "trust_remote_code" in text:
         return InputError(
             "the model needs its own code", where=name, mend="pass --trust-remote-code if you trust its authors"
         )
     if type(error).__name__ == "SafetensorError":
         return InputError(f"the weights are truncated or altered: {line}", where=name, mend="copy the file again")
+    kind = re.search(r"model type `([^`]*)`", text)
+    if kind and "recognize" in text:
+        return InputError(
+            f"transformers knows no model of type {kind[1]!r}",
+            where=name,
+            mend="update transformers, or give another model",
+        )
+    if "Unrecognized configuration class" in text:
+        return InputError(
+            "the model is no causal language model", where=name, mend="give a decoder that predicts the next token"
+        )
     if "safetensors" in text and isinstance(error, OSError):
         return InputError("no weights in safetensors format", where=name, mend="convert the weights to safetensors")
     if "connect" in text or "outgoing traffic" in text:
         return InputError(
             "no network, and the model is not in the hub's local cache", where=name, mend=f"connect, or {_choices()}"
         )
-    return InputError(f"the model cannot be loaded: {line[:300]}", where=name, mend=_choices())
+    mend = "check its files" if Path(name).expanduser().exists() else _choices()
+    return InputError(f"the model cannot be loaded: {line}", where=name, mend=mend)
 
 
 def _locate(name: str, revision: str | None) -> tuple[str | None, bool]:
@@ -309,18 +293,20 @@ def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> N
     """Read a GGUF file with transformers and write model, tokenizer and rounding as a folder in float32."""
     import torch
 
+    from .gate import complete
+
     transformers: Any = importlib.import_module("transformers")
     say(f"{name}: dequantising the weights to float32 (once; a minute or two)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(**where)
-            model, told = transformers.AutoModelForCausalLM.from_pretrained(
+            model, keys = transformers.AutoModelForCausalLM.from_pretrained(
                 **where, dtype=torch.float32, output_loading_info=True
             )
     except Exception as error:  # the reader of a damaged file raises whatever it trips over
         raise _damaged(error, name) from error
-    _complete(told, name)
+    complete(keys, name)
     # the weights are plain float32 now: what marks them as GGUF would keep transformers from saving them
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -333,9 +319,8 @@ def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> N
 
 
 def _damaged(error: Exception, name: str) -> InputError:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return InputError(
-        f"the GGUF file is truncated, altered, or of a kind that transformers cannot read: {line[:200]}",
+        f"the GGUF file is truncated, altered, or of a kind that transformers cannot read: {first_line(error)}",
         where=name,
         mend="copy the file again, or give another",
     )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from .model import check_tokens
 from .sequences import Layout, Sequences, lay_out
 
 LOGIT_BUDGET = 1 << 25
@@ -106,7 +107,7 @@ def hidden_log_probs(model: Any, hidden: Tensor, target: Tensor, autocast: torch
 
 
 def counted_distributions(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
-    """The whole log-distribution at each counted position, sequence after sequence: (positions, V) float32 each."""
+    """The whole log-distribution at each counted position, sequence after sequence: (positions, V) each, float32 or wider."""
     layout = laid_out(model, data)
     ends = torch.bincount(layout.row, minlength=len(data)).cumsum(0).tolist()
     if support(model).splits:
@@ -128,6 +129,7 @@ def counted_hidden(model: Any, data: Sequences, autocast: torch.dtype | None = N
 
 def laid_out(model: Any, data: Sequences) -> Layout:
     """End to end where the model can read it so and it costs less (attention grows with the square), else padded."""
+    check_tokens(unwrapped(model), int(data.tokens.max()), "tokens")
     config = unwrapped(model).config.get_text_config()
     wide = 6 * int(getattr(config, "hidden_size", 1024))  # positions at which attention costs what the layers do
     lengths = data.length - 1
@@ -145,7 +147,7 @@ class _CodeLength(torch.autograd.Function):
         ctx: Any, model: Any, autocast: torch.dtype | None, hidden: Tensor, target: Tensor, *weights: Tensor
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        total = torch.zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
         to_hidden: list[Tensor] = []
         to_weights = [torch.zeros_like(weight) for weight in weights] if wanted else []
         size = _chunk(model)
@@ -197,7 +199,7 @@ def _run(model: Any, layout: Layout, autocast: torch.dtype | None) -> Any:
 
 def _all_logits(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
     logits: Tensor = _run(model, layout, autocast).logits
-    return logits.flatten(0, 1)[layout.place].float()
+    return _float32_at_least(logits.flatten(0, 1)[layout.place])
 
 
 def _plain_log_probs(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
@@ -218,7 +220,11 @@ def _logits(model: Any, hidden: Tensor, autocast: torch.dtype | None) -> Tensor:
     cap = getattr(config, "final_logit_softcapping", None)  # Gemma
     if cap:
         logits = torch.tanh(logits / cap) * cap
-    return logits.float() if logits.dtype != torch.float64 else logits
+    return _float32_at_least(logits)
+
+
+def _float32_at_least(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _chunk(model: Any) -> int:

@@ -26,7 +26,7 @@ from elastomath.progress import Meter
 
 from .checkpoints import trainable
 from .examples import Preference
-from .models import LoadedModel
+from .model import LoadedModel
 from .outputs import counted_hidden, hidden_log_probs, support
 from .sequences import Sequences
 

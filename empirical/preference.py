@@ -19,7 +19,7 @@ from elastomath.progress import Meter
 
 from .examples import Example, Preference
 from .finetune import code_lengths, new_optimiser
-from .models import LoadedModel, quiet
+from .model import LoadedModel, quiet
 from .sequences import Sequences, encode_examples, from_ids
 
 if TYPE_CHECKING:

@@ -91,9 +91,8 @@ def conclude(
     """
     done = [result for result in results if result is not None]
     if not done:
-        raise InputError(
-            f"no run ended well: {failures[0]}", where=protocol, mend="mend that, then run the same command again"
-        )
+        reason = failures[0].partition(" failed: ")[2].removeprefix("StageError: ")  # it names its own place and mend
+        raise InputError(f"no run of {protocol} ended well: {reason}")
     curve = Curve.concat([to_curve(result) for result in done])
     path = curve.write(out / f"{protocol}.csv")
     counts = {"done": len(done), "failed": len(failures), "total": len(results)}

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath.errors import InputError
-from elastomath.progress import say, track
+from elastomath.progress import track
 from elastomath.units import NATS_PER_BIT
 
 from .chats import prompt_ids
 from .contrast import ratio_se
 from .devices import pick_dtype
-from .models import LoadedModel
+from .model import LoadedModel, check_tokens
 from .windows import check_window, response_windows, rolling_windows
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Rate:
                     `reading_curve.within_run_se`)
     bits_per_token  the same bits / sum of tokens
     bytes, tokens, documents   the three counts; an empty document counts as a document with 0 tokens
+    lossy           documents that the tokens do not give back, byte for byte: their rate is that of less than the text
     document_bits, document_bytes, document_tokens   per document, shape (documents,), in the order given
     """
 
@@ -50,13 +51,14 @@ class Rate:
     bytes: int
     tokens: int
     documents: int
+    lossy: int
     document_bits: Array
     document_bytes: Index
     document_tokens: Index
 
     def summary(self, data: str) -> dict[str, Any]:
         """The row of a result: the numbers without the arrays, under the name of the dataset."""
-        numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
+        numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents", "lossy")
         return {"data": data} | {name: getattr(self, name) for name in numbers}
 
     def arrays(self) -> dict[str, list[float] | list[int]]:
@@ -83,7 +85,9 @@ class Rate:
         }
 
 
-def pooled_rate(bits: Array, sizes: Index, tokens: Index, *, where: str = "data", seed: int = 0) -> Rate:
+def pooled_rate(
+    bits: Array, sizes: Index, tokens: Index, *, where: str = "data", seed: int = 0, lossy: int = 0
+) -> Rate:
     """`Rate` from per-document bits, UTF-8 bytes and tokens, each of shape (documents,).
 
     Raises InputError where there is nothing to measure.
@@ -103,6 +107,7 @@ def pooled_rate(bits: Array, sizes: Index, tokens: Index, *, where: str = "data"
         int(sizes.sum()),
         int(tokens.sum()),
         len(bits),
+        lossy,
         bits,
         sizes,
         tokens,
@@ -138,12 +143,28 @@ def bootstrap_se(
     return float(np.concatenate(deviations).std(ddof=1))
 
 
-def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[Index]:
-    """Token ids of each text, without special tokens added by the tokenizer; shape (tokens,) each."""
+def encode(loaded: LoadedModel, texts: Sequence[str], where: str = "data") -> list[Index]:
+    """Token ids of each text, without special tokens added by the tokenizer; shape (tokens,) each.
+
+    Raises InputError for a token that the model does not know.
+    """
     if not texts:
         return []
     ids = loaded.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    return [np.asarray(row, dtype=np.int64) for row in ids]
+    rows = [np.asarray(row, dtype=np.int64) for row in ids]
+    check_tokens(loaded.model, max(int(row.max(initial=0)) for row in rows), where, loaded.tokenizer)
+    return rows
+
+
+def lost(tokenizer: Any, texts: Sequence[str], rows: Sequence[Index]) -> list[int]:
+    """The places of the texts that their tokens do not give back: of what they lose, a rate says nothing.
+
+    Such tokenizers put capitals into lower case, join spaces, drop accents, or have a token for all that they do not know.
+    """
+    spelled = tokenizer.batch_decode(
+        [row.tolist() for row in rows], skip_special_tokens=False, clean_up_tokenization_spaces=False
+    )
+    return [index for index, (text, again) in enumerate(zip(texts, spelled, strict=True)) if text != again]
 
 
 def measure(
@@ -157,6 +178,7 @@ def measure(
     name: str = "data",
     softmax_dtype: str = "float32",
     prompts: Iterable[str] | None = None,
+    lossy: bool = False,
 ) -> Rate:
     """Bits per UTF-8 byte, ``-sum log2 p(token | context) / sum bytes``, pooled over ``documents`` (section 1, gamma).
 
@@ -169,9 +191,10 @@ def measure(
     ``prompts``: one a document, read in front of it and not scored (`response_windows`). Prompt and document are
     tokenised apart, so that no token lies across the border; the bytes are the document's. A `chats.Chat` is read as
     the tokenizer's own template writes it; no prompt gets a second BOS (`chats.prompt_ids`).
+    ``lossy``: measure documents that their tokens do not give back, and count them; else they are refused.
 
-    Raises InputError for a window longer than the model's context, prompts that are not one a document, and where
-    there is no text.
+    Raises InputError for a window longer than the model's context, prompts that are not one a document, tokens that lose
+    some of a document, numbers that are not finite, and where there is no text.
     """
     if isinstance(documents, str):
         raise InputError("one string is not a list of documents", where=name, mend="pass a list of strings")
@@ -186,14 +209,18 @@ def measure(
     if not any(texts):
         raise InputError("there is no text to measure", where=name, mend="give at least one document that is not empty")
     sizes = np.array([utf8_size(text, index, name) for index, text in enumerate(texts)], dtype=np.int64)
-    rows = encode(loaded, texts)
-    unknown = loaded.tokenizer.unk_token_id
-    if unknown is not None and unknown not in (loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id):
-        lost = sum(int((row == unknown).sum()) for row in rows)
-        if lost:
-            say(f"{name}: {lost} tokens are the unknown token, so these bits do not describe the text in full")
+    rows = encode(loaded, texts, name)
+    unlike = lost(loaded.tokenizer, texts, rows)
+    if unlike and not lossy:
+        raise InputError(
+            f"the tokenizer does not give back {len(unlike)} of {len(texts)} documents, first document {unlike[0] + 1}: their "
+            "bits are those of less than the text",
+            where=name,
+            mend="pass --lossy (lossy=True) to measure what is left, or use a model whose tokenizer keeps every byte",
+        )
     tokens = np.array([row.size for row in rows], dtype=np.int64)
     given = prompt_ids(loaded.tokenizer, before or [""] * len(rows), loaded.prefix)
+    check_tokens(loaded.model, max(max(row) for row in given), name, loaded.tokenizer)
     sequences, scored, owners = [], [], []
     for index, (read, row) in enumerate(zip(given, rows, strict=True)):
         whole = np.concatenate([np.asarray(read, dtype=np.int64), row])
@@ -211,7 +238,7 @@ def measure(
     )
     bits = np.zeros(len(texts))
     np.add.at(bits, owners, [-float(row.sum()) / NATS_PER_BIT for row in nats])
-    return pooled_rate(bits, sizes, tokens, where=name, seed=seed)
+    return pooled_rate(bits, sizes, tokens, where=name, seed=seed, lossy=len(unlike))
 
 
 def measurement(
@@ -226,6 +253,7 @@ def measurement(
     prompts: Iterable[Any] | None = None,
     documents: bool = False,
     before: Mapping[str, Any] | None = None,
+    lossy: bool = False,
 ) -> dict[str, Any]:
     """The result of the verb ``measure``: the rate of one model on several `Documents`, ready for JSON.
 
@@ -233,8 +261,9 @@ def measurement(
     ``documents``: each row also holds what every document costs (`Rate.arrays`).
     ``before``: an earlier result with them, of the same data in the same order: each row also holds `Rate.change`.
 
-    ``{results: [{data, bits_per_byte, se, bits_per_token, bytes, tokens, documents}], window, stride, bos, model,
-    revision, sha256, dtype, device, quantised}``; ``bos`` is the token that each document was prefixed with.
+    ``{results: [{data, bits_per_byte, se, bits_per_token, bytes, tokens, documents, lossy}], window, stride, bos, model,
+    revision, sha256, dtype, device, quantised, adapter, adapter_sha256}``; ``bos`` is the token that each document was
+    prefixed with, ``lossy`` how many documents their tokens do not give back.
     """
     window = loaded.context if window is None else window
     stride = window if stride is None else stride
@@ -248,7 +277,9 @@ def measurement(
         )
     results: list[dict[str, Any]] = []
     for data, asked in zip(sets, questions, strict=True):
-        rate = measure(loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked)
+        rate = measure(
+            loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked, lossy
+        )
         row = rate.summary(data.name)
         if before is not None:
             row |= rate.change(dict(earlier[len(results)]), data.name)
@@ -258,13 +289,7 @@ def measurement(
         "window": window,
         "stride": stride,
         "bos": loaded.tokenizer.convert_ids_to_tokens(loaded.prefix),
-        "model": loaded.name,
-        "revision": loaded.revision,
-        "sha256": loaded.sha256,
-        "dtype": loaded.dtype,
-        "device": loaded.device,
-        "quantised": loaded.quantised,
-    }
+    } | loaded.about()
 
 
 def utf8_size(text: str, index: int = 0, where: str = "data") -> int:
@@ -300,9 +325,11 @@ def token_log_probs(
     model's dtype (see `measure`).
     Returns a float64 array of shape (scored,) for each sequence, in the order given.
 
-    Raises InputError for a sequence longer than the model's context + 1.
+    Raises InputError for a sequence longer than the model's context + 1, and for numbers that are not finite.
     """
     import torch
+
+    from .gate import not_finite
 
     counts = [len(row) - 1 for row in sequences] if scored is None else [int(count) for count in scored]
     for row, count in zip(sequences, counts, strict=True):
@@ -333,6 +360,8 @@ def token_log_probs(
                     loaded, head, [sequences[i] for i in batch], [counts[i] for i in batch], device, accuracy
                 )
                 for index, value in zip(batch, values, strict=True):
+                    if not np.isfinite(value).all():
+                        raise not_finite(loaded, f"{what}: log-probabilities")
                     results[index] = value
     finally:
         loaded.model.train(training)
@@ -363,7 +392,10 @@ def _output_layer(loaded: LoadedModel, device: torch.device) -> Any:
         return None
     probe = torch.arange(min(8, loaded.context), device=device)[None] % model.get_input_embeddings().weight.shape[0]
     whole = model(input_ids=probe, use_cache=False).logits.float()
-    parts = head(body(input_ids=probe, use_cache=False).last_hidden_state).float()
+    states = getattr(body(input_ids=probe, use_cache=False), "last_hidden_state", None)
+    if states is None:  # peft's wrapper, whose body is the whole model
+        return None
+    parts = head(states.to(head.weight.dtype)).float()  # some keep their states in float32
     return head if whole.shape == parts.shape and torch.allclose(whole, parts, rtol=1e-4, atol=1e-5) else None
 
 
@@ -403,7 +435,7 @@ def _score(
     parts = []
     for start in range(0, len(where), step):
         slice_ = states[where[start : start + step]]
-        logits = slice_ if head is None else head(slice_)
+        logits = slice_ if head is None else head(slice_.to(head.weight.dtype))
         values = torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, accuracy))
         parts.append(values.gather(1, wanted[start : start + step, None])[:, 0].cpu().double())
     return np.split(torch.cat(parts).numpy(), np.cumsum(counts)[:-1])

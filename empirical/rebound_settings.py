@@ -91,7 +91,7 @@ class ReboundSettings:
             raise InputError(
                 f"{self.adapt_volume} examples to adapt on",
                 where="rebound",
-                mend="give at least 1, or 0 with pretrain_volume, the nominal |D_p| in examples",
+                mend="give --adapt-volume of at least 1, or 0 with --pretrain-volume, the nominal |D_p| in examples",
             )
         if self.held_out < 2 or self.kl_documents > self.held_out:
             raise InputError(

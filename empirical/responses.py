@@ -16,7 +16,7 @@ from elastomath.units import NATS_PER_BIT
 from .chats import joined
 from .examples import Example, fill
 from .finetune import code_lengths
-from .models import LoadedModel
+from .model import LoadedModel
 from .rates import bootstrap_se
 from .sequences import Sequences, encode_examples
 

@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 from elastomath.progress import Meter
 
 from .chats import prompt_ids, trimmed
-from .models import LoadedModel
+from .model import LoadedModel, Reader, check_tokens, outputs_of
 from .outputs import LOGIT_BUDGET, autocasting
 from .sequences import Sequences
 
@@ -70,6 +70,7 @@ def sample(
         raise InputError(f"temperature {temperature:g}", where="sample", mend="it has to be > 0")
     tokenizer, prefix = loaded.tokenizer, loaded.prefix
     heads = prompt_ids(tokenizer, [trimmed(prompt) for prompt in prompts], prefix)
+    check_tokens(loaded.model, max(map(max, heads)), "sample", tokenizer)
     longest = max(map(len, heads))
     if longest + max_tokens > loaded.context:
         raise InputError(
@@ -77,7 +78,7 @@ def sample(
             where="sample",
             mend="shorten the prompts or max_tokens",
         )
-    vocabulary = int(loaded.model.get_output_embeddings().weight.shape[0])
+    vocabulary = outputs_of(loaded.model)
     batch = max(1, min(batch, LOGIT_BUDGET // (4 * vocabulary)))
     uniform = np.random.default_rng(seed).random((len(prompts), max_tokens))
     ends = torch.tensor(sorted(end_tokens(loaded)), device=loaded.device)
@@ -159,16 +160,14 @@ def _continue(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Tokens drawn after ``head`` (n, T), how many of each row belong to it, and ln p of each row; on the CPU."""
     count, device = head.shape[0], head.device
-    cache, inputs = None, head
+    read, inputs = Reader(loaded.model), head
     drawn: list[Tensor] = []
     length = torch.zeros(count, dtype=torch.long, device=device)
     total = torch.zeros(count, dtype=torch.float64, device=device)
     alive = torch.ones(count, dtype=torch.bool, device=device)
     with autocasting(device, autocast):
         for step in range(uniform.shape[1]):
-            answer = loaded.model(input_ids=inputs, past_key_values=cache, use_cache=True)
-            cache = answer.past_key_values
-            log_probs = torch.log_softmax(answer.logits[:, -1].double() / temperature, dim=-1)
+            log_probs = torch.log_softmax(read(inputs).double() / temperature, dim=-1)
             token = quantile(log_probs, uniform[:, step])
             total += torch.where(alive, log_probs.gather(1, token[:, None])[:, 0], 0.0)
             length += alive

@@ -99,14 +99,15 @@ def _shared(rebound: ReboundSettings) -> dict[str, Any]:
 
 
 def models_and_revisions(
-    models: Sequence[str], revisions: Sequence[str], volumes: Sequence[float], template: ReboundSettings
+    models: Sequence[str], revisions: Sequence[str], volumes: Sequence[float], template: Mapping[str, Any]
 ) -> tuple[ReboundSettings, ...]:
     """The template for each model at each revision: one model at several, or as many revisions as models, in pairs.
 
-    volumes: nominal |D_p| in examples, one each, or none where it is not known (then the slope in it is not told).
-    Raises InputError where the numbers do not agree.
+    template: the settings of every rebound, by name. volumes: nominal |D_p| in examples, one each, or none where it is not
+    known (then the slope in it is not told, and the models have to be adapted first). Raises InputError where the numbers
+    do not agree.
 
-    >>> found = models_and_revisions(["a/b"], ["one", "two"], [10, 20], ReboundSettings())
+    >>> found = models_and_revisions(["a/b"], ["one", "two"], [10, 20], {"adapt_volume": 0})
     >>> [(r.model, r.revision, r.pretrain_volume) for r in found]
     [('a/b', 'one', 10), ('a/b', 'two', 20)]
     """
@@ -127,9 +128,15 @@ def models_and_revisions(
         raise InputError(
             f"{len(volumes)} pre-training volumes for {len(named)} models", where="scale", mend="give one for each"
         )
-    known: Sequence[float | None] = list(volumes) or [template.pretrain_volume] * len(named)
+    known: Sequence[float | None] = list(volumes) or [template.get("pretrain_volume")] * len(named)
+    if template.get("adapt_volume") == 0 and not all(known):
+        raise InputError(
+            "nothing to adapt on, and no volume of pre-training",
+            where="scale",
+            mend="give --adapt-volume of at least 1, or 0 with --pretrain-volumes, the nominal |D_p| in examples",
+        )
     return tuple(
-        replace(template, model=model, revision=revision, pretrain_volume=volume)
+        ReboundSettings(**{**template, "model": model, "revision": revision, "pretrain_volume": volume})
         for (model, revision), volume in zip(named, known, strict=True)
     )
 
@@ -179,8 +186,7 @@ def chosen_settings(
     if paper:
         rebounds = tuple(scale_settings(str(preset), rebound))
     elif models:
-        template = ReboundSettings(**{"held_out": 128, **rebound})
-        rebounds = models_and_revisions(models, revisions, pretrain_volumes, template)
+        rebounds = models_and_revisions(models, revisions, pretrain_volumes, {"held_out": 128, **rebound})
     else:
         rebounds = (ReboundSettings(**{**QUICK, **rebound}),)
         return ScaleSettings(rebounds, FamilySettings(**family), min(128, rebounds[0].held_out))

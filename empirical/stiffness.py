@@ -23,7 +23,8 @@ from elastomath.units import NATS_PER_BIT
 
 from .data import read_documents
 from .fit import fit_run
-from .models import LoadedModel, load_model
+from .model import LoadedModel
+from .models import load_model
 from .protocol import conclude, data_hashes
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 

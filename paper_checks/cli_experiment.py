@@ -175,6 +175,9 @@ def rebound(
         str | None, typer.Option("--behaviour", help="Also score generated text: tfidf, or a hub classifier.")
     ] = None,
     adapt_volume: AdaptVolume = None,
+    pretrain_volume: Annotated[
+        float | None, typer.Option("--pretrain-volume", help="Nominal |D_p| in examples, where nothing is adapted.")
+    ] = None,
     align_volumes: AlignVolumes = None,
     perturb_volumes: PerturbVolumes = None,
     held_out: HeldOut = None,

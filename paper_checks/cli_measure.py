@@ -17,9 +17,13 @@ from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, em
 if TYPE_CHECKING:
     from empirical.codedfile import Header
     from empirical.data import Documents
-    from empirical.models import LoadedModel
+    from empirical.model import LoadedModel
 
-COLUMNS = ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents")
+Adapter = Annotated[
+    str | None,
+    typer.Option("--adapter", help="A folder in peft's format that is put into the model: LoRA, IA3, prompts ..."),
+]
+COLUMNS = ("data", "bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents", "lossy")
 
 
 def measure(
@@ -62,6 +66,10 @@ def measure(
     encode: Annotated[
         Path | None, typer.Option("--encode", help="Also write the one file given, compressed by the model, here.")
     ] = None,
+    adapter: Adapter = None,
+    lossy: Annotated[
+        bool, typer.Option("--lossy", help="Measure documents that the tokenizer does not give back byte for byte.")
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -82,7 +90,9 @@ def measure(
     else:
         data_sets, prompts = _documents(specs, column, prompt_column, chat, limit)
     earlier = None if before is None else _result(before)
-    loaded = load_model(model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
+    )
     if encode is not None and window is None:
         from empirical.coding import WINDOW
 
@@ -96,6 +106,8 @@ def measure(
         prompts=prompts,
         documents=documents,
         before=earlier,
+        # an encoded file comes back whole whatever the tokenizer loses: that lies in its corrections
+        lossy=lossy or encode is not None,
     )
     if prompt_column is not None:
         result["prompt_column"] = prompt_column
@@ -110,7 +122,10 @@ def measure(
         table(result["results"], COLUMNS + (("change", "change_se") if before is not None else ()))
         given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
         given += ", in the tokenizer's chat template" if chat else ""
-        print(f"{result['model']}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}")
+        within = f" with {result['adapter']}" if adapter is not None else ""
+        print(
+            f"{result['model']}{within}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}"
+        )
         if encode is not None:
             coded = result["encoded"]
             print(
@@ -131,6 +146,7 @@ def decode(
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="Default: the kind that encoded.")] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="Default: the one that encoded.")] = None,
+    adapter: Adapter = None,
     trust_remote_code: RemoteCode = False,
     as_json: Json = False,
 ) -> int:
@@ -149,6 +165,7 @@ def decode(
             dtype=header.dtype,
             revision=header.revision if model is None else None,
             trust_remote_code=trust_remote_code,
+            adapter=adapter,
         )
 
     result = decode_file(file, out, load)

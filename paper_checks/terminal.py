@@ -25,9 +25,15 @@ MODEL = "smollm2-135m-instruct-q4"
 
 
 def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
-    """One JSON object on stdout, or what ``show`` prints for people."""
+    """One JSON object on stdout, or what ``show`` prints for people. Raises InputError for a number that JSON has no word for."""
     if as_json:
-        print(json.dumps(result, allow_nan=False))
+        try:
+            text = json.dumps(result, allow_nan=False)
+        except ValueError as error:
+            raise InputError(
+                "the result holds a number that is not finite", where="--json", mend="leave --json away to see it"
+            ) from error
+        print(text)
     else:
         show()
     sys.stdout.flush()

@@ -55,6 +55,58 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+TINY = {
+    "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+              "num_key_value_heads": 2, "max_position_embeddings": 64},
+    "gpt2": {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4},
+    "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "pad_token_id": 1},
+    "mamba2": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 4, "num_heads": 8, "head_dim": 8, "n_groups": 1,
+               "chunk_size": 8, "pad_token_id": 1},
+    "rwkv": {"hidden_size": 32, "num_hidden_layers": 2, "context_length": 64},
+    "recurrent_gemma": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+                        "attention_window_size": 32, "lru_width": 32},
+    "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 48},
+    "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "max_position_embeddings": 64, "word_embed_proj_dim": 32, "pad_token_id": 1},
+    "bert": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "max_position_embeddings": 64, "pad_token_id": 1},
+    "roberta": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+                "max_position_embeddings": 66, "pad_token_id": 1},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model, tmp_path_factory):
+    """``tiny(kind, **config)``: a folder with a random model of an architecture of `TINY`, and the tokenizer of `tiny_model`."""
+    import shutil
+
+    import torch
+    import transformers
+
+    made = {}
+
+    def make(kind, **options):
+        key = (kind, repr(sorted(options.items())))
+        if key not in made:
+            folder = tmp_path_factory.mktemp(kind)
+            for file in tiny_model.glob("*token*"):
+                shutil.copy(file, folder)
+            config = transformers.AutoConfig.for_model(
+                kind, **{"vocab_size": 300, "bos_token_id": 0, "eos_token_id": 1} | TINY[kind] | options
+            )
+            with torch.random.fork_rng():
+                torch.manual_seed(0)
+                model = transformers.AutoModelForCausalLM.from_config(config)
+                for parameter in model.parameters():
+                    if parameter.ndim > 1:
+                        parameter.data.normal_(std=0.3)
+            model.save_pretrained(folder)
+            made[key] = folder
+        return made[key]
+
+    return make
+
+
 @pytest.fixture
 def break_in_checks(monkeypatch):
     """Replace a function of the library by a broken one, wherever the checks of `verify` use it."""

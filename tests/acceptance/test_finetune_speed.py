@@ -13,7 +13,8 @@ import torch
 
 from empirical.data import read_documents
 from empirical.finetune import Sequences, encode, new_optimiser, train
-from empirical.models import LoadedModel, load_model, quiet
+from empirical.model import LoadedModel, quiet
+from empirical.models import load_model
 
 pytestmark = pytest.mark.acceptance
 

@@ -9,7 +9,8 @@ import pytest
 
 from elastomath.units import NATS_PER_BIT
 from empirical.chats import Chat, Turn
-from empirical.models import LoadedModel, load_model
+from empirical.model import LoadedModel
+from empirical.models import load_model
 from empirical.rates import measure, rolling_windows
 
 pytestmark = pytest.mark.acceptance

@@ -31,7 +31,8 @@ pytest.importorskip("constriction")
 from empirical import codedfile, coding  # noqa: E402
 from empirical.codedfile import decode_bytes, encode_bytes, encode_file, read_coded  # noqa: E402
 from empirical.coding import Blocks, plan_blocks  # noqa: E402
-from empirical.models import LoadedModel, load_model  # noqa: E402
+from empirical.model import LoadedModel  # noqa: E402
+from empirical.models import load_model  # noqa: E402
 from empirical.patch import difference, mend, read_varint, varint  # noqa: E402
 from empirical.rates import token_log_probs  # noqa: E402
 

@@ -20,7 +20,7 @@ from empirical.divergences import (  # noqa: E402
     without_adapter,
 )
 from empirical.examples import Example  # noqa: E402
-from empirical.lora import LoraSettings  # noqa: E402
+from empirical.lora import LoraSettings, add_lora  # noqa: E402
 from empirical.models import load_model  # noqa: E402
 from empirical.sequences import encode_examples  # noqa: E402
 
@@ -36,8 +36,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def load(folder, dtype="float32", device="cpu", **options):
-    return load_model(folder, device=device, dtype=dtype, **options)
+def load(folder, dtype="float32", device="cpu", lora=None, **options):
+    loaded = load_model(folder, device=device, dtype=dtype, **options)
+    return add_lora(loaded, lora) if lora else loaded
 
 
 def moved(loaded, size=0.05, seed=0):

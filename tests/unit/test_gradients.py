@@ -14,7 +14,7 @@ from elastomath.stationarity import gradient_test  # noqa: E402
 from empirical.examples import Example  # noqa: E402
 from empirical.finetune import code_lengths  # noqa: E402
 from empirical.gradients import _population, _squares, folded, gradient_reading, jackknife  # noqa: E402
-from empirical.lora import LoraSettings  # noqa: E402
+from empirical.lora import LoraSettings, add_lora  # noqa: E402
 from empirical.models import load_model  # noqa: E402
 from empirical.sampling import sample  # noqa: E402
 from empirical.sequences import encode_examples  # noqa: E402
@@ -29,8 +29,9 @@ def texts(count, seed, words=WORDS):
     return [Example("", " ".join(rng.choice(words.split(), 8))) for _ in range(count)]
 
 
-def load(folder, dtype="float64", **options):
-    return load_model(folder, device="cpu", dtype=dtype, **options)
+def load(folder, dtype="float64", lora=None, **options):
+    loaded = load_model(folder, device="cpu", dtype=dtype, **options)
+    return add_lora(loaded, lora) if lora else loaded
 
 
 @pytest.fixture(autouse=True)

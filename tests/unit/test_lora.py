@@ -30,8 +30,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def load(folder, **options):
-    return load_model(folder, device="cpu", dtype="float32", **options)
+def load(folder, lora=None, **options):
+    loaded = load_model(folder, device="cpu", dtype="float32", **options)
+    return add_lora(loaded, lora) if lora else loaded
 
 
 def logits(loaded):
@@ -158,7 +159,7 @@ def test_bad_input_is_one_line(tiny_model, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_trains_the_adapter_as_the_processor_does(tiny_model):
     losses = [
-        tuned(load_model(tiny_model, device=device, dtype="float32", lora=LoraSettings(rank=2)))
+        tuned(add_lora(load_model(tiny_model, device=device, dtype="float32"), LoraSettings(rank=2)))
         for device in ("cpu", "cuda")
     ]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

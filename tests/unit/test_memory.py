@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from elastomath.errors import InputError  # noqa: E402
-from empirical.lora import LoraSettings  # noqa: E402
+from empirical.lora import LoraSettings, add_lora  # noqa: E402
 from empirical.memory import KNOWN, memory_estimate, usual_activations  # noqa: E402
 from empirical.models import load_model  # noqa: E402
 
@@ -89,7 +89,7 @@ PARTS = ("weights", "gradients", "optimiser", "logits", "activations", "referenc
 
 def test_an_adapter_is_all_that_is_trained(tiny_model):
     lora = LoraSettings(rank=2)
-    loaded = load_model(tiny_model, device="cpu", dtype="bfloat16", lora=lora)
+    loaded = add_lora(load_model(tiny_model, device="cpu", dtype="bfloat16"), lora)
     found = memory_estimate(tiny_model, dtype="bfloat16", lora=lora, tokens=32)
     assert (found.parameters, found.trainable) == (loaded.parameters, loaded.trainable)
     assert found.weights == sum(value.numel() * value.element_size() for value in loaded.model.parameters())

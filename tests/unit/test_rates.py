@@ -24,7 +24,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from empirical import sampling  # noqa: E402
-from empirical.models import LoadedModel, load_model  # noqa: E402
+from empirical.model import LoadedModel  # noqa: E402
+from empirical.models import load_model  # noqa: E402
 from empirical.rates import (  # noqa: E402
     bootstrap_se,
     encode,
@@ -261,6 +262,7 @@ def test_the_result_is_json_with_the_keys_of_the_design(loaded: LoadedModel) -> 
         "bytes",
         "tokens",
         "documents",
+        "lossy",
     }
     assert {"window", "stride", "bos", "model", "revision", "dtype"} <= set(result)
     assert [row["data"] for row in result["results"]] == ["a.txt", "b.txt"]
