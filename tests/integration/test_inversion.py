@@ -260,3 +260,28 @@ def test_an_alignment_that_does_not_align_has_no_scale(settings, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_the_protocol_runs_on_cuda(settings, tmp_path):
     assert run(settings, tmp_path, device="cuda")["runs"]["done"] == 1
+
+
+def test_a_model_with_dropout_walks_the_same_way_again(tiny, settings, tmp_path, monkeypatch):
+    """GPT-2 drops a tenth of its states in training: a state is landed on only if the same ones fall again."""
+    from empirical import inversion as protocol
+
+    walked, trained = {}, protocol._Bench._train
+
+    def train(self, optimiser, data, steps_done):
+        losses = trained(self, optimiser, data, steps_done)
+        for step, loss in enumerate(losses, steps_done):
+            batch = data[slice((step - steps_done) * self.settings.batch, (step - steps_done + 1) * self.settings.batch)]
+            walked.setdefault((step, laboratory.fingerprint(batch)), []).append(loss)
+        return losses
+
+    monkeypatch.setattr(protocol._Bench, "_train", train)
+    dropping = replace(settings, model=str(tiny("gpt2")), learning_rate=5e-3, control=False)
+    result = run(dropping, tmp_path / "a")
+    assert result["runs"] == {"done": 1, "failed": 0, "total": 1}
+    legs = result["seeds"][0]["legs"]
+    for leg, start in (("forward", 0.6), ("inverse", 0.9)):
+        assert legs[leg]["alignment"][0] == pytest.approx(start, abs=settings.tolerance)
+    again = [losses for losses in walked.values() if len(losses) > 1]
+    assert again
+    assert all(len(set(losses)) == 1 for losses in again), "every step that was walked again is the same step, bit for bit"
