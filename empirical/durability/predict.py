@@ -13,7 +13,7 @@ from elastomath.progress import Meter
 from ..behaviours import Pairs
 from ..devices import pick_dtype
 from ..examples import Example
-from ..models import LoadedModel
+from ..model import LoadedModel
 from ..sequences import Sequences, encode_examples
 from .card import CLOSURE, Card, behaviour_card
 

@@ -271,7 +271,9 @@ def test_a_model_with_dropout_walks_the_same_way_again(tiny, settings, tmp_path,
     def train(self, optimiser, data, steps_done):
         losses = trained(self, optimiser, data, steps_done)
         for step, loss in enumerate(losses, steps_done):
-            batch = data[slice((step - steps_done) * self.settings.batch, (step - steps_done + 1) * self.settings.batch)]
+            batch = data[
+                slice((step - steps_done) * self.settings.batch, (step - steps_done + 1) * self.settings.batch)
+            ]
             walked.setdefault((step, laboratory.fingerprint(batch)), []).append(loss)
         return losses
 
@@ -284,4 +286,6 @@ def test_a_model_with_dropout_walks_the_same_way_again(tiny, settings, tmp_path,
         assert legs[leg]["alignment"][0] == pytest.approx(start, abs=settings.tolerance)
     again = [losses for losses in walked.values() if len(losses) > 1]
     assert again
-    assert all(len(set(losses)) == 1 for losses in again), "every step that was walked again is the same step, bit for bit"
+    assert all(len(set(losses)) == 1 for losses in again), (
+        "every step that was walked again is the same step, bit for bit"
+    )
