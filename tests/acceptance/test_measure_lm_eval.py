@@ -209,3 +209,22 @@ def test_chats_agree_on_smollm2(smollm2: LoadedModel) -> None:
     worst = chat_difference(smollm2)
     print(f"{smollm2.name}, chats: worst relative difference {worst:.2e}")
     assert worst < BOUND
+
+
+def test_a_tokenizer_that_puts_bos_in_front(tiny_model: Path) -> None:
+    """Why lm-eval is run with add_bos_token=False: its default takes Llama's BOS for the first token of the text."""
+    from tests.unit.test_peers import puts_bos_in_front
+
+    instance = pytest.importorskip("lm_eval.api.instance")
+    huggingface = pytest.importorskip("lm_eval.models.huggingface")
+    loaded = load_model(tiny_model, device="cpu", dtype="float32")
+    puts_bos_in_front(loaded.tokenizer)
+    text = "The light falls on the water."
+    found = {}
+    for choice in (None, False):
+        peer = huggingface.HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, add_bos_token=choice)
+        request = instance.Instance(request_type="loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
+        found[choice] = -peer.loglikelihood_rolling([request], disable_tqdm=True)[0] / NATS_PER_BIT
+    ours = measure(loaded, [text]).document_bits[0]
+    assert ours == pytest.approx(found[False], rel=BOUND)
+    assert abs(found[None] / ours - 1) > 1e-2
