@@ -245,6 +245,8 @@ def leaf_function(
     arguments = tuple(sorted(body.free_symbols, key=str) if arguments is None else arguments)
     stated = _named(name, tex, arguments, body)
     step = lemma(stated)
+    if body.free_symbols - set(arguments):
+        raise DerivationError(f"{name}: {body} has other symbols than its arguments {arguments}")
     if (step.lhs, step.relation, step.rhs) != (stated(*arguments), ">=", 0) or step.given:
         raise DerivationError(f"{step.statement}: a lemma about {name} says {name}({arguments}) >= 0 and no more")
     shorts = dict(step.where)
@@ -791,7 +793,7 @@ class Step:
                 if _sign_of(short) == "real":
                     carried.append(Relation(short, "=", long))
                 else:
-                    carried.append(Relation(_spelled(long, self.where), _relation(short), 0))
+                    carried.append(Relation(_spelled(long, self.where), _relation(short), _expr(0)))
                     unknown.discard(short)
         witnesses = dict(self.signs)
         moved = True
@@ -813,6 +815,9 @@ class Step:
                 f"{short} is declared {_relation(short)} 0, but {dict(self.where)[short]} is not visibly so: "
                 "derive its sign (signs), or assume it (assume)"
             )
+        for f, v in self.given:
+            if v.free_symbols and v.is_nonnegative and not self._visible(f, "nonnegative"):
+                carried.append(Relation(v, _relation(v), _expr(0)))
         for part in self._lemmas():
             lemma = language().functions[part.func]
             at = dict(zip(lemma.arguments, part.args, strict=True))
@@ -833,7 +838,7 @@ class Step:
             if self._visible(form, sign):
                 return False
         if sign == "positive" and _leafwise(short) and any(self._visible(form, "nonnegative") for form in forms):
-            return Relation(_spelled(long, self.where), ">", 0)
+            return Relation(_spelled(long, self.where), ">", _expr(0))
         return None
 
     def _lemmas(self) -> list[Expr]:
@@ -1124,7 +1129,7 @@ def _in_brackets(step: Step, shown: Callable[[Relation], str]) -> str:
     assumed = ", ".join(shown(r) for r in step.carried)
     words = [f"{word} {part}" for word, part in (("where", where), ("given", given), ("assuming", assumed)) if part]
     if isinstance(step.proof, Limit):
-        words.insert(0, step.reason)
+        words.insert(0, shown(Relation(step.proof.variable, "->", _expr(0))))
     return f"  ({'; '.join(words)})" if words else ""
 
 
