@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from elastomath.errors import InputError
 from elastomath.ledger import Configuration, Result, run_key
-from elastomath.progress import Meter
+from elastomath.progress import Meter, say
 from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
 from .catalog import CATALOG
+from .chats import joined
 from .checkpoints import trainable
 from .devices import held_and_computed, hold_memory, pick_device, pick_dtype
 from .examples import Example, Preference
@@ -45,6 +46,8 @@ from .kinds import mix as mix
 from .kinds import split_kinds as split_kinds
 from .model import LoadedModel
 from .models import _folder_hash, _locate, load_model
+from .rates import encode as token_ids
+from .rates import lost
 
 Array = NDArray[np.float64]
 
@@ -171,6 +174,7 @@ class Laboratory:
         self._base = self._copied()
         self._at: str | None = self.base.key
         self._failed: dict[str, str] = {}
+        self._told_lossy = False
         self._optimiser: torch.optim.Optimizer | None = None
         self._base_log_probs: tuple[str, list[torch.Tensor]] = ("", [])
 
@@ -398,7 +402,15 @@ class Laboratory:
         }
 
     def encode(self, examples: Sequence[Example], max_tokens: int) -> Sequences:
-        """`finetune.encode_examples` with this model's tokenizer, within its context."""
+        """`finetune.encode_examples` with this model's tokenizer, within its context; says where it loses some of a text."""
+        texts = [joined(example.prompt, example.text) for example in examples]
+        unlike = lost(self.tokenizer, texts, token_ids(self.loaded, texts))
+        if unlike and not self._told_lossy:
+            self._told_lossy = True
+            say(
+                f"{self.loaded.name}: the tokenizer does not give back {len(unlike)} of {len(texts)} texts; what is trained and "
+                "measured is their tokens"
+            )
         return encode_examples(self.tokenizer, examples, max_tokens, context=self.loaded.context)
 
 

@@ -42,6 +42,7 @@ def predict(
 ) -> int:
     """How durable is a behaviour in a model, from two backward passes, before anything is trained."""
     from empirical.behaviours import read_pairs
+    from empirical.devices import held_and_computed, pick_device
     from empirical.durability import RATES, card_json
     from empirical.durability import predict as card_of
     from empirical.models import load_model
@@ -51,7 +52,8 @@ def predict(
         raise InputError(f"no optimiser {optimiser!r}", where="--optimiser", mend=f"choose from {', '.join(RATES)}")
     rate = RATES[optimiser] if learning_rate is None else learning_rate
     data = read_pairs(pairs, swap=swap, limit=limit)
-    loaded = load_model(model, device=device, dtype="float32", revision=revision, trust_remote_code=trust_remote_code)
+    weights, _ = held_and_computed("float32", dtype, pick_device(device))
+    loaded = load_model(model, device=device, dtype=weights, revision=revision, trust_remote_code=trust_remote_code)
     card = card_of(
         loaded, data, volumes, learning_rate=rate, batch=batch, optimiser=optimiser, held_out=held_out, max_tokens=max_tokens,
         seed=seed, autocast=dtype,

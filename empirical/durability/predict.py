@@ -11,7 +11,7 @@ from elastomath.errors import InputError
 from elastomath.progress import Meter
 
 from ..behaviours import Pairs
-from ..devices import pick_dtype
+from ..devices import held_and_computed
 from ..examples import Example
 from ..model import LoadedModel
 from ..sequences import Sequences, encode_examples
@@ -50,7 +50,11 @@ def predict(
             mend="volumes and batch are at least 1, the learning rate > 0, prompts at least 8",
         )
     held, _ = pairs.split(min(held_out, max(8, len(pairs.pairs) - 4)), seed)
-    number = pick_dtype(autocast, torch.device(loaded.device))
+    weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
+    if weights != loaded.dtype:
+        raise InputError(
+            f"{weights} on weights in {loaded.dtype}", where="predict", mend=f"load the model in {weights}"
+        )
 
     def encoded(examples: list[Example]) -> Sequences:
         return encode_examples(loaded.tokenizer, examples, max_tokens, context=loaded.context)
@@ -67,7 +71,7 @@ def predict(
         optimiser=optimiser,
         neutral=encoded([Example("", prompt) for prompt in prompts]),
         limit=limit,
-        autocast=None if number == torch.float32 else number,
+        autocast=None if computed == weights else getattr(torch, computed),
         meter=Meter(8.0 * (chosen.target_count + rejected.target_count), "reading"),
     )
     share = card.constants["p"].estimate
