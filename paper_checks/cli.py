@@ -57,7 +57,7 @@ def verify(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Derive and certify R1-R20, and show the counterexamples."""
+    """Derive and certify R1-R27, and show the counterexamples."""
     import os
     from dataclasses import asdict
 

@@ -25,6 +25,7 @@ MODULES = (
     "union",
     "rebound",
     "divergences",
+    "logit",
 )
 """The files that derive results."""
 

@@ -49,6 +49,8 @@ MODULES = (
     "finetuning",
     "union",
     "rebound",
+    "logit",
+    "sequence",
 )
 """The files that verify results."""
 QUICK_CASES = 20

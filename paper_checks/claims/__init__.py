@@ -35,7 +35,7 @@ MODULES = ("definitions", "laws", "findings", "tables", "questions", "results")
 
 @cache
 def claims() -> dict[str, Claim]:
-    """Every claim by its id, in the order of the paper, then R1-R20.
+    """Every claim by its id, in the order of the paper, then R1-R27.
 
     >>> list(claims())[:2], claims()["R5"].command
     (['Def3.1', 'Def3.3a'], 'elastomath verify --only R5')

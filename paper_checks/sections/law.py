@@ -1,4 +1,4 @@
-"""The section on the law: R1-R20 verified, the constants of one instance, phases and springs."""
+"""The section on the law: R1-R27 verified, the constants of one instance, phases and springs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _by_result(claims: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def law_section(plan: Preset, seed: int, evidence: Evidence) -> Section:
-    """R1-R20: derived, certified, sampled; the constants of one instance."""
+    """R1-R27: derived, certified, sampled; the constants of one instance."""
     from elastomath.verification import explain
 
     section = Section(
@@ -43,7 +43,7 @@ def law_section(plan: Preset, seed: int, evidence: Evidence) -> Section:
     for level in dict.fromkeys(claim.level for claim in claims):
         mine = [claim for claim in claims if claim.level == level]
         good = sum(claim.holds for claim in mine)
-        section.check(f"R1-R20, {level}", f"{len(mine)} hold", f"{good} of {len(mine)}", good == len(mine))
+        section.check(f"R1-R27, {level}", f"{len(mine)} hold", f"{good} of {len(mine)}", good == len(mine))
     section.head("The constants of one instance")
     section.say(
         "Three leaves, k = 10: pre-training is the union of three datasets, alignment and perturbation are two of them. "

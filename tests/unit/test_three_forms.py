@@ -1,4 +1,4 @@
-"""R7, R8, R13 and R19: the symbolic step, the library's float and an exact or ball value from the definitions agree.
+"""R7, R8, R13, R19 and R21-R24: the symbolic step, the library's float and an exact or ball value from the definitions agree.
 
 (The other results have this test beside their certificates: test_certify, test_certify_pareto, test_codes, test_theorem ...)
 """
@@ -12,8 +12,10 @@ import pytest
 import sympy as sp
 
 from elastomath.certify import working_precision
+from elastomath.certify_logit import aligned_ball
 from elastomath.derivations import derive
 from elastomath.forgetting import Phase, elasticity_constant, phase_weights, return_steps
+from elastomath.laws.logit import matched_volumes, return_ratio, rise, undo_exponent, undo_slope, undo_volume
 from elastomath.proof import language
 from elastomath.rebound import Scores, faster_below, return_volume, score_slope
 from elastomath.stationarity import elastic_limit, gradient_test
@@ -131,3 +133,44 @@ def test_the_first_order_law():
     assert bend * distance**2 / 2 == pull * distance  # where energy and linear term meet
     assert math.isinf(float(elastic_limit(1.0, 0.0)))
     assert np.isfinite(found.cosine)
+
+
+def test_the_logit_law():
+    """R21, R22, R24: the steps at x_0 = 2/3, e^D = 1 + d = 5/2, the balls of the printed forms, and the floats."""
+    start, grown, c = Fraction(2, 3), Fraction(3, 2), Fraction(1, 4)
+    with working_precision(128):
+        z0 = flint.arb(flint.fmpq(2, 3)).log()
+        way = flint.arb(flint.fmpq(5, 2)).log()
+        exposure = way + flint.arb(flint.fmpq(2, 3)) * flint.fmpq(3, 2)  # c n
+        back = way + flint.arb(flint.fmpq(3, 2)) * (1 - flint.fmpq(2, 5))  # c m*
+        told = aligned_ball(z0, exposure) - z0 - way
+        assert told.contains(0)
+        assert float(told.rad()) < 1e-30
+        n, undo, slope = (
+            float((exposure * 4).mid()),
+            float((back * 4).mid()),
+            float(Fraction(1) / (start * (1 + grown))),
+        )
+
+    def at(id, opening, side):
+        expression = getattr(step(id, opening), side)
+        return float(expression.subs({s: {"x_0": start, "d": grown, "c": c}[str(s)] for s in expression.free_symbols}))
+
+    base = math.log(start)
+    assert at("R21", "The rise D", "rhs") == pytest.approx(n / 4, rel=1e-14)
+    assert at("R22", "Back to z_0", "rhs") == pytest.approx(undo / 4, rel=1e-14)
+    assert rise(base, n, 0.25) == pytest.approx(math.log(2.5), rel=1e-14)
+    assert undo_volume(base, n, 0.25) == pytest.approx(undo, rel=1e-14)
+    assert undo_slope(base, n, 0.25) == pytest.approx(slope, rel=1e-14)
+    exponent = at("R22", "The exponent d ln m*", "rhs")
+    assert exponent == pytest.approx(n * slope / undo, rel=1e-14)
+    assert undo_exponent(base, n, 0.25) == pytest.approx(exponent, rel=1e-14)
+    volumes = matched_volumes(base, math.log(2.5), 0.25)
+    assert float(volumes.align) == pytest.approx(4 * at("R24", "and c K_a", "rhs"), rel=1e-14)
+    share, origin = Fraction(5, 3) / (1 + Fraction(5, 3)), start / (1 + start)
+    assert float(volumes.kappa) == pytest.approx(float((1 - share) / (share - origin)), rel=1e-14)
+    assert float(volumes.align) == pytest.approx(
+        float((share - origin) / ((1 - origin) * c * share * (1 - share))), rel=1e-14
+    )
+    assert float(return_ratio(0.4, 0.625)) == pytest.approx(undo / n, rel=1e-13)
+    assert undo_slope(-base, n, 0.25) != pytest.approx(slope, rel=1e-2)  # a sign turned
