@@ -147,12 +147,12 @@ def kraft_sum(lengths: ArrayLike) -> Fraction:
 def expected_length(p: ArrayLike, lengths: ArrayLike) -> float:
     """Expected code length ``E_P[L] = sum_x P(x) L(x)`` in bits per leaf drawn; ``inf`` where P needs a missing codeword.
 
-    Shapes (M,), (M,) -> float. Raises InputError for shapes that differ.
+    Shapes (M,), (M,) -> float. Raises InputError for shapes that differ and for lengths that are not whole.
 
     >>> expected_length([0.42, 0.2, 0.2, 0.16, 0.02], huffman_lengths([0.42, 0.2, 0.2, 0.16, 0.02]))
     2.14
     """
-    masses, used = np.asarray(p, dtype=np.float64), np.asarray(lengths, dtype=np.int64)
+    masses, used = np.asarray(p, dtype=np.float64), as_lengths(lengths, where="expected_length")
     _one_a_leaf(masses, used, "expected_length")
     if ((used == NO_CODEWORD) & (masses > 0)).any():
         return float("inf")

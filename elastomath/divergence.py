@@ -50,13 +50,15 @@ def log_gap(excess: Array) -> Array:
 def entropy(p: Array) -> float:
     """Shannon entropy ``H(P) = -sum_x P(x) ln P(x)`` in nats, with 0 ln 0 = 0. Shape (M,) -> float.
 
-    Between 0 and ln M. Raises InputError for masses that are negative, NaN, empty or do not sum to 1.
+    Between 0 and ln M: masses that sum to s, 1 up to 1e-9, are read as P/s.
+    Raises InputError for masses that are negative, NaN, empty or do not sum to 1.
 
     >>> float(np.round(entropy(np.array([0.5, 0.25, 0.25])) / np.log(2), 12))
     1.5
     """
     (p,) = _checked("entropy", p)
-    return _cross_entropy(p, p)
+    total = float(p.sum())
+    return max(0.0, _cross_entropy(p, p) / total + math.log(total))
 
 
 def cross_entropy(p: Array, q: Array) -> float:

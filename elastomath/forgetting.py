@@ -135,9 +135,13 @@ def elasticity_constant(
     """
     h = rate if exponential else decay(rate)
     before, after = np.asarray(pretrain_steps, dtype=np.float64) * h, np.asarray(align_steps, dtype=np.float64) * h
-    _positive(before, after)
-    with np.errstate(over="ignore"):  # then kappa is 0 to rounding
-        return np.asarray(-np.expm1(-before) / np.expm1(after), dtype=np.float64)
+    _positive(np.asarray(pretrain_steps), np.asarray(align_steps))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        fresh = np.expm1(-before) / np.expm1(-after)
+        small = np.minimum(before, after) < 1e-290  # h n may be below the doubles, n_p/n_a is not
+        ratio = np.asarray(pretrain_steps, dtype=np.float64) / np.asarray(align_steps, dtype=np.float64)
+        fresh = np.where(small & (np.maximum(before, after) < 1e-16), ratio, fresh)
+        return np.asarray(np.exp(-after) * fresh, dtype=np.float64)
 
 
 def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: float) -> tuple[Array, Array]:
@@ -148,10 +152,12 @@ def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: flo
     >>> [e.round(3) for e in local_exponents([10, 20000], [10, 3000], 1e-3)]
     [array([0.995, 0.   ]), array([-1.005, -3.159])]
     """
+    from scipy.special import exprel
+
     before, after = (np.asarray(steps, dtype=np.float64) * decay(rate) for steps in (pretrain_steps, align_steps))
-    _positive(before, after)
-    with np.errstate(over="ignore"):
-        return np.asarray(before / np.expm1(before)), np.asarray(after / np.expm1(-after))
+    _positive(np.asarray(pretrain_steps), np.asarray(align_steps))
+    before = np.minimum(before, 1e4)  # x e^-x is 0 from there on, and no inf times 0
+    return np.asarray(np.exp(-before) / exprel(-before)), np.asarray(-1.0 / exprel(-after))
 
 
 def aligned_score(scores: Scores, steps: ArrayLike, rate: float) -> Array:
@@ -170,7 +176,9 @@ def first_fall(scores: Scores, steps: ArrayLike, rate: float) -> Array:
     >>> first_fall(Scores(0.5, 1.0, 0.0), [0, 10], 0.1).round(4)
     array([0.05  , 0.0826])
     """
-    return np.asarray(rate * (aligned_score(scores, steps, rate) - scores.negative), dtype=np.float64)
+    fresh = -np.expm1(-np.asarray(steps, dtype=np.float64) * decay(rate))
+    above = (scores.base - scores.negative) + (scores.positive - scores.base) * fresh  # of one sign
+    return np.asarray(rate * above, dtype=np.float64)
 
 
 def return_steps(scores: Scores, steps: ArrayLike, rate: float, tolerance: float = 0.0) -> Array:
@@ -186,7 +194,11 @@ def return_steps(scores: Scores, steps: ArrayLike, rate: float, tolerance: float
         raise InputError(f"tolerance {tolerance:g}", where="return_steps", mend="give a tolerance >= 0")
     up, down = abs(scores.positive - scores.base), abs(scores.base - scores.negative)
     rise = -up * np.expm1(-np.asarray(steps, dtype=np.float64) * decay(rate)) - tolerance
-    return np.asarray(np.maximum(0.0, np.log1p(rise / (down + tolerance))) / decay(rate), dtype=np.float64)
+    with np.errstate(over="ignore"):
+        few = np.asarray(steps, dtype=np.float64) * (up / down)
+        found = np.log1p(np.maximum(0.0, rise) / (down + tolerance)) / decay(rate)
+    # so few steps that what they add may be below the doubles: each is undone by up/down steps
+    return np.asarray(np.where((tolerance == 0) & (few * decay(rate) < 1e-200), few, found), dtype=np.float64)
 
 
 def tampering_ceiling(steps: ArrayLike, rate: float) -> Array:

@@ -88,7 +88,7 @@ class Gamma:
 
 @dataclass(frozen=True, slots=True)
 class Lognormal:
-    """Lognormal masses ``Y = e^{sigma Z}``, Z standard normal; the transform is a trapezoid sum over Z, exact to rounding.
+    """Lognormal masses ``Y = e^{sigma Z}``, Z standard normal; the transform is a trapezoid sum over Z about its saddle point.
 
     >>> float(Lognormal(1.0).laplace(1.0).round(6))
     0.381756
@@ -110,19 +110,31 @@ class Lognormal:
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
         """``E[e^{m sigma Z} exp(-s e^{sigma Z})]``.
 
-        |exp(-s e^{sigma z})| <= 1 up to |Im z| = pi/(2 sigma), so a step of pi^2/(42 sigma) leaves e^-42 (and 1/4 the
-        Gaussian's e^{-2 pi^2/h^2}).
+        The exponent is largest at z = m sigma - w/sigma, ``w = W(s sigma^2 e^{m sigma^2})``, and y from there it has fallen
+        by ``y^2/2 + (w/sigma^2)(e^{sigma y} - 1 - sigma y)``; so the transform is E[Y^m] e^{-w(w+2)/(2 sigma^2)} times the
+        integral of what fell, to 1e-14 and the rounding of that exponent: 3e-13 of itself where it is near 1e-300.
+        On |Im y| = b, sigma b < pi/2, the integrand grows by e^{b^2/2} cos(sigma b)^{-w/sigma^2} at most, and the
+        trapezoid of step h misses e^{-2 pi b/h} of that.
         """
+        from scipy.special import wrightomega
+
         sigma, at = np.broadcast_arrays(self.sigma, np.asarray(s, dtype=np.float64))
-        step = min(0.25, math.pi**2 / (42.0 * float(sigma.max(initial=1e-9))))
-        last = math.ceil(9.0 / step)
-        nodes = np.arange(-last, last + 1) * step  # not a range from -9, whose spacing would be rounded
-        out = np.zeros(sigma.shape)
-        with np.errstate(under="ignore"):
-            for node in nodes:  # the factor e^{m sigma z} moves the Gaussian by m sigma
-                mass = np.exp(sigma * (node + order * sigma))
-                out += np.exp(-0.5 * node**2 - at * mass)
-        return np.asarray(out * self.moment(order) * step / math.sqrt(2 * math.pi), dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            omega = wrightomega(np.log(at) + 2 * np.log(sigma) + order * sigma**2)
+        weight = omega / sigma**2
+        bound = 1.2 / sigma  # b, or less where the peak is sharp
+        narrow = np.minimum(bound, 9.0 / np.sqrt(1.0 + omega))
+        growth = 0.5 * narrow**2 - weight * np.log(np.cos(sigma * narrow))
+        step = 2 * math.pi * narrow / (40.0 + growth)
+        reach = 9.2 / np.sqrt(1.0 + omega / (1.0 + 3.1 * sigma))  # e^x - 1 - x >= x^2/(2 + 2|x|/3)
+        out = np.ones(sigma.shape)
+        last = math.ceil(float((reach / step).max(initial=0.0)))
+        with np.errstate(under="ignore", over="ignore"):
+            for node in range(1, last + 1):
+                for y in (node * step, -node * step):
+                    out += np.exp(-0.5 * y**2 - weight * (np.expm1(sigma * y) - sigma * y))
+            peak = 0.5 * (order * sigma) ** 2 - 0.5 * weight * (omega + 2.0)
+            return np.asarray(np.exp(peak) * out * step / math.sqrt(2 * math.pi), dtype=np.float64)
 
     def tail_index(self) -> Array:
         """``inf``."""
@@ -389,13 +401,44 @@ def expected_overlaps(law: Law, pretrain: ArrayLike, perturb: ArrayLike, shares:
     matrix, errors = overlap_matrix(law, weights)
     parts, error = matrix[..., -1], errors[..., -1]
     a, t = parts[..., -2], parts[..., -1]
+    gaps = _gaps(law, weights, matrix)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        epsilon = np.where(step == 0, 0.0, step * (t - 1.0) / (1.0 - a))
+        # T - 1 by the balance, for T is near 1 where t is nearly all the data
+        others = (weights[..., :-1] * gaps).sum(axis=-1)
+        excess = np.where(weights[..., -1] > 0, others / weights[..., -1], t - 1.0)
+        epsilon = np.where(step == 0, 0.0, step * (excess / gaps[..., -1]))
         constant = 1.0 / (1.0 - epsilon)
         c = (pi * parts).sum(axis=-1)
-        responses = (1.0 - np.stack([c, a, t], axis=-1)) / (k + 1.0 + step)[..., None]
+        rest = (pi[..., :-1] * gaps).sum(axis=-1) - pi[..., -1] * excess
+        responses = np.stack([rest, gaps[..., -1], -excess], axis=-1) / (k + 1.0 + step)[..., None]
     responses[..., 0] = np.where(np.isinf(k), 0.0, -(responses[..., 1] + step * responses[..., 2]) / scale)
     return PartOverlaps(c, a, t, parts, error, epsilon, constant, responses)
+
+
+def _gaps(law: Law, weights: Array, matrix: Array) -> Array:
+    """1 - O_jt for every part j but t, the last, shape (..., n-1).
+
+    Where t has most of the weight O_jt is near 1, and ``1 - O_jt = sum_{i != t} (w_i/N)(O_ji - O_jt)`` keeps its digits,
+    O_jj = (N/mu) E[Y_j^2/S] by its own integral.
+    """
+    gaps = np.asarray(1.0 - matrix[..., :-1, -1], dtype=np.float64)
+    count = weights.shape[-1]
+    shares = weights / weights.sum(axis=-1, keepdims=True)
+    most = shares[..., -1] > 0.9
+    if not most.any():
+        return gaps
+    for j in range(count - 1):
+        own = np.zeros(most.shape)
+        for i in range(count - 1):
+            if i == j:
+                orders = tuple(2 if part == j else 0 for part in range(count))
+                overlap = mass_mean(law, shares, orders) / law.mean()
+            else:
+                overlap = matrix[..., j, i]
+            with np.errstate(invalid="ignore"):
+                own += np.where(shares[..., i] > 0, shares[..., i] * (overlap - matrix[..., j, -1]), 0.0)
+        gaps[..., j] = np.where(most, own, gaps[..., j])
+    return gaps
 
 
 def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1)) -> Array:

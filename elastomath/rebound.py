@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,7 +65,10 @@ def score_slope(scores: Scores, pretrain: ArrayLike, positive: ArrayLike, negati
     -0.0375
     """
     k, n, m = _volumes(pretrain, positive, negative)
-    return np.asarray(-(score(scores, k, n, m) - scores.negative) / (k + n + m), dtype=np.float64)
+    total = k + n + m
+    # s - s_- as a sum of one sign: their difference has no digits left where m is large
+    above = k / total * (scores.base - scores.negative) + n / total * (scores.positive - scores.negative)
+    return np.asarray(-above / total, dtype=np.float64)
 
 
 def faster_below(scores: Scores, pretrain: ArrayLike, negative: ArrayLike) -> Array:
@@ -75,7 +79,8 @@ def faster_below(scores: Scores, pretrain: ArrayLike, negative: ArrayLike) -> Ar
     """
     k, _, m = _volumes(pretrain, 1.0, negative)
     spread = scores.positive - scores.negative
-    return np.asarray(m + k * (scores.positive + scores.negative - 2 * scores.base) / spread, dtype=np.float64)
+    middle = math.fsum((scores.positive, scores.negative, -scores.base, -scores.base))
+    return np.asarray(m + k * (middle / spread), dtype=np.float64)
 
 
 def falls_faster(scores: Scores, pretrain: float, less: float, more: float, negative: float = 0.0) -> bool:
@@ -91,7 +96,7 @@ def falls_faster(scores: Scores, pretrain: float, less: float, more: float, nega
         raise InputError(f"positive volumes {less:g} and {more:g}", where="falls_faster", mend="give 0 <= less < more")
     _volumes(pretrain, more, negative)
     pole = negative + pretrain * (scores.positive - scores.base) / (scores.positive - scores.negative)
-    return bool(pole * (1 / (pretrain + less + negative) + 1 / (pretrain + more + negative)) > 1)
+    return bool(pole / (pretrain + less + negative) + pole / (pretrain + more + negative) > 1)
 
 
 def return_volume(

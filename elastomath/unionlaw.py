@@ -51,7 +51,12 @@ def union_epsilon(
     0.207920792
     """
     k, step, align, perturb, others = _arguments(pretrain, perturbation, share_align, share_perturb, rest)
-    return np.asarray(step * (k * (align + others) + 1.0) / (k * perturb + step), dtype=np.float64)
+    with np.errstate(
+        divide="ignore", over="ignore", invalid="ignore"
+    ):  # both over k, or both over l: k l may be beyond the doubles
+        ratio, pull = step / k, align + others
+        low = (step * pull + ratio) / (perturb + ratio)
+        return np.asarray(np.where(ratio <= 1.0, low, (k * pull + 1.0) / (perturb / ratio + 1.0)), dtype=np.float64)
 
 
 def union_constant(
@@ -67,8 +72,12 @@ def union_constant(
     2.2
     """
     k, step, align, perturb, others = _arguments(pretrain, perturbation, share_align, share_perturb, rest)
-    with np.errstate(divide="ignore"):
-        return np.asarray((1.0 + step / (k * perturb)) / (1.0 - step * (align + others) / perturb), dtype=np.float64)
+    with np.errstate(
+        divide="ignore", over="ignore", invalid="ignore"
+    ):  # over pi_t/(...), and over l where that is large
+        low = (perturb + step / k) / (perturb - step * (align + others))
+        high = (perturb / step + 1.0 / k) / (perturb / step - (align + others))
+        return np.asarray(np.where(step <= 1.0, low, high), dtype=np.float64)
 
 
 def union_threshold(share_align: ArrayLike, share_perturb: ArrayLike, rest: ArrayLike = 0.0) -> Array:

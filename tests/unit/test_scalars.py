@@ -2,11 +2,16 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from elastomath.ceilings import convex_ceiling, pooled_ceiling, string_ceiling, volume_for
+from elastomath.codes import expected_length
+from elastomath.divergence import entropy
+from elastomath.errors import InputError
 from elastomath.law import mixture_constant
-from elastomath.pareto import Pareto, exponential_integral, two_part_overlap
+from elastomath.overlaps import Lognormal, expected_overlaps
+from elastomath.pareto import Pareto, exponential_integral, independent_overlap, two_mass_mean, two_part_overlap
 from elastomath.theorem import mixture_theta_bounds, residual_constant
 
 PINS = {
@@ -33,6 +38,18 @@ PINS = {
     "E_-1000(700)": (lambda: exponential_integral(-1000, 700), 4.5867615988294386e-281),
     "Pareto's fifth derivative": (lambda: Pareto(2.0).laplace(2.0, 5), 0.33833820809153176),
     "Pareto's thirtieth derivative": (lambda: Pareto(1.5).laplace(1.5, 30), 8.2435347109155593e23),
+    "Lognormal far out": (lambda: Lognormal(0.5).laplace(1000), 7.054860678547551e-23),
+    "epsilon under nearly all perturbation": (
+        lambda: expected_overlaps(Pareto(1.5), 10, 1e9).epsilon,
+        7.256940634513639,
+    ),
+    "two uneven masses at a large alpha": (
+        lambda: two_mass_mean(101.92489385928884, [0.477772132265327, 4.389014101421892e-09]),
+        2.113786637441072,
+    ),
+    "variance of even masses": (lambda: Pareto(1e140).variance(), 1e-280),
+    "independent parts of even masses": (lambda: independent_overlap(1e200), 1.0),
+    "E_nu of a large order": (lambda: exponential_integral(1e17, 1.0), math.exp(-1.0) / 1e17),
     "two parts of even masses": (lambda: two_part_overlap(1e6), 0.9999999999995),
 }
 
@@ -40,4 +57,16 @@ PINS = {
 @pytest.mark.parametrize("name", PINS)
 def test_the_figures_of_the_reports(name):
     value, right = PINS[name]
-    assert float(value()) == pytest.approx(right, rel=2e-14)
+    assert float(value()) == pytest.approx(right, rel=2e-13)
+
+
+def test_entropy_lies_between_its_bounds_where_masses_sum_to_one_within_rounding():
+    assert entropy(np.array([1.0000000005])) == 0.0
+    assert entropy(np.array([0.4999999995, 0.5])) <= math.log(2) * (1 + 1e-15)
+    assert entropy(np.array([0.5000000005, 0.5])) == pytest.approx(math.log(2), rel=1e-15)
+
+
+def test_lengths_that_are_not_whole_are_refused_not_cut_off():
+    with pytest.raises(InputError, match="code lengths"):
+        expected_length([0.5, 0.5], [1.9, 1.9])
+    assert expected_length([0.5, 0.5], np.array([1, 2], dtype=np.uint8)) == 1.5

@@ -1,0 +1,599 @@
+"""Every scalar function of the law against ball arithmetic over the whole range of doubles.
+
+`HELD` names a function, draws its arguments, writes its formula in balls (python-flint), and states its tolerance; the
+arguments are log-uniform over 1e-300 ... 1e300, of moderate size, powers of two, 0, next to 1, or an end of the range.
+``within`` is the relative error allowed. ``moved`` is the relative change of the arguments that counts as rounding: where a
+result hangs on the last digits of what was given, no float is right, and the result has to be that of near arguments.
+Every function of elastomath that returns floats is in `HELD`, or in `ELSEWHERE` with the reason; a new one fails the last
+test until it is.
+"""
+
+import importlib
+import inspect
+import math
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from flint import acb, arb
+
+import elastomath
+from elastomath import ceilings, expansion, forgetting, law, overlaps, pareto, rebound, theorem, unionlaw, zeta
+from elastomath.certify import working_precision
+
+FLOOR = 1e-305
+"""Below this doubles have fewer digits; an error of so much is allowed."""
+BITS = 5000
+"""Enough for 1 + 1e-600, and for what is left of it."""
+ENDS = (5e-324, 2.3e-308, 1e-16, 2.0**-53, 1.0 - 2.0**-53, 1.0, 1.0 + 2.0**-52, 2.0, 2.0**53, 1.7e308)
+
+
+def wide(rng: np.random.Generator) -> float:
+    """A positive double from anywhere."""
+    kind = rng.integers(8)
+    if kind < 3:
+        return float(10 ** rng.uniform(-300, 300))
+    if kind < 6:
+        return float(10 ** rng.uniform(-4, 4))
+    return float(2.0 ** rng.integers(-1000, 1000)) if kind == 6 else float(rng.choice(ENDS))
+
+
+def or_zero(rng: np.random.Generator) -> float:
+    return 0.0 if rng.random() < 0.05 else wide(rng)
+
+
+def nats(rng: np.random.Generator) -> float:
+    """A ceiling: its exponential is a double, or not."""
+    return wide(rng) if rng.random() < 0.5 else float(rng.uniform(1, 1400))
+
+
+def tail(rng: np.random.Generator) -> float:
+    """A tail index above 1."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return float(1.0 + 10 ** rng.uniform(-12, 0))
+    return float(rng.integers(2, 9)) if kind == 1 else float(1.0 + 10 ** rng.uniform(-2, 2 if kind == 2 else 300))
+
+
+def rate(rng: np.random.Generator) -> float:
+    value = wide(rng)
+    return value if value < 1 else float(rng.uniform(0.001, 0.999))
+
+
+def two_shares(rng: np.random.Generator) -> tuple[float, float]:
+    small = float(10 ** rng.uniform(-12, 0)) * 0.5
+    return (small, 1.0 - small) if rng.random() < 0.5 else (1.0 - small, small)
+
+
+def scores(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Base, positive and negative, the base between them, at times close to one of them."""
+    low = float(rng.uniform(-1, 1))
+    high = low + float(10 ** rng.uniform(-3, 1))
+    base = low + (high - low) * float(rng.choice([rng.uniform(0.1, 0.9), 1e-6, 1 - 1e-6]))
+    return (base, high, low) if rng.random() < 0.5 else (base, low, high)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    value: Callable[..., object]
+    exact: Callable[..., arb]
+    draws: tuple[Callable[[np.random.Generator], object], ...]
+    within: float
+    moved: float = 0.0
+    cases: int = 150
+
+
+def gap(v: arb) -> arb:
+    return v - (1 + v).log()
+
+
+def exact_residual(base: arb, step: arb, ratio: arb) -> arb:
+    if step == 0:
+        return arb(0)
+    if ratio == 1:
+        return base * step / (2 * base + step)
+    u = step / (base + step)
+    v = u * (ratio - 1)
+    return base * u * gap(v) / ((u + v) * (1 + v).log() - u * v)
+
+
+def exact_convex(volume: arb, others: arb, step: arb) -> arb:
+    """-ln(1 - y) from the quadratic of R17 as it stands."""
+    k, moved = others / volume, step / volume
+    if moved == 0:
+        return arb(0)
+    total, linear = k + 1 + moved, moved * (k - 1)
+    y = ((linear * linear + 4 * total * k * moved).sqrt() - linear) / (2 * total)
+    return -(1 - y).log()
+
+
+def exact_theta(k: arb, moved: arb, align: arb, perturb: arb) -> arb:
+    left = 1 - moved * align / perturb
+    return (1 + moved / (k * perturb)) / left if not left <= 0 else arb("inf")
+
+
+def exact_threshold(k: arb, align: arb, perturb: arb) -> arb:
+    """The L with c_+(L) = pi_t/pi_a, by bisection in 1/N_L; only its neighbourhood of the float is asked for."""
+    base = k + 1
+    y = perturb / align / base
+    low, high = arb(0), arb(y + 2)  # ln(N_L/N_0), which is below 1 + y + ln-ish
+    for _ in range(160):
+        middle = ((low + high) / 2).mid()
+        w = middle.expm1()
+        below = (1 + 1 / w) * middle - 1 < y
+        low, high = (middle, high) if below else (low, middle)
+    return base * low.expm1()
+
+
+def exact_laplace(sigma: float, s: float, order: int) -> arb:
+    a, at = arb(sigma), arb(s)
+
+    def integrand(z: acb, _: bool) -> acb:
+        return (order * a * z - z * z / 2 - at * (a * z).exp()).exp()
+
+    whole = acb.integral(integrand, -60, 60, rel_tol=arb(2) ** -70, abs_tol=arb(2) ** -1500, eval_limit=100000)
+    return whole.real / (2 * arb.pi()).sqrt()
+
+
+def exact_integral(order: arb, x: arb) -> arb:
+    if order > 1e6:  # e^-x/(x + nu) < E_nu < e^-x/(x + nu - 1): the same to the last digit
+        return (-x).exp() / (x + order)
+    if x == 0:
+        return 1 / (order - 1) if order > 1 else arb("inf")
+    return x.expint(order)
+
+
+def orders(rng: np.random.Generator) -> float:
+    kind = rng.integers(6)
+    if kind == 0:
+        return float(rng.uniform(-600, 60))
+    if kind == 1:
+        return float(rng.integers(-40, 45)) + float(rng.choice([0.0, 1e-9, -1e-12]))
+    if kind == 2:
+        return 1.0 + float(rng.choice([-1, 1])) * 10 ** rng.uniform(-17, 0)
+    return float(rng.uniform(-9, 9)) if kind < 5 else float(10 ** rng.uniform(17, 300))
+
+
+def points(rng: np.random.Generator) -> float:
+    return float(10 ** rng.uniform(-300, 3)) if rng.random() < 0.3 else float(10 ** rng.uniform(-3, 2.9))
+
+
+def of_scores(function: Callable[..., object]) -> Callable[..., object]:
+    return lambda three, *rest: function(rebound.Scores(*three), *rest)
+
+
+def kept(steps: arb, eta: arb) -> arb:
+    return (steps * (1 - eta).log()).exp()
+
+
+def pair(index: int, function: Callable[..., tuple[object, ...]]) -> Callable[..., object]:
+    return lambda *given: function(*given)[index]
+
+
+def exact_two_masses(alpha: arb, a: arb, b: arb) -> arb:
+    one = arb(1)
+    halves = (-a / b).hypgeom_2f1(one, alpha, alpha + 1) / b + (-b / a).hypgeom_2f1(one, alpha, alpha + 1) / a
+    return alpha / (2 * alpha - 1) * halves
+
+
+def exact_two_parts(alpha: arb) -> arb:
+    if alpha > 1e20:
+        return arb(1)
+    return 2 * alpha * (alpha - 1) / (2 * alpha - 1) * (((alpha + 1) / 2).digamma() - (alpha / 2).digamma())
+
+
+def moderate(low: float, high: float) -> Callable[[np.random.Generator], float]:
+    return lambda rng: float(10 ** rng.uniform(low, high))
+
+
+def whole(low: int, high: int) -> Callable[[np.random.Generator], int]:
+    return lambda rng: int(rng.integers(low, high))
+
+
+ULP = 2.0**-52
+HELD: dict[str, Scalar] = {
+    "ceilings.string_ceiling": Scalar(
+        ceilings.string_ceiling, lambda n, L: (1 + L / n).log(), (wide, or_zero), 4 * ULP
+    ),
+    "ceilings.pooled_ceiling": Scalar(
+        ceilings.pooled_ceiling, lambda n, L: n * (1 + L / n).log(), (wide, or_zero), 6 * ULP
+    ),
+    "ceilings.volume_for": Scalar(
+        ceilings.volume_for, lambda c, L: L / (c.exp() - 1) if c < 10000 else arb(0), (nats, or_zero), 6 * ULP
+    ),
+    "ceilings.convex_ceiling": Scalar(ceilings.convex_ceiling, exact_convex, (wide, wide, or_zero), 8 * ULP),
+    "law.mixture_constant": Scalar(
+        law.mixture_constant, lambda n, L: exact_residual(n, L, arb(0)), (wide, or_zero), 1e-14
+    ),
+    "theorem.residual_constant": Scalar(theorem.residual_constant, exact_residual, (wide, or_zero, or_zero), 1e-14),
+    "theorem.log_quotient": Scalar(theorem.log_quotient, lambda a, b: (a / b).log(), (wide, wide), 4 * ULP, 2 * ULP),
+    "theorem.theta_bounds": Scalar(
+        lambda k, L, s: theorem.theta_bounds(k, L, parts=s).high,
+        lambda k, L, s: exact_theta(k, L, *s),
+        (wide, wide, two_shares),
+        8 * ULP,
+        4 * ULP,
+    ),
+    "theorem.mixture_theta_bounds": Scalar(
+        lambda k, s: theorem.mixture_theta_bounds(k, 0.5, s).threshold,
+        lambda k, s: exact_threshold(k, *s),
+        (moderate(-300, 3), two_shares),
+        5e-13,  # a rounding of y = pi_t/(pi_a N_0) moves the root by 1 + y, up to 740
+        cases=40,
+    ),
+    "unionlaw.union_epsilon": Scalar(
+        lambda k, L, s: unionlaw.union_epsilon(k, L, *s),
+        lambda k, L, s: L * (k * s[0] + 1) / (k * s[1] + L),
+        (wide, or_zero, two_shares),
+        8 * ULP,
+    ),
+    "unionlaw.union_constant": Scalar(
+        lambda k, L, s: unionlaw.union_constant(k, L, *s),
+        lambda k, L, s: (1 + L / (k * s[1])) / (1 - L * s[0] / s[1]),
+        (wide, or_zero, two_shares),
+        8 * ULP,
+        4 * ULP,
+    ),
+    "unionlaw.union_threshold": Scalar(
+        lambda s: unionlaw.union_threshold(*s), lambda s: s[1] / s[0], (two_shares,), 2 * ULP
+    ),
+    "rebound.Scores.asymmetry": Scalar(
+        lambda s: rebound.Scores(*s).asymmetry, lambda s: (s[1] - s[0]) / (s[0] - s[2]), (scores,), 4 * ULP
+    ),
+    "rebound.score": Scalar(
+        of_scores(rebound.score),
+        lambda s, k, n, m: (k * s[0] + n * s[1] + m * s[2]) / (k + n + m),
+        (scores, moderate(-300, 300), moderate(-300, 300), moderate(-300, 300)),
+        8 * ULP,
+        4 * ULP,
+    ),
+    "rebound.score_slope": Scalar(
+        of_scores(rebound.score_slope),
+        lambda s, k, n, m: -(k * (s[0] - s[2]) + n * (s[1] - s[2])) / (k + n + m) ** 2,
+        (scores, moderate(-300, 300), moderate(-300, 300), moderate(-300, 300)),
+        12 * ULP,
+    ),
+    "rebound.faster_below": Scalar(
+        of_scores(rebound.faster_below),
+        lambda s, k, m: m + k * (s[1] + s[2] - 2 * s[0]) / (s[1] - s[2]),
+        (scores, moderate(-300, 300), moderate(-300, 300)),
+        8 * ULP,
+        4 * ULP,
+    ),
+    "rebound.return_volume": Scalar(
+        of_scores(rebound.return_volume),
+        lambda s, n: n * abs(s[1] - s[0]) / abs(s[0] - s[2]),
+        (scores, moderate(-300, 300)),
+        8 * ULP,
+    ),
+    "forgetting.decay": Scalar(forgetting.decay, lambda eta: -(1 - eta).log(), (rate,), 2 * ULP),
+    "forgetting.Phase.kept": Scalar(
+        lambda n, eta: forgetting.Phase(0, n, eta).kept, kept, (moderate(-300, 300), rate), 4 * ULP, 4 * ULP
+    ),
+    "forgetting.phase_weights": Scalar(
+        lambda n, eta: forgetting.phase_weights([forgetting.Phase(0, n, eta)])[0][0],
+        lambda n, eta: 1 - kept(n, eta),
+        (moderate(-300, 300), rate),
+        6 * ULP,
+    ),
+    "forgetting.elasticity_constant": Scalar(
+        forgetting.elasticity_constant,
+        lambda p, a, eta: kept(a, eta) * (1 - kept(p, eta)) / (1 - kept(a, eta)),
+        (moderate(-290, 300), moderate(-290, 300), rate),
+        12 * ULP,
+        4 * ULP,
+    ),
+    "forgetting.local_exponents": Scalar(
+        pair(0, forgetting.local_exponents),
+        lambda p, a, eta: -p * (1 - eta).log() * kept(p, eta) / (1 - kept(p, eta)),
+        (moderate(-290, 300), moderate(-290, 300), rate),
+        12 * ULP,
+        4 * ULP,
+    ),
+    "forgetting.aligned_score": Scalar(
+        of_scores(forgetting.aligned_score),
+        lambda s, n, eta: s[0] + (s[1] - s[0]) * (1 - kept(n, eta)),
+        (scores, moderate(-300, 300), rate),
+        8 * ULP,
+        4 * ULP,
+    ),
+    "forgetting.first_fall": Scalar(
+        of_scores(forgetting.first_fall),
+        lambda s, n, eta: eta * (s[0] - s[2] + (s[1] - s[0]) * (1 - kept(n, eta))),
+        (scores, moderate(-300, 300), rate),
+        12 * ULP,
+    ),
+    "forgetting.return_steps": Scalar(
+        of_scores(forgetting.return_steps),
+        lambda s, n, eta: -(1 + abs(s[1] - s[0]) * (1 - kept(n, eta)) / abs(s[0] - s[2])).log() / (1 - eta).log(),
+        (scores, moderate(-200, 300), rate),
+        12 * ULP,
+    ),
+    "forgetting.tampering_ceiling": Scalar(
+        forgetting.tampering_ceiling, lambda n, eta: -n * (1 - eta).log(), (moderate(-300, 300), rate), 4 * ULP
+    ),
+    "pareto.exponential_integral": Scalar(
+        pareto.exponential_integral, exact_integral, (orders, points), 5e-14, cases=500
+    ),
+    "pareto.independent_overlap": Scalar(
+        pareto.independent_overlap, lambda a: a * a / ((a - 1) * (a + 1)), (tail,), 6 * ULP
+    ),
+    "pareto.two_part_overlap": Scalar(pareto.two_part_overlap, exact_two_parts, (tail,), 8 * ULP),
+    "pareto.two_mass_mean": Scalar(
+        lambda alpha, a, b: pareto.two_mass_mean(alpha, [a, b]),
+        exact_two_masses,
+        (lambda rng: min(tail(rng), 1e3), moderate(-20, 20), moderate(-20, 20)),
+        3e-12,
+    ),
+    "pareto.Pareto.mean": Scalar(lambda a: pareto.Pareto(a).mean(), lambda a: a / (a - 1), (tail,), 4 * ULP),
+    "pareto.Pareto.moment": Scalar(
+        lambda a, r: pareto.Pareto(a).moment(r),
+        lambda a, r: a / (a - r) if a > r else arb("inf"),
+        (tail, whole(-3, 6)),
+        4 * ULP,
+    ),
+    "pareto.Pareto.variance": Scalar(
+        lambda a: pareto.Pareto(a).variance(),
+        lambda a: a / ((a - 1) ** 2 * (a - 2)) if a > 2 else arb("inf"),
+        (tail,),
+        6 * ULP,
+    ),
+    "pareto.Pareto.laplace": Scalar(
+        lambda a, s, m: pareto.Pareto(a).laplace(s, m),
+        lambda a, s, m: a * exact_integral(a + 1 - m, s),
+        (lambda rng: min(tail(rng), 1e3), points, whole(0, 31)),
+        6e-14,
+        2 * ULP,
+    ),
+    "overlaps.Gamma.mean": Scalar(lambda c: overlaps.Gamma(c).mean(), lambda c: c, (wide,), 0.0),
+    "overlaps.Gamma.moment": Scalar(
+        lambda c, r: overlaps.Gamma(c).moment(r), lambda c, r: c.rising(r), (moderate(-100, 5), whole(0, 5)), 1e-13
+    ),
+    "overlaps.Gamma.laplace": Scalar(
+        lambda c, s, m: overlaps.Gamma(c).laplace(s, m),
+        lambda c, s, m: c.rising(m) * (-(c + m) * (1 + s).log()).exp(),
+        (moderate(-100, 5), wide, whole(0, 4)),
+        1e-13,
+        4 * ULP,
+    ),
+    "overlaps.Lognormal.mean": Scalar(
+        lambda s: overlaps.Lognormal(s).mean(), lambda s: (s * s / 2).exp(), (moderate(-300, 1.5),), 2 * ULP, 4 * ULP
+    ),
+    "overlaps.Lognormal.moment": Scalar(
+        lambda s, r: overlaps.Lognormal(s).moment(r),
+        lambda s, r: (r * r * s * s / 2).exp(),
+        (moderate(-300, 1), whole(-3, 4)),
+        2 * ULP,
+        4 * ULP,
+    ),
+    "overlaps.Lognormal.laplace": Scalar(
+        lambda g, s, m: overlaps.Lognormal(g).laplace(s, m),
+        lambda g, s, m: exact_laplace(float(g), float(s), m),
+        (moderate(-1.5, 0.5), moderate(-8, 4), whole(0, 4)),
+        3e-13,
+        cases=12,
+    ),
+    "overlaps.Coarse.laplace": Scalar(
+        lambda c, f, s: overlaps.Coarse(overlaps.Gamma(c), f).laplace(s, 1),
+        lambda c, f, s: f * c * (-(f * c + 1) * (1 + s).log()).exp(),
+        (moderate(-100, 2), whole(1, 9), wide),
+        1e-13,
+        8 * ULP,
+    ),
+    "zeta.scaled_zeta": Scalar(
+        lambda e, q: zeta.scaled_zeta(1.0 + e, q),
+        lambda e, q: (q.log() * (1.0 + float(e))).exp() * arb(1.0 + float(e)).zeta(q),
+        (moderate(-10, 2), moderate(-2, 6)),
+        2e-14,
+        cases=60,
+    ),
+    "expansion.Expansion.epsilon": Scalar(
+        lambda k, L: expansion.Expansion(3, *np.array([0.3, 0.4, 1.5])[:, None]).epsilon(k, L),
+        lambda k, L: 2 * L * (1 + 3 * (arb(0.4) - 2 * L) / (2 * (k + 1 + L))),
+        (moderate(-100, 100), moderate(-100, 100)),
+        8 * ULP,
+        4 * ULP,
+    ),
+}
+
+
+def as_ball(value: object, moved: float) -> object:
+    if isinstance(value, tuple):
+        return tuple(as_ball(part, moved) for part in value)
+    return value if isinstance(value, int) else arb(value, abs(value) * moved)
+
+
+def misses(scalar: Scalar, seed: int = 0) -> list[str]:
+    """The draws at which a function is not within its tolerance."""
+    rng, out = np.random.default_rng(seed), []
+    least, most = arb(FLOOR), arb(np.finfo(np.float64).max)
+    for _ in range(scalar.cases):
+        given = [draw(rng) for draw in scalar.draws]
+        with np.errstate(all="ignore"):
+            value = float(np.squeeze(scalar.value(*given)))
+        for bits in (300, 1200, BITS):
+            with working_precision(bits):
+                right = scalar.exact(*(as_ball(part, 0.0) for part in given))
+                if right == arb("inf") or right == 0 or right.rel_accuracy_bits() > 60:
+                    break
+        with working_precision(bits):
+            allowed = abs(right) * scalar.within + least
+            if scalar.moved:
+                widened = scalar.exact(*(as_ball(part, scalar.moved) for part in given))
+                allowed = allowed + widened.rad() if widened.is_finite() else arb("inf")
+            if right == arb("inf"):
+                good = value == math.inf
+            elif not right.is_finite():
+                good = False
+            elif math.isinf(value):
+                good = bool(abs(right) * (1 + 1e-12) > most) or not allowed.is_finite()
+            else:
+                good = not abs(arb(value) - right) > allowed if not math.isnan(value) else False
+        if not good:
+            out.append(f"{given}: {value!r}, not {right.str(17)}")
+    return out
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_scalar_is_right_over_the_whole_range(name):
+    wrong = misses(HELD[name])
+    assert not wrong, f"{len(wrong)} of {HELD[name].cases}: {wrong[:4]}"
+
+
+def naive_residual(base: float, step: float, ratio: float) -> float:
+    u = step / (base + step)
+    v = u * (ratio - 1.0)
+    return base * u * (v - math.log1p(v)) / ((u + v) * math.log1p(v) - u * v)
+
+
+def naive_convex(volume: float, others: float, step: float) -> float:
+    k, moved = others / volume, step / volume
+    total, linear = k + 1 + moved, moved * (k - 1)
+    return -math.log1p(-2 * k * moved / (linear + math.sqrt(linear * linear + 4 * total * k * moved)))
+
+
+def naive_two_parts(alpha: float) -> float:
+    from scipy.special import psi
+
+    return float(2 * alpha * (alpha - 1) / (2 * alpha - 1) * (psi((alpha + 1) / 2) - psi(alpha / 2)))
+
+
+NAIVE: dict[str, Callable[..., object]] = {
+    "ceilings.string_ceiling": lambda n, L: math.log(1 + L / n),
+    "ceilings.pooled_ceiling": lambda n, L: n * math.log1p(L / n),
+    "ceilings.volume_for": lambda c, L: L / math.expm1(c) if c < 700 else 0.0,
+    "ceilings.convex_ceiling": naive_convex,
+    "law.mixture_constant": lambda n, L: n * ((1 + L / n) * math.log1p(L / n) / (L / n) - 1),
+    "theorem.residual_constant": naive_residual,
+    "unionlaw.union_epsilon": lambda k, L, s: L * (k * s[0] + 1) / (k * s[1] + L),
+    "unionlaw.union_constant": lambda k, L, s: (1 + L / (k * s[1])) / (1 - L * s[0] / s[1]),
+    "rebound.score_slope": lambda s, k, n, m: -((k * s[0] + n * s[1] + m * s[2]) / (k + n + m) - s[2]) / (k + n + m),
+    "forgetting.decay": lambda eta: -math.log(1 - eta),
+    "forgetting.phase_weights": lambda n, eta: 1 - (1 - eta) ** n,
+    "forgetting.elasticity_constant": lambda p, a, eta: (
+        math.expm1(p * math.log1p(-eta)) / -math.expm1(-a * math.log1p(-eta))
+    ),
+    "forgetting.first_fall": lambda s, n, eta: eta * (s[0] + (s[1] - s[0]) * (1 - (1 - eta) ** n) - s[2]),
+    "pareto.independent_overlap": lambda a: a**2 / ((a - 1) * (a + 1)),
+    "pareto.two_part_overlap": naive_two_parts,
+    "pareto.Pareto.variance": lambda a: a / ((a - 1) ** 2 * (a - 2)) if a > 2 else math.inf,
+}
+
+
+@pytest.mark.parametrize("name", NAIVE)
+def test_the_formula_as_it_is_written_fails(name):
+    """The mutants: what the functions would be, or were, if each formula were typed as it stands."""
+
+    def value(*given: object) -> object:
+        try:
+            return NAIVE[name](*given)
+        except (ArithmeticError, ValueError):
+            return math.nan
+
+    assert misses(replace(HELD[name], value=value))
+
+
+LEAVES = "a sum over leaves: tests/unit/test_kernels.py and tests/property/test_divergence_properties.py"
+CHECKED = "checks or hands on what it was given"
+WHOLE = "whole numbers and sums of them, exact"
+CHOICE = "a range, a grid or a bound that the caller may choose, no value of the law"
+SAMPLE = "a statistic of a sample: tests/unit/test_tails.py against mpmath and published values"
+ELSEWHERE = {
+    "arithmetic": WHOLE,
+    "assumption": SAMPLE,
+    "checks": CHECKED,
+    "codes.expected_length": WHOLE,
+    "codewords": WHOLE,
+    "compression": WHOLE,
+    "divergence": LEAVES,
+    "fluctuation": "integrals and sums of draws: tests/unit/test_fluctuation.py",
+    "forgetting.step_weights": "products of 1 - eta_j, backward stable: tests/unit/test_forgetting.py",
+    "forgetting.sequential_masses": LEAVES,
+    "interval": CHECKED,
+    "jointtree": LEAVES,
+    "kernels": LEAVES,
+    "leafsums": LEAVES,
+    "law.FiniteLaw.ratio": "a quotient of readings",
+    "law.as_readings": CHECKED,
+    "law.path_entropies": LEAVES,
+    "law.mixture_residual": LEAVES,
+    "law.sign_change": LEAVES,
+    "laws": "held in balls over the whole range by tests/unit/test_logit.py and tests/unit/test_optimisers.py",
+    "mixture": LEAVES,
+    "necessity": LEAVES,
+    "optima": "readings of the caller, weighted and compared",
+    "overlaps.Law": "the protocol",
+    "overlaps.Gamma.tail_index": "inf",
+    "overlaps.Lognormal.tail_index": "inf",
+    "overlaps.Coarse.tail_index": CHECKED,
+    "overlaps.Coarse.mean": "a product",
+    "overlaps.Coarse.moment": "a product",
+    "overlaps.Gamma.log_range": CHOICE,
+    "overlaps.Lognormal.log_range": CHOICE,
+    "overlaps.Coarse.log_range": CHOICE,
+    "overlaps.aliasing_bound": CHOICE,
+    "overlaps.overlap_matrix": "integrals with their own bounds: enclosed in tests/unit/test_certify_pareto.py",
+    "overlaps.mass_mean": "integrals: tests/unit/test_overlaps.py",
+    "overlaps.equal_parts_overlap": "integrals with their own bounds: enclosed in tests/unit/test_certify_pareto.py",
+    "overlaps.sign_threshold": "a root to 1e-11: tests/unit/test_overlaps.py",
+    "pareto.Pareto.tail_index": CHECKED,
+    "pareto.as_tail_index": CHECKED,
+    "pareto.Pareto.log_range": CHOICE,
+    "pool": LEAVES,
+    "rates": LEAVES,
+    "rebound.divergence_return_volume": LEAVES,
+    "response": LEAVES,
+    "sampledpareto": SAMPLE,
+    "softmax": "gradients of a model: tests/unit/test_stationarity.py",
+    "springs": LEAVES,
+    "stationarity": "linear algebra of the caller's gradients: tests/unit/test_stationarity.py",
+    "tailfit": SAMPLE,
+    "tailrivals": SAMPLE,
+    "tailsample": SAMPLE,
+    "tailtest": SAMPLE,
+    "threshold": SAMPLE,
+    "theorem.union_parts": LEAVES,
+    "tokentree": WHOLE,
+    "unionlaw.union_law": LEAVES,
+    "unionlaw.union_turning": LEAVES,
+    "unionlaw.rest_ratios": "ratios of random draws",
+    "volumes": LEAVES,
+    "zeta.tail_probability": "a quotient of two scaled_zeta",
+    "zeta.value": "scaled_zeta of one number",
+    "zeta.values": "scaled_zeta of an array",
+    "zeta.jet": "derivatives against mpmath: tests/unit/test_tails.py",
+    "zeta.exponent": "a root: tests/unit/test_tails.py",
+}
+
+
+def scalar_names() -> set[str]:
+    """Every public function, method and property of elastomath that is declared to return floats."""
+    out = set()
+    for found in pkgutil.walk_packages(elastomath.__path__, "elastomath."):
+        home = found.name.removeprefix("elastomath.")
+        if home.split(".")[0] in ("verification", "derivations", "strategies"):
+            continue  # they check and draw what the other modules compute
+        module = importlib.import_module(found.name)
+        for name, thing in vars(module).items():
+            if name.startswith("_") or getattr(thing, "__module__", None) != found.name:
+                continue
+            members = {name: thing}
+            if inspect.isclass(thing):
+                members = {f"{name}.{part}": what for part, what in vars(thing).items() if not part.startswith("_")}
+            for full, what in members.items():
+                plain = what.fget if isinstance(what, property) else getattr(what, "__func__", what)
+                told = str(getattr(plain, "__annotations__", {}).get("return", ""))
+                if any(kind in told for kind in ("float", "Array", "Bounded", "ThetaBounds", "UnionLaw")):
+                    out.add(f"{home}.{full}")
+    return out
+
+
+def test_every_scalar_is_held_or_named():
+    names = scalar_names()
+    homes = {name for name in names if name.split(".")[0] in ELSEWHERE}
+    kept = {name for name in names if any(name == at or name.startswith(at + ".") for at in ELSEWHERE)}
+    assert names - set(HELD) - homes - kept == set()
+    assert set(HELD) <= names
+    assert not set(HELD) & set(ELSEWHERE)
