@@ -6,6 +6,7 @@ the masses nearly agree, and where masses are subnormal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,7 +59,7 @@ def entropy(p: Array) -> float:
     """
     (p,) = _checked("entropy", p)
     total = float(p.sum())
-    return max(0.0, _cross_entropy(p, p) / total + math.log(total))
+    return max(0.0, float(_cross_entropy(p, p)) / total + math.log(total))
 
 
 def cross_entropy(p: Array, q: Array) -> float:

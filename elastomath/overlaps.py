@@ -317,7 +317,8 @@ def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int 
         s = nodes[start : start + block].reshape((-1, *(1,) * len(shape))) / total
         term = s**power
         for part, order in enumerate(orders):
-            term = term * law.laplace(w[..., part] * s, order)
+            at = w[..., part] * s  # not 0 where it is only below the doubles: the transform may be inf there
+            term = term * law.laplace(np.where(w[..., part] > 0, np.maximum(at, 1e-307), 0.0), order)
         out += term.sum(axis=0)
     return np.asarray(np.where(fall > 0, out * STEP / math.factorial(power - 1), np.inf), dtype=np.float64)
 
@@ -432,7 +433,9 @@ def _gaps(law: Law, weights: Array, matrix: Array) -> Array:
         for i in range(count - 1):
             if i == j:
                 orders = tuple(2 if part == j else 0 for part in range(count))
-                overlap = mass_mean(law, shares, orders) / law.mean()
+                held = np.array(shares)
+                held[..., j] = np.where(shares[..., j] > 0, shares[..., j], 1.0)  # without a weight it is not asked for
+                overlap = mass_mean(law, held, orders) / law.mean()
             else:
                 overlap = matrix[..., j, i]
             with np.errstate(invalid="ignore"):

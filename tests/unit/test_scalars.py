@@ -5,14 +5,17 @@ import math
 import numpy as np
 import pytest
 
-from elastomath.ceilings import convex_ceiling, pooled_ceiling, string_ceiling, volume_for
+from elastomath.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
 from elastomath.codes import expected_length
-from elastomath.divergence import entropy
+from elastomath.divergence import chi_square, entropy
 from elastomath.errors import InputError
-from elastomath.law import mixture_constant
+from elastomath.law import mixture_constant, mixture_residual
+from elastomath.mixture import Mixture
 from elastomath.overlaps import Lognormal, expected_overlaps
 from elastomath.pareto import Pareto, exponential_integral, independent_overlap, two_mass_mean, two_part_overlap
+from elastomath.springs import springs
 from elastomath.theorem import mixture_theta_bounds, residual_constant
+from elastomath.volumes import mixture_work
 
 PINS = {
     "c_+ at 1e12": (lambda: residual_constant(1, 1e12, 0), 26.631021115957175),
@@ -70,3 +73,29 @@ def test_lengths_that_are_not_whole_are_refused_not_cut_off():
     with pytest.raises(InputError, match="code lengths"):
         expected_length([0.5, 0.5], [1.9, 1.9])
     assert expected_length([0.5, 0.5], np.array([1, 2], dtype=np.uint8)) == 1.5
+
+
+@pytest.mark.parametrize("k, right", [(1e12, 1.874999999988125e-13), (1e16, 1.8749999999999988e-17)])
+def test_residual_work_and_energy_under_a_large_base(k, right):
+    mixture = Mixture.of([[0.5, 0.25, 0.25], [0, 0.5, 0.5], [0.25, 0.5, 0.25]], [k, 1, 0])
+    assert mixture_residual(mixture, 1.0) == pytest.approx(right, rel=1e-14)
+    assert mixture_work(mixture, [1.0])[0] == pytest.approx(right, rel=1e-14)
+    assert springs(mixture, [0.0, 1.0]).energy[1] == pytest.approx(right, rel=1e-14)
+
+
+def test_springs_under_a_large_perturbation():
+    found = springs(Mixture.of([[0.5, 0.25, 0.25], [0, 0.5, 0.5], [1, 0, 0]], [10, 1, 0]), [0.0, 1e12])
+    assert found.energy[1] == pytest.approx(147.45646825705572, rel=1e-14)
+    assert found.elongations[:, 1] == pytest.approx([12.222334241391454, 25.233125843141178], rel=1e-14)
+
+
+def test_a_rise_stays_below_its_bound_under_a_large_perturbation():
+    found = rises(Mixture.of([[1, 0], [1 - 1.5e-11, 1.5e-11], [0, 1]], [10, 1, 500]))
+    assert (found.rise <= found.high + 1e-14 * abs(found.high)).all()
+    assert (found.low <= found.rise + 1e-14 * abs(found.rise)).all()
+    assert found.rise[2] == pytest.approx(-27.299104695, rel=1e-9)
+
+
+def test_chi_square_of_a_subnormal_mass():
+    right = 1e-16 / 1e-320  # the double 1e-320 is 9.99989e-321
+    assert chi_square(np.array([1 - 1e-8, 1e-8]), np.array([1, 1e-320])) == pytest.approx(right, rel=1e-7)
