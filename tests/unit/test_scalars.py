@@ -75,7 +75,7 @@ def test_lengths_that_are_not_whole_are_refused_not_cut_off():
     assert expected_length([0.5, 0.5], np.array([1, 2], dtype=np.uint8)) == 1.5
 
 
-@pytest.mark.parametrize("k, right", [(1e12, 1.874999999988125e-13), (1e16, 1.8749999999999988e-17)])
+@pytest.mark.parametrize(("k", "right"), [(1e12, 1.874999999988125e-13), (1e16, 1.8749999999999988e-17)])
 def test_residual_work_and_energy_under_a_large_base(k, right):
     mixture = Mixture.of([[0.5, 0.25, 0.25], [0, 0.5, 0.5], [0.25, 0.5, 0.25]], [k, 1, 0])
     assert mixture_residual(mixture, 1.0) == pytest.approx(right, rel=1e-14)
