@@ -125,7 +125,7 @@ def residual_constant(base_volume: float, perturbation: float, ratio: float) -> 
     rest = base_volume / perturbation
     if abs(v) < SERIES_BELOW:  # both sides over v^2; (r ln r - v)/v^2 = gap(-v/r)/r
         r = 1.0 + v
-        gap, mirror, slope = _log_gap(v), _log_gap(-v / r) / r, math.log1p(v) / v if v else 1.0
+        gap, mirror, slope = log_gap(v), log_gap(-v / r) / r, math.log1p(v) / v if v else 1.0
         if rest < 1.0:
             return base_volume * (gap / (mirror + rest * slope))
         return perturbation * (gap / (mirror / rest + slope))
@@ -169,12 +169,16 @@ def _volume_of_constant(base: float, constant: float) -> float:
     w, last = 2.0 * y, 0.0
     while w > last * (1.0 + 1e-16) and w < math.inf:
         last = w
-        w += (y - residual_constant(1.0, w, 0.0)) / _log_gap(w)
+        w += (y - residual_constant(1.0, w, 0.0)) / log_gap(w)
     return base * last
 
 
-def _log_gap(v: float) -> float:
-    """(v - ln(1+v))/v^2."""
+def log_gap(v: float) -> float:
+    """``(v - ln(1+v))/v^2`` for v > -1, to 3e-15 relative; 1/2 at 0.
+
+    >>> log_gap(0.0), round(log_gap(1.0), 6)
+    (0.5, 0.306853)
+    """
     if abs(v) >= SERIES_BELOW:
         return (v - math.log1p(v)) / v / v
     return math.fsum((-v) ** n / (n + 2) for n in range(28))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
+from ..theorem import log_gap
 
 Array = NDArray[np.float64]
 
@@ -249,7 +250,10 @@ def squares_at_constant_speed(start: float, rate: float) -> float:
     """
     if not rate > 0:
         raise InputError(f"rate {rate:g}", where="squares_at_constant_speed", mend="rate > 0")
-    return (math.log1p(math.exp(-start)) - 1 / (1 + math.exp(start))) / rate
+    if start < 0:
+        return (math.log1p(math.exp(start)) - start - 1 / (1 + math.exp(start))) / rate
+    missed = math.exp(-start) / (1 + math.exp(-start))  # p: -ln(1 - p) - p, in which all digits cancel for large z_0
+    return missed * missed * log_gap(-missed) / rate
 
 
 def late_speed(beta: float) -> float:

@@ -22,6 +22,7 @@ from flint import acb, arb
 import elastomath
 from elastomath import ceilings, expansion, forgetting, law, overlaps, pareto, rebound, theorem, unionlaw, zeta
 from elastomath.certify import working_precision
+from elastomath.laws import optimisers
 
 FLOOR = 1e-305
 """Below this doubles have fewer digits; an error of so much is allowed."""
@@ -47,6 +48,11 @@ def or_zero(rng: np.random.Generator) -> float:
 def nats(rng: np.random.Generator) -> float:
     """A ceiling: its exponential is a double, or not."""
     return wide(rng) if rng.random() < 0.5 else float(rng.uniform(1, 1400))
+
+
+def over_minus_one(rng: np.random.Generator) -> float:
+    value = or_zero(rng)
+    return -value if value < 1 and rng.random() < 0.5 else value
 
 
 def tail(rng: np.random.Generator) -> float:
@@ -222,6 +228,16 @@ HELD: dict[str, Scalar] = {
         (moderate(-300, 3), two_shares),
         5e-13,  # a rounding of y = pi_t/(pi_a N_0) moves the root by 1 + y, up to 740
         cases=40,
+    ),
+    "theorem.log_gap": Scalar(
+        theorem.log_gap, lambda v: gap(v) / v**2 if v != 0 else arb(0.5), (over_minus_one,), 16 * ULP, ULP
+    ),
+    "laws.optimisers.squares_at_constant_speed": Scalar(
+        lambda z: optimisers.squares_at_constant_speed(z, 0.5),
+        lambda z: 2 * ((1 + (-z).exp()).log() - 1 / (1 + z.exp())),
+        (lambda rng: float(rng.choice([-1, 1])) * 10 ** rng.uniform(-10, 2.9),),
+        24 * ULP,
+        2 * ULP,
     ),
     "unionlaw.union_epsilon": Scalar(
         lambda k, L, s: unionlaw.union_epsilon(k, L, *s),
@@ -470,6 +486,7 @@ NAIVE: dict[str, Callable[..., object]] = {
     "unionlaw.union_epsilon": lambda k, L, s: L * (k * s[0] + 1) / (k * s[1] + L),
     "unionlaw.union_constant": lambda k, L, s: (1 + L / (k * s[1])) / (1 - L * s[0] / s[1]),
     "rebound.score_slope": lambda s, k, n, m: -((k * s[0] + n * s[1] + m * s[2]) / (k + n + m) - s[2]) / (k + n + m),
+    "laws.optimisers.squares_at_constant_speed": lambda z: 2 * (math.log1p(math.exp(-z)) - 1 / (1 + math.exp(z))),
     "forgetting.decay": lambda eta: -math.log(1 - eta),
     "forgetting.phase_weights": lambda n, eta: 1 - (1 - eta) ** n,
     "forgetting.elasticity_constant": lambda p, a, eta: (
