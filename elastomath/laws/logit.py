@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import positive, real, reals, same_shape
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -93,11 +94,9 @@ def replayed_contrast(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, 
     >>> replayed_contrast(5.0, [0, 10, 100, 1e9], 0.3, 0.25).round(3)
     array([ 5.   ,  2.821, -1.082, -1.099])
     """
-    z, s, pi = np.broadcast_arrays(_states(start), _exposure(volume, constant), np.asarray(share, dtype=np.float64))
-    if not np.all((pi >= 0) & (pi <= 1)):
-        raise InputError(
-            "a share is outside [0, 1]", where="replayed_contrast", mend="give the share of wanted responses"
-        )
+    z, s, pi = np.broadcast_arrays(
+        _states(start), _exposure(volume, constant), reals(share, "shares", "replayed_contrast", least=0, most=1)
+    )
     from scipy.special import logit
 
     out = np.where(pi == 1, z + rise(z, s, 1.0), z - rise(-z, s, 1.0))
@@ -163,9 +162,7 @@ def fall_volume(contrast: ArrayLike, fall: ArrayLike, constant: ArrayLike) -> Ar
     >>> fall_volume(5.0, [0.0, 5.0], 0.3).round(3)
     array([ 0.   , 19.978])
     """
-    z, down = np.broadcast_arrays(_states(contrast), _states(fall))
-    if not np.all(down >= 0):
-        raise InputError("a fall is negative", where="fall_volume", mend="give the nats that are taken away")
+    z, down = np.broadcast_arrays(_states(contrast), reals(fall, "falls", "fall_volume", least=0))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         resisted = np.where(down < 1, np.exp(-z) * np.expm1(down), np.exp(down - z) * -np.expm1(-down))
         resisted = np.where(down == 0, 0.0, resisted)
@@ -368,22 +365,15 @@ def gradient_constants(
     >>> gradient_constants([-0.4, 0.0], [0.6, 0.0], 0.6, 0.3)
     GradientConstants(aligning=0.3, perturbing=0.3, kernel=0.3, cosine=-1.0)
     """
-    first, second = np.asarray(wanted, dtype=np.float64), np.asarray(opposed, dtype=np.float64)
-    if first.shape != second.shape or not (np.all(np.isfinite(first)) and np.all(np.isfinite(second))):
-        raise InputError(
-            "gradients of unequal shape, or not finite", where="gradient_constants", mend="give two vectors"
-        )
-    if not 0 < probability < 1 or not rate > 0 or not batch > 0:
-        raise InputError(
-            f"p = {probability:g}, rate {rate:g}, batch {batch:g}",
-            where="gradient_constants",
-            mend="0 < p < 1, rate > 0, batch > 0",
-        )
-    step, direction = rate / batch, (second - first).ravel()
+    first, second = (reals(side, "gradients", "gradient_constants") for side in (wanted, opposed))
+    same_shape("gradient_constants", wanted=first, opposed=second)
+    share = real(probability, "probability", "gradient_constants", above=0, below=1)
+    step = positive(rate, "rate", "gradient_constants") / positive(batch, "batch", "gradient_constants")
+    direction = (second - first).ravel()
     norms = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
     return GradientConstants(
-        aligning=-step * float(direction @ first.ravel()) / (1 - probability),
-        perturbing=step * float(direction @ second.ravel()) / probability,
+        aligning=-step * float(direction @ first.ravel()) / (1 - share),
+        perturbing=step * float(direction @ second.ravel()) / share,
         kernel=step * float(direction @ direction),
         cosine=float(first.ravel() @ second.ravel()) / norms if norms else 0.0,
     )
@@ -391,21 +381,12 @@ def gradient_constants(
 
 # --- arguments ---------------------------------------------------------------------------------------------------
 def _states(value: ArrayLike) -> Array:
-    state = np.asarray(value, dtype=np.float64)
-    if not np.all(np.isfinite(state)):
-        raise InputError("a contrast is not finite", where="logit law", mend="give finite log-odds in nats")
-    return state
+    return reals(value, "contrasts", "logit law")
 
 
 def _constants(value: ArrayLike) -> Array:
-    constant = np.asarray(value, dtype=np.float64)
-    if not np.all((constant > 0) & np.isfinite(constant)):
-        raise InputError("a constant is not > 0", where="logit law", mend="give c > 0, in nats per example")
-    return constant
+    return reals(value, "constants", "logit law", above=0)
 
 
 def _exposure(volume: ArrayLike, constant: ArrayLike) -> Array:
-    count = np.asarray(volume, dtype=np.float64)
-    if not np.all((count >= 0) & np.isfinite(count)):
-        raise InputError("a volume is not >= 0 and finite", where="logit law", mend="give examples >= 0")
-    return np.asarray(count * _constants(constant), dtype=np.float64)
+    return np.asarray(reals(volume, "volumes", "logit law", least=0) * _constants(constant), dtype=np.float64)

@@ -1,0 +1,246 @@
+"""The logit law of preference learning: DPO, SimPO and KTO move the same log-odds by other forces (R21, R22).
+
+With closure a loss -ln sigma(M) of a margin M(z) gives ``dz/dn = c M'(z) sigma(-M(z))``, c the constant of R21 at the same
+learning rate. DPO has M = beta (z - z_ref), SimPO M = beta (gamma_-/L_- - gamma_+/L_+) - gamma; KTO's loss 1 - sigma has a
+force of its own. What they made is undone by plain fine-tuning on the opposed response at ``dz/dm = -c sigma(z)``, so that
+one more example buys ``dm*/dn = (1 + e^-z) (dz/dn)/c`` opposed ones, whatever the algorithm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..checks import choice, positive, real, reals
+from ..errors import InputError
+from .logit import fall_volume, rise
+
+Array = NDArray[np.float64]
+Force = Callable[[float], float]
+"""dz/dn over c at a contrast z."""
+
+
+# --- DPO -------------------------------------------------------------------------------------------------------
+def dpo_contrast(
+    start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float, reference: ArrayLike | None = None
+) -> Array:
+    """``z_n`` after n pairs of DPO: ``A(beta (z - z_ref))`` grows by c beta^2 n (R21).
+
+    From the reference itself z_n = z_ref + (X - omega(X))/beta, X = 1 + c beta^2 n. start: z_0; reference: z_ref, z_0 by
+    default. Broadcasts. It grows like ln(1 + c beta^2 n)/beta, SFT like ln(c n).
+
+    >>> dpo_contrast(0.0, [10, 1000, 1e5], 0.3, 0.1).round(3)
+    array([ 0.149, 10.737, 56.88 ])
+    """
+    slope, z = positive(beta, "beta", "dpo_contrast"), reals(start, "contrasts", "dpo_contrast")
+    origin = z if reference is None else reals(reference, "references", "dpo_contrast")
+    way = rise(slope * (z - origin), reals(volume, "volumes", "dpo_contrast", least=0), np.asarray(constant) * slope**2)
+    return np.asarray(z + way / slope, dtype=np.float64)
+
+
+def dpo_undo_volume(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float) -> Array:
+    """``m* = [B(z_n) - B(z_0)]/c``: plain fine-tuning on opposed responses that undoes n pairs of DPO from z_0 (R22).
+
+    >>> dpo_undo_volume(0.0, [10, 1000, 1e5], 0.3, 0.1).round(2)
+    array([  0.96,  39.12, 192.93])
+    """
+    top = dpo_contrast(start, volume, constant, beta)
+    return fall_volume(top, top - np.asarray(start, dtype=np.float64), constant)
+
+
+def dpo_undo_slope(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float) -> Array:
+    """``dm*/dn = beta (1 + e^-z)/(1 + e^{beta (z - z_0)})``: what one more pair of DPO buys (R22).
+
+    >>> dpo_undo_slope(0.0, [0, 1000, 1e5], 0.3, 0.1).round(4)
+    array([0.1   , 0.0255, 0.0003])
+    """
+    top = dpo_contrast(start, volume, constant, beta)
+    with np.errstate(over="ignore"):
+        away = beta * (top - np.asarray(start, dtype=np.float64))
+        return np.asarray(beta * (1 + np.exp(-top)) / (1 + np.exp(away)), dtype=np.float64)
+
+
+def dpo_reversal(
+    volume: ArrayLike, constant: ArrayLike, beta: float, *, reference: Literal["base", "aligned"]
+) -> Array:
+    """Pairs of DPO with the roles exchanged that bring n pairs of DPO back to the base (R22).
+
+    reference "base": ``m* = [B(y) - B(0)]/(c beta^2)``, y = beta (z_n - z_ref): R22 at the constant c beta^2 and even odds.
+    reference "aligned", the model that DPO made: exactly **m* = n**, whatever c and beta: the way back is the way there.
+
+    >>> dpo_reversal([10, 1e5], 0.3, 0.1, reference="base").round(2), dpo_reversal(10, 0.3, 0.1, reference="aligned")
+    (array([   9.93, 2228.22]), array(10.))
+    """
+    slope = positive(beta, "beta", "dpo_reversal")
+    count = reals(volume, "volumes", "dpo_reversal", least=0)
+    if choice(reference, "reference", "dpo_reversal", ("base", "aligned")) == "aligned":
+        return np.array(count)
+    speed = np.asarray(constant, dtype=np.float64) * slope**2
+    away = rise(0.0, count, speed)
+    return fall_volume(away, away, speed)
+
+
+def dpo_crossing(start: float, constant: float, beta: float) -> float:
+    """The n beyond which n pairs of DPO stand higher than n examples of SFT, and so last longer (R22); both start at z_0.
+
+    Infinite for beta >= 1 (above even odds of beta z SFT stays ahead). Raises InputError where DPO is ahead from the start.
+
+    >>> round(dpo_crossing(0.0, 0.3, 0.1), 1)
+    349.5
+    """
+    from scipy.optimize import brentq
+
+    z, c, slope = (
+        real(start, "start", "dpo_crossing"),
+        positive(constant, "c", "dpo_crossing"),
+        positive(beta, "beta", "dpo_crossing"),
+    )
+    if slope / 2 >= 1 / (1 + math.exp(z)):
+        raise InputError(
+            f"z_0 = {z:g}, beta = {slope:g}", where="dpo_crossing", mend="DPO is ahead from the first pair"
+        )
+    if slope >= 1:
+        return math.inf
+
+    def ahead(log_volume: float) -> float:
+        n = math.exp(log_volume)
+        return float(dpo_contrast(z, n, c, slope) - z - rise(z, n, c))
+
+    ends = math.log(1e-6 / c), math.log(1e250 / c)
+    if ahead(ends[1]) < 0:
+        return math.inf
+    return math.exp(float(brentq(ahead, *ends, xtol=1e-10)))
+
+
+# --- SimPO -----------------------------------------------------------------------------------------------------
+def simpo_contrast(
+    start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float, margin: float, length: float
+) -> Array:
+    """``z_n`` after n pairs of SimPO on responses of one length L: ``A(beta z/L - gamma)`` grows by c (beta/L)^2 n.
+
+    margin: gamma, the target margin (nats of beta z/L); length: L, tokens. No reference: where beta z_0/L < gamma the force
+    starts near its full size beta c/L and stays there until z reaches gamma L/beta.
+
+    >>> simpo_contrast(0.0, [10, 100, 1000], 0.3, 2.0, 1.0, 5).round(3)
+    array([ 0.835,  5.29 , 11.937])
+    """
+    slope = positive(beta, "beta", "simpo_contrast") / positive(length, "length", "simpo_contrast")
+    z = reals(start, "contrasts", "simpo_contrast")
+    goal = real(margin, "margin", "simpo_contrast")
+    way = rise(slope * z - goal, reals(volume, "volumes", "simpo_contrast", least=0), np.asarray(constant) * slope**2)
+    return np.asarray(z + way / slope, dtype=np.float64)
+
+
+def simpo_force(beta: float, margin: float, wanted: float, opposed: float) -> Force:
+    """``M'(z) sigma(-M(z))``, M = beta [ln(1 + e^z)/L_- - ln(1 + e^-z)/L_+] - gamma: SimPO with responses of two lengths.
+
+    wanted, opposed: L_+ and L_-, tokens. With L_+ = L_- it is `simpo_contrast`; where z is large only L_- counts, since the
+    code of the wanted response is already short: M' -> beta/L_-.
+
+    >>> round(simpo_force(2.0, 1.0, 5, 5)(0.0), 6)
+    0.292423
+    """
+    slope, goal = positive(beta, "beta", "simpo_force"), real(margin, "margin", "simpo_force")
+    short, long = positive(wanted, "wanted", "simpo_force"), positive(opposed, "opposed", "simpo_force")
+
+    def force(z: float) -> float:
+        above, below = _softplus(z), _softplus(-z)
+        at = slope * (above / long - below / short) - goal
+        share = math.exp(-below)
+        return slope * (share / long + (1 - share) / short) * _logistic(-at)
+
+    return force
+
+
+# --- KTO -------------------------------------------------------------------------------------------------------
+def kto_force(
+    reference: float,
+    beta: float,
+    *,
+    kind: Literal["desirable", "undesirable", "both"] = "both",
+    point: float | Literal["kl"] = "kl",
+) -> Force:
+    """dz/dn over c of KTO: beta s (1-s)(1-p) for a desirable y_+, beta s' (1-s') p for an undesirable y_-, half of each.
+
+    s = sigma(beta (r_+ - k)), s' = sigma(beta (k - r_-)); r_+ = ln p/p_ref and r_- = ln (1-p)/(1-p_ref) are the log-ratios of
+    one response, k is the reference point: a number >= 0, or "kl", KL(model || reference) of the pair, which a batch estimates.
+    r_+ never exceeds -ln p_ref, so desirable data alone is SFT at beta/4 of its speed (for small beta); r_- has no end, and on
+    undesirable data the force dies like e^{-beta z}, as DPO's does.
+
+    >>> round(kto_force(0.0, 0.1, kind="desirable", point=0.0)(0.0), 6)
+    0.0125
+    """
+    slope, origin = positive(beta, "beta", "kto_force"), real(reference, "reference", "kto_force")
+    choice(kind, "kind", "kto_force", ("desirable", "undesirable", "both"))
+    fixed = None if point == "kl" else real(point, "point", "kto_force", least=0)
+
+    def force(z: float) -> float:
+        p, q = _logistic(z), _logistic(-z)
+        up, down = _softplus(-origin) - _softplus(-z), _softplus(origin) - _softplus(z)  # r_+ and r_-
+        level = max(0.0, p * up + q * down) if fixed is None else fixed
+        wanted = slope * _bump(slope * (up - level)) * q
+        opposed = slope * _bump(slope * (level - down)) * p
+        return wanted if kind == "desirable" else opposed if kind == "undesirable" else (wanted + opposed) / 2
+
+    return force
+
+
+# --- any force ---------------------------------------------------------------------------------------------------
+def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: float) -> Array:
+    """``z_n`` with ``dz/dn = c f(z)``, f > 0: the root of ``int_{z_0}^{z_n} dz/f = c n``, by quadrature.
+
+    Raises InputError for a force that is not > 0 at the start.
+
+    >>> forced_contrast(lambda z: 1 / (1 + math.exp(z)), 0.0, [8, 64], 0.3).round(3)
+    array([0.912, 2.853])
+    """
+    from scipy.integrate import solve_ivp
+
+    z, c = real(start, "start", "forced_contrast"), positive(constant, "c", "forced_contrast")
+    if not force(z) > 0:
+        raise InputError(f"force {force(z):g}", where="forced_contrast", mend="the force has to be > 0")
+    counts = reals(volume, "volumes", "forced_contrast", least=0)
+    order = np.argsort(counts, axis=None)
+    clock = np.log1p(c * counts.ravel()[order])  # dz/dt = f(z) e^t, c n = e^t - 1
+    places = np.unique(np.concatenate([[0.0], clock]))
+    if places.size == 1:
+        return np.full(counts.shape, z)
+    seen = solve_ivp(
+        lambda t, at: [force(float(at[0])) * math.exp(t)],
+        (0.0, places[-1]),
+        [z],
+        t_eval=places,
+        rtol=1e-10,
+        atol=1e-12,
+        method="LSODA",
+    )
+    out = np.empty(counts.size)
+    out[order] = seen.y[0][np.searchsorted(places, clock)]
+    return out.reshape(counts.shape)
+
+
+def forced_undo_slope(force: Force, contrast: ArrayLike) -> Array:
+    """``dm*/dn = (1 + e^-z) f(z)`` at a contrast z: what one more example of any algorithm buys in opposed SFT (R22).
+
+    >>> forced_undo_slope(lambda z: 1 / (1 + math.exp(z)), [0.0, 2.0]).round(3)
+    array([1.   , 0.135])
+    """
+    z = reals(contrast, "contrasts", "forced_undo_slope")
+    return np.asarray([(1 + math.exp(-at)) * force(float(at)) for at in z.ravel()]).reshape(z.shape)
+
+
+def _logistic(z: float) -> float:
+    return 1 / (1 + math.exp(-z)) if z > 0 else math.exp(z) / (1 + math.exp(z))
+
+
+def _softplus(z: float) -> float:
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+
+
+def _bump(z: float) -> float:
+    """sigma (1 - sigma)."""
+    return _logistic(z) * _logistic(-z)
