@@ -16,7 +16,7 @@ from .checks import as_floats
 from .checks import rows as as_list
 from .errors import InputError
 from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
-from .leafsums import leaf_sums, scan
+from .leafsums import checked_pair, leaf_sums, scan
 from .masses import SUM_TOLERANCE, normalise
 
 Array = NDArray[np.float64]
@@ -90,8 +90,7 @@ def kl_divergence(p: Array, q: Array) -> float:
     >>> kl_divergence(np.array([0.5, 0.5]), np.array([0.5, 0.5]))
     0.0
     """
-    p, q = _checked("kl_divergence", p, q)
-    return float(leaf_sums(p[None], ONE, base=q[None], wanted=DIVERGENCES).forward[0])
+    return _pair("kl_divergence", p, p, q, DIVERGENCES)
 
 
 def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None = None) -> float:
@@ -144,8 +143,7 @@ def overlap(p: Array, other: Array, q: Array) -> float:
     >>> overlap(np.array([0.5, 0.5]), np.array([1.0, 0.0]), np.array([0.5, 0.5]))
     1.0
     """
-    p, other, q = _checked("overlap", p, other, q, total=False)
-    return float(leaf_sums(p[None], ONE, base=q[None], beside=other, wanted=OVERLAPS).overlaps[0])
+    return _pair("overlap", p, other, q, OVERLAPS)
 
 
 def chi_square(p: Array, q: Array) -> float:
@@ -157,8 +155,23 @@ def chi_square(p: Array, q: Array) -> float:
     >>> chi_square(np.array([0.5, 0.5]), np.array([0.25, 0.75]))
     0.3333333333333333
     """
-    p, q = _checked("chi_square", p, q)
-    return float(leaf_sums(p[None], ONE, base=q[None], wanted=RESPONSES).squares[0])
+    return _pair("chi_square", p, p, q, RESPONSES)
+
+
+def _pair(where: str, p: ArrayLike, other: ArrayLike, q: ArrayLike, wanted: int) -> float:
+    """An overlap, a chi-square or a KL divergence of checked masses; those of a large tree are checked as they are read."""
+    total = wanted != OVERLAPS
+    p, other, q = rows = [as_floats(row, "masses", where) for row in (p, other, q)]
+    if all(row.ndim == 1 and row.size == rows[0].size for row in rows):
+        checked = checked_pair(p, other, q, wanted)
+        if checked and not (total and max(abs(checked[1] - 1.0), abs(checked[2] - 1.0)) > SUM_TOLERANCE):
+            return max(checked[0], 0.0)
+    if total:
+        p, q = _checked(where, p, q)
+        sums = leaf_sums(p[None], ONE, base=q[None], wanted=wanted)
+        return float((sums.forward if wanted == DIVERGENCES else sums.squares)[0])
+    p, other, q = _checked(where, *rows, total=False)
+    return float(leaf_sums(p[None], ONE, base=q[None], beside=other, wanted=OVERLAPS).overlaps[0])
 
 
 def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:

@@ -106,7 +106,7 @@ def compiled() -> SimpleNamespace:
             machine = numba.njit(**options)(source)
         return machine
 
-    return SimpleNamespace(sums=loop(_sums), moves=loop(_moves), scan=loop(_scan))
+    return SimpleNamespace(sums=loop(_sums), moves=loop(_moves), pair=loop(_pair), scan=loop(_scan))
 
 
 # --- one leaf ------------------------------------------------------------------------------------------------------
@@ -342,6 +342,28 @@ def _moves(
                     for j in range(size):
                         move += row[j] * log[j]
                     parts[i, step, chunk] += move
+
+
+def _pair(p: Array, t: Array, q: Array, wanted: int, first: int, last: int, parts: NDArray[np.float64]) -> None:
+    """Chunks of `leafsums.checked_pair`, into ``parts`` (4, chunks): a sum, those of p and q, and 1 where more care is due."""
+    for chunk in range(first, last):
+        stop = min((chunk + 1) * CHUNK, p.size)
+        x, y, z = p[chunk * CHUNK : stop], t[chunk * CHUNK : stop], q[chunk * CHUNK : stop]
+        value, total, whole, least = 0.0, 0.0, 0.0, np.int64(1 << 62)
+        for j in range(x.size):  # below 0: no mass, or q below TINY
+            least = min(least, min(np.float64(x[j]).view(np.int64), np.float64(y[j]).view(np.int64)))
+            least = min(least, np.float64(z[j]).view(np.int64) - TINY_BITS)
+            if wanted == OVERLAPS:
+                _, term, _, _ = _terms(x[j], z[j], y[j], 0.0, 1.0 / z[j])
+            elif wanted == RESPONSES:
+                _, _, _, term = _terms(x[j], z[j], y[j], 0.0, 1.0 / z[j])
+            else:
+                _, term, _ = _apart(x[j], z[j], x[j] - z[j], 1.0 / z[j])
+            value += term
+            total += x[j]
+            whole += z[j]
+        parts[0, chunk], parts[1, chunk], parts[2, chunk] = value, total, whole
+        parts[3, chunk] = 1.0 if least < 0 else 0.0
 
 
 def _scan(values: Array, first: int, last: int, parts: NDArray[np.float64]) -> None:

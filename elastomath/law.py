@@ -111,10 +111,9 @@ def mixture_residual(mixture: Mixture, perturbation: float) -> float:
     >>> bool(abs(law.residual[1] - mixture_residual(m, 1.0)) < 1e-12)
     True
     """
-    start = as_mixture(mixture, "mixture_residual", least=2).at(0.0)
-    step = mixture.at(perturbation).volumes[-1:]
-    _, divergences, _ = leaf_moves(mixture.components, start.volumes[:-1], step)
-    return start.total * float(divergences[0])
+    volumes = as_mixture(mixture, "mixture_residual", least=2).at(perturbation).volumes
+    _, divergences, _ = leaf_moves(mixture.components, volumes[:-1], volumes[-1:])
+    return float(volumes[:-1].sum() * divergences[0])
 
 
 def mixture_constant(base_volume: float, perturbation: float) -> float:

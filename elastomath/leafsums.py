@@ -7,8 +7,7 @@ exponent apart, so that 1e-312 under a volume of 1e12, or 1e-300 beside 1e300, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +26,7 @@ NOWHERE = -(1 << 20)
 Exponents = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class LeafSums:
+class LeafSums(NamedTuple):
     """Sums of n datasets P_i against a mixture q and a dataset P_t; shape (n,), or (J, n) for J mixtures. In nats.
 
     cross     -sum P_i ln q, inf where q lacks a leaf of P_i
@@ -88,19 +86,19 @@ def leaf_sums(
             for mix, block in zip(*np.nonzero(odd), strict=True):
                 part = slice(block * kernels.BLOCK, (block + 1) * kernels.BLOCK)
                 one = mixtures[mix : mix + 1]
-                sums[:, mix : mix + 1] += _numpy_sums(rows[:, part], base[:, part], one, beside[part], wanted)
+                _numpy_sums(rows[:, part], base[:, part], one, beside[part], wanted, sums[:, mix : mix + 1])
         else:
             length = max(CHUNK // (count * len(rows)), 64)
             for start in range(0, leaves, length):
                 part = slice(start, start + length)
-                sums += _numpy_sums(rows[:, part], base[:, part], mixtures, beside[part], wanted)
+                _numpy_sums(rows[:, part], base[:, part], mixtures, beside[part], wanted, sums)
     if np.ndim(volumes) == 1:
         sums = sums[:, 0]
     cross, overlaps, gram, squares, outside, missing, forward, reverse = sums
-    if outside.any():
+    if np.count_nonzero(outside):
         for values in (cross, squares, forward):
             values[outside > 0] = np.inf
-    if missing.any():
+    if np.count_nonzero(missing):
         reverse[missing > 0] = np.inf
     return LeafSums(cross, overlaps, gram, squares, np.maximum(forward, 0.0), np.maximum(reverse, 0.0), outside)
 
@@ -138,10 +136,26 @@ def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None
     return sums[:-2], np.maximum(sums[-2], 0.0), float(sums[-1].max(initial=0.0))
 
 
+def checked_pair(p: Array, other: Array, q: Array, wanted: int) -> tuple[float, float, float] | None:
+    """(the sum, sum p, sum q) for one pair of masses, checked as it is read; None where more care is due.
+
+    The sum is the overlap of p and other, ``sum (p - q)^2/q`` or ``D(p || q)`` for `kernels.OVERLAPS`, `RESPONSES` and
+    `DIVERGENCES`. None for few leaves, for signs, and where q is not ordinary on all of them. Shapes (M,) each.
+    """
+    if p.size < COMPILED_FROM:
+        return None
+    parts = np.zeros((4, -(-p.size // kernels.CHUNK)))
+    loop, rows = kernels.compiled().pair, [np.ascontiguousarray(row) for row in (p, other, q)]
+    kernels.in_threads(lambda first, last: loop(*rows, wanted, first, last, parts), p.size)
+    value, total, whole, careful = parts.sum(axis=1).tolist()
+    return None if careful or value != value else (value, total, whole)
+
+
 def scan(values: Array) -> tuple[bool, float]:
     """(whether no value has a sign bit, the sum), in one reading; the sum is NaN or infinite where a value is."""
     if values.size < COMPILED_FROM:
-        return not np.signbit(values).any(), float(values.sum())
+        with np.errstate(all="ignore"):
+            return not np.count_nonzero(np.signbit(values)), float(values.sum())
     parts = np.zeros((2, -(-values.size // kernels.CHUNK)))
     loop, one = kernels.compiled().scan, np.ascontiguousarray(values)
     kernels.in_threads(lambda first, last: loop(one, first, last, parts), values.size)
@@ -157,73 +171,78 @@ def _ordinary(mixtures: Array) -> bool:
 
 def _ordinary_steps(total: float, steps: Array) -> bool:
     """The same of l/(N_0 + l) and N_0/(N_0 + l)."""
-    return bool(((steps == 0) | (steps >= TINY * (total + steps))).all() and total >= TINY * (total + steps.max()))
+    return all(min(step or total, total) >= TINY * (total + step) for step in steps.tolist())
 
 
 # --- numpy, where all masses are ordinary ---------------------------------------------------------------------------
 
 
-def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted: int) -> Array:
-    """The rows of `kernels` for a few leaves, shape (8, J, n)."""
-    sums = np.zeros((8, len(mixtures), len(rows)))
+def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted: int, sums: Array) -> None:
+    """The rows of `kernels` for a few leaves, added to ``sums`` (8, J, n)."""
     ordinary, q = _joint(base, mixtures)
-    if not ordinary or (wanted & DIVERGENCES and rows.min() < TINY and ((rows > 0) & (rows < TINY)).any()):
-        return _careful_sums(rows, base, mixtures, beside, sums)
-    seen, transposed = q > 0, rows.T
-    full = bool(seen.all())
+    least = rows.min() if wanted & DIVERGENCES else 1.0
+    if least < TINY and np.count_nonzero((rows > 0) & (rows < TINY)):
+        ordinary = False
+    if not ordinary:
+        _careful_sums(rows, base, mixtures, beside, sums)
+        return
+    transposed, full = rows.T, bool(q.min() > 0)
+    seen = q > 0
     if not full:
-        sums[kernels.OUTSIDE] = ~seen @ transposed
+        sums[kernels.OUTSIDE] += ~seen @ transposed
     if wanted & RATES:
         logs = np.log(q)
-        sums[kernels.CROSS] = -((logs if full else np.where(seen, logs, 0.0)) @ transposed)
-    if wanted == RATES:
-        return sums
-    code = q[:, None]
-    gap = rows - code
-    inverse = 1.0 / q if full else np.divide(1.0, q, out=np.zeros_like(q), where=seen)
+        sums[kernels.CROSS] -= (logs if full else np.where(seen, logs, 0.0)) @ transposed
+    if wanted & (OVERLAPS | RESPONSES):
+        inverse = 1.0 / q if full else np.divide(1.0, q, out=np.zeros_like(q), where=seen)
     if wanted & OVERLAPS:
-        sums[kernels.OVERLAP] = (beside * inverse) @ transposed
+        sums[kernels.OVERLAP] += (beside * inverse) @ transposed
+    if wanted & (RESPONSES | DIVERGENCES):
+        code = q[:, None]
+        gap = rows - code
     if wanted & RESPONSES:
-        sums[kernels.GRAM] = (gap @ ((beside - q) * inverse)[..., None])[..., 0]
-        gap_ratio = gap * inverse[:, None]
-        gap_ratio *= gap
-        sums[kernels.SQUARES] = gap_ratio.sum(axis=-1)
+        sums[kernels.GRAM] += (gap @ ((beside - q) * inverse)[..., None])[..., 0]
+        squares = gap * inverse[:, None]
+        squares *= gap
+        sums[kernels.SQUARES] += squares.sum(axis=-1)
     if wanted & DIVERGENCES:
-        logs, positive = np.log(rows / code), rows > 0
-        if not (full and positive.all()):
+        logs = np.log(rows / code)
+        if not full or least == 0:
+            positive = rows > 0
             logs = np.where(positive & seen[:, None], logs, 0.0)
-            sums[kernels.MISSING] = (~positive & seen[:, None]).sum(axis=-1)
+            sums[kernels.MISSING] += (~positive & seen[:, None]).sum(axis=-1)
         _, forward, reverse = _apart(rows, code, gap, logs)
-        sums[kernels.FORWARD], sums[kernels.REVERSE] = forward.sum(axis=-1), reverse.sum(axis=-1)
-    return sums
+        sums[kernels.FORWARD] += forward.sum(axis=-1)
+        sums[kernels.REVERSE] += reverse.sum(axis=-1)
 
 
 def _numpy_moves(rows: Array, volumes: Array, steps: Array) -> Array:
     """Rises (n, J), divergences (J,) and what is outside (J,) for a few leaves, shape (n + 2, J)."""
     sums = np.empty((len(rows) + 2, steps.size))
-    total, perturb = volumes.sum(), rows[-1]
+    total, perturb = float(volumes.sum()), rows[-1]
     ordinary, base = _joint(rows[:-1], volumes[None])
     p = base[0]
     share, rest = (steps / (total + steps))[:, None], (total / (total + steps))[:, None]
-    q = rest * p + share * perturb
-    moved = np.minimum(share, rest) * p  # it has to keep its digits too
-    if ordinary and moved.min() < TINY:
-        low = (q < TINY) & (perturb > 0) | (moved < TINY) & (p > 0)
-        ordinary = not (low & (share > 0)).any()
+    q, lowest = rest * p + share * perturb, p.min()
     if not ordinary or not _ordinary_steps(total, steps):
         return _careful_moves(rows, volumes, steps, sums)
-    logs = np.log(p / q)
-    seen = p > 0
-    full = bool(seen.all())
-    log, forward, _ = _apart(p, q, share * (p - perturb), logs if full else np.where(seen, logs, 0.0))
+    if min([float(rest.min()), *(one for one in share[:, 0].tolist() if one)]) * lowest < TINY:
+        moved = np.minimum(share, rest) * p  # it has to keep its digits too
+        low = (q < TINY) & (perturb > 0) | (moved < TINY) & (p > 0)
+        if (low & (share > 0)).any():
+            return _careful_moves(rows, volumes, steps, sums)
+    logs, full = np.log(p / q), bool(lowest > 0)
+    if not full:
+        logs = np.where(p > 0, logs, 0.0)
+    log, forward, _ = _apart(p, q, share * (p - perturb), logs)
     sums[:-2], sums[-2] = rows @ log.T, forward.sum(axis=-1)
-    sums[-1] = 0.0 if full else perturb[~seen].sum()
+    sums[-1] = 0.0 if full else perturb[p == 0].sum()
     return sums
 
 
 def _joint(base: Array, mixtures: Array) -> tuple[bool, Array]:
     """``q = sum_i w_i base_i / sum w``, shape (J, M), and whether all of it that is not 0 has all its digits."""
-    q = np.asarray(mixtures / mixtures.sum(axis=1, keepdims=True) @ base)
+    q = mixtures / mixtures.sum(axis=1, keepdims=True) @ base
     if q.min() >= TINY:
         return True, q
     mass = (mixtures > 0).astype(np.float64) @ (base > 0)
@@ -235,20 +254,20 @@ NEAR = 3.0 - 2.0 * np.sqrt(2.0)
 
 
 def _apart(p: Array, q: Array, gap: Array, log: Array) -> tuple[Array, Array, Array]:
-    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log may be anything where p = 0."""
+    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log is finite, where p = 0 too."""
     forward, reverse = p * log - gap, gap - q * log
     s = gap / (p + q)
     near = np.abs(s) <= NEAR
-    if near.any():
-        s, gap = s[near], np.broadcast_to(gap, near.shape)[near]
+    if np.count_nonzero(near):
         z = s * s
-        w = np.full_like(z, kernels.POLYNOMIAL[-1])
-        for coefficient in reversed(kernels.POLYNOMIAL[:-1]):
-            w *= z
+        w = z * kernels.POLYNOMIAL[-1]
+        for coefficient in kernels.POLYNOMIAL[-2::-1]:
             w += coefficient
-        w *= z
+            w *= z
         a = s + s * w
-        log[near], forward[near], reverse[near] = 2.0 * a, gap * (a + w), gap * (a - w)
+        np.copyto(log, 2.0 * a, where=near)
+        np.copyto(forward, gap * (a + w), where=near)
+        np.copyto(reverse, gap * (a - w), where=near)
     return log, forward, reverse
 
 
@@ -277,7 +296,7 @@ def _gap(x: Array, a: Exponents, y: Array, b: Exponents) -> tuple[Array, Array, 
     return p, q, p - q, top
 
 
-def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums: Array) -> Array:
+def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums: Array) -> None:
     """`_numpy_sums` for any masses and volumes; a sum may become infinite, never NaN."""
     code, e = _wide_joint(base, mixtures)
     code, e = code[:, None], e[:, None]
@@ -288,7 +307,7 @@ def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums
     _, _, pull, power = _gap(t, b, code, e)
 
     def add(row: int, values: Array, powers: Any = 0, where: Any = seen) -> None:
-        sums[row] = np.where(where, np.ldexp(values, powers), 0.0).sum(axis=-1)
+        sums[row] += np.where(where, np.ldexp(values, powers), 0.0).sum(axis=-1)
 
     add(kernels.CROSS, -rows * (np.log(unit) + e * LN2))
     add(kernels.OVERLAP, x / unit * t, a + b - e)
@@ -300,7 +319,6 @@ def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums
     _, forward, reverse = _apart(p, q, gap, logs)
     add(kernels.FORWARD, forward, top)
     add(kernels.REVERSE, reverse, top, where=True)
-    return sums
 
 
 def _careful_moves(rows: Array, volumes: Array, steps: Array, sums: Array) -> Array:

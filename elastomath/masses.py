@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .checks import as_floats, generator, real, rows, whole
 from .errors import InputError
+from .kernels import TINY
+from .leafsums import scan
 
 Masses = NDArray[np.float64]
 SUM_TOLERANCE = 1e-9
@@ -52,7 +54,12 @@ def normalise(counts: ArrayLike, *, where: str = "counts") -> Masses:
     >>> normalise([3, 1])
     array([0.75, 0.25])
     """
-    weights = _as_weights(counts, where=where)
+    weights = as_floats(counts, "masses", where)
+    if weights.ndim == 1 and weights.size:
+        plain, total = scan(weights)
+        if plain and TINY < total < np.inf:  # all are numbers >= 0
+            return np.asarray(weights / total, dtype=np.float64)
+    weights = _as_weights(weights, where=where)
     scale = float(weights.max())
     if scale == 0.0:
         raise InputError("every weight is zero", where=where, mend="at least one has to be positive")

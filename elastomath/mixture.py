@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -122,16 +123,17 @@ def as_volumes(volumes: ArrayLike, count: int) -> Array:
             where="volumes",
             mend="give one number for each dataset, in their order",
         )
-    for index, value in enumerate(weights):
+    values = weights.tolist()
+    for index, value in enumerate(values):
         last = index == count - 1 and count > 1
-        if not np.isfinite(value) or value < 0 or (value == 0 and not last):
+        if not 0 < value < np.inf and not (value == 0 and last):
             raise InputError(
                 f"volume {index} is {value:g}",
                 where="volumes",
                 mend="volumes have to be finite and > 0 (the last one, the perturbation, may be 0)",
             )
-    if weights.max(initial=0.0) > np.finfo(np.float64).max / max(count, 1):
+    if values and max(values) > sys.float_info.max / count:
         raise InputError(
-            f"volumes up to {weights.max():g} have no finite sum", where="volumes", mend="count in a larger unit"
+            f"volumes up to {max(values):g} have no finite sum", where="volumes", mend="count in a larger unit"
         )
     return weights

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .curve import Run
 from .errors import InputError
-from .kernels import DIVERGENCES
+from .kernels import DIVERGENCES, RESPONSES
 from .law import finite_law
 from .leafsums import leaf_moves, leaf_sums
 from .mixture import Mixture
@@ -132,15 +132,15 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     steps = _steps(perturbations)
     if len(mixture.volumes) < 2:
         raise InputError("no spring", where="springs", mend="pass at least two datasets, the perturbation last")
-    start = mixture.at(0.0)
-    elongations, fall, energy = _moves(start, steps)
-    reverse = _reverse(mixture, steps)
-    chi_square = -float(response(start).derivatives[-1]) * start.total
+    volumes = mixture.volumes[:-1]
+    elongations, fall, energy = _moves(mixture.components, volumes, steps)
+    sums = leaf_sums(mixture.components, mixture.along(steps), wanted=DIVERGENCES | RESPONSES)
+    reverse = sums.reverse.T[:-1]
+    reverse = np.where(np.isfinite(reverse), reverse, np.nan)
+    reverse -= reverse[:, :1].copy()
     near = np.zeros(steps.size)
-    near[1:] = steps[1:] ** 2 * chi_square / (2 * start.total)
-    return Springs(
-        steps, start.volumes[:-1], elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol"
-    )
+    near[1:] = steps[1:] ** 2 * sums.squares[0, -1] / (2 * volumes.sum())
+    return Springs(steps, volumes, elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol")
 
 
 def springs_of_readings(
@@ -241,7 +241,7 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
 
         def elongation(log_step: float, dataset: int = int(dataset)) -> float:
             step = math.exp(log_step)  # divided by l, so that the root at l = 0 is none
-            return float(_moves(start, np.array([step]))[0][dataset, 0]) / step
+            return float(_moves(start.components, start.volumes[:-1], np.array([step]))[0][dataset, 0]) / step
 
         low, high = math.log(start.total) - 20.0, math.log(start.total * limit)
         if elongation(low) >= 0:  # within rounding of 0
@@ -268,15 +268,8 @@ def _steps(perturbations: ArrayLike) -> Array:
     return steps
 
 
-def _moves(start: Mixture, steps: Array) -> tuple[Array, Array, Array]:
+def _moves(components: Array, volumes: Array, steps: Array) -> tuple[Array, Array, Array]:
     """Elongations (n - 1, J), the fall (J,) and the energy (J,)."""
-    rises, divergences, outside = leaf_moves(start.components, start.volumes[:-1], steps)
+    rises, divergences, outside = leaf_moves(components, volumes, steps)
     fall = np.where(steps > 0, np.inf, 0.0) if outside > 0 else -rises[-1]
-    return rises[:-1], fall, start.total * divergences
-
-
-def _reverse(mixture: Mixture, steps: Array) -> Array:
-    """Delta D(q_l || P_i), shape (n - 1, J); nan where a divergence is infinite."""
-    reverse = leaf_sums(mixture.components, mixture.along(steps), wanted=DIVERGENCES).reverse.T[:-1]
-    reverse[~np.isfinite(reverse)] = np.nan
-    return np.asarray(reverse - reverse[:, :1], dtype=np.float64)
+    return rises[:-1], fall, volumes.sum() * divergences

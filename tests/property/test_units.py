@@ -297,7 +297,7 @@ LAWS = {
     },
     "mixture.Mixture.along": lambda m, c: {"": (m.along(c * GRID), 1)},
     "leafsums.leaf_sums": lambda m, c: {
-        field: (value, 0) for field, value in dataclasses.asdict(leaf_sums(m.components, m.volumes)).items()
+        field: (value, 0) for field, value in leaf_sums(m.components, m.volumes)._asdict().items()
     },
     "leafsums.leaf_moves": lambda m, c: {
         str(part): (value, 0)

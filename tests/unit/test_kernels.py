@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 from fractions import Fraction
@@ -401,7 +400,7 @@ def test_the_same_bits_whatever_the_number_of_threads():
     volumes, steps = np.array([9.0, 0.8, 0.2]), np.linspace(0, 1, 3)
     for threads in (2, 3, 7):
         for call in (
-            lambda threads: np.array(dataclasses.astuple(leaf_sums(rows, volumes, threads=threads))),
+            lambda threads: np.array(leaf_sums(rows, volumes, threads=threads)),
             lambda threads: leaf_moves(rows, volumes[:2], steps, threads=threads)[0],
         ):
             assert call(threads).tobytes() == call(1).tobytes()

@@ -42,7 +42,7 @@ def summed(**changes):
 
     def broken(*args, **options):
         sums = leafsums.leaf_sums(*args, **options)
-        return dataclasses.replace(sums, **{name: change(sums) for name, change in changes.items()})
+        return sums._replace(**{name: change(sums) for name, change in changes.items()})
 
     return broken
 
