@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, an, as_array, checked, integer
 from .codes import _array, _checked, compiled
 from .codewords import Bits, Integers
 from .errors import InputError
@@ -55,6 +56,7 @@ class ArithmeticCode:
         return cls(np.concatenate([[0], np.cumsum(values.astype(np.int64))]))
 
     @classmethod
+    @checked(total=COUNT)
     def quantised(cls, masses: ArrayLike, total: int = 1 << 32) -> ArithmeticCode:
         """The coder of masses, rounded to ``c(x) = 1 + floor(q(x) (total - M))`` on the M leaves with q(x) > 0.
 
@@ -129,6 +131,7 @@ class ArithmeticCode:
         out[written : written + 8] = np.frombuffer(last.to_bytes(8, "big"), dtype=np.uint8)
         return Bits.of(out, 8 * written + size)
 
+    @checked(bits=an(Bits), count=integer(least=0))
     def decode(self, bits: Bits, count: int) -> Integers:
         """The ``count`` leaves of a stream. Raises InputError for bits that no stream of so many leaves has."""
         if count < 0 or bits.size > 8 * bits.data.size:
@@ -160,7 +163,7 @@ class ArithmeticCode:
         return np.searchsorted(self.starts, firsts, side="right") - 1, shift
 
     def _stream(self, leaves: ArrayLike) -> Integers:
-        stream = np.asarray(leaves)
+        stream = as_array(leaves, "leaves", "encode")
         if stream.size == 0:
             return np.zeros(0, dtype=np.int64)
         if stream.ndim != 1 or stream.dtype.kind not in "iu":

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import NONNEGATIVE, POSITIVE, checked
 from .errors import InputError
 from .kernels import OVERLAPS, RESPONSES
 from .leafsums import leaf_moves, leaf_sums
-from .mixture import Mixture
+from .mixture import PERTURBED, Mixture
 from .theorem import log_quotient
 
 Array = NDArray[np.float64]
 
 
+@checked(base_volume=POSITIVE, perturbation=NONNEGATIVE)
 def string_ceiling(base_volume: float, perturbation: float) -> float:
     """``ln(1 + L/N_0)`` nats: the most that any single string, and so any dataset, can lengthen in a mixture, for any P_t (R17).
 
@@ -31,6 +33,7 @@ def string_ceiling(base_volume: float, perturbation: float) -> float:
     return math.log1p(quotient) if quotient < math.inf else log_quotient(perturbation, base_volume)
 
 
+@checked(ceiling=POSITIVE, perturbation=NONNEGATIVE)
 def volume_for(ceiling: float, perturbation: float) -> float:
     """``N_0 = L/(e^c - 1)``: the volume whose `string_ceiling` under a perturbation of volume L is c nats (R17).
 
@@ -52,6 +55,7 @@ def volume_for(ceiling: float, perturbation: float) -> float:
     )  # e^c is beyond the doubles, L e^-c need not be
 
 
+@checked(base_volume=POSITIVE, perturbation=NONNEGATIVE)
 def pooled_ceiling(base_volume: float, perturbation: float) -> float:
     """``N_0 ln(1 + L/N_0)``: the most that ``k DeltaH_p + DeltaH_a`` can be in a class closed under mixing (R17).
 
@@ -64,6 +68,7 @@ def pooled_ceiling(base_volume: float, perturbation: float) -> float:
     return base_volume * most if most > 1e-300 else float(perturbation)
 
 
+@checked(volume=POSITIVE, others=POSITIVE, perturbation=NONNEGATIVE)
 def convex_ceiling(volume: float, others: float, perturbation: float) -> float:
     """``ln[1 + (L + sqrt(L^2 + 4 L k/(k+1)))/2]``: the most that one dataset can rise in a class closed under mixing (R17).
 
@@ -99,6 +104,7 @@ class Rises:
     ceiling: float
 
 
+@checked(mixture=PERTURBED)
 def rises(mixture: Mixture) -> Rises:
     """``ln(N_L/(N_0 + L O_0)) <= DeltaH_i <= ln((N_L - L O_L)/N_0) <= ln(1 + L/N_0)`` for every dataset of a mixture (R17).
 

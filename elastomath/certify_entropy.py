@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .certify import FIRST_PRECISION, LAST_PRECISION, Enclosure, accurate, enclosure, working_precision
+from .checks import COUNT, as_array, checked, integer
 from .errors import InputError
 
 
+@checked(digits=COUNT, last_precision=integer(least=32))
 def certify_entropy(counts: ArrayLike, digits: int = 15, last_precision: int = LAST_PRECISION) -> Enclosure:
     """``H(P) = ln N - (1/N) sum_x c(x) ln c(x)``, P = c/N, N = sum c, in nats, in ball arithmetic.
 
@@ -44,7 +46,7 @@ def certify_entropy(counts: ArrayLike, digits: int = 15, last_precision: int = L
 
 def _grouped(counts: ArrayLike) -> tuple[list[int], list[int]]:
     """Distinct positive counts and how often each occurs, as Python integers."""
-    given = np.asarray(counts)
+    given = as_array(counts, "counts", "certify_entropy")
     if given.ndim != 1 or given.size == 0:
         raise InputError(f"counts have shape {given.shape}", where="certify_entropy", mend="pass one count a leaf")
     if given.dtype == object and all(isinstance(value, int) for value in given.tolist()):

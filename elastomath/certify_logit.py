@@ -20,6 +20,7 @@ from .certify import (
     enclosure,
     working_precision,
 )
+from .checks import COUNT, checked, exact
 from .errors import InputError
 
 Number = int | float | Fraction
@@ -50,6 +51,7 @@ class CertifiedLogit:
     precision: int
 
 
+@checked(digits=COUNT)
 def certify_logit(start: Number, volume: Number, constant: Number, digits: int = 15) -> CertifiedLogit:
     """R21-R24 at one z_0, n, c with so many proved digits.
 
@@ -138,6 +140,7 @@ def replayed_exposure(start: Ball, end: Ball, share: Ball) -> Ball:
     return level(end) - level(start)
 
 
+@checked(digits=COUNT)
 def certify_replay(start: Number, end: Number, share: Number, digits: int = 15) -> Enclosure:
     """The exposure c n that leads from one contrast to another on data with a share pi of wanted responses (R21).
 
@@ -152,6 +155,7 @@ def certify_replay(start: Number, end: Number, share: Number, digits: int = 15) 
     return _proved(lambda: replayed_exposure(_ball(first), _ball(last), _ball(pi)), digits, "certify_replay")
 
 
+@checked(digits=COUNT)
 def certify_return_ratio(low: Number, high: Number, digits: int = 15) -> Enclosure:
     """``[D + 1/p_1 - 1/p_2]/[D + 1/(1-p_2) - 1/(1-p_1)]`` with D = logit p_2 - logit p_1 (R22).
 
@@ -195,7 +199,4 @@ def _ball(value: Fraction) -> Ball:
 
 
 def _exact(value: Number) -> Fraction:
-    try:
-        return Fraction(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{value!r} is not a finite number", where="logit law", mend="pass finite numbers") from error
+    return exact(value, "a number", "logit law")

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
-from typing import Any, TypeVar
+from functools import update_wrapper
+from inspect import signature
+from types import FunctionType
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +23,10 @@ from .errors import InputError
 
 Array = NDArray[np.float64]
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
+Gate = Callable[[Any, str, str], Any]
+"""(value, name of the argument, where) -> the value in the type that the code works with, or an InputError."""
 
 
 def as_floats(values: Any, name: str, where: str) -> Array:
@@ -168,6 +175,26 @@ def exact(
     return fraction
 
 
+def as_array(values: Any, name: str, where: str) -> NDArray[Any]:
+    """An array of whatever type its entries have; refuses masked entries, dates, and rows of different lengths.
+
+    >>> as_array([[1], [1, 2]], "lengths", "demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: lengths are no array (demo): pass an array of numbers
+    """
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} are no array", where=where, mend="pass an array of numbers") from error
+    if np.ma.is_masked(array) or array.dtype.kind in "mM":
+        raise InputError(
+            f"{name} are {'dates' if array.dtype.kind in 'mM' else 'masked'}",
+            where=where,
+            mend="pass an array of numbers",
+        )
+    return np.asarray(array)
+
+
 def positive(value: Any, name: str, where: str) -> float:
     """A finite number > 0.
 
@@ -179,7 +206,7 @@ def positive(value: Any, name: str, where: str) -> float:
 
 
 def whole(value: Any, name: str, where: str, *, least: int | None = None, most: int | None = None) -> int:
-    """A whole number as an int; floats and booleans are not taken for one.
+    """A whole number as an int, of at most 63 bits; floats and booleans are not taken for one.
 
     >>> whole(np.int64(3), "leaves", "demo", least=1)
     3
@@ -195,7 +222,7 @@ def whole(value: Any, name: str, where: str, *, least: int | None = None, most: 
         number = operator.index(value)
     except TypeError as error:
         raise InputError(f"{name} is {_shown(value)}", where=where, mend=rule) from error
-    if (least is not None and number < least) or (most is not None and number > most):
+    if (least is not None and number < least) or (most is not None and number > most) or abs(number) >= 1 << 63:
         raise InputError(f"{name} is {_shown(number)}", where=where, mend=rule)
     return number
 
@@ -280,17 +307,17 @@ def generator(seed: Any, where: str) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     try:
-        if seed is None or isinstance(seed, bool | str | bytes):
-            raise TypeError("no seed")
-        return np.random.default_rng(seed)
+        single = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+        words = seed if single else [operator.index(word) for word in rows(seed, "seed", where)]
+        return np.random.default_rng(words)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"seed is {_shown(seed)}", where=where, mend="seed has to be a whole number >= 0, or a numpy Generator"
         ) from error
 
 
-def rows(values: Any, name: str, where: str) -> list[Any]:
-    """A sequence of rows (a list, a tuple, an array of two axes ...) as a list, each row still to be checked; not empty.
+def rows(values: Any, name: str, where: str, *, empty: bool = False) -> list[Any]:
+    """A sequence of rows (a list, a tuple, an array of two axes ...) as a list, each row still to be checked; not empty by default.
 
     >>> rows(0.5, "datasets", "demo")
     Traceback (most recent call last):
@@ -304,7 +331,7 @@ def rows(values: Any, name: str, where: str) -> list[Any]:
         raise InputError(
             f"{name} is {_shown(values)}", where=where, mend="pass a sequence with an entry for each"
         ) from error
-    if not listed:
+    if not listed and not empty:
         raise InputError(f"no {name}", where=where, mend="pass at least one")
     return listed
 
@@ -346,3 +373,120 @@ def _shown(value: object) -> str:
     if isinstance(value, Fraction):
         return str(value)
     return repr(value) if value is None or isinstance(value, bool) else f"of type {type(value).__name__}"
+
+
+# --- gates of whole functions -------------------------------------------------------------------------------------
+
+
+def checked(**gates: Gate) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that sends arguments through gates, by their names, before the function sees them.
+
+    >>> @checked(volume=POSITIVE)
+    ... def halved(volume: float) -> float:
+    ...     return volume / 2
+    >>> halved(3)
+    1.5
+    >>> halved("3")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: volume is no number (halved): volume has to be a number
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        where = function.__qualname__
+        places = {name: place for place, name in enumerate(signature(function).parameters)}
+        order = [(places[name], name, name.replace("_", " "), gate) for name, gate in gates.items()]
+
+        def gated(*args, **kwargs):  # type: ignore[no-untyped-def]
+            passed = list(args)
+            for place, name, shown, gate in order:
+                if place < len(passed):
+                    passed[place] = gate(passed[place], shown, where)
+                elif name in kwargs:
+                    kwargs[name] = gate(kwargs[name], shown, where)
+            return function(*passed, **kwargs)
+
+        # in the globals of its function, by which doctest knows whose it is; it reads no global of this module
+        plain = cast(FunctionType, gated)
+        copy = FunctionType(
+            plain.__code__, cast(FunctionType, function).__globals__, plain.__name__, None, plain.__closure__
+        )
+        return cast(Callable[P, R], update_wrapper(copy, function))
+
+    return decorate
+
+
+def number(
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    finite: bool = True,
+) -> Gate:
+    """The gate `real` with these bounds."""
+    return lambda value, name, where: real(
+        value, name, where, above=above, least=least, below=below, most=most, finite=finite
+    )
+
+
+def numbers(
+    *,
+    shape: Sequence[int | None] | None = None,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    finite: bool = True,
+    empty: bool = False,
+) -> Gate:
+    """The gate `reals` with these bounds; without ``finite`` infinities pass, NaN does not. Something has to be given unless ``empty``."""
+
+    def gate(values: Any, name: str, where: str) -> Array:
+        array = reals(values, name, where, shape=shape, above=above, least=least, below=below, most=most, finite=finite)
+        if not finite and np.isnan(array).any():
+            raise InputError(f"an entry of {name} is nan", where=where, mend=f"{name} have to be numbers")
+        if not empty and not array.size:
+            raise InputError(f"no {name}", where=where, mend="give at least one")
+        return array
+
+    return gate
+
+
+def integer(*, least: int | None = None, most: int | None = None) -> Gate:
+    """The gate `whole` with these bounds."""
+    return lambda value, name, where: whole(value, name, where, least=least, most=most)
+
+
+def one_of(*options: str) -> Gate:
+    """The gate `choice` with these options."""
+    return lambda value, name, where: choice(value, name, where, options)
+
+
+def an(kind: type, mend: str = "") -> Gate:
+    """The gate `instance` of this class."""
+    return lambda value, name, where: instance(value, kind, name, where, mend)
+
+
+def optional(gate: Gate) -> Gate:
+    """None, or what passes another gate."""
+    return lambda value, name, where: None if value is None else gate(value, name, where)
+
+
+def listed(gate: Gate) -> Gate:
+    """A sequence whose entries all pass another gate, as a list; it may be empty."""
+    return lambda values, name, where: [
+        gate(value, f"an entry of {name}", where) for value in rows(values, name, where, empty=True)
+    ]
+
+
+POSITIVE = number(above=0.0)
+NONNEGATIVE = number(least=0.0)
+FINITE = number()
+REAL = number(finite=False)
+SHARE = number(above=0.0, below=1.0)
+POSITIVES = numbers(above=0.0)
+NONNEGATIVES = numbers(least=0.0)
+FINITES = numbers()
+REALS = numbers(finite=False)
+COUNT = integer(least=1)
+SEED: Gate = lambda value, name, where: generator(value, where)  # noqa: E731

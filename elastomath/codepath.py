@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import checked, exact, integer
+from .checks import rows as as_list
 from .codes import LARGEST, Lengths, huffman_lengths, total_length
 from .errors import InputError
 
@@ -46,8 +48,13 @@ class CodePath:
     codes: tuple[Lengths, ...]
     expected: tuple[tuple[Fraction, ...], ...]
 
+    @checked(first=integer(), last=integer())
     def changes(self, first: int = 0, last: int = -1) -> tuple[Fraction, ...]:
         """Delta E_i[L] of each dataset from one code to another, from the first to the last by default."""
+        if not all(-len(self.expected) <= index < len(self.expected) for index in (first, last)):
+            raise InputError(
+                f"codes {first} and {last}", where="CodePath.changes", mend=f"there are {len(self.expected)}"
+            )
         return tuple(b - a for a, b in zip(self.expected[first], self.expected[last], strict=True))
 
     @property
@@ -207,10 +214,7 @@ def _rows(counts: Sequence[Sequence[int]] | NDArray[np.int64]) -> list[NDArray[A
 
 
 def _fractions(values: Sequence[Number], where: str) -> list[Fraction]:
-    try:
-        return [Fraction(value) for value in values]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputError("not a finite number", where=where, mend="pass integers or fractions") from error
+    return [exact(value, f"an entry of {where}", "code path") for value in as_list(values, where, "code path")]
 
 
 def _sum(terms: Any) -> Fraction:

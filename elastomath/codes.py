@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import as_array, checked, integer, numbers
 from .errors import InputError
 from .masses import SUM_TOLERANCE
 
@@ -100,6 +101,7 @@ def huffman_lengths(weights: ArrayLike | Sequence[int], *, whole_alphabet: bool 
     return lengths
 
 
+@checked(limit=integer(least=0))
 def length_limited_lengths(weights: ArrayLike | Sequence[int], limit: int, *, whole_alphabet: bool = False) -> Lengths:
     """Lengths that minimise ``sum_x weight(x) L(x)`` over the prefix codes with ``L(x) <= limit``. Shape (M,) -> (M,).
 
@@ -144,6 +146,7 @@ def kraft_sum(lengths: ArrayLike) -> Fraction:
     return Fraction(total, 1 << longest)
 
 
+@checked(p=numbers(shape=(None,), least=0.0))
 def expected_length(p: ArrayLike, lengths: ArrayLike) -> float:
     """Expected code length ``E_P[L] = sum_x P(x) L(x)`` in bits per leaf drawn; ``inf`` where P needs a missing codeword.
 
@@ -186,7 +189,7 @@ def total_length(weights: ArrayLike | Sequence[int], lengths: ArrayLike) -> int 
 
 def as_lengths(lengths: ArrayLike, *, where: str) -> Lengths:
     """Checked code lengths: integers >= 0, or `NO_CODEWORD`; shape (M,). Raises InputError otherwise."""
-    used = np.asarray(lengths)
+    used = as_array(lengths, "lengths", where)
     if used.size == 0 and used.ndim == 1:
         return used.astype(np.int64)
     if used.ndim != 1 or used.dtype.kind not in "iu":
@@ -226,7 +229,7 @@ def _all_zero(where: str) -> InputError:
 def _array(weights: ArrayLike | Sequence[int], scale: bool = True) -> NDArray[Any]:
     """Weights as int64 where their sum fits, as exact Python numbers where integers do not, as float64 otherwise."""
     try:
-        values = np.asarray(weights)
+        values = as_array(weights, "weights", "code lengths")
     except (TypeError, ValueError) as error:  # rows of different lengths
         raise InputError("weights are not numbers", where="code lengths", mend="pass counts or masses") from error
     if values.dtype.kind == "f" and not isinstance(weights, np.ndarray):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import an, as_array, checked, integer, optional
 from .codes import (
     LARGEST,
     NO_CODEWORD,
@@ -47,6 +48,7 @@ class Bits:
     size: int
 
     @classmethod
+    @checked(size=optional(integer(least=0)))
     def of(cls, data: str | bytes | ArrayLike, size: int | None = None) -> Bits:
         """Checked bits from a text of 0 and 1, or from bytes, of which the first ``size`` bits count (default: all).
 
@@ -58,7 +60,7 @@ class Bits:
             packed = np.packbits(np.frombuffer(data.encode(), dtype=np.uint8) - ord("0"))
             size = len(data) if size is None else size
         else:
-            raw = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else np.asarray(data)
+            raw = np.frombuffer(data, dtype=np.uint8) if isinstance(data, bytes) else as_array(data, "data", "bits")
             if raw.ndim != 1 or raw.dtype != np.uint8:
                 raise InputError(
                     f"{raw.dtype} of shape {raw.shape}",
@@ -104,6 +106,7 @@ class Codewords:
     limbs: Words
     canonical: bool = True
 
+    @checked(leaf=integer(least=0))
     def word(self, leaf: int) -> int:
         """The word of a leaf as an integer of ``lengths[leaf]`` bits. Raises InputError where it has none."""
         size = self._length(leaf)
@@ -113,6 +116,7 @@ class Codewords:
             value = value << 64 | int(limb)
         return value >> (64 * count - size)
 
+    @checked(leaf=integer(least=0))
     def text(self, leaf: int) -> str:
         """The word of a leaf as a text of 0 and 1; the empty text for length 0."""
         size = self._length(leaf)
@@ -128,7 +132,7 @@ class Codewords:
 
         Raises InputError for what is no sequence of leaves, naming the first that has no codeword.
         """
-        stream = np.asarray(leaves)
+        stream = as_array(leaves, "leaves", "encode")
         if stream.size == 0:
             stream = stream.astype(np.int64)
         if stream.ndim != 1 or stream.dtype.kind not in "iu":
@@ -143,6 +147,7 @@ class Codewords:
             )
         return Bits(limbs.byteswap().view(np.uint8)[: -(-size // 8)].copy(), int(size))
 
+    @checked(bits=an(Bits), count=optional(integer(least=0)))
     def decode(self, bits: Bits, count: int | None = None) -> Integers:
         """The leaves that a stream spells: ``count`` of them, or as many as there are. Bits -> shape (n,).
 

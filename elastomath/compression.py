@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arithmetic import ArithmeticCode
+from .checks import COUNT, an, as_array, checked, integer
 from .codes import (
     NO_CODEWORD,
     Lengths,
@@ -82,6 +83,7 @@ class BlockCode:
     words: Codewords
 
     @classmethod
+    @checked(tree=an(TokenTree), code=an(str), ends=integer(least=0), escapes=integer(least=0))
     def of(cls, tree: TokenTree, code: str = "huffman", *, ends: int = 0, escapes: int = 0) -> BlockCode:
         """A code for the counts of a tree; ``ends`` and ``escapes`` are the counts of END, and of WHOLE and LAST each.
 
@@ -97,6 +99,7 @@ class BlockCode:
         return cls.of_lengths(tree, CODES[code](np.concatenate([tree.counts, [ends, escapes, escapes]])))
 
     @classmethod
+    @checked(tree=an(TokenTree))
     def of_lengths(cls, tree: TokenTree, lengths: ArrayLike) -> BlockCode:
         """The canonical code of given lengths: of the M leaves, or of those, END, WHOLE and LAST."""
         used = as_lengths(lengths, where="block code")
@@ -172,6 +175,7 @@ class BlockCode:
             stream = np.insert(stream, np.cumsum(blocks)[sizes % depth == 0], leaves)
         return Message(self.words.encode(stream), escaped, None if self.marks_ends else blocks)
 
+    @checked(message=an(Message))
     def decode(self, message: Message) -> list[Any]:
         """The responses of a message: bytes, or arrays of integers for a tree of tokens.
 
@@ -313,6 +317,7 @@ def protocol_lengths(documents: Sequence[str | bytes], depth: int, unit: str = "
     )
 
 
+@checked(depth=COUNT)
 def printed_length(symbols: ArrayLike, depth: int, counts: ArrayLike) -> Integers:
     """Thm 3.4 as printed: ``ceil(|x|/d) ceil(-sum p log2 p)`` bits, for responses of |x| symbols (R15). Shape (n,) -> (n,).
 
@@ -321,7 +326,7 @@ def printed_length(symbols: ArrayLike, depth: int, counts: ArrayLike) -> Integer
     >>> printed_length([1, 8, 9], depth=8, counts=[2, 1, 1])
     array([2, 2, 4])
     """
-    sizes = np.asarray(symbols)
+    sizes = as_array(symbols, "symbols", "printed_length")
     if sizes.dtype.kind not in "iu" or (sizes.size and sizes.min() < 0) or depth < 1:
         raise InputError(
             f"lengths of type {sizes.dtype} and depth {depth}",
@@ -341,7 +346,7 @@ def entropy_ceiling(counts: ArrayLike) -> int:
     >>> entropy_ceiling([1] * 8), entropy_ceiling([2, 1, 1]), entropy_ceiling([7, 1, 1])
     (3, 2, 1)
     """
-    values = np.asarray(counts)
+    values = as_array(counts, "counts", "entropy_ceiling")
     if values.dtype.kind not in "iu" or values.ndim != 1 or not values.size or values.min() < 0 or not values.any():
         raise InputError("counts that cannot be used", where="entropy", mend="pass integers >= 0, one of them > 0")
     bits = _entropy_bits(values)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import as_floats
 from .errors import InputError
 from .storage import whole_file
 from .tables import read_csv
@@ -74,13 +75,17 @@ class Curve:
         """A curve of one run from one array of rates (J,) for each component, on one grid of perturbations (J,)."""
         import pandas as pd
 
-        steps = np.asarray(perturbations, dtype=np.float64)
+        steps = as_floats(perturbations, "perturbations", f"run {run}")
         _fit_together(f"run {run}", volumes, steps, rates, rate_se, covariates)
         parts = []
         for component, volume in volumes.items():
             part = {"run": run, "component": component, "volume": volume, "perturbation": steps}
-            part |= {"rate": np.asarray(rates[component], dtype=np.float64)}
-            part |= {"rate_se": np.nan if rate_se is None else np.asarray(rate_se[component], dtype=np.float64)}
+            part |= {"rate": as_floats(rates[component], f"rates of {component}", f"run {run}")}
+            part |= {
+                "rate_se": np.nan
+                if rate_se is None
+                else as_floats(rate_se[component], f"rate_se of {component}", f"run {run}")
+            }
             parts.append(pd.DataFrame(part | {"rate_unit": rate_unit, "volume_unit": volume_unit} | covariates))
         return cls(pd.concat(parts, ignore_index=True), where=f"run {run}")
 
@@ -237,7 +242,7 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         frame = frame.assign(rate_se=np.nan)
     numbers = {}
     for column in ("volume", "perturbation", "rate", "rate_se"):
-        numeric = frame[column].dtype.kind not in "bc"  # True and 1j are no readings
+        numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
         values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce")
         values = values.astype(np.float64)
         _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)

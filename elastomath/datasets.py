@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import rows as as_list
 from .errors import InputError
 from .jointtree import JointTree
 from .masses import Masses, as_masses
@@ -191,9 +192,10 @@ def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float
 
 
 def _paths(files: Sequence[FileName]) -> list[Path]:
-    if isinstance(files, str | os.PathLike) or not len(files):
+    names = [] if isinstance(files, os.PathLike) else as_list(files, "files", "datasets")
+    if not names or not all(isinstance(name, str | os.PathLike) for name in names):
         raise InputError("no list of files", where="datasets", mend="name at least one file")
-    return [Path(file) for file in files]
+    return [Path(name) for name in names]
 
 
 def _volumes(volumes: ArrayLike | None, count: int) -> ArrayLike:

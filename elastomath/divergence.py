@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import as_floats
+from .checks import as_floats, checked, numbers
 from .checks import rows as as_list
 from .errors import InputError
 from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
@@ -32,6 +32,7 @@ GAP_SERIES = [(-1.0) ** n / n for n in range(2, 15)]
 """(e - ln(1 + e)) / e^2 for |e| < NEAR, to 1e-16."""
 
 
+@checked(excess=numbers(least=-1.0, empty=True))
 def log_gap(excess: Array) -> Array:
     """``phi(1 + e) = e - ln(1 + e) >= 0``, to 1e-12 of itself however small e is; ``inf`` at e = -1. Any shape.
 
@@ -42,7 +43,7 @@ def log_gap(excess: Array) -> Array:
     """
     with np.errstate(divide="ignore"):
         gaps = excess - np.log1p(excess)
-    near = np.abs(excess) < NEAR
+    gaps, near = np.asarray(gaps), np.abs(excess) < NEAR
     small = excess[near]
     gaps[near] = small**2 * np.polynomial.polynomial.polyval(small, GAP_SERIES)
     return np.asarray(np.maximum(gaps, 0.0), dtype=np.float64)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import NONNEGATIVES, POSITIVES, checked, integer
 from .errors import InputError
-from .overlaps import Law, equal_parts_overlap, mass_mean
+from .overlaps import Law, an_overlap_law, equal_parts_overlap, mass_mean
 
 Array = NDArray[np.float64]
 
@@ -31,6 +32,7 @@ class Expansion:
     skew: Array
     flatness: Array
 
+    @checked(pretrain=POSITIVES, perturb=NONNEGATIVES, order=integer(least=0, most=2))
     def epsilon(self, pretrain: ArrayLike, perturb: ArrayLike, order: int = 1) -> Array:
         """eps at volumes (k, 1, l), up to N^-order, N = k + 1 + l (R8, sharpened).
 
@@ -55,6 +57,7 @@ class Expansion:
         return np.asarray((n - 1) * step * bracket, dtype=np.float64)
 
 
+@checked(law=an_overlap_law, parts=integer(least=2))
 def expansion_of(law: Law, parts: int = 3) -> Expansion:
     """v, sigma and kappa of n equal i.i.d. parts: ``E_p[(P_t/P_p)^m] = (n^{m-1}/mu) E[Y_t^m / (Y_1 + ... + Y_n)^{m-1}]``.
 

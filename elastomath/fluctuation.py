@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, NONNEGATIVE, NONNEGATIVES, POSITIVE, SEED, checked, number, numbers, whole
+from .checks import rows as as_list
 from .errors import InputError
 from .overlaps import mass_mean, overlap_matrix
 from .pareto import Pareto
@@ -36,6 +38,7 @@ class SampledOverlaps:
     perturb: Array
 
 
+@checked(masses=NONNEGATIVES, factor=COUNT)
 def merge_leaves(masses: ArrayLike, factor: int) -> Array:
     """Coarse-graining: each run of ``factor`` neighbouring leaves becomes one leaf with their sum. (..., M) -> (..., M/factor).
 
@@ -50,6 +53,15 @@ def merge_leaves(masses: ArrayLike, factor: int) -> Array:
     return np.asarray(fine.reshape(*fine.shape[:-1], -1, factor).sum(axis=-1), dtype=np.float64)
 
 
+@checked(
+    alpha=number(above=1.0),
+    leaves=COUNT,
+    draws=COUNT,
+    pretrain=number(above=0.0, finite=False),
+    perturb=NONNEGATIVE,
+    shares=numbers(shape=(None,), least=0.0),
+    seed=SEED,
+)
 def sampled_overlaps(
     alpha: float,
     leaves: int,
@@ -70,7 +82,12 @@ def sampled_overlaps(
     True
     """
     law, weights = _weights(alpha, pretrain, perturb, shares)
-    factors = np.asarray(merges, dtype=np.int64)
+    factors = np.array(
+        [
+            whole(merge, "an entry of merges", "sampled_overlaps", least=1)
+            for merge in as_list(merges, "merges", "sampled_overlaps")
+        ]
+    )
     if (
         leaves < 1
         or draws < 1
@@ -141,6 +158,7 @@ class LeafLimit:
     skew: float
     spread_rate: float
 
+    @checked(level=numbers(above=0.0, below=1.0), leaves=POSITIVE)
     def quantile(self, level: ArrayLike, leaves: float) -> Array:
         """The quantile of A_M to first order, from the limit law."""
         from scipy.stats import levy_stable, norm
@@ -153,6 +171,12 @@ class LeafLimit:
         return np.asarray(self.overlap + shape * leaves**-self.spread_rate, dtype=np.float64)
 
 
+@checked(
+    alpha=number(above=1.0),
+    pretrain=number(above=0.0, finite=False),
+    perturb=NONNEGATIVE,
+    shares=numbers(shape=(None,), least=0.0),
+)
 def leaf_limit(
     alpha: float, pretrain: float = math.inf, perturb: float = 0.0, shares: ArrayLike = (1, 1, 1)
 ) -> LeafLimit:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import NONNEGATIVE, NONNEGATIVES, POSITIVES, SHARE, an, checked, listed, numbers, real, whole
+from .checks import rows as as_list
 from .errors import InputError
-from .masses import as_masses
+from .masses import as_rows
 from .mixture import Mixture
 from .rebound import Scores
 
@@ -34,10 +36,9 @@ class Phase:
     rate: float
 
     def __post_init__(self) -> None:
-        if not (self.steps >= 0 and 0 < self.rate < 1):
-            raise InputError(
-                f"{self.steps:g} steps at rate {self.rate:g}", where="phase", mend="steps >= 0 and 0 < rate < 1"
-            )
+        object.__setattr__(self, "dataset", whole(self.dataset, "dataset", "phase", least=0))
+        object.__setattr__(self, "steps", real(self.steps, "steps", "phase", least=0.0, finite=False))
+        object.__setattr__(self, "rate", real(self.rate, "rate", "phase", above=0.0, below=1.0))
 
     @property
     def kept(self) -> float:
@@ -45,6 +46,7 @@ class Phase:
         return math.exp(-self.steps * decay(self.rate))
 
 
+@checked(rate=SHARE)
 def decay(rate: float) -> float:
     """``h = ln(1/(1 - eta))``, what a step forgets, in nats; eta <= h <= eta/(1-eta).
 
@@ -56,6 +58,7 @@ def decay(rate: float) -> float:
     return -math.log1p(-rate)
 
 
+@checked(rates=numbers(shape=(None,), least=0.0, most=1.0, empty=True))
 def step_weights(rates: ArrayLike) -> tuple[Array, float]:
     """``eta_j prod_{i > j} (1 - eta_i)``, the weight of each step in the end, and what is left of the start (R19).
 
@@ -72,6 +75,7 @@ def step_weights(rates: ArrayLike) -> tuple[Array, float]:
     return eta * kept[-2::-1], float(kept[-1])
 
 
+@checked(phases=listed(an(Phase)))
 def phase_weights(phases: Sequence[Phase]) -> tuple[Array, float]:
     """``(1 - X_j) prod_{i > j} X_i``, X = (1-eta)^n: the weight of each phase in the end, and what is left of the start (R19).
 
@@ -87,6 +91,7 @@ def phase_weights(phases: Sequence[Phase]) -> tuple[Array, float]:
     return fresh * later[-2::-1], float(later[-1])
 
 
+@checked(phases=listed(an(Phase)))
 def effective_mixture(components: Sequence[ArrayLike] | Array, phases: Sequence[Phase], start: ArrayLike) -> Mixture:
     """The joint run that a sequential run amounts to: the datasets and the start, with their effective volumes (R19).
 
@@ -97,7 +102,7 @@ def effective_mixture(components: Sequence[ArrayLike] | Array, phases: Sequence[
     >>> m.volumes, m.masses
     (array([0.25, 0.25, 0.5 ]), array([0.375, 0.625]))
     """
-    rows = [as_masses(row, where=f"dataset {index}") for index, row in enumerate(components)]
+    rows = as_rows(components, name="dataset", where="effective_mixture")
     if any(not 0 <= phase.dataset < len(rows) for phase in phases):
         raise InputError(
             "a phase names no dataset", where="effective_mixture", mend=f"choose from 0 to {len(rows) - 1}"
@@ -108,6 +113,7 @@ def effective_mixture(components: Sequence[ArrayLike] | Array, phases: Sequence[
     return Mixture.of([row for row, _ in kept], [weight for _, weight in kept])
 
 
+@checked(phases=listed(an(Phase)))
 def sequential_masses(components: Sequence[ArrayLike] | Array, phases: Sequence[Phase], start: ArrayLike) -> Array:
     """Leaf masses after each phase of ``q <- (1 - eta) q + eta P``, shape (len(phases) + 1, M), the start first (R19).
 
@@ -116,13 +122,20 @@ def sequential_masses(components: Sequence[ArrayLike] | Array, phases: Sequence[
     >>> sequential_masses([[1.0, 0.0], [0.0, 1.0]], [Phase(0, 1, 0.5), Phase(1, 1, 0.5)], [0.5, 0.5])[-1]
     array([0.375, 0.625])
     """
-    rows = np.stack([as_masses(row, where=f"dataset {index}") for index, row in enumerate(components)])
-    out = [as_masses(start, where="start")]
+    *rows, first = as_rows(
+        [*as_list(components, "datasets", "sequential_masses"), start], name="dataset", where="sequential_masses"
+    )
+    if any(phase.dataset >= len(rows) for phase in phases):
+        raise InputError(
+            "a phase names no dataset", where="sequential_masses", mend=f"choose from 0 to {len(rows) - 1}"
+        )
+    out = [first]
     for phase in phases:
         out.append(phase.kept * out[-1] - math.expm1(-phase.steps * decay(phase.rate)) * rows[phase.dataset])
     return np.stack(out)
 
 
+@checked(pretrain_steps=POSITIVES, align_steps=POSITIVES, rate=SHARE)
 def elasticity_constant(
     pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: float, *, exponential: bool = False
 ) -> Array:
@@ -144,6 +157,7 @@ def elasticity_constant(
         return np.asarray(np.exp(-after) * fresh, dtype=np.float64)
 
 
+@checked(pretrain_steps=POSITIVES, align_steps=POSITIVES, rate=SHARE)
 def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: float) -> tuple[Array, Array]:
     """``d ln kappa/d ln n_p = x/(e^x - 1)`` and ``d ln kappa/d ln n_a = -x/(1 - e^-x)``, x = h n (R19).
 
@@ -160,6 +174,7 @@ def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: flo
     return np.asarray(np.exp(-before) / exprel(-before)), np.asarray(-1.0 / exprel(-after))
 
 
+@checked(scores=an(Scores), steps=NONNEGATIVES, rate=SHARE)
 def aligned_score(scores: Scores, steps: ArrayLike, rate: float) -> Array:
     """``s_p + (s_+ - s_p)(1 - (1-eta)^n)``, the score after n positive steps from the base (R19).
 
@@ -170,6 +185,7 @@ def aligned_score(scores: Scores, steps: ArrayLike, rate: float) -> Array:
     return np.asarray(scores.base + (scores.positive - scores.base) * fresh, dtype=np.float64)
 
 
+@checked(scores=an(Scores), steps=NONNEGATIVES, rate=SHARE)
 def first_fall(scores: Scores, steps: ArrayLike, rate: float) -> Array:
     """``eta (s - s_-)``, what the first negative step takes after n positive ones: it always grows with n (R19, F2).
 
@@ -181,6 +197,7 @@ def first_fall(scores: Scores, steps: ArrayLike, rate: float) -> Array:
     return np.asarray(rate * above, dtype=np.float64)
 
 
+@checked(scores=an(Scores), steps=NONNEGATIVES, rate=SHARE, tolerance=NONNEGATIVE)
 def return_steps(scores: Scores, steps: ArrayLike, rate: float, tolerance: float = 0.0) -> Array:
     """Negative steps that bring the score back to within ``tolerance`` of the base's, after n positive ones (R19).
 
@@ -201,6 +218,7 @@ def return_steps(scores: Scores, steps: ArrayLike, rate: float, tolerance: float
     return np.asarray(np.where((tolerance == 0) & (few * decay(rate) < 1e-200), few, found), dtype=np.float64)
 
 
+@checked(steps=NONNEGATIVES, rate=SHARE)
 def tampering_ceiling(steps: ArrayLike, rate: float) -> Array:
     """``m ln(1/(1-eta))`` nats: the most that m steps on anything lengthen any string (R17 with R19), linear in m.
 

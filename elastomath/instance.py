@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from .checks import exact
+from .checks import rows as as_list
 from .errors import InputError
 
 Row = tuple[int, ...]
@@ -38,9 +40,15 @@ class Instance:
     model: Row = ()
 
     def __post_init__(self) -> None:
-        rows = tuple(_reduced(row, f"row {index}") for index, row in enumerate(self.counts))
+        rows = tuple(
+            _reduced(row, f"row {index}") for index, row in enumerate(as_list(self.counts, "rows", "instance"))
+        )
         object.__setattr__(self, "counts", rows)
-        object.__setattr__(self, "volumes", tuple(Fraction(volume) for volume in self.volumes))
+        object.__setattr__(
+            self,
+            "volumes",
+            tuple(exact(volume, "a volume", "instance") for volume in as_list(self.volumes, "volumes", "instance")),
+        )
         for name in ("shares", "model"):
             if getattr(self, name):
                 object.__setattr__(self, name, _reduced(getattr(self, name), name))
@@ -127,9 +135,9 @@ class Instance:
         return replace(
             self,
             volumes=(
-                old_k if k is None else Fraction(k),
+                old_k if k is None else exact(k, "k", "instance"),
                 one,
-                old_l if perturbation is None else Fraction(perturbation),
+                old_l if perturbation is None else exact(perturbation, "l", "instance"),
             ),
         )
 
@@ -246,6 +254,11 @@ class IndependentLaws:
             raise InputError(
                 "a value of the law is 0", where="law", mend="masses have to be > 0, so that E[1/Y] exists"
             )
+        object.__setattr__(
+            self,
+            "volumes",
+            tuple(exact(volume, "a volume", "instance") for volume in as_list(self.volumes, "volumes", "instance")),
+        )
         _check_volumes(self.volumes)
 
     def instance(self) -> Instance:
@@ -282,13 +295,14 @@ def _check_volumes(volumes: Volumes) -> None:
 
 
 def _reduced(row: Row, where: str) -> Row:
-    whole = tuple(int(count) for count in row)
-    if any(count < 0 for count in whole) or not any(whole) or whole != tuple(row):
+    whole = tuple(exact(count, "a count", where) for count in as_list(row, "counts", where))
+    if any(count < 0 or count.denominator > 1 for count in whole) or not any(whole):
         raise InputError(
             "counts are not whole numbers >= 0, one of them > 0", where=where, mend="multiply out fractions"
         )
-    divisor = math.gcd(*whole)
-    return tuple(count // divisor for count in whole)
+    counts = tuple(int(count) for count in whole)
+    divisor = math.gcd(*counts)
+    return tuple(count // divisor for count in counts)
 
 
 def _masses(row: Row) -> tuple[Fraction, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import an, checked, listed
 from .errors import InputError
 from .leafset import LeafSet, common_coarsening
 from .mixture import Mixture
@@ -36,6 +37,7 @@ class JointTree:
     counts: NDArray[Any]
 
     @classmethod
+    @checked(trees=listed(an(TokenTree)))
     def of(cls, trees: Sequence[TokenTree]) -> JointTree:
         """Align token trees on the finest leaf set on which all their masses are known (`common_coarsening`).
 
@@ -141,6 +143,7 @@ class PruningLoss:
     merged: Array
 
 
+@checked(fine=an(JointTree), coarse=an(JointTree))
 def pruning_loss(fine: JointTree, coarse: JointTree, volumes: ArrayLike | None = None) -> PruningLoss:
     """How much of each dataset's rate and divergence a pruning merges away, with bounds (Def 3.3a; chain rule).
 

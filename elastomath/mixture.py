@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import as_floats, instance
+from .checks import Gate, as_floats, instance
 from .divergence import entropy, jensen_shannon
 from .errors import InputError
 from .kernels import DIVERGENCES, RATES
@@ -108,6 +108,10 @@ def as_mixture(mixture: Mixture, where: str, *, least: int = 1) -> Mixture:
             mend=f"pass at least {least}, the perturbation last",
         )
     return mixture
+
+
+PERTURBED: Gate = lambda mixture, name, where: as_mixture(mixture, where, least=2)  # noqa: E731
+"""The gate of a mixture whose last dataset is the perturbation."""
 
 
 def as_volumes(volumes: ArrayLike, count: int) -> Array:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import COUNT, an, checked, exact, integer, one_of
 from .errors import InputError
 from .instance import IndependentLaws, Instance, Row, Volumes, tex
 from .shrinking import shrink
@@ -224,6 +225,11 @@ def violates(assumption: str, part: str, bound: Fraction = BOUND) -> Callable[[F
     return test
 
 
+def _positive_fraction(value: Any, name: str, where: str) -> Fraction:
+    return exact(value, name, where, above=0, most=10**300)
+
+
+@checked(assumption=an(str), seed=integer(least=0), part=an(str), bound=_positive_fraction, rounds=COUNT)
 def find_counterexample(
     assumption: str, seed: int = 0, part: str = "pretrain", bound: Fraction | int = BOUND, rounds: int = 40
 ) -> Counterexample:
@@ -626,6 +632,7 @@ ASSUMPTIONS: dict[str, Assumption] = {
 """The assumptions of Thm 4.2, by name: what happens to each part of the theorem without each of them."""
 
 
+@checked(style=one_of("text", "latex"))
 def table(style: str = "text") -> str:
     """The table of R9, assumption by part: needed (with the counterexample) or not needed (with the proof).
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import real, reals, rising
+from .checks import real, reals, rising, same_shape
 from .errors import InputError
 from .law import as_readings
 from .mixture import as_volumes
@@ -39,6 +39,8 @@ class OptimaLaw:
         It is so iff no reading beats another at the other's perturbation by more: the readings themselves are such a class.
         """
         bound = reals(missed, "missed", "OptimaLaw.holds", least=0.0, finite=False)
+        if bound.ndim:
+            same_shape("OptimaLaw.holds", missed=bound, readings=self.missed)
         return bool(np.all(self.missed <= bound + real(slack, "slack", "OptimaLaw.holds", least=0.0)))
 
 

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, FINITE, NONNEGATIVES, POSITIVE, REALS, checked, integer, listed, reals, whole
 from .errors import InputError
 
 Array = NDArray[np.float64]
@@ -47,6 +48,20 @@ class Law(Protocol):
         """The power from which on E[Y^r] is infinite: alpha for a Pareto tail, ``inf`` for light ones."""
 
 
+def an_overlap_law(law: Law, name: str, where: str) -> Law:
+    """The gate of a law of leaf masses: an object with the methods of `Law`.
+
+    >>> an_overlap_law("Pareto", "law", "demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: law is a str (demo): pass a Pareto, a Gamma, a Lognormal, or another Law
+    """
+    if isinstance(law, type) or not all(callable(getattr(law, method, None)) for method in ("laplace", "log_range")):
+        raise InputError(
+            f"{name} is a {type(law).__name__}", where=where, mend="pass a Pareto, a Gamma, a Lognormal, or another Law"
+        )
+    return law
+
+
 @dataclass(frozen=True, slots=True)
 class Gamma:
     """Gamma masses, density ``y^{c-1} e^{-y}/Gamma(c)``; shape c = 1 is the exponential law. Leaf masses are then Dirichlet.
@@ -64,12 +79,14 @@ class Gamma:
         """``c``."""
         return self.shape
 
+    @checked(power=FINITE)
     def moment(self, power: float) -> Array:
         """``Gamma(c+r)/Gamma(c)``, ``inf`` for r <= -c."""
         from scipy.special import poch
 
         return np.asarray(np.where(self.shape + power > 0, poch(self.shape, power), np.inf), dtype=np.float64)
 
+    @checked(s=NONNEGATIVES, order=integer(least=0))
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
         """``(c)_m (1+s)^{-c-m}``."""
         from scipy.special import poch
@@ -103,10 +120,12 @@ class Lognormal:
         """``e^{sigma^2/2}``."""
         return self.moment(1)
 
+    @checked(power=FINITE)
     def moment(self, power: float) -> Array:
         """``e^{r^2 sigma^2/2}``."""
         return np.asarray(np.exp(power**2 * self.sigma**2 / 2), dtype=np.float64)
 
+    @checked(s=NONNEGATIVES, order=integer(least=0))
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
         """``E[e^{m sigma Z} exp(-s e^{sigma Z})]``.
 
@@ -160,10 +179,15 @@ class Coarse:
     law: Law
     factor: int
 
+    def __post_init__(self) -> None:
+        an_overlap_law(self.law, "law", "Coarse")
+        object.__setattr__(self, "factor", whole(self.factor, "factor", "Coarse", least=1))
+
     def mean(self) -> Array:
         """``factor E[Y]``."""
         return np.asarray(self.factor * self.law.mean(), dtype=np.float64)
 
+    @checked(power=integer(least=1, most=2))
     def moment(self, power: float) -> Array:
         """``E[Y^r]`` of the sum for r = 1, 2."""
         if power == 1:
@@ -173,6 +197,7 @@ class Coarse:
             return np.asarray(self.factor * self.law.moment(2) + pairs, dtype=np.float64)
         raise InputError(f"moment {power}", where="Coarse", mend="the first two are known")
 
+    @checked(s=NONNEGATIVES, order=integer(least=0, most=2))
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
         """``phi^f``, ``f phi^{f-1} |phi'|`` and the second derivative."""
         plain = self.law.laplace(s)
@@ -198,15 +223,13 @@ class Coarse:
 
 
 def _positive(values: ArrayLike, where: str, what: str) -> Array:
-    numbers = np.asarray(values, dtype=np.float64)
-    if not (np.isfinite(numbers).all() and (numbers > 0).all()):
-        raise InputError(f"{what} is not finite and > 0", where=where, mend=f"pass a {what} > 0, or an array of them")
-    return numbers
+    return reals(values, what, where, above=0.0)
 
 
 # --- quadrature ----------------------------------------------------------------------------------------------------
 
 
+@checked(step=POSITIVE)
 def aliasing_bound(step: float) -> float:
     """The relative error of the trapezoid in ln s for every product of Laplace transforms of positive variables.
 
@@ -224,6 +247,7 @@ def aliasing_bound(step: float) -> float:
         return float((2.0 / (np.sin(gaps) * np.expm1(2 * math.pi * (math.pi / 2 - gaps) / step))).min())
 
 
+@checked(law=an_overlap_law, weights=NONNEGATIVES)
 def overlap_matrix(law: Law, weights: ArrayLike) -> tuple[Array, Array]:
     """All overlaps ``O_ij`` of n i.i.d. parts with weights w_j >= 0, many leaves, and bounds on their errors (R8, R20).
 
@@ -283,6 +307,7 @@ def overlap_matrix(law: Law, weights: ArrayLike) -> tuple[Array, Array]:
     return out, errors
 
 
+@checked(law=an_overlap_law, weights=NONNEGATIVES, orders=listed(integer(least=0)), power=COUNT)
 def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int = 1) -> Array:
     """``E[prod_j Y_j^{m_j} / S^r] = int_0^inf s^{r-1} prod_j E[Y_j^{m_j} e^{-w_j s Y_j}] ds / (r-1)!``, S = sum_j w_j Y_j.
 
@@ -337,6 +362,7 @@ class Bounded:
     error: Array
 
 
+@checked(law=an_overlap_law, parts=integer(least=2))
 def equal_parts_overlap(law: Law, parts: int) -> Bounded:
     """R20: ``A_n = (n/mu) int phi^{n-2} phi'^2 ds``, the overlap of two of n equal parts as k -> inf, in the law's shape.
 
@@ -373,6 +399,7 @@ class PartOverlaps:
     responses: Array
 
 
+@checked(law=an_overlap_law, pretrain=REALS, perturb=NONNEGATIVES, shares=NONNEGATIVES)
 def expected_overlaps(law: Law, pretrain: ArrayLike, perturb: ArrayLike, shares: ArrayLike = (1, 1, 1)) -> PartOverlaps:
     """C, A, T for volumes (k, 1, l) and ``P_p = sum_j pi_j P_j``, the P_j i.i.d., a and t the last two (R8 in expectation).
 
@@ -444,6 +471,7 @@ def _gaps(law: Law, weights: Array, matrix: Array) -> Array:
     return gaps
 
 
+@checked(law=an_overlap_law, pretrain=REALS, shares=NONNEGATIVES)
 def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1)) -> Array:
     """The l up to which the theorem's signs dH_p < 0 < dH_a hold, in the shape of (law, k): R8 in expectation.
 

@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import FINITE, NONNEGATIVES, REALS, checked, integer, numbers
 from .errors import InputError
 
 Array = NDArray[np.float64]
@@ -39,6 +40,7 @@ class Pareto:
         """``E[Y] = alpha/(alpha - 1)``, in the shape of alpha."""
         return self.moment(1)
 
+    @checked(power=FINITE)
     def moment(self, power: float) -> Array:
         """``E[Y^r] = alpha/(alpha - r)`` for r < alpha, negative r too; ``inf`` for r >= alpha."""
         with np.errstate(divide="ignore"):
@@ -50,6 +52,7 @@ class Pareto:
             spread = self.alpha / (self.alpha - 1.0) / (self.alpha - 1.0) / (self.alpha - 2.0)
         return np.asarray(np.where(self.alpha > 2, spread, np.inf), dtype=np.float64)
 
+    @checked(s=numbers(least=0.0, empty=True), order=integer(least=0))
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
         """``E[Y^m e^{-sY}] = alpha E_{alpha+1-m}(s)``, m = ``order``: the transform and, up to sign, its derivatives.
 
@@ -72,6 +75,7 @@ class Pareto:
         return -46.0 - 2 * math.log(float(np.max(self.mean()))), math.log(50.0)
 
 
+@checked(alpha=REALS)
 def as_tail_index(alpha: ArrayLike) -> Array:
     """Checked tail indices, alpha > 1 and finite, as floats of any shape.
 
@@ -96,6 +100,7 @@ def as_tail_index(alpha: ArrayLike) -> Array:
 # --- the generalised exponential integral --------------------------------------------------------------------------
 
 
+@checked(order=numbers(empty=True), x=numbers(finite=False, empty=True))
 def exponential_integral(order: ArrayLike, x: ArrayLike) -> Array:
     """``E_nu(x) = int_1^inf u^-nu e^{-xu} du`` for real nu and x >= 0 (DLMF 8.19), to 5e-14 relative.
 
@@ -252,6 +257,7 @@ def _two_masses_in_balls(alpha: float, a: float, b: float) -> float:
     raise ArithmeticError(f"the mean of two masses at alpha = {alpha} is not enclosed")
 
 
+@checked(weights=NONNEGATIVES)
 def two_mass_mean(alpha: ArrayLike, weights: ArrayLike) -> Array:
     """``E[X Z/(aX + bZ)]`` for two Pareto masses and weights (a, b) > 0 in the last axis, by Gauss's hypergeometric function.
 

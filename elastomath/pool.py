@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import an, checked, numbers
 from .divergence import NEAR, kl_divergence, log_gap
 from .errors import InputError
-from .mixture import Mixture
+from .mixture import PERTURBED, Mixture
 
 Array = NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class GeometricPool:
     disagreement: float
 
     @classmethod
+    @checked(mixture=an(Mixture))
     def of(cls, mixture: Mixture) -> GeometricPool:
         """The pool of a mixture's datasets. Raises InputError where no leaf is in the support of all of them."""
         held = mixture.volumes > 0
@@ -107,6 +109,7 @@ class GeometricPool:
         return float((q - mixed) @ np.log(self.mixture.components[-1, seen] / q))
 
 
+@checked(mixture=PERTURBED, perturbations=numbers(least=0.0))
 def pooled_divergences(mixture: Mixture, perturbations: ArrayLike) -> Array:
     """``D(q_l || P_i)`` of the geometric pools q_l along perturbations l of the last dataset, nats. Shape (n, J).
 
@@ -114,12 +117,13 @@ def pooled_divergences(mixture: Mixture, perturbations: ArrayLike) -> Array:
     >>> pooled_divergences(m, [0.0, 1.0]).shape
     (3, 2)
     """
-    steps = np.atleast_1d(np.asarray(perturbations, dtype=np.float64))
+    steps = np.atleast_1d(np.asarray(perturbations, dtype=np.float64)).ravel()
     return np.array([GeometricPool.of(mixture.at(float(step))).kl_reverse() for step in steps]).T.reshape(
         len(mixture.components), steps.size
     )
 
 
+@checked(mixture=PERTURBED)
 def pool_residual(mixture: Mixture, perturbation: float) -> float:
     """R5 for the pool, exactly: ``sum_{i != t} w_i DeltaD(q || P_i) = N_0 D(q_L || q_0)``, volume times nats.
 
@@ -151,6 +155,7 @@ class ReverseBalance:
     remainder: float
 
 
+@checked(mixture=PERTURBED)
 def reverse_balance(mixture: Mixture) -> ReverseBalance:
     """``sum_i w_i dD(q || P_i)/dl`` of the arithmetic mixture, which is not 0 (R12).
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import an, as_floats, checked
 from .codes import expected_length, huffman_lengths, shannon_lengths
 from .divergence import cross_entropy
 from .errors import InputError
-from .mixture import Mixture
+from .mixture import PERTURBED, Mixture
 
 Array = NDArray[np.float64]
 
 
+@checked(mixture=an(Mixture))
 def rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     """Compression rates ``gamma_i = E_{x ~ P_i}[-ln q(x) / s(x)]`` in nats per symbol, shape (n,) (section 1).
 
@@ -30,6 +32,7 @@ def rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     return np.array([cross_entropy(row * inverse, q) for row in mixture.components])
 
 
+@checked(mixture=an(Mixture))
 def pooled_rates(mixture: Mixture, spelled: ArrayLike) -> Array:
     """Pooled rates ``H(P_i, q) / E_{x ~ P_i}[s(x)]``: all code length over all symbols, nats per symbol. Shape (n,).
 
@@ -45,6 +48,7 @@ def pooled_rates(mixture: Mixture, spelled: ArrayLike) -> Array:
     return np.asarray(mixture.cross_entropies() / mean_spelled(mixture, spelled), dtype=np.float64)
 
 
+@checked(mixture=an(Mixture))
 def mean_spelled(mixture: Mixture, spelled: ArrayLike) -> Array:
     """``E_{x ~ P_i}[s(x)]``, the symbols that a leaf of dataset i spells on average. Shapes (M,) -> (n,).
 
@@ -54,6 +58,7 @@ def mean_spelled(mixture: Mixture, spelled: ArrayLike) -> Array:
     return np.asarray(mixture.components @ _symbols(spelled, mixture.leaves), dtype=np.float64)
 
 
+@checked(mixture=an(Mixture))
 def normalised_rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     """Normalised rates ``E_{x ~ P_i}[(-ln q(x) - ln M) / s(x)]``, nats per symbol, shape (n,) (section 1).
 
@@ -73,6 +78,7 @@ def normalised_rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Arra
     return np.array([cross_entropy(row * inverse, density) for row in mixture.components])
 
 
+@checked(mixture=PERTURBED)
 def rate_response(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     """R1 per symbol: ``d gamma_i/dl = (1/N) sum_x P_i(x) (1 - P_t(x)/q(x)) / s(x)``, sums over the support of q.
 
@@ -94,6 +100,7 @@ def rate_response(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     return np.asarray(slopes, dtype=np.float64)
 
 
+@checked(mixture=an(Mixture))
 def code_lengths(mixture: Mixture) -> dict[str, Array]:
     """Expected lengths ``E_i[L]`` of the two real codes built on q, in bits per leaf drawn (R14): each of shape (n,).
 
@@ -118,12 +125,7 @@ def _inverse(spelled: ArrayLike | None, leaves: int) -> Array:
 
 
 def _symbols(spelled: ArrayLike, leaves: int) -> Array:
-    try:
-        symbols = np.asarray(spelled, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            "symbols spelled are not numbers", where="rates", mend="give a number for each leaf"
-        ) from error
+    symbols = as_floats(spelled, "symbols spelled", "rates")
     if symbols.shape != (leaves,):
         raise InputError(
             f"symbols spelled have shape {symbols.shape} for {leaves} leaves",

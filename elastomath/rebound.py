@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import NONNEGATIVE, POSITIVE, an, broadcast, checked, one_of, real, reals, rows
 from .divergence import kl_divergence
 from .errors import InputError
 from .mixture import Mixture, as_volumes
@@ -34,8 +35,10 @@ class Scores:
     negative: float
 
     def __post_init__(self) -> None:
+        for name in ("base", "positive", "negative"):
+            object.__setattr__(self, name, real(getattr(self, name), name, "scores"))
         low, high = sorted((self.positive, self.negative))
-        if not (np.isfinite([low, high]).all() and low < self.base < high):
+        if not low < self.base < high:
             raise InputError(
                 f"base {self.base:g}, targets {self.positive:g} and {self.negative:g}",
                 where="scores",
@@ -48,6 +51,7 @@ class Scores:
         return (self.positive - self.base) / (self.base - self.negative)
 
 
+@checked(scores=an(Scores))
 def score(scores: Scores, pretrain: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Array:
     """``s = (k s_p + n s_+ + m s_-)/(k + n + m)`` (R13). Volumes k > 0, n, m >= 0 in one unit; broadcasts.
 
@@ -58,6 +62,7 @@ def score(scores: Scores, pretrain: ArrayLike, positive: ArrayLike, negative: Ar
     return np.asarray((k * scores.base + n * scores.positive + m * scores.negative) / (k + n + m), dtype=np.float64)
 
 
+@checked(scores=an(Scores))
 def score_slope(scores: Scores, pretrain: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> Array:
     """``ds/dm = -(s - s_-)/(k + n + m)`` (R13), per unit of volume.
 
@@ -71,6 +76,7 @@ def score_slope(scores: Scores, pretrain: ArrayLike, positive: ArrayLike, negati
     return np.asarray(-above / total, dtype=np.float64)
 
 
+@checked(scores=an(Scores))
 def faster_below(scores: Scores, pretrain: ArrayLike, negative: ArrayLike) -> Array:
     """``m + k (s_+ + s_- - 2 s_p)/(s_+ - s_-)`` (R13): more alignment speeds the fall up only while n is below this; may be < 0.
 
@@ -83,6 +89,7 @@ def faster_below(scores: Scores, pretrain: ArrayLike, negative: ArrayLike) -> Ar
     return np.asarray(m + k * (middle / spread), dtype=np.float64)
 
 
+@checked(scores=an(Scores), pretrain=POSITIVE, less=NONNEGATIVE, more=POSITIVE, negative=NONNEGATIVE)
 def falls_faster(scores: Scores, pretrain: float, less: float, more: float, negative: float = 0.0) -> bool:
     """Whether the run with more positive data falls faster (R13, for a finite difference of n).
 
@@ -99,6 +106,7 @@ def falls_faster(scores: Scores, pretrain: float, less: float, more: float, nega
     return bool(pole / (pretrain + less + negative) + pole / (pretrain + more + negative) > 1)
 
 
+@checked(scores=an(Scores), tolerance=NONNEGATIVE)
 def return_volume(
     scores: Scores, positive: ArrayLike, tolerance: float = 0.0, pretrain: ArrayLike | None = None
 ) -> Array:
@@ -121,6 +129,7 @@ def return_volume(
     return np.asarray(np.maximum(0.0, (n * (up - tolerance) - k * tolerance) / (down + tolerance)), dtype=np.float64)
 
 
+@checked(tolerance=POSITIVE, direction=one_of("forward", "reverse"))
 def divergence_return_volume(
     parts: ArrayLike, pretrain: float, positive: float, tolerance: float, direction: Direction = "reverse"
 ) -> float:
@@ -136,7 +145,7 @@ def divergence_return_volume(
     """
     from scipy.optimize import brentq, minimize_scalar
 
-    mixture = Mixture.of(np.asarray(parts, dtype=np.float64), as_volumes([pretrain, positive, 0.0], 3))
+    mixture = Mixture.of(rows(parts, "parts", "divergence_return_volume"), as_volumes([pretrain, positive, 0.0], 3))
     if not tolerance > 0 or direction not in ("forward", "reverse"):
         raise InputError(
             f"tolerance {tolerance:g}, direction {direction!r}",
@@ -159,7 +168,10 @@ def divergence_return_volume(
 
 
 def _volumes(pretrain: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array, Array]:
-    k, n, m = (np.asarray(volume, dtype=np.float64) for volume in (pretrain, positive, negative))
-    if not (np.all(k > 0) and np.all(n >= 0) and np.all(m >= 0) and all(np.isfinite(v).all() for v in (k, n, m))):
-        raise InputError("a volume is out of range", where="rebound", mend="k has to be > 0, n and m >= 0, all finite")
+    k = reals(pretrain, "volumes of pre-training", "rebound", above=0.0)
+    n, m = (
+        reals(volumes, f"volumes of {name} data", "rebound", least=0.0)
+        for name, volumes in (("positive", positive), ("negative", negative))
+    )
+    broadcast("rebound", pretrain=k, positive=n, negative=m)
     return k, n, m

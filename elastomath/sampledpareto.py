@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, NONNEGATIVES, POSITIVE, SEED, an, checked
 from .errors import InputError
 from .pareto import exponential_integral
 from .tailsample import Sample, draw_counts
@@ -41,19 +42,23 @@ class SampledPareto:
     size: int
     on_edge: bool
 
+    @checked(counts=NONNEGATIVES)
     def probabilities(self, counts: ArrayLike) -> Array:
         """``Pr[C = c | C >= 1]``; shape of counts."""
-        return np.exp(log_probabilities(counts, self.alpha, self.floor))
+        return np.asarray(np.exp(log_probabilities(counts, self.alpha, self.floor)), dtype=np.float64)
 
+    @checked(counts=NONNEGATIVES)
     def tail_probability(self, counts: ArrayLike) -> Array:
         """``Pr[C >= c | C >= 1]``; shape of counts."""
         return at_least(counts, self.alpha, self.floor) / self.seen
 
+    @checked(size=COUNT, seed=SEED)
     def draw(self, size: int, seed: int | np.random.Generator = 0) -> Sample:
         """A seeded sample of the counts of ``size`` leaves that were seen."""
         return draw_counts(size, 1.0, self.tail_probability, self.alpha, seed)
 
 
+@checked(counts=NONNEGATIVES, alpha=POSITIVE, floor=POSITIVE)
 def log_probabilities(counts: ArrayLike, alpha: float, floor: float) -> Array:
     """``ln Pr[C = c | C >= 1]``, ``Pr[C = c] = alpha y^c E_{1+alpha-c}(y) / c! = alpha y^alpha Gamma(c-alpha, y) / c!``.
 
@@ -68,6 +73,7 @@ def log_probabilities(counts: ArrayLike, alpha: float, floor: float) -> Array:
     return np.asarray(math.log(alpha) + _log_ratio(c, alpha, floor, 1) - _log_seen(alpha, floor))
 
 
+@checked(counts=NONNEGATIVES, alpha=POSITIVE, floor=POSITIVE)
 def at_least(counts: ArrayLike, alpha: float, floor: float) -> Array:
     """``Pr[C >= c] = P(c, y) + y^alpha Gamma(c-alpha, y) / Gamma(c)``, seen or not; P is the regularised lower gamma function.
 
@@ -143,6 +149,7 @@ def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = 
     return SampledPareto(alpha, floor, alpha * error, seen, float(gaps.max()), -size * cost(theta), size, bool(on_edge))
 
 
+@checked(fit=an(SampledPareto), samples=COUNT, seed=SEED)
 def sampled_p_value(fit: SampledPareto, samples: int = 100, seed: int | np.random.Generator = 0) -> tuple[float, float]:
     """``(1 + #{D* >= D}) / (1 + samples)`` of counts drawn from the fit and fitted again, and its Monte Carlo error.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import checked, integer
 from .errors import InputError
 
 Symbols = NDArray[np.unsignedinteger[Any]]
@@ -68,6 +69,7 @@ class Sequences:
     where: str = "sequences"
 
     @classmethod
+    @checked(alphabet=integer(least=2, most=256))
     def of_text(cls, documents: Sequence[str | bytes], alphabet: int = 256) -> Sequences:
         """Documents as bytes (text in UTF-8), or over the alphabet of 2 as bits, most significant first.
 
@@ -215,6 +217,8 @@ def _integer(value: object, name: str) -> int:
 
 def _listed(documents: Any) -> list[Any]:
     try:
+        if isinstance(documents, dict | set):
+            raise TypeError("no list")
         return list(documents)
     except TypeError:
         raise InputError(

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import FINITE, NONNEGATIVES, SEED, checked, numbers, reals, whole
 from .errors import InputError
+from .mixture import as_volumes
 
 Array = NDArray[np.float64]
 
@@ -32,6 +34,15 @@ class LowRankSoftmax:
     vocabulary: int
     rank: int
 
+    def __post_init__(self) -> None:
+        for name in ("contexts", "vocabulary", "rank"):
+            object.__setattr__(self, name, whole(getattr(self, name), name, "LowRankSoftmax", least=1))
+
+    def _checked(self, theta: ArrayLike, data: ArrayLike, axes: int) -> tuple[Array, Array]:
+        where, shape = "LowRankSoftmax", (self.contexts, self.vocabulary)
+        table = reals(data, "masses", where, shape=((None,) * (axes - 2) + shape), least=0.0)
+        return reals(theta, "parameters", where, shape=(self.size,)), table
+
     @property
     def size(self) -> int:
         """How many parameters there are."""
@@ -48,12 +59,12 @@ class LowRankSoftmax:
 
     def losses(self, theta: ArrayLike, data: ArrayLike) -> Array:
         """H_i, shape (n,), in nats per token."""
-        _, _, logs = self._parts(np.asarray(theta, dtype=np.float64))
-        return np.asarray(-np.einsum("nxy,xy->n", np.asarray(data, dtype=np.float64), logs), dtype=np.float64)
+        values, tables = self._checked(theta, data, 3)
+        return np.asarray(-np.einsum("nxy,xy->n", tables, self._parts(values)[2]), dtype=np.float64)
 
     def gradients(self, theta: ArrayLike, data: ArrayLike) -> Array:
         """grad H_i, shape (n, size)."""
-        values, tables = np.asarray(theta, dtype=np.float64), np.asarray(data, dtype=np.float64)
+        values, tables = self._checked(theta, data, 3)
         return np.stack([np.asarray(self._gradient(values, table), dtype=np.float64) for table in tables])
 
     def _gradient(self, theta: NDArray[Any], table: Array) -> NDArray[Any]:
@@ -66,10 +77,11 @@ class LowRankSoftmax:
 
     def hessian(self, theta: ArrayLike, table: ArrayLike) -> Array:
         """The Hessian of H for one joint table, shape (size, size), exact to rounding: a complex step in each parameter."""
-        values = np.asarray(theta, dtype=np.float64) + 1e-30j * np.eye(self.size)
-        columns = self._gradient(values, np.asarray(table, dtype=np.float64)).imag / 1e-30
+        values, masses = self._checked(theta, table, 2)
+        columns = self._gradient(values + 1e-30j * np.eye(self.size), masses).imag / 1e-30
         return np.asarray((columns + columns.T) / 2, dtype=np.float64)
 
+    @checked(data=NONNEGATIVES, volumes=numbers(shape=(None,), least=0.0), seed=SEED, gradient=FINITE)
     def fit(self, data: ArrayLike, volumes: ArrayLike, seed: int = 0, gradient: float = 1e-14) -> Array:
         """A stationary point of ``F = sum_i w_i H_i``, from a random start: L-BFGS, then Newton's method off the null space.
 
@@ -77,8 +89,9 @@ class LowRankSoftmax:
         """
         from scipy.optimize import minimize
 
-        weights = np.asarray(volumes, dtype=np.float64)
-        table = np.einsum("n,nxy->xy", weights, np.asarray(data, dtype=np.float64)) / weights.sum()
+        _, tables = self._checked(np.zeros(self.size), data, 3)
+        weights = as_volumes(volumes, len(tables))
+        table = np.einsum("n,nxy->xy", weights, tables) / weights.sum()
         start = np.random.default_rng(seed).normal(scale=0.5, size=self.size)
         options: Any = {"maxiter": 20000, "maxfun": 40000, "ftol": 1e-16, "gtol": 1e-9}
 

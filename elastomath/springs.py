@@ -25,12 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import POSITIVE, an, as_floats, checked, optional, rising
 from .curve import Run
 from .errors import InputError
 from .kernels import DIVERGENCES, RESPONSES
 from .law import finite_law
 from .leafsums import leaf_moves, leaf_sums
-from .mixture import Mixture
+from .mixture import PERTURBED, Mixture
 from .response import response
 
 Array = NDArray[np.float64]
@@ -118,6 +119,7 @@ class Springs:
         return low, low + (high - low) * -below / (above - below), high
 
 
+@checked(mixture=PERTURBED)
 def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     """The springs of a mixture along perturbations (J + 1,) that rise from 0; exact sums that keep their digits near rest.
 
@@ -143,6 +145,7 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     return Springs(steps, volumes, elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol")
 
 
+@checked(rate_se=optional(as_floats))
 def springs_of_readings(
     perturbations: ArrayLike,
     volumes: ArrayLike,
@@ -176,6 +179,7 @@ def springs_of_readings(
     )
 
 
+@checked(run=an(Run))
 def springs_of_run(run: Run) -> Springs:
     """The springs of one run of a Curve, in the units of the curve. Raises InputError for a run without `perturb`.
 
@@ -188,6 +192,7 @@ def springs_of_run(run: Run) -> Springs:
     return springs_of_readings(run.perturbations, run.volumes[:-1], run.rates, run.rate_se, run.rate_unit)
 
 
+@checked(mixture=PERTURBED)
 def spring_constant(mixture: Mixture) -> float:
     """``K = N_0 / (T_0 - 1)``, Hooke's constant of the perturbation at rest: ``l = K (H_t(0) - H_t(l)) + O(l^2)``.
 
@@ -202,6 +207,7 @@ def spring_constant(mixture: Mixture) -> float:
     return math.inf if slope == 0 else 1.0 / slope
 
 
+@checked(mixture=PERTURBED)
 def elastic_limit_near_rest(mixture: Mixture) -> float:
     """``l* = 2 N_0 sum_i w_i max(dH_i(0), 0) / (T_0 - 1)``: where energy and pull meet if both kept their first term only.
 
@@ -218,6 +224,7 @@ def elastic_limit_near_rest(mixture: Mixture) -> float:
     return 2.0 * float(start.volumes[:-1] @ np.maximum(slopes[:-1], 0.0)) / -float(slopes[-1])
 
 
+@checked(mixture=PERTURBED, limit=POSITIVE)
 def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
     """The l > 0 at which ``sum_i w_i DeltaH_i`` has grown to the sum of its terms > 0 (energy = pull, R7), to 1e-10 relative.
 
@@ -253,19 +260,7 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
 
 
 def _steps(perturbations: ArrayLike) -> Array:
-    try:
-        steps = np.asarray(perturbations, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("perturbations are not numbers", where="springs", mend="give volumes >= 0") from error
-    if (
-        steps.ndim != 1
-        or not steps.size
-        or steps[0] != 0
-        or not np.isfinite(steps).all()
-        or (np.diff(steps) <= 0).any()
-    ):
-        raise InputError("perturbations do not rise from 0", where="springs", mend="sort them and start at 0")
-    return steps
+    return rising(perturbations, "perturbations", "springs", from_zero=True)
 
 
 def _moves(components: Array, volumes: Array, steps: Array) -> tuple[Array, Array, Array]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import FINITE, FINITES, NONNEGATIVE, checked, numbers
 from .errors import InputError
 
 Array = NDArray[np.float64]
@@ -36,6 +37,7 @@ class GradientTest:
         """``kappa(grad H_p) = -cos |grad H_a|/|grad H_p|``, the stiffness ratio along the steepest direction of H_p."""
         return -self.cosine * self.ratio
 
+    @checked(angle=FINITE)
     def spread(self, angle: float) -> float:
         """Half the range of kappa over displacements within ``angle`` (radians, < pi/2) of the line of grad H_p.
 
@@ -48,6 +50,7 @@ class GradientTest:
         return self.ratio * sine * math.tan(angle)
 
 
+@checked(pretrain_gradient=FINITES, align_gradient=FINITES, tolerance=NONNEGATIVE)
 def gradient_test(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, tolerance: float = 1e-6) -> GradientTest:
     """Whether an elasticity constant exists at a point: ``cos(grad H_p, grad H_a) = -1``; its value ``|grad H_a|/|grad H_p|`` (R7).
 
@@ -88,6 +91,11 @@ def gradient_test(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, toler
     return GradientTest(misalignment**2 / 2 - 1.0, ratio, misalignment, misalignment <= tolerance, tolerance)
 
 
+@checked(
+    pretrain_gradient=numbers(shape=(None,)),
+    align_gradient=numbers(shape=(None,)),
+    displacements=numbers(shape=(None, None)),
+)
 def stiffness_ratios(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, displacements: ArrayLike) -> Array:
     """``kappa(delta) = -(grad H_a . delta)/(grad H_p . delta)`` for each displacement (R7); gradients (m,), displacements (D, m).
 
@@ -97,10 +105,17 @@ def stiffness_ratios(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, di
     array([ 2.,  1., -1.])
     """
     first, second, moves = (np.asarray(g, dtype=np.float64) for g in (pretrain_gradient, align_gradient, displacements))
+    if not first.shape == second.shape == moves.shape[1:]:
+        raise InputError(
+            f"gradients {first.shape} and {second.shape}, displacements {moves.shape}",
+            where="stiffness_ratios",
+            mend="give (m,), (m,) and (D, m)",
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(-(moves @ second) / (moves @ first), dtype=np.float64)
 
 
+@checked(hessian=numbers(shape=(None, None)), displacements=FINITES)
 def elastic_energy(hessian: ArrayLike, displacements: ArrayLike) -> Array:
     """``1/2 delta' (Hessian F) delta``, the second-order value of w_p DeltaH_p + w_a DeltaH_a at a stationary point (R7).
 
@@ -109,10 +124,17 @@ def elastic_energy(hessian: ArrayLike, displacements: ArrayLike) -> Array:
     >>> elastic_energy([[2.0, 0.0], [0.0, 4.0]], [[1.0, 0.0], [1.0, 1.0]])
     array([1., 3.])
     """
-    moves = np.asarray(displacements, dtype=np.float64)
+    moves, size = np.asarray(displacements, dtype=np.float64), len(np.asarray(hessian))
+    if moves.shape[-1:] != (size,) or np.shape(hessian) != (size, size):
+        raise InputError(
+            f"Hessian {np.shape(hessian)}, displacements {moves.shape}",
+            where="elastic_energy",
+            mend="give (m, m) and (..., m)",
+        )
     return np.asarray(0.5 * ((moves @ np.asarray(hessian, dtype=np.float64)) * moves).sum(axis=-1), dtype=np.float64)
 
 
+@checked(third=FINITES)
 def remainder_bound(third: ArrayLike) -> Array:
     """``M/6`` bounds |w_p DeltaH_p + w_a DeltaH_a - 1/2 delta' Hessian delta|, M = max |d^3/ds^3 F(theta + s delta)| (R7).
 
@@ -124,6 +146,7 @@ def remainder_bound(third: ArrayLike) -> Array:
     return np.asarray(np.abs(np.asarray(third, dtype=np.float64)) / 6.0, dtype=np.float64)
 
 
+@checked(align_slope=FINITES, curvature=FINITES)
 def elastic_limit(align_slope: ArrayLike, curvature: ArrayLike) -> Array:
     """``2 |w_a grad H_a . u| / (u' Hessian F u)``: the distance along u at which energy and linear term are equal (R7).
 
@@ -154,6 +177,7 @@ class ElasticPath:
     limit: float
 
 
+@checked(positions=FINITES, volumes=numbers(shape=(2,), above=0.0), changes=FINITES, align_slopes=FINITES)
 def elastic_path(positions: ArrayLike, volumes: ArrayLike, changes: ArrayLike, align_slopes: ArrayLike) -> ElasticPath:
     """Energy against the linear term along a path, and the elastic limit, where they are equal (R7).
 

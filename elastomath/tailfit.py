@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import zeta
+from .checks import POSITIVE, POSITIVES, SHARE, an, checked, choice, one_of, optional
 from .errors import InputError
 from .tailsample import Sample
 
@@ -44,6 +45,7 @@ class TailFit:
     log_likelihood: float
 
 
+@checked(threshold=optional(POSITIVE), level=SHARE, distance=one_of("left", "both"))
 def fit_tail(
     values: ArrayLike | Sample,
     threshold: float | None = None,
@@ -93,6 +95,7 @@ def fit_tail(
     return TailFit(law, x_m, alpha, error, low, high, level, tail.size, sample.size, gap, likelihood)
 
 
+@checked(values=POSITIVES, threshold=POSITIVE)
 def pareto_index(values: ArrayLike, threshold: float) -> float:
     """``alpha = n / sum ln(x/x_m)`` over the x >= x_m: the most likely Pareto index alone, in one pass and without a sort.
 
@@ -110,6 +113,7 @@ def pareto_index(values: ArrayLike, threshold: float) -> float:
     return x.size / total
 
 
+@checked(fit=an(TailFit))
 def unbiased_index(fit: TailFit, *, observed: bool = True) -> float:
     """Pareto's tail index without bias: ``(n-1)/n alpha`` at a given threshold, ``(n-2)/n alpha`` at an observed one.
 
@@ -148,6 +152,7 @@ def hill(values: ArrayLike | Sample) -> tuple[NDArray[np.int64], Array, Array]:
     return k, alpha, alpha / np.sqrt(k)
 
 
+@checked(level=SHARE)
 def checked_level(level: float) -> None:
     """Refuse a level of confidence outside (0, 1)."""
     if not 0.0 < level < 1.0:
@@ -156,9 +161,7 @@ def checked_level(level: float) -> None:
 
 def is_two_sided(distance: str) -> bool:
     """Whether the distance looks at both sides of a step; refuse an unknown one."""
-    if distance not in ("left", "both"):
-        raise InputError(f"distance {distance!r}", where="tail", mend="use left or both")
-    return distance == "both"
+    return choice(distance, "distance", "tail", ("left", "both")) == "both"
 
 
 def most_likely_index(tail: Sample, x_m: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import zeta
+from .checks import FINITE, POSITIVE, an, checked, optional
 from .errors import InputError
 from .tailfit import fit_tail
 from .tailsample import Sample
@@ -42,6 +43,7 @@ class LikelihoodRatio:
     parameters: dict[str, float]
 
 
+@checked(alternative=an(str), threshold=optional(POSITIVE))
 def likelihood_ratio(
     values: ArrayLike | Sample, alternative: str, threshold: float | None = None, *, whole: bool | None = None
 ) -> LikelihoodRatio:
@@ -92,6 +94,7 @@ def likelihood_ratio(
     return LikelihoodRatio(alternative, gain, p_value, test, alternative if p_value < 0.05 else "neither", parameters)
 
 
+@checked(statistic=FINITE)
 def half_chi_square(statistic: float) -> float:
     """``Pr[T >= t]`` for T = 0 or chi-square with one degree of freedom, with probability 1/2 each: 1 at t <= 0.
 
@@ -103,6 +106,7 @@ def half_chi_square(statistic: float) -> float:
     return 0.5 * math.erfc(math.sqrt(statistic / 2.0)) if statistic > 0 else 1.0
 
 
+@checked(statistic=FINITE, alpha=POSITIVE)
 def cutoff_p_value(statistic: float, alpha: float) -> float:
     """``Pr[T >= t] = (1/pi) int_0^min(pi, pi/alpha) exp(-t g(u)/2) du``: cut-off Pareto against Pareto, alpha <= 2.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import zeta
+from .checks import COUNT, FINITE, POSITIVE, SEED, an, as_array, checked
 from .errors import InputError
 
 Array = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Sample:
         if isinstance(values, Sample):
             return values
         try:
-            given = np.asarray(values)
+            given = as_array(values, "values", "tail")
             if given.dtype.kind not in "iufb":
                 raise TypeError(given.dtype.name)
             numbers = given.astype(np.float64)
@@ -82,6 +83,7 @@ class Sample:
         """The sum of the observations."""
         return float(self.values @ self.multiplicities)
 
+    @checked(threshold=FINITE)
     def tail(self, threshold: float) -> Sample:
         """The observations >= threshold. Raises InputError where there is none."""
         first = int(np.searchsorted(self.values, threshold))
@@ -90,6 +92,7 @@ class Sample:
         return Sample(self.values[first:], self.below[first:] - self.below[first], self.whole)
 
 
+@checked(size=COUNT, threshold=POSITIVE, alpha=POSITIVE, whole=an(bool), seed=SEED)
 def draw_tail(size: int, threshold: float, alpha: float, whole: bool, seed: int | np.random.Generator = 0) -> Sample:
     """A seeded sample of ``size`` values of a Pareto law above the threshold, or of a zeta law, by inversion.
 

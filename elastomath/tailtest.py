@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, SEED, SHARE, checked, choice, one_of, positive
 from .errors import InputError
 from .tailfit import Distance, TailFit, fit_tail, largest_gap, most_likely_index
 from .tailsample import Sample, draw_tail
@@ -41,6 +42,7 @@ class GoodnessOfFit:
         """The standard deviation of the samples' indices: with the error of the threshold, where it was chosen."""
         return float(np.std(self.alphas, ddof=1)) if self.alphas.size > 1 else math.nan
 
+    @checked(level=SHARE)
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Basic bootstrap interval of alpha in its logarithm: ``alpha^2 / alpha*`` at the quantiles of the samples.
 
@@ -54,6 +56,7 @@ class GoodnessOfFit:
         return float(low), float(high)
 
 
+@checked(samples=COUNT, seed=SEED, distance=one_of("left", "both"), least_tail=COUNT, level=SHARE)
 def goodness_of_fit(
     values: ArrayLike | Sample,
     threshold: float | Literal["scan", "least"] = "scan",
@@ -85,6 +88,10 @@ def goodness_of_fit(
         raise InputError(f"{samples} samples", where="goodness of fit", mend="draw at least one")
     sample, rng = Sample.of(values, whole), np.random.default_rng(seed)
     chosen = threshold == "scan"
+    if isinstance(threshold, str):
+        choice(threshold, "threshold", "goodness_of_fit", ("scan", "least"))
+    else:
+        threshold = positive(threshold, "threshold", "goodness_of_fit")
     if chosen:
         fit = scan_threshold(sample, distance=distance, least_tail=least_tail, level=level).best
     else:

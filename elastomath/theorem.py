@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import FINITE, NONNEGATIVE, POSITIVE, checked, numbers, same_shape
 from .errors import InputError
 
 Array = NDArray[np.float64]
@@ -29,6 +30,7 @@ class ThetaBounds:
     threshold: float
 
 
+@checked(pretrain=POSITIVE, perturbation=POSITIVE, start=NONNEGATIVE, parts=numbers(shape=(2,)), further=FINITE)
 def theta_bounds(
     pretrain: float,
     perturbation: float,
@@ -72,6 +74,7 @@ def _constant(pretrain: float, pull: float, share: float, moved: float) -> float
     return (1.0 + moved / pretrain / share) / left if left > 0 else math.inf
 
 
+@checked(pretrain=POSITIVE, perturbation=POSITIVE, parts=numbers(shape=(2,)))
 def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[float, float] = (0.5, 0.5)) -> ThetaBounds:
     """The best constants of R18 for mixtures: ``(beta + c)/(beta - k pi_a c)`` at ``c_-`` and ``c_+`` (`residual_constant`), from l_0 = 0.
 
@@ -96,6 +99,7 @@ def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[floa
     )
 
 
+@checked(base_volume=POSITIVE, perturbation=NONNEGATIVE, ratio=NONNEGATIVE)
 def residual_constant(base_volume: float, perturbation: float, ratio: float) -> float:
     """``c(m) = N_0 u (v - ln(1+v))/((u+v) ln(1+v) - u v)``, u = L/N_L, v = u (m - 1): residual over H_t(0) - H_t(L) for mixtures.
 
@@ -199,6 +203,7 @@ class TheoremReadings:
     low: Array
     high: Array
 
+    @checked(slack=NONNEGATIVE)
     def holds(self, slack: float = 0.0) -> bool:
         """Whether both signs and both bounds, ``low fall <= rise <= high fall``, hold within ``slack`` in the unit of the rise."""
         signs = (self.rise > -slack) & (self.fall > -slack)
@@ -206,6 +211,12 @@ class TheoremReadings:
         return bool(np.all(signs & bounds))
 
 
+@checked(
+    perturbations=numbers(shape=(None,), least=0.0),
+    pretrain=POSITIVE,
+    rates=numbers(shape=(3, None)),
+    parts=numbers(shape=(2,)),
+)
 def theorem_readings(
     perturbations: ArrayLike, pretrain: float, rates: ArrayLike, parts: tuple[float, float] = (0.5, 0.5)
 ) -> TheoremReadings:
@@ -241,6 +252,9 @@ def theorem_readings(
     return TheoremReadings(rise, fall, constant, np.array([b.low for b in bounds]), np.array([b.high for b in bounds]))
 
 
+@checked(
+    pretrain=numbers(shape=(None,)), align=numbers(shape=(None,)), perturb=numbers(shape=(None,)), tolerance=NONNEGATIVE
+)
 def union_parts(
     pretrain: ArrayLike, align: ArrayLike, perturb: ArrayLike, tolerance: float = 1e-9
 ) -> tuple[float, float] | None:
@@ -256,6 +270,7 @@ def union_parts(
     True
     """
     p, a, t = (np.asarray(row, dtype=np.float64) for row in (pretrain, align, perturb))
+    same_shape("union_parts", pretrain=p, align=a, perturb=t)
     across = t - a
     size = float(across @ across)
     if size == 0:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import zeta
+from .checks import COUNT, SEED, SHARE, checked, one_of
 from .errors import InputError
 from .tailfit import Distance, TailFit, checked_level, fit_tail, is_two_sided
 from .tailsample import Sample
@@ -35,6 +36,7 @@ class ThresholdScan:
     best: TailFit
 
 
+@checked(distance=one_of("left", "both"), least_tail=COUNT, level=SHARE)
 def scan_threshold(
     values: ArrayLike | Sample,
     *,
@@ -78,6 +80,7 @@ def scan_threshold(
     return ThresholdScan(thresholds, alphas, tails, distances, fit)
 
 
+@checked(samples=COUNT, seed=SEED, least_tail=COUNT)
 def resample(
     values: ArrayLike | Sample,
     samples: int = 200,

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import an, checked, integer, listed, real, whole
 from .errors import InputError
 from .leafset import Flags, LeafSet, Words, common_coarsening, lexicographic, packed, row_starts, unpacked
 from .masses import as_masses
@@ -256,6 +257,7 @@ class TokenTree:
         """Leaf masses ``P(x) = c(x) / sum c``, shape (M,): the share of the blocks that end in each leaf."""
         return np.asarray(self.counts / self.counts.sum(), dtype=np.float64)
 
+    @checked(leaf=integer(least=0))
     def spell(self, leaf: int) -> bytes | str | tuple[int, ...]:
         """What a leaf spells: bytes, a string of 0 and 1 where a symbol is a bit, or a tuple of tokens."""
         return self.leaf_set.spell(leaf)
@@ -268,6 +270,7 @@ class TokenTree:
         """
         return self.leaf_set.shared()
 
+    @checked(level=integer(least=0))
     def node_counts(self, level: int) -> NDArray[Any]:
         """Counts of the nodes that ``level`` symbols spell, in sorted order; a node carries the sum of its children.
 
@@ -361,6 +364,7 @@ class TokenTree:
         raise InputError(what, where=where, mend="the counts are not a token tree's; build it again")
 
 
+@checked(trees=listed(an(TokenTree)))
 def merged(trees: Sequence[TokenTree]) -> TokenTree:
     """The tree of several datasets together: counts add (``c(x) = sum_i c_i(x)``), on their common leaf set.
 
@@ -382,18 +386,12 @@ def merged(trees: Sequence[TokenTree]) -> TokenTree:
 
 def checked_count(least: object) -> int:
     """A least number of blocks, >= 1; InputError otherwise."""
-    if isinstance(least, bool | np.bool_) or not isinstance(least, int | np.integer) or least < 1:
-        raise InputError(f"least count {least!r}", where="pruning", mend="give an integer of at least 1")
-    return int(least)
+    return whole(least, "least count", "pruning", least=1)
 
 
 def checked_threshold(threshold: object) -> float:
     """A mass, 0 to 1; InputError otherwise."""
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.integer | np.floating):
-        raise InputError(f"threshold {threshold!r}", where="pruning", mend="give a mass from 0 to 1")
-    if not 0 <= threshold <= 1:
-        raise InputError(f"threshold {threshold:g}", where="pruning", mend="give a mass from 0 to 1")
-    return float(threshold)
+    return real(threshold, "threshold", "pruning", least=0.0, most=1.0)
 
 
 def least_count(threshold: float, total: int) -> int:
@@ -520,9 +518,9 @@ def _pieces(chunks: Iterable[Any], depth: int, alphabet: int) -> Iterator[Sequen
 
 
 def _alphabet(unit: object) -> int:
-    if unit not in ALPHABETS:
+    if not isinstance(unit, str) or unit not in ALPHABETS:
         raise InputError(f"unknown unit {unit!r}", where="token tree", mend=f"use one of {', '.join(ALPHABETS)}")
-    return ALPHABETS[str(unit)]
+    return ALPHABETS[unit]
 
 
 def _weights(weights: ArrayLike) -> NDArray[Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .checks import COUNT, FINITES, NONNEGATIVES, POSITIVE, POSITIVES, SEED, checked, integer, number
+from .checks import rows as as_list
 from .errors import InputError
 from .law import sign_change
 from .masses import as_masses, normalise
@@ -36,6 +38,7 @@ class UnionLaw:
     threshold: float
 
 
+@checked(pretrain=POSITIVES, perturbation=NONNEGATIVES, share_align=NONNEGATIVES, share_perturb=POSITIVES, rest=FINITES)
 def union_epsilon(
     pretrain: ArrayLike,
     perturbation: ArrayLike,
@@ -59,6 +62,7 @@ def union_epsilon(
         return np.asarray(np.where(ratio <= 1.0, low, (k * pull + 1.0) / (perturb / ratio + 1.0)), dtype=np.float64)
 
 
+@checked(pretrain=POSITIVES, perturbation=NONNEGATIVES, share_align=NONNEGATIVES, share_perturb=POSITIVES, rest=FINITES)
 def union_constant(
     pretrain: ArrayLike,
     perturbation: ArrayLike,
@@ -80,6 +84,7 @@ def union_constant(
         return np.asarray(np.where(step <= 1.0, low, high), dtype=np.float64)
 
 
+@checked(share_align=NONNEGATIVES, share_perturb=POSITIVES, rest=FINITES)
 def union_threshold(share_align: ArrayLike, share_perturb: ArrayLike, rest: ArrayLike = 0.0) -> Array:
     """``pi_t/(pi_a + R)`` (R8): given dH_a > 0, dH_p < 0 exactly for l below it; ``inf`` where pi_a + R <= 0 (every l will do).
 
@@ -110,6 +115,7 @@ def _arguments(*values: ArrayLike) -> tuple[Array, ...]:
     return k, step, align, perturb, rest
 
 
+@checked(align=integer(least=0), perturb=integer(least=0))
 def union_law(
     parts: Sequence[ArrayLike] | Array,
     volumes: ArrayLike,
@@ -148,6 +154,7 @@ def union_law(
     )
 
 
+@checked(align=integer(least=0), perturb=integer(least=0), limit=POSITIVE)
 def union_turning(
     parts: Sequence[ArrayLike] | Array,
     volumes: ArrayLike,
@@ -174,7 +181,7 @@ def union_turning(
 def _union_mixture(
     parts: Sequence[ArrayLike] | Array, volumes: ArrayLike, shares: ArrayLike | None, align: int, perturb: int
 ) -> tuple[Mixture, Array]:
-    count = len(parts)
+    count = len(as_list(parts, "parts", "union law"))
     if count < 2 or align == perturb or not (0 <= align < count and 0 <= perturb < count):
         raise InputError(
             f"parts {align} and {perturb} of {count}", where="union law", mend="name two different parts of the union"
@@ -190,6 +197,7 @@ def _union_mixture(
     return Mixture(np.stack([weights @ rows, rows[align], rows[perturb]]), as_volumes(volumes, 3)), weights
 
 
+@checked(alpha=number(above=1.0), leaves=integer(least=2), draws=COUNT, seed=SEED)
 def rest_ratios(alpha: float, leaves: int, draws: int, seed: int | np.random.Generator = 0) -> Array:
     """``R' = (1-A')/(1-A)`` of single draws of three equal parts with Pareto masses, k -> infinity and l = 0 (R8); shape (draws,).
 

@@ -100,7 +100,7 @@ def effective_volumes(changes: ArrayLike, work: ArrayLike, tolerance: float = RA
     """
     rows = reals(changes, "changes", "effective_volumes", shape=(None, None))
     target = reals(work, "work", "effective_volumes", shape=rows.shape[1:])
-    tolerance = real(tolerance, "tolerance", "effective_volumes", least=0.0, below=1.0)
+    tolerance = real(tolerance, "tolerance", "effective_volumes", least=0.0, most=0.1)
     if rows.shape[1] < rows.shape[0]:
         raise InputError(
             f"{rows.shape[1]} readings for {rows.shape[0]} volumes",

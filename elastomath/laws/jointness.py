@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import SEED, SHARE, as_floats, checked
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -108,6 +109,7 @@ def jointness(shares: ArrayLike, rates: ArrayLike) -> Jointness:
     return Jointness(count, pairs, violated, missed, better, shuffled / pairs)
 
 
+@checked(level=SHARE, seed=SEED)
 def effective(shares: ArrayLike, rates: ArrayLike, *, level: float = 0.95, seed: int = 0) -> Effective:
     """The volumes that w count for: ``w_eff ~ w^beta``, and ``w_eff = u w`` dataset by dataset, with intervals (R27).
 
@@ -218,7 +220,7 @@ def _null_vector(
 
 
 def _table(shares: ArrayLike, rates: ArrayLike) -> tuple[Array, Array]:
-    w, h = np.asarray(shares, dtype=np.float64), np.asarray(rates, dtype=np.float64)
+    w, h = as_floats(shares, "shares", "jointness"), as_floats(rates, "rates", "jointness")
     if w.ndim != 2 or w.shape != h.shape or len(w) < 2:
         raise InputError(
             f"shares {w.shape}, rates {h.shape}",

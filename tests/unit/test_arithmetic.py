@@ -138,7 +138,7 @@ def test_one_leaf_and_the_empty_stream():
         (lambda: ArithmeticCode.of([1, 1]).encode([2]), "leaves are 0 to 1"),
         (lambda: ArithmeticCode.of([1, 1]).encode([-1]), "leaves are 0 to 1"),
         (lambda: ArithmeticCode.of([1, 1]).encode([0.0]), "float64"),
-        (lambda: ArithmeticCode.of([1, 1]).decode(Bits.of("0"), -1), "-1 leaves"),
+        (lambda: ArithmeticCode.of([1, 1]).decode(Bits.of("0"), -1), "count is -1"),
         (lambda: ArithmeticCode.of([1, 1]).decode(Bits.of("0"), 10**12), "no stream of"),
         (lambda: ArithmeticCode.of([1, 1]).decode(Bits(np.zeros(1, np.uint8), 20), 5), "20 bits in 1 bytes"),
     ],

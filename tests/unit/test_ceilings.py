@@ -135,12 +135,12 @@ def test_float_ball_and_symbol_agree():
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda: string_ceiling(0, 1), "a volume of 0"),
-        (lambda: string_ceiling(1, -1), "perturbation of -1"),
-        (lambda: volume_for(0, 1), "ceiling of 0"),
-        (lambda: volume_for(float("nan"), 1), "ceiling of nan"),
-        (lambda: convex_ceiling(1, 0, 1), "a volume of 0"),
-        (lambda: pooled_ceiling(float("inf"), 1), "a volume of inf"),
+        (lambda: string_ceiling(0, 1), "is 0"),
+        (lambda: string_ceiling(1, -1), "perturbation is -1"),
+        (lambda: volume_for(0, 1), "ceiling is 0"),
+        (lambda: volume_for(float("nan"), 1), "ceiling is nan"),
+        (lambda: convex_ceiling(1, 0, 1), "is 0"),
+        (lambda: pooled_ceiling(float("inf"), 1), "base volume is inf"),
     ],
 )
 def test_bad_input_is_refused(call, what):

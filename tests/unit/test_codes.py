@@ -267,7 +267,7 @@ def test_kraft_sum_is_an_exact_fraction():
         (lambda: shannon_lengths([0, 0]), "every weight is zero"),
         (lambda: shannon_lengths([3, -1]), "weight 1 is -1"),
         (lambda: length_limited_lengths([1, 1, 1], 1), "3 leaves and words of at most 1 bits.*at least 2"),
-        (lambda: length_limited_lengths([1, 1], -1), "at least 1"),
+        (lambda: length_limited_lengths([1, 1], -1), "limit is -1"),
         (lambda: length_limited_lengths([1.0, float("nan")], 3), "weight 1 is nan"),
         (lambda: length_limited_lengths([], 3), "shape"),
         (lambda: total_length([1, 1], [1, NO_CODEWORD]), "leaf 1 has no codeword"),

@@ -175,7 +175,7 @@ def test_what_no_word_begins_with_is_found():
         (lambda: canonical_words([1, NO_CODEWORD]).encode([1]), "no codeword"),
         (lambda: canonical_words([1, 1]).encode([0.5]), "float64"),
         (lambda: canonical_words([1, 1]).encode([[0]]), "shape"),
-        (lambda: canonical_words([1, 1]).decode(Bits.of("0"), -1), "-1 leaves"),
+        (lambda: canonical_words([1, 1]).decode(Bits.of("0"), -1), "count is -1"),
         (lambda: canonical_words([1, 1]).decode(Bits(np.zeros(1, np.uint8), 9)), "9 bits in 1 bytes"),
         (lambda: canonical_words([1, 1]).word(2), "no codeword"),
         (lambda: canonical_words([NO_CODEWORD, 0]).text(0), "no codeword"),

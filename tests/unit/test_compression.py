@@ -184,7 +184,7 @@ def test_escaped_bits_that_are_cut_are_always_found():
     ("make", "says"),
     [
         (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), "zip"), "unknown code 'zip'"),
-        (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), ends=-1), "counts -1 and 0"),
+        (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), ends=-1), "ends is -1"),
         (lambda: BlockCode.of(TokenTree.of_masses([0.5, 0.5], 1)), "tree of masses"),
         (lambda: BlockCode.of_lengths(TokenTree.of([b"ab"], 1), [1]), "1 lengths for 2 leaves"),
         (lambda: BlockCode.of_lengths(TokenTree.of([b"ab"], 1), [0, 1]), "Kraft"),

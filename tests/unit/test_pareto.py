@@ -77,7 +77,7 @@ def test_the_ends_of_the_exponential_integral():
     assert exponential_integral(2.0, [746.0, np.inf]).tolist() == [0.0, 0.0]
     assert exponential_integral([[1.0], [2.0]], [0.1, 0.2, 0.3]).shape == (2, 3)
     for order, x in ((1.0, -0.1), (1.0, np.nan), (np.nan, 1.0), (np.inf, 1.0)):
-        with pytest.raises(InputError, match="E_nu"):
+        with pytest.raises(InputError, match=r"E_nu|nan|finite"):
             exponential_integral(order, x)
 
 

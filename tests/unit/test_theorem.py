@@ -186,13 +186,13 @@ def test_off_the_line_two_models_break_both_signs_at_any_perturbation():
 @pytest.mark.parametrize(
     ("call", "what"),
     [
-        (lambda: theta_bounds(0, 0.5), "k = 0"),
+        (lambda: theta_bounds(0, 0.5), "pretrain is 0"),
         (lambda: theta_bounds(1, 0.5, 0.5), "l from 0.5"),
         (lambda: theta_bounds(1, 0.5, parts=(0.5, 0.4)), "parts"),
         (lambda: theta_bounds(10, 0.5, parts=(-0.2, 1.2)), "parts"),
         (lambda: theorem_readings([0, 0.5], 1, [[1, 1]]), "rates have shape"),
         (lambda: theorem_readings([0, 1.5], 1, [[1, 1]] * 3), "beyond the threshold"),
-        (lambda: residual_constant(0, 1, 1), "N_0 = 0"),
+        (lambda: residual_constant(0, 1, 1), "base volume is 0"),
         (lambda: certify_theorem([1, 1], [1, 2], 1, 1, (1, 1)), "parts"),
         (lambda: two_models([[1, 1], [1, 1]], [1, -1]), "not independent"),
         (lambda: two_models([[1, 0], [0, 1]], [1, 1]), "both signs"),
