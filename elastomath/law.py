@@ -98,6 +98,8 @@ def path_entropies(mixture: Mixture, perturbations: ArrayLike) -> Array:
     steps = reals(perturbations, "perturbations", "path_entropies", shape=(None,), least=0.0)
     if len(mixture.components) == 1:
         return np.repeat(mixture.entropies()[:, None], steps.size, axis=1)
+    if not steps.size:
+        return np.zeros((len(mixture.components), 0))
     return leaf_sums(mixture.components, mixture.along(steps), wanted=RATES).cross.T
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import Gate, as_floats, instance
+from .checks import Gate, as_floats, instance, reals
 from .divergence import entropy, jensen_shannon
 from .errors import InputError
 from .kernels import DIVERGENCES, RATES
@@ -65,10 +65,11 @@ class Mixture:
         """The same datasets with the last volume set to ``perturbation`` >= 0 (l of the theory)."""
         return Mixture(self.components, as_volumes([*self.volumes[:-1], perturbation], len(self.volumes)))
 
-    def along(self, perturbations: Array) -> Array:
+    def along(self, perturbations: ArrayLike) -> Array:
         """The volumes with the last one set to each of ``perturbations`` (J,) >= 0, shape (J, n)."""
-        volumes = np.tile(self.volumes, (perturbations.size, 1))
-        volumes[:, -1] = perturbations
+        steps = reals(perturbations, "perturbations", "mixture", shape=(None,), least=0.0)
+        volumes = np.tile(self.volumes, (steps.size, 1))
+        volumes[:, -1] = steps
         return volumes
 
     def entropies(self) -> Array:

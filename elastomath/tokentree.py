@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .checks import an, checked, integer, listed, real, whole
+from .checks import an, checked, integer, listed, real
 from .errors import InputError
 from .leafset import Flags, LeafSet, Words, common_coarsening, lexicographic, packed, row_starts, unpacked
 from .masses import as_masses
@@ -386,7 +386,9 @@ def merged(trees: Sequence[TokenTree]) -> TokenTree:
 
 def checked_count(least: object) -> int:
     """A least number of blocks, >= 1; InputError otherwise."""
-    return whole(least, "least count", "pruning", least=1)
+    if isinstance(least, bool | np.bool_ | np.timedelta64) or not isinstance(least, int | np.integer) or least < 1:
+        raise InputError(f"least count is {least!r}", where="pruning", mend="give an integer of at least 1")
+    return int(least)  # any size: a count beyond all counts prunes everything
 
 
 def checked_threshold(threshold: object) -> float:

@@ -34,6 +34,8 @@ def mixture_work(mixture: Mixture, perturbations: ArrayLike) -> Array:
     if steps.ndim > 1:
         raise InputError(f"perturbations of shape {steps.shape}", where="mixture_work", mend="give them in one row")
     steps = np.atleast_1d(steps)
+    if not steps.size:
+        return steps
     _, divergences, _ = leaf_moves(start.components, start.volumes[:-1], steps)
     return start.total * divergences
 

@@ -296,7 +296,7 @@ def test_bad_options_are_refused(text_files, masses_files):
     ):
         with pytest.raises(InputError, match=says):
             dataset_rates(text_files, [1, 1, 1], **options)
-    with pytest.raises(InputError, match="name at least one"):
+    with pytest.raises(InputError, match="pass at least one"):
         dataset_rates([])
     with pytest.raises(InputError, match="no list of files"):
         read_datasets(str(masses_files[0]))
