@@ -305,7 +305,6 @@ LAWS = {
         for part, value in enumerate(leaf_moves(m.components, m.volumes[:-1], c * np.asarray(GRID)))
     },
     "mixture.Mixture.at": lambda m, c: {"": (m.at(0.5 * c).masses, 0)},
-    "mixture.Mixture.along": lambda m, c: {"": (m.along(c * GRID), 1)},
     "mixture.as_volumes": lambda m, c: {"": (as_volumes(m.volumes, 3), 1)},
     "mixture.as_mixture": lambda m, c: {"": (m.volumes, 1)},
     "optima.branch_response": _branch,
