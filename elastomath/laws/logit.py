@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import positive, real, reals, same_shape
+from ..checks import FINITES, checked, positive, real, reals, same_shape
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -198,6 +198,7 @@ def undo_exponent(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> A
     )
 
 
+@checked(low=FINITES, high=FINITES)
 def return_ratio(low: ArrayLike, high: ArrayLike) -> Array:
     """``[D + e^{-z_1} - e^{-z_2}]/[D + e^{z_2} - e^{z_1}]``: opposed examples from p_2 down to p_1, per aligning one up (R22).
 
