@@ -20,9 +20,6 @@ from .leafsums import checked_pair, leaf_sums, scan
 from .masses import SUM_TOLERANCE, normalise
 
 Array = NDArray[np.float64]
-CHUNK = 1 << 14
-"""Leaves taken at a time: 16k doubles stay in the second-level cache, so each array is read from memory once."""
-
 NEAR = 0.05
 
 ONE = np.ones(1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .divergence import CHUNK
 from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RESPONSES
 from .leafsums import LeafSums, leaf_sums
 from .mixture import Mixture, as_mixture
@@ -113,16 +112,9 @@ def response_matrix(mixture: Mixture) -> Array:
     >>> r.round(4)[2], bool(abs(r - r.T).max() < 1e-15)
     (array([-0.004 ,  0.087 , -0.0949]), True)
     """
-    count, volume = len(as_mixture(mixture, "response_matrix").volumes), mixture.total
-    gram, outside = np.zeros((count, count)), np.zeros(count)
-    for start in range(0, mixture.leaves, CHUNK):
-        part = mixture.components[:, start : start + CHUNK]
-        code = mixture.volumes / volume @ part
-        seen = code > 0
-        gap = part - code
-        with np.errstate(over="ignore"):
-            gram += np.divide(gap, code, out=np.zeros_like(gap), where=seen & (gap != 0)) @ np.where(seen, gap, 0.0).T
-        outside += part[:, ~seen].sum(axis=1)
+    volume = as_mixture(mixture, "response_matrix").total
+    sums = [leaf_sums(mixture.components, mixture.volumes, beside=row, wanted=RESPONSES) for row in mixture.components]
+    gram, outside = np.array([column.gram for column in sums]), sums[0].outside
     matrix = (outside[:, None] + outside - 0.5 * (gram + gram.T)) / volume
     matrix[outside > 0, outside > 0] = -np.inf
     return np.asarray(matrix, dtype=np.float64)

@@ -530,7 +530,7 @@ def test_the_command_line_prints_the_same_constants_in_every_unit(tmp_path):
 def test_large_trees_are_read_in_every_unit():
     """Compiled sums and numpy agree on the constants, in another unit."""
     rng = np.random.default_rng(0)
-    rows = rng.dirichlet(np.ones(5000), size=3)
+    rows = rng.dirichlet(np.ones(20_000), size=3)
     plain, scaled = (response(Mixture.of(rows, np.array([10.0, 1.0, 0.5]) * unit)) for unit in (1.0, 1e3))
     assert scaled.epsilon == pytest.approx(plain.epsilon, rel=1e-10)
     assert scaled.theta_constant == pytest.approx(plain.theta_constant, rel=1e-10)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import chi_square, cross_entropy, entropy, kl_divergence, overlap
-from elastomath.divergence import CHUNK
+from elastomath.leafsums import CHUNK
 from elastomath.strategies import masses
 
 PAIRS = st.integers(1, 8).flatmap(lambda leaves: st.tuples(masses(leaves), masses(leaves), masses(leaves)))
