@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from typing import Any
@@ -26,6 +27,8 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
     """Put a derivation, or the verbs, where a page asks for them."""
     markdown = re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
+    if "<!-- joint-regmix -->" in markdown:
+        markdown = markdown.replace("<!-- joint-regmix -->", _joint())
     return markdown.replace("<!-- verbs -->", _verbs()) if "<!-- verbs -->" in markdown else markdown
 
 
@@ -81,6 +84,24 @@ def _plain(text: str) -> str:
     return escape(re.sub(r"\\([_#&%$])", r"\1", text).replace(r"\^{}", "^").replace(r"\{", "{").replace(r"\}", "}"))
 
 
+def _joint() -> str:
+    """The saved reading of other people's runs (R27) as a table."""
+    from paper_checks.keep_result import RESULTS
+
+    saved = json.loads((RESULTS / "joint-regmix" / "joint-regmix.json").read_text(encoding="utf-8"))
+    rows = [
+        "| size | runs | comparisons violated | largest missed, nats/token | shuffled | beta | again |",
+        "| --- " * 7 + "|",
+    ]
+    for name, one in saved["sets"].items():
+        beta = one["effective"]["beta"]
+        rows.append(
+            f"| {name} | {one['runs']} | {one['violated']} of {one['comparisons']:,} | {max(one['delta']):.4f} "
+            f"| {one['shuffled']:.0%} | {beta['estimate']:.2f} [{beta['low']:.2f}, {beta['high']:.2f}] | `{one['command']}` |"
+        )
+    return "\n".join(rows)
+
+
 def _verbs() -> str:
     """Every verb with its options, read from the command line itself."""
     import typer
@@ -124,7 +145,7 @@ def _claims() -> str:
     rows = [
         "# Claims",
         "",
-        "Every definition, assumption, theorem, finding, table and open question of the paper, and R1-R20, with the",
+        "Every definition, assumption, theorem, finding, table and open question of the paper, and R1-R27, with the",
     ]
     rows += [
         "verdict on record. `elastomath check` gives each verdict again and exits with 1 where one does not stand.",

@@ -12,7 +12,7 @@ import typer
 
 from elastomath.errors import InputError
 
-from . import cli_check, cli_experiment, cli_measure, cli_predict, cli_simulate, cli_study
+from . import cli_check, cli_experiment, cli_joint, cli_measure, cli_predict, cli_simulate, cli_study
 from .terminal import (
     Device,
     Dtype,
@@ -217,6 +217,9 @@ def fit(
 
 
 app.command(epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json")(cli_check.check)
+app.command(epilog="Example: elastomath joint runs.csv    Example: elastomath joint mixtures.csv losses.csv --json")(
+    cli_joint.joint
+)
 app.command(epilog="Example: elastomath study constant    Example: elastomath study volumes --json")(cli_study.study)
 
 

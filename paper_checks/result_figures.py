@@ -1,4 +1,4 @@
-"""A figure for each result R1-R20, drawn from the library itself: seconds in all, and the same bytes each time."""
+"""A figure for each result R1-R27, drawn from the library itself: seconds in all, and the same bytes each time."""
 
 from __future__ import annotations
 
@@ -443,10 +443,207 @@ def r20() -> Figure:
     return figure
 
 
+@styled
+def r21() -> Figure:
+    """z up along alignment and down along the perturbation, with a plain integration beside it."""
+    from elastomath.laws.logit import aligned_contrast, perturbed_contrast, replayed_contrast
+
+    figure, (left, right) = _panels(2)
+    volumes, c = np.geomspace(0.5, 1e4, 80), 0.3
+    rows = [(f"z_0 = {start:g}", aligned_contrast(start, volumes, c)) for start in (-2.0, 0.0, 2.0)]
+    _lines(left, volumes, [*rows, ("ln(c n)", np.log(c * volumes))], ("aligning examples n", "contrast z, nats"))
+    _log(left.xaxis)
+    left.set_ylim(-2.5, 8.5)
+    opposed = np.linspace(0, 40, 81)
+    tops = [(n, float(aligned_contrast(0.0, n, c))) for n in (8.0, 64.0, 512.0)]
+    falls = [(f"after n = {n:g}", perturbed_contrast(top, opposed, c)) for n, top in tops]
+    falls.append(("after 512, replay 1/4", replayed_contrast(tops[-1][1], opposed, c, 0.25)))
+    _lines(right, opposed, falls, ("opposed examples m", ""))
+    right.axhline(0, color=INK, lw=0.8)
+    return figure
+
+
+@styled
+def r22() -> Figure:
+    """m* against n under the laws and algorithms; the ratio of going back."""
+    from elastomath.forgetting import return_steps
+    from elastomath.laws.logit import return_ratio, undo_volume
+    from elastomath.laws.preferences import dpo_undo_volume
+    from elastomath.rebound import Scores
+
+    figure, (left, right) = _panels(2)
+    n, c = np.geomspace(1, 1e5, 80), 0.3
+    rows = [
+        ("joint compression", n),
+        ("forgetting, eta = c/4", return_steps(Scores(0.5, 1.0, 0.0), n, c / 4)),
+        ("logit law", undo_volume(0.0, n, c)),
+        ("logit law, DPO at 0.1", dpo_undo_volume(0.0, n, c, 0.1)),
+    ]
+    _lines(left, n, rows, ("aligning examples n", "undone by m*"))
+    _log(left.xaxis)
+    _log(left.yaxis)
+    left.set_ylim(0.05, 2000)
+    low = np.linspace(0.02, 0.9, 60)
+    ends = [(f"from p = {high:g}", np.where(low < high - 0.005, low, np.nan), high) for high in (0.5, 0.7, 0.9, 0.99)]
+    ratios = [
+        (label, np.array([float(return_ratio(x, high)) if x == x else np.nan for x in lows]))
+        for label, lows, high in ends
+    ]
+    _lines(right, low, ratios, ("down to p", "cost of the way back / there"))
+    right.axhline(1, color=INK, lw=0.8)
+    _log(right.yaxis)
+    return figure
+
+
+@styled
+def r23() -> Figure:
+    """The first fall in six measures against p, each over its largest."""
+    from elastomath.laws.logit import first_falls
+
+    figure, (axes,) = _panels(1)
+    share = np.linspace(0.5, 0.999, 120)
+    falls = first_falls(np.log(share / (1 - share)), 0.0, 0.3)
+    names = {
+        "contrast": falls.contrast,
+        "code of y-": falls.opposed,
+        "code of y+": falls.code_length,
+        "probability": falls.probability,
+        "KL(base || model)": falls.kl_forward,
+        "KL(model || base)": falls.kl_reverse,
+    }
+    rows = [(name, value / value.max()) for name, value in names.items()]
+    _lines(axes, share, rows, ("p after alignment (base: 1/2)", "first fall / its largest"), legend=False)
+    axes.set_ylim(0, 1.35)
+    axes.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=3)
+    return figure
+
+
+@styled
+def r24() -> Figure:
+    """K_p and K_a against n, and their fall along the perturbation."""
+    from elastomath.laws.logit import aligned_contrast, matched_volumes, perturbed_contrast, rise, undo_volume
+
+    figure, (left, right) = _panels(2)
+    n, c = np.geomspace(0.3, 1e4, 80), 0.3
+    seen = matched_volumes(0.0, rise(0.0, n, c), c)
+    rows = [("K_p", seen.pretrain), ("K_a", seen.align), ("nominal n", n), ("kappa", seen.kappa)]
+    _lines(left, n, rows, ("aligning examples n", "volumes that count, kappa"))
+    _log(left.xaxis)
+    _log(left.yaxis)
+    left.set_ylim(1e-3, 2e4)
+    for index, volume in enumerate((16.0, 64.0, 256.0)):
+        colour, marker, line = STYLES[index]
+        top, back = float(aligned_contrast(0.0, volume, c)), float(undo_volume(0.0, volume, c))
+        m = np.linspace(0, back, 40)
+        right.plot(
+            m,
+            matched_volumes(0.0, perturbed_contrast(top, m, c), c).align,
+            color=colour,
+            ls=line,
+            marker=marker,
+            markevery=8,
+            label=f"n = {volume:g}",
+        )
+    right.set_xlabel("opposed examples m")
+    right.set_ylabel("K_a")
+    right.legend(frameon=False, fontsize=8.5)
+    return figure
+
+
+@styled
+def r25() -> Figure:
+    """The speed of alignment over c with mass outside the pair, and what that does to z."""
+    from elastomath.laws.logit import aligned_contrast
+    from elastomath.verification.logit import softmax_path
+
+    figure, (left, right) = _panels(2)
+    z = np.linspace(-4, 6, 80)
+    speed = 1 / (1 + np.exp(z))
+    rows = [(f"e = {outside:g}", speed + outside * (1 - speed - 0.5)) for outside in (0.0, 0.1, 0.5, 0.9)]
+    _lines(left, z, rows, ("contrast z", "dz/dn over c"))
+    volumes = np.linspace(0, 200, 81)
+    paths = [("logit law", aligned_contrast(0.0, volumes, 0.5))]
+    paths += [
+        (f"e = {outside:g} at first", softmax_path(0.0, outside, volumes, 0.25)[0]) for outside in (0.1, 0.5, 0.9)
+    ]
+    _lines(right, volumes, paths, ("aligning examples n", "z"))
+    return figure
+
+
+@styled
+def r26() -> Figure:
+    """m* against n under SGD and Adam, fresh and carried; Table 3's volumes beside Adam's."""
+    from elastomath.laws.optimisers import Optimiser, durability
+
+    figure, (left, right) = _panels(2)
+    steps = [int(x) for x in np.unique(np.geomspace(8, 16384, 23).astype(int))]
+    rows = [
+        ("SGD", durability(Optimiser("sgd", rate=0.1), steps).undo),
+        ("Adam, fresh", durability(Optimiser("adam"), steps).undo),
+        ("Adam, carried", durability(Optimiser("adam", carried=True), steps).undo),
+    ]
+    _lines(left, steps, rows, ("aligning steps n", "undone by m* steps"))
+    volumes = [16, 31, 78, 156]
+    printed = {"Llama2-7B, printed": (961, 844, 801, 729), "Gemma-2B, printed": (923, 853, 709, 598)}
+    shown = [
+        (f"carried, rate {rate:g}", 64 * durability(Optimiser("adam", rate=rate, carried=True), volumes).undo)
+        for rate in (0.31, 0.40)
+    ]
+    shown += [("fresh, rate 0.6", 64 * durability(Optimiser("adam", rate=0.6), volumes).undo)]
+    examples = np.array([1000, 2000, 5000, 10000])
+    _lines(right, examples, shown, ("aligned examples (batch 64)", "opposed examples"), legend=False)
+    for marker, (name, values) in zip("x+", printed.items(), strict=True):
+        right.plot(examples, values, ls="", marker=marker, ms=8, color=INK, label=name)
+    right.legend(frameon=False, fontsize=7.5)
+    for axes in (left, right):
+        _log(axes.xaxis)
+        _log(axes.yaxis)
+    right.set_ylim(350, 1500)
+    return figure
+
+
+@styled
+def r27() -> Figure:
+    """The margin of simulated mixtures whose volumes count as w^beta: its peak is beta."""
+    from elastomath.laws.jointness import margins
+
+    rng = np.random.default_rng(27)
+    shares = np.stack([rng.dirichlet(np.full(8, size)) for size in rng.uniform(0.3, 2, 120)])
+    common = rng.dirichlet(np.full(300, 0.3))
+    rows = np.stack([0.5 * common + 0.5 * rng.dirichlet(np.full(300, 0.05)) for _ in range(8)])
+    seen = {}
+    for beta in (0.5, 1.0, 1.5):
+        volumes = shares**beta
+        model = 0.97 * (volumes / volumes.sum(axis=1, keepdims=True)) @ rows + 0.03 * common
+        seen[f"w^{beta:g}"] = margins(shares, -np.log(model) @ rows.T)
+    return margin_figure(seen)
+
+
+@styled
+def margin_figure(runs: dict[str, tuple[Array, Array]]) -> Figure:
+    """The margin against the power beta for each family of runs, by name; below 0 no class has them as joint optima."""
+    figure, (axes,) = _panels(1)
+    (powers, _), *_ = runs.values()
+    _lines(
+        axes,
+        powers,
+        [(name, margin) for name, (_, margin) in runs.items()],
+        ("volumes count as w^beta, beta", "margin"),
+    )
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_ylim(-0.5, 0.5)
+    _log(axes.xaxis)
+    return figure
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     f"R{number}": draw
     for number, draw in enumerate(
-        (r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18, r19, r20), 1
+        (
+            *(r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18, r19, r20),
+            *(r21, r22, r23, r24, r25, r26, r27),
+        ),
+        1,
     )
 }
 """The figure of each result, by id."""

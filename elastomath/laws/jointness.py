@@ -28,6 +28,8 @@ DESIGN_POWER, DESIGN_VOLUME = 0.12, 0.25
 """What runs far apart add to the error: of ln beta, and of a volume (standard deviations on mixtures of the designs in use)."""
 ROUNDING = 2 * np.finfo(np.float64).eps
 """Relative rounding of one term of a sum: a smaller advantage is a tie."""
+LEAST_RUNS = 8
+"""Runs that an estimate of the effective volumes takes."""
 HALVES, WINDOW, CHUNK = 40, 12, 4_000_000
 """Random halves of the runs behind an interval, powers that they try on either side of beta, and numbers held at once."""
 
@@ -120,7 +122,7 @@ def effective(shares: ArrayLike, rates: ArrayLike, *, level: float = 0.95, seed:
     Both are right in the limit of close runs; what runs far apart add (`DESIGN_POWER`, `DESIGN_VOLUME`) was seen on simulated
     mixtures and is in the intervals, beside the scatter of the estimates from random halves of the runs about that of all.
     On those of 95% all of 450 simulated designs with beta = 1 or 3/2 lay, and 84 to 100 percent with beta = 1/2 and noise.
-    Raises InputError as `jointness` does, for fewer than four runs or a dataset that no run has.
+    Raises InputError as `jointness` does, for fewer than `LEAST_RUNS` runs or a dataset that no run has.
 
     >>> masses = np.random.default_rng(0).dirichlet(np.ones(50), 3)
     >>> w = np.random.default_rng(1).dirichlet(np.ones(3), 40)
@@ -130,8 +132,10 @@ def effective(shares: ArrayLike, rates: ArrayLike, *, level: float = 0.95, seed:
     """
     w, h = _table(shares, rates)
     count = len(w)
-    if count < 4 or not 0 < level < 1:
-        raise InputError(f"{count} runs, level {level:g}", where="effective", mend="at least four runs, 0 < level < 1")
+    if count < LEAST_RUNS or not 0 < level < 1:
+        raise InputError(
+            f"{count} runs, level {level:g}", where="effective", mend=f"at least {LEAST_RUNS} runs, 0 < level < 1"
+        )
     if not np.all(w.sum(axis=0) > 0):
         raise InputError("a dataset is in no run", where="effective", mend="leave it out")
     margins = np.stack([_margins(w, h, power).ravel() for power in POWERS])
@@ -152,6 +156,19 @@ def effective(shares: ArrayLike, rates: ArrayLike, *, level: float = 0.95, seed:
         margin=margin,
         level=level,
     )
+
+
+def margins(shares: ArrayLike, rates: ArrayLike) -> tuple[Array, Array]:
+    """The powers that are tried and the margin of the runs at each (its quantile at `TAIL`): what beta is the peak of (R27).
+
+    >>> w = np.random.default_rng(1).dirichlet(np.ones(3), 40)
+    >>> powers, margin = margins(w, -np.log(w @ np.eye(3) * 0.9 + 0.1 / 3))
+    >>> bool(0.8 < powers[margin.argmax()] < 1.25)
+    True
+    """
+    w, h = _table(shares, rates)
+    pairs = np.triu_indices(len(w), 1)
+    return POWERS, np.array([np.quantile(_margins(w, h, power)[pairs], TAIL) for power in POWERS])
 
 
 def _ends(scatter: Array, level: float, design: float) -> Array:

@@ -308,6 +308,20 @@ def _sampled_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> No
 
 
 # --- where a hypothesis is dropped --------------------------------------------------------------------------------
+def softmax_path(start: float, outside: float, volumes: Array, rate: float, wanted: bool = True) -> tuple[Array, Array]:
+    """z and the mass outside the pair along gradient descent on three logits of their own, from a share outside > 0.
+
+    The constant of the logit law is 2 x rate; volumes rise from 0.
+    """
+    logits = _path(
+        _softmax_drift(wanted, rate),
+        np.array([start, 0.0, math.log(outside / (1 - outside) * (1 + math.exp(start)))]),
+        volumes,
+    )
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return logits[:, 0] - logits[:, 1], odds[:, 2] / odds.sum(axis=1)
+
+
 def _softmax_drift(wanted: bool, rate: float) -> Callable[[float, Array], Array]:
     """Gradient descent on -ln p of the first (or second) of three outcomes with logits of their own."""
     target = np.array([1.0, 0.0, 0.0]) if wanted else np.array([0.0, 1.0, 0.0])
@@ -325,12 +339,8 @@ def _closure(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         for wanted in (True, False):
             for z0 in (-2.0, 0.0, 2.0):
                 tally.cases += 1
-                start = np.array([z0, 0.0, math.log(outside / (1 - outside) * (1 + math.exp(z0)))])
                 volumes = np.linspace(0, 60, 601)
-                logits = _path(_softmax_drift(wanted, 0.25), start, volumes)
-                z = logits[:, 0] - logits[:, 1]
-                odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-                rest = odds[:, 2] / odds.sum(axis=1)
+                z, rest = softmax_path(z0, outside, volumes, 0.25, wanted)
                 law = (aligned_contrast if wanted else perturbed_contrast)(z0, volumes, 0.5)
                 gap = np.abs(rest * (2 * _sigma(z) - 1))
                 bound = 0.25 * np.concatenate([[0], np.cumsum((gap[1:] + gap[:-1]) / 2 * np.diff(volumes))])

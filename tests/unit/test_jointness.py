@@ -156,7 +156,7 @@ def test_bad_tables_are_refused(shares, rates):
 
 
 def test_too_few_runs_and_absent_datasets_are_refused():
-    with pytest.raises(InputError, match="four runs"):
+    with pytest.raises(InputError, match="8 runs"):
         effective([[1.0, 0.0], [0.5, 0.5]], [[1.0, 1.0], [1.0, 1.0]])
     with pytest.raises(InputError, match="in no run"):
-        effective(np.tile([1.0, 0.0], (5, 1)), np.ones((5, 2)))
+        effective(np.tile([1.0, 0.0], (9, 1)), np.ones((9, 2)))
