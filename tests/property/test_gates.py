@@ -76,6 +76,8 @@ MAYBE = {
 
 ROWS = [[0.5, 0.25, 0.25], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1]]
 ONE = Mixture.of(ROWS, [10.0, 1.0, 0.5])
+MIXTURES = [[share / 10, 1 - share / 10] for share in range(1, 10)]
+MIXED_RATES = [[2.5 - share / 7, 1.2 + share**2 / 50] for share in range(1, 10)]
 MASSES, OTHER = np.array(ROWS[0]), np.array(ROWS[1])
 COUNTS = [[3, 1, 2], [1, 4, 1], [1, 1, 5]]
 RUNS = [[1, 3], [2, 1.5], [1.3, 1.9], [1.5, 1.6], [1.1, 2.3]]
@@ -357,12 +359,13 @@ def cases():
         "laws.jointness.effective": (
             jointness.effective,
             {
-                "shares": [[0.9, 0.1], [0.1, 0.9], [0.5, 0.5], [0.3, 0.7], [0.7, 0.3]],
-                "rates": [[1, 3], [2, 1.5], [1.3, 1.9], [1.5, 1.6], [1.1, 2.3]],
+                "shares": MIXTURES,
+                "rates": MIXED_RATES,
                 "level": 0.9,
                 "seed": 0,
             },
         ),
+        "laws.jointness.margins": (jointness.margins, {"shares": MIXTURES, "rates": MIXED_RATES}),
         "masses.as_masses": (masses.as_masses, {"values": MASSES}),
         "masses.normalise": (masses.normalise, {"counts": [3, 1]}),
         "masses.as_rows": (lambda parts: masses.as_rows(parts, name="part", where="here"), {"parts": ROWS}),
@@ -690,6 +693,7 @@ MODULES_ELSEWHERE = {
     "progress": "terminal",
     "storage": "files",
     "tables": "files",
+    "runtable": "files",
     "treefile": "files",
     "curve": "tables, with tests of their own (test_curve.py)",
     "shrinking": "a search over instances",

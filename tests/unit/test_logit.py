@@ -250,7 +250,7 @@ def test_constants_from_gradients():
         (lambda: gradient_constants([1.0], [1.0, 2.0], 0.5, 1), "one shape"),
         (lambda: gradient_constants([1.0], [1.0], 1.0, 1), "probability"),
         (lambda: certify_logit(0, -1, 1), "n = -1"),
-        (lambda: certify_logit("x", 1, 1), "not a finite number"),
+        (lambda: certify_logit("x", 1, 1), "a finite number"),
         (lambda: certify_replay(0, 1, 2), "share"),
         (lambda: certify_return_ratio(0.9, 0.6), "p_1 < p_2"),
     ],
