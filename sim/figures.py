@@ -53,7 +53,7 @@ def balance_figure(curve: Curve, by: str = "k") -> Figure:
     upper.set_title("the constant of Thm 4.2, finite l")
     for bound in (0.0, 0.5, 1.0):
         lower.axhline(bound, color=INK, linewidth=0.8, linestyle="-" if bound == 0 else "--")
-    lower.set(ylabel="residual / bound", xlabel="l = |D_t| / |D_a|")
+    lower.set(ylabel="residual / bound", xlabel="l, in the unit of the curve")
     lower.set_title("R5: from 0 to 1, mixtures to 1/2")
     upper.legend(frameon=False, fontsize=9)
     return figure

@@ -94,6 +94,8 @@ def optima_path(compressor: Compressor, volumes: ArrayLike, perturbations: Array
 def path_grid(l_max: float, points: int, scale: float = 1.0) -> Array:
     """0 and ``points`` perturbations up to l_max, at Chebyshev's places in ln(1 + l/scale): dense at both ends. Shape (points + 1,).
 
+    l_max and scale in one unit of volume.
+
     >>> path_grid(3.0, 2).round(6)
     array([0., 1., 3.])
     """
@@ -111,7 +113,7 @@ def path_work(perturbations: ArrayLike, perturb: ArrayLike, scale: float = 1.0) 
     """``W(L) = int_0^L l (-dH_t) = int_0^L H_t dl - L H_t(L)`` from exact readings of H_t (R16). Shapes (J+1,) -> (J+1,).
 
     H_t is interpolated by a spline in ln(1 + l/scale) of degree 5 (less for few readings), the spline integrated exactly. A small
-    scale suits a perturbation that the base hardly covers: H_t falls steeply at first.
+    scale suits a perturbation that the base hardly covers: H_t falls steeply at first. It is in the unit of the perturbations.
 
     >>> l = path_grid(2.0, 12)
     >>> bool(np.abs(path_work(l, -np.log(1 + l)) - (l - np.log(1 + l))).max() < 1e-12)  # dH_t = -dl/(1 + l)
@@ -189,14 +191,14 @@ class Stationarity:
 
 
 def stationarity(path: OptimaPath, name: str = "", parameters: int = 0, scale: float = 1.0) -> Stationarity:
-    """What a path shows of R5, R7 and R16; ``scale`` is that of `path_work`.
+    """What a path shows of R5, R7 and R16; ``scale`` is that of `path_work`, in units of |D_a|.
 
     Raises InputError where nothing moved, or fewer than two perturbations beside 0 were read.
     """
     law = finite_law(path.perturbations, path.volumes, path.entropies)
     ratios = law.ratio[1:]
     changes = path.entropies[:2, 1:] - path.entropies[:2, :1]
-    work = path_work(path.perturbations, path.entropies[2], scale)[1:]
+    work = path_work(path.perturbations, path.entropies[2], scale * float(path.volumes[1]))[1:]
     found = effective_volumes(changes, work)
     force = path.volumes[1] * path.norms[1]
     total = path.volumes.sum() + path.perturbations

@@ -397,7 +397,7 @@ def compare(name, mixture, factor, tolerance=0.0):
     for part, (value, power) in other.items():
         before = first[part][0]
         if before is None or value is None:
-            assert before is value, (name, part, before, value)
+            assert before is value, f"{name} {part}: {value} in units of 1/{factor}, not {before}"
             continue
         pairs = zip(_flat(before), _flat(value), strict=True)
         for old, new in pairs:
@@ -534,3 +534,90 @@ def test_large_trees_are_read_in_every_unit():
     plain, scaled = (response(Mixture.of(rows, np.array([10.0, 1.0, 0.5]) * unit)) for unit in (1.0, 1e3))
     assert scaled.epsilon == pytest.approx(plain.epsilon, rel=1e-10)
     assert scaled.theta_constant == pytest.approx(plain.theta_constant, rel=1e-10)
+
+
+# --- mutants: a unit of volume put back ----------------------------------------------------------------------------
+def _forget_the_unit(result, unit):
+    epsilon = result.epsilon * unit
+    return dataclasses.replace(result, epsilon=epsilon, theta_constant=1.0 / (1.0 - epsilon))
+
+
+true_response, true_branch_response, true_response_matrix = response, branch_response, response_matrix
+true_sign_change, true_mixture_residual = sign_change, mixture_residual
+MUTANTS = {
+    "eps = l (T-1)/(1-A) without |D_a|": (
+        "response.response",
+        "response",
+        lambda m: _forget_the_unit(true_response(m), m.volumes[1]),
+    ),
+    "the constant of a branch without |D_a|": (
+        "optima.branch_response",
+        "branch_response",
+        lambda slopes, hessian, volumes: _forget_the_unit(true_branch_response(slopes, hessian, volumes), volumes[1]),
+    ),
+    "derivatives not divided by N": (
+        "response.response_matrix",
+        "response_matrix",
+        lambda m: true_response_matrix(m) * m.total,
+    ),
+    "a limit in one unit": ("law.sign_change", "sign_change", lambda m, dataset: true_sign_change(m, dataset, 2.0)),
+    "energy in units of |D_a|": (
+        "law.mixture_residual",
+        "mixture_residual",
+        lambda m, step: true_mixture_residual(m, step) / m.volumes[1],
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", sorted(MUTANTS))
+def test_a_unit_that_is_forgotten_is_seen(mutant, monkeypatch):
+    name, function, broken = MUTANTS[mutant]
+    compare(name, TURNING, 4.0)
+    monkeypatch.setitem(globals(), function, broken)
+    with pytest.raises(AssertionError, match="in units of"):
+        compare(name, TURNING, 4.0)
+
+
+TURNING = Mixture.of([[1 / 3] * 3, [0.1, 0.6, 0.3], [0.3, 0.1, 0.6]], [30.0, 2.0, 0.5])
+"""dH_p turns at l = 1.08, between 2/4 and 2."""
+
+
+# --- above the ground floor: the stationary paths of sim, and the fit ----------------------------------------------
+def test_the_readings_of_a_path_of_optima_do_not_know_the_unit():
+    from sim.stationary import OptimaPath, path_grid, stationarity
+
+    def read(c):
+        steps = path_grid(2.0 * c, 12, scale=c)
+        codes, still = path_entropies(in_unit(ONE, c), steps), np.zeros(steps.size)
+        path = OptimaPath(
+            steps, c * np.array([10.0, 1.0]), codes, still, np.ones((3, steps.size)), still, 10.0, (), 0.0
+        )
+        return stationarity(path)
+
+    first, other = read(1.0), read(64.0)
+    assert (first.K_pretrain, first.K_align) == pytest.approx((10.0, 1.0), rel=1e-4)
+    assert (other.K_pretrain, other.K_align) == pytest.approx((64 * first.K_pretrain, 64 * first.K_align), rel=1e-9)
+    assert (other.low, other.high, other.ratio) == pytest.approx((first.low, first.high, first.ratio), rel=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e6])
+def test_the_fit_does_not_know_the_unit(factor):
+    from empirical.fit import fit_run
+
+    def read(c):
+        steps = c * np.array([0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
+        codes = path_entropies(in_unit(ONE, c), steps)
+        named = dict(zip(("pretrain", "align", "perturb"), codes, strict=True))
+        errors = dict.fromkeys(named, np.full(steps.size, 1e-5))
+        sizes = {"pretrain": 10 * c, "align": c, "perturb": 2 * c}
+        (run,) = Curve.from_paths("run", sizes, steps, named, "nats/symbol", "symbols", rate_se=errors)
+        return fit_run(run)
+
+    first, other = read(1.0), read(factor)
+    for name, power in (("K_pretrain", 1), ("K_align", 1), ("kappa", 0)):
+        one, two = getattr(first, name), getattr(other, name)
+        for end in ("low", "estimate", "high"):
+            before, after = getattr(one, end), getattr(two, end)
+            assert (before is None) == (after is None)
+            if before is not None:
+                assert after == pytest.approx(before * factor**power, rel=1e-6), (name, end)
