@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath.certify import Enclosure, working_precision
-from elastomath.certify_entropy import certify_entropy
+from elastomath.certify.balls import Enclosure, working_precision
+from elastomath.certify.entropy import certify_entropy
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:

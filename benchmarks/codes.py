@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath.arithmetic import ArithmeticCode
-from elastomath.codes import huffman_lengths, length_limited_lengths, shannon_lengths
-from elastomath.codewords import canonical_words
-from elastomath.compression import BlockCode
-from elastomath.tokentree import TokenTree
+from elastomath.codes.arithmetic import ArithmeticCode
+from elastomath.codes.codewords import canonical_words
+from elastomath.codes.compression import BlockCode
+from elastomath.codes.lengths import huffman_lengths, length_limited_lengths, shannon_lengths
+from elastomath.trees.tokentree import TokenTree
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:

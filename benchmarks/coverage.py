@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from elastomath.curve import Run
+from elastomath.fit.effective_volumes import CONSTANTS, Balance, End, Estimate, estimate, interval
+from elastomath.fit.readings import Readings
 from elastomath.progress import track
 from elastomath.storage import whole_file
-from empirical.effective_volumes import CONSTANTS, Balance, End, Estimate, estimate, interval
-from empirical.readings import Readings
 from sim import simulate_mixture
 
 Array = NDArray[np.float64]

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath import Mixture, cross_entropy, entropy, kernels, kl_divergence, overlap, path_entropies
-from elastomath.divergence import jensen_shannon
-from elastomath.response import Survey, survey
+from elastomath import Mixture, cross_entropy, entropy, kl_divergence, overlap, path_entropies
+from elastomath.laws.response import Survey, survey
+from elastomath.mixtures import kernels
+from elastomath.mixtures.divergence import jensen_shannon
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:

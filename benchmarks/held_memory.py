@@ -25,9 +25,10 @@ def work(hold: bool, layers: int, rounds: int) -> dict[str, Any]:
     import torch
     import transformers
 
-    from empirical.devices import hold_memory, pick_dtype
-    from empirical.finetune import code_lengths, new_optimiser, train
-    from empirical.sequences import Sequences
+    from empirical.measures.code_lengths import code_lengths
+    from empirical.models.devices import hold_memory, pick_dtype
+    from empirical.models.sequences import Sequences
+    from empirical.training.finetune import new_optimiser, train
 
     if hold:
         hold_memory()

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.case import Case
-from elastomath import Mixture, chi_square, kernels, kl_divergence, normalise, overlap
-from elastomath.ceilings import rises
-from elastomath.law import mixture_residual
-from elastomath.springs import springs
+from elastomath import Mixture, chi_square, kl_divergence, normalise, overlap
+from elastomath.laws.ceilings import rises
+from elastomath.laws.finite import mixture_residual
+from elastomath.laws.springs import springs
+from elastomath.mixtures import kernels
 
 Array = NDArray[np.float64]
 VOLUMES = np.array([10.0, 1.0, 0.5])

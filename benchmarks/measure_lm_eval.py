@@ -21,14 +21,14 @@ TOOLS = ("ours", "lm-eval")
 
 def documents(count: int) -> list[str]:
     """The first film reviews of the long kind."""
-    from empirical.data import read_documents
+    from empirical.data.documents import read_documents
 
     return list(read_documents("film-reviews:imdb", limit=count).texts)
 
 
 def ours(loaded: Any, texts: list[str], window: int, batch: int) -> list[float]:
-    """Bits of each document by `empirical.rates.measure`."""
-    from empirical.rates import measure
+    """Bits of each document by `empirical.measures.rates.measure`."""
+    from empirical.measures.rates import measure
 
     return [float(bits) for bits in measure(loaded, texts, window, batch_tokens=batch * window).document_bits]
 
@@ -57,8 +57,8 @@ def peer(loaded: Any, texts: list[str], window: int, batch: int) -> list[float]:
 
 def one(tool: str, model: str, dtype: str, count: int, window: int, batch: int) -> dict[str, Any]:
     """One tool in this process: ``{tool, tokens_per_second, peak_bytes, seconds, tokens, bits, bits_per_byte}``."""
-    from empirical.models import load_model
-    from empirical.rates import encode
+    from empirical.measures.rates import encode
+    from empirical.models.loading import load_model
 
     texts = documents(count)
     loaded = load_model(model, device="cpu", dtype=dtype)

@@ -17,11 +17,11 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
-from elastomath import kernels  # noqa: E402
+from elastomath.mixtures import kernels  # noqa: E402
 from elastomath.storage import whole_file  # noqa: E402
 from sim import MixtureConfiguration, mixture_paths  # noqa: E402
-from sim.families import family_rows  # noqa: E402
-from sim.paths import mixture_path  # noqa: E402
+from sim.compressors.paths import mixture_path  # noqa: E402
+from sim.sources.families import family_rows  # noqa: E402
 
 READINGS = 5
 SECONDS = 0.4

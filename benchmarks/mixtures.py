@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from sim.families import family_rows
-from sim.paths import MixtureConfiguration, MixturePath, mixture_path
+from sim.compressors.paths import MixtureConfiguration, MixturePath, mixture_path
+from sim.sources.families import family_rows
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 

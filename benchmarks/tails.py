@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath.tailfit import pareto_index
-from elastomath.threshold import scan_threshold
+from elastomath.tails.fit import pareto_index
+from elastomath.tails.threshold import scan_threshold
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:

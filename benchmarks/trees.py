@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath.tokentree import TokenTree
+from elastomath.trees.tokentree import TokenTree
 
 DEPTH = 8
 LETTERS = np.frombuffer(b"etaoin shrdlu", dtype=np.uint8)
 CHILD = """
 import json, resource, sys, time
 import numpy as np
-from elastomath.tokentree import TokenTree
+from elastomath.trees.tokentree import TokenTree
 blocks = int(sys.argv[1])
 letters = np.frombuffer(b"etaoin shrdlu", dtype=np.uint8)
 text = letters[np.random.default_rng(0).integers(0, letters.size, blocks * 8, dtype=np.uint8)].reshape(blocks, 8)

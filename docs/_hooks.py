@@ -15,8 +15,8 @@ CLAIMS = "claims.md"
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the figures of the results and the page of claims."""
-    from elastomath.figures import svg
-    from paper_checks.result_figures import FIGURES
+    from elastomath.figures.results import FIGURES
+    from elastomath.style import svg
 
     for id, draw in FIGURES.items():
         files.append(File.generated(config, f"figures/{id}.svg", content=svg(draw())))
@@ -86,7 +86,7 @@ def _plain(text: str) -> str:
 
 def _joint() -> str:
     """The saved reading of other people's runs (R27) as a table."""
-    from paper_checks.keep_result import RESULTS
+    from paper_checks.claims.keep import RESULTS
 
     saved = json.loads((RESULTS / "joint-regmix" / "joint-regmix.json").read_text(encoding="utf-8"))
     rows = [
@@ -106,7 +106,7 @@ def _verbs() -> str:
     """Every verb with its options, read from the command line itself."""
     import typer
 
-    from paper_checks.cli import app
+    from paper_checks.cli.commands import app
 
     rows: list[str] = []
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from elastomath.assumption import Verdict, pareto_verdict
-from elastomath.figures import save_figure
-from elastomath.masses import pareto_masses
+from elastomath.mixtures.masses import pareto_masses
 from elastomath.storage import whole_file
-from elastomath.tailfigures import verdict_figure
-from elastomath.tailsample import draw_tail
-from elastomath.tokentree import TokenTree
-from empirical.fetching import fetch
+from elastomath.style import save_figure
+from elastomath.tails.figures import verdict_figure
+from elastomath.tails.sample import draw_tail
+from elastomath.tails.verdict import Verdict, pareto_verdict
+from elastomath.trees.tokentree import TokenTree
+from empirical.fetch.fetching import fetch
 
 BYTES = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 WORDS = (1, 2, 3, 4)

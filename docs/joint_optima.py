@@ -11,11 +11,11 @@ from typing import Any
 
 from elastomath.progress import track
 from sim import problem_of_markov
-from sim.descent import JointTraining
-from sim.softmax import SoftmaxCompressor
-from sim.stationary import Stationarity, optima_path, path_grid, save_paths, stationarity_table
-from sim.stationary_figure import stationarity_figure
-from sim.transformer import TransformerCompressor
+from sim.compressors.descent import JointTraining
+from sim.compressors.softmax import SoftmaxCompressor
+from sim.compressors.transformer import TransformerCompressor
+from sim.cycles.figures import stationarity_figure
+from sim.cycles.stationary import Stationarity, optima_path, path_grid, save_paths, stationarity_table
 
 RUNGS: dict[str, dict[str, Any]] = {
     "AdamW, 50 steps": {"adamw": 50, "again": 12, "lbfgs": 0, "newton": 0},

@@ -9,10 +9,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from elastomath.figures import save_figure
 from elastomath.storage import whole_file
-from paper_checks.page import interval
-from paper_checks.sections.studies import TITLES, caption, saved_studies
+from elastomath.style import save_figure
+from paper_checks.report.page import interval
+from paper_checks.report.studies import TITLES, caption, saved_studies
 from sim.studies import STUDIES, draw
 
 BEGIN, END = "<!-- answers: made by docs/simulation.py -->", "<!-- end of answers -->"

@@ -149,3 +149,28 @@ def _digits(known: list[float]) -> int:
     if spread > 0:
         return max(0, 1 - math.floor(math.log10(spread)))
     return max(0, 2 - math.floor(math.log10(abs(known[0])))) if known[0] else 0
+
+
+# A measured constant with its interval.
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A measured constant with its interval: None for an end, or an estimate, that the data do not bound.
+
+    level: the nominal coverage of [low, high].
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
+
+    @property
+    def closed(self) -> bool:
+        """Whether the estimate and both ends are there."""
+        return None not in (self.estimate, self.low, self.high)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """``{estimate, low, high, level}``."""
+        return {"estimate": self.estimate, "low": self.low, "high": self.high, "level": self.level}

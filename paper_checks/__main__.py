@@ -1,6 +1,6 @@
 """``python -m paper_checks`` is the command line, where the script ``elastomath`` is not on the path."""
 
-from .cli import main
+from .cli.commands import main
 
 if __name__ == "__main__":
     main()

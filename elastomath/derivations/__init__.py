@@ -10,7 +10,7 @@ from functools import cache
 from importlib import import_module
 
 from ..errors import InputError
-from ..proof import Derivation
+from .language import Derivation
 
 MODULES = (
     "response",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Step, Witness, leaf_symbol, parameter, parameters
 from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, path_ends, symbols
+from .language import Derivation, Step, Witness, leaf_symbol, parameter, parameters
 
 
 def _mixture_steps() -> list[Step]:

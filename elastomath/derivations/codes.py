@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Limit, Step, Witness, leaf_symbol, parameter, parameters
 from .definitions import CODE, NORMALISED, claims, gap_lemma, symbols
+from .language import Derivation, Limit, Step, Witness, leaf_symbol, parameter, parameters
 
 OPTIMAL = "optimality of the codes at both ends"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from types import SimpleNamespace
 
-from ..proof import (
+from .language import (
     Expr,
     Given,
     Least,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
 from .definitions import CODE, MIXTURE, NORMALISED, claims, mixture_at, mixture_of_three, symbols
+from .language import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
 
 POOL = "definition of the geometric pool"
 DIVERGENCE = "definition of the divergence"

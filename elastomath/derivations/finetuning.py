@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
 from .definitions import claims, symbols
+from .language import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
 
 
 def _along() -> SimpleNamespace:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from ..proof import (
+from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, mixture_at, path_ends, pooled_sums, symbols
+from .language import (
     ConcaveThenConvex,
     Derivation,
     Expr,
@@ -17,7 +18,6 @@ from ..proof import (
     open_function,
     parameter,
 )
-from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, mixture_at, path_ends, pooled_sums, symbols
 
 
 def sharp_gamma(w: Expr) -> Expr:

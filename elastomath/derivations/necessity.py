@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..necessity import table
-from ..proof import Derivation, Step, Witness, leaf_symbol, parameter
+from ..necessity.assumptions import table
 from .definitions import MIXTURE, NORMALISED, claims, symbols
+from .language import Derivation, Step, Witness, leaf_symbol, parameter
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter, parameters
 from .definitions import MIXTURE, NORMALISED, claims, symbols
+from .language import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter, parameters
 
 START, END = "the start is optimal at l_0, missed by miss_0", "the end is optimal at l_1, missed by miss_1"
 

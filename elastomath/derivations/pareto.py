@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter
 from .definitions import MIXTURE, NORMALISED, claims, symbols
+from .language import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter
 
 
 def overlap_loss(first: tuple[Expr, Expr, Expr], second: tuple[Expr, Expr, Expr]) -> Expr:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from ..proof import Derivation, Expr, Limit, Rises, Step, Witness, leaf_symbol, open_function, parameter, parameters
 from .definitions import MIXTURE, NORMALISED, claims, gap_lemma, symbols
+from .language import Derivation, Expr, Limit, Rises, Step, Witness, leaf_symbol, open_function, parameter, parameters
 
 
 def _scores() -> SimpleNamespace:

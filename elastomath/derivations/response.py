@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Limit, Step, Witness, open_function, parameter
 from .definitions import (
     CODE,
     MIXTURE,
@@ -17,6 +16,7 @@ from .definitions import (
     symbols,
     three_sums,
 )
+from .language import Derivation, Limit, Step, Witness, open_function, parameter
 
 
 def _derive_response() -> Derivation:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 
-from ..proof import (
+from .definitions import MIXTURE, NORMALISED, claims, symbols
+from .language import (
     ConcaveThenConvex,
     Derivation,
     Expr,
@@ -19,7 +20,6 @@ from ..proof import (
     parameter,
     parameters,
 )
-from .definitions import MIXTURE, NORMALISED, claims, symbols
 
 START = "the start is optimal at l_0: alpha DeltaH_a = (beta + l_0) (-DeltaH_t) + s_0, s_0 >= 0"
 END = "the end is optimal at l_1: (beta + l_1) (-DeltaH_t) = alpha DeltaH_a + s_1, s_1 >= 0"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..proof import Derivation, Limit, Step, Witness, leaf_symbol, parameter
 from .definitions import MIXTURE, NORMALISED, claims, mixture_of_three, symbols
+from .language import Derivation, Limit, Step, Witness, leaf_symbol, parameter
 
 
 def _derive_union() -> Derivation:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InputError
-from ..theorem import log_gap
+from .theorem import log_gap
 
 Array = NDArray[np.float64]
 

@@ -8,10 +8,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
-from ..certify import FIRST_PRECISION, Ball, working_precision
-from ..certify_laws import certify_rises
-from ..response import response
+from ..certify.balls import FIRST_PRECISION, Ball, working_precision
+from ..certify.optima import certify_rises
+from ..laws.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
+from ..laws.response import response
 from .instances import as_floats, certified_instances, sample_mixture
 from .tally import Result, Tally, symbolic
 

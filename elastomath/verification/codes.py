@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arithmetic import ArithmeticCode
-from ..certify import working_precision
-from ..codepath import CodePath, code_path
-from ..codes import (
+from ..certify.balls import working_precision
+from ..codes.arithmetic import ArithmeticCode
+from ..codes.codewords import canonical_words
+from ..codes.compression import BlockCode, entropy_ceiling, printed_length, protocol_lengths
+from ..codes.lengths import (
     expected_length,
     huffman_lengths,
     kraft_sum,
@@ -25,10 +26,9 @@ from ..codes import (
     shannon_lengths,
     total_length,
 )
-from ..codewords import canonical_words
-from ..compression import BlockCode, entropy_ceiling, printed_length, protocol_lengths
-from ..masses import pareto_masses
-from ..tokentree import TokenTree
+from ..codes.path import CodePath, code_path
+from ..mixtures.masses import pareto_masses
+from ..trees.tokentree import TokenTree
 from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
 
 Counts = Sequence[int]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import working_precision
-from ..law import path_entropies
-from ..mixture import Mixture
-from ..pool import GeometricPool, pool_residual, reverse_balance
-from ..springs import springs
+from ..certify.balls import working_precision
+from ..laws.finite import path_entropies
+from ..laws.springs import springs
+from ..mixtures.mixture import Mixture
+from ..mixtures.pool import GeometricPool, pool_residual, reverse_balance
 from .instances import Rows, as_floats, certified_instances, exact_rows, sample_mixture
 from .tally import Result, Tally, symbolic
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import working_precision
-from ..softmax import LowRankSoftmax
-from ..stationarity import (
+from ..certify.balls import working_precision
+from ..laws.finetuning import (
     elastic_energy,
     elastic_limit,
     elastic_path,
@@ -21,6 +20,7 @@ from ..stationarity import (
     stiffness_ratios,
 )
 from .instances import exact_overlaps, exact_rows
+from .softmax import LowRankSoftmax
 from .tally import Result, Tally, symbolic
 
 Array = NDArray[np.float64]

@@ -8,9 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..certify import CertifiedLaw, certify_law
-from ..law import finite_law, mixture_constant, mixture_residual, path_entropies
-from ..mixture import Mixture
+from ..certify.response import CertifiedLaw, certify_law
+from ..laws.finite import finite_law, mixture_constant, mixture_residual, path_entropies
+from ..mixtures.mixture import Mixture
 from .instances import Rows, as_floats, certified_instances, sample_mixture
 from .tally import Result, Tally, symbolic
 

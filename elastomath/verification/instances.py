@@ -9,10 +9,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import Enclosure, certify_law
-from ..masses import normalise, pareto_masses, union
-from ..mixture import Mixture
-from ..response import response
+from ..certify.balls import Enclosure
+from ..certify.response import certify_law
+from ..laws.response import response
+from ..mixtures.masses import normalise, pareto_masses, union
+from ..mixtures.mixture import Mixture
 from .tally import Tally
 
 Array = NDArray[np.float64]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import working_precision
-from ..certify_logit import aligned_ball, certify_logit, certify_replay, certify_return_ratio, perturbed_ball
+from ..certify.balls import working_precision
+from ..certify.logit import aligned_ball, certify_logit, certify_replay, certify_return_ratio, perturbed_ball
 from ..laws.logit import (
     aligned_contrast,
     first_falls,
@@ -623,7 +623,7 @@ def explained(id: str, title: str, words: str) -> Callable[[str], str]:
     def explain(style: str) -> str:
         if style == "text":
             return f"{id}  {title}\n\n{words}"
-        from ..proof import _tex_words
+        from ..derivations.language import _tex_words
 
         return rf"\paragraph{{{id}. {_tex_words(title)}}}" + "\n" + _tex_words(words)
 

@@ -10,13 +10,15 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import certify_law, working_precision
-from ..divergence import overlap
-from ..instance import IndependentLaws, Instance, Row
-from ..masses import normalise, pareto_masses, union
-from ..mixture import Mixture
-from ..necessity import ASSUMPTIONS, PARTS, Counterexample, fails, find_counterexample, tex_words, violates
-from ..response import response
+from ..certify.balls import working_precision
+from ..certify.response import certify_law
+from ..laws.response import response
+from ..mixtures.divergence import overlap
+from ..mixtures.masses import normalise, pareto_masses, union
+from ..mixtures.mixture import Mixture
+from ..necessity.assumptions import ASSUMPTIONS, PARTS, tex_words
+from ..necessity.instance import IndependentLaws, Instance, Row
+from ..necessity.search import Counterexample, fails, find_counterexample, violates
 from .instances import (
     as_floats,
     certified_instances,

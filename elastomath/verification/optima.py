@@ -10,11 +10,11 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify_laws import certify_tilt
-from ..law import path_entropies
-from ..mixture import Mixture
-from ..optima import branch_response, joint_optima, optima_law
-from ..volumes import effective_volumes, mixture_work, work_bounds
+from ..certify.optima import certify_tilt
+from ..laws.finite import path_entropies
+from ..laws.optima import branch_response, joint_optima, optima_law
+from ..laws.volumes import effective_volumes, mixture_work, work_bounds
+from ..mixtures.mixture import Mixture
 from .instances import sample_mixture
 from .tally import Result, Tally, symbolic
 
@@ -93,7 +93,7 @@ def plateau_share(exponent: int) -> Fraction:
     """A lower bound of residual/(L fall) in the exponential family (1, z, e^2 z^2), e = 10^-exponent, from z = 1 to z = 1/e (R6)."""
     from flint import arb
 
-    from ..certify import FIRST_PRECISION, working_precision
+    from ..certify.balls import FIRST_PRECISION, working_precision
 
     with working_precision(FIRST_PRECISION):
         e = arb(10) ** -exponent

@@ -10,8 +10,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import Ball, working_precision
-from ..certify_pareto import (
+from ..certify.balls import Ball, working_precision
+from ..certify.pareto import (
     certify_pareto,
     certify_two_parts,
     exact_independent_overlap,
@@ -19,10 +19,10 @@ from ..certify_pareto import (
     two_mass_ball,
     two_part_ball,
 )
-from ..fluctuation import leaf_limit, merge_leaves, sampled_overlaps
-from ..overlaps import Coarse, Gamma, Lognormal, equal_parts_overlap, expected_overlaps
-from ..pareto import Pareto, independent_overlap, two_mass_mean, two_part_overlap
-from ..response import response
+from ..laws.response import response
+from ..pareto.fluctuation import leaf_limit, merge_leaves, sampled_overlaps
+from ..pareto.law import Pareto, independent_overlap, two_mass_mean, two_part_overlap
+from ..pareto.overlaps import Coarse, Gamma, Lognormal, equal_parts_overlap, expected_overlaps
 from .instances import as_floats, certified_instances, exact_overlaps
 from .tally import Result, Tally, symbolic
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify import working_precision
-from ..forgetting import (
+from ..certify.balls import working_precision
+from ..laws.forgetting import (
     Phase,
     aligned_score,
     decay,
@@ -24,8 +24,7 @@ from ..forgetting import (
     step_weights,
     tampering_ceiling,
 )
-from ..mixture import Mixture
-from ..rebound import (
+from ..laws.rebound import (
     Direction,
     Scores,
     divergence_return_volume,
@@ -35,6 +34,7 @@ from ..rebound import (
     score,
     score_slope,
 )
+from ..mixtures.mixture import Mixture
 from .instances import exact_rows
 from .tally import Result, Tally, symbolic
 

@@ -7,11 +7,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..certify import certify_law
-from ..divergence import cross_entropy, kl_divergence
-from ..law import path_entropies, sign_change
-from ..masses import normalise
-from ..response import response
+from ..certify.response import certify_law
+from ..laws.finite import path_entropies, sign_change
+from ..laws.response import response
+from ..mixtures.divergence import cross_entropy, kl_divergence
+from ..mixtures.masses import normalise
 from .instances import (
     as_floats,
     certified_instances,

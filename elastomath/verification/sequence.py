@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..certify import working_precision
+from ..certify.balls import working_precision
 from ..laws.jointness import effective, jointness
 from ..laws.logit import undo_exponent
 from ..laws.optimisers import (

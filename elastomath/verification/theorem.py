@@ -9,12 +9,12 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify_laws import certify_rises, certify_theorem, certify_tilt, two_models
-from ..law import mixture_constant, path_entropies
-from ..masses import normalise, pareto_masses
-from ..mixture import Mixture
-from ..optima import joint_optima
-from ..theorem import mixture_theta_bounds, residual_constant, theorem_readings, theta_bounds, union_parts
+from ..certify.optima import certify_rises, certify_theorem, certify_tilt, two_models
+from ..laws.finite import mixture_constant, path_entropies
+from ..laws.optima import joint_optima
+from ..laws.theorem import mixture_theta_bounds, residual_constant, theorem_readings, theta_bounds, union_parts
+from ..mixtures.masses import normalise, pareto_masses
+from ..mixtures.mixture import Mixture
 from .instances import exact_rows, exact_union
 from .optima import LENGTHS, exact_losses, exact_optimum, tilt_path
 from .tally import Result, Tally, symbolic

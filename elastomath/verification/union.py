@@ -8,17 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..masses import pareto_masses
-from ..mixture import Mixture
-from ..response import response
-from ..unionlaw import (
-    rest_ratios,
-    union_constant,
-    union_epsilon,
-    union_law,
-    union_threshold,
-    union_turning,
-)
+from ..laws.response import response
+from ..laws.union import rest_ratios, union_constant, union_epsilon, union_law, union_threshold, union_turning
+from ..mixtures.masses import pareto_masses
+from ..mixtures.mixture import Mixture
 from .instances import Rows, direct_derivatives, exact_overlaps, exact_rows
 from .tally import Result, Tally, symbolic
 

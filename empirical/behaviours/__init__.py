@@ -1,6 +1,5 @@
 """Behaviours: pairs of a chosen and a rejected response to a prompt, shipped or a user's own."""
 
-from .behaviour import Behaviour, shipped
-from .pairs import Pairs, mixed, read_pairs
+import lazy_loader
 
-__all__ = ["Behaviour", "Pairs", "mixed", "read_pairs", "shipped"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

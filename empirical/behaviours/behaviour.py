@@ -11,8 +11,8 @@ from typing import Any
 
 from elastomath.errors import InputError
 
-from ..examples import Example, Preference
-from ..splits import split_examples
+from ..data.examples import Example, Preference
+from ..data.splits import split_examples
 
 FILM_REVIEWS = "film-reviews:{label}/rotten_tomatoes"
 """Where the sentences of reviews come from; ``label`` is positive or negative."""
@@ -82,7 +82,7 @@ class Behaviour:
 
     @staticmethod
     def _reviews(label: str, seed: int) -> tuple[Example, ...]:
-        from ..adapters import examples_of
+        from ..data.adapters import examples_of
 
         examples = [Example("", e.text) for e in examples_of(FILM_REVIEWS.format(label=label)) if len(e.text) <= 160]
         count = min(1500, len({e.text.strip() for e in examples}))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from elastomath.errors import InputError
 
-from ..examples import Preference
-from ..rows import read_rows, text_of
+from ..data.examples import Preference
+from ..data.rows import read_rows, text_of
 from .behaviour import shipped
 
 COLUMNS = ("prompt", "chosen", "rejected")

@@ -1,20 +1,5 @@
 """How durable is a behaviour in a model: forecast from two backward passes (`predict`), then measured (`durability`)."""
 
-from .card import Card, behaviour_card
-from .forecast import Forecast, course, forecast
-from .predict import card_json, predict
-from .run import durability
-from .settings import RATES, DurabilitySettings
+import lazy_loader
 
-__all__ = [
-    "RATES",
-    "Card",
-    "DurabilitySettings",
-    "Forecast",
-    "behaviour_card",
-    "card_json",
-    "course",
-    "durability",
-    "forecast",
-    "predict",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

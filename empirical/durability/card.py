@@ -12,7 +12,7 @@ import torch
 from elastomath.interval import Interval
 from elastomath.progress import Meter
 
-from ..sequences import Sequences
+from ..models.sequences import Sequences
 from .forecast import Forecast, forecast, with_intervals
 from .frozen import adam_forecast, frozen_features
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour

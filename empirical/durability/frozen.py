@@ -18,8 +18,8 @@ from torch import Tensor
 
 from elastomath.progress import Meter
 
-from ..outputs import counted_code_length
-from ..sequences import Sequences
+from ..models.outputs import counted_code_length
+from ..models.sequences import Sequences
 
 Array = NDArray[np.float64]
 COORDINATES = 1 << 18

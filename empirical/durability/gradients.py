@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
-from ..finetune import code_lengths
-from ..gradients import SKETCH, group_gradients
-from ..sequences import Sequences
+from ..measures.code_lengths import code_lengths
+from ..measures.gradients import SKETCH, group_gradients
+from ..models.sequences import Sequences
 
 Array = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from elastomath.errors import InputError
 from elastomath.progress import Meter
 
 from ..behaviours import Pairs
-from ..devices import held_and_computed
-from ..examples import Example
-from ..model import LoadedModel
-from ..sequences import Sequences, encode_examples
+from ..data.examples import Example
+from ..models.devices import held_and_computed
+from ..models.model import LoadedModel
+from ..models.sequences import Sequences, encode_examples
 from .card import CLOSURE, Card, behaviour_card
 
 ALREADY = 0.999

@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 
 from elastomath.curve import Curve
 from elastomath.interval import Interval
-from elastomath.ledger import Configuration, Result
 from elastomath.progress import say
+from elastomath.runs.executors import HERE
+from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
-from ..examples import Example, Preference
-from ..laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
-from ..protocol import HERE, conduct
-from ..sequences import Sequences
+from ..data.examples import Example, Preference
+from ..laboratory.conduct import conduct
+from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..models.sequences import Sequences
 from .card import behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings

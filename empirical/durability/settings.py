@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from elastomath.errors import InputError
-from elastomath.ledger import Configuration
+from elastomath.runs.ledger import Configuration
 
 OPTIMISERS = ("sgd", "adamw", "adamw-carried")
 """Plain stochastic gradient descent; AdamW with fresh moments in each phase; AdamW whose moments go on from phase to phase."""

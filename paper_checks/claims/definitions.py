@@ -7,17 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from .claim import (
-    FAILS,
-    HOLDS,
-    NOT_SUPPORTED,
-    SUPPORTED,
-    WITH_CONSTANTS,
-    Claim,
-    Evidence,
-    Finding,
-    only_if,
-)
+from .claim import FAILS, HOLDS, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
 
 DRAWS = 40
 """Random datasets or mixtures for each sampled check."""
@@ -31,7 +21,7 @@ def _documents(rng: np.random.Generator) -> list[bytes]:
 
 def token_tree(evidence: Evidence) -> Finding:
     """Def 3.1: every node carries the number of responses whose first symbols spell it, against a plain count of prefixes."""
-    from elastomath.tokentree import TokenTree
+    from elastomath.trees.tokentree import TokenTree
 
     rng, compared = np.random.default_rng(evidence.seed), 0
     for _ in range(DRAWS):
@@ -58,8 +48,8 @@ def token_tree(evidence: Evidence) -> Finding:
 
 def pruned_tree(evidence: Evidence) -> Finding:
     """Def 3.3a: pruning keeps the total, composes, never raises a rate, and costs at most tau ln r, which is attained."""
-    from elastomath.jointtree import JointTree, pruning_loss
-    from elastomath.tokentree import TokenTree
+    from elastomath.trees.jointtree import JointTree, pruning_loss
+    from elastomath.trees.tokentree import TokenTree
 
     rng, closest = np.random.default_rng(evidence.seed), 0.0
     for _ in range(DRAWS):
@@ -118,8 +108,8 @@ def monotone_depth(evidence: Evidence) -> Finding:
 
 def protocol(evidence: Evidence) -> Finding:
     """Def 3.3b: the words of two datasets coincide unless ends are marked; with END every response comes back."""
-    from elastomath.compression import BlockCode
-    from elastomath.tokentree import TokenTree
+    from elastomath.codes.compression import BlockCode
+    from elastomath.trees.tokentree import TokenTree
 
     short, long = [b"ab", b"cd"], [b"abcd"]
     bare = BlockCode.of(TokenTree.of(long, 2))
@@ -153,7 +143,7 @@ def ideal_length(evidence: Evidence) -> Finding:
 def rate(evidence: Evidence) -> Finding:
     """gamma_i d lies in [H(P_i, q), H + 1) for Shannon's code; pooled, Huffman's lies in [H(q), H(q) + 1) (R14)."""
     from elastomath import Mixture
-    from elastomath.rates import code_lengths, rates
+    from elastomath.rates.rates import code_lengths, rates
 
     rng, worst = np.random.default_rng(evidence.seed), 0.0
     for _ in range(DRAWS):
@@ -181,8 +171,8 @@ def rate(evidence: Evidence) -> Finding:
 def normalised_rate(evidence: Evidence) -> Finding:
     """d gamma_i - log M = -E[Y_i log Ybar]: no derivative and no difference changes, and a flat tree gives 0."""
     from elastomath import Mixture
-    from elastomath.law import path_entropies
-    from elastomath.rates import normalised_rates
+    from elastomath.laws.finite import path_entropies
+    from elastomath.rates.rates import normalised_rates
 
     rng, worst = np.random.default_rng(evidence.seed), 0.0
     for _ in range(DRAWS):
@@ -203,7 +193,7 @@ def normalised_rate(evidence: Evidence) -> Finding:
 
 def elasticity(evidence: Evidence) -> Finding:
     """Def 3.6 under joint compression: the volume that undoes n is m* = n (s_+ - s_p)/(s_p - s_-), whatever k (R13)."""
-    from elastomath.rebound import Scores, return_volume, score
+    from elastomath.laws.rebound import Scores, return_volume, score
 
     rng, worst, ratios = np.random.default_rng(evidence.seed), 0.0, []
     for _ in range(DRAWS):

@@ -28,7 +28,7 @@ def theorem(evidence: Evidence) -> Finding:
 def finite_theorem(evidence: Evidence) -> Finding:
     """The finite form with D_p = (D_a + D_t)/2 (R18), by its proof and on random unions, with both constants."""
     from elastomath import Mixture
-    from elastomath.law import path_entropies
+    from elastomath.laws.finite import path_entropies
 
     proof = evidence.verified("R18")
     rng, lowest, highest = np.random.default_rng(evidence.seed), np.inf, 0.0
@@ -56,7 +56,7 @@ def finite_theorem(evidence: Evidence) -> Finding:
 def forward_hooke(evidence: Evidence) -> Finding:
     """|D_i| Delta D(P_i || q): forces balance at joint optima up to the elastic energy, which is (k+1) KL(q_0 || q_L)."""
     from elastomath import Mixture
-    from elastomath.springs import springs
+    from elastomath.laws.springs import springs
 
     rng, worst, error = np.random.default_rng(evidence.seed), 0.0, 0.0
     for _ in range(DRAWS):
@@ -82,7 +82,7 @@ def forward_hooke(evidence: Evidence) -> Finding:
 def reverse_hooke(evidence: Evidence) -> Finding:
     """|D_i| Delta D(q || P_i), as printed: on three leaves its forces do not balance, even for the smallest perturbation."""
     from elastomath import Mixture
-    from elastomath.pool import GeometricPool, reverse_balance
+    from elastomath.mixtures.pool import GeometricPool, reverse_balance
 
     mixture = Mixture.of([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6]], [2.0, 1.0, 0.5])
     found = reverse_balance(mixture)

@@ -12,9 +12,9 @@ CEILING = "training is joint compression by a mixture; with forgetting (R19) or 
 def usefulness(evidence: Evidence) -> Finding:
     """Q2: the ceiling ln(1 + L/(k+1)) on what any perturbation costs a string, the volume that buys it, and where it ends."""
     from elastomath import Mixture
-    from elastomath.ceilings import string_ceiling, volume_for
-    from elastomath.forgetting import tampering_ceiling
-    from elastomath.law import path_entropies
+    from elastomath.laws.ceilings import string_ceiling, volume_for
+    from elastomath.laws.finite import path_entropies
+    from elastomath.laws.forgetting import tampering_ceiling
 
     proof = [*evidence.verified("R17"), *evidence.verified("R19")]
     rng, closest = np.random.default_rng(evidence.seed), 0.0

@@ -9,7 +9,7 @@ CONDITION = "the gaps are read on one target: elsewhere levels of the targets al
 
 def table1(evidence: Evidence) -> Finding:
     """Table 1: gaps between forward and inverse losses, and the only pair of losses that it prints on one target."""
-    from empirical.published import resistance_effect
+    from ..published.tables import resistance_effect
 
     found = resistance_effect()
     same = found.same_target
@@ -25,7 +25,7 @@ def table1(evidence: Evidence) -> Finding:
 
 def table3(evidence: Evidence) -> Finding:
     """Table 3: the exponent b of m* ~ n^b, with its interval, and the laws that it excludes."""
-    from empirical.published import reversal_exponent
+    from ..published.tables import reversal_exponent
 
     found = reversal_exponent()
     b = found.pooled

@@ -1,6 +1,5 @@
 """Studies: the questions that the simulator answers, each with its runs, a curve, answers with intervals, and a figure."""
 
-from .answers import Answer, Estimate, over_seeds
-from .study import PRESETS, STUDIES, draw, load_study, run_study
+import lazy_loader
 
-__all__ = ["PRESETS", "STUDIES", "Answer", "Estimate", "draw", "load_study", "over_seeds", "run_study"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import finite_law
-from elastomath.ledger import Configuration
-from elastomath.theorem import mixture_theta_bounds, theta_bounds
+from elastomath.laws.theorem import mixture_theta_bounds, theta_bounds
+from elastomath.runs.ledger import Configuration
+from elastomath.style import INK, STYLES, styled
 
 from .answers import T_METHOD, Answer, over_seeds
-from .figures import INK, STYLES, styled, two_panels
 from .plans import PLANS, joint
+from .study import two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

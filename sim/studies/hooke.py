@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elastomath.ledger import Configuration
+from elastomath.runs.ledger import Configuration
+from elastomath.style import INK, STYLES, styled
 
 from .answers import T_METHOD, Answer, over_seeds
-from .figures import INK, STYLES, styled, two_panels
 from .plans import PLANS, forgetting_clock, grouped, joint, sequences
+from .study import two_panels
 from .volumes import r19
 
 if TYPE_CHECKING:

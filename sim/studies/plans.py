@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from elastomath.ledger import Configuration
+from elastomath.runs.ledger import Configuration
 
-from ..sweeps import configurations
+from ..cycles.sweeps import configurations
 
 UNIT = 32
 """Volumes of a sequential run are multiples of 1/32: batches of 32 of 1,024 examples."""
@@ -183,7 +183,7 @@ def forgetting_clock(configuration: Configuration) -> float | None:
     if configuration["dynamics"] == "softmax" and configuration["cycle"].get("mode") != "joint":
         import numpy as np
 
-        from ..sweeps import compressor_of
+        from ..cycles.sweeps import compressor_of
 
         compressor: Any = compressor_of(configuration)
         stiffness = float(np.trace(compressor.hessian(compressor.start()))) / compressor.parameters

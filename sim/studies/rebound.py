@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath import InputError
-from elastomath.forgetting import return_steps
-from elastomath.ledger import Configuration
-from elastomath.rebound import Scores, return_volume, score
+from elastomath.laws.forgetting import return_steps
+from elastomath.laws.rebound import Scores, return_volume, score
+from elastomath.runs.ledger import Configuration
+from elastomath.style import INK, STYLES, styled
 
 from .answers import T_METHOD, Answer, exponent, over_seeds
-from .figures import INK, STYLES, plain, styled, two_panels
 from .plans import PLANS, grouped, sequences
+from .study import plain, two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elastomath.ledger import Configuration
+from elastomath.runs.ledger import Configuration
+from elastomath.style import STYLES, styled
 
-from ..sweeps import configurations
+from ..cycles.sweeps import configurations
 from .answers import T_METHOD, Answer, Estimate, exponent, over_seeds
-from .figures import STYLES, plain, styled, two_panels
 from .plans import PLANS, sequences, setting_of, sized
+from .study import plain, two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

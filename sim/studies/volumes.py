@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath import InputError
-from elastomath.forgetting import elasticity_constant
-from elastomath.ledger import Configuration
+from elastomath.fit.sequential import Effective, best_clock, elastic_limit, read
+from elastomath.laws.forgetting import elasticity_constant
+from elastomath.runs.ledger import Configuration
+from elastomath.style import INK, STYLES, styled
 
 from .answers import T_METHOD, Answer, Estimate, exponent, over_seeds
-from .effective import Effective, best_clock, elastic_limit, read
-from .figures import INK, STYLES, plain, styled, two_panels
 from .plans import PLANS, forgetting_clock, grouped, sequences
+from .study import plain, two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elastomath import InputError, kl_divergence
-from elastomath.executors import few_threads
-from elastomath.ledger import Configuration, Result
+from elastomath.runs.executors import few_threads
+from elastomath.runs.ledger import Configuration, Result
 
-from .. import sweeps
-from ..lifecycle import live
-from ..networks import NetworkSize
-from ..problem import Problem
-from ..resistance import resist
+from ..compressors.networks import NetworkSize
+from ..cycles import sweeps
+from ..cycles.lifecycle import live
+from ..cycles.resistance import resist
+from ..sources.problem import Problem
 
 
 def run(configuration: Configuration) -> Result:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elastomath.assumption import HOLDS, pareto_verdict
+from elastomath.tails.verdict import HOLDS, pareto_verdict
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 

@@ -22,7 +22,7 @@ MODEL = "smollm2-135m-instruct-q4"
 
 def reviews(size: int) -> bytes:
     """The first long film reviews, an empty line between them, cut at a character."""
-    from empirical.data import read_documents
+    from empirical.data.documents import read_documents
 
     texts = read_documents("film-reviews:imdb", limit=300).texts
     return "\n\n".join(texts).encode()[:size].decode("utf-8", errors="ignore").encode()

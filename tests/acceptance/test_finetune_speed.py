@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from empirical.data import read_documents
-from empirical.finetune import Sequences, encode, new_optimiser, train
-from empirical.model import LoadedModel, quiet
-from empirical.models import load_model
+from empirical.data.documents import read_documents
+from empirical.models.loading import load_model
+from empirical.models.model import LoadedModel, quiet
+from empirical.models.sequences import Sequences, encode
+from empirical.training.finetune import new_optimiser, train
 
 pytestmark = pytest.mark.acceptance
 

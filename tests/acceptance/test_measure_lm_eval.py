@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from elastomath.units import NATS_PER_BIT
-from empirical.chats import Chat, Turn
-from empirical.model import LoadedModel
-from empirical.models import load_model
-from empirical.rates import measure, rolling_windows
+from empirical.data.chats import Chat, Turn
+from empirical.measures.rates import measure
+from empirical.measures.windows import rolling_windows
+from empirical.models.loading import load_model
+from empirical.models.model import LoadedModel
 
 pytestmark = pytest.mark.acceptance
 
@@ -85,7 +86,7 @@ def test_mutant_convention_is_seen(tiny_model: Path, monkeypatch: pytest.MonkeyP
         rows[:, 0] = rows[:, 1] - rows[:, 2]
         return rows
 
-    monkeypatch.setattr("empirical.rates.rolling_windows", short_last)
+    monkeypatch.setattr("empirical.measures.rates.rolling_windows", short_last)
     assert compare(load_model(tiny_model, device="cpu", dtype="float32"), 16) > 10 * BOUND
 
 

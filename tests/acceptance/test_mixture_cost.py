@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pytest
 
-from elastomath import kernels
+from elastomath.mixtures import kernels
 from sim import mixture_paths
-from sim.families import family_rows
-from sim.paths import MixtureConfiguration
+from sim.compressors.paths import MixtureConfiguration
+from sim.sources.families import family_rows
 
 pytestmark = pytest.mark.acceptance
 

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sim.descent import JointTraining
-from sim.problem import Problem
-from sim.stationary import ladder, optima_path, path_grid, save_paths, stationarity, stationarity_table
-from sim.stationary_figure import stationarity_figure
-from sim.transformer import TransformerCompressor
+from sim.compressors.descent import JointTraining
+from sim.compressors.transformer import TransformerCompressor
+from sim.cycles.figures import stationarity_figure
+from sim.cycles.stationary import ladder, optima_path, path_grid, save_paths, stationarity, stationarity_table
+from sim.sources.problem import Problem
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
 

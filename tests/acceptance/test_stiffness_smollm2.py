@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 
 MEASURED = """
 import resource, sys, time
-from paper_checks.cli import main
+from paper_checks.cli.commands import main
 start = time.monotonic()
 try:
     main(sys.argv[1:])
@@ -24,7 +24,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory):
-    from empirical.models import load_model
+    from empirical.models.loading import load_model
 
     load_model("smollm2-135m-instruct-q4", dtype="float32")  # fetched and dequantised before the clock starts
     arguments = ["experiment", "stiffness", "--k", "10,100", "--features", "128", "--json"]

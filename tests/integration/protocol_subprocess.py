@@ -15,8 +15,8 @@ PROGRAMME = """
 import json, sys
 from pathlib import Path
 import torch
-from empirical.{protocol} import {protocol}
-from empirical.{module} import {settings}
+from empirical.{protocol}.run import {protocol}
+from {module} import {settings}
 torch.set_num_threads(1)
 given = {{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(sys.argv[1]).items()}}
 {protocol}({settings}(**given), Path(sys.argv[2]), device="cpu", dtype="float32")
@@ -25,7 +25,7 @@ given = {{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(sys.a
 
 def kill_in_the_middle(protocol: str, settings: Any, out: Path, stages: int) -> int:
     """Start the protocol in another process and SIGKILL it once ``stages`` stages have ended; returns how many had."""
-    module = type(settings).__module__.rpartition(".")[2]
+    module = type(settings).__module__
     programme = PROGRAMME.format(protocol=protocol, module=module, settings=type(settings).__name__)
     command = [sys.executable, "-c", programme, json.dumps(asdict(settings)), str(out)]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:

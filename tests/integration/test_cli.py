@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from elastomath import Curve
-from paper_checks.cli import main
+from paper_checks.cli.commands import main
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_verify_prints_claims_and_explains(call):
 
 
 def test_verify_exits_with_1_where_a_check_does_not_hold(call, monkeypatch):
-    response = importlib.import_module("elastomath.response")  # the package's own `response` is the function
+    response = importlib.import_module("elastomath.laws.response")  # the package's own `response` is the function
     true_overlap = response.overlap
     monkeypatch.setattr(response, "overlap", lambda *a: 2.0 - true_overlap(*a))  # a sign flipped in R1
     code, out, _ = call("verify", "--only", "R1,R2", "--cases", 5, "--processes", 1, "--json")

@@ -11,9 +11,10 @@ import pytest
 from scipy.stats import binom, chi2
 
 from elastomath.curve import Run
-from empirical.effective_volumes import CONSTANTS, critical_rise, estimate
-from empirical.fit import fit_run, pooled_kappa
-from empirical.readings import Readings
+from elastomath.fit.effective_volumes import CONSTANTS, critical_rise, estimate
+from elastomath.fit.fit import fit_run
+from elastomath.fit.pooling import pooled_kappa
+from elastomath.fit.readings import Readings
 from sim import simulate_mixture
 
 DRAWS = 200

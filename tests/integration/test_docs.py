@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from paper_checks.cli import app
-from paper_checks.result_figures import FIGURES
+from elastomath.figures.results import FIGURES
+from paper_checks.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))

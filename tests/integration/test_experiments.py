@@ -9,9 +9,10 @@ import pytest
 
 from elastomath import Curve
 from elastomath.errors import InputError
-from empirical import laboratory as laboratory_module
-from empirical.rebound import ReboundSettings, contrast_change, rebound
-from empirical.stiffness import StiffnessSettings, stiffness
+from empirical.laboratory import laboratory as laboratory_module
+from empirical.rebound.run import contrast_change, rebound
+from empirical.rebound.settings import ReboundSettings
+from empirical.stiffness.run import StiffnessSettings, stiffness
 
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
@@ -257,9 +258,9 @@ def test_behaviour_is_scored_and_turned_with_the_roles(settings, tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from empirical import laboratory
+from empirical.laboratory import laboratory
 from tests_settings import settings
-from empirical.rebound import rebound
+from empirical.rebound.run import rebound
 
 true_train = laboratory.train
 
@@ -280,7 +281,7 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
     import sys
 
     (tmp_path / "tests_settings.py").write_text(
-        f"from empirical.rebound import ReboundSettings\nsettings = {settings!r}\n", encoding="utf-8"
+        f"from empirical.rebound.settings import ReboundSettings\nsettings = {settings!r}\n", encoding="utf-8"
     )
     (tmp_path / "go.py").write_text(KILLED, encoding="utf-8")
     counts = []

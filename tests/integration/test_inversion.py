@@ -10,18 +10,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from elastomath import Curve  # noqa: E402
-from elastomath.errors import InputError  # noqa: E402
-from elastomath.ledger import Ledger  # noqa: E402
-from elastomath.units import NATS_PER_BIT  # noqa: E402
-from empirical import laboratory  # noqa: E402
-from empirical.crossings import Crossing, Path, joint_ratio  # noqa: E402
-from empirical.inversion import inversion  # noqa: E402
-from empirical.inversion_costs import leg_costs, paths, scale_of, summarise  # noqa: E402
-from empirical.inversion_settings import InversionSettings  # noqa: E402
-from empirical.protocol_figures import inversion_figure  # noqa: E402
+from elastomath import Curve
+from elastomath.errors import InputError
+from elastomath.runs.ledger import Ledger
+from elastomath.units import NATS_PER_BIT
+from empirical.inversion.costs import Crossing, Path, joint_ratio, leg_costs, paths, scale_of, summarise
+from empirical.inversion.figures import inversion_figure
+from empirical.inversion.run import inversion
+from empirical.inversion.settings import InversionSettings
+from empirical.laboratory import laboratory
 
-from .protocol_subprocess import records, write_reviews  # noqa: E402
+from .protocol_subprocess import records, write_reviews
 
 GOOD, BAD = ["light", "water", "good", "film", "word", "fine"], ["slow", "drags", "half", "not", "never", "dull"]
 
@@ -162,7 +161,7 @@ def test_a_level_beyond_the_budget_is_open_and_is_told(settings, finished, tmp_p
 
 def made_run(top: float, opposed: float, k: float = 200.0, full: float = 400.0) -> dict:
     """A run that follows R13 exactly, as readings of two held-out sets: contrast = alignment."""
-    from elastomath.rebound import Scores, score
+    from elastomath.laws.rebound import Scores, score
 
     def reading(a):
         return {"nats_opposed": [NATS_PER_BIT * (5 + a)] * 3, "tokens_opposed": [1, 1, 1]} | {
@@ -264,7 +263,7 @@ def test_the_protocol_runs_on_cuda(settings, tmp_path):
 
 def test_a_model_with_dropout_walks_the_same_way_again(tiny, settings, tmp_path, monkeypatch):
     """GPT-2 drops a tenth of its states in training: a state is landed on only if the same ones fall again."""
-    from empirical import inversion as protocol
+    from empirical.inversion import run as protocol
 
     walked, trained = {}, protocol._Bench._train
 

@@ -40,7 +40,11 @@ def test_the_version_is_said_once_everywhere() -> None:
 def test_the_distributions_hold_what_they_need(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("elastomath/py.typed", "empirical/tables/table1.csv", "paper_checks/templates/report.html"):
+    for wanted in (
+        "elastomath/py.typed",
+        "paper_checks/published/table1.csv",
+        "paper_checks/report/templates/report.html",
+    ):
         assert wanted in names
     saved = {str(path.relative_to(ROOT)) for path in (ROOT / "paper_checks" / "results").rglob("*.*")}
     assert saved <= set(names)

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from elastomath import Curve, InputError
-from paper_checks.page import Section, interval, render
-from paper_checks.report import make_report
+from paper_checks.report.page import Section, interval, render
+from paper_checks.report.report import make_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
 

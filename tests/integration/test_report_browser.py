@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from paper_checks.page import Section, render
-from paper_checks.sections.phases import phase_section, springs_section
-from paper_checks.sections.published import published_section
-from paper_checks.sections.trees import trees_section
+from paper_checks.report.page import Section, render
+from paper_checks.report.phases import phase_section, springs_section
+from paper_checks.report.published import published_section
+from paper_checks.report.trees import trees_section
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]

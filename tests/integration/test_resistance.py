@@ -10,15 +10,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from elastomath import Curve  # noqa: E402
-from elastomath.errors import InputError  # noqa: E402
-from elastomath.ledger import Ledger  # noqa: E402
-from elastomath.units import NATS_PER_BIT  # noqa: E402
-from empirical import finetune  # noqa: E402
-from empirical.protocol_figures import resistance_figure  # noqa: E402
-from empirical.resistance import ResistanceSettings, resistance  # noqa: E402
+from elastomath import Curve
+from elastomath.errors import InputError
+from elastomath.runs.ledger import Ledger
+from elastomath.units import NATS_PER_BIT
+from empirical.resistance.figures import resistance_figure
+from empirical.resistance.run import ResistanceSettings, resistance
+from empirical.training import finetune
 
-from .protocol_subprocess import kill_in_the_middle, records, write_reviews  # noqa: E402
+from .protocol_subprocess import kill_in_the_middle, records, write_reviews
 
 WORDS = ["light", "water", "good", "film", "word", "fine", "slow", "drags", "half", "not"]
 
@@ -154,7 +154,7 @@ def test_a_diverging_run_is_told_and_does_not_stop_the_others(settings, finished
             raise RuntimeError("the training loss is not finite")
         return true(*args, **kwargs)
 
-    monkeypatch.setattr("empirical.laboratory.train", breaking)
+    monkeypatch.setattr("empirical.laboratory.laboratory.train", breaking)
     result = run(settings, tmp_path)
     assert result["runs"] == {"done": 2, "failed": 1, "total": 3}
     assert "not finite" in result["failures"][0]

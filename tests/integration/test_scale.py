@@ -12,17 +12,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from elastomath import Curve  # noqa: E402
-from elastomath.errors import InputError  # noqa: E402
-from elastomath.storage import whole_file  # noqa: E402
-from empirical.family import Family, FamilySettings, byte_pairs  # noqa: E402
-from empirical.laboratory import Equipment, close_laboratory  # noqa: E402
-from empirical.models import load_model  # noqa: E402
-from empirical.rebound_settings import ReboundSettings  # noqa: E402
-from empirical.scale import scale  # noqa: E402
-from empirical.scale_answers import answers, joint_measures, power_law, predictors, undoing_volume  # noqa: E402
-from empirical.scale_figures import scale_figure  # noqa: E402
-from empirical.scale_settings import ScaleSettings, chosen_settings  # noqa: E402
+from elastomath import Curve
+from elastomath.errors import InputError
+from elastomath.storage import whole_file
+from empirical.laboratory.laboratory import Equipment, close_laboratory
+from empirical.models.loading import load_model
+from empirical.rebound.settings import ReboundSettings
+from empirical.scale.answers import answers, joint_measures, power_law, predictors, undoing_volume
+from empirical.scale.family import Family, FamilySettings, byte_pairs
+from empirical.scale.figures import scale_figure
+from empirical.scale.run import scale
+from empirical.scale.settings import ScaleSettings, chosen_settings
 
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
@@ -120,8 +120,8 @@ def test_a_larger_volume_continues_a_smaller_one_whichever_checkpoints_are_kept(
 
 
 def test_no_member_has_seen_what_is_held_out(settings, tmp_path):
-    from empirical.rebound import parts_of
-    from empirical.scale import _taken
+    from empirical.rebound.run import parts_of
+    from empirical.scale.run import _taken
 
     run_ = settings.configurations(equipment(tmp_path))[0]
     taken = {example.text for example in _taken(run_)}
@@ -193,7 +193,7 @@ def planted(size: float, volume: float, seed: int, docs: int = 60) -> dict:
 
 @pytest.fixture
 def no_fits(monkeypatch):
-    monkeypatch.setattr("empirical.scale_answers._effective", lambda curve: {})
+    monkeypatch.setattr("empirical.scale.answers._effective", lambda curve: {})
 
 
 def test_planted_exponents_come_back(no_fits):
@@ -291,9 +291,9 @@ def test_settings_that_do_not_go_together_are_refused(settings):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from empirical import laboratory
+from empirical.laboratory import laboratory
 from given_settings import settings
-from empirical.scale import scale
+from empirical.scale.run import scale
 
 true_train = laboratory.train
 
@@ -315,8 +315,8 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path):
         rebounds=(replace(settings.rebounds[0], seeds=(0,), control=False),),
         family=replace(settings.family, sizes=("16x1",)),
     )
-    head = "from empirical.family import FamilySettings\nfrom empirical.rebound_settings import ReboundSettings\n"
-    head += "from empirical.scale_settings import ScaleSettings\n"
+    head = "from empirical.scale.family import FamilySettings\nfrom empirical.rebound.settings import ReboundSettings\n"
+    head += "from empirical.scale.settings import ScaleSettings\n"
     with whole_file(tmp_path / "given_settings.py") as aside:
         aside.write_text(f"{head}settings = {small!r}\n", encoding="utf-8")
     (tmp_path / "go.py").write_text(KILLED, encoding="utf-8")

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from elastomath import Curve, InputError
-from elastomath.figures import svg
-from paper_checks.cli import main
+from elastomath.style import svg
+from paper_checks.cli.commands import main
 from sim.studies import STUDIES, draw, load_study, run_study
 from sim.studies.study import _module
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from elastomath import Curve, InputError
-from elastomath.executors import open_executor
-from elastomath.ledger import Ledger
-from paper_checks.cli import main
-from sim.sweeps import configurations, run, simulate
+from elastomath.runs.executors import open_executor
+from elastomath.runs.ledger import Ledger
+from paper_checks.cli.commands import main
+from sim.cycles.sweeps import configurations, run, simulate
 
 CYCLE = {"perturbations": [0, 0.25, 1], "alignments": [0.5, 1]}
 SMALL = {"name": "union", "alphabet": 2, "length": 5}
@@ -75,8 +75,8 @@ def test_a_ledger_that_differs_is_seen(here, tmp_path):
 
 DRIVER = """
 import os, signal, sys
-from elastomath.executors import open_executor
-from sim.sweeps import configurations, simulate
+from elastomath.runs.executors import open_executor
+from sim.cycles.sweeps import configurations, simulate
 from sweeps_with_a_log import logged
 
 if __name__ == "__main__":
@@ -89,8 +89,8 @@ if __name__ == "__main__":
 """
 LOGGED = """
 import os, time
-from elastomath.ledger import run_key
-from sim.sweeps import run
+from elastomath.runs.ledger import run_key
+from sim.cycles.sweeps import run
 
 def logged(configuration):
     time.sleep(0.1)
@@ -161,7 +161,7 @@ def dump_of(path):
 def test_every_seed_reproduces_its_curve_in_a_fresh_process(here):
     """The same bits from another interpreter, other bits from another seed; a transformer's come from the executors above."""
     program = (
-        "import json, sys\nfrom sim.sweeps import run\n"
+        "import json, sys\nfrom sim.cycles.sweeps import run\n"
         "json.dump([run(c)['runs'] for c in json.load(sys.stdin)], sys.stdout)"
     )
     runs = [c for c in sweep_of_every_kind() if c["dynamics"] in ("softmax", "counting")]

@@ -10,8 +10,7 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from elastomath import InputError, cross_entropy, entropy
-from elastomath.codepath import code_path
-from elastomath.codes import (
+from elastomath.codes.lengths import (
     NO_CODEWORD,
     expected_length,
     huffman_lengths,
@@ -21,8 +20,9 @@ from elastomath.codes import (
     shannon_lengths,
     total_length,
 )
-from elastomath.rates import code_lengths
-from elastomath.strategies import masses, mixtures, volumes
+from elastomath.codes.path import code_path
+from elastomath.rates.rates import code_lengths
+from elastomath.testing.strategies import masses, mixtures, volumes
 
 BIT = np.log(2.0)
 ROUNDING = 1e-12

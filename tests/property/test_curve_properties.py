@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elastomath import Curve, InputError, finite_law
-from elastomath.strategies import curves
+from elastomath.testing.strategies import curves
 
 FEW = settings(max_examples=40)
 

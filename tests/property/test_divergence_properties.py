@@ -10,8 +10,8 @@ from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, chi_square, cross_entropy, entropy, kl_divergence, overlap
-from elastomath.divergence import jensen_shannon, total_variation
-from elastomath.strategies import masses, mixtures
+from elastomath.mixtures.divergence import jensen_shannon, total_variation
+from elastomath.testing.strategies import masses, mixtures
 
 common = settings(max_examples=60, deadline=None, derandomize=True)
 search = settings(max_examples=2000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])

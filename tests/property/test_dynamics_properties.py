@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from elastomath.forgetting import (
+from elastomath.laws.finetuning import gradient_test
+from elastomath.laws.forgetting import (
     Phase,
     effective_mixture,
     local_exponents,
@@ -14,13 +15,12 @@ from elastomath.forgetting import (
     return_steps,
     sequential_masses,
 )
-from elastomath.masses import union
-from elastomath.mixture import Mixture
-from elastomath.rebound import Scores, falls_faster, return_volume, score_slope
-from elastomath.response import response
-from elastomath.stationarity import gradient_test
-from elastomath.strategies import masses
-from elastomath.unionlaw import union_law
+from elastomath.laws.rebound import Scores, falls_faster, return_volume, score_slope
+from elastomath.laws.response import response
+from elastomath.laws.union import union_law
+from elastomath.mixtures.masses import union
+from elastomath.mixtures.mixture import Mixture
+from elastomath.testing.strategies import masses
 
 COMMON = settings(derandomize=True, deadline=None, max_examples=60)
 VOLUMES = st.floats(1e-3, 1e4)

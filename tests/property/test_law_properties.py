@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, assume, find, given, settings
 from hypothesis import strategies as st
 
 from elastomath import Mixture, finite_law, mixture_residual, path_entropies, response, sign_change
-from elastomath.divergence import kl_divergence
-from elastomath.law import mixture_constant
+from elastomath.laws.finite import mixture_constant
+from elastomath.mixtures.divergence import kl_divergence
 
 ROUNDING = 1e-13
 """Allowed relative to the size of the terms that were added up."""

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture
-from elastomath.certify import certify_law
-from elastomath.law import finite_law
-from elastomath.masses import as_masses, normalise, union
-from elastomath.response import response
-from elastomath.strategies import bad_masses, bad_volumes, exact_masses, masses, volumes
+from elastomath.certify.response import certify_law
+from elastomath.laws.finite import finite_law
+from elastomath.laws.response import response
+from elastomath.mixtures.masses import as_masses, normalise, union
+from elastomath.testing.strategies import bad_masses, bad_volumes, exact_masses, masses, volumes
 
 common = settings(max_examples=80, deadline=None, derandomize=True)
 MOST = np.finfo(np.float64).max

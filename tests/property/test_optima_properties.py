@@ -8,14 +8,14 @@ import pytest
 from hypothesis import HealthCheck, assume, find, given, settings
 from hypothesis import strategies as st
 
-from elastomath.ceilings import convex_ceiling, pooled_ceiling, rises
-from elastomath.law import path_entropies
-from elastomath.mixture import Mixture
-from elastomath.optima import joint_optima, optima_law
-from elastomath.strategies import mixtures
-from elastomath.theorem import mixture_theta_bounds, residual_constant, theorem_readings, theta_bounds
+from elastomath.laws.ceilings import convex_ceiling, pooled_ceiling, rises
+from elastomath.laws.finite import path_entropies
+from elastomath.laws.optima import joint_optima, optima_law
+from elastomath.laws.theorem import mixture_theta_bounds, residual_constant, theorem_readings, theta_bounds
+from elastomath.laws.volumes import mixture_work, work_bounds
+from elastomath.mixtures.mixture import Mixture
+from elastomath.testing.strategies import mixtures
 from elastomath.verification.ceilings import segment_instance
-from elastomath.volumes import mixture_work, work_bounds
 
 common = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 search = settings(max_examples=2000, deadline=None, derandomize=True, database=None)

@@ -14,10 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, chi_square
-from elastomath.jointtree import JointTree, pruning_loss
-from elastomath.strategies import documents, sequences, token_trees
-from elastomath.tokentree import TokenTree, merged
-from elastomath.treefile import load_tree, save_tree
+from elastomath.testing.strategies import documents, sequences, token_trees
+from elastomath.trees.jointtree import JointTree, pruning_loss
+from elastomath.trees.tokentree import TokenTree, merged
+from elastomath.trees.treefile import load_tree, save_tree
 
 common = settings(max_examples=150, deadline=None, derandomize=True)
 depths = st.integers(1, 14)

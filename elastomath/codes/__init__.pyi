@@ -1,0 +1,14 @@
+from .arithmetic import ArithmeticCode as ArithmeticCode
+from .codewords import canonical_words as canonical_words
+from .compression import BlockCode as BlockCode
+from .compression import entropy_ceiling as entropy_ceiling
+from .compression import printed_length as printed_length
+from .compression import protocol_lengths as protocol_lengths
+from .lengths import expected_length as expected_length
+from .lengths import huffman_lengths as huffman_lengths
+from .lengths import kraft_sum as kraft_sum
+from .lengths import length_limited_lengths as length_limited_lengths
+from .lengths import shannon_lengths as shannon_lengths
+from .lengths import total_length as total_length
+from .path import CodePath as CodePath
+from .path import code_path as code_path

@@ -1,0 +1,1169 @@
+"""The proof language: a derivation is a list of steps, and a step that does not hold cannot be built.
+
+The proofs work on one **generic leaf** of the tree, whose masses under the datasets are symbols, so they hold for every
+number of leaves. A sum over leaves is written ``Total(f)``, ``sum_x [f]``, and is known only through what is *given* about
+it, such as ``sum_x P(x) = 1``: two sums are equal when their summands differ by a combination of given sums whose total is
+right. Sums enter linearly, or the step is refused.
+
+Every symbol is declared, with its sign: `parameter` (a number, the same on all leaves), `leaf_symbol` (a number on the
+generic leaf), `open_function` (a function that the proof leaves open). A step is a theorem about all values of these signs.
+An abbreviation (``where``) that is declared with a sign must have it: by structure (a square, an exponential, a sum of
+masses), by a witness (``signs``), or as a hypothesis (``assume``), which the step and the conclusion then carry and print.
+
+An inequality carries its reason: a witness that equals the difference of the two sides and is visibly >= 0 (a square, a
+product of non-negative numbers), or where the difference is 0 and how it moves from there. What one step has proved is
+used in the next as ``step.excess``, the difference of its sides, which is then known to be >= 0; `leaf_function` gives it a
+name. The conclusion of a derivation is one or more relations, each of which a step must establish. When it is built, every
+step is also evaluated on random trees that meet its hypotheses: one that nothing meets is refused.
+
+A derivation that runs (a function with its lemma, an inequality that uses it, a conclusion), and a sign that is assumed:
+
+>>> import sympy as sp
+>>> Total = language().Total
+>>> q, rho = leaf_symbol("q", positive=True), leaf_symbol("rho", positive=True)
+>>> r, y, spare = parameter("r"), parameter("y", nonnegative=True), parameter("E", nonnegative=True)
+>>> gap = leaf_function("gap", r"g", r - 1 - sp.log(r), lemma=lambda gap: Step(
+...     "r - 1 - ln r is least at 1", gap(r), 0, ">=", proof=Least(r, at=1, factor=1 / r)))
+>>> gibbs = Step(
+...     "Gibbs' inequality: no code is shorter than the entropy",
+...     Total(-q * sp.log(rho)), Total(-q * sp.log(q)), ">=",
+...     given=((q, 1), (rho, 1)),
+...     proof=Witness(Total(q * gap(rho / q))),
+... )
+>>> derivation = Derivation("R0", "Gibbs", ("masses that sum to 1",), (gibbs,), (gibbs.claim,), "entropy is least")
+>>> print(derivation.text().splitlines()[-1])
+Hence sum_x [-q*ln(rho)]  >=  sum_x [-q*ln(q)]  (given sum_x [q] = 1, sum_x [rho] = 1)
+>>> Step("any number is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare))
+Traceback (most recent call last):
+elastomath.derivations.language.DerivationError: any number is at most 1: E is declared >= 0, but 1 - y is not visibly so: ...
+>>> bounded = Step("a number that is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare), assume=(spare,))
+>>> print(bounded.text().splitlines()[-1])
+    assuming 1 - y >= 0
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from types import SimpleNamespace
+from typing import Any, Literal, NamedTuple
+
+Expr = Any
+"""A sympy expression (sympy is imported where it is used, and has no types of its own)."""
+Given = tuple[tuple[Expr, Expr], ...]
+"""Known sums over leaves: pairs (summand f, value v) that say ``sum_x f = v``."""
+Sign = Literal["=", ">=", "<=", ">", "->"]
+"""``->`` is the relation of a limit; ``>`` stands in hypotheses only."""
+
+SIGNS = ("positive", "nonnegative", "real")
+"""What may be declared of a symbol."""
+TREES = 2
+"""Random trees on which a step is evaluated when it is built."""
+ATTEMPTS = 3000
+"""Draws after which the hypotheses of a step count as contradictory."""
+DIGITS = 50
+"""Digits of an evaluation."""
+
+
+class DerivationError(ArithmeticError):
+    """A step of a derivation that does not hold: the message names the step and what is left over."""
+
+
+class Relation(NamedTuple):
+    """``lhs relation rhs``: what a step establishes, what a derivation concludes, and what either assumes."""
+
+    lhs: Expr
+    relation: str
+    rhs: Expr
+    every: Expr | None = None
+    """A variable, for each of whose values >= 0 the relation is assumed."""
+
+    @property
+    def difference(self) -> Expr:
+        """The side that is claimed to be the larger one, minus the other."""
+        return self.rhs - self.lhs if self.relation == "<=" else self.lhs - self.rhs
+
+    def text(self) -> str:
+        """The relation in plain text."""
+        always = f" for every {self.every}" if self.every is not None else ""
+        return f"{_plain(self.lhs)} {self.relation} {_plain(self.rhs)}{always}"
+
+    def latex(self) -> str:
+        """The relation in LaTeX, without the signs of mathematical mode."""
+        import sympy as sp
+
+        sign = {"=": "=", ">=": r"\ge", "<=": r"\le", ">": ">", "->": r"\to"}[self.relation]
+        always = rf"\ \forall {sp.latex(self.every)}" if self.every is not None else ""
+        return f"{sp.latex(self.lhs, ln_notation=True)} {sign} {sp.latex(self.rhs, ln_notation=True)}{always}"
+
+
+# --- words: what a proof is written in -----------------------------------------------------------------------------
+
+
+@cache
+def language() -> SimpleNamespace:
+    """What proofs are written in: ``Total``, and the symbols and functions declared so far."""
+    import sympy as sp
+
+    class Total(sp.Function):  # type: ignore[misc]
+        """``sum_x [f(x)]``: the sum of a summand over the leaves in the support of q."""
+
+        nargs = 1
+
+        def _eval_is_nonnegative(self) -> bool | None:
+            return True if self.args[0].is_nonnegative else None
+
+        def _eval_is_real(self) -> bool:
+            return True
+
+        def _eval_derivative(self, symbol: Expr) -> Expr:
+            if isinstance(symbol, language().OnLeaf):
+                raise DerivationError(f"a sum over leaves has no derivative in {symbol}, which belongs to one leaf")
+            return self.func(self.args[0].diff(symbol))
+
+        def _sympystr(self, printer: Any) -> str:
+            return f"sum_x [{printer._print(self.args[0])}]"
+
+        def _latex(self, printer: Any, exp: str | None = None) -> str:
+            return rf"\sum_x \left[ {printer._print(self.args[0])} \right]" + (f"^{{{exp}}}" if exp else "")
+
+    class OnLeaf(sp.Symbol):  # type: ignore[misc]
+        """A number on the generic leaf."""
+
+    class Same(sp.Symbol):  # type: ignore[misc]
+        """A number that is the same on all leaves."""
+
+    return SimpleNamespace(Total=Total, OnLeaf=OnLeaf, Same=Same, functions={}, open={})
+
+
+def leaf_symbol(name: str, **sign: bool) -> Expr:
+    """A mass (or another number) on the generic leaf: >= 0, or ``positive=True``, or ``real=True``.
+
+    It is never equal to a `parameter`, whatever its name. Raises DerivationError for another assumption.
+    """
+    _expect_signs(name, sign)
+    return language().OnLeaf(name, **(sign or {"nonnegative": True}))
+
+
+def parameter(name: str, **sign: bool) -> Expr:
+    """A number that is the same on all leaves, such as a volume: > 0, or ``nonnegative=True``, or ``real=True``.
+
+    It is never equal to a `leaf_symbol`, whatever its name. Raises DerivationError for another assumption.
+    """
+    _expect_signs(name, sign)
+    return language().Same(name, **(sign or {"positive": True}))
+
+
+def parameters(names: str, **sign: bool) -> tuple[Expr, ...]:
+    """Several parameters of one sign: ``parameters("g h")``."""
+    return tuple(parameter(name, **sign) for name in names.split())
+
+
+def open_function(name: str, leaf: bool = False, **sign: bool) -> Expr:
+    """A smooth function that a proof leaves open, or whose values it abbreviates; ``leaf``: it differs between leaves.
+
+    Raises DerivationError where the same name was declared otherwise.
+    """
+    import sympy as sp
+
+    _expect_signs(name, sign)
+    sign = sign or {"real": True}
+    if language().open.setdefault((name, *sign), leaf) != leaf:
+        raise DerivationError(f"{name} is a function on a leaf and one for all leaves at once: choose another name")
+    return sp.Function(name, **sign)
+
+
+def _expect_signs(name: str, sign: Mapping[str, bool]) -> None:
+    if sign and (len(sign) != 1 or next(iter(sign)) not in SIGNS or not all(sign.values())):
+        raise DerivationError(f"{name} is declared {sign}: a symbol is one of {', '.join(SIGNS)}")
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a function with a name: its body in terms of its arguments, and the lemma that gives its sign.
+
+    conditions: pairs (index, expression): that argument has to equal the expression of the others.
+    """
+
+    arguments: tuple[Expr, ...]
+    body: Expr
+    tex: str | None = None
+    lemma: Step | None = None
+    conditions: tuple[tuple[int, Expr], ...] = ()
+
+    def written_out(self, *values: Expr) -> Expr:
+        """The body at other arguments."""
+        return self.body.subs(dict(zip(self.arguments, values, strict=True)), simultaneous=True)
+
+    def nonnegative(self, values: tuple[Expr, ...]) -> bool | None:
+        """True where the lemma covers these arguments by their signs; else None."""
+        fits = all(_has_sign(value, _sign_of(symbol)) for symbol, value in zip(self.arguments, values, strict=True))
+        return True if self.lemma is not None and fits else None
+
+
+def _named(name: str, tex: str | None, arguments: Sequence[Expr], body: Expr, **known: Any) -> Expr:
+    """A function class of its own; without ``tex`` it is printed as its body."""
+    import sympy as sp
+
+    facts = _Known(tuple(arguments), sp.sympify(body), tex, **known)
+
+    def _eval_is_nonnegative(self: Expr) -> bool | None:
+        return facts.nonnegative(self.args)
+
+    def _eval_is_real(self: Expr) -> bool | None:
+        return facts.nonnegative(self.args)
+
+    def _sympystr(self: Expr, printer: Any) -> str:
+        if tex is None:
+            return f"({printer._print(facts.written_out(*self.args))})"
+        return f"{name}({printer._print(self.args[0])})"
+
+    def _latex(self: Expr, printer: Any, exp: str | None = None) -> str:
+        shown = printer._print(facts.written_out(*self.args) if tex is None else self.args[0])
+        return rf"{tex or ''}\left( {shown} \right)" + (f"^{{{exp}}}" if exp else "")
+
+    methods = {f.__name__: f for f in (_eval_is_nonnegative, _eval_is_real, _sympystr, _latex)}
+    made = type(name, (sp.Function,), {**methods, "nargs": len(facts.arguments)})
+    language().functions[made] = facts
+    return made
+
+
+def leaf_function(
+    name: str, tex: str, body: Expr, lemma: Callable[[Expr], Step], arguments: Sequence[Expr] | None = None
+) -> Expr:
+    """A function such as phi(r) = r - 1 - ln r: shown by its name, written out only where something is decided.
+
+    ``body``: an expression in the ``arguments`` (all its symbols by default). ``lemma``: from the function, the step
+    ``function(arguments) >= 0`` that gives it its sign; what this step assumes must be among its arguments, and is then
+    asked of whoever uses the function. The first argument is shown, further ones are taken as understood.
+    """
+    import sympy as sp
+
+    body = sp.sympify(body)
+    arguments = tuple(sorted(body.free_symbols, key=str) if arguments is None else arguments)
+    stated = _named(name, tex, arguments, body)
+    step = lemma(stated)
+    if body.free_symbols - set(arguments):
+        raise DerivationError(f"{name}: {body} has other symbols than its arguments {arguments}")
+    if (step.lhs, step.relation, step.rhs) != (stated(*arguments), ">=", 0) or step.given:
+        raise DerivationError(f"{step.statement}: a lemma about {name} says {name}({arguments}) >= 0 and no more")
+    shorts = dict(step.where)
+    loose = [short for short in step.assume if short not in arguments]
+    if loose or len(step.carried) > len(step.assume):
+        raise DerivationError(f"{step.statement}: what is assumed of {name} must be among its arguments")
+    conditions = tuple(
+        (index, _spelled(shorts[argument], tuple(pair for pair in step.where if pair[0] not in arguments)))
+        for index, argument in enumerate(arguments)
+        if argument in shorts
+    )
+    return _named(name, tex, arguments, body, lemma=step, conditions=conditions)
+
+
+def _sign_of(symbol: Expr) -> str:
+    return "positive" if symbol.is_positive else "nonnegative" if symbol.is_nonnegative else "real"
+
+
+def _has_sign(expression: Expr, sign: str) -> bool:
+    if sign == "real":
+        return True
+    return bool(expression.is_positive if sign == "positive" else expression.is_nonnegative)
+
+
+def _leafwise(expression: Expr) -> bool:
+    """Whether the expression belongs to one leaf: a leaf symbol or a function on a leaf stands outside every sum."""
+    import sympy as sp
+    from sympy.core.function import AppliedUndef
+
+    names = language()
+    outside = sp.sympify(expression).replace(names.Total, lambda summand: sp.Integer(0))
+    if any(isinstance(symbol, names.OnLeaf) for symbol in outside.free_symbols):
+        return True
+    return any(names.open.get(_head(f)) for f in outside.atoms(AppliedUndef))
+
+
+def _head(function: Expr) -> tuple[str, ...]:
+    """The name and the sign under which an applied open function was declared."""
+    return (function.func.__name__, _sign_of(function))
+
+
+def _expect_words(expression: Expr, where: str) -> None:
+    """Raise DerivationError for a symbol that was not declared, or a word that the language does not have."""
+    import sympy as sp
+    from sympy.core.function import AppliedUndef
+
+    names = language()
+    plain = (sp.Add, sp.Mul, sp.Pow, sp.log, sp.exp, sp.expint, sp.Number, sp.NumberSymbol, sp.Tuple, names.Total)
+    for part in sp.preorder_traversal(expression):
+        if part.is_Symbol:
+            if not isinstance(part, (names.OnLeaf, names.Same)):
+                raise DerivationError(f"{where}: {part} is not declared as a leaf symbol or a parameter")
+        elif isinstance(part, AppliedUndef):
+            if _head(part) not in names.open:
+                raise DerivationError(f"{where}: the function {part} is not declared")
+        elif isinstance(part, names.Total):
+            if part.args[0].has(names.Total):
+                raise DerivationError(f"{where}: a sum within a sum: {part}")
+        elif part.is_Pow and not (part.exp.is_Integer or part.base.is_nonnegative):
+            raise DerivationError(f"{where}: {part} is a root of what is not visibly >= 0")
+        elif isinstance(part, sp.Integral):
+            if part.has(names.Total):
+                raise DerivationError(f"{where}: {part} is an integral of a sum: write the sum of the integrals")
+            for symbol, *ends in part.limits:
+                if len(ends) != 2 or (symbol.is_nonnegative and not all(e.is_extended_nonnegative for e in ends)):
+                    raise DerivationError(f"{where}: {symbol} does not have its sign between {ends}")
+        elif isinstance(part, sp.Subs):
+            for symbol, point in zip(part.variables, part.point, strict=True):
+                if not _has_sign(point, "nonnegative" if symbol.is_nonnegative else "real"):
+                    raise DerivationError(f"{where}: {symbol} does not have its sign at {point}")
+        elif part is sp.oo and expression.has(sp.Integral):
+            continue
+        elif not (isinstance(part, (*plain, sp.Derivative)) or part.func in names.functions) or (
+            isinstance(part, sp.Number) and not part.is_finite
+        ):
+            raise DerivationError(f"{where}: {part} is not a word of the language")
+
+
+def _names(expressions: Sequence[Expr], where: str) -> None:
+    """Raise DerivationError where two symbols, or two functions, of these expressions have one name."""
+    import sympy as sp
+
+    symbols: dict[str, Expr] = {}
+    functions: dict[str, Expr] = {}
+    for expression in map(_expr, expressions):
+        for symbol in expression.atoms(sp.Symbol):
+            if symbols.setdefault(symbol.name, symbol) != symbol:
+                raise DerivationError(f"{where}: two symbols are called {symbol}")
+        for function in expression.atoms(sp.Function):
+            name = function.func.__name__
+            if functions.setdefault(name, function.func) != function.func:
+                raise DerivationError(f"{where}: two functions are called {name}")
+
+
+# --- deciding that an expression is zero -------------------------------------------------------------------------
+def _replaced(expression: Expr, where: Sequence[tuple[Expr, Expr]]) -> Expr:
+    """The expression with abbreviations replaced.
+
+    Each meaning is written out before it is put in, so that no derivative takes a later abbreviation for a constant.
+    """
+    pairs: list[tuple[Expr, Expr]] = []
+    for short, long in reversed(where):
+        for later, meaning in pairs:
+            long = long.subs(later, meaning)
+        pairs.append((short, long))
+    expression = _expr(expression)
+    for short, meaning in reversed(pairs):
+        expression = expression.subs(short, meaning)
+    return expression
+
+
+@lru_cache(maxsize=4096)
+def _spelled(expression: Expr, where: tuple[tuple[Expr, Expr], ...]) -> Expr:
+    """The expression with abbreviations replaced, functions written out, and derivatives and limits taken."""
+    import sympy as sp
+
+    expression = _replaced(expression, where)
+    while inside := [f for f in language().functions if expression.has(f)]:
+        for function in inside:
+            expression = expression.replace(function, language().functions[function].written_out)
+    expression = expression.doit()
+    if expression.has(sp.nan, sp.zoo, sp.oo, -sp.oo) and not expression.has(sp.Integral):
+        raise DerivationError(f"{expression} is not a number")
+    return expression
+
+
+def _logs_apart(expression: Expr) -> Expr:
+    """ln of products as sums of ln of irreducible factors, each one an unknown of its own: what is left is rational."""
+    import sympy as sp
+
+    ln = sp.Function("ln", real=True)
+
+    def split(argument: Expr) -> Expr:
+        out = sp.Integer(0)
+        for part, sign in zip(sp.fraction(sp.together(argument)), (1, -1), strict=True):
+            constant, factors = sp.factor_list(part)
+            for factor, power in [(constant, 1), *factors]:
+                if factor != 1:
+                    out += sign * power * ln(factor)
+        return out
+
+    return expression.replace(sp.log, split)
+
+
+def _outermost(expression: Expr, kinds: tuple[type, ...]) -> list[Expr]:
+    """The parts of these kinds that are not inside another one."""
+    import sympy as sp
+
+    walk, out = sp.preorder_traversal(expression), set()
+    for part in walk:
+        if isinstance(part, kinds):
+            out.add(part)
+            walk.skip()
+    return sorted(out, key=str)
+
+
+def _numerator(expression: Expr) -> tuple[Expr, dict[Expr, Expr]]:
+    """The numerator over a common denominator, and the unknowns in it with what each one stands for.
+
+    Unknowns are symbols, logarithms and functions left open; a derivative, a value at a point or an integral of a function
+    that is left open is an unknown of its own.
+    """
+    import sympy as sp
+    from sympy.core.function import AppliedUndef
+
+    open_terms = {
+        term: sp.Dummy(f"open{index}")
+        for index, term in enumerate(_outermost(expression, (sp.Subs, sp.Derivative, sp.Integral)))
+    }
+    back = {dummy: term for term, dummy in open_terms.items()}
+    numerator = sp.fraction(sp.together(_logs_apart(expression.xreplace(open_terms))))[0]
+    logs = numerator.atoms(AppliedUndef)
+    outside = numerator.subs({log: sp.Dummy() for log in logs}).free_symbols & numerator.free_symbols
+    return numerator, {unknown: unknown.xreplace(back) for unknown in sorted(logs | outside, key=str)}
+
+
+@lru_cache(maxsize=4096)
+def _is_zero(expression: Expr) -> bool:
+    import sympy as sp
+
+    numerator, unknowns = _numerator(expression)
+    if not unknowns or numerator == 0:
+        return bool(numerator == 0)
+    try:
+        return bool(sp.polys.rings.ring(list(unknowns), sp.QQ)[0].from_expr(numerator) == 0)
+    except ValueError:  # powers with a symbol above
+        return bool(sp.simplify(numerator) == 0)
+
+
+def _left_over(expression: Expr, given: Given, positive: Sequence[Expr]) -> Expr | None:
+    """None where the expression is zero by the given sums; otherwise what is left of it.
+
+    The sums in it are joined into one, ``sum_x [e]``; weights lambda with ``e = sum_i lambda_i f_i`` on the generic leaf
+    are solved for, and then ``sum_x [e] = sum_i lambda_i v_i`` is the only rule about sums that is used. No weight may be
+    infinite: what stands below is visibly not 0, or among ``positive``.
+    """
+    import sympy as sp
+
+    names = language()
+    sums = sorted(expression.atoms(names.Total), key=str)
+    if not sums:
+        return None if _is_zero(expression) else expression
+    if any(term.has(names.Total) for term in _outermost(expression, (sp.Subs, sp.Derivative, sp.Integral))):
+        raise DerivationError("a sum stands within a derivative or an integral that was not worked out")
+    marks = [sp.Dummy(real=True) for _ in sums]
+    marked = expression.xreplace(dict(zip(sums, marks, strict=True)))
+    outside = marked.xreplace(dict.fromkeys(marks, sp.Integer(0)))
+    summand = sp.Integer(0)
+    for mark, total in zip(marks, sums, strict=True):
+        factor = sp.expand(sp.diff(marked, mark))
+        if factor.free_symbols & set(marks):
+            raise DerivationError(f"{total} does not enter linearly")
+        if _leafwise(factor):
+            raise DerivationError(f"a sum over leaves is multiplied by {factor}, which belongs to one leaf")
+        summand += factor * total.args[0]
+    if outside.has(sp.nan, sp.zoo) or _leafwise(outside):
+        raise DerivationError(f"{outside} belongs to one leaf and stands outside the sum")
+    weights = [sp.Dummy(f"lambda{index}") for index in range(len(given))]
+    rest = summand - sum((weight * f for weight, (f, _) in zip(weights, given, strict=True)), start=sp.Integer(0))
+    numerator, unknowns = _numerator(rest)
+    local = [unknown for unknown, meaning in unknowns.items() if _leafwise(meaning)]
+    equations = sp.Poly(numerator, *local).coeffs() if local else [numerator]
+    solution = next(iter(sp.linsolve(equations, weights)), None) if weights else ()
+    if solution is None or (not weights and any(sp.expand(e) != 0 for e in equations)):
+        return expression
+    values = [sp.cancel(value.subs(dict.fromkeys(weights, 0))) for value in solution]
+    for value in values:
+        if any(not _is_nonzero(factor, positive) for factor, _ in sp.factor_list(sp.fraction(value)[1])[1]):
+            raise DerivationError(f"a given sum is used with the weight {value}, which may be infinite")
+    outside += sum((value * v for value, (_, v) in zip(values, given, strict=True)), start=sp.Integer(0))
+    return None if _is_zero(outside) else outside
+
+
+def _is_nonzero(factor: Expr, positive: Sequence[Expr]) -> bool:
+    """Whether a factor is visibly not 0, or up to its sign (a factor of) an expression that is known to be > 0."""
+    return bool(factor.is_nonzero) or any(_is_zero(factor - known) or _is_zero(factor + known) for known in positive)
+
+
+# --- what makes a step true --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The two sides differ by zero, after the given sums are used."""
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        step.expect_zero(step.lhs - step.rhs)
+        return ""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The difference of the two sides equals an expression that is >= 0 term by term."""
+
+    expression: Expr
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        step.expect_sign(self.expression)
+        step.expect_zero(step.difference - self.expression)
+        return f"the difference is {_plain(self.expression)}"
+
+
+@dataclass(frozen=True)
+class Rises:
+    """The difference of the two sides is 0 at ``variable`` = 0 and its derivative, the witness, is >= 0 from there on.
+
+    The variable is declared >= 0, and the difference is smooth between 0 and any value that it can have.
+    """
+
+    variable: Expr
+    slope: Expr
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        import sympy as sp
+
+        difference = step.smooth_in(self.variable, step.difference, 0)
+        step.expect_zero(difference.subs(self.variable, 0))
+        step.expect_sign(self.slope)
+        step.expect_zero(sp.diff(difference, self.variable) - self.slope)
+        return f"the difference is 0 at {self.variable} = 0 and its derivative there and after is {_plain(self.slope)}"
+
+
+@dataclass(frozen=True)
+class Least:
+    """The difference is 0 at ``variable`` = ``at`` and its derivative is ``(variable - at) factor``, factor >= 0."""
+
+    variable: Expr
+    at: Expr
+    factor: Expr
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        import sympy as sp
+
+        difference = step.smooth_in(self.variable, step.difference, self.at)
+        step.expect_zero(difference.subs(self.variable, self.at))
+        step.expect_sign(self.factor)
+        step.expect_zero(sp.diff(difference, self.variable) - (self.variable - self.at) * self.factor)
+        return f"it is 0 at {self.variable} = {_plain(self.at)}, falls before and rises after"
+
+
+@dataclass(frozen=True)
+class ConcaveThenConvex:
+    """f(0) = f(touch) = f'(touch) = 0 and f'' = bend/positive, where bend rises in the variable and is >= 0 at ``touch``.
+
+    So f is concave up to some point at or before ``touch`` and convex from there on. On the convex part ``touch`` is a
+    minimum with the value 0; on the concave part f is >= 0 at both ends, so it is >= 0 between them.
+    """
+
+    variable: Expr
+    touch: Expr
+    bend: Expr
+    positive: Expr
+    bend_slope: Expr
+    bend_at_touch: Expr
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        import sympy as sp
+
+        y = self.variable
+        f, bend = step.smooth_in(y, step.difference, 0, self.touch), step.smooth_in(y, self.bend, 0, self.touch)
+        slope = sp.diff(f, y)
+        for value in (f.subs(y, 0), f.subs(y, self.touch), slope.subs(y, self.touch)):
+            step.expect_zero(value)
+        step.expect_zero(sp.diff(slope, y) - self.bend / self.positive)
+        step.expect_sign(self.positive, "positive")
+        for value, witness in ((sp.diff(bend, y), self.bend_slope), (bend.subs(y, self.touch), self.bend_at_touch)):
+            step.expect_sign(witness)
+            step.expect_zero(value - witness)
+        return f"0 at {y} = 0 and, with its derivative, at {y} = {self.touch}; concave, then convex before {self.touch}"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The left side tends to the right side as ``variable`` falls to 0; the relation of such a step is ``->``."""
+
+    variable: Expr
+
+    def check(self, step: Step) -> str:
+        """Return what was proved, or raise DerivationError."""
+        import sympy as sp
+
+        step.expect_free(self.variable)
+        left, right = _spelled(step.lhs, step.where), _spelled(step.rhs, step.where)
+        if left.has(language().Total) or right.has(self.variable, language().Total) or step.given:
+            raise DerivationError(f"{step.statement}: limits are taken on one leaf, to a value without the variable")
+        step.expect_zero(sp.limit(left, self.variable, 0, "+") - right)
+        return f"as {self.variable} -> 0+"
+
+
+Proof = Identity | Witness | Rises | Least | ConcaveThenConvex | Limit
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a derivation, ``lhs relation rhs``, checked when it is built.
+
+    statement  what the line says, in plain text
+    uses       what it rests on: a definition, the normalisation, an earlier result
+    given      the sums over leaves that it may use: hypotheses, which it carries
+    where      abbreviations, replaced in order before anything is decided; one with a sign must be shown to have it
+    proof      what makes it true; Identity() by default
+    signs      pairs (abbreviation, witness): the abbreviation equals the witness, which visibly has its sign
+    assume     abbreviations whose sign (or, for the value of a function, whose equation) is a hypothesis of the step
+
+    Raises DerivationError when the line does not hold, not for the reason given, or when no tree meets its hypotheses.
+
+    >>> x = parameter("x_s", real=True)
+    >>> Step("a square", x**2 + 1, 2 * x, ">=", proof=Witness((x - 1) ** 2)).reason
+    'the difference is (x_s - 1)**2'
+    >>> Step("a wrong square", x**2 + 1, 3 * x, ">=", proof=Witness((x - 1) ** 2))
+    Traceback (most recent call last):
+    elastomath.derivations.language.DerivationError: a wrong square: left over: -x_s
+    """
+
+    statement: str
+    lhs: Expr
+    rhs: Expr
+    relation: Sign = "="
+    uses: tuple[str, ...] = ()
+    given: Given = ()
+    where: tuple[tuple[Expr, Expr], ...] = ()
+    proof: Proof = field(default_factory=Identity)
+    signs: tuple[tuple[Expr, Expr], ...] = ()
+    assume: tuple[Expr, ...] = ()
+    reason: str = field(init=False, default="")
+    carried: tuple[Relation, ...] = field(init=False, default=())
+    """What the step assumes beyond the signs of its symbols and the given sums."""
+
+    def __post_init__(self) -> None:
+        import sympy as sp
+
+        for name in ("lhs", "rhs"):
+            object.__setattr__(self, name, sp.sympify(getattr(self, name)))
+        for name in ("given", "where", "signs"):
+            pairs = tuple((sp.sympify(a), sp.sympify(b)) for a, b in getattr(self, name))
+            object.__setattr__(self, name, pairs)
+        if type(self.proof) not in Proof.__args__:
+            raise DerivationError(f"{self.statement}: {type(self.proof).__name__} is no kind of proof")
+        if isinstance(self.proof, Limit) and self.relation == "=":
+            object.__setattr__(self, "relation", "->")
+        fits = (
+            ("=",) if isinstance(self.proof, Identity) else ("->",) if isinstance(self.proof, Limit) else (">=", "<=")
+        )
+        if self.relation not in fits:
+            raise DerivationError(f"{self.statement}: {type(self.proof).__name__} does not prove {self.relation!r}")
+        try:
+            self._expect_words()
+            self._expect_where()
+            object.__setattr__(self, "carried", self._establish())
+            object.__setattr__(self, "reason", self.proof.check(self))
+        except DerivationError as error:
+            if str(error).startswith(f"{self.statement}: "):
+                raise
+            raise DerivationError(f"{self.statement}: {error}") from error
+        self.evaluate(TREES)
+
+    @property
+    def claim(self) -> Relation:
+        """What the step establishes, as a relation."""
+        return Relation(self.lhs, self.relation, self.rhs)
+
+    @property
+    def difference(self) -> Expr:
+        """The side that is claimed to be the larger one, minus the other."""
+        return self.claim.difference
+
+    @cached_property
+    def excess(self) -> Expr:
+        """``difference``, known to be >= 0 because this step is proved: for the witnesses of later steps.
+
+        They inherit what this step assumes. Raises DerivationError for an equation, or where sums are given.
+        """
+        if self.relation not in (">=", "<=") or self.given or self.difference.has(language().Total):
+            raise DerivationError(
+                f"{self.statement}: only an inequality on one leaf, without given sums, has an excess"
+            )
+        body = _spelled(self.difference, self.where)
+        arguments = sorted(body.free_symbols, key=str)
+        return _named(f"excess{len(language().functions)}", None, arguments, body, lemma=self)(*arguments)
+
+    # what is written, and what is known of it
+    def _expressions(self) -> list[Expr]:
+        proof = [getattr(self.proof, name) for name in vars(self.proof)]
+        pairs = [part for pair in (*self.given, *self.where, *self.signs) for part in pair]
+        return [self.lhs, self.rhs, *pairs, *self.assume, *proof]
+
+    def _expect_words(self) -> None:
+        for expression in map(_expr, self._expressions()):
+            _expect_words(expression, self.statement)
+        _names(self._expressions(), self.statement)
+        for f, v in self.given:
+            if f.has(language().Total) or v.has(language().Total) or _leafwise(v):
+                raise DerivationError(f"a given sum is a pair of a summand and a number, not {f}, {v}")
+
+    def _expect_where(self) -> None:
+        from sympy.core.function import AppliedUndef
+
+        shorts = [short for short, _ in self.where]
+        if len(set(shorts)) < len(shorts):
+            raise DerivationError("an abbreviation has two meanings")
+        for short, long in self.where:
+            if not (short.is_Symbol or isinstance(short, AppliedUndef)):
+                raise DerivationError(f"{short} is no abbreviation: it is a symbol or the value of a function")
+            spelled = _spelled(long, self.where)
+            if any(spelled.has(other) for other in shorts):
+                raise DerivationError(f"{short} is defined by itself")
+            if _leafwise(long) and not _leafwise(short):
+                raise DerivationError(f"{short} is a number, and {long} belongs to one leaf")
+            if isinstance(short, AppliedUndef) and short not in self.assume:
+                self._expect_values_agree(short, spelled)
+        self._expect_defined()
+        self._expect_no_capture()
+        for short in self.assume:
+            if short not in shorts:
+                raise DerivationError(f"{short} is assumed and not an abbreviation")
+        for short, _ in self.signs:
+            if short not in shorts:
+                raise DerivationError(f"{short} has a witness of its sign and is not an abbreviation")
+
+    def _expect_defined(self) -> None:
+        """An abbreviation is a real number wherever the two sides are: its logarithms are theirs, or of what is > 0."""
+        import sympy as sp
+
+        sides = [_spelled(e, self.where) for e in (self.lhs, self.rhs, *(f for f, _ in self.given))]
+        known = {log.args[0] for side in sides for log in side.atoms(sp.log)}
+        for short, long in self.where:
+            for log in _replaced(long, self.where).atoms(sp.log):
+                argument = _spelled(log.args[0], self.where)
+                if not (argument.is_positive or any(_is_zero(argument - other) for other in known)):
+                    raise DerivationError(f"{short} has the logarithm of {argument}, which is not visibly > 0")
+
+    def _expect_no_capture(self) -> None:
+        """No abbreviation holds the variable of an integral or of a value at a point that it stands in.
+
+        And no derivative takes the value of a given sum for a constant while its summand moves.
+        """
+        import sympy as sp
+
+        for expression in map(_expr, self._expressions()):
+            for part in expression.atoms(sp.Integral, sp.Subs, sp.Derivative):
+                variables = set(part.variables)
+                if not isinstance(part, sp.Derivative):
+                    for short, long in self.where:
+                        if part.has(short) and _spelled(long, self.where).free_symbols & variables:
+                            raise DerivationError(f"{short} depends on {variables}, which {part} binds")
+                for f, v in self.given:
+                    moves = _spelled(f, self.where).free_symbols & variables
+                    if moves and _spelled(v, self.where).free_symbols & part.args[0].free_symbols - variables:
+                        raise DerivationError(f"{part} takes {v} for a constant, the sum of {f}")
+
+    def _expect_values_agree(self, short: Expr, spelled: Expr) -> None:
+        """A function is defined at one free argument; its other values follow from that, or are assumed."""
+        from sympy.core.function import AppliedUndef
+
+        others = {f for e in self._expressions() for f in _expr(e).atoms(AppliedUndef) if f.func == short.func} - {
+            short
+        }
+        if not others:
+            return
+        meanings = {other: _spelled(long, self.where) for other, long in self.where if other in others}
+        free = [f for f in (short, *meanings) if all(a.is_Symbol for a in f.args) and len(set(f.args)) == len(f.args)]
+        if others - set(meanings) or not free:
+            raise DerivationError(f"{short} is one value of a function that is left open elsewhere: assume it")
+        if free[0] != short:
+            at = dict(zip(free[0].args, short.args, strict=True))
+            if not _is_zero(meanings[free[0]].subs(at, simultaneous=True).doit() - spelled):
+                raise DerivationError(f"{short} and {free[0]} are values of one function, and do not agree")
+
+    def _establish(self) -> tuple[Relation, ...]:
+        """Show that every abbreviation has the sign it is declared with; returns what has to be assumed for it."""
+        carried: list[Relation] = []
+        waiting = [(short, long) for short, long in self.where if _sign_of(short) != "real"]
+        unknown = {short for short, _ in waiting}
+        object.__setattr__(self, "_unknown", unknown)
+        for short, long in self.where:
+            if short in self.assume:
+                if _sign_of(short) == "real" and short.is_Symbol:
+                    raise DerivationError(f"{short} is declared without a sign, so there is nothing to assume")
+                if _sign_of(short) == "real":
+                    carried.append(Relation(short, "=", long))
+                else:
+                    carried.append(Relation(_spelled(long, self.where), _relation(short), _expr(0)))
+                    unknown.discard(short)
+        witnesses = dict(self.signs)
+        moved = True
+        while moved:
+            moved = False
+            for short, long in waiting:
+                if short not in unknown:
+                    continue
+                known = self._shown(short, long, witnesses.get(short))
+                if known is None:
+                    continue
+                if known:
+                    carried.append(known)
+                unknown.discard(short)
+                moved = True
+        if unknown:
+            short = min(unknown, key=str)
+            raise DerivationError(
+                f"{short} is declared {_relation(short)} 0, but {dict(self.where)[short]} is not visibly so: "
+                "derive its sign (signs), or assume it (assume)"
+            )
+        for f, v in self.given:
+            if v.free_symbols and v.is_nonnegative and not self._visible(f, "nonnegative"):
+                carried.append(Relation(v, _relation(v), _expr(0)))
+        for part in self._lemmas():
+            lemma = language().functions[part.func]
+            at = dict(zip(lemma.arguments, part.args, strict=True))
+            if not lemma.conditions and lemma.lemma is not None:
+                for relation in lemma.lemma.carried:
+                    sides = [_spelled(_expr(side).subs(at), self.where) for side in (relation.lhs, relation.rhs)]
+                    carried.append(Relation(sides[0], relation.relation, sides[1], relation.every))
+        return tuple(dict.fromkeys(carried))
+
+    def _shown(self, short: Expr, long: Expr, witness: Expr | None) -> Relation | Literal[False] | None:
+        """False where the sign of an abbreviation is shown, the support where it holds there, None where it is neither."""
+        sign = _sign_of(short)
+        forms = [long, _spelled(long, self.where)]
+        if witness is not None:
+            self.expect_zero(long - witness)
+            forms = [witness]
+        for form in forms:
+            if self._visible(form, sign):
+                return False
+        if sign == "positive" and _leafwise(short) and any(self._visible(form, "nonnegative") for form in forms):
+            return Relation(_spelled(long, self.where), ">", _expr(0))
+        return None
+
+    def _lemmas(self) -> list[Expr]:
+        """The applications of functions with a lemma in what the step is proved by."""
+        made = language().functions
+        found = {part for e in self._expressions() for part in _expr(e).atoms(*made)} if made else set()
+        return sorted(found, key=str)
+
+    def _visible(self, expression: Expr, sign: str) -> bool:
+        """Whether the expression has the sign by the signs of its parts, those not yet shown left out."""
+        import sympy as sp
+
+        expression = _expr(expression)
+        hidden = {short: sp.Dummy(real=True) for short in self._unknown if expression.has(short)}  # type: ignore[attr-defined]
+        expression = expression.xreplace(hidden)
+        if not _has_sign(expression, sign):
+            return False
+        for part in expression.atoms(*language().functions) if language().functions else ():
+            for index, meaning in language().functions[part.func].conditions:
+                values = dict(zip(language().functions[part.func].arguments, part.args, strict=True))
+                asked = _expr(meaning).subs(values, simultaneous=True) - part.args[index]
+                if not _is_zero(_spelled(asked, self.where)):
+                    raise DerivationError(f"{part}: its argument {part.args[index]} is not {meaning}")
+        return True
+
+    def _positive(self) -> list[Expr]:
+        """The abbreviations that are known to be > 0, written out."""
+        unknown = self._unknown  # type: ignore[attr-defined]
+        return [_spelled(short, self.where) for short, _ in self.where if short.is_positive and short not in unknown]
+
+    def expect_zero(self, expression: Expr) -> None:
+        """Raise DerivationError unless the expression is zero by the abbreviations and the given sums."""
+        known = tuple((_spelled(f, self.where), _spelled(v, self.where)) for f, v in self.given)
+        rest = _left_over(_spelled(expression, self.where), known, self._positive())
+        if rest is not None:
+            raise DerivationError(f"left over: {_plain(rest.expand())}")
+
+    def expect_sign(self, expression: Expr, sign: str = "nonnegative") -> None:
+        """Raise DerivationError unless the expression has the sign term by term, by the signs of its symbols."""
+        if not self._visible(expression, sign):
+            raise DerivationError(
+                f"{_plain(_expr(expression))} is not visibly {'> 0' if sign == 'positive' else '>= 0'}"
+            )
+
+    def expect_free(self, variable: Expr) -> None:
+        """Raise DerivationError unless the variable is a symbol >= 0 that is not an abbreviation."""
+        variable = _expr(variable)
+        if not (variable.is_Symbol and variable.is_nonnegative) or variable in dict(self.where):
+            raise DerivationError(f"{variable} is not a symbol that runs from 0 upwards")
+
+    def smooth_in(self, variable: Expr, expression: Expr, *places: Expr) -> Expr:
+        """The expression written out, once it is smooth in the variable, on an interval that holds the places."""
+        import sympy as sp
+
+        self.expect_free(variable)
+        for place in places:
+            if not (_expr(place) == 0 or self._visible(place, _sign_of(variable))):
+                raise DerivationError(f"{place} is not among the values of {variable}")
+        spelled = _spelled(expression, self.where)
+        if any(_spelled(part, self.where).has(variable) for pair in self.given for part in pair):
+            raise DerivationError(f"the given sums hold at one value of {variable}")
+        object.__setattr__(self, "carried", tuple(self._on_interval(r, variable, places) for r in self.carried))
+        positive = self._positive()
+        for part in spelled.atoms(sp.Pow, sp.log, sp.expint, sp.Integral):
+            if not part.has(variable):
+                continue
+            if isinstance(part, (sp.expint, sp.Integral)):
+                raise DerivationError(f"{part} may not be smooth in {variable}")
+            base, power = (part.args[0], None) if isinstance(part, sp.log) else part.as_base_exp()
+            if power is not None and power.is_Integer and power > 0:
+                continue
+            if not (base.is_positive or any(_is_zero(base - known) for known in positive)):
+                raise DerivationError(f"{base} is not visibly > 0, so that {part} may not be smooth in {variable}")
+        return spelled
+
+    def _on_interval(self, relation: Relation, variable: Expr, places: tuple[Expr, ...]) -> Relation:
+        """The hypothesis, which leaves an interval of the variable that holds the places.
+
+        One on a function that is left open is assumed for every value of the variable.
+        """
+        import sympy as sp
+        from sympy.core.function import AppliedUndef
+
+        condition = _expr(relation.lhs - relation.rhs)
+        if not condition.has(variable):
+            return relation
+        if condition.has(AppliedUndef):
+            return relation._replace(every=variable)
+        sign = "positive" if relation.relation == ">" else "nonnegative"
+        straight = _is_zero(sp.diff(condition, variable, 2))
+        inside = all(self._visible(sp.cancel(condition.subs(variable, _expr(place))), sign) for place in places)
+        if relation.relation == "=" or not (straight and inside):
+            raise DerivationError(f"{relation.text()} may leave {variable} other values than an interval from {places}")
+        return relation
+
+    # numbers
+    def evaluate(self, trees: int = TREES, leaves: int = 3, seed: int = 0) -> None:
+        """Evaluate the step on random trees that meet its hypotheses, in high precision.
+
+        Raises DerivationError where a side, a witness or a derived sign contradicts it, or where no tree is found.
+        """
+        from .evaluation import holds_on
+
+        done = 0
+        for attempt in range(ATTEMPTS):
+            done += holds_on(self, leaves, random.Random(f"{seed} {leaves} {attempt} {self.statement}"))
+            if done == trees:
+                return
+        raise DerivationError(f"{self.statement}: no tree of {leaves} leaves was found that meets its hypotheses")
+
+    def check_on_leaves(self, leaves: int = 3) -> bool:
+        """Evaluate a step about sums again, on other random trees with so many leaves.
+
+        Returns False for a step that has no sum in it; raises DerivationError where the sums do not agree.
+        """
+        if not _spelled(self.difference, self.where).has(language().Total):
+            return False
+        self.evaluate(TREES, leaves, seed=1)
+        return True
+
+    # print
+    def conditions(self) -> list[Relation]:
+        """The given sums, then what is assumed: the hypotheses of the step beyond the signs of its symbols."""
+        return [*(Relation(language().Total(f), "=", v) for f, v in self.given), *self.carried]
+
+    def text(self) -> str:
+        """The step in plain text: the statement, the formula, its hypotheses, and what it rests on."""
+        lines = [self.statement, f"    {_plain(self.lhs)}  {self.relation}  {_plain(self.rhs)}"]
+        if self.reason:
+            lines.append(f"    because {self.reason}")
+        if self.where:
+            lines.append("    where " + ", ".join(f"{_plain(s)} = {_plain(v)}" for s, v in self.where))
+        if self.signs:
+            shown = (f"{_plain(s)} = {_plain(w)} {_relation(s)} 0" for s, w in self.signs)
+            lines.append("    with " + ", ".join(shown))
+        if self.given:
+            lines.append("    given " + ", ".join(r.text() for r in self.conditions()[: len(self.given)]))
+        if self.carried:
+            lines.append("    assuming " + ", ".join(r.text() for r in self.carried))
+        if self.uses:
+            lines.append(f"    by {', '.join(self.uses)}")
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        """The step in LaTeX: the statement as text, the formula as a display."""
+        import sympy as sp
+
+        lines = [rf"\item {_tex_words(self.statement)}.", rf"\[ {self.claim.latex()} \]"]
+        if isinstance(self.proof, Witness):
+            lines.append(rf"Difference: \( {sp.latex(self.proof.expression, ln_notation=True)} \ge 0 \).")
+        elif self.reason:
+            lines.append(f"Because {_tex_words(self.reason)}.")
+        signs = [Relation(w, _relation(s), sp.Integer(0)) for s, w in self.signs]
+        for word, relations in (
+            ("Where", [Relation(s, "=", v) for s, v in self.where]),
+            ("With", signs),
+            ("Given", self.conditions()[: len(self.given)]),
+            ("Assuming", list(self.carried)),
+        ):
+            if relations:
+                lines.append(rf"{word} \( {', '.join(r.latex() for r in relations)} \).")
+        if self.uses:
+            lines.append(f"By {_tex_words(', '.join(self.uses))}.")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A result of the theory with its proof: assumptions, checked steps, conclusion. Build it with `derive`.
+
+    conclusion  relations, each of which one of the steps establishes; they carry the hypotheses of that step
+    summary     the conclusion in words, which nothing checks
+
+    Raises DerivationError where no step establishes a relation of the conclusion, or where there is none.
+    """
+
+    id: str
+    title: str
+    assumptions: tuple[str, ...]
+    steps: tuple[Step, ...]
+    conclusion: tuple[Relation, ...]
+    summary: str
+    grounds: tuple[Step, ...] = field(init=False, default=())
+    """The steps that establish the conclusion, one for each relation."""
+
+    def __post_init__(self) -> None:
+        if not self.conclusion:
+            raise DerivationError(f"{self.id}: a derivation concludes something")
+        if any(type(step) is not Step for step in self.steps):
+            raise DerivationError(f"{self.id}: a derivation is made of steps")
+        _names([e for step in self.steps for e in step._expressions()], self.id)
+        object.__setattr__(self, "grounds", tuple(map(self._ground, self.conclusion)))
+
+    def _ground(self, relation: Relation) -> Step:
+        for step in self.steps:
+            if step.claim == relation:
+                return step
+        for kinds in (("=",), (">=", "<=")):
+            for step in self.steps:
+                if step.relation not in kinds or relation.relation not in kinds:
+                    continue
+                try:
+                    for side in (relation.lhs, relation.rhs):
+                        _expect_words(_expr(side), self.id)
+                    step.expect_zero(relation.difference - step.difference)
+                except DerivationError:
+                    continue
+                return step
+        raise DerivationError(f"{self.id}: no step establishes {relation.text()}")
+
+    def __iter__(self) -> Iterator[Step]:
+        return iter(self.steps)
+
+    def check_on_leaves(self, leaves: int = 3) -> int:
+        """Evaluate every step about sums again on other trees of ``leaves`` leaves; returns how many there were."""
+        return sum(step.check_on_leaves(leaves) for step in self.steps)
+
+    @property
+    def hypotheses(self) -> tuple[Relation, ...]:
+        """What its conclusion rests on beyond the signs of the symbols: given sums, and what is assumed."""
+        return tuple(dict.fromkeys(relation for step in self.grounds for relation in step.conditions()))
+
+    def symbols(self) -> tuple[Expr, ...]:
+        """The symbols of the steps that are not abbreviations, in the order of their names."""
+        import sympy as sp
+
+        found: set[Expr] = set()
+        for step in self.steps:
+            for side in (step.lhs, step.rhs, *(f for f, _ in step.given)):
+                found |= _replaced(side, step.where).atoms(sp.Symbol)
+        return tuple(sorted(found, key=lambda symbol: (symbol.name, str(_sign_of(symbol)))))
+
+    def functions(self) -> list[Relation]:
+        """The functions with a name that the steps use, each with its meaning."""
+        import sympy as sp
+
+        found = {f for step in self.steps for e in step._expressions() for f in _expr(e).atoms(sp.Function)}
+        made = {f.func: language().functions[f.func] for f in found if f.func in language().functions}
+        named = [(head, known) for head, known in made.items() if known.tex is not None]
+        named.sort(key=lambda item: item[0].__name__)
+        return [Relation(head(*known.arguments), "=", known.body) for head, known in named]
+
+    def _domain(self) -> list[str]:
+        """Which symbols stand for numbers of which sign."""
+        lines = []
+        for leaf, where in ((True, "on a leaf"), (False, "the same on all leaves")):
+            for sign, word in (("positive", "> 0"), ("nonnegative", ">= 0"), ("real", "any number")):
+                mine = [s for s in self.symbols() if isinstance(s, language().OnLeaf) == leaf and _sign_of(s) == sign]
+                if mine:
+                    lines.append(f"{', '.join(map(str, mine))} {word} ({where})")
+        return lines
+
+    def text(self) -> str:
+        """The whole derivation in plain text."""
+        lines = [f"{self.id}  {self.title}", "", "Assume " + "; ".join(self.assumptions) + "."]
+        lines.append("Numbers: " + "; ".join(self._domain()) + ".")
+        lines += ["Functions: " + "; ".join(r.text() for r in self.functions()) + "."] if self.functions() else []
+        lines.append("")
+        for number, step in enumerate(self.steps, 1):
+            lines.append(f"{number:2d}. " + step.text().replace("\n", "\n    "))
+        lines += ["", f"In words: {self.summary}", ""]
+        for relation, step in zip(self.conclusion, self.grounds, strict=True):
+            formula = f"{_plain(relation.lhs)}  {relation.relation}  {_plain(relation.rhs)}"
+            lines.append(f"Hence {formula}" + _in_brackets(step, Relation.text))
+        return "\n".join(lines)
+
+    def latex(self) -> str:
+        """The whole derivation as a LaTeX fragment (amsmath), with nothing in it that needs a preamble of its own."""
+        head = [
+            rf"\paragraph{{{self.id}. {_tex_words(self.title)}}}",
+            f"Assume {_tex_words('; '.join(self.assumptions))}.",
+            f"Numbers: {_tex_words('; '.join(self._domain()))}.",
+        ]
+        if self.functions():
+            head.append(rf"Functions: \( {', '.join(r.latex() for r in self.functions())} \).")
+        steps = [r"\begin{enumerate}", *(step.latex() for step in self.steps), r"\end{enumerate}"]
+        hence = [f"In words: {_tex_words(self.summary)}"]
+        for relation, step in zip(self.conclusion, self.grounds, strict=True):
+            carried = _in_brackets(step, lambda r: rf"\( {r.latex()} \)")
+            hence.append(rf"Hence \( {relation.latex()} \){carried}.")
+        return "\n".join([*head, *steps, "\n\n".join(hence)])
+
+
+def _in_brackets(step: Step, shown: Callable[[Relation], str]) -> str:
+    """What a relation of the conclusion carries, in brackets."""
+    where = ", ".join(shown(Relation(s, "=", v)) for s, v in step.where)
+    given = ", ".join(shown(r) for r in step.conditions()[: len(step.given)])
+    assumed = ", ".join(shown(r) for r in step.carried)
+    words = [f"{word} {part}" for word, part in (("where", where), ("given", given), ("assuming", assumed)) if part]
+    if isinstance(step.proof, Limit):
+        words.insert(0, shown(Relation(step.proof.variable, "->", _expr(0))))
+    return f"  ({'; '.join(words)})" if words else ""
+
+
+def _expr(expression: Expr) -> Expr:
+    import sympy as sp
+
+    return sp.sympify(expression)
+
+
+def _relation(short: Expr) -> Sign:
+    """The sign that an abbreviation is declared with, as a relation to 0."""
+    return ">" if short.is_positive else ">="
+
+
+def _plain(expression: Expr) -> str:
+    import sympy as sp
+
+    return str(sp.sstr(expression)).replace("log(", "ln(")
+
+
+def _tex_words(words: str) -> str:
+    for sign, safe in (
+        ("\\", r"\textbackslash "),
+        ("{", r"\{"),
+        ("}", r"\}"),
+        ("_", r"\_"),
+        ("^", r"\^{}"),
+        ("&", r"\&"),
+        ("%", r"\%"),
+        ("#", r"\#"),
+        ("$", r"\$"),
+        ("~", r"\textasciitilde "),
+        ("<", r"\(<\)"),
+        (">", r"\(>\)"),
+    ):
+        words = words.replace(sign, safe)
+    return words

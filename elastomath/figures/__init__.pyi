@@ -1,0 +1,13 @@
+from .curves import curve_figure as curve_figure
+from .curves import force_elongation_figure as force_elongation_figure
+from .curves import law_figure as law_figure
+from .results import FIGURES as FIGURES
+from .results import margin_figure as margin_figure
+from .results import phases as phases
+from .results import r4 as r4
+from .results import r8 as r8
+from .results import r12 as r12
+from .results import r15 as r15
+from .results import r17 as r17
+from .results import springs_figure as springs_figure
+from .results import tree_figure as tree_figure

@@ -1,0 +1,17 @@
+from .effective_volumes import CONSTANTS as CONSTANTS
+from .effective_volumes import Balance as Balance
+from .effective_volumes import End as End
+from .effective_volumes import Estimate as Estimate
+from .effective_volumes import estimate as estimate
+from .effective_volumes import interval as interval
+from .figures import constants_figure as constants_figure
+from .figures import models_figure as models_figure
+from .fit import fit_run as fit_run
+from .pooling import covariate_effects as covariate_effects
+from .pooling import pooled_kappa as pooled_kappa
+from .pooling import scaling_exponent as scaling_exponent
+from .quadrature import path_work as path_work
+from .readings import Readings as Readings
+from .sequential import Effective as Effective
+from .sequential import best_clock as best_clock
+from .sequential import read as read

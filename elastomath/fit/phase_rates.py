@@ -1,0 +1,73 @@
+"""Forgetting with a rate for each phase (R19): how fast alignment and the perturbation write over what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..interval import Constant
+from .readings import Readings
+
+Array = NDArray[np.float64]
+
+
+def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Constant | None]:
+    """``{"align": eta_a, "perturb": eta_t}``, per volume_unit, from the align rates of runs whose alignment volumes differ.
+
+    Under R19 a score s linear in the masses relaxes in each phase: ``s = s_+ + (s_p - s_+) e^{-eta_a n}`` after n of
+    alignment, ``s = s_- + (s(n) - s_-) e^{-eta_t l}`` after l of the perturbation. eta_a: from the readings at l = 0 of
+    three or more distinct alignment volumes (three numbers are fitted). eta_t: from all readings, s_- shared, the level at
+    l = 0 free in each run. Weighted least squares on ln eta; t intervals from the curvature, scaled by the scatter that is
+    left where that is larger than the errors told. An end is None where the interval reaches beyond a factor 1000, and a
+    rate is None where the readings are too few or do not move.
+    """
+    align = np.array([float(r.volumes[1]) for r in readings])
+    start = np.array([float(r.rates[1, 0]) for r in readings])
+    known = all((r.rate_se[1] > 0).all() for r in readings)
+    start_se = np.array([float(r.rate_se[1, 0]) for r in readings]) if known else np.ones(len(readings))
+    steps = np.concatenate([r.perturbations * r.unit for r in readings])
+    rates = np.concatenate([r.rates[1] for r in readings])
+    errors = np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(rates.size)
+    run = np.repeat(np.arange(len(readings)), [r.perturbations.size for r in readings])
+
+    found: dict[str, Constant | None] = {"align": None, "perturb": None}
+    if np.unique(align).size >= 3 and len(readings) >= 4 and float(np.ptp(start)) > 0:
+        one = np.zeros(align.size, dtype=np.intp)
+        found["align"] = _rate(align, start, start_se, one, known, level)
+    if rates.size > len(readings) + 2 and float(np.ptp(rates)) > 0:
+        found["perturb"] = _rate(steps, rates, errors, run, known, level)
+    return found
+
+
+def _rate(
+    volumes: Array, values: Array, errors: Array, group: NDArray[np.intp], known: bool, level: float
+) -> Constant | None:
+    """eta of ``values = end (1 - d) + level_g d``, d = e^{-eta volumes}, the end shared and a level for each group free."""
+    from scipy.optimize import least_squares
+    from scipy.stats import t
+
+    def within(column: Array, decay: Array) -> Array:  # less its best multiple of decay in each group
+        share = np.bincount(group, decay * column) / np.bincount(group, decay**2)
+        return np.asarray(column - share[group] * decay)
+
+    def residual(log_rate: Array) -> Array:
+        decay = np.exp(-np.exp(min(log_rate[0], 700.0)) * volumes)
+        scaled = np.maximum(decay, 1e-150) / errors
+        y, x = within(values / errors, scaled), within((1.0 - decay) / errors, scaled)
+        size = float(x @ x)
+        return y - (float(x @ y) / size if size > 0 else 0.0) * x
+
+    scale = float(np.median(volumes[volumes > 0]))
+    tried = [least_squares(residual, [np.log(pace / scale)], max_nfev=200) for pace in (0.03, 0.3, 3.0)]
+    answer = min(tried, key=lambda fitted: fitted.cost)
+    freedom = values.size - int(group.max()) - 3
+    slope = float((np.asarray(answer.jac) ** 2).sum())
+    if freedom < 1 or slope <= 0:
+        return None
+    scatter = 2.0 * float(answer.cost) / freedom
+    half = float(t.isf((1 - level) / 2, freedom)) * np.sqrt((max(scatter, 1.0) if known else scatter) / slope)
+    rate, factor = float(np.exp(answer.x[0])), float(np.exp(min(half, 700.0)))
+    closed = factor < 1e3
+    return Constant(rate, rate / factor if closed else None, rate * factor if closed else None, level)

@@ -1,0 +1,151 @@
+"""A run's readings as the three terms of R16, with what each reading, rounding and the quadrature may be off by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..curve import Run
+from ..errors import InputError
+from .effective_volumes import Balance, Estimate, estimate
+from .quadrature import suited_work, work_operator
+
+Array = NDArray[np.float64]
+ROLES = ("pretrain", "align", "perturb")
+"""The components that R16 speaks of; a curve may hold more."""
+ROUNDING = 4.0 * np.finfo(np.float64).eps
+"""Relative error granted to a reading that is given without a standard error: a rate is a long sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The three components of a run that R16 speaks of, with l in units of the largest perturbation, so l_J = 1.
+
+    perturbations: (J+1,), from 0 to 1. rates, rate_se: (3, J+1), pretrain, align, perturb, in rate_unit.
+    known_noise: whether the run gives every rate_se; where it does not, rate_se is one estimate for all readings.
+    volumes: (3,), nominal, and ``unit``, the largest perturbation, in volume_unit.
+    rule: the quadrature. others: the names of the components left aside.
+    """
+
+    run: str
+    rate_unit: str
+    perturbations: Array
+    rates: Array
+    rate_se: Array
+    known_noise: bool
+    volumes: Array
+    unit: float
+    rule: str
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, run: Run, rule: str = "spline") -> Readings:
+        """Raises InputError where a component is missing or fewer than two perturbations are positive."""
+        where = f"run {run.name}"
+        missing = [role for role in ROLES if role not in run.components]
+        if missing:
+            raise InputError(
+                f"no component {' and no '.join(missing)}",
+                where=where,
+                mend="a fit needs readings of pretrain, align and perturb",
+            )
+        if run.perturbations.size < 3:
+            count = run.perturbations.size - 1
+            raise InputError(
+                f"{count} positive perturbation{'s' * (count != 1)}",
+                where=where,
+                mend="a fit of two volumes needs readings at two or more perturbations beside 0",
+            )
+        rows = [run.components.index(role) for role in ROLES]
+        unit = float(run.perturbations[-1])
+        errors = run.rate_se[rows]
+        others = tuple(name for name in run.components if name not in ROLES)
+        known = not bool(np.isnan(errors).any())
+        readings = cls(
+            run.name,
+            run.rate_unit,
+            run.perturbations / unit,
+            run.rates[rows],
+            errors if known else np.zeros_like(errors),
+            known,
+            run.volumes[rows],
+            unit,
+            rule,
+            others,
+        )
+        return readings if known else readings._with_noise()
+
+    @property
+    def changes(self) -> Array:
+        """Delta gamma from the shared baseline reading, shape (3, J)."""
+        return np.asarray(self.rates[:, 1:] - self.rates[:, :1])
+
+    def balance(self) -> Balance:
+        """The balance of R16: terms and their covariances.
+
+        The differences of a component share its baseline reading; the work of the perturbation mixes all its readings;
+        both are linear, so their covariances are exact for independent readings. The quadrature's doubt about a step
+        (`Work.doubts`) counts as an independent error of twice its size, as far as it stands out from the noise in
+        it (two standard deviations). The other rules are controls and are taken at their word.
+        """
+        steps, count = self.perturbations, self.perturbations.size
+        size = np.maximum(np.abs(self.rates), 1e-3 * (np.abs(self.rates).max() or 1.0))
+        pretrain, align, perturb = self.rate_se**2 + (ROUNDING * size) ** 2
+        difference = np.hstack([-np.ones((count - 1, 1)), np.eye(count - 1)])
+        if self.rule == "spline":
+            rule = suited_work(steps, self.rates[2], perturb)
+            work, squares = rule.operator, (rule.doubts @ self.rates[2]) ** 2
+            doubt = 4.0 * np.where(squares > 4.0 * (rule.doubts**2 @ perturb), squares, 0.0).sum(0)
+        else:
+            work, doubt = work_operator(steps, self.rule), np.zeros(count - 1)
+        so_far = np.tril(np.ones((count - 1, count - 1)))
+        spread = (work * perturb) @ work.T + (so_far * doubt) @ so_far.T
+        return Balance(
+            np.stack([difference @ self.rates[0], difference @ self.rates[1], work @ self.rates[2]]),
+            np.stack([(difference * pretrain) @ difference.T, (difference * align) @ difference.T, spread]),
+        )
+
+    def scatter(self) -> tuple[float, int]:
+        """Chi-square of each component's readings about their own parabola in l (their line, for J < 4), and its freedom.
+
+        Where rate_se is the error of a reading within the run, this is at least chi-square distributed, and more where
+        the curve bends otherwise. Far below that, rate_se holds something that all readings of the run share. A
+        component with a rate_se of 0 is left out; (0, 0) where the run gives none.
+        """
+        if not self.known_noise:
+            return 0.0, 0
+        degree = 2 if self.perturbations.size > 4 else 1
+        powers = np.vander(self.perturbations, degree + 1)
+        chi2, freedom = 0.0, 0
+        for readings, errors in zip(self.rates, self.rate_se, strict=True):
+            if (errors > 0).all():
+                rows, wanted = powers / errors[:, None], readings / errors
+                residual = wanted - rows @ np.linalg.lstsq(rows, wanted)[0]
+                chi2, freedom = chi2 + float(residual @ residual), freedom + readings.size - degree - 1
+        return chi2, freedom
+
+    def _with_noise(self) -> Readings:
+        """One sigma for every reading, with ``Q_min(sigma) = J - 2``; 0 where rounding and quadrature explain the residual.
+
+        J = 2 leaves nothing to see it by: 0 then, and the intervals are open.
+        """
+        freedom = self.perturbations.size - 3
+        if freedom == 0 or not self.changes.any() or estimate(self.balance()).deviance <= freedom:
+            return self
+        sigma = 1e-3 * float(np.abs(self.changes).max())
+        best: Estimate | None = None
+        for attempt in range(60):
+            noisy = replace(self, rate_se=np.full_like(self.rates, sigma))
+            balance = noisy.balance()
+            if best is None or attempt < 2 or not np.isfinite(best.volumes).all():
+                best = estimate(balance)
+                deviance = best.deviance
+            else:
+                deviance = float(balance.deviance(balance.polish(best.volumes)[0]))
+            factor = float(np.sqrt(max(deviance, 1e-12) / freedom))
+            if abs(factor - 1.0) < 1e-3:
+                break
+            sigma *= factor
+        return noisy

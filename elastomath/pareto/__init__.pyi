@@ -1,0 +1,14 @@
+from .fluctuation import leaf_limit as leaf_limit
+from .fluctuation import merge_leaves as merge_leaves
+from .fluctuation import sampled_overlaps as sampled_overlaps
+from .law import Pareto as Pareto
+from .law import exponential_integral as exponential_integral
+from .law import independent_overlap as independent_overlap
+from .law import two_mass_mean as two_mass_mean
+from .law import two_part_overlap as two_part_overlap
+from .overlaps import Coarse as Coarse
+from .overlaps import Gamma as Gamma
+from .overlaps import Lognormal as Lognormal
+from .overlaps import equal_parts_overlap as equal_parts_overlap
+from .overlaps import expected_overlaps as expected_overlaps
+from .overlaps import sign_threshold as sign_threshold

@@ -1,0 +1,10 @@
+from .conduct import conclude as conclude
+from .executors import HERE as HERE
+from .executors import few_threads as few_threads
+from .executors import open_executor as open_executor
+from .ledger import Configuration as Configuration
+from .ledger import Ledger as Ledger
+from .ledger import Result as Result
+from .ledger import run_key as run_key
+from .ledger import sweep as sweep
+from .table import read_runs as read_runs

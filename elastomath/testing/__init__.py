@@ -1,0 +1,5 @@
+"""Strategies of hypothesis for property tests of one's own code."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,2 @@
+from .strategies import instances as instances
+from .strategies import mixtures as mixtures

@@ -1,0 +1,10 @@
+from .jointtree import JointTree as JointTree
+from .jointtree import pruning_loss as pruning_loss
+from .leafset import symbol_bits as symbol_bits
+from .sequences import Integers as Integers
+from .sequences import Sequences as Sequences
+from .sequences import Symbols as Symbols
+from .sequences import symbol_type as symbol_type
+from .tokentree import TokenTree as TokenTree
+from .treefile import load_tree as load_tree
+from .treefile import save_tree as save_tree

@@ -1,0 +1,5 @@
+"""What protocols share: stages that runs share, the paper's settings, dry runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

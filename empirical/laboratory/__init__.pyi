@@ -1,0 +1,15 @@
+from .estimate import as_option as as_option
+from .estimate import plan_of as plan_of
+from .laboratory import Equipment as Equipment
+from .laboratory import Laboratory as Laboratory
+from .laboratory import Stage as Stage
+from .laboratory import fingerprint as fingerprint
+from .laboratory import open_laboratory as open_laboratory
+from .paper import PAPER as PAPER
+from .paper import PAPER_MODELS as PAPER_MODELS
+from .paper import SHAPE as SHAPE
+from .paper import TOKENS as TOKENS
+from .paper import chosen as chosen
+from .work import Part as Part
+from .work import Work as Work
+from .work import part_of as part_of

@@ -1,0 +1,114 @@
+"""The contrast of two kinds of text under one model: rates of held-out sets, paired over readings, with their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.runs.ledger import Result
+from elastomath.units import NATS_PER_BIT
+
+Array = NDArray[np.float64]
+
+
+def rate(reading: Result, name: str) -> float:
+    """``sum of code lengths / sum of tokens`` of a held-out set, in bits per token."""
+    return float(np.sum(reading[f"nats_{name}"]) / np.sum(reading[f"tokens_{name}"]) / NATS_PER_BIT)
+
+
+def contrast(reading: Result, against: str = "perturb", of: str = "align") -> float:
+    """Rate on the opposed kind minus rate on the aligned kind, in bits per token: what alignment is meant to raise."""
+    return rate(reading, against) - rate(reading, of)
+
+
+def combination(weighted: Sequence[tuple[float, Result]], name: str) -> tuple[float, float]:
+    """``sum_j c_j rate_j`` of one held-out set over several readings, and its standard error over documents, bits per token.
+
+    The documents are the same in every reading, so they are paired: the error is that of the combined code lengths,
+    linearised for the ratio (n/(n-1) times the sum of squared residuals).
+    """
+    tokens = np.asarray(weighted[0][1][f"tokens_{name}"], dtype=np.float64)
+    nats = sum(c * np.asarray(reading[f"nats_{name}"], dtype=np.float64) for c, reading in weighted)
+    assert isinstance(nats, np.ndarray)
+    return float(nats.sum() / tokens.sum() / NATS_PER_BIT), ratio_se(nats, tokens) / NATS_PER_BIT
+
+
+def contrast_combination(
+    weighted: Sequence[tuple[float, Result]], against: str = "perturb", of: str = "align"
+) -> tuple[float, float]:
+    """``sum_j c_j contrast_j`` and its standard error over documents, which are paired over the readings."""
+    plus, minus = combination(weighted, against), combination(weighted, of)
+    return plus[0] - minus[0], float(np.hypot(plus[1], minus[1]))
+
+
+def ratio_se(values: Array, sizes: Array) -> float:
+    """Standard error of ``sum(values) / sum(sizes)`` over documents (linearised), in the unit of that ratio."""
+    count = len(sizes)
+    residual = values - values.sum() / sizes.sum() * sizes
+    return float(np.sqrt(count / (count - 1) * (residual @ residual)) / sizes.sum())
+
+
+# Readings of held-out documents along a training, as a Curve in bits per token against examples.
+
+
+def within_run_se(lengths: ArrayLike, sizes: ArrayLike) -> Array:
+    """The standard error of each rate ``sum_d lengths[j, d] / sum_d sizes[d]`` within a run, shape (J+1,): the rate_se of a Curve.
+
+    lengths: code lengths of the same documents at every reading, (J+1, documents); sizes: their bytes or tokens.
+
+    The documents are the same at every reading, so what varies from reading to reading is not which documents were
+    drawn: each document's own mean over the run is taken out, and the error over documents (`contrast.ratio_se`) is
+    that of the rest, times ``sqrt((J+1)/J)``. The error of one rate over documents, ``se`` of `measure`, is shared by
+    all readings instead. Raises InputError for fewer than two readings or documents, and for shapes that do not fit.
+
+    >>> import numpy as np
+    >>> documents = np.array([100.0, 400.0, 250.0])  # bits at the start; later all fall by 10, but for a bit here and there
+    >>> lengths = np.stack([documents, documents - 10, documents - 20 + np.array([1.0, -1.0, 0.0])])
+    >>> within_run_se(lengths, np.array([50, 50, 50])).round(4), round(ratio_se(documents, np.full(3, 50.0)), 3)
+    (array([0.0047, 0.0047, 0.0094]), 1.732)
+    """
+    values, weights = np.asarray(lengths, dtype=np.float64), np.asarray(sizes, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2 or weights.shape != values.shape[1:]:
+        raise InputError(
+            f"code lengths of shape {values.shape}, sizes {weights.shape}",
+            where="within_run_se",
+            mend="give (readings, documents) and (documents,), at least two of each",
+        )
+    factor = np.sqrt(len(values) / (len(values) - 1))
+    return np.asarray([factor * ratio_se(row, weights) for row in values - values.mean(0)])
+
+
+def reading_curve(
+    run: str,
+    readings: Sequence[Result],
+    examples: Sequence[float],
+    members: Mapping[str, Sequence[str]],
+    volumes: Mapping[str, float],
+    **covariates: Any,
+) -> Curve:
+    """``gamma_i = sum of code lengths / sum of tokens`` of each component at each reading, J >= 2 of them.
+
+    readings    as `Laboratory.read` gives them, the first before any perturbation; examples: of the perturbation so far
+    members     component -> the held-out sets that it is made of; volumes: component -> its nominal size in examples
+
+    ``rate_se`` is the error within the run (`within_run_se`), and the covariate ``rate_se_population`` the one of each
+    rate for other documents of the kind.
+    """
+    rates: dict[str, ArrayLike] = {}
+    errors: dict[str, ArrayLike] = {}
+    population: list[float] = []
+    for component, names in members.items():
+        tokens = np.concatenate([np.asarray(readings[0][f"tokens_{name}"], dtype=np.float64) for name in names])
+        nats = np.stack([np.concatenate([np.asarray(r[f"nats_{name}"]) for name in names]) for r in readings])
+        rates[component] = nats.sum(1) / tokens.sum() / NATS_PER_BIT
+        errors[component] = within_run_se(nats, tokens) / NATS_PER_BIT
+        population += [ratio_se(row, tokens) / NATS_PER_BIT for row in nats]
+    curve = Curve.from_paths(
+        run, dict(volumes), list(examples), rates, "bits/token", "examples", rate_se=errors, **covariates
+    )
+    return Curve(curve.frame.assign(rate_se_population=population))

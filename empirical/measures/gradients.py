@@ -1,0 +1,335 @@
+"""R7 on any model: the gradients of two code lengths, their cosine and stiffness ratio, with an error from the documents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from elastomath.errors import InputError
+from elastomath.progress import Meter
+
+from ..models.outputs import counted_code_length
+from ..models.sequences import Sequences
+
+Array = NDArray[np.float64]
+SKETCH = 1 << 22
+"""Numbers of a sketch of a gradient: inner products of sketches are off by about |u| |v| / 2,000."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jackknifed:
+    """An estimate with its standard error from leaving out one group of documents at a time; None where it has none."""
+
+    estimate: float | None
+    se: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GradientReading:
+    """What two gradients of one model say about an elasticity constant (R7); gradients of nats per token.
+
+    cosine, ratio        cos(grad H_p, grad H_a) and |grad H_a| / |grad H_p| of these documents, exact for them
+    misalignment         |grad H_p/|grad H_p| + grad H_a/|grad H_a||: 0 where antiparallel, with full digits there
+    norms                |grad H_p|, |grad H_a| of these documents
+    population_cosine, population_ratio, population_norms
+                         the same without the noise of which documents were drawn, which adds to a norm and dilutes a
+                         cosine: squared norms from products of different groups alone. None where such a square is not
+                         positive: the gradient cannot be told from 0 (as at a base, on its own samples)
+    kappa                -(grad H_a . delta)/(grad H_p . delta) for each displacement given, by its name
+    tokens, groups       counted tokens of each dataset; groups of documents
+    """
+
+    cosine: float
+    ratio: float
+    misalignment: float
+    norms: tuple[float, float]
+    population_cosine: Jackknifed
+    population_ratio: Jackknifed
+    population_norms: tuple[Jackknifed, Jackknifed]
+    kappa: Mapping[str, Jackknifed]
+    tokens: tuple[int, int]
+    groups: int
+
+
+def gradient_reading(
+    model: Any,
+    pretrain: Sequences,
+    align: Sequences,
+    *,
+    groups: int = 8,
+    batch: int = 8,
+    autocast: torch.dtype | None = None,
+    displacements: Mapping[str, Mapping[str, Tensor]] | None = None,
+    sketch: int = SKETCH,
+    seed: int = 0,
+    meter: Meter | None = None,
+) -> GradientReading:
+    """Two backward passes: cosine and ratio of the gradients of ``H = sum -ln p(x_t|x_<t) / tokens`` on two datasets.
+
+    Gradients are with respect to what training would move (an adapter's numbers, if the model has one), without
+    dropout. Documents go into ``groups`` in turn. Whole gradients are accumulated in float32 (float64 where the model
+    is), products in float64. The errors need the products of the groups' gradients; models of more than ``sketch``
+    numbers keep a sketch of each (sums of ``sketch`` numbers at a time with random signs, seeded), so that memory is two
+    float32 copies of the trained numbers beside the model and its gradients.
+
+    displacements  by name, each a change of parameters by name (others stay): kappa along it, exact for every group
+
+    Raises InputError for fewer than two groups or fewer documents than groups, and where nothing can be trained.
+    """
+    names = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    if not names:
+        raise InputError("no parameter of the model is trained", where="gradients", mend="load it again")
+    if groups < 2 or min(len(pretrain), len(align)) < groups or batch < 1:
+        raise InputError(
+            f"{len(pretrain)} and {len(align)} documents in {groups} groups, batches of {batch}",
+            where="gradients",
+            mend="take at least 2 groups, and a document for each",
+        )
+    moves = dict(displacements or {})
+    for move in moves.values():
+        unknown = sorted(set(move) - {name for name, _ in names})
+        if unknown:
+            raise InputError(f"{unknown[0]} is not trained", where="displacement", mend="name trained parameters only")
+    training, held = model.training, {name: value.grad for name, value in names}
+    model.eval()
+    try:
+        parts = [_accumulate(model, names, data, groups, batch, autocast, moves, sketch, seed, meter)
+                 for data in (pretrain, align)]  # fmt: skip
+    finally:
+        model.train(training)
+        for name, value in names:
+            value.grad = held[name]
+    first, second = parts
+    norms = [math.sqrt(sum(_dot(g, g) for g in part.total.values())) for part in parts]
+    lengths = (norms[0] / float(first.tokens.sum()), norms[1] / float(second.tokens.sum()))
+    if min(norms) > 0:
+        apart = 0.0
+        for name, _ in names:
+            both = first.total[name].double() / norms[0] + second.total[name].double() / norms[1]
+            apart += float(both.square().sum())
+        misalignment = min(2.0, math.sqrt(apart))
+        cosine, ratio = misalignment**2 / 2 - 1, lengths[1] / lengths[0]
+    else:
+        misalignment, cosine = math.nan, math.nan
+        ratio = math.inf if norms[1] > 0 else math.nan if norms[0] == 0 else 0.0
+    products = _products(first, second)
+    return GradientReading(
+        cosine,
+        ratio,
+        misalignment,
+        lengths,
+        jackknife(lambda a, b: _population(products, a, b)[0], groups),
+        jackknife(lambda a, b: _population(products, a, b)[1], groups),
+        (
+            jackknife(lambda a, b: _population(products, a, b)[2], groups),
+            jackknife(lambda a, b: _population(products, a, b)[3], groups),
+        ),
+        {
+            name: jackknife(lambda a, b, i=i: _kappa(first, second, a, b, i), groups)  # type: ignore[misc]
+            for i, name in enumerate(moves)
+        },
+        (int(first.tokens.sum()), int(second.tokens.sum())),
+        groups,
+    )
+
+
+def group_gradients(
+    model: Any,
+    data: Sequences,
+    *,
+    groups: int,
+    batch: int = 8,
+    autocast: torch.dtype | None = None,
+    sketch: int = SKETCH,
+    seed: int = 0,
+    meter: Meter | None = None,
+) -> Tensor:
+    """The gradient of ``sum -ln p(x_t|x_<t)`` over each group of sequences, folded to at most ``sketch`` numbers: (G, m).
+
+    Sequences go into ``groups`` in turn; without dropout; with respect to what training would move. Products of the rows
+    are products of the gradients (`folded`). The model's own gradients are left as they were.
+    """
+    names = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    training, held = model.training, {name: value.grad for name, value in names}
+    model.eval()
+    try:
+        rows = []
+        for group in range(groups):
+            for _, value in names:
+                value.grad = None
+            members = np.arange(group, len(data), groups)
+            for start in range(0, len(members), batch):
+                part = data[members[start : start + batch]]
+                counted_code_length(model, part, autocast).backward()  # type: ignore[no-untyped-call]
+                if meter:
+                    meter.add(3 * part.target_count, "gradients")
+            moved = (value.grad if value.grad is not None else torch.zeros_like(value) for _, value in names)
+            rows.append(folded((g.to(_wide(g)) for g in moved), sketch, seed).double().cpu())
+    finally:
+        model.train(training)
+        for name, value in names:
+            value.grad = held[name]
+    gradients = torch.stack(rows)
+    if not bool(torch.isfinite(gradients).all()):
+        raise InputError("a gradient is not finite", where="gradients", mend="use float32, or shorter texts")
+    return gradients
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Summed gradients of one dataset: total by name; sketches (G, m); tokens (G,); slopes along displacements (G, D)."""
+
+    total: dict[str, Tensor]
+    sketches: Tensor
+    tokens: Array
+    slopes: Array
+
+
+def _accumulate(
+    model: Any,
+    names: list[tuple[str, Tensor]],
+    data: Sequences,
+    groups: int,
+    batch: int,
+    autocast: torch.dtype | None,
+    moves: Mapping[str, Mapping[str, Tensor]],
+    sketch: int,
+    seed: int,
+    meter: Meter | None,
+) -> _Groups:
+    total = {name: torch.zeros_like(value, dtype=_wide(value)) for name, value in names}
+    sketches, tokens, slopes = [], np.zeros(groups), np.zeros((groups, len(moves)))
+    for group in range(groups):
+        rows = np.arange(group, len(data), groups)
+        now = {name: torch.zeros_like(value, dtype=_wide(value)) for name, value in names}
+        for start in range(0, len(rows), batch):
+            part = data[rows[start : start + batch]]
+            for _, value in names:
+                value.grad = None
+            counted_code_length(model, part, autocast).backward()  # type: ignore[no-untyped-call]
+            for name, value in names:
+                if value.grad is not None:
+                    now[name] += value.grad
+            if meter:
+                meter.add(3 * part.target_count, "gradients")
+        tokens[group] = data[rows].target_count
+        for index, move in enumerate(moves.values()):
+            slopes[group, index] = sum(_dot(now[name], delta.to(now[name].device)) for name, delta in move.items())
+        sketches.append(folded((now[name] for name, _ in names), sketch, seed))
+        for name, _ in names:
+            total[name] += now[name]
+    if not all(bool(torch.isfinite(g).all()) for g in total.values()):
+        raise InputError("a gradient is not finite", where="gradients", mend="use float32, or shorter texts")
+    return _Groups(total, torch.stack(sketches), tokens, slopes)
+
+
+def folded(parts: Iterator[Tensor], size: int, seed: int) -> Tensor:
+    """A vector, given in parts, in at most ``size`` numbers whose products are those of the vectors in expectation.
+
+    Entry j of the sketch is the sum of ``s_i v_i`` over i = j mod size, with random signs s: E <Su, Sv> = <u, v>. A
+    vector of no more than ``size`` numbers is left as it is, so that products are exact.
+    """
+    pieces = list(parts)
+    if sum(piece.numel() for piece in pieces) <= size:
+        return torch.cat([piece.flatten() for piece in pieces])
+    device = pieces[0].device
+    draw = torch.Generator(device=device).manual_seed(seed)
+    found = torch.zeros(size, dtype=pieces[0].dtype, device=device)
+    place = 0
+    for piece in pieces:
+        flat = piece.flatten()
+        start = 0
+        while start < flat.numel():
+            chunk = flat[start : start + size - place]
+            signs = torch.randint(0, 2, (chunk.numel(),), generator=draw, device=device, dtype=torch.int8)
+            found[place : place + chunk.numel()] += chunk * (2 * signs - 1)
+            start += chunk.numel()
+            place = (place + chunk.numel()) % size
+    return found
+
+
+def _products(first: _Groups, second: _Groups) -> tuple[Array, Array, Array, Array, Array]:
+    """Inner products of the groups' gradients, (G, G) each: p with p, a with a, p with a; and the tokens of each."""
+    one, two = first.sketches.double(), second.sketches.double()
+    gram = [(x @ y.T).cpu().numpy() for x, y in ((one, one), (two, two), (one, two))]
+    return gram[0], gram[1], gram[2], first.tokens, second.tokens
+
+
+def _squares(
+    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None
+) -> tuple[float, float, float]:
+    """|grad H_p|^2, |grad H_a|^2 and their product, without bias: from different groups alone, i != j."""
+    pp, aa, pa, n_p, n_a = products
+    p = np.arange(len(n_p)) != (-1 if left_p is None else left_p)
+    a = np.arange(len(n_a)) != (-1 if left_a is None else left_a)
+
+    def square(gram: Array, kept: NDArray[np.bool_], tokens: Array) -> float:
+        inner, n = gram[np.ix_(kept, kept)], tokens[kept]
+        return float((inner.sum() - np.trace(inner)) / (n.sum() ** 2 - (n**2).sum()))
+
+    cross = float(pa[np.ix_(p, a)].sum() / n_p[p].sum() / n_a[a].sum())
+    return square(pp, p, n_p), square(aa, a, n_a), cross
+
+
+def _population(
+    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """Cosine, ratio and norms from `_squares`; None where a square is not positive."""
+    *squares, cross = _squares(products, left_p, left_a)
+    one, two = (math.sqrt(value) if value > 0 else None for value in squares)
+    if one is None or two is None:
+        return None, None, one, two
+    return cross / (one * two), two / one, one, two
+
+
+def _kappa(first: _Groups, second: _Groups, left_p: int | None, left_a: int | None, index: int) -> float | None:
+    slopes = []
+    for part, left in ((first, left_p), (second, left_a)):
+        kept = np.arange(len(part.tokens)) != (-1 if left is None else left)
+        slopes.append(part.slopes[kept, index].sum() / part.tokens[kept].sum())
+    return -slopes[1] / slopes[0] if slopes[0] != 0 else None
+
+
+def jackknife(statistic: Callable[[int | None, int | None], float | None], groups: int) -> Jackknifed:
+    """``statistic(i, j)``: without group i of the first and j of the second sample, None for all of it.
+
+    The variance is ``(G-1)/G sum_i (theta_i - mean)^2`` for each of two independent samples, added. No standard error
+    where leaving out some group leaves no estimate.
+
+    >>> x, y = np.array([1.0, 2.0, 3.0, 6.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    >>> def gap(i, j): return np.delete(x, i if i is not None else []).mean() - np.delete(y, j if j is not None else []).mean()
+    >>> found = jackknife(gap, 4)
+    >>> found.estimate, round(found.se / float(np.sqrt(x.var(ddof=1) / 4 + y.var(ddof=1) / 4)), 12)
+    (2.5, 1.0)
+    """
+    whole = statistic(None, None)
+    if whole is None or not math.isfinite(whole):
+        return Jackknifed(None, None)
+    variance = 0.0
+    for side in (0, 1):
+        values = [statistic(i, None) if side == 0 else statistic(None, i) for i in range(groups)]
+        if any(value is None for value in values):
+            return Jackknifed(float(whole), None)
+        numbers = np.array(values, dtype=np.float64)
+        variance += (groups - 1) / groups * float(((numbers - numbers.mean()) ** 2).sum())
+    return Jackknifed(float(whole), math.sqrt(variance))
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    return torch.float64 if value.dtype == torch.float64 else torch.float32
+
+
+def _dot(one: Tensor, two: Tensor) -> float:
+    """The inner product in float64, a million numbers at a time."""
+    total = 0.0
+    a, b = one.flatten(), two.flatten()
+    for start in range(0, a.numel(), 1 << 20):
+        total += float(a[start : start + (1 << 20)].double() @ b[start : start + (1 << 20)].double())
+    return total

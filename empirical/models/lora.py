@@ -1,0 +1,301 @@
+"""Adapters: a new low-rank one to train, W + (alpha/rank) B A in place of W; and kept ones of any kind, which peft loads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elastomath.errors import InputError
+
+from ..fetch.fetching import sha256_of
+
+if TYPE_CHECKING:
+    from .model import LoadedModel
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+"""The two files of an adapter, as peft names them."""
+STATE_SPACE, UNADAPTED = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"), ("out_proj", "conv1d")
+"""Models whose kernels read these matrices past their layers, so that peft refuses to adapt them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSettings:
+    """W x + (alpha/rank) B A x for each target matrix W (out, in): A (rank, in) random, B (out, rank) zero at the start.
+
+    rank, alpha, dropout  of the adapter; dropout applies to x before A, in training only
+    targets               the last parts of the names of the matrices; None: by the architecture, as `targets_of` says
+    seed                  of A
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rank < 1 or not (np.isfinite(self.alpha) and self.alpha > 0) or not 0 <= self.dropout < 1:
+            raise InputError(
+                f"rank {self.rank}, alpha {self.alpha:g}, dropout {self.dropout:g}",
+                where="lora",
+                mend="rank >= 1, alpha > 0, 0 <= dropout < 1",
+            )
+
+
+def targets_of(model: Any) -> tuple[str, ...]:
+    """The matrices that get an adapter where none are named: those that peft lists for the architecture, else all.
+
+    All are the linear layers (and the transposed ones of GPT-2's kind) but the output layer.
+    """
+    _require_peft()
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
+
+    kind = model.config.get_text_config().model_type
+    listed = KNOWN.get(kind)
+    if listed:
+        return tuple(listed)
+    output = model.get_output_embeddings()
+    names = {name.rsplit(".", 1)[-1] for name, layer in _matrices(model) if layer is not output}
+    return tuple(sorted(names - set(UNADAPTED) if kind in STATE_SPACE else names))
+
+
+def _matrices(model: Any) -> Iterator[tuple[str, Any]]:
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear | Conv1D):
+            yield name, layer
+
+
+def lora_size(model: Any, settings: LoraSettings) -> int:
+    """How many numbers the adapter trains: the sum of rank (in + out) over the target matrices. Reads shapes alone."""
+    targets = settings.targets or targets_of(model)
+    shapes = [tuple(layer.weight.shape) for name, layer in _matrices(model) if name.rsplit(".", 1)[-1] in targets]
+    if not shapes:
+        raise _no_target(model, targets)
+    return int(settings.rank * sum(a + b for a, b in shapes))
+
+
+def add_lora(loaded: LoadedModel, settings: LoraSettings) -> LoadedModel:
+    """Put an adapter into the model, in place: only its numbers are trained from here, and B = 0 leaves the model as it was.
+
+    The numbers of the adapter are float32 where the model is bfloat16 or float16. The class of the model and the names
+    of its parts stay. Raises InputError where no matrix has a target's name, where there is an adapter already, and
+    without peft.
+    """
+    _require_peft()
+    import torch
+    from peft import LoraConfig
+
+    model = loaded.model
+    if has_adapter(model):
+        raise InputError("the model has an adapter already", where=loaded.name, mend="load the model again")
+    targets = settings.targets or targets_of(model)
+    lora_size(model, dataclasses.replace(settings, targets=targets))
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_dropout=settings.dropout,
+        target_modules=list(targets),
+        bias="none",
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=any(type(layer).__name__ == "Conv1D" for _, layer in _matrices(model)),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        model.add_adapter(config)
+    for name, value in model.named_parameters():
+        value.requires_grad_("lora_" in name)
+        if value.requires_grad and value.dtype in (torch.bfloat16, torch.float16):
+            value.data = value.data.float()
+    model.eval()
+    return loaded
+
+
+def has_adapter(model: Any) -> bool:
+    """Whether an adapter was put into the model."""
+    return bool(getattr(model, "_hf_peft_config_loaded", False)) or hasattr(model, "disable_adapter")
+
+
+@contextlib.contextmanager
+def adapter_off(loaded: LoadedModel) -> Iterator[LoadedModel]:
+    """The model without its adapter for a while: the base, without its weights being kept twice.
+
+    Raises InputError where there is no adapter.
+    """
+    if not has_adapter(loaded.model):
+        raise InputError("the model has no adapter to leave out", where=loaded.name, mend="load it with lora")
+    if hasattr(loaded.model, "disable_adapter"):  # peft's wrapper
+        with loaded.model.disable_adapter():
+            yield loaded
+        return
+    wanted = [(value, value.requires_grad) for value in loaded.model.parameters()]
+    loaded.model.disable_adapters()
+    try:
+        yield loaded
+    finally:
+        loaded.model.enable_adapters()
+        for value, trained in wanted:
+            value.requires_grad_(trained)
+
+
+def save_adapter(folder: str | os.PathLike[str], loaded: LoadedModel) -> None:
+    """Keep the adapter alone, in peft's format (safetensors): the folder is there whole, or not at all.
+
+    Raises InputError without an adapter, where something stands in the way, and where the disk is full.
+    """
+    if not has_adapter(loaded.model):
+        raise InputError("the model has no adapter to keep", where=loaded.name, mend="load it with lora")
+    target = Path(folder)
+    if target.exists() and not (target / CONFIG).is_file():
+        raise InputError("something stands where the adapter is to go", where=str(target), mend="name a new folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            loaded.model.save_pretrained(aside)
+            config = json.loads((aside / CONFIG).read_text(encoding="utf-8"))
+            config["base_model_name_or_path"] = loaded.name
+            config["revision"] = loaded.revision
+            (aside / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            for file in aside.iterdir():
+                if file.name not in (WEIGHTS, CONFIG):
+                    file.unlink()
+            aside.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            os.replace(aside, target)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot keep the adapter: {error.strerror or error}",
+            where=str(target),
+            mend="free space or choose another folder",
+        ) from error
+
+
+def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedModel:
+    """The model with a kept adapter of any kind that peft knows, as peft itself reads it. Only safetensors are read.
+
+    The base model is changed in place. Where the adapter lies inside the model's layers, the model keeps its class and is
+    given back as it is; where it does more (tokens of its own in front, routing), peft's wrapper is given back, with the
+    logits of the given tokens alone.
+
+    Raises InputError for a folder that holds no adapter, for weights that are not safetensors, cut, or of another model,
+    and for an adapter of another task.
+    """
+    _require_peft()
+    from peft import PeftConfig, PeftModel
+    from safetensors import SafetensorError, safe_open
+
+    from .model import first_line, quiet
+
+    place = Path(folder).expanduser()
+    if not (place / CONFIG).is_file() or not (place / WEIGHTS).is_file():
+        raise InputError(f"the folder holds no {CONFIG} and {WEIGHTS}", where=str(place), mend="give a kept adapter")
+    if has_adapter(loaded.model):
+        raise InputError("the model has an adapter already", where=loaded.name, mend="load the model again")
+    try:
+        with safe_open(str(place / WEIGHTS), framework="pt") as tensors:
+            kept = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+        config = PeftConfig.from_pretrained(str(place))
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"the adapter is damaged: {first_line(error)}", where=str(place), mend="copy it again"
+        ) from error
+    if config.task_type not in (None, "CAUSAL_LM"):
+        raise InputError(
+            f"an adapter for the task {config.task_type}", where=str(place), mend="give one for causal language models"
+        )
+    try:
+        with quiet():
+            wrapped = PeftModel.from_pretrained(loaded.model, str(place))
+    except Exception as error:  # each kind of adapter raises its own
+        raise InputError(
+            f"the adapter is of another model, or peft cannot load it: {first_line(error)}",
+            where=str(place),
+            mend="load its own base model",
+        ) from error
+    _same_keys(wrapped, kept, place)
+    model: Any = wrapped.get_base_model()
+    try:
+        alike = _computes_alike(model, wrapped)
+    except Exception as error:
+        raise InputError(
+            f"an adapter of kind {config.peft_type.value} does not run on tokens alone: {first_line(error)}",
+            where=str(place),
+            mend="give an adapter that needs no more than the tokens",
+        ) from error
+    if config.is_prompt_learning or not alike:
+        model = wrapped
+        wrapped.register_forward_hook(_given_tokens_alone, with_kwargs=True)
+    else:
+        model._hf_peft_config_loaded, model.peft_config = True, wrapped.peft_config
+    return dataclasses.replace(
+        loaded, model=model.eval(), adapter=os.fspath(folder), adapter_sha256=sha256_of(place / WEIGHTS)
+    )
+
+
+def _same_keys(wrapped: Any, kept: dict[str, tuple[int, ...]], place: Path) -> None:
+    """Refuse an adapter whose file does not hold exactly what peft would keep of this model's: what it skips, it does not say."""
+    from peft import get_peft_model_state_dict
+
+    from .model import quiet
+
+    with quiet():
+        ours = {key: tuple(value.shape) for key, value in get_peft_model_state_dict(wrapped).items()}
+    wrong = sorted(set(ours) ^ set(kept)) or sorted(key for key in ours if ours[key] != kept[key])
+    if wrong:
+        raise InputError(
+            f"the adapter is of another model: {wrong[0]} does not fit",
+            where=str(place),
+            mend="load its own base model",
+        )
+
+
+def _computes_alike(model: Any, wrapped: Any) -> bool:
+    """Whether the model without peft's wrapper gives the wrapper's logits, bit for bit."""
+    import torch
+
+    ids = torch.arange(8, device=next(model.parameters()).device)[None] % model.get_input_embeddings().weight.shape[0]
+    training = model.training
+    wrapped.eval()
+    try:
+        with torch.inference_mode():
+            return bool(torch.equal(model(input_ids=ids).logits, wrapped(input_ids=ids).logits))
+    finally:
+        model.train(training)
+
+
+def _given_tokens_alone(_: Any, given: tuple[Any, ...], options: dict[str, Any], output: Any) -> Any:
+    """Leave away the logits at the tokens that an adapter puts in front."""
+    ids = options["input_ids"] if "input_ids" in options else given[0]
+    if output.logits.shape[1] > ids.shape[1]:
+        output.logits = output.logits[:, -ids.shape[1] :]
+    return output
+
+
+def _no_target(model: Any, targets: tuple[str, ...]) -> InputError:
+    there = sorted({name.rsplit(".", 1)[-1] for name, _ in _matrices(model)})
+    return InputError(
+        f"no matrix is called {' or '.join(targets)}", where="lora", mend=f"the model has {', '.join(there)}"
+    )
+
+
+def _require_peft() -> None:
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise InputError("adapters need peft", where="installation", mend="pip install 'elastomath[llm]'") from error

@@ -1,0 +1,12 @@
+from .run import Bench as Bench
+from .run import parts_of as parts_of
+from .run import rebound as rebound
+from .run import run_curve as run_curve
+from .run import run_name as run_name
+from .run import run_rebound as run_rebound
+from .settings import DIRECTIONS as DIRECTIONS
+from .settings import KINDS as KINDS
+from .settings import REBOUND as REBOUND
+from .settings import ReboundSettings as ReboundSettings
+from .settings import rebound_settings as rebound_settings
+from .settings import rebound_work as rebound_work

@@ -1,0 +1,346 @@
+"""F2 in numbers: how the fall of the contrast under opposed data changes with the alignment volume, against R13 and R19.
+
+With C the contrast, n the alignment volume, m the opposed volume and P, M the arms perturbed by opposed data and by both
+kinds mixed (the control), all from the same aligned state:
+
+    fall_n(m)    = C_n(0) - C_n^P(m)            what a plot of F2 shows
+    excess_n(m)  = C_n^M(m) - C_n^P(m)          what the opposed data did beyond what any data of the domain do
+
+Measured from the adapted state (s_p = 0), with targets a above and -b below, the laws say (score linear in the model)
+
+    R13  C_n^P(m) = (n a - m b)/(k + n + m)     excess = m (a+b)/2 / (k + n + m)          falls with n
+    R19  C_n^P(m) = (C_n + b) e^{-h m} - b      excess = (1 - e^{-h m}) (a+b)/2           is free of n
+
+so an excess that grows with n is beyond both, while a fall that grows with n is what R19 always has and R13 has only below
+its threshold n < m + k (a-b)/(a+b).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elastomath.runs.ledger import Result
+
+from ..measures.contrast import contrast, contrast_combination, rate
+
+Array = NDArray[np.float64]
+LEVEL = 0.95
+Unit = tuple[int, str]
+"""A seed and a direction."""
+Weighted = list[tuple[float, Result]]
+Term = tuple[float, str, int]
+"""A coefficient and the reading that it multiplies, by phase and volume (0 where there is none)."""
+
+
+def summarise(result: Result, name: str) -> dict[str, Any]:
+    """The readings of one run for people: rates, contrast, its change from the aligned state, divergences (bits per token).
+
+    beyond_control: the excess at the largest perturbation, sign turned (opposed minus control), with its standard error
+    over documents, which are paired; None without a control. return_volume: the opposed volume at which the contrast is
+    back at the adapted state's, linear between readings, in the bracket [low, high]; None where it was not reached.
+    """
+    readings = result["readings"]
+    aligned, adapted = _at(readings, "aligned"), _at(readings, "adapted")
+    rows = []
+    for reading in readings:
+        start = aligned if reading["phase"] in ("perturb", "control") else adapted
+        change, se = contrast_combination([(1.0, reading), (-1.0, start)])
+        rates = {kind: rate(reading, kind) for kind in ("align", "perturb")}
+        row = {"phase": reading["phase"], "volume": reading["volume"], "rates": rates, "contrast": contrast(reading)}
+        row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
+        row |= {key: reading[key] for key in ("kl_forward", "kl_reverse")}
+        rows.append(row | {key: reading[key] for key in ("behaviour", "behaviour_se", "classifier") if key in reading})
+    beyond = None
+    last = [r for r in readings if r["phase"] == "perturb"][-1]
+    control = _at(readings, "control", last["volume"])
+    if control is not None:
+        change, se = contrast_combination([(1.0, last), (-1.0, control)])
+        beyond = {"estimate": change, "se": se}
+    c = result["configuration"]
+    return {
+        "run": name,
+        **{key: c[key] for key in ("align_volume", "seed", "algorithm", "direction")},
+        "rows": rows,
+        "beyond_control": beyond,
+        "return_volume": _return_volume(rows),
+    }
+
+
+def falls(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """F2 for each algorithm, for each direction and for both together: a list of dictionaries.
+
+    moved        by alignment volume: the change of the contrast from the adapted state, with its z over documents
+    first_fall   (at the smallest perturbation) and depth (at the largest), first_excess and excess_depth (against the
+                 control): by alignment volume, and as a slope per doubling of n (least squares on log2 n)
+    slowing      the rate of the first segment of the fall minus that of the last, bits per token per example
+    laws         R13 and R19 fitted to all mean contrasts of both arms (weighted), the error of predicting an alignment
+                 volume that was left out, and their slopes, with whether the measured interval holds each
+
+    Every number is a mean over units, one a (seed, direction), with a t interval over units (ends None for one unit) and
+    the standard error over documents, an upper bound where the directions of a seed share their documents.
+    """
+    found = []
+    for algorithm in dict.fromkeys(r["configuration"]["algorithm"] for r in results):
+        of = [r for r in results if r["configuration"]["algorithm"] == algorithm]
+        directions = list(dict.fromkeys(r["configuration"]["direction"] for r in of))
+        for direction in [*directions, *(["both"] if len(directions) > 1 else [])]:
+            chosen = [r for r in of if direction in ("both", r["configuration"]["direction"])]
+            found.append({"algorithm": algorithm, "direction": direction} | _group(chosen))
+    return found
+
+
+def _group(results: Sequence[Result]) -> dict[str, Any]:
+    units: dict[Unit, dict[int, list[Result]]] = {}
+    for result in results:
+        c = result["configuration"]
+        units.setdefault((c["seed"], c["direction"]), {})[c["align_volume"]] = result["readings"]
+    volumes = sorted({n for unit in units.values() for n in unit})
+    steps = [r["volume"] for r in results[0]["readings"] if r["phase"] == "perturb"]
+    whole = {key: unit for key, unit in units.items() if set(unit) == set(volumes)}
+    several = len(volumes) > 1 and bool(whole)
+
+    def at(n: int, terms: Sequence[Term]) -> dict[str, Any]:
+        return estimate({key: [(unit[n], terms)] for key, unit in units.items() if n in unit})
+
+    def over(weights: Array, terms: Sequence[Term]) -> dict[str, Any]:
+        """``sum_n w_n`` times the combination at n, for the units that have every n."""
+        scaled = [[(w * c, phase, m) for c, phase, m in terms] for w in weights.tolist()]
+        return estimate(
+            {key: [(unit[n], each) for n, each in zip(volumes, scaled, strict=True)] for key, unit in whole.items()}
+        )
+
+    out: dict[str, Any] = {"units": len(units), "align_volumes": volumes, "perturb_volumes": steps}
+    moved = [(1.0, "aligned", 0), (-1.0, "adapted", 0)]
+    out["moved"] = [{"align_volume": n} | at(n, moved) for n in volumes]
+    measures = {"first_fall": _fall(steps[0]), "depth": _fall(steps[-1])}
+    if all(_at(result["readings"], "control", steps[0]) for result in results):
+        measures |= {"first_excess": _excess(steps[0]), "excess_depth": _excess(steps[-1])}
+    for name, terms in measures.items():
+        by = [{"align_volume": n} | at(n, terms) for n in volumes]
+        out[name] = {"by_volume": by, "slope": over(slope_weights(volumes), terms) if several else None}
+    if len(steps) > 1 and whole:
+        first, last = 1.0 / steps[0], 1.0 / (steps[-1] - steps[-2])
+        terms = [(first, "aligned", 0), (-first, "perturb", steps[0])]
+        terms += [(-last, "perturb", steps[-2]), (last, "perturb", steps[-1])]
+        out["slowing"] = over(np.full(len(volumes), 1.0 / len(volumes)), terms)
+    out["laws"] = _laws(list(whole.values()), volumes, steps, out) if several else []
+    return out
+
+
+def slope_weights(volumes: Sequence[int]) -> Array:
+    """``c_n = (x_n - mean x)/sum (x - mean x)^2``, x = log2 n: least squares' slope per doubling is ``sum c_n y_n``.
+
+    >>> slope_weights([100, 200, 400])
+    array([-0.5,  0. ,  0.5])
+    """
+    x = np.log2(np.asarray(volumes, dtype=np.float64))
+    x = x - x.mean()
+    return np.asarray(x / (x @ x))
+
+
+def _fall(volume: int) -> list[Term]:
+    return [(1.0, "aligned", 0), (-1.0, "perturb", volume)]
+
+
+def _excess(volume: int) -> list[Term]:
+    return [(1.0, "control", volume), (-1.0, "perturb", volume)]
+
+
+def estimate(
+    rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]], level: float = LEVEL
+) -> dict[str, Any]:
+    """The mean over units of a linear combination of contrasts: {estimate, low, high, level, units, se_documents, z}.
+
+    rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The
+    interval is Student's over units. se_documents: units of one seed are added linearly, seeds in quadrature.
+    """
+    from scipy.stats import t
+
+    values, errors = [], []
+    for row in rows.values():
+        weighted: Weighted = []
+        for readings, terms in row:
+            for coefficient, phase, volume in terms:
+                reading = _at(readings, phase, volume if phase in ("perturb", "control") else None)
+                assert reading is not None
+                weighted.append((coefficient, reading))
+        value, se = contrast_combination(weighted)
+        values.append(value)
+        errors.append(se)
+    count, mean = len(values), float(np.mean(values))
+    half = float(t.ppf(0.5 + level / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else None
+    seeds: dict[int, float] = {}
+    for (seed, _), error in zip(rows, errors, strict=True):
+        seeds[seed] = seeds.get(seed, 0.0) + error
+    se = float(np.sqrt(sum(value**2 for value in seeds.values())) / count)
+    return {
+        "estimate": mean,
+        "low": None if half is None else mean - half,
+        "high": None if half is None else mean + half,
+        "level": level,
+        "units": count,
+        "se_documents": se,
+        "z": mean / se if se > 0 else None,
+    }
+
+
+# -- R13 and R19 on the mean contrasts -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScoreLaw:
+    """A law of the contrast after n aligned, then m opposed or mixed examples, from the adapted state (contrast 0).
+
+    The contrast is ``a A + b B``: linear in the heights a and b of the targets, so only volumes are searched for.
+    """
+
+    name: str
+    volumes: tuple[str, ...]
+    parts: Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+    """(logarithms of the volumes, n, m, share of opposed data in m: 1 or 1/2) -> (A, B)"""
+
+    def contrast(self, numbers: Array, n: Array, m: Array, opposed: Array) -> Array:
+        """The contrast for ``numbers``: a, b, then the logarithms of the volumes."""
+        one, other = self.parts(numbers[2:], n, m, opposed)
+        return np.asarray(numbers[0] * one + numbers[1] * other)
+
+
+def _joint(volumes: Array, n: Array, m: Array, opposed: Array) -> tuple[Array, Array]:
+    total = np.exp(volumes[0]) + n + m
+    return (n + (1.0 - opposed) * m) / total, -opposed * m / total
+
+
+def _forgetting(volumes: Array, n: Array, m: Array, opposed: Array) -> tuple[Array, Array]:
+    kept = np.exp(-m * np.exp(-volumes[1]))
+    return (1.0 - opposed) * (1.0 - kept) - np.expm1(-n * np.exp(-volumes[0])) * kept, -opposed * (1.0 - kept)
+
+
+LAWS = (
+    ScoreLaw("joint compression (R13)", ("k",), _joint),
+    ScoreLaw("forgetting (R19)", ("1/h_align", "1/h_perturb"), _forgetting),
+)
+GRID = 15
+RANGE = (0.01, 1000.0)
+"""The volumes searched, in units of the median alignment volume; one that ends at an end is not bounded by the data."""
+
+
+def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array, errors: Array) -> tuple[Array, Array]:
+    """Weighted least squares: exact in the heights, a grid and then a descent in the volumes; returns (numbers, residuals).
+
+    numbers: a, b, then the logarithms of the volumes. opposed: the share of opposed data, 1, or 1/2 for the control.
+    """
+    from scipy.optimize import least_squares
+
+    low, high = (float(np.log(np.median(n) * end)) for end in RANGE)
+
+    def heights(volumes: Array) -> tuple[Array, Array]:
+        matrix = np.stack(law.parts(volumes, n, m, opposed), axis=1) / errors[:, None]
+        found: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
+        return found, matrix @ found - contrasts / errors
+
+    grid = itertools.product(np.linspace(low, high, GRID), repeat=len(law.volumes))
+    points = [np.array(point) for point in grid]
+    best = points[int(np.argmin([np.sum(heights(point)[1] ** 2) for point in points]))]
+
+    def gap(volumes: Array) -> Array:
+        return heights(volumes)[1]
+
+    ended = least_squares(gap, best, bounds=(low, high), xtol=1e-12, ftol=1e-14)
+    numbers = np.concatenate([heights(ended.x)[0], ended.x])
+    return numbers, law.contrast(numbers, n, m, opposed) - contrasts
+
+
+def _laws(
+    units: list[dict[int, list[Result]]], volumes: list[int], steps: list[int], seen: dict[str, Any]
+) -> list[dict[str, Any]]:
+    points = [
+        (n, reading["volume"] if reading["phase"] != "aligned" else 0, reading["phase"])
+        for n in volumes
+        for reading in units[0][n]
+        if reading["phase"] in ("aligned", "perturb", "control")
+    ]
+    values, errors = [], []
+    for n, m, phase in points:
+        found = []
+        for unit in units:
+            reading, adapted = _at(unit[n], phase, m if phase != "aligned" else None), _at(unit[n], "adapted")
+            assert reading is not None
+            assert adapted is not None
+            found.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
+        values.append(np.mean([value for value, _ in found]))
+        errors.append(np.sqrt(np.sum([se**2 for _, se in found])) / len(found))
+    aligned = np.array([point[0] for point in points], dtype=np.float64)
+    applied = np.array([point[1] for point in points], dtype=np.float64)
+    opposed = np.array([0.5 if point[2] == "control" else 1.0 for point in points])
+    contrasts, weights = np.array(values), np.maximum(errors, 1e-12)
+    rows = []
+    for law in LAWS:
+        numbers, residuals = fit_law(law, aligned, applied, opposed, contrasts, weights)
+        named = dict(zip(("a", "b", *law.volumes), [*numbers[:2], *np.exp(numbers[2:])], strict=True))
+        row: dict[str, Any] = {"name": law.name, "numbers": {name: float(value) for name, value in named.items()}}
+        row |= {"points": len(points), "rms": float(np.sqrt(np.mean(residuals**2)))}
+        row["chi2_per_point"] = float(np.mean((residuals / weights) ** 2))
+        row["heldout_rms"] = _held_out(law, aligned, applied, opposed, contrasts, weights) if len(volumes) > 2 else None
+        row["slopes"] = _slopes(law, numbers, volumes, steps, seen)
+        if law.parts is _joint and numbers[0] + numbers[1] > 0:
+            row["falls_faster_below"] = float(
+                np.exp(numbers[2]) * (numbers[0] - numbers[1]) / (numbers[0] + numbers[1])
+            )
+        rows.append(row)
+    return rows
+
+
+def _held_out(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array, errors: Array) -> float:
+    """Root mean square error, bits per token, on the runs of each alignment volume when it was left out of the fit."""
+    missed = []
+    for volume in np.unique(n):
+        kept = n != volume
+        numbers, _ = fit_law(law, n[kept], m[kept], opposed[kept], contrasts[kept], errors[kept])
+        missed.append(law.contrast(numbers, n[~kept], m[~kept], opposed[~kept]) - contrasts[~kept])
+    return float(np.sqrt(np.mean(np.concatenate(missed) ** 2)))
+
+
+def _slopes(
+    law: ScoreLaw, numbers: Array, volumes: list[int], steps: list[int], seen: dict[str, Any]
+) -> dict[str, Any]:
+    """The law's slopes per doubling of n, and whether the measured interval holds each (None where it is open)."""
+    n, weights = np.array(volumes, dtype=np.float64), slope_weights(volumes)
+
+    def at(m: float, opposed: float) -> Array:
+        return law.contrast(numbers, n, np.full_like(n, m), np.full_like(n, opposed))
+
+    predicted = {}
+    for name, start, m in (
+        ("first_fall", at(0, 1), steps[0]),
+        ("depth", at(0, 1), steps[-1]),
+        ("first_excess", at(steps[0], 0.5), steps[0]),
+        ("excess_depth", at(steps[-1], 0.5), steps[-1]),
+    ):
+        measured = (seen.get(name) or {}).get("slope")
+        if measured is not None:
+            value = float(weights @ (start - at(m, 1)))
+            open_ = measured["low"] is None
+            inside = None if open_ else bool(measured["low"] <= value <= measured["high"])
+            predicted[name] = {"slope": value, "inside_interval": inside}
+    return predicted
+
+
+def _return_volume(rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+    adapted = next(row["contrast"] for row in rows if row["phase"] == "adapted")
+    path = [(0, next(row["contrast"] for row in rows if row["phase"] == "aligned"))]
+    path += [(row["volume"], row["contrast"]) for row in rows if row["phase"] == "perturb"]
+    for (low, before), (high, after) in itertools.pairwise(path):
+        if before > adapted >= after:
+            return {"estimate": low + (high - low) * (before - adapted) / (before - after), "low": low, "high": high}
+    return None
+
+
+def _at(readings: Sequence[Result], phase: str, volume: int | None = None) -> Any:
+    """The reading of a phase (at a volume), or None."""
+    return next((r for r in readings if r["phase"] == phase and volume in (None, r["volume"])), None)

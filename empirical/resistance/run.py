@@ -1,0 +1,438 @@
+"""The resistance protocol (F1): slices of one alignment, samples of each, and training from one slice to another's samples.
+
+theta_1, theta_2, theta_3 are the weights after the first, second and last third of the alignment data. D_k are responses of
+theta_k to held-out prompts. For k < l, inverse alignment trains theta_l on D_k and forward alignment theta_k on D_l: as many
+samples, the same prompts, as many steps, a fresh optimiser. What is compared, and why losses alone do not do: `excess`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.progress import Meter, say
+from elastomath.runs.executors import HERE
+from elastomath.runs.ledger import Configuration, Result
+from elastomath.units import NATS_PER_BIT
+
+from ..data.chats import prompt_ids, trimmed
+from ..data.examples import Example
+from ..data.specifications import common_prompt, described, examples_of, has_prompts, source_hash
+from ..data.splits import split_documents, split_examples
+from ..laboratory.conduct import conduct
+from ..laboratory.laboratory import Equipment, Laboratory, Stage, open_laboratory
+from ..laboratory.paper import PAPER, PAPER_MODELS, chosen
+from ..laboratory.work import Part, Work, part_of
+from ..measures.contrast import rate, reading_curve
+from ..measures.sampling import sample
+from ..models.sequences import Sequences
+from .excess import summarise
+
+
+@dataclass(frozen=True)
+class ResistanceSettings:
+    """One resistance experiment: a run for each (pair of slices, seed); volumes are in examples.
+
+    align               the alignment data: a specification of `specifications.examples_of`
+    prompts             the data whose prompts, or first words, the samples go on from; None: further examples of ``align``
+    slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
+    align_volume        examples of the whole alignment
+    prompt              before every text, not counted; None: see `protocol_data.common_prompt`
+    chat                put the prompts into the chat template of the model's own tokenizer, as turns of the user
+    prompt_words        words of a document that become a prompt, after ``prompt``; none of data with prompts of its own
+    volumes             samples of D_k after which a run is measured, rising; the last one is what it trains on
+    held_samples        samples of each D_k to other prompts, measured and never trained on
+    sample_tokens       the longest response; temperature: 1 makes theta_k's code length on D_k its entropy
+    tail                share of the last steps whose mean loss is the final training loss
+    weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
+    """
+
+    model: str = "smollm2-135m-instruct-q4"
+    revision: str | None = None
+    align: str = "film-reviews:positive/rotten_tomatoes"
+    prompts: str | None = None
+    slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0)
+    align_volume: int = 384
+    prompt: str | None = None
+    chat: bool = False
+    prompt_words: int = 4
+    held_samples: int = 96
+    sample_tokens: int = 20
+    temperature: float = 1.0
+    volumes: tuple[int, ...] = (48, 128)
+    held_out: int = 64
+    max_tokens: int = 32
+    learning_rate: float = 5e-5
+    batch: int = 8
+    warmup: int = 4
+    tail: float = 0.25
+    weights: str = "float32"
+    lora_rank: int = 0
+    seeds: tuple[int, ...] = (0, 1)
+
+    def __post_init__(self) -> None:
+
+        def refuse(what: str, mend: str) -> None:
+            raise InputError(what, where="resistance", mend=mend)
+
+        counts = ("align_volume", "prompt_words", "sample_tokens", "max_tokens", "batch")
+        wrong = [name for name in counts if getattr(self, name) < 1]
+        if wrong or self.warmup < 0 or not self.seeds:
+            refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
+        if min(self.held_samples, self.held_out) < 2:
+            refuse("a single held-out document", "hold out at least 2 of each kind")
+        rising = list(self.slices) == sorted(set(self.slices))
+        if len(self.slices) < 2 or not rising or self.slices[0] <= 0 or self.slices[-1] != 1:
+            refuse(f"slices {list(self.slices)}", "give at least two rising shares, the last of them 1")
+        if len(set(self.slice_volumes)) < len(self.slices) or self.slice_volumes[0] < self.batch:
+            refuse(f"slices of {list(self.slice_volumes)} examples", "give each slice at least a batch more")
+        good = self.volumes and self.volumes[0] > 0 and list(self.volumes) == sorted(set(self.volumes))
+        if not good or any(volume % self.batch for volume in self.volumes[:-1]):
+            refuse(f"volumes {list(self.volumes)}", f"give rising multiples of the batch of {self.batch}")
+        for name, most in (("learning_rate", np.inf), ("temperature", np.inf), ("tail", 1.0)):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and 0 < value <= most):
+                refuse(
+                    f"{name.replace('_', ' ')} {value:g}", f"it has to be > 0{' and at most 1' if most == 1 else ''}"
+                )
+
+    @property
+    def train_samples(self) -> int:
+        """Samples of each D_k that a run trains on."""
+        return self.volumes[-1]
+
+    @property
+    def slice_volumes(self) -> tuple[int, ...]:
+        """Examples behind each slice: whole batches, but for the last one."""
+        whole = [round(share * self.align_volume / self.batch) * self.batch for share in self.slices[:-1]]
+        return (*whole, self.align_volume)
+
+    @property
+    def wording(self) -> str | None:
+        """The prompt before every text, as `protocol_data.common_prompt` understands ``prompt``."""
+        return common_prompt(self.prompt, *filter(None, (self.align, self.prompts)))
+
+    def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
+        """What a worker needs beside the configuration of a run."""
+        return Equipment.of(self, out, device, dtype, trust_remote_code)
+
+    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+        """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
+        common = described(self) | {"protocol": "resistance", "version": 1} | training
+        common |= {"model_source": source, "data_sources": data}
+        del common["seeds"]
+        common |= {"slices": list(self.slices), "volumes": list(self.volumes)}
+        count = len(self.slices)
+        pairs = [(near, far) for near in range(1, count + 1) for far in range(near + 1, count + 1)]
+        return [common | {"seed": seed, "near": near, "far": far} for seed in self.seeds for near, far in pairs]
+
+    def parts(self) -> list[Part]:
+        """The model and all that is done with it, for the dry run."""
+        return [part_of(self, resistance_work(self))]
+
+
+def resistance(
+    settings: ResistanceSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    executor: str = HERE,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run the protocol, resuming what ``out`` holds; writes ``resistance.csv`` (a Curve) and ``resistance.json``.
+
+    Returns {"runs", "curve", "failures", "pairs", "pooled", "verdicts", "reading", "settings"}; rates in bits per token.
+    `figures.resistance_figure` draws what the JSON file holds. executor, workers: as `laboratory.conduct.conduct` takes
+    them.
+    """
+    equipment = settings.equipment(out, device, dtype, trust_remote_code)
+    hashes = {spec: source_hash(spec) for spec in (settings.align, settings.prompts) if spec is not None}
+    configurations = settings.configurations(equipment.training, equipment.source, hashes)
+    told = described(settings) | equipment.training | {"model_source": equipment.source}
+
+    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+        return summarise(done) | {"settings": told}
+
+    return conduct(
+        "resistance",
+        run_resistance,
+        equipment,
+        configurations,
+        out,
+        run_curve,
+        describe,
+        executor=executor,
+        workers=workers,
+    )
+
+
+def run_resistance(equipment: Equipment, configuration: Configuration) -> Result:
+    """One run: both directions between two slices of one seed; what other runs need too is shared as stages on disk."""
+    laboratory = open_laboratory(equipment)
+    settings = _settings(configuration)
+    seed, near, far = (int(configuration[name]) for name in ("seed", "near", "far"))
+    laboratory.meter = Meter(_tokens(settings), f"seed {seed}, theta_{near} and theta_{far}")
+    data = _Data(laboratory, settings, configuration)
+    sets = data.held_out()
+    result: Result = {"configuration": configuration, "start": {}, "runs": {}, "slices": {}}
+    for slice_ in (0, near, far):
+        result["slices"][str(slice_)] = data.own_reading(slice_)
+    for direction, start, target in (("inverse", far, near), ("forward", near, far)):
+        found = data.trained(start, target, {name: sets[name] for name in ("align", "D0", f"D{near}", f"D{far}")})
+        result["runs"][direction] = found
+        last = found["readings"][-1]
+        say(
+            f"  seed {seed}: theta_{start} -> D_{target}: held-out {rate(last, f'D{target}'):.4f}, final training loss "
+            f"{found['final_loss']:.4f} bits/token"
+        )
+    return result
+
+
+class _Data:
+    """The stages of one seed: slices, their samples, and readings of all held-out sets at each slice."""
+
+    def __init__(self, laboratory: Laboratory, settings: ResistanceSettings, configuration: Configuration) -> None:
+        self.laboratory, self.settings, self.seed = laboratory, settings, int(configuration["seed"])
+        skip = {"near", "far", "slices", "volumes", "held_samples", "sample_tokens", "temperature"}
+        skip |= {"tail", "prompt_words", "prompts"}
+        self.common = {key: value for key, value in configuration.items() if key not in skip}
+        self.sampled = {
+            key: configuration[key] for key in configuration if key not in ("near", "far", "volumes", "tail")
+        }
+        s = settings
+        rows = examples_of(s.align, s.wording, s.chat)
+        own = has_prompts(s.align)
+        held, train = split_examples(
+            rows, [s.held_out, s.align_volume], seed=self.seed, by="prompt" if own else "example"
+        )
+        self.align, self.align_held = (laboratory.encode(part, s.max_tokens) for part in (train, held))
+        taken = {_identity(example, own) for example in (*held, *train)}
+        source = rows if s.prompts is None else examples_of(s.prompts, s.wording, s.chat)
+        left = [example for example in source if _identity(example, own) not in taken]
+        cut = s.prompt_words if not has_prompts(s.prompts or s.align) else 0
+        prompts = [
+            " ".join([example.prompt, *example.text.split()[:cut]]).strip() if cut else example.prompt
+            for example in left
+        ]
+        sizes = [s.train_samples, s.held_samples]
+        self.prompts = split_documents(_of_one_length(prompts, sum(sizes), laboratory), sizes, seed=self.seed)
+        self._sets: dict[str, Sequences] = {}
+
+    def slice(self, number: int) -> Stage:
+        """theta_number: 0 is the base; the others continue one training with its moments."""
+        if number == 0:
+            return self.laboratory.base
+        before = self.slice(number - 1)
+        s, lab = self.settings, self.laboratory
+        start, end = (0, *s.slice_volumes)[number - 1], s.slice_volumes[number - 1]
+
+        def make() -> Result:
+            optimiser = lab.optimiser(s.learning_rate, continues=before if number > 1 else None)
+            losses = self._train(optimiser, self.align[slice(start, end)], -(-start // s.batch))
+            return {"losses": losses, "examples": end}
+
+        stage = self.common | {"stage": "slice", "slice": number, "volumes_of_slices": list(s.slice_volumes[:number])}
+        return lab.stage(stage, before, make, moments=True)
+
+    def samples(self, number: int) -> tuple[Sequences, Sequences]:
+        """D_number: responses of theta_number to the training prompts and to the held-out ones."""
+        s, lab = self.settings, self.laboratory
+
+        def make() -> Result:
+            drawn = sample(
+                lab.loaded,
+                [*self.prompts[0], *self.prompts[1]],
+                s.sample_tokens,
+                seed=self.seed,
+                temperature=s.temperature,
+                autocast=lab.autocast,
+                meter=lab.meter,
+            )
+            rows = drawn.sequences
+            return {
+                "tokens": rows.tokens.tolist(),
+                "first": rows.first.tolist(),
+                "length": rows.length.tolist(),
+                "nats": (-drawn.log_probs).tolist(),
+                "ended": int(np.sum(drawn.ended)),
+                "examples": list(drawn.texts[:3]),
+            }
+
+        found = lab.stage(
+            self.sampled | {"stage": "samples", "of": number}, self.slice(number), make, keep=False
+        ).result
+        rows = Sequences(*(torch.tensor(found[name]) for name in ("tokens", "first", "length")))
+        return rows[slice(0, s.train_samples)], rows[slice(s.train_samples, None)]
+
+    def held_out(self) -> dict[str, Sequences]:
+        """Every held-out set by its name: ``align`` (real text), D0 (the base's samples, for D_p) and D1, D2 ..."""
+        if not self._sets:
+            self._sets = {"align": self.align_held}
+            self._sets |= {f"D{number}": self.samples(number)[1] for number in range(len(self.settings.slices) + 1)}
+        return self._sets
+
+    def own_reading(self, number: int) -> Result:
+        """Code lengths of every held-out set under theta_number, before any further training."""
+        sets = self.held_out()
+        stage = self.sampled | {"stage": "reading", "of": number}
+        return self.laboratory.stage(stage, self.slice(number), lambda: self.laboratory.read(sets), keep=False).result
+
+    def trained(self, start: int, target: int, sets: dict[str, Sequences]) -> Result:
+        """theta_start trained on D_target, measured at each of the volumes; the start's reading comes first."""
+        s, lab = self.settings, self.laboratory
+        train = self.samples(target)[0]
+        first = {key: value for key, value in self.own_reading(start).items() if key.split("_", 1)[1] in sets}
+
+        def make() -> Result:
+            optimiser = lab.optimiser(s.learning_rate)
+            losses: list[float] = []
+            readings = []
+            for before, volume in zip((0, *s.volumes), s.volumes, strict=False):
+                losses += self._train(optimiser, train[slice(before, volume)], len(losses))
+                readings.append(lab.read(sets))
+            counts = [train[slice(i, i + s.batch)].target_count for i in range(0, len(train), s.batch)]
+            return {"losses": losses, "tokens": counts, "readings": readings}
+
+        stage = self.sampled | {"stage": "trained", "from": start, "on": target, "volumes": list(s.volumes)}
+        found = lab.stage(stage, self.slice(start), make, keep=False).result
+        losses, tokens = np.asarray(found["losses"]), np.asarray(found["tokens"], dtype=np.float64)
+        last = slice(len(losses) - max(1, round(s.tail * len(losses))), None)
+        return {
+            "start": start,
+            "target": target,
+            "readings": [first, *found["readings"]],
+            "losses": found["losses"],
+            "tokens": found["tokens"],
+            "final_loss": float(losses[last] @ tokens[last] / tokens[last].sum() / NATS_PER_BIT),
+            "training_loss": float(losses @ tokens / tokens.sum() / NATS_PER_BIT),
+        }
+
+    def _train(self, optimiser: torch.optim.Optimizer, data: Sequences, steps_done: int) -> list[float]:
+        s = self.settings
+        return self.laboratory.train(
+            optimiser,
+            data,
+            batch=s.batch,
+            learning_rate=s.learning_rate,
+            warmup=s.warmup,
+            steps_done=steps_done,
+        )
+
+
+def run_curve(result: Result) -> Curve:
+    """Both directions as runs of a Curve, in bits per token against samples of the target.
+
+    pretrain: samples of the base, which stand for D_p (their number is put for its volume, which is not known in
+    examples); align: held-out alignment text, its volume what the start was aligned on; perturb: held-out samples of
+    the target.
+    """
+    configuration = result["configuration"]
+    settings = _settings(configuration)
+    curves = []
+    for direction in ("inverse", "forward"):
+        run = result["runs"][direction]
+        start, target = int(run["start"]), int(run["target"])
+        volumes = {"pretrain": settings.train_samples, "align": settings.slice_volumes[start - 1]}
+        covariates = {key: configuration[key] for key in ("model", "seed", "learning_rate", "dtype")}
+        curves.append(
+            reading_curve(
+                f"theta{start}-to-D{target}-seed-{configuration['seed']}",
+                run["readings"],
+                [0, *settings.volumes],
+                {"pretrain": ("D0",), "align": ("align",), "perturb": (f"D{target}",)},
+                volumes | {"perturb": settings.train_samples},
+                **covariates,
+                protocol="resistance",
+                direction=direction,
+                start=start,
+                target=target,
+                algorithm="sft",
+                pretrain_volume="samples of the base, standing for D_p",
+            )
+        )
+    return Curve.concat(curves)
+
+
+def _identity(example: Example, by_prompt: bool) -> str:
+    return example.prompt.strip() if by_prompt else example.text.strip()
+
+
+def _of_one_length(prompts: Sequence[str], count: int, laboratory: Laboratory) -> list[str]:
+    """The prompts of the commonest length in tokens, where there are ``count`` of them: they are drawn from in one batch."""
+    distinct = list({prompt.strip(): trimmed(prompt) for prompt in reversed(prompts)}.values())[::-1]
+    lengths = [len(ids) for ids in prompt_ids(laboratory.tokenizer, distinct, laboratory.loaded.prefix)]
+    most = max(set(lengths), key=lambda length: (lengths.count(length), length)) if lengths else 0
+    chosen = [prompt for prompt, length in zip(distinct, lengths, strict=True) if length == most]
+    return chosen if len(chosen) >= count else distinct
+
+
+def _settings(configuration: Configuration) -> ResistanceSettings:
+    from dataclasses import fields
+
+    names = [
+        field.name for field in fields(ResistanceSettings) if field.name in configuration and field.name != "seeds"
+    ]
+    values = {name: configuration[name] for name in names}
+    values |= {name: tuple(values[name]) for name in ("slices", "volumes")}
+    return replace(ResistanceSettings(), **values, seeds=(int(configuration["seed"]),))
+
+
+def _tokens(s: ResistanceSettings) -> float:
+    """The tokens of a run, at most (stages that are there already cost nothing): 1 a measured or drawn token, 3 a trained one."""
+    count, real, drawn = len(s.slices), 0.8 * s.max_tokens, float(s.sample_tokens)
+    shared = 3 * real * s.align_volume + (count + 1) * (s.train_samples + s.held_samples) * drawn
+    shared += (count + 1) * ((count + 1) * s.held_samples * drawn + s.held_out * real)
+    return shared + 2 * (
+        3 * drawn * s.train_samples + len(s.volumes) * (3 * s.held_samples * drawn + s.held_out * real)
+    )
+
+
+RESISTANCE: Final[dict[str, dict[str, Any]]] = {
+    "quick": {},
+    "paper-resistance": PAPER
+    | {
+        "model": PAPER_MODELS["resistance"][0],
+        "align": "alpaca#",
+        "align_volume": 10_000,
+        "volumes": (500, 1000, 2000),
+        "held_samples": 500,
+        "sample_tokens": 256,
+        "held_out": 500,
+        "lora_rank": 0,
+    },
+}
+"""Presets of `resistance`. `paper-resistance`: from the paper, model, data set (Table 1 has truthfulqa and beavertails, too:
+``--align``), three equal slices, length, rate, seed, bf16, batch 8; our reading: 10,000 alignment examples, 2,000 samples of
+at most 256 tokens of each D_k at temperature 1, and what is held out."""
+
+
+def resistance_settings(preset: str | None, given: Mapping[str, Any]) -> ResistanceSettings:
+    """`ResistanceSettings` of a preset with what was given in its place. Raises InputError for another preset."""
+    return ResistanceSettings(**chosen(RESISTANCE, preset, given))
+
+
+def resistance_work(s: Any) -> list[Work]:
+    """The slices, their samples, every held-out set at every slice, and each pair of slices both ways."""
+    slices, seeds = len(s.slices), len(s.seeds)
+    held, real = s.held_samples * s.sample_tokens, s.held_out * s.max_tokens
+    return [
+        Work("slices", seeds, s.align_volume * s.max_tokens),
+        Work("samples", seeds * (slices + 1), drawn=(s.train_samples + s.held_samples) * s.sample_tokens),
+        Work("levels", seeds * (slices + 1), measured=(slices + 1) * held + real),
+        # read on the alignment data and on the samples of the base and of both slices
+        Work(
+            "pairs, each way",
+            seeds * slices * (slices - 1),
+            s.train_samples * s.sample_tokens,
+            len(s.volumes) * (3 * held + real),
+        ),
+    ]

@@ -1,0 +1,5 @@
+"""Scale (F3): rebound by size and by pre-training volume."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

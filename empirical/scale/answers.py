@@ -1,0 +1,422 @@
+"""F3 in numbers: how the rebound moves with model size P and pre-training volume V, with intervals, against R10, R11 and R13.
+
+With C the contrast, n aligned and m opposed examples, C_0 the start, P and M the arms perturbed by opposed and by mixed text:
+
+    rise = C_n(0) - C_0                          first fall, depth = C_n(0) - C_n^P(m) at the smallest and largest m
+    excess = C_n^M(m) - C_n^P(m)                 what opposed text did beyond what any text of the domain does
+    fall rate = first fall / (m_1 rise)          the share of the alignment that one opposed example undoes at first
+    fall share = depth / rise                    the share that all of them undo
+    undoing volume = m at which C_n^P(m) = C_0   linear between readings; open where it was not reached
+
+A measure y of every (P, V) is described by its slopes per doubling, ``y = a + b log2 P + c log2 V`` (least squares), and by
+its exponents, ``y = A P^b V^c`` (least squares in y, so that a measure of either sign counts). Joint compression with known
+volumes (R13, symmetric targets, k = V) predicts numbers for c; forgetting at a converged start (R19) predicts 0; both are silent
+on P, where R10 has elasticity per block rise with the depth that is represented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.fit.fit import fit_run
+from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
+from elastomath.runs.ledger import Result
+from elastomath.units import NATS_PER_BIT
+
+Array = NDArray[np.float64]
+LEVEL: Final = 0.95
+DRAWS: Final = 400
+"""Resamples of the held-out documents."""
+MEASURES: Final = {
+    "held_out_rate": ("rate of held-out text at the start", "bits/token"),
+    "moved": ("D(base || aligned) less D(base || start): how far alignment went", "bits/token"),
+    "rise": ("rise of the contrast", "bits/token"),
+    "first_fall": ("first fall", "bits/token"),
+    "depth": ("depth of the fall", "bits/token"),
+    "first_excess": ("first fall beyond the control", "bits/token"),
+    "excess_depth": ("depth beyond the control", "bits/token"),
+    "fall_rate": ("share of the rise undone per example, at first", "1/example"),
+    "fall_share": ("share of the rise undone in all", ""),
+    "excess_rate": ("share of the rise undone per example beyond the control", "1/example"),
+    "undoing_volume": ("opposed examples that undo the rise", "examples"),
+    "align_rise": ("rise of the aligned kind's rate, beyond the control", "bits/token"),
+    "cosine": ("cos(grad H_p, grad H_a) at the aligned state", ""),
+    "stiffness_ratio": ("|grad H_a| / |grad H_p| at the aligned state", ""),
+}
+"""What is measured of each run: name -> (in words, unit)."""
+CENSORED: Final = ("undoing_volume",)
+"""Measures that are not defined where they are large: no slope is taken unless every run of the seed has one."""
+LAWS: Final = ("joint compression (R13)", "forgetting (R19)")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run's readings: contrasts under resampled documents (B, R), row 0 as drawn; rates of the aligned kind, of both."""
+
+    phases: list[tuple[str, int]]
+    contrast: Array
+    align: Array
+    union: Array
+
+    def at(self, values: Array, phase: str, volume: int | None = None) -> Array:
+        """One column of ``values``; KeyError where the phase (at the volume) was not read."""
+        for place, (name, reached) in enumerate(self.phases):
+            if name == phase and volume in (None, reached):
+                return np.asarray(values[:, place])
+        raise KeyError(phase)
+
+
+def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict[str, Any]:
+    """What the runs say: {"readings", "groups", "effective_volumes", "reading"}.
+
+    readings   a row for each run: its covariates and every measure with its standard error over documents
+    groups     for each alignment volume and direction: each measure's slopes per doubling of P and of V and its exponents.
+               A number is a mean over seeds with a t interval over them (ends None for one seed), the value of every seed, and
+               se_documents, where the documents of a seed are resampled together for all of its runs; and the
+               laws' predictions of the exponent in V
+    effective_volumes  R16: kappa pooled, beta in kappa ~ V^beta, kappa against P; how many runs bound kappa
+    """
+    rows, seen = [], []
+    for seed in dict.fromkeys(result["configuration"]["seed"] for result in results):
+        mine = [result for result in results if result["configuration"]["seed"] == seed]
+        for result in mine:
+            found = measures(result, _weights(result, draws))
+            seen.append((result, found))
+            rows.append(_row(result, found))
+    groups = []
+    for key in dict.fromkeys(_group(result) for result, _ in seen):
+        chosen = [(result, found) for result, found in seen if _group(result) == key]
+        groups.append({"align_volume": key[0], "direction": key[1]} | _slopes(chosen))
+    told = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
+    return told | {"reading": [line for group in groups for line in _told(group)]}
+
+
+def _group(result: Result) -> tuple[int, str]:
+    c = result["configuration"]
+    return int(c["align_volume"]), str(c["direction"])
+
+
+# -- measures of one run -----------------------------------------------------------------------------------------------
+
+
+def _weights(result: Result, draws: int) -> dict[str, Array]:
+    """How often each held-out document counts, (B, D) for each kind, row 0 all ones: the same for every run of a seed."""
+    kinds = [("plus", "minus"), ("minus", "plus")][result["configuration"]["direction"] != "forward"]
+    first = result["readings"][0]
+    found = {}
+    for role, kind in zip(("align", "perturb"), kinds, strict=True):
+        count = len(first[f"nats_{role}"])
+        rng = np.random.default_rng([int(result["configuration"]["seed"]), ("plus", "minus").index(kind)])
+        drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=draws).astype(np.float64)
+        found[role] = np.concatenate([np.ones((1, count)), drawn])
+    return found
+
+
+def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
+    """Every measure of one run, (B,) each; nan where it is not defined. Row 0 is the measure itself."""
+    run = _rates(result, weights)
+    steps = [reached for phase, reached in run.phases if phase == "perturb"]
+    first, last = steps[0], steps[-1]
+    aligned, start = run.at(run.contrast, "aligned"), run.at(run.contrast, "adapted")
+    path = [run.at(run.contrast, "perturb", step) for step in steps]
+    rise = aligned - start
+    found = {"rise": rise, "first_fall": aligned - path[0], "depth": aligned - path[-1]}
+    found["held_out_rate"] = run.at(run.union, "adapted")
+    risen = np.where(rise[0] > 2.0 * rise[1:].std(), rise, np.nan) if len(rise) > 1 else rise
+    found["fall_rate"] = _ratio(found["first_fall"] / first, risen)
+    found["fall_share"] = _ratio(found["depth"], risen)
+    if ("control", last) in run.phases:
+        mixed = [run.at(run.contrast, "control", step) for step in (first, last)]
+        found["first_excess"], found["excess_depth"] = mixed[0] - path[0], mixed[1] - path[-1]
+        found["excess_rate"] = _ratio(found["first_excess"] / first, risen)
+        found["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
+    found["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
+    moved = [
+        next(r["kl_forward"] for r in result["readings"] if r["phase"] == phase) for phase in ("aligned", "adapted")
+    ]
+    found["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
+    at = result["gradients"]["aligned"]
+    for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
+        value, se = (at[key][part] for part in ("estimate", "se"))
+        noise = np.random.default_rng(0).standard_normal(len(rise)) * (se or 0.0)
+        noise[0] = 0.0
+        found[name] = np.full(len(rise), np.nan) if value is None else value + noise
+    return found
+
+
+def _ratio(top: Array, bottom: Array) -> Array:
+    """top / bottom; under resampling to first order, ``r + (top - r bottom) / bottom_0``, which has no poles."""
+    value = top[0] / bottom[0]
+    return np.asarray(value + (top - value * bottom) / bottom[0])
+
+
+def undoing_volume(steps: Sequence[int], path: Array, start: Array) -> Array:
+    """The m at which a contrast (B, J) at ``steps`` first comes down to ``start`` (B,), linear between; nan where it does not.
+
+    >>> undoing_volume([0, 10, 30], np.array([[4.0, 2.0, 0.0], [4.0, 3.0, 2.0]]), np.array([1.0, 1.0]))
+    array([20., nan])
+    """
+    x = np.asarray(steps, dtype=np.float64)
+    below = (path[:, 1:] <= start[:, None]) & (path[:, :-1] > start[:, None])
+    place = below.argmax(axis=1)
+    rows = np.arange(len(path))
+    before, after = path[rows, place], path[rows, place + 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossed = x[place] + (x[place + 1] - x[place]) * (before - start) / (before - after)
+    return np.where(below.any(axis=1), crossed, np.nan)
+
+
+def _rates(result: Result, weights: dict[str, Array]) -> _Run:
+    readings = result["readings"]
+    rates, parts = {}, {}
+    for role in ("align", "perturb"):
+        nats = np.array([reading[f"nats_{role}"] for reading in readings])
+        tokens = np.asarray(readings[0][f"tokens_{role}"], dtype=np.float64)
+        parts[role] = weights[role] @ nats.T, (weights[role] @ tokens)[:, None]
+        rates[role] = parts[role][0] / parts[role][1] / NATS_PER_BIT
+    union = (parts["align"][0] + parts["perturb"][0]) / (parts["align"][1] + parts["perturb"][1]) / NATS_PER_BIT
+    phases = [(reading["phase"], int(reading["volume"])) for reading in readings]
+    return _Run(phases, rates["perturb"] - rates["align"], rates["align"], union)
+
+
+def _row(result: Result, found: dict[str, Array]) -> dict[str, Any]:
+    c = result["configuration"]
+    at = result["gradients"]
+    row: dict[str, Any] = {"size": c["member"]["size"], "parameters": result["parameters"]}
+    row |= {"pretrain_volume": c["member"]["pretrain_volume"], "seed": c["seed"]}
+    row |= {"align_volume": c["align_volume"], "direction": c["direction"]}
+    row["cosine_start"], row["cosine_documents"] = at["start"]["cosine"], at["aligned"]["cosine"]
+    for name, values in found.items():
+        error = np.nanstd(values[1:]) if np.isfinite(values[1:]).sum() > 1 else np.nan
+        row[name] = _number(values[0])
+        row[f"{name}_se"] = _number(error) if row[name] is not None else None
+    return row
+
+
+# -- slopes over runs --------------------------------------------------------------------------------------------------
+
+
+def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]:
+    seeds = list(dict.fromkeys(result["configuration"]["seed"] for result, _ in chosen))
+    at = {
+        seed: [(result, found) for result, found in chosen if result["configuration"]["seed"] == seed] for seed in seeds
+    }
+    first = at[seeds[0]]
+    names = predictors([_place(result) for result, _ in first])
+    steps = [r["volume"] for r in first[0][0]["readings"] if r["phase"] == "perturb"]
+    out: dict[str, Any] = {"seeds": seeds, "perturb_volumes": steps, "predictors": list(names), "measures": {}}
+    for measure in (name for name in MEASURES if name in first[0][1]):
+        each = [_seed_slopes(at[seed], measure, names) for seed in seeds]
+        values = [found[measure][0] for _, found in chosen]
+        told: dict[str, Any] = {"defined": int(np.isfinite(values).sum()), "runs": len(values)}
+        told["mean"] = _number(np.nanmean(values)) if told["defined"] else None
+        for kind in ("slope", "exponent"):
+            told[kind] = {name: _pooled([found[place] for e in each if (found := e[kind]) is not None], len(seeds))
+                          for place, name in enumerate(names)}  # fmt: skip
+        out["measures"][measure] = told
+    out["laws"] = _predicted(first, steps, names)
+    return out
+
+
+def _place(result: Result) -> tuple[float, float]:
+    volume = result["configuration"]["member"]["pretrain_volume"]
+    return float(result["parameters"]), float(volume) if volume else np.nan
+
+
+def predictors(places: Sequence[tuple[float, float]]) -> tuple[str, ...]:
+    """Which of parameters and pretrain_volume these models can tell apart.
+
+    Both where at least six distinct models vary in both, not in step; else the size where it varies, else the volume.
+
+    >>> predictors([(1e9, 1.0), (2e9, 1.0)]), predictors([(1e9, 1.0), (1e9, 2.0)])
+    (('parameters',), ('pretrain_volume',))
+    """
+    x = np.log2(np.array(sorted(set(places)), dtype=np.float64))
+    varies = [bool(np.ptp(x[:, j]) > 0) if np.isfinite(x[:, j]).all() else False for j in (0, 1)]
+    if all(varies) and len(x) >= 6 and np.linalg.matrix_rank(x - x.mean(0)) == 2:
+        return "parameters", "pretrain_volume"
+    return ("parameters",) if varies[0] else ("pretrain_volume",) if varies[1] else ()
+
+
+def _design(places: Sequence[tuple[float, float]], names: Sequence[str]) -> Array:
+    x = np.log2(np.array(places))
+    columns = [x[:, ("parameters", "pretrain_volume").index(name)] for name in names]
+    return np.stack([np.ones(len(x)), *(column - column.mean() for column in columns)], axis=1)
+
+
+def _seed_slopes(
+    runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]
+) -> dict[str, list[tuple[float, float]] | None]:
+    """Slopes per doubling and exponents of one seed, each with its standard error over documents."""
+    kept = [(result, found) for result, found in runs if np.isfinite(found[measure][0])]
+    nothing: dict[str, Any] = {"slope": None, "exponent": None}
+    if measure in CENSORED and len(kept) < len(runs):
+        return nothing  # what was not reached is large, not missing
+    if len({_place(result) for result, _ in kept}) <= len(names) + 1 - (len(names) == 1) or not names:
+        return nothing
+    design = _design([_place(result) for result, _ in kept], names)
+    if np.linalg.matrix_rank(design) < design.shape[1]:
+        return nothing
+    drawn = np.stack([found[measure] for _, found in kept])
+    inverse = np.asarray(np.linalg.pinv(design), dtype=np.float64)
+    whole = np.asarray(np.isfinite(drawn[:, 1:]).all(axis=0))
+    moved = np.asarray(drawn[:, 1:][:, whole] - drawn[:, :1])
+    nothing["slope"] = _with_errors(inverse, drawn[:, 0], moved)
+    found = power_law(design, drawn[:, 0])
+    if found is not None:
+        numbers, jacobian = found
+        operator = np.linalg.pinv(jacobian)
+        errors = (operator @ moved)[1:].std(axis=1) if moved.shape[1] > 1 else np.full(len(names), np.nan)
+        nothing["exponent"] = list(zip(numbers[1:].tolist(), errors.tolist(), strict=True))
+    return nothing
+
+
+def _with_errors(operator: Array, values: Array, moved: Array) -> list[tuple[float, float]]:
+    slopes = operator @ values
+    errors = (operator @ moved).std(axis=1) if moved.shape[1] > 1 else np.full(len(slopes), np.nan)
+    return list(zip(slopes[1:].tolist(), errors[1:].tolist(), strict=True))
+
+
+def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
+    """``y = exp(c_0 + ln 2 sum_j b_j x_j)`` by least squares in y: (c_0, b) and the Jacobian; None where y has no positive mean.
+
+    x in doublings, so that b are exponents. The mean of y sets the sign; a y of mean <= 0 has no power law.
+
+    >>> x = np.array([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
+    >>> power_law(x, np.array([1.0, 2.0, 4.0]))[0].round(6).tolist()
+    [0.693147, 1.0]
+    """
+    from scipy.optimize import least_squares
+
+    if not values.mean() > 0:
+        return None
+    scaled = values / values.mean()
+    base = design * np.r_[1.0, np.full(design.shape[1] - 1, np.log(2.0))]
+    start = np.linalg.lstsq(base, np.log(np.maximum(scaled, 0.05)), rcond=None)[0]
+
+    def gap(numbers: Array) -> Array:
+        return np.asarray(np.exp(np.minimum(base @ numbers, 50.0)) - scaled)
+
+    def slopes(numbers: Array) -> Array:
+        return np.asarray(base * np.exp(np.minimum(base @ numbers, 50.0))[:, None])
+
+    found = least_squares(gap, start, jac=slopes, bounds=(-20.0, 20.0))
+    if not found.success or np.abs(found.x).max() > 19.0:
+        return None
+    numbers = found.x.copy()
+    numbers[0] += np.log(values.mean())
+    return numbers, base * np.exp(base @ numbers)[:, None]
+
+
+def _pooled(values: Sequence[tuple[float, float]], seeds: int) -> dict[str, Any] | None:
+    """The mean over seeds, a t interval over them, and the error over documents; None where some seed has no value."""
+    from scipy.stats import t
+
+    if not values or len(values) < seeds:
+        return None
+    each, errors = (np.array(column) for column in zip(*values, strict=True))
+    count, mean = len(each), float(each.mean())
+    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * each.std(ddof=1) / np.sqrt(count)) if count > 1 else None
+    se = float(np.sqrt(np.sum(errors**2)) / count)
+    return {
+        "estimate": mean,
+        "low": None if half is None else mean - half,
+        "high": None if half is None else mean + half,
+        "level": LEVEL,
+        "seeds": each.tolist(),
+        "se_documents": _number(se),
+    }
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+# -- what the laws say -------------------------------------------------------------------------------------------------
+
+
+def joint_measures(k: Array, n: float, steps: Sequence[int]) -> dict[str, Array]:
+    """R13 from the union (s_p = 0) with symmetric targets +-1: ``C(m) = (n - m)/(k + n + m)``, excess ``m/(k + n + m)``.
+
+    Every measure that is one of the contrast, at pre-training volumes k (K,), n aligned and ``steps`` opposed examples.
+
+    >>> joint_measures(np.array([100.0, 1e9]), 50.0, [10, 20])["fall_rate"].round(6).tolist()
+    [0.025, 0.02]
+    """
+    first, last = float(steps[0]), float(steps[-1])
+    rise = n / (k + n)
+    found = {"rise": rise}
+    for name, m in (("first_fall", first), ("depth", last)):
+        found[name] = rise - (n - m) / (k + n + m)
+    found |= {"first_excess": first / (k + n + first), "excess_depth": last / (k + n + last)}
+    found |= {"fall_rate": found["first_fall"] / (first * rise), "fall_share": found["depth"] / rise}
+    return found | {"excess_rate": found["first_excess"] / (first * rise), "undoing_volume": np.full_like(k, n)}
+
+
+def _predicted(
+    runs: Sequence[tuple[Result, dict[str, Array]]], steps: Sequence[int], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The exponent in V that each law gives these measures at these volumes; none where V does not vary."""
+    if "pretrain_volume" not in names:
+        return []
+    design = _design([_place(result) for result, _ in runs], names)
+    volumes = np.array([_place(result)[1] for result, _ in runs])
+    told = joint_measures(volumes, float(runs[0][0]["configuration"]["align_volume"]), steps)
+    place = 1 + list(names).index("pretrain_volume")
+    joint = {}
+    for name, values in told.items():
+        found = power_law(design, values)
+        joint[name] = None if found is None else float(found[0][place])
+    return [{"name": LAWS[0], "exponents": joint}, {"name": LAWS[1], "exponents": dict.fromkeys(joint, 0.0)}]
+
+
+def _effective(curve: Curve) -> dict[str, Any]:
+    """Effective volumes of every run (R16): kappa pooled, beta in the nominal k, and kappa against the covariates."""
+    fits = []
+    for run in curve:
+        try:
+            fits.append(fit_run(run))
+        except InputError:
+            continue
+    bounded = [fit for fit in fits if fit.kappa.closed]
+    names = {fit.run for fit in fits}
+    frame = curve.frame[curve.frame["run"].isin(names)].groupby("run", sort=False).first()
+    covariates = {"parameters": [float(frame["parameters"][fit.run]) for fit in fits]}
+    beta = scaling_exponent(fits)
+    return {
+        "runs": len(fits),
+        "bounded": len(bounded),
+        "kappa": pooled_kappa(fits).as_dict(),
+        "beta": None if beta is None else beta.as_dict(),
+        "parameters": covariate_effects(fits, covariates),
+    }
+
+
+def _told(group: dict[str, Any]) -> list[str]:
+    """What the slopes say, a sentence a measure."""
+    lines = []
+    laws = {law["name"]: law["exponents"] for law in group["laws"]}
+    words = {"parameters": "size", "pretrain_volume": "pre-training volume"}
+    for measure in ("first_fall", "fall_rate", "excess_rate", "fall_share"):
+        told = group["measures"].get(measure)
+        if told is None:
+            continue
+        for name in group["predictors"]:
+            found = told["exponent"][name]
+            if found is None:
+                lines.append(
+                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({told['defined']} of {told['runs']} runs)"
+                )
+                continue
+            ends = "open" if found["low"] is None else f"{found['low']:+.2f}, {found['high']:+.2f}"
+            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {found['estimate']:+.2f} [{ends}]"
+            joint = laws.get(LAWS[0], {}).get(measure) if name == "pretrain_volume" else None
+            lines.append(line + ("" if joint is None else f"; R13 {joint:+.2f}, R19 0"))
+    return lines

@@ -1,0 +1,145 @@
+"""The protocol `scale` (F3): the rebound of models of several sizes and pre-training volumes, on the same documents."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elastomath.curve import Curve
+from elastomath.progress import say
+from elastomath.runs.executors import HERE
+from elastomath.runs.ledger import Configuration, Result
+
+from ..data.examples import Example
+from ..laboratory.conduct import conduct
+from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..measures.gradients import gradient_reading
+from ..models.sequences import Sequences
+from ..rebound.run import Bench, parts_of, run_rebound
+from ..rebound.run import run_curve as rebound_curve
+from ..rebound.run import run_name as rebound_name
+from ..rebound.settings import DIRECTIONS, KINDS
+from .answers import answers
+from .family import Family, FamilySettings
+from .settings import ScaleSettings as ScaleSettings
+
+GROUPS = 8
+"""Groups of documents from which a gradient's errors are taken."""
+
+
+def scale(
+    settings: ScaleSettings,
+    out: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    executor: str = HERE,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Run the protocol, resuming what ``out`` holds already; writes ``scale.csv`` (a Curve) and ``scale.json``.
+
+    A family's members are kept under ``out/family`` as folders that any verb takes for a model. Returns
+    {"runs": {"done", "failed", "total"}, "curve", "failures", "settings"} and what `answers.answers` finds.
+    """
+    equipment = settings.equipment(out, device, dtype, trust_remote_code)
+
+    def describe(done: list[Result], curve: Curve) -> dict[str, Any]:
+        return answers(done, curve) | {"settings": asdict(settings) | equipment.training}
+
+    configurations = settings.configurations(equipment)
+    return conduct(
+        "scale", run_scale, equipment, configurations, out, run_curve, describe, executor=executor, workers=workers
+    )
+
+
+def run_scale(equipment: Equipment, configuration: Configuration) -> Result:
+    """One model, aligned on one volume: its rebound, and the gradients at the start and at the aligned state.
+
+    Returns what `rebound.run.run_rebound` returns, {"parameters", "run"} and {"gradients": {"start", "aligned"}}.
+    """
+    at = _member(equipment, configuration)
+    rebound = run_rebound(at, configuration)
+    laboratory = open_laboratory(at)
+    bench = Bench(laboratory, configuration)
+    stages, aligned = bench.trunk()
+    start = stages[1] if configuration["adapt_volume"] else laboratory.base
+    gradients = {
+        name: _gradients(laboratory, bench, stage, int(configuration["gradient_documents"]))
+        for name, stage in (("start", start), ("aligned", aligned))
+    }
+    bench.tidy([*stages, aligned])
+    say(f"  {run_name(configuration)}: cosine {gradients['aligned']['cosine']:+.3f} at the aligned state")
+    return rebound | {"parameters": laboratory.loaded.parameters, "gradients": gradients}
+
+
+def _member(equipment: Equipment, configuration: Configuration) -> Equipment:
+    """The equipment with the model of this run in it, which is pre-trained now if it is one of a family and not there."""
+    member = configuration["member"]
+    if member["family"] is None:
+        return replace(equipment, model=configuration["model"], revision=member["revision"])
+    about: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in member["family"].items()}
+    settings = FamilySettings(sizes=(member["size"],), **about)
+    family = Family(settings, equipment, int(configuration["seed"]), _taken(configuration))
+    return replace(equipment, model=str(family.member(member["size"], member["pretrain_volume"])), revision=None)
+
+
+def _taken(configuration: Configuration) -> list[Example]:
+    """Every example that some run of this seed measures, aligns on or perturbs with."""
+    member = configuration["member"]
+    runs = [
+        configuration | {"direction": direction, "align_path": list(member["align_volumes"])}
+        for direction in member["directions"]
+    ]
+    return [example for run in runs for part in parts_of(run).values() for example in part]
+
+
+def _gradients(laboratory: Laboratory, bench: Bench, stage: Stage, count: int) -> Result:
+    """R7 at a stage: grad H_p on held-out documents of both kinds, grad H_a on others of the kind that was aligned on."""
+    half = count // 2
+    first = [example for kind in KINDS for example in bench.examples[f"held_{kind}"][:half]]
+    second = list(bench.examples[f"held_{bench.aligned}"][half:count])
+    both, own = (laboratory.encode(part, bench.configuration["max_tokens"]) for part in (first, second))
+
+    def make() -> Result:
+        return _read(laboratory, both, own)
+
+    name = {"stage": "gradients", "groups": GROUPS, "pretrain": fingerprint(both), "align": fingerprint(own)}
+    return laboratory.stage(name, stage, make, keep=False).result
+
+
+def _read(laboratory: Laboratory, both: Sequences, own: Sequences) -> Result:
+    found = gradient_reading(
+        laboratory.model, both, own, groups=GROUPS, batch=16, autocast=laboratory.autocast, meter=laboratory.meter
+    )
+    told: Result = {"norms": list(found.norms)}
+    for name in ("cosine", "ratio"):
+        value, population = getattr(found, name), getattr(found, f"population_{name}")
+        told[name] = value if np.isfinite(value) else None
+        told[f"population_{name}"] = {"estimate": population.estimate, "se": population.se}
+    return told
+
+
+def run_name(configuration: Configuration) -> str:
+    """The member, then the rebound's name: ``64x3-6000-align-400-seed-0``."""
+    member = configuration["member"]
+    volume = "" if member["family"] is None else f"-{member['pretrain_volume']}"
+    return f"{member['size']}{volume}-{rebound_name(configuration)}"
+
+
+def run_curve(result: Result) -> Curve:
+    """`rebound.run.run_curve` under the run's own name, with the covariates parameters, size and pretrain_volume.
+
+    pretrain is the union of both kinds, at the nominal volume of pre-training (the family's members have seen nothing else).
+    """
+    configuration = result["configuration"]
+    frame = rebound_curve(result).frame.drop(columns=["model", "protocol", "algorithm"])
+    covariates = {"protocol": "scale", "size": configuration["member"]["size"], "parameters": result["parameters"]}
+    covariates["pretrain_volume"] = configuration["member"]["pretrain_volume"] or np.nan
+    return Curve(frame.assign(run=run_name(configuration), **covariates))
+
+
+__all__ = ["DIRECTIONS", "ScaleSettings", "run_curve", "run_name", "run_scale", "scale"]

@@ -1,0 +1,5 @@
+"""Stiffness: the response of a real model to the tilt of its training data."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,69 @@
+"""Keep an experiment's curve and summary under ``paper_checks/results``: `python -m paper_checks.claims.keep out/rebound`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.storage import whole_file
+
+RESULTS = Path(__file__).parents[1] / "results"
+DIGITS = 8
+
+
+def portable(value: Any) -> Any:
+    """The same with floats at 8 significant digits, and no path of a machine: an absolute one becomes its last part.
+
+    >>> portable({"curve": "/somewhere/rebound.csv", "rates": [1.23456789012, 2]})
+    {'curve': 'rebound.csv', 'rates': [1.2345679, 2]}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: portable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [portable(inner) for inner in value]
+    return Path(value).name if isinstance(value, str) and value.startswith("/") else value
+
+
+def keep_result(folder: Path, name: str | None = None, results: Path = RESULTS) -> Path:
+    """Copy the one curve of ``folder`` and the JSON file beside it to ``results/NAME``; returns that folder.
+
+    name: of the result, by default that of the curve; claims look for a protocol's under ``rebound-algorithms`` and its like.
+
+    Raises InputError for a folder that is not that of one finished experiment, and for a damaged curve.
+    """
+    curves = sorted(folder.glob("*.csv"))
+    if len(curves) != 1 or not curves[0].with_suffix(".json").is_file():
+        raise InputError(
+            f"{len(curves)} curves, or no summary", where=str(folder), mend="name the folder of one finished experiment"
+        )
+    curve = curves[0]
+    Curve.read(curve)  # a curve, whole
+    at = results / (name or curve.stem)
+    told = portable(json.loads(curve.with_suffix(".json").read_text(encoding="utf-8")))
+    if "curve" in told:
+        told["curve"] = f"{at.name}.csv"
+    at.mkdir(parents=True, exist_ok=True)
+    with whole_file(at / f"{at.name}.csv") as aside:
+        aside.write_bytes(curve.read_bytes())
+    with whole_file(at / f"{at.name}.json") as aside:
+        aside.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return at
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name")
+    given = parser.parse_args()
+    print(keep_result(given.folder, given.name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The verb `predict`: how durable is a behaviour in a model, before anybody trains or attacks it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from elastomath.errors import InputError
+
+from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, integers, table
+
+
+def predict(
+    pairs: Annotated[
+        str,
+        typer.Option(
+            "--pairs", help="prompt, chosen, rejected: a file, a hub dataset, or a shipped behaviour (advice)."
+        ),
+    ],
+    model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
+    swap: Annotated[bool, typer.Option("--swap", help="Exchange the roles of chosen and rejected.")] = False,
+    n: Annotated[
+        str, typer.Option("--n", help="Aligned examples to forecast for, with commas between.")
+    ] = "16,64,256,1024",
+    optimiser: Annotated[
+        str, typer.Option("--optimiser", help="sgd, adamw (fresh moments in each phase) or adamw-carried.")
+    ] = "sgd",
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of the training; default 3e-4 for sgd, 1e-5 for AdamW.")
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", help="Examples of a step.")] = 4,
+    held_out: Annotated[int, typer.Option("--held-out", help="Prompts that are read.")] = 32,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Tokens of a response, at most.")] = 48,
+    limit: Annotated[int | None, typer.Option("--limit", help="Rows that are read from the data.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    revision: Revision = None,
+    trust_remote_code: RemoteCode = False,
+    as_json: Json = False,
+) -> int:
+    """How durable is a behaviour in a model, from two backward passes, before anything is trained."""
+    from empirical.behaviours import read_pairs
+    from empirical.durability import RATES, card_json
+    from empirical.durability.predict import predict as card_of
+    from empirical.models.devices import held_and_computed, pick_device
+    from empirical.models.loading import load_model
+
+    volumes = integers(n, "--n")
+    if optimiser not in RATES:
+        raise InputError(f"no optimiser {optimiser!r}", where="--optimiser", mend=f"choose from {', '.join(RATES)}")
+    rate = RATES[optimiser] if learning_rate is None else learning_rate
+    data = read_pairs(pairs, swap=swap, limit=limit)
+    weights, _ = held_and_computed("float32", dtype, pick_device(device))
+    loaded = load_model(model, device=device, dtype=weights, revision=revision, trust_remote_code=trust_remote_code)
+    card = card_of(
+        loaded, data, volumes, learning_rate=rate, batch=batch, optimiser=optimiser, held_out=held_out, max_tokens=max_tokens,
+        seed=seed, autocast=dtype,
+    )  # fmt: skip
+
+    def show() -> None:
+        for sentence in card.sentences():
+            print(sentence)
+        print(
+            f"\n{data.name} in {loaded.name}; {optimiser}, learning rate {rate:g}, batch {batch}; {card.prompts} held-out prompts"
+        )
+        rows = [
+            {
+                "aligned": row.n,
+                "contrast (nats)": row.z.without_unit(),
+                "first fall (nats/example)": row.first_fall.without_unit(),
+            }
+            | {"undone by (examples)": row.undo_volume.without_unit()}
+            for row in card.forecast
+        ]
+        table(rows, tuple(rows[0]))
+        print(
+            f"contrast z0 now: {card.z0}; probability of neither response {card.closure:.1%}; cosine {card.constants['cosine']}"
+        )
+        print(
+            f"c aligning {card.constants['aligning']}, perturbing {card.constants['perturbing']}; kernel relative to neutral text "
+            f"{card.constants['relative']}"
+        )
+        print("Not shown: how far the constants move along training, other prompts than these.")
+
+    emit(card_json(card, loaded, data), as_json, show)
+    return 0

@@ -1,0 +1,238 @@
+"""The verb simulate: the exact compressor on many runs at once, or the life cycle of any compressor through a ledger."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from elastomath.errors import InputError
+
+from .terminal import Device, Json, Seed, at_least_one, emit, numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Volumes = list[float]
+POINTS = 13
+LEAVES = 4096
+EXAMPLES = 1024
+"""Sequences in one unit of volume where nothing else is asked for: with batches of 32, volumes are multiples of 1/32."""
+
+
+def simulate(
+    dynamics: Annotated[
+        Literal["mixture", "counting", "softmax", "transformer"],
+        typer.Argument(help="The compressor that is simulated."),
+    ],
+    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
+    alpha: Annotated[
+        str, typer.Option("--alpha", help="Tail index of the Pareto leaf masses, > 1; several with commas.")
+    ] = "1.5",
+    leaves: Annotated[
+        int,
+        typer.Option("--leaves", help="mixture: leaves of the token tree. Life cycles take --alphabet and --length."),
+    ] = LEAVES,
+    family: Annotated[str, typer.Option("--family", help="union, union2, independent or disjoint.")] = "union",
+    l_max: Annotated[float, typer.Option("--l-max", help="Largest |D_t| / |D_a|.")] = 3.0,
+    points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = POINTS,
+    seeds: Annotated[int, typer.Option("--seeds", help="Draws of source and training for each k.")] = 1,
+    noise: Annotated[
+        float, typer.Option("--noise", help="mixture: Gaussian noise on readings, bits per symbol.")
+    ] = 0.0,
+    cover: Annotated[
+        float, typer.Option("--cover", help="Share of D_p spread over every leaf (disjoint needs one).")
+    ] = 0.0,
+    overlap: Annotated[
+        str, typer.Option("--overlap", help="What D_t shares with D_a, 0 to 1; markov, grammar: contexts that agree.")
+    ] = "0",
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="joint (optima) or sequential (phases; the default of life cycles).")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="A family, markov or grammar. Default: the --family.")
+    ] = None,
+    alphabet: Annotated[int, typer.Option("--alphabet", help="Symbols of a sequence.")] = 4,
+    length: Annotated[int, typer.Option("--length", help="Symbols in a sequence: alphabet^length leaves.")] = 4,
+    align: Annotated[
+        str | None, typer.Option("--align", help="Volumes of alignment, rising, each perturbed: e.g. 0.5,1,2.")
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="transformer: 50k ... 10m; several with commas.")] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option("--learning-rate", help="softmax, transformer; several with commas.")
+    ] = None,
+    forgetting: Annotated[
+        str | None, typer.Option("--forgetting", help="counting: share forgotten in a unit of volume; several.")
+    ] = None,
+    examples: Annotated[int, typer.Option("--examples", help="Sequences in one unit of volume.")] = EXAMPLES,
+    epsilon: Annotated[
+        float, typer.Option("--epsilon", help="Back within this share of what the perturbation did (Def 3.6).")
+    ] = 0.1,
+    resistance: Annotated[
+        float | None, typer.Option("--resistance", help="Volume of forward and inverse alignment (F1); none without.")
+    ] = None,
+    executor: Annotated[
+        str | None, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")] = 1,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dtype: Annotated[
+        str, typer.Option("--dtype", help="transformer: float32 or float64; auto: float64 for joint optima.")
+    ] = "auto",
+    out: Annotated[Path, typer.Option("--out", help="Folder for curve, figures and ledger.")] = Path("out/simulate"),
+    as_json: Json = False,
+) -> int:
+    """One sweep of a compressor with known ground truth: writes a curve file and figures; resumed by the same command."""
+    start = time.monotonic()
+    count = at_least_one(seeds, "--seeds")
+    given = {"mode": mode, "source": source, "align": align, "executor": executor, "resistance": resistance}
+    if dynamics == "mixture" and all(value is None for value in given.values()):
+        result = _mixtures(
+            k=numbers(k, "--k"),
+            alphas=numbers(alpha, "--alpha"),
+            overlaps=numbers(overlap, "--overlap"),
+            leaves=leaves,
+            family=family,
+            l_max=l_max,
+            points=points,
+            seeds=range(seed, seed + count),
+            noise=noise,
+            cover=cover,
+            out=out,
+        )
+    else:
+        if noise:
+            raise InputError("noise on a life cycle", where="--noise", mend="leave it out: readings are exact sums")
+        axes: dict[str, Any] = {"k": numbers(k, "--k")}
+        settings = _settings(dynamics, size, learning_rate, forgetting, axes)
+        if dynamics != "mixture":
+            settings["examples"] = at_least_one(examples, "--examples")
+        chosen = mode or "sequential"
+        if dynamics == "transformer":
+            settings |= {"device": device, "dtype": _precision(dtype, chosen)}
+        axes["seed"] = list(range(seed, seed + count))
+        result = _life_cycles(
+            dynamics,
+            source=_source(source or family, alpha, overlap, axes)
+            | {"alphabet": alphabet, "length": length, "cover": cover},
+            settings=settings,
+            cycle={
+                "mode": chosen,
+                "alignments": [1.0] if align is None else numbers(align, "--align"),
+                "perturbations": _grid(l_max, points),
+                "epsilon": epsilon,
+            },
+            resistance=resistance,
+            axes=axes,
+            out=out,
+            executor=executor or "here",
+            workers=workers,
+        )
+    result["seconds"] = time.monotonic() - start
+    done = f"{result['runs']} runs in {result['seconds']:.1f} s: {result['curve']}, {', '.join(result['figures'])}"
+    emit(result, as_json, lambda: print(done))
+    return 1 if result.get("failures") else 0
+
+
+def _mixtures(*, alphas: Volumes, overlaps: Volumes, out: Path, **options: Any) -> dict[str, Any]:
+    """Joint optima of the exact compressor, many at once, without a ledger: they take milliseconds."""
+    from elastomath.curve import Curve
+    from elastomath.figures.curves import curve_figure
+    from elastomath.style import save_figure
+    from sim.compressors.mixture import simulate_mixture
+
+    curves = [simulate_mixture(alpha=alpha, overlap=overlap, **options) for alpha in alphas for overlap in overlaps]
+    curve = Curve.concat(curves)
+    path = curve.write(out / "mixture.csv")
+    figure = out / "mixture.svg"
+    save_figure(curve_figure(curve), figure)
+    return {"curve": str(path), "figures": [str(figure)], "runs": len(curve.runs)}
+
+
+def _life_cycles(
+    dynamics: str,
+    *,
+    source: dict[str, Any],
+    settings: dict[str, Any],
+    cycle: dict[str, Any],
+    resistance: float | None,
+    axes: dict[str, Any],
+    out: Path,
+    executor: str,
+    workers: int,
+) -> dict[str, Any]:
+    """Life cycles through the ledger ``out/DYNAMICS.sqlite``, their curve, records and figures."""
+    from elastomath.curve import Curve
+    from elastomath.figures.curves import curve_figure
+    from elastomath.runs.executors import open_executor
+    from elastomath.style import save_figure
+    from sim.cycles import figures, sweeps
+
+    runs = sweeps.configurations(dynamics, source=source, settings=settings, cycle=cycle, resistance=resistance, **axes)
+    with open_executor(executor, workers=workers) as pool:
+        result = sweeps.simulate(runs, out, name=dynamics, executor=pool)
+    curve = Curve.read(result["curve"])
+    records = json.loads(Path(result["records"]).read_text())["runs"]
+    drawn: dict[str, Callable[[], Figure]] = {
+        "": lambda: curve_figure(curve),
+        "-balance": lambda: figures.balance_figure(curve),
+        "-undoing": lambda: figures.undoing_figure(records, "k"),
+        "-hooke": lambda: figures.hooke_figure(records, "k"),
+        "-resistance": lambda: figures.resistance_figure(records, "k"),
+    }
+    made = []
+    for suffix, draw in drawn.items():
+        try:
+            figure = draw()
+        except InputError:  # nothing of that kind in this sweep
+            continue
+        made.append(str(save_figure(figure, out / f"{dynamics}{suffix}.svg")))
+    counts = result.pop("runs")
+    return result | {"figures": made, "runs": counts["done"], "failed": counts["failed"]}
+
+
+def _settings(
+    dynamics: str, size: str | None, learning_rate: str | None, forgetting: str | None, axes: dict[str, Any]
+) -> dict[str, Any]:
+    """Options that a compressor has go into the axes; those that it has not are refused."""
+    for option, text, of in (
+        ("size", size, ("transformer",)),
+        ("learning_rate", learning_rate, ("softmax", "transformer")),
+        ("forgetting", forgetting, ("counting",)),
+    ):
+        if text is None:
+            continue
+        name = f"--{option.replace('_', '-')}"
+        if dynamics not in of:
+            raise InputError(f"{dynamics} has no {option}", where=name, mend=f"it belongs to {', '.join(of)}")
+        axes[f"settings__{option}"] = text.split(",") if option == "size" else numbers(text, name)
+    return {"batch": 32} if dynamics in ("softmax", "transformer") else {}
+
+
+def _source(name: str, alpha: str, overlap: str, axes: dict[str, Any]) -> dict[str, Any]:
+    """The source, with the tail index and the overlap as its own function calls them."""
+    shares = numbers(overlap, "--overlap")
+    if name in ("markov", "grammar"):
+        axes["source__conflict"] = [1.0 - share for share in shares]
+        if name == "grammar":
+            return {"name": name}
+        axes["source__sharpness"] = numbers(alpha, "--alpha")
+        return {"name": name, "law": "pareto"}
+    axes["source__alpha"] = numbers(alpha, "--alpha")
+    axes["source__overlap"] = shares
+    return {"name": name}
+
+
+def _precision(dtype: str, mode: str) -> str:
+    return ("float64" if mode == "joint" else "float32") if dtype == "auto" else dtype
+
+
+def _grid(l_max: float, points: int) -> Volumes:
+    from sim.compressors.mixture import perturbation_grid
+
+    return [float(step) for step in perturbation_grid(l_max, points)]

@@ -1,0 +1,50 @@
+"""The verb `study`: the questions that the simulator answers, each with a curve, numbers with intervals, and a figure."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .terminal import Json, emit, interval
+
+
+def study(
+    question: Annotated[
+        Literal["constant", "volumes", "rebound", "scale", "hooke"], typer.Argument(help="The question that is asked.")
+    ],
+    preset: Annotated[
+        Literal["tiny", "quick", "full"],
+        typer.Option("--preset", help="quick: minutes on one core; full: hours; tiny: a trial."),
+    ] = "quick",
+    executor: Annotated[
+        str, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT.")
+    ] = "here",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the ledger and of all results.")] = Path("out/studies"),
+    as_json: Json = False,
+) -> int:
+    """A study of simulated compressors: its runs (resumed by the same command), a curve, its answers and a figure."""
+    from elastomath.runs.executors import open_executor
+    from elastomath.style import save_figure
+    from sim.studies import draw, load_study, run_study
+
+    start = time.monotonic()
+    with open_executor(executor, workers=workers) as pool:
+        found = run_study(question, preset, out, executor=pool)
+    figure = save_figure(draw(load_study(found["summary"])), out / f"{question}-sim.svg")
+    keys = ("study", "preset", "question", "answers", "settings", "failures", "curve", "summary")
+    result = {key: found[key] for key in keys} | {"figure": str(figure), "seconds": time.monotonic() - start}
+
+    def show() -> None:
+        print(found["question"])
+        for answer in found["answers"]:
+            print(f"\n{answer['id']}: {interval(answer['value'])}\n  {answer['sentence']}\n  ({answer['method']})")
+        print(
+            f"\n{found['settings']['runs']} runs in {result['seconds']:.1f} s: {found['curve']}, {found['summary']}, {figure}"
+        )
+
+    emit(result, as_json, show)
+    return 1 if found["failures"] else 0

@@ -1,0 +1,40 @@
+"""What sections share: the table of a fit, paths beside the page, the number of cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from elastomath import Curve
+
+from .page import Section, interval
+
+
+def fit_table(section: Section, curve: Curve) -> dict[str, Any]:
+    """Fit a curve, and show the effective volumes of its runs."""
+    from elastomath.fit.fit import fit
+
+    constants = fit(curve)
+    section.show(
+        [
+            {"run": run["run"]}
+            | {name: interval(run[name]) for name in ("K_pretrain", "K_align", "kappa")}
+            | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
+            for run in constants["runs"]
+        ],
+        f"effective volumes (R16) with their 95% intervals, in {curve.frame['volume_unit'].iloc[0]}",
+    )
+    return constants
+
+
+def beside(data: Path, path: Path) -> Path:
+    """A file of the data folder, as the page names it."""
+    return path.relative_to(data)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

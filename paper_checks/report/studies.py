@@ -1,0 +1,70 @@
+"""The sections on the five questions to the simulator, from saved results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .page import Section, interval
+
+TITLES = {
+    "constant": "Simulated: the constant and the residual at joint optima",
+    "volumes": "Simulated: what volumes count for in sequential training",
+    "rebound": "Simulated: resistance, rebound, and what undoes alignment",
+    "scale": "Simulated: elasticity against depth, size and volume",
+    "hooke": "Simulated: forces in both directions of the divergence",
+}
+
+FEW = 6
+"""So many answers are paragraphs; more are folded away."""
+
+
+def saved_studies() -> dict[str, dict[str, Any]]:
+    """The studies whose results come with the package, by name, in the order of the questions."""
+    from importlib.resources import files
+
+    from sim.studies import STUDIES, load_study
+
+    found = {}
+    for study in STUDIES:
+        path = Path(str(files("paper_checks").joinpath("results", f"{study}-sim", f"{study}-sim.json")))
+        if path.is_file():
+            found[study] = load_study(path)
+    return found
+
+
+def study_section(found: dict[str, Any]) -> Section:
+    """One study: its question, its answers in words and numbers, its figure."""
+    from sim.studies import draw
+
+    study = found["study"]
+    section = Section(f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {found['preset']}")
+    section.say(found["question"])
+    section.draw(draw(found), caption(study))
+    sentences = [answer["sentence"] for answer in found["answers"]]
+    if len(sentences) > FEW:
+        section.more(f"The {len(sentences)} answers in words", "\n".join(sentences))
+    else:
+        for sentence in sentences:
+            section.say(sentence)
+    section.show(
+        [
+            {"answer": answer["id"], "what": answer["question"], "value": interval(answer["value"])}
+            for answer in found["answers"]
+        ],
+        f"{found['settings']['runs']} runs, saved; intervals are over seeds, at 95%",
+    )
+    return section
+
+
+def studies_sections() -> list[Section]:
+    """A section for each saved study."""
+    return [study_section(found) for found in saved_studies().values()]
+
+
+def caption(study: str) -> str:
+    """What the figure of a study shows: the first line of its drawing's documentation."""
+    import importlib
+
+    drawn = importlib.import_module(f"sim.studies.{study}").figure
+    return str(drawn.__doc__).strip().splitlines()[0]

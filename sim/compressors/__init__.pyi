@@ -1,0 +1,14 @@
+from .compressor import Compressor as Compressor
+from .compressor import State as State
+from .counting import CountingCompressor as CountingCompressor
+from .descent import JointTraining as JointTraining
+from .mixture import MixtureCompressor as MixtureCompressor
+from .mixture import perturbation_grid as perturbation_grid
+from .mixture import simulate_mixture as simulate_mixture
+from .networks import NetworkSize as NetworkSize
+from .paths import MixtureConfiguration as MixtureConfiguration
+from .paths import MixturePath as MixturePath
+from .paths import mixture_path as mixture_path
+from .paths import mixture_paths as mixture_paths
+from .softmax import SoftmaxCompressor as SoftmaxCompressor
+from .transformer import TransformerCompressor as TransformerCompressor

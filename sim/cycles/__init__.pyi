@@ -1,0 +1,11 @@
+from .figures import stationarity_figure as stationarity_figure
+from .lifecycle import LifeCycle as LifeCycle
+from .lifecycle import live as live
+from .resistance import resist as resist
+from .stationary import Stationarity as Stationarity
+from .stationary import optima_path as optima_path
+from .stationary import path_grid as path_grid
+from .stationary import save_paths as save_paths
+from .stationary import stationarity_table as stationarity_table
+from .sweeps import compressor_of as compressor_of
+from .sweeps import configurations as configurations

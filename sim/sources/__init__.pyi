@@ -1,0 +1,13 @@
+from .families import FAMILIES as FAMILIES
+from .families import family as family
+from .families import family_rows as family_rows
+from .families import problem_of_family as problem_of_family
+from .grammar import Grammar as Grammar
+from .grammar import problem_of_grammar as problem_of_grammar
+from .markov import MarkovTree as MarkovTree
+from .markov import markov_trees as markov_trees
+from .markov import problem_of_markov as problem_of_markov
+from .problem import COMPONENTS as COMPONENTS
+from .problem import Problem as Problem
+from .texts import problem_of_letters as problem_of_letters
+from .texts import problem_of_texts as problem_of_texts

@@ -1,0 +1,190 @@
+"""Break one formula of R21-R27 at a time: verify() has to turn red at the result that it belongs to."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from elastomath.certify import logit as certify_logit
+from elastomath.derivations import logit as derivation
+from elastomath.derivations.language import Derivation, DerivationError
+from elastomath.laws import jointness as joint
+from elastomath.laws import logit as law
+from elastomath.laws import optimisers
+from elastomath.verification import logit as checks
+from elastomath.verification import sequence, verify
+
+ALL = ("R21", "R22", "R23", "R24", "R25", "R26", "R27")
+
+
+def red(ids, cases=12):
+    return {claim.id for claim in verify(ids, cases=cases, quick=True) if not claim.holds}
+
+
+@pytest.fixture
+def floats_only(monkeypatch):
+    """The derivations do not look at floats."""
+    monkeypatch.setattr(Derivation, "check_on_leaves", lambda self, leaves=3: len(self.steps))
+
+
+def scaled(function, factor):
+    return lambda *args, **kwargs: factor * function(*args, **kwargs)
+
+
+def changed(function, **changes):
+    def broken(*args, **kwargs):
+        seen = function(*args, **kwargs)
+        return dataclasses.replace(seen, **{name: change(seen) for name, change in changes.items()})
+
+    return broken
+
+
+true_falls, true_volumes, true_gradients = law.first_falls, law.matched_volumes, law.gradient_constants
+true_joint, true_effective, true_durability = joint.jointness, joint.effective, optimisers.durability
+
+FLOATS = {
+    "a rise one in 1e9 too large": (checks, "rise", scaled(law.rise, 1 + 1e-9), "R21"),
+    "the rise by its plain formula": (
+        checks,
+        "rise",
+        lambda z, n, c: z * 0 + n * c + np.exp(min(z, 700)) - np.exp(law.aligned_contrast(z, n, c)),
+        "R21",
+    ),
+    "perturbing with the sign of aligning": (checks, "perturbed_contrast", law.aligned_contrast, "R21"),
+    "replay that forgets its share": (
+        checks,
+        "replayed_contrast",
+        lambda z, n, c, share: law.replayed_contrast(z, n, c, np.round(share)),
+        "R21",
+    ),
+    "m* without e^-z": (checks, "undo_volume", lambda z, n, c: law.rise(z, n, c) / c, "R22"),
+    "m* linear in n": (checks, "undo_volume", lambda z, n, c: n * np.exp(-z), "R22"),
+    "dm*/dn as p/(1-p)": (checks, "undo_slope", lambda z, n, c: 1 / law.undo_slope(z, n, c), "R22"),
+    "an exponent of 1/D": (checks, "undo_exponent", lambda z, n, c: 1 / law.rise(z, n, c), "R22"),
+    "a ratio without D": (
+        checks,
+        "return_ratio",
+        lambda low, high: (1 / low - 1 / high) / (1 / (1 - high) - 1 / (1 - low)),
+        "R22",
+    ),
+    "a fall in the contrast of c (1-p)": (
+        checks,
+        "first_falls",
+        changed(true_falls, contrast=lambda f: f.code_length / f.contrast),
+        "R23",
+    ),
+    "a fall in the probability without its square": (
+        checks,
+        "first_falls",
+        changed(true_falls, probability=lambda f: f.code_length),
+        "R23",
+    ),
+    "both divergences exchanged": (
+        checks,
+        "first_falls",
+        changed(true_falls, kl_forward=lambda f: f.kl_reverse),
+        "R23",
+    ),
+    "K_a = n": (checks, "matched_volumes", changed(true_volumes, align=lambda v: v.align * 1.001), "R24"),
+    "K_p without 1 - pi": (checks, "matched_volumes", changed(true_volumes, pretrain=lambda v: v.pretrain / 2), "R24"),
+    "kappa upside down": (checks, "matched_volumes", changed(true_volumes, kappa=lambda v: 1 / v.kappa), "R24"),
+    "a slope of exactly -1": (checks, "kappa_exponent", lambda z, n, c: -np.ones_like(n + z), "R24"),
+    "c_+ over p": (checks, "gradient_constants", changed(true_gradients, aligning=lambda g: g.aligning * 1.5), "R25"),
+    "a cosine of +1": (checks, "gradient_constants", changed(true_gradients, cosine=lambda g: -g.cosine), "R25"),
+    "m* a step too long": (sequence, "durability", changed(true_durability, undo=lambda d: d.undo + 1), "R26"),
+    "z_n a step too far": (
+        sequence,
+        "durability",
+        changed(true_durability, contrast=lambda d: d.contrast * 1.01),
+        "R26",
+    ),
+    "momentum that multiplies by mu": (sequence, "momentum_constant", lambda c, mu: np.asarray(c * mu), "R26"),
+    "noise that does not slow": (sequence, "noisy_constant", lambda rate, noise, batch=1: rate * 100, "R26"),
+    "a late speed of twice the size": (sequence, "late_speed", scaled(optimisers.late_speed, 2), "R26"),
+    "nothing missed": (sequence, "jointness", changed(true_joint, missed=lambda j: j.missed * 0), "R27"),
+    "missed twice": (sequence, "jointness", changed(true_joint, missed=lambda j: j.missed * 2), "R27"),
+    "comparisons the wrong way round": (
+        sequence,
+        "jointness",
+        changed(true_joint, violated=lambda j: j.comparisons - j.violated),
+        "R27",
+    ),
+    "a beta of 1 for everything": (
+        sequence,
+        "effective",
+        changed(true_effective, beta=lambda e: np.array([1.0, 0.9, 1.1])),
+        "R27",
+    ),
+}
+
+
+def test_everything_is_green():
+    assert red(ALL) == set()
+
+
+@pytest.mark.usefixtures("floats_only")
+@pytest.mark.parametrize("name", FLOATS)
+def test_a_broken_float_is_found_out(name, monkeypatch):
+    module, attribute, broken, id = FLOATS[name]
+    monkeypatch.setattr(module, attribute, broken)
+    assert id in {seen[:3] for seen in red([id])}
+
+
+@pytest.mark.usefixtures("floats_only")
+@pytest.mark.parametrize(
+    ("id", "module", "attribute", "broken"),
+    [
+        ("R21a", checks, "aligned_contrast", lambda z, n, c: law.aligned_contrast(z, n, 1.3 * np.asarray(c))),
+        ("R21b", checks, "undo_volume", scaled(law.undo_volume, 3.0)),
+        ("R21c", checks, "SIGMOID_BEND", checks.SIGMOID_BEND * 0.99),
+        ("R21d", checks, "_step_excess", lambda c: 0.49),
+        ("R21d", checks, "_step_excess", lambda c: 0.6),
+        ("R23a", checks, "aligned_contrast", lambda z, n, c: law.aligned_contrast(z, 3.0, c)),
+        ("R24a", checks, "matched_volumes", changed(true_volumes, align=lambda v: v.align * 0 + 5)),
+        ("R25a", checks, "gradient_constants", changed(true_gradients, aligning=lambda g: g.kernel)),
+        (
+            "R26a",
+            sequence,
+            "durability",
+            lambda o, steps, **k: true_durability(dataclasses.replace(o, carried=False), steps, **k),
+        ),
+        ("R27a", sequence, "jointness", changed(true_joint, violated=lambda j: 0)),
+    ],
+)
+def test_a_limit_that_is_none_is_found_out(id, module, attribute, broken, monkeypatch):
+    """A bound one percent too small, a hypothesis that is not dropped: the counterexample shows nothing, and says so."""
+    monkeypatch.setattr(module, attribute, broken)
+    assert id in red([id])
+
+
+@pytest.mark.usefixtures("floats_only")
+@pytest.mark.parametrize(
+    ("attribute", "broken", "id"),
+    [
+        ("aligned_ball", lambda z, s: z + s / (1 + z.exp()), "R21"),
+        ("_fallen", lambda z: z + (-z).exp(), "R22"),
+    ],
+)
+def test_a_broken_ball_is_found_out(attribute, broken, id, monkeypatch):
+    monkeypatch.setattr(certify_logit, attribute, broken)
+    assert id in red([id])
+
+
+@pytest.mark.parametrize("build", [derivation._derive_law, derivation._derive_durability])
+def test_a_derivation_from_another_drift_does_not_hold(build, monkeypatch):
+    def slower(share, constant, odds):
+        return constant * (share - odds / (1 + odds)) / 2
+
+    monkeypatch.setattr(derivation, "drift", slower)
+    with pytest.raises(DerivationError):
+        build()
+
+
+@pytest.mark.parametrize(
+    "build", [derivation._derive_law, derivation._derive_durability, derivation._derive_optimisers]
+)
+def test_a_derivation_with_another_level_does_not_hold(build, monkeypatch):
+    true = derivation._slope
+    monkeypatch.setattr(derivation, "_slope", lambda expression: true(2 * expression))
+    with pytest.raises(DerivationError):
+        build()

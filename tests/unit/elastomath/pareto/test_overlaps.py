@@ -1,0 +1,358 @@
+"""C, A, T of i.i.d. masses: laws, quadrature and its bound, R8 with general parts, the expansion at large k."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from elastomath.errors import InputError
+from elastomath.pareto.fluctuation import sampled_overlaps
+from elastomath.pareto.law import Pareto, two_mass_mean
+from elastomath.pareto.overlaps import (
+    Coarse,
+    Gamma,
+    Lognormal,
+    aliasing_bound,
+    equal_parts_overlap,
+    expansion_of,
+    expected_overlaps,
+    mass_mean,
+    overlap_matrix,
+    sign_threshold,
+)
+
+LAWS = [
+    Pareto(1.1),
+    Pareto(1.5),
+    Pareto(2.0),
+    Pareto(3.3),
+    Gamma(0.4),
+    Gamma(1.0),
+    Gamma(7.0),
+    Lognormal(0.5),
+    Lognormal(1.5),
+]
+
+
+# --- the quadrature's bound ------------------------------------------------------------------------------------------
+
+
+def worst_aliasing(transform, integral, step):
+    """The largest relative error of the trapezoid in ln s over the position of its grid."""
+    errors = []
+    for shift in np.linspace(0.0, 1.0, 41):
+        s = np.exp((np.arange(-400, 401) + shift) * step)
+        errors.append(abs(step * (transform(s) * s).sum() / integral - 1))
+    return max(errors)
+
+
+@pytest.mark.parametrize("step", [0.6, 0.8, 1.0, 1.5])
+def test_the_aliasing_bound_is_within_a_small_factor(step):
+    """Holds for each law, and is attained up to a factor of 6 by e^-s, whose error is 2 |Gamma(1 + 2 pi i/h)| exactly."""
+    bound = aliasing_bound(step)
+    exponential = worst_aliasing(lambda s: np.exp(-s), 1.0, step)
+    exact = 2 * math.sqrt(2 * math.pi**2 / step / math.sinh(2 * math.pi**2 / step))  # |Gamma(1+iy)|^2 = pi y/sinh(pi y)
+    assert exponential == pytest.approx(exact, rel=2e-2)
+    assert exponential <= bound <= 6 * exponential
+    assert worst_aliasing(lambda s: (1 + s) ** -2.0, 1.0, step) <= bound
+    pair = Pareto(1.5)
+    integral = float(two_mass_mean(1.5, [1.0, 1.0]))
+    assert worst_aliasing(lambda s: pair.laplace(s, 1) ** 2, integral, step) <= bound
+
+
+def test_the_default_step_costs_nothing():
+    assert aliasing_bound(0.22) < 2e-17
+    assert aliasing_bound(0.25) > 2e-16  # what a little longer step would cost: the bound is no formality
+
+
+# --- the laws --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_transforms_are_derivatives_of_each_other(law):
+    s, h = np.array([0.05, 0.6, 4.0]), 1e-5
+    for order in (0, 1):
+        slope = (law.laplace(s - h, order) - law.laplace(s + h, order)) / (2 * h)
+        assert law.laplace(s, order + 1) == pytest.approx(slope, rel=1e-4)
+    assert law.laplace(0.0) == pytest.approx(1.0, rel=1e-12)
+    assert law.laplace(0.0, 1) == pytest.approx(float(law.mean()), rel=1e-12)
+
+
+def test_closed_forms_of_other_laws():
+    """Gamma: A_n = nc/(nc+1). Lognormal: A_2 = e^{-sigma^2/4} E[sech(sigma Z/sqrt 2)]."""
+    shape = np.array([0.3, 1.0, 2.5, 40.0])
+    for n in (2, 3, 6):
+        seen = equal_parts_overlap(Gamma(shape), n)
+        assert seen.value == pytest.approx(n * shape / (n * shape + 1), abs=2e-14)
+    z = np.arange(-1536, 1537) / 128
+    for sigma in (0.2, 1.0, 2.5):
+        mean = (np.exp(-z * z / 2) / np.cosh(sigma * z / math.sqrt(2))).sum() / 128 / math.sqrt(2 * math.pi)
+        assert equal_parts_overlap(Lognormal(sigma), 2).value == pytest.approx(
+            math.exp(-(sigma**2) / 4) * mean, abs=1e-14
+        )
+
+
+def test_merged_gamma_masses_are_gamma_masses():
+    weights = [2.0, 0.7, 1.0]
+    merged, error = overlap_matrix(Coarse(Gamma(0.5), 6), weights)
+    assert merged == pytest.approx(overlap_matrix(Gamma(3.0), weights)[0], abs=1e-12)
+    assert error.max() < 1e-12
+    s = np.array([0.1, 2.0])
+    for order in (0, 1, 2):
+        assert Coarse(Gamma(0.5), 6).laplace(s, order) == pytest.approx(Gamma(3.0).laplace(s, order), rel=1e-13)
+    assert Coarse(Gamma(0.5), 6).moment(2) == pytest.approx(float(Gamma(3.0).moment(2)))
+    assert np.isinf(Coarse(Pareto(1.5), 2).moment(2))
+    with pytest.raises(InputError):
+        Coarse(Pareto(1.5), 2).moment(3)
+    with pytest.raises(InputError):
+        Coarse(Pareto(1.5), 2).laplace(1.0, 3)
+
+
+@pytest.mark.parametrize("make", [Gamma, Lognormal])
+@pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
+def test_parameters_of_laws_are_positive(make, value):
+    with pytest.raises(InputError):
+        make(value)
+
+
+# --- overlaps --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_the_square_by_its_own_integral_agrees_with_the_balance(law):
+    """The diagonal comes from sum_j w_j O_jt = N; E[Y_t^2/S] by its own integral is the same number."""
+    weights = np.array([1.0, 2.0, 0.6])
+    overlaps, error = overlap_matrix(law, weights)
+    square = weights.sum() / law.mean() * mass_mean(law, weights, (0, 0, 2))
+    assert overlaps[2, 2] == pytest.approx(float(square), rel=1e-11)
+    assert overlaps == pytest.approx(overlaps.T)
+    assert error.max() < 1e-12
+
+
+@pytest.mark.parametrize("law", [Pareto(1.3), Gamma(0.8), Lognormal(1.0)], ids=repr)
+def test_means_by_monte_carlo(law):
+    """E[prod Y^m / S^r] of every kind that is used, within 5 standard errors of 4e5 draws."""
+    rng, size = np.random.default_rng(11), 400_000
+    if isinstance(law, Pareto):
+        draws = np.exp(rng.standard_exponential((3, size)) / law.alpha)
+    elif isinstance(law, Gamma):
+        draws = rng.gamma(law.shape, size=(3, size))
+    else:
+        draws = np.exp(law.sigma * rng.standard_normal((3, size)))
+    weights = np.array([1.0, 3.0, 0.5])
+    total = weights @ draws
+    for orders, power in (((0, 1, 1), 1), ((1, 1, 1), 2), ((0, 2, 1), 2), ((0, 3, 1), 3), ((2, 1, 1), 3)):
+        sample = np.prod(draws ** np.array(orders)[:, None], axis=0) / total**power
+        error = sample.std() / math.sqrt(size)
+        assert abs(sample.mean() - mass_mean(law, weights, orders, power)) < 5 * error
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(
+    st.floats(1.03, 6.0),
+    st.floats(-2.0, 4.0),
+    st.floats(-3.0, 2.0),
+    st.lists(st.floats(0.05, 5.0), min_size=2, max_size=5),
+)
+def test_the_union_law_with_general_parts(alpha, log_k, log_l, shares):
+    """R8: eps = l (k pi_a + 1 + k R)/(k pi_t + l), and the theorem's signs hold exactly for l (pi_a + R) < pi_t."""
+    k, step, pi = 10.0**log_k, 10.0**log_l, np.array(shares) / sum(shares)
+    seen = expected_overlaps(Pareto(alpha), k, step, shares)
+    gap = 1 - float(seen.align)
+    assert seen.responses @ np.array([k, 1.0, step]) == pytest.approx(0.0, abs=1e-12)
+    assert seen.pretrain == pytest.approx(float(pi @ seen.parts), rel=1e-12)
+    if gap < 1e-6:
+        return
+    rest = float((pi[:-2] * (1 - seen.parts[:-2])).sum()) / gap
+    slack = 1e-11 * (1 + step) * (1 + 1 / gap) / min(pi[-1], 1.0)
+    epsilon = step * (k * pi[-2] + 1 + k * rest) / (k * pi[-1] + step)
+    assert abs(seen.epsilon - epsilon) <= slack * (1 + abs(epsilon))
+    margin = pi[-1] - step * (pi[-2] + rest)  # l < pi_t/(pi_a + R), and every l where pi_a + R <= 0
+    if abs(margin) > slack:
+        assert (seen.responses[0] < 0) == (margin > 0)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_equal_parts_in_the_limit(n):
+    """k -> inf: T - 1 = (n-1)(1 - A), so eps = (n-1) l exactly, whatever the law."""
+    for law in LAWS:
+        seen = expected_overlaps(law, np.inf, [0.05, 0.4], (1,) * n)
+        assert seen.epsilon == pytest.approx((n - 1) * np.array([0.05, 0.4]), rel=1e-9)
+        assert seen.responses.tolist() == [[0.0, 0.0, 0.0]] * 2 or np.isfinite(seen.responses).all()
+
+
+@pytest.mark.parametrize("law", LAWS, ids=repr)
+def test_two_part_unions_have_the_exact_constant(law):
+    """R18: the constant is (1 + 2l/k)/(1 - l) for P_p = (P_a + P_t)/2, for every law."""
+    k, step = np.array([0.3, 10.0, 1e3])[:, None], np.array([0.01, 0.5, 3.0])
+    seen = expected_overlaps(law, k, step, (1, 1)).theta_constant
+    assert seen == pytest.approx((1 + 2 * step / k) / (1 - step), rel=1e-8)
+
+
+@settings(max_examples=20, derandomize=True, deadline=None)
+@given(st.floats(1.05, 5.0), st.floats(-1.0, 4.0), st.lists(st.floats(0.1, 5.0), min_size=2, max_size=4))
+def test_the_sign_turns_at_the_threshold(alpha, log_k, shares):
+    """dH_p < 0 just below it and > 0 just above; eps = 1 there."""
+    law, k = Pareto(alpha), 10.0**log_k
+    threshold = float(sign_threshold(law, k, shares))
+    if not 1e-6 < threshold < 1e6:
+        return
+    at = expected_overlaps(law, k, threshold * np.array([1 - 1e-5, 1.0, 1 + 1e-5]), shares)
+    assert at.responses[0, 0] < 0 < at.responses[2, 0] or abs(at.responses[:, 0]).max() < 1e-14
+    assert at.responses[1, 0] == pytest.approx(0.0, abs=1e-11)
+
+
+def test_thresholds_in_closed_form():
+    """Two equal parts: l = 1 at every k and for every law. n parts, k -> inf: 1/(n-1). Three at large k: 1/2 - 3 (sigma-1)/(4N)."""
+    k = np.array([0.2, 5.0, 1e3, np.inf])
+    for law in (Pareto(1.3), Gamma(2.0), Lognormal(0.8)):
+        assert sign_threshold(law, k, (1, 1)) == pytest.approx(1.0, rel=1e-8)
+        for n in (3, 5):
+            assert sign_threshold(law, np.inf, (1,) * n) == pytest.approx(1 / (n - 1), rel=1e-8)
+        sigma = float(expansion_of(law).skew)
+        first, second = (
+            0.5 - 3 * (sigma - 1) / (4 * (k + 1.5)) - float(sign_threshold(law, k)) for k in (100.0, 1000.0)
+        )
+        assert abs(second) < 2e-6
+        assert abs(first) < 2e-4
+    few = expected_overlaps(Pareto(3.0), 1.0, 0.01, (2, 3, 0.25))  # pi_a + R < 0 at this l: R8's quotient is no bound
+    assert 3 / 5.25 + float(2 / 5.25 * (1 - few.parts[0]) / (1 - few.align)) < 0
+    assert sign_threshold(Pareto(3.0), 1.0, (2, 3, 0.25)) == pytest.approx(0.1282, abs=1e-4)
+    assert sign_threshold(Pareto(2.5), np.inf, (8, 1, 1)) == 0.0  # A > 1: they hold at none
+
+
+def test_more_weight_on_the_rest_turns_the_sign():
+    """Small dispersion, k -> inf: dH_a > 0 exactly where pi_a + pi_t > sum_j pi_j^2; a heavy tail moves the border."""
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(3), size=60)
+    criterion = shares[:, 1] + shares[:, 2] - (shares**2).sum(axis=1)
+    clear = abs(criterion) > 0.01
+    gap = 1 - expected_overlaps(Gamma(1e5), np.inf, 0.0, shares).align
+    assert (np.sign(gap[clear]) == np.sign(criterion[clear])).all()
+    assert {1.0, -1.0} == set(np.sign(criterion[clear]))
+    border = (3, 1, 1)
+    light, heavy = (1 - float(expected_overlaps(law, np.inf, 0.0, border).align) for law in (Gamma(1e5), Pareto(1.1)))
+    assert light < 0 < 0.5 < heavy
+
+
+def test_depth_can_turn_the_sign_where_the_parts_are_unequal():
+    """R10 needs equal parts: with shares (3, 1, 1) merging leaves takes 1 - A below 0 and up again."""
+    gaps = [1 - float(expected_overlaps(Coarse(Pareto(2.5), 4**g), np.inf, 0.0, (3, 1, 1)).align) for g in range(7)]
+    assert gaps[0] > 0.03
+    assert min(gaps) < 0 < gaps[1]
+    assert gaps[-1] > min(gaps)
+    equal = [1 - float(equal_parts_overlap(Coarse(Pareto(2.5), 4**g), 3).value) for g in range(7)]
+    assert all(fine > coarse > 0 for fine, coarse in itertools.pairwise(equal))
+
+
+def test_merging_lowers_the_gap_of_equal_parts_at_every_volume():
+    """Proved for k -> inf; here on a grid of alpha, k and l: no exception in 550 cells, and A < 1 in each."""
+    alpha = np.array([1.05, 1.2, 2.0, 3.0, 5.0])[:, None, None]
+    k, step = np.geomspace(1e-3, 1e4, 11)[:, None], np.concatenate([[0], np.geomspace(1e-3, 1e3, 9)])
+    gaps = [1 - expected_overlaps(Coarse(Pareto(alpha), f), k, step).align for f in (1, 2, 8)]
+    assert gaps[0].size == 550
+    assert (gaps[0] > gaps[1]).all()
+    assert (gaps[1] > gaps[2]).all()
+    assert gaps[2].min() > 0
+
+
+def test_a_perturbation_outside_of_the_union_at_no_volume():
+    """w_t = 0: T = E[Y^2] N/mu int phi phi ds exists for alpha > 2 only."""
+    overlaps, _ = overlap_matrix(Pareto([1.5, 2.5]), [2.0, 1.0, 0.0])
+    assert np.isinf(overlaps[0, 2, 2])
+    law = Pareto(2.5)
+    exact = 3.0 / law.mean() * law.moment(2) * mass_mean(law, [2.0, 1.0, 0.0], (0, 0, 0))
+    assert overlaps[1, 2, 2] == pytest.approx(float(exact))
+
+
+def test_shapes_broadcast():
+    seen = expected_overlaps(Pareto(np.full((4, 1), 1.5)), np.full(5, 10.0), 0.1, np.ones((5, 3)))
+    assert seen.align.shape == (4, 5)
+    assert seen.parts.shape == (4, 5, 3)
+    assert seen.responses.shape == (4, 5, 3)
+    assert np.ptp(seen.align) == 0
+
+
+def test_sampled_trees_agree_with_the_integral_at_finite_volumes():
+    """A and T of 2^14 leaves, general shares, within the limit law's width: alpha = 3 has none of the slow rates."""
+    draws = sampled_overlaps(3.0, 1 << 14, 60, 5.0, 0.7, (1, 2, 1), seed=3)
+    exact = expected_overlaps(Pareto(3.0), 5.0, 0.7, (1, 2, 1))
+    for values, limit in ((draws.align, exact.align), (draws.perturb, exact.perturb)):
+        assert abs(values.mean() - limit) < 5 * values.std() / math.sqrt(60) + 1e-4
+
+
+@pytest.mark.parametrize(
+    ("k", "step", "shares"),
+    [
+        (0, 0, (1, 1)),
+        (-1, 0, (1, 1)),
+        (1, -0.1, (1, 1)),
+        (1, np.inf, (1, 1)),
+        (np.nan, 0, (1, 1)),
+        (1, 0, (1,)),
+        (1, 0, (0, 0)),
+        (1, 0, (1, -1)),
+    ],
+)
+def test_bad_volumes_and_shares_are_refused(k, step, shares):
+    with pytest.raises(InputError):
+        expected_overlaps(Pareto(2.0), k, step, shares)
+
+
+@pytest.mark.parametrize("weights", [1.0, [1.0], [0.0, 0.0], [1.0, -1.0], [1.0, np.nan]])
+def test_bad_weights_are_refused(weights):
+    with pytest.raises(InputError):
+        overlap_matrix(Pareto(2.0), weights)
+    with pytest.raises(InputError):
+        mass_mean(Pareto(2.0), weights, (1, 1))
+    with pytest.raises(InputError):
+        equal_parts_overlap(Pareto(2.0), 1)
+
+
+# --- R8 at large k ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [Pareto(1.2), Pareto(2.5), Gamma(1.0), Lognormal(1.0)], ids=repr)
+@pytest.mark.parametrize(("parts", "order"), [(2, 1), (3, 0), (3, 1), (3, 2), (5, 1)])
+def test_the_expansion_misses_by_the_next_power(law, parts, order):
+    """The error falls by 10^(order+1) for k ten times larger, to within the order after."""
+    moments, step = expansion_of(law, parts), 0.3
+    errors = [
+        float(moments.epsilon(k, step, order) - expected_overlaps(law, k, step, (1,) * parts).epsilon)
+        for k in (200.0, 2000.0)
+    ]
+    assert abs(errors[0] / errors[1] / 10 ** (order + 1) - 1) < 0.2
+
+
+def test_moments_of_three_exponential_parts():
+    """Dirichlet(1,1,1), P_t = 3D_t on a leaf drawn from P_p: v = 1/2, s = 1/5, E[r^4] = 3/5."""
+    moments = expansion_of(Gamma(1.0), 3)
+    assert [float(moments.variance), float(moments.skew), float(moments.flatness)] == pytest.approx([0.5, 0.4, 1.2])
+    two = expansion_of(Pareto(1.7), 2)
+    assert float(two.skew) == pytest.approx(0.0, abs=1e-10)  # r_a = -r_t: no third moment
+
+
+def test_orders_that_are_not_known_are_refused():
+    for parts, order in ((2, 2), (3, 3), (3, -1)):
+        with pytest.raises(InputError):
+            expansion_of(Gamma(1.0), parts).epsilon(10.0, 0.1, order)
+
+
+# --- R11's numbers ---------------------------------------------------------------------------------------------------
+
+
+def test_which_instance_the_printed_responses_belong_to():
+    """0.025 and 0.0056 at k = 1, 10: two equal Pareto parts at alpha = 3.22 to 3.24, and no three equal parts."""
+    alpha = np.linspace(1.05, 8.0, 696)[:, None]
+
+    def matching(parts):
+        first, second = np.moveaxis(
+            expected_overlaps(Pareto(alpha), [1.0, 10.0], 0.0, (1,) * parts).responses[..., 1], -1, 0
+        )
+        return alpha[(abs(first - 0.025) < 5e-4) & (abs(second - 0.0056) < 5e-5), 0]
+
+    assert matching(2) == pytest.approx([3.22, 3.23, 3.24])
+    assert matching(3).size == 0

@@ -1,0 +1,261 @@
+"""The forecast of an undo volume against training, where its hypotheses hold exactly: a model whose features are frozen."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from elastomath.curve import Curve
+from elastomath.errors import InputError
+from elastomath.laws import logit
+from empirical.behaviours import Pairs, mixed, read_pairs, shipped
+from empirical.data.examples import Example, Preference
+from empirical.durability import DurabilitySettings, course, durability
+from empirical.durability.card import behaviour_card
+from empirical.durability.forecast import undo_volume
+from empirical.durability.gradients import behaviour_gradients, logit_constants, read_behaviour
+from empirical.durability.predict import predict
+from empirical.durability.undoing import crossing, undo_interval
+from empirical.models.loading import load_model
+from empirical.models.sequences import encode_examples
+from empirical.training.finetune import train
+
+STARTS = [
+    f"{a} {b}" for a in ("the film", "a word", "water", "light") for b in ("falls", "drags", "is slow", "is good")
+]
+PROMPTS = [f"{start} {end}, and the film is" for start in STARTS for end in ("on", "and", "half")]
+"""48 prompts that end alike, so that a behaviour is nearly one direction of a random model's features."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def frozen(tiny_model):
+    """A model of which only the output layer is trained, one token a response: its features are frozen, the law is exact."""
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    head = torch.nn.Linear(32, 300, bias=False)
+    head.weight.data.copy_(loaded.model.get_output_embeddings().weight * 0.1)
+    loaded.model.config.tie_word_embeddings = False
+    loaded.model.lm_head = head
+    for value in loaded.model.parameters():
+        value.requires_grad_(False)
+    head.weight.requires_grad_(True)
+    return loaded
+
+
+def encoded(loaded, texts):
+    return encode_examples(loaded.tokenizer, [Example(prompt, text) for prompt, text in texts], 1)
+
+
+def adapted(loaded, prompts):
+    """The two sides of the prompts, after the two answers were given the same high score everywhere: z_0 = 0, closed."""
+    sides = [encoded(loaded, [(prompt, text) for prompt in prompts]) for text in ("good", "slow")]
+    with torch.no_grad():
+        hidden = [loaded.model.model(sides[0].tokens[[row], : int(first)]).last_hidden_state[0, -1]
+                  for row, first in enumerate(sides[0].first)]  # fmt: skip
+        score = torch.linalg.lstsq(torch.stack(hidden), torch.full((len(prompts), 1), 14.0)).solution[:, 0]
+        for side in sides:
+            loaded.model.lm_head.weight[side.tokens[0, int(side.first[0])]] = score
+    return sides
+
+
+def measured_course(loaded, data, chosen, rejected, optimiser, rate, until=None):
+    rows = [read_behaviour(loaded.model, chosen, rejected).z]
+    for start in range(0, len(data), 4):
+        train(loaded.model, optimiser, data[slice(start, start + 4)], batch=4, learning_rate=rate)
+        rows.append(read_behaviour(loaded.model, chosen, rejected).z)
+        if until is not None and rows[-1].mean() < until:
+            break
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "rate", "close"), [("sgd", 0.06, 0.1), ("adamw", 0.012, 0.15), ("adamw-carried", 0.012, 0.15)]
+)
+def test_with_frozen_features_the_forecast_is_what_training_does(frozen, optimiser, rate, close):
+    trained = PROMPTS[1::2]  # the others are read
+    chosen, rejected = (side[slice(0, len(PROMPTS), 2)] for side in adapted(frozen, PROMPTS))
+    card = behaviour_card(frozen.model, chosen, rejected, [16, 64], learning_rate=rate, batch=4, optimiser=optimiser)
+    assert card.closure < 0.05
+    assert card.applies
+    start = read_behaviour(frozen.model, chosen, rejected).z
+    weight = frozen.model.lm_head.weight
+
+    def new():
+        return (
+            torch.optim.SGD([weight], lr=rate)
+            if optimiser == "sgd"
+            else torch.optim.AdamW([weight], lr=rate, weight_decay=0)
+        )
+
+    rng = np.random.default_rng(0)
+    up, down = (
+        encoded(frozen, [(trained[i], text) for i in rng.permutation(np.tile(np.arange(len(trained)), 16))[:count]])
+        for text, count in (("good", 64), ("slow", 384))
+    )
+    moving = new()
+    way = measured_course(frozen, up, chosen, rejected, moving, rate)
+    assert way[-1].mean() - way[0].mean() > 1
+    opposed = moving if optimiser == "adamw-carried" else new()
+    back = measured_course(frozen, down, chosen, rejected, opposed, rate, until=start.mean())
+    seen = undo_interval(start, 4 * np.arange(len(back)), back)
+    foretold = card.forecast[-1]
+    assert foretold.z.estimate == pytest.approx(way[-1].mean(), abs=close * (way[-1].mean() - start.mean()))
+    assert foretold.undo_volume.estimate == pytest.approx(seen.estimate, rel=close)
+
+
+def test_the_constants_agree_under_closure_and_scale_with_rate_and_batch(frozen):
+    chosen, rejected = adapted(frozen, PROMPTS)
+    reading = read_behaviour(frozen.model, chosen, rejected)
+    gradients = behaviour_gradients(frozen.model, chosen, rejected, reading)
+    c = logit_constants(gradients, 0.02, 4)
+    assert c.cosine == pytest.approx(-1, abs=0.02)
+    assert c.aligning == pytest.approx(c.kernel, rel=0.1)
+    assert c.perturbing == pytest.approx(c.kernel, rel=0.1)
+    assert logit_constants(gradients, 0.04, 8).kernel == pytest.approx(c.kernel, rel=1e-12)
+    assert logit_constants(gradients, 0.04, 4).kernel == pytest.approx(2 * c.kernel, rel=1e-12)
+
+
+def test_the_course_in_small_steps_is_the_logit_law():
+    """z + e^z grows by c n (R21): Euler's steps approach it as c B falls, one order in the step."""
+    errors = []
+    for steps in (1000, 2000):
+        c = 100 * 0.3 / steps
+        end = course([0.4], c, steps, 1, aligning=True)[-1]
+        errors.append(abs(end - float(logit.aligned_contrast(0.4, steps, c))))
+    assert errors[1] < 2e-2
+    assert errors[0] / errors[1] == pytest.approx(2, rel=0.1)
+
+
+def test_the_undo_volume_in_small_steps_is_that_of_the_law():
+    c, n = 1e-3, 20000
+    z = float(logit.aligned_contrast(0.2, n, c))
+    stepped = undo_volume(np.array([0.2]), np.array([z]), c, 1)
+    assert stepped == pytest.approx(float(logit.undo_volume(0.2, n, c)), rel=2e-3)
+
+
+def test_crossing_takes_the_first_return():
+    assert crossing([0, 4, 8, 12], [3.0, -1.0, 1.0, -1.0]) == 3.0
+    assert crossing([0, 4], [1.0, 0.0]) == 4.0
+
+
+def test_an_undo_volume_that_is_not_reached_is_a_bound():
+    told = undo_interval(np.zeros(9), [0, 4, 192], np.ones((3, 9)))
+    assert (told.estimate, told.low, told.high) == (None, 192.0, None)
+    assert str(told) == "> 192 examples"
+
+
+def test_the_interval_of_the_undo_volume_covers_the_truth():
+    """400 made courses: z falls by a constant force from 2 to 0 in 20 examples, prompts scatter with their own start."""
+    rng, hits = np.random.default_rng(0), 0
+    volumes = 4.0 * np.arange(12)
+    for seed in range(400):
+        start = rng.normal(0, 1, 32)
+        slope = 0.1 * (1 + 0.3 * rng.normal(size=32))
+        contrasts = start + 2 + 0.3 * rng.normal(size=32) - volumes[:, None] * slope + 0.05 * rng.normal(size=(12, 32))
+        told = undo_interval(start, volumes, contrasts, seed=seed)
+        hits += told.low <= 20 <= told.high
+    assert 0.90 <= hits / 400 <= 0.98
+
+
+# --- behaviours ---------------------------------------------------------------------------------------------------
+def test_shipped_behaviours_have_enough_distinct_prompts_and_opposed_responses():
+    for name, behaviour in shipped().items():
+        if behaviour.source:
+            continue  # made from the fetched reviews
+        for wordings in (1, len(behaviour.chosen)):
+            pairs = behaviour.pairs(wordings)
+            assert len({pair.prompt for pair in pairs}) == len(pairs) >= 500, name
+            assert all(pair.chosen != pair.rejected and pair.chosen and pair.rejected for pair in pairs)
+            assert all("{" not in pair.prompt + pair.chosen + pair.rejected for pair in pairs)
+            if name != "format":
+                assert len({pair.chosen for pair in pairs}) == wordings
+
+
+def test_held_out_prompts_are_never_trained_on_and_swap_exchanges_the_roles():
+    pairs = read_pairs("tone")
+    held, rest = pairs.split(32, seed=3)
+    assert len(held) == 32
+    assert not {pair.prompt for pair in held} & {pair.prompt for pair in rest}
+    assert pairs.split(32, seed=3) == (held, rest)
+    assert pairs.split(32, seed=4)[0] != held
+    assert read_pairs("tone", swap=True).pairs[0].chosen == pairs.pairs[0].rejected
+
+
+def test_a_share_of_the_mixture_is_kept_at_every_place():
+    roles = [role for _, role in mixed([Preference("p", "a", "b")] * 100, 0.3)]
+    assert sum(roles) == 30
+    assert all(abs(sum(roles[:k]) - 0.3 * k) < 1 for k in range(1, 101))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"prompt": "p", "chosen": "a"}], "no column 'rejected'"),
+        ([{"prompt": "p", "chosen": "a", "rejected": " a"}], "row 1: two equal responses"),
+        ([{"prompt": "p", "chosen": "", "rejected": "b"}], "row 1: an empty response"),
+        ([{"prompt": "p", "chosen": 3, "rejected": "b"}], "row 1"),
+    ],
+)
+def test_what_is_no_pair_is_refused_in_one_line(tmp_path, rows, said):
+    file = tmp_path / "prefs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    with pytest.raises(InputError, match=said) as raised:
+        read_pairs(file)
+    assert "\n" not in str(raised.value)
+
+
+# --- the experiment on a tiny model ------------------------------------------------------------------------------
+@pytest.fixture
+def prefs(tmp_path):
+    rows = [{"prompt": prompt, "chosen": "good", "rejected": "slow"} for prompt in PROMPTS]
+    file = tmp_path / "prefs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows) + "\n")
+    return str(file)
+
+
+def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, tmp_path, capsys):
+    settings = DurabilitySettings(
+        model=str(tiny_model), pairs=(prefs,), align_volumes=(8, 16), perturb_most=64, held_out=16, adapt_most=256,
+        adapt_learning_rate=3e-3, learning_rate=3e-2, optimisers=("sgd",), arms=("perturb", "neutral"), again=True, max_tokens=8,
+    )  # fmt: skip
+    told = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert told["runs"] == {"done": 2, "failed": 0, "total": 2}
+    curve = Curve.read(told["curve"])
+    assert set(curve.frame["rate_unit"]) == {"nats/response"}
+    assert set(curve.frame["component"]) == {"pretrain", "align", "perturb"}
+    rows = told["durability"]
+    assert [row["n"] for row in rows] == [8, 16]
+    assert all(row["z"] > row["z0"] for row in rows)
+    again = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert again["durability"] == rows
+
+
+def test_predict_refuses_what_it_cannot_read(tiny_model):
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    few = Pairs("few", tuple(Preference(prompt, "good", "slow") for prompt in PROMPTS[:6]))
+    with pytest.raises(InputError, match="6 different prompts"):
+        predict(loaded, few, [16], learning_rate=1e-3)
+    with pytest.raises(InputError, match="learning rate nan"):
+        predict(
+            loaded, Pairs("p", tuple(Preference(p, "good", "slow") for p in PROMPTS)), [16], learning_rate=float("nan")
+        )
+
+
+def test_a_card_says_that_the_law_does_not_apply_where_the_pair_is_not_closed(tiny_model):
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    pairs = Pairs("open", tuple(Preference(p, "good", "slow") for p in PROMPTS))
+    card = predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16)
+    assert card.closure > 0.5
+    assert not card.applies
+    assert "lies outside the pair" in card.sentences()[0]

@@ -1,0 +1,360 @@
+"""The registry of claims: nothing is named that does not exist, every verdict is given by its check, every check can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from elastomath import InputError
+from paper_checks import claims as registry
+from paper_checks.claims import LEVELS, Evidence, check, claims, kind
+from paper_checks.claims.claim import FAILS, HOLDS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
+from paper_checks.claims.findings import sign_of
+
+PAPER = [
+    "Def3.1",
+    "Def3.3a",
+    "Def3.3b",
+    "A.7",
+    "Thm3.4",
+    "rate",
+    "normalised-rate",
+    "Def3.6",
+    "Thm4.2",
+    "Thm4.2-finite",
+    "Hooke-forward",
+    "Hooke-reverse",
+    "Table1",
+    "Table3",
+    "Q2",
+    "A3.2",
+    "F1",
+    "F1-excess",
+    "F2-sft",
+    "F2-exchanged",
+    "F2-dpo",
+    "F2-kto",
+    "F2-simpo",
+    "F2-ppo",
+    "F2-KL",
+    "F3-size",
+    "F3-volume",
+    "Q1",
+] + [f"R{number}" for number in range(1, 21)]
+NOT_RUN = ("F2-simpo", "F2-ppo")
+"""Claims whose experiment was not run here: they say so, and --rerun runs it."""
+RESULTS = [id for id in claims() if re.fullmatch(r"R\d+", id)]
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    found = Evidence(processes=2)
+    found.verify(RESULTS)
+    return found
+
+
+def test_every_part_of_the_paper_has_a_claim() -> None:
+    assert set(PAPER) <= set(claims())
+
+
+@pytest.mark.parametrize("id", list(claims()))
+def test_a_claim_is_whole_and_names_what_exists(id: str) -> None:
+    claim = claims()[id]
+    kind(claim.verdict)
+    for text in (claim.title, claim.claim, claim.where, claim.command, claim.check.__doc__):
+        assert text
+        assert len(text) > 2
+    assert set(claim.depends) <= set(claims())
+    assert not claim.rerun or claim.saved
+    assert id not in claim.depends
+
+
+@pytest.mark.parametrize("id", list(claims()))
+def test_the_check_gives_the_verdict_on_record(id: str, evidence: Evidence) -> None:
+    (outcome,) = check([id], evidence)
+    assert outcome.stands, f"{outcome.finding.verdict}: {outcome.finding.detail}"
+    assert outcome.finding.level in LEVELS
+    assert outcome.finding.verdict != NOT_TESTED or id in NOT_RUN
+    json.dumps(outcome.as_dict(), allow_nan=False)
+
+
+def _unverified(monkeypatch: pytest.MonkeyPatch, id: str) -> Evidence:
+    """Evidence in which `elastomath verify` does not come out for a result."""
+    found = Evidence()
+    claims = [dataclasses.replace(claim, holds=False) for claim in _verified(id)]
+    found._verified[id] = claims
+    return found
+
+
+def _verified(id: str):
+    from elastomath.verification import Claim
+
+    return [Claim(id, HOLDS, "symbolic", 1, "said for this test", True)]
+
+
+@pytest.mark.parametrize("id", RESULTS)
+def test_a_result_that_is_not_verified_does_not_stand(id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = _unverified(monkeypatch, id)
+    for other in claims()[id].depends:
+        broken._verified[other] = _verified(other)
+    (outcome,) = check([id], broken)
+    assert outcome.finding.verdict == FAILS
+    assert not outcome.stands
+
+
+def _wrap(monkeypatch: pytest.MonkeyPatch, target: str, change) -> None:
+    """Replace a function by what ``change`` makes of its result."""
+    import importlib
+
+    module, name = target.rsplit(".", 1)
+    owner = importlib.import_module(module) if not module[0].isupper() else None
+    original = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args, **kwargs: change(original(*args, **kwargs)))
+
+
+def _scaled(**factors: float):
+    return lambda found: dataclasses.replace(
+        found, **{name: getattr(found, name) * factor for name, factor in factors.items()}
+    )
+
+
+def _prune_too_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elastomath.trees.tokentree import TokenTree
+
+    prune = TokenTree.prune
+    monkeypatch.setattr(TokenTree, "prune", lambda tree, depth: prune(tree, max(depth - 1, 0)))
+
+
+def _forget_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    from elastomath.codes.compression import BlockCode
+
+    decode = BlockCode.decode
+    monkeypatch.setattr(BlockCode, "decode", lambda code, message: decode(code, message)[:-1])
+
+
+def _turn_table(number: int):
+    def turn(monkeypatch: pytest.MonkeyPatch) -> None:
+        from paper_checks.published import tables as published
+
+        table = published.published_table(number).copy()
+        if number == 1:
+            table[["inverse_loss", "forward_loss"]] = table[["forward_loss", "inverse_loss"]].to_numpy()
+        else:
+            column = "unsafe_examples_to_kl_below_0.01"
+            table[column] = table[column].to_numpy()[::-1]
+        monkeypatch.setattr(published, "published_table", lambda _: table)
+
+    return turn
+
+
+def _unit(target: str, change):
+    return lambda monkeypatch: _wrap(monkeypatch, target, change)
+
+
+MUTANTS = {
+    "Def3.1": _prune_too_deep,
+    "Def3.3a": _unit("elastomath.trees.jointtree.pruning_loss", _scaled(cross_entropy_bound=0.5)),
+    "Def3.3b": _forget_the_last,
+    "rate": _unit("elastomath.rates.rates.code_lengths", lambda found: {name: row + 1 for name, row in found.items()}),
+    "normalised-rate": _unit("elastomath.rates.rates.normalised_rates", lambda found: -found),
+    "Def3.6": _unit("elastomath.laws.rebound.return_volume", lambda found: 1.01 * found),
+    "Thm4.2-finite": _unit("elastomath.laws.finite.path_entropies", lambda found: -found),
+    "Hooke-forward": _unit("elastomath.laws.springs.springs", _scaled(energy=2.0)),
+    "Hooke-reverse": _unit("elastomath.mixtures.pool.reverse_balance", _scaled(balance=0.0)),
+    "Table1": _turn_table(1),
+    "Table3": _turn_table(3),
+    "Q2": _unit("elastomath.laws.ceilings.volume_for", lambda found: 2 * found),
+}
+"""For each claim that computes something of its own, a mutant of what it computes with."""
+BY_VERIFICATION = {"Thm3.4": "R15a", "Thm4.2": "R9"}
+"""Claims that rest on `verify` alone, and the result that carries them."""
+
+
+@pytest.mark.parametrize("id", list(MUTANTS))
+def test_a_mutant_changes_the_verdict(id: str, evidence: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[id](monkeypatch)
+    (outcome,) = check([id], evidence)
+    assert not outcome.stands
+    assert outcome.finding.verdict != NOT_TESTED, outcome.finding.detail
+
+
+@pytest.mark.parametrize(("id", "carrier"), list(BY_VERIFICATION.items()))
+def test_a_counterexample_that_is_none_changes_the_verdict(id: str, carrier: str) -> None:
+    broken = Evidence()
+    for other in ("R8", "R9", "R15", "R15a", "R15b"):
+        broken._verified[other] = _verified(other)
+    broken._verified[carrier] = [
+        dataclasses.replace(claim, id="R9h" if carrier == "R9" else carrier, holds=False)
+        for claim in _verified(carrier)
+    ]
+    (outcome,) = check([id], broken)
+    assert not outcome.stands
+
+
+def _edited(tmp_path: Path, id: str, edit) -> Evidence:
+    """Evidence whose saved results for a claim were edited."""
+    name = claims()[id].saved
+    folder = tmp_path / name
+    shutil.copytree(Evidence().saved(name).folder, folder)
+    edit(folder)
+    return Evidence(reruns={name: folder})
+
+
+def _pareto_passes(folder: Path) -> None:
+    path = folder / "assumption-a7.csv"
+    lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join(line.replace("rejected", "not rejected") if line[:1].isdigit() else line for line in lines)
+    )
+
+
+def _summary(name: str, change):
+    """An edit of the summary of an experiment."""
+
+    def edit(folder: Path) -> None:
+        path = folder / f"{name}.json"
+        summary = json.loads(path.read_text())
+        change(summary)
+        path.write_text(json.dumps(summary))
+
+    return edit
+
+
+def _gap(measure: str):
+    def change(summary: dict) -> None:
+        gap = summary["pooled"][measure]
+        sign = -1.0 if gap["over_documents"]["low"] > 0 and min(gap["seeds"]) > 0 else 1.0
+        gap |= {
+            "estimate": sign * 0.1,
+            "seeds": [sign * 0.1] * 2,
+            "over_documents": {"low": sign * 0.1 - 0.01, "high": sign * 0.1 + 0.01},
+        }
+
+    return _summary("resistance", change)
+
+
+def _slopes(direction: str, *names: str, saved: str = "rebound", algorithm: str = "sft"):
+    def change(summary: dict) -> None:
+        group = next(g for g in summary["falls"] if (g["direction"], g["algorithm"]) == (direction, algorithm))
+        rises = [sign_of(group[name]["slope"]) > 0 for name in names]
+        for name in names:
+            value = -1.0 if all(rises) else 1.0
+            group[name]["slope"] |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "z": 10 * value}
+
+    return _summary(saved, change)
+
+
+def _slowing(summary: dict) -> None:
+    group = summary["falls"][-1]
+    value = -1.0 if sign_of(group["slowing"]) > 0 else 1.0
+    group["slowing"] |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "z": 10 * value}
+
+
+def _divergence(summary: dict) -> None:
+    back = [
+        min(row["kl_forward"] for row in reading["rows"] if row["phase"] == "perturb")
+        for reading in summary["readings"]
+    ]
+    aligned = [[row for row in reading["rows"] if row["phase"] == "aligned"][-1] for reading in summary["readings"]]
+    factor = 1e3 if not all(a < b["kl_forward"] for a, b in zip(back, aligned, strict=True)) else 1e-3
+    for row in aligned:
+        row["kl_forward"] *= factor
+
+
+def _cheaper(summary: dict) -> None:
+    ratio = summary["ratios"]["inverse / forward"]["examples"]
+    known = [value for value in ratio["seeds"] if value is not None]
+    cheap = len(known) == len(ratio["seeds"]) and max(known) < 1
+    ratio["seeds"] = [2.0, 2.0] if cheap else [0.5, 0.5]
+
+
+def _exponent(predictor: str):
+    def change(summary: dict) -> None:
+        measures = summary["groups"][0]["measures"]
+        found = [measures["first_fall"]["slope"][predictor], measures["fall_rate"]["exponent"][predictor]]
+        value = -1.0 if all(number["low"] > 0 for number in found) else 1.0
+        for number in found:
+            number |= {"estimate": value, "low": value - 0.1, "high": value + 0.1, "se_documents": 0.01}
+
+    return _summary("scale", change)
+
+
+def _depth(summary: dict) -> None:
+    for answer in summary["answers"]:
+        if answer["id"].startswith("depth-by-size"):
+            answer["value"] |= {"estimate": -1.0, "low": -1.1, "high": -0.9}
+
+
+EDITS = {
+    "A3.2": _summary("scale-sim", _depth),
+    "F3-size": _exponent("parameters"),
+    "F3-volume": _exponent("pretrain_volume"),
+    "A.7": _pareto_passes,
+    "F1": _gap("held_out_loss"),
+    "F1-excess": _gap("excess_after"),
+    "F2-sft": _slopes("forward", "first_fall", "depth"),
+    "F2-exchanged": _slopes("exchanged", "first_fall", "depth"),
+    **{
+        f"F2-{algorithm}": _slopes("forward", "first_fall", "depth", saved="rebound-algorithms", algorithm=algorithm)
+        for algorithm in ("dpo", "kto")
+    },
+    "F2-control": _slopes("both", "excess_depth"),
+    "F2-slowing": _summary("rebound", _slowing),
+    "F2-KL": _summary("rebound", _divergence),
+    "Q1": _summary("inversion", _cheaper),
+}
+"""For each claim that is judged from saved results, an edit of them under which it has to be judged otherwise."""
+
+
+@pytest.mark.parametrize("id", list(EDITS))
+def test_other_results_change_the_verdict(id: str, tmp_path: Path) -> None:
+    (outcome,) = check([id], _edited(tmp_path, id, EDITS[id]))
+    assert not outcome.stands
+    assert outcome.finding.verdict != NOT_TESTED, outcome.finding.detail
+
+
+def test_every_check_has_a_test_that_turns_it() -> None:
+    assert set(claims()) == {*RESULTS, *MUTANTS, *BY_VERIFICATION, *EDITS, *NOT_RUN}
+
+
+def test_missing_results_are_said_in_one_line(tmp_path: Path) -> None:
+    (outcome,) = check(["A.7"], Evidence(reruns={"assumption-a7": tmp_path}))
+    assert outcome.finding.verdict == NOT_TESTED
+    assert "no saved results" in outcome.finding.detail
+
+
+def test_unknown_ids_are_refused() -> None:
+    with pytest.raises(InputError, match=r"unknown claim 'R99'.*Def3\.1"):
+        check(["R99"])
+
+
+def test_saved_results_are_made_once_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[str]] = []
+    base = claims()["A.7"]
+    fake = dataclasses.replace(base, rerun="study tails --out {out}")
+    monkeypatch.setattr(registry, "claims", lambda: {"A.7": fake, "B": dataclasses.replace(fake, id="B")})
+    folders = registry.rerun_saved(None, tmp_path, lambda arguments: made.append(arguments) or 0)
+    assert made == [["study", "tails", "--out", str(tmp_path / "assumption-a7")]]
+    assert folders == {"assumption-a7": tmp_path / "assumption-a7"}
+    with pytest.raises(InputError, match="failed"):
+        registry.rerun_saved(None, tmp_path, lambda arguments: 2)
+
+
+@pytest.mark.parametrize("id", NOT_RUN)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_run_of_another_algorithm_would_be_judged(id: str, sign: float, tmp_path: Path) -> None:
+    algorithm, direction = id.removeprefix("F2-"), "forward"
+    summary = Evidence().saved("rebound").summary
+    group = next(group for group in summary["falls"] if group["direction"] == "forward")
+    group = group | {"algorithm": algorithm, "direction": direction}
+    for name in ("first_fall", "depth"):
+        group[name]["slope"] |= {"estimate": sign, "low": sign - 0.1, "high": sign + 0.1, "z": 10 * sign}
+    name = claims()[id].saved
+    (tmp_path / f"{name}.json").write_text(json.dumps({"falls": [group]}))
+    (outcome,) = check([id], Evidence(reruns={name: tmp_path}))
+    assert outcome.finding.verdict == (SUPPORTED if sign > 0 else NOT_SUPPORTED)

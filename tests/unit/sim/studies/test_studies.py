@@ -1,0 +1,170 @@
+"""The studies' own pieces at closed forms: R16 with a clock, prefixes, imbalance of forces, intervals; mutants that have to fail."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import textwrap
+
+import numpy as np
+import pytest
+
+from elastomath import InputError, Mixture, path_entropies
+from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
+from elastomath.laws.forgetting import elasticity_constant
+from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
+from sim.studies import Estimate, over_seeds
+from sim.studies.hooke import imbalance
+from sim.studies.plans import perturbations
+from sim.studies.worker import cut, prefix_divergences, represented_depth
+
+STEPS = perturbations()
+
+
+def counted(eta, k=6.0, n=1.0, seed=0):
+    """H_i along the perturbation of counting that forgets eta in a unit, after k of D_p and n of D_a; (3, J+1)."""
+    counting = CountingCompressor(problem_of_family("union2", 1.5, 64, seed, alphabet=4), prior=0.0, forgetting=eta)
+    state = counting.train(counting.train(counting.start(), 0, k), 1, n)
+    return np.array([counting.entropies(counting.train(state, 2, step)) for step in STEPS]).T
+
+
+@pytest.mark.parametrize("eta", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("k", [1.0, 27.0])
+def test_counting_that_forgets_counts_for_what_r19_says(eta, k):
+    """K_p/K_a = X_a (1 - X_p)/(1 - X_a), X = (1 - eta)^volume (R19), from the curve alone, read at l' = (e^{hl} - 1)/h."""
+    h = -math.log1p(-eta)
+    seen = read(STEPS, counted(eta, k), h)
+    assert seen.kappa == pytest.approx(float(elasticity_constant(k, 1.0, eta)), rel=1e-4)
+    assert seen.align == pytest.approx((1 - math.exp(-h)) / h, rel=1e-4)  # in units of the perturbation at rest
+    assert seen.misfit < 1e-4
+    assert abs(read(STEPS, counted(eta, k), 0.0).kappa / seen.kappa - 1) > 0.1 * eta  # nominal l is biased
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.2, 0.5])
+def test_the_clock_is_found_from_the_curve(eta):
+    """The h that leaves no misfit is that of the compressor, and with it kappa is R19's."""
+    seen = best_clock(STEPS, counted(eta))
+    assert seen.clock == pytest.approx(-math.log1p(-eta), abs=0.02)
+    expected = 6.0 if eta == 0 else float(elasticity_constant(6.0, 1.0, eta))
+    assert seen.kappa == pytest.approx(expected, rel=0.02)
+
+
+def test_a_joint_curve_has_the_nominal_volumes_and_no_clock():
+    rows = problem_of_family("union2", 1.5, 64, 3).masses
+    seen = read(STEPS, path_entropies(Mixture.of(rows, [9.0, 1.0, 0.0]), STEPS))
+    assert (seen.pretrain, seen.align) == (pytest.approx(9, rel=1e-4), pytest.approx(1, rel=1e-4))
+
+
+def test_run_down_is_the_ratio_of_weights_that_counting_keeps():
+    """After l in sequence the weights of D_t and of all before are in the ratio l'/1 of a joint run at l'."""
+    h, step = 0.7, 1.3
+    kept, gained = math.exp(-h * step), (1 - math.exp(-h * step)) / h
+    assert run_down([step], h)[0] == pytest.approx(gained / kept, rel=1e-12)
+
+
+def test_no_constant_where_a_volume_is_negative():
+    rates = np.array([[1.0, 1.1, 1.2, 1.3], [1.0, 1.1, 1.3, 1.35], [2.0, 1.9, 1.7, 1.4]])
+    assert read([0, 0.5, 1, 2], rates).kappa is None or read([0, 0.5, 1, 2], rates).kappa > 0
+    assert elastic_limit([0, 0.5, 1, 2], [5, 1], rates) == 0.5  # nothing pushes back even at first
+
+
+def test_a_cut_is_the_mixture_of_the_cut_trees():
+    """Merging leaves after mixing is mixing merged leaves, so the cut problem's optimum is the cut of the optimum."""
+    problem = problem_of_markov(2, 2, 5, seed=1)
+    whole, short = MixtureCompressor(problem), MixtureCompressor(cut(problem, 3))
+    volumes = np.array([4.0, 1.0, 0.5])
+    merged = whole.masses(volumes).reshape(8, -1).sum(axis=1)
+    assert np.allclose(short.masses(volumes), merged, atol=1e-15)
+    for depth in (0, 6):
+        with pytest.raises(InputError):
+            cut(problem, depth)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_code_of_that_order_represents_one_symbol_more(order):
+    """Counting that sees m symbols of the past has KL_d = 0 for d <= m + 1, exactly, and KL_d > 0 beyond on a deeper source."""
+    problem = problem_of_markov(3, 4, 5, seed=2, split=1.0, sharpness=0.5)
+    counting = CountingCompressor(problem, prior=0.0, order=order)
+    gaps = prefix_divergences(problem, problem.masses[0], counting.masses(counting.optimum([1.0, 0.0, 0.0])))
+    assert max(gaps[: order + 1]) < 1e-14 < 1e-4 < gaps[order + 1]
+    assert np.all(np.diff(gaps) >= -1e-14)
+    assert order + 1 < represented_depth(gaps, 1e-3) < order + 2
+    assert represented_depth(gaps, gaps[-1]) == 5.0
+
+
+def test_represented_depth_refuses_no_tolerance():
+    with pytest.raises(InputError):
+        represented_depth([0.1], 0.0)
+
+
+def test_forces_of_a_joint_optimum_balance_to_first_order_only_forward():
+    """|sum|/max = (1/2) l (T - 1)/(1 - A) / ... falls linearly with l for D(P||q); for D(q||P) it does not fall."""
+    rows = problem_of_family("union2", 1.5, 64, 1).masses
+    path = Mixture.of(rows, [20.0, 1.0, 0.0])
+    codes = path_entropies(path, [0.0, 1e-3, 2e-3])[:2]
+    seen = [imbalance([20, 1], codes[:, j] - codes[:, 0]) for j in (1, 2)]
+    assert seen[1] / seen[0] == pytest.approx(2.0, rel=5e-3)
+    q = [path.at(step).masses for step in (0.0, 1e-3)]
+    change = [float((q[1] * np.log(q[1] / row)).sum() - (q[0] * np.log(q[0] / row)).sum()) for row in rows[:2]]
+    assert imbalance([20, 1], change) > 50 * seen[0]
+
+
+def test_students_interval():
+    """scipy's t quantile by hand for three values: 4.302653 s/sqrt(3)."""
+    seen = over_seeds([1.0, 2.0, 4.0])
+    half = 4.302652729911275 * math.sqrt(7 / 3) / math.sqrt(3)
+    assert (seen.estimate, seen.low, seen.high) == pytest.approx((7 / 3, 7 / 3 - half, 7 / 3 + half))
+    assert over_seeds([0.0, 1.0], within=(0.0, 1.0)) == Estimate(0.5, 0.0, 1.0)
+    assert over_seeds([None, math.nan]) is None
+    assert over_seeds([3.0]).low is None
+
+
+MUTANTS = [
+    ("effective", "run_down", "np.expm1(clock * steps)", "-np.expm1(-clock * steps)",
+     lambda: test_counting_that_forgets_counts_for_what_r19_says(0.2, 27.0)),
+    ("effective", "_read", "path_work(steps, rates[2]", "path_work(np.asarray(perturbations, dtype=float), rates[2]",
+     lambda: test_counting_that_forgets_counts_for_what_r19_says(0.2, 1.0)),
+    ("worker", "cut", ".sum(axis=2)", ".max(axis=2)", test_a_cut_is_the_mixture_of_the_cut_trees),
+    ("worker", "prefix_divergences", "problem.alphabet**depth", "problem.alphabet**max(1, depth - 1)",
+     lambda: test_a_code_of_that_order_represents_one_symbol_more(1)),
+    ("worker", "represented_depth", "depth + (tolerance - before)", "depth + 1 + (tolerance - before)",
+     lambda: test_a_code_of_that_order_represents_one_symbol_more(1)),
+    ("hooke", "imbalance", "pushes.sum()", "np.abs(pushes).sum()",
+     test_forces_of_a_joint_optimum_balance_to_first_order_only_forward),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "line", "broken", "test"), MUTANTS, ids=[f"{m[1]}-{i}" for i, m in enumerate(MUTANTS)]
+)
+def test_a_broken_line_turns_its_test_red(module, name, line, broken, test, monkeypatch):
+    found = importlib.import_module(f"sim.studies.{module}")
+    text = textwrap.dedent(inspect.getsource(getattr(found, name)))
+    assert line in text
+    space = dict(vars(found))
+    exec(compile(text.replace(line, broken), name, "exec"), space)
+    test_globals = globals()
+    monkeypatch.setitem(test_globals, name, space[name])
+    if module == "effective":
+        monkeypatch.setattr(found, name, space[name])
+    with pytest.raises((AssertionError, InputError, ValueError)):
+        test()
+
+
+def test_the_page_says_what_the_saved_results_say():
+    """docs/simulation.md is what docs/simulation.py makes of the saved studies, and every study with results is a section of the report."""
+    import runpy
+    from pathlib import Path
+
+    from paper_checks.report.studies import saved_studies, studies_sections
+
+    root = Path(__file__).parents[4] / "docs"
+    text = (root / "simulation.md").read_text(encoding="utf-8")
+    assert runpy.run_path(str(root / "simulation.py"))["page"](text) == text
+    saved = saved_studies()
+    assert saved
+    for found, section in zip(saved.values(), studies_sections(), strict=True):
+        assert section.id == f"study-{found['study']}"
+        assert [block.kind for block in section.blocks].count("figure") == 1
+        assert (root / f"simulation-{found['study']}.svg").is_file()
