@@ -15,6 +15,8 @@ CONSTANTS: Final = ("pretrain", "align", "kappa")
 """What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""
 GRID: Final = 40
 """Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
+TINY: Final = float(np.finfo(np.float64).tiny)
+"""The smallest normal number, a divisor in place of 0."""
 FAR: Final = 1e120
 """Constants are looked for between 1/FAR and FAR: beyond it squares overflow, and 0 and infinity stand for what is left."""
 
@@ -66,6 +68,7 @@ class Balance:
         value = float(self.deviance(volumes))
         information = np.zeros((2, 2))
         for _ in range(rounds):
+            # half the gradient and the information, with the volumes at 0 that want to fall held there
             _, spread, whitened = self._residual(volumes)
             freed = self.terms[:2] - volumes[:, None] * (self.covariances[:2] @ whitened)
             information = freed @ np.linalg.solve(spread, freed.T)
@@ -75,6 +78,7 @@ class Balance:
             step = np.zeros(2)
             inner = information[np.ix_(free, free)]
             step[free] = -np.linalg.lstsq(inner, (freed @ whitened)[free], rcond=None)[0]
+            # a step that does not lower Q is quartered
             scale = 1.0
             while scale > 1e-4:
                 trial = np.maximum(volumes + scale * step, 0.0)
@@ -97,15 +101,18 @@ class Balance:
         """
         (p, a, t), (cov_p, cov_a, cov_t) = self.terms, self.covariances
         v = values[:, None]
+        # one unknown is left, x: Q = (x b - c)' (x^2 B + C)^-1 (x b - c)
         if name == "kappa":
+            # the ray K = x (kappa, 1), or x (1, 1/kappa) beyond 1, so that neither component overflows
             far = np.isinf(v) | (v > 1)
             inverse = 1.0 / np.where(far, v, 1.0)
             sine, cosine = np.where(far, 1.0, v), np.where(far, inverse, 1.0)
             b, spread_b = sine * p + cosine * a, sine[..., None] ** 2 * cov_p + cosine[..., None] ** 2 * cov_a
             c, spread_c = np.broadcast_to(t, b.shape), np.broadcast_to(cov_t, spread_b.shape)
         else:
-            held, free, cov_held, cov_free = (p, a, cov_p, cov_a) if name == "pretrain" else (a, p, cov_a, cov_p)
-            c, spread_c = t - v * held, cov_t + v[..., None] ** 2 * cov_held
+            # one volume is fixed and joins the work of the perturbation; the other is x
+            fixed, free, cov_fixed, cov_free = (p, a, cov_p, cov_a) if name == "pretrain" else (a, p, cov_a, cov_p)
+            c, spread_c = t - v * fixed, cov_t + v[..., None] ** 2 * cov_fixed
             b, spread_b = np.broadcast_to(free, c.shape), np.broadcast_to(cov_free, spread_c.shape)
         lowest, x = _pencil_minimum(b, spread_b, c, spread_c)
         if name == "kappa":
@@ -116,10 +123,9 @@ class Balance:
 
     def at_infinity(self, name: str) -> float:
         """The profile as K_p or K_a grows without bound: the work of the perturbation does not count, the other is free."""
-        held, free = (0, 1) if name == "pretrain" else (1, 0)
-        lowest, _ = _pencil_minimum(
-            self.terms[None, free], self.covariances[None, free], -self.terms[None, held], self.covariances[None, held]
-        )
+        fixed, free = (0, 1) if name == "pretrain" else (1, 0)
+        b, spread_b = self.terms[None, free], self.covariances[None, free]
+        lowest, _ = _pencil_minimum(b, spread_b, -self.terms[None, fixed], self.covariances[None, fixed])
         return float(lowest[0])
 
     def span(self, name: str) -> tuple[float, float]:
@@ -129,63 +135,108 @@ class Balance:
         return 1e-2 * size[over].min() / size[under].max(), 1e2 * size[over].max() / size[under].min()
 
 
+@dataclass(frozen=True, slots=True)
+class _Pencil:
+    """``Q(x) = (x b - c)' (x^2 B + C)^-1 (x b - c)`` in the coordinates in which B and C are diagonal together.
+
+    There ``Q(x) = sum_j (x beta_j - gamma_j)^2/(1 + x^2 w_j)``: J rational terms. V rows at once, all arrays (V, J).
+    """
+
+    beta: Array
+    gamma: Array
+    weights: Array
+
+    @classmethod
+    def diagonalise(cls, b: Array, spread_b: Array, c: Array, spread_c: Array) -> _Pencil:
+        """C = L L' becomes the identity, then the eigenvectors of L^-1 B L'^-1 make B diagonal: its eigenvalues are w."""
+        inverse = np.linalg.inv(np.linalg.cholesky(spread_c))
+        weights, basis = np.linalg.eigh(inverse @ spread_b @ inverse.swapaxes(-1, -2))
+        rotate = basis.swapaxes(-1, -2) @ inverse
+        return cls((rotate @ b[..., None])[..., 0], (rotate @ c[..., None])[..., 0], np.maximum(weights, TINY))
+
+    def __call__(self, x: Array) -> Array:
+        """Q at x, (V, G) -> (V, G)."""
+        gap = x[..., None] * self.beta[:, None] - self.gamma[:, None]
+        return np.asarray((gap**2 / (1.0 + x[..., None] ** 2 * self.weights[:, None])).sum(-1))
+
+    def at_infinity(self) -> Array:
+        """The limit of Q as x grows without bound, (V,)."""
+        return np.asarray((self.beta**2 / self.weights).sum(-1))
+
+    def derivatives(self, x: Array) -> tuple[Array, Array]:
+        """Q' and Q'' at x, (V,) -> (V,) each."""
+        x = x[:, None]
+        gap, scale = x * self.beta - self.gamma, 1.0 + x**2 * self.weights
+        # d/dx of one term is 2 gap (beta scale - x w gap)/scale^2, and the bracket is beta + x w gamma
+        bracket = self.beta + x * self.weights * self.gamma
+        first = 2.0 * (gap * bracket / scale**2).sum(-1)
+        second = 2.0 * (
+            (self.beta * bracket + gap * self.weights * self.gamma) / scale**2
+            - 4.0 * gap * bracket * x * self.weights / scale**3
+        ).sum(-1)
+        return first, second
+
+    def least_squares(self) -> Array:
+        """A guess of the minimum, (V,): least squares with the noise of c alone, then with the noise at the guess."""
+        product, square = self.beta * self.gamma, self.beta**2
+        guess = product.sum(-1) / np.maximum(square.sum(-1), TINY)
+        for _ in range(2):
+            precision = 1.0 / (1.0 + np.maximum(guess, 0.0)[:, None] ** 2 * self.weights)
+            guess = (product * precision).sum(-1) / np.maximum((square * precision).sum(-1), TINY)
+        return np.asarray(np.maximum(guess, 0.0))
+
+    def grid(self) -> Array:
+        """0, the guess, and a logarithmic grid over all scales of Q, in rising order: (V, GRID + 2).
+
+        A term has two scales: gamma/beta, where it is 0 (if that is positive), and 1/sqrt(w), where its noise turns
+        from that of c to that of x b.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            zeros = np.where(self.beta * self.gamma > 0, self.gamma / self.beta, np.nan)
+        turns = 1.0 / np.sqrt(self.weights)
+        scales = np.concatenate([np.where(np.isfinite(zeros) & (zeros > 0), zeros, turns), turns], axis=1)
+        low, high = np.log(scales.min(1)) - 4.0, np.log(scales.max(1)) + 4.0
+        points = np.exp(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, GRID))
+        return np.sort(np.concatenate([np.zeros((len(low), 1)), points, self.least_squares()[:, None]], axis=1), axis=1)
+
+    def bracket_minimum(self) -> tuple[Array, Array, Array, Array]:
+        """The lowest point of the grid, Q there, and its two neighbours, after the grid has closed in on it twice: (V,) each."""
+        grid, rows = self.grid(), np.arange(len(self.beta))
+        for round_ in range(3):
+            values = self(grid)
+            lowest = values.argmin(1)
+            x, value = grid[rows, lowest], values[rows, lowest]
+            left = grid[rows, np.maximum(lowest - 1, 0)]
+            right = grid[rows, np.minimum(lowest + 1, grid.shape[1] - 1)]
+            if round_ < 2:
+                grid = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 9)
+                grid[:, 4] = x  # the best point so far stays, wherever it lies between its neighbours
+                grid.sort(axis=1)
+        return x, value, left, right
+
+    def refine_by_newton(self, x: Array, value: Array, left: Array, right: Array) -> tuple[Array, Array]:
+        """Four Newton steps within [left, right] from x, each taken only where it lowers Q: x and Q, (V,) each."""
+        for _ in range(4):
+            slope, curvature = self.derivatives(x)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                trial = np.clip(np.where(curvature > 0, x - slope / curvature, x), left, right)
+            new = self(trial[:, None])[:, 0]
+            better = new < value
+            x, value = np.where(better, trial, x), np.where(better, new, value)
+        return x, value
+
+
 def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tuple[Array, Array]:
     """min over x in [0, inf] of ``(x b - c)' (x^2 B + C)^-1 (x b - c)``: the minimum and x, shapes (V,).
 
     b, c: (V, J). B, C: (V, J, J), positive definite.
     """
-    lower = np.linalg.cholesky(spread_c)
-    inverse = np.linalg.inv(lower)
-    weights, basis = np.linalg.eigh(inverse @ spread_b @ inverse.swapaxes(-1, -2))
-    tiny = float(np.finfo(np.float64).tiny)
-    weights = np.maximum(weights, tiny)
-    rotate = basis.swapaxes(-1, -2) @ inverse
-    beta = (rotate @ b[..., None])[..., 0]
-    gamma = (rotate @ c[..., None])[..., 0]
-
-    def value(x: Array) -> Array:  # (V, G) -> (V, G)
-        return np.asarray(
-            ((x[..., None] * beta[:, None] - gamma[:, None]) ** 2 / (1.0 + x[..., None] ** 2 * weights[:, None])).sum(
-                -1
-            )
-        )
-
-    at_infinity = (beta**2 / weights).sum(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zeros = np.where(beta * gamma > 0, gamma / beta, np.nan)
-    turns = 1.0 / np.sqrt(weights)
-    marks = np.concatenate([np.where(np.isfinite(zeros) & (zeros > 0), zeros, turns), turns], axis=1)
-    low, high = np.log(marks.min(1)) - 4.0, np.log(marks.max(1)) + 4.0
-    grid = np.exp(low[:, None] + (high - low)[:, None] * np.linspace(0, 1, GRID))
-    least = (beta * gamma).sum(-1) / np.maximum((beta**2).sum(-1), tiny)
-    for _ in range(2):  # least squares, then with the weights that hold there
-        weight = 1.0 / (1.0 + np.maximum(least, 0.0)[:, None] ** 2 * weights)
-        least = (beta * gamma * weight).sum(-1) / np.maximum((beta**2 * weight).sum(-1), tiny)
-    grid = np.sort(np.concatenate([np.zeros((len(b), 1)), grid, np.maximum(least, 0.0)[:, None]], axis=1), axis=1)
-    rows = np.arange(len(b))
-    left, right = grid[:, 0], grid[:, -1]
-    for _ in range(3):
-        values = value(grid)
-        best = values.argmin(1)
-        x, lowest = grid[rows, best], values[rows, best]
-        left, right = grid[rows, np.maximum(best - 1, 0)], grid[rows, np.minimum(best + 1, grid.shape[1] - 1)]
-        grid = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 9)
-        grid[:, 4] = x
-        grid.sort(axis=1)
-    for _ in range(4):
-        gap, size = x[:, None] * beta - gamma, 1.0 + x[:, None] ** 2 * weights
-        turn = beta + x[:, None] * weights * gamma
-        slope = 2.0 * (gap * turn / size**2).sum(-1)
-        bend = 2.0 * (
-            (beta * turn + gap * weights * gamma) / size**2 - 4.0 * gap * turn * x[:, None] * weights / size**3
-        ).sum(-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            trial = np.clip(np.where(bend > 0, x - slope / bend, x), left, right)
-        new = value(trial[:, None])[:, 0]
-        better = new < lowest
-        x, lowest = np.where(better, trial, x), np.where(better, new, lowest)
-    away = at_infinity < lowest
-    return np.where(away, at_infinity, lowest), np.where(away, np.inf, x)
+    pencil = _Pencil.diagonalise(b, spread_b, c, spread_c)
+    x, value = pencil.refine_by_newton(*pencil.bracket_minimum())
+    # Q has a limit at infinity, which may lie below every finite value: then no finite x is best
+    limit = pencil.at_infinity()
+    away = limit < value
+    return np.where(away, limit, value), np.where(away, np.inf, x)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +271,7 @@ def estimate(balance: Balance) -> Estimate:
         order = np.argsort(grid, kind="stable")
         grid, values, points = grid[order], values[order], points[order]
         minima = _lowest_minima(values)
+    # the lowest point of the profile stands unless scoring from a minimum finds a lower one
     first = int(minima[0])
     best = Estimate(points[first], float(grid[first]), float(values[first]), np.full(3, np.nan))
     for index in minima:
@@ -235,16 +287,18 @@ def estimate(balance: Balance) -> Estimate:
 
 
 def _lowest_minima(values: Array) -> NDArray[np.intp]:
+    """Indices of the three lowest local minima of a profile, the lowest first."""
     padded = np.concatenate([[np.inf], values, [np.inf]])
     minima = np.flatnonzero((values <= padded[:-2]) & (values <= padded[2:]))
     return minima[np.argsort(values[minima], kind="stable")][:3]
 
 
 def _log_spread(volumes: Array, information: Array) -> Array:
+    """Standard errors of ln K_p, ln K_a and ln kappa from the information matrix; nan where a volume is 0."""
     if not (volumes > 0).all() or not np.isfinite(information).all():
         return np.full(3, np.nan)
     inner = information * np.outer(volumes, volumes)  # of the logarithms
-    scale = 1.0 / np.sqrt(np.maximum(np.diag(inner), np.finfo(np.float64).tiny))
+    scale = 1.0 / np.sqrt(np.maximum(np.diag(inner), TINY))
     spread = np.linalg.pinv(inner * np.outer(scale, scale), hermitian=True) * np.outer(scale, scale)
     directions = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, -1.0]])
     return np.asarray(np.sqrt(np.maximum(np.einsum("di,ij,dj->d", directions, spread, directions), 0.0)))
@@ -262,6 +316,7 @@ def interval(
     size of the noise is estimated). Where the noise is as large as the changes, that quantile is far too small: at
     95% and 11 equations it covered in 71% of simulated curves, the conditional one in 95 to 99% (see the tests).
     """
+    # the profile on a grid, closer where the estimate and its standard error say that the ends may be
     position = CONSTANTS.index(name)
     centre = best.kappa if name == "kappa" else float(best.volumes[position])
     spread = float(best.spread[position])
@@ -276,6 +331,7 @@ def interval(
     else:
         values = np.append(balance.along(name, np.concatenate([[0.0], grid]))[0], balance.at_infinity(name))
     grid = np.concatenate([[0.0], grid, [np.inf]])
+    # what the test does not reject
     if rise is None:
         rise = critical_rise(float(values.max()), balance.equations, level, known_noise)
     ceiling = best.deviance + rise
@@ -283,12 +339,13 @@ def interval(
     if inside.size == 0:  # only rounding can do this: the minimum lies between two points of the grid
         return None, None
     first, last = int(inside[0]), int(inside[-1])
-    low, high = (grid[first - 1], grid[first]), (grid[min(last + 1, grid.size - 1)], grid[last])
-    bounded = [pair for pair, told in ((low, first > 1), (high, last < grid.size - 2)) if told]
+    # an end lies between a value that is rejected and its neighbour that is not; a set that reaches 0 or infinity has none
+    low = (float(grid[first - 1]), float(grid[first])) if first > 1 else None
+    high = (float(grid[last + 1]), float(grid[last])) if last < grid.size - 2 else None
     # where 0 or infinity alone is not rejected, its neighbour on the grid, which is, bounds the set
-    inner = [pair for pair in bounded if 0.0 < pair[1] < np.inf]
-    found = dict(zip(inner, _ends(balance, name, ceiling, np.array(inner)), strict=True)) if inner else {}
-    low_end, high_end = (found.get(pair, float(pair[0])) if pair in bounded else None for pair in (low, high))
+    brackets = [bracket for bracket in (low, high) if bracket is not None and 0.0 < bracket[1] < np.inf]
+    ends = dict(zip(brackets, _ends(balance, name, ceiling, np.array(brackets)), strict=True)) if brackets else {}
+    low_end, high_end = (None if bracket is None else ends.get(bracket, bracket[0]) for bracket in (low, high))
     return low_end, high_end
 
 
@@ -335,6 +392,7 @@ def critical_rise(highest: float, equations: int, level: float, known_noise: boo
 
 @lru_cache(maxsize=64)
 def _conditional_quantiles(freedom: int, level: float, known_noise: bool) -> tuple[Array, Array]:
+    """Strengths s of the evidence, and the quantile of the rise of Q above its minimum given each, on a grid."""
     from scipy.stats import chi2, f
 
     b = chi2.ppf((np.arange(1000) + 0.5) / 1000, 1)[:, None]
