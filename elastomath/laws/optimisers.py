@@ -16,10 +16,29 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import (
+    COUNT,
+    FINITE,
+    NONNEGATIVES,
+    POSITIVE,
+    POSITIVES,
+    SEED,
+    SHARE,
+    an,
+    checked,
+    integer,
+    listed,
+    number,
+    same_shape,
+)
 from ..errors import InputError
 from .theorem import log_gap
 
 Array = NDArray[np.float64]
+
+
+LONGEST = 10_000_000
+"""The most steps, or runs, that are simulated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +127,14 @@ class _State:
         self.z = self.z - rate * mean / (np.sqrt(square) + optimiser.eps)
 
 
+@checked(
+    optimiser=an(Optimiser),
+    steps=listed(integer(least=1, most=LONGEST)),
+    start=FINITE,
+    runs=integer(least=1, most=LONGEST),
+    limit=integer(least=1, most=LONGEST),
+    seed=SEED,
+)
 def durability(
     optimiser: Optimiser,
     steps: Sequence[int],
@@ -115,7 +142,7 @@ def durability(
     *,
     runs: int = 1,
     limit: int = 100_000,
-    seed: int = 0,
+    seed: int | np.random.Generator = 0,
 ) -> Durability:
     """Align for each number of steps n, then perturb until z is back: z_n and m* (R26). Vectorised over n and runs.
 
@@ -127,11 +154,9 @@ def durability(
     >>> durability(Optimiser("adam", carried=True), [16, 64, 256]).undo.round(1)
     array([21.7, 25.8, 21. ])
     """
-    counts = [int(n) for n in steps]
-    if not counts or counts[0] < 1 or any(b <= a for a, b in pairwise(counts)) or runs < 1:
-        raise InputError(
-            f"steps {counts[:5]}, {runs} runs", where="durability", mend="numbers > 0 that rise; runs >= 1"
-        )
+    counts = list(steps)
+    if not counts or any(b <= a for a, b in pairwise(counts)):
+        raise InputError(f"steps {counts[:5]}", where="durability", mend="give numbers that rise")
     rng, width = np.random.default_rng(seed), runs if optimiser.noise else 1
     state = _State(np.full(width, start), np.zeros(width), np.zeros(width))
     kept: list[tuple[Array, Array, Array]] = []
@@ -188,6 +213,7 @@ def _merged(states: list[_State]) -> _State:
 
 
 # --- regimes that can be derived ---------------------------------------------------------------------------------
+@checked(constant=POSITIVES, momentum=number(least=0, below=1))
 def momentum_constant(constant: ArrayLike, momentum: float) -> Array:
     """``c/(1 - mu)``: SGD with momentum is the logit law with this constant, after 1/(1 - mu) steps (R26).
 
@@ -196,11 +222,11 @@ def momentum_constant(constant: ArrayLike, momentum: float) -> Array:
     >>> round(float(momentum_constant(0.03, 0.9)), 12)
     0.3
     """
-    if not 0 <= momentum < 1:
-        raise InputError(f"momentum {momentum:g}", where="momentum_constant", mend="0 <= mu < 1")
-    return np.asarray(np.asarray(constant, dtype=np.float64) / (1 - momentum), dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.asarray(constant) / (1 - momentum), dtype=np.float64)
 
 
+@checked(rate=POSITIVE, noise=POSITIVE, batch=number(least=1))
 def noisy_constant(rate: float, noise: float, batch: int = 1) -> float:
     """``rate sqrt(batch)/noise``, nats a step: Adam whose second moment is noise is SGD with this constant (R26).
 
@@ -209,11 +235,10 @@ def noisy_constant(rate: float, noise: float, batch: int = 1) -> float:
     >>> noisy_constant(0.1, 2.0, 4)
     0.1
     """
-    if not (rate > 0 and noise > 0 and batch >= 1):
-        raise InputError("no noise", where="noisy_constant", mend="rate, noise > 0, batch >= 1")
     return rate * math.sqrt(batch) / noise
 
 
+@checked(steps=POSITIVES, squares=POSITIVES, rate=POSITIVE)
 def entry_force(steps: ArrayLike, squares: ArrayLike, rate: float) -> Array:
     """``rate sqrt(n/S)``, S = sum of g^2: what the first opposed steps do with moments carried from n < 1/(1-beta_2) steps (R26).
 
@@ -222,12 +247,11 @@ def entry_force(steps: ArrayLike, squares: ArrayLike, rate: float) -> Array:
     >>> entry_force([100, 400], 4.0, 0.1)
     array([0.5, 1. ])
     """
-    n, total = np.asarray(steps, dtype=np.float64), np.asarray(squares, dtype=np.float64)
-    if not (np.all(n > 0) and np.all(total > 0) and rate > 0):
-        raise InputError("steps, squares or rate not > 0", where="entry_force", mend="give numbers > 0")
-    return np.asarray(rate * np.sqrt(n / total), dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(rate * np.sqrt(np.asarray(steps) / np.asarray(squares)), dtype=np.float64)
 
 
+@checked(steps=POSITIVES, climbed=NONNEGATIVES, squares=POSITIVES, rate=POSITIVE)
 def carried_undo(steps: ArrayLike, climbed: ArrayLike, squares: ArrayLike, rate: float) -> Array:
     """``m* = D sqrt(S)/(rate sqrt(n)) + D^2/(4 rate^2 n)``: opposed steps at unit gradient with the second moment carried (R26).
 
@@ -237,47 +261,50 @@ def carried_undo(steps: ArrayLike, climbed: ArrayLike, squares: ArrayLike, rate:
     >>> float(carried_undo(1024, 7.48, 1.93, 0.1).round(2))
     4.61
     """
-    n, way, total = (np.asarray(x, dtype=np.float64) for x in (steps, climbed, squares))
-    slow = way / (entry_force(n, total, rate))
-    return np.asarray(slow + way**2 / (4 * rate**2 * n), dtype=np.float64)
+    way = np.asarray(climbed)
+    with np.errstate(over="ignore", divide="ignore"):
+        apart = way / rate / np.sqrt(np.asarray(steps))
+        return np.asarray(apart * np.sqrt(np.asarray(squares)) + apart**2 / 4, dtype=np.float64)
 
 
+@checked(start=FINITE, rate=POSITIVE)
 def squares_at_constant_speed(start: float, rate: float) -> float:
     """``S = [ln(1 + e^-z_0) - 1/(1 + e^{z_0})]/rate``, the sum of g^2 of an alignment at Adam's first speed, rate a step (R26).
 
     >>> round(squares_at_constant_speed(0.0, 0.1), 3)
     1.931
     """
-    if not rate > 0:
-        raise InputError(f"rate {rate:g}", where="squares_at_constant_speed", mend="rate > 0")
     if start < 0:
         return (math.log1p(math.exp(start)) - start - 1 / (1 + math.exp(start))) / rate
     missed = math.exp(-start) / (1 + math.exp(-start))  # p: -ln(1 - p) - p, in which all digits cancel for large z_0
     return missed * missed * log_gap(-missed) / rate
 
 
+@checked(beta=SHARE)
 def late_speed(beta: float) -> float:
     """``-ln(beta_2)/2`` nats a step: how fast noise-free Adam aligns beyond 1/(1-beta_2) steps, where v only fades (R26).
 
     >>> round(late_speed(0.999), 6)
     0.0005
     """
-    if not 0 < beta < 1:
-        raise InputError(f"beta_2 = {beta:g}", where="late_speed", mend="0 < beta_2 < 1")
     return -math.log(beta) / 2
 
 
+@checked(steps=POSITIVES, undo=POSITIVES)
 def fitted_exponent(steps: ArrayLike, undo: ArrayLike) -> float:
     """The slope of ln m* in ln n by least squares, as Table 3's -0.15 is read.
 
     >>> round(fitted_exponent([1, 10, 100], [5, 50, 500]), 12)
     1.0
     """
-    return float(
-        np.polyfit(np.log(np.asarray(steps, dtype=np.float64)), np.log(np.asarray(undo, dtype=np.float64)), 1)[0]
-    )
+    n, m = np.log(steps), np.log(undo)
+    same_shape("fitted_exponent", steps=n, undo=m)
+    if n.ndim != 1 or np.unique(n).size < 2:
+        raise InputError("fewer than two numbers of steps", where="fitted_exponent", mend="give two or more, in a row")
+    return float(np.polyfit(n, m, 1)[0])
 
 
+@checked(optimiser=an(Optimiser), steps=COUNT, undo=POSITIVE, start=FINITE)
 def rate_of_undo(optimiser: Optimiser, steps: int, undo: float, start: float = 0.0) -> Optimiser:
     """The same optimiser at the rate at which n steps are undone by m* opposed ones: a number of Table 3 turned into a rate.
 
@@ -290,7 +317,8 @@ def rate_of_undo(optimiser: Optimiser, steps: int, undo: float, start: float = 0
 
     def miss(log_rate: float) -> float:
         at = replace(optimiser, rate=math.exp(log_rate))
-        return math.log(float(durability(at, [steps], start).undo[0]) / undo)
+        told = float(durability(at, [steps], start).undo[0])
+        return math.log(told / undo) if 0 < told < math.inf else math.copysign(1e3, told - 1)
 
     ends = math.log(1e-4), math.log(1e2)
     low, high = (miss(end) for end in ends)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import choice, positive, real, reals
+from ..checks import FINITE, FINITES, NONNEGATIVE, NONNEGATIVES, POSITIVE, POSITIVES, checked, one_of, optional, real
 from ..errors import InputError
 from .logit import fall_volume, rise
 
@@ -24,7 +24,15 @@ Force = Callable[[float], float]
 """dz/dn over c at a contrast z."""
 
 
+def _a_force(value: Any, name: str, where: str) -> Force:
+    """The gate of a force."""
+    if not callable(value):
+        raise InputError(f"{name} is no function", where=where, mend="give dz/dn over c as a function of z")
+    return value  # type: ignore[no-any-return]
+
+
 # --- DPO -------------------------------------------------------------------------------------------------------
+@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE, reference=optional(FINITES))
 def dpo_contrast(
     start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float, reference: ArrayLike | None = None
 ) -> Array:
@@ -36,12 +44,14 @@ def dpo_contrast(
     >>> dpo_contrast(0.0, [10, 1000, 1e5], 0.3, 0.1).round(3)
     array([ 0.149, 10.737, 56.88 ])
     """
-    slope, z = positive(beta, "beta", "dpo_contrast"), reals(start, "contrasts", "dpo_contrast")
-    origin = z if reference is None else reals(reference, "references", "dpo_contrast")
-    way = rise(slope * (z - origin), reals(volume, "volumes", "dpo_contrast", least=0), np.asarray(constant) * slope**2)
-    return np.asarray(z + way / slope, dtype=np.float64)
+    z = np.asarray(start)
+    origin = z if reference is None else np.asarray(reference)
+    with np.errstate(over="ignore"):
+        way = rise(beta * (z - origin), volume, np.asarray(constant) * beta * beta)
+    return np.asarray(z + way / beta, dtype=np.float64)
 
 
+@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE)
 def dpo_undo_volume(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float) -> Array:
     """``m* = [B(z_n) - B(z_0)]/c``: plain fine-tuning on opposed responses that undoes n pairs of DPO from z_0 (R22).
 
@@ -52,6 +62,7 @@ def dpo_undo_volume(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, be
     return fall_volume(top, top - np.asarray(start, dtype=np.float64), constant)
 
 
+@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE)
 def dpo_undo_slope(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float) -> Array:
     """``dm*/dn = beta (1 + e^-z)/(1 + e^{beta (z - z_0)})``: what one more pair of DPO buys (R22).
 
@@ -64,6 +75,7 @@ def dpo_undo_slope(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, bet
         return np.asarray(beta * (1 + np.exp(-top)) / (1 + np.exp(away)), dtype=np.float64)
 
 
+@checked(volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE, reference=one_of("base", "aligned"))
 def dpo_reversal(
     volume: ArrayLike, constant: ArrayLike, beta: float, *, reference: Literal["base", "aligned"]
 ) -> Array:
@@ -75,15 +87,15 @@ def dpo_reversal(
     >>> dpo_reversal([10, 1e5], 0.3, 0.1, reference="base").round(2), dpo_reversal(10, 0.3, 0.1, reference="aligned")
     (array([   9.93, 2228.22]), array(10.))
     """
-    slope = positive(beta, "beta", "dpo_reversal")
-    count = reals(volume, "volumes", "dpo_reversal", least=0)
-    if choice(reference, "reference", "dpo_reversal", ("base", "aligned")) == "aligned":
-        return np.array(count)
-    speed = np.asarray(constant, dtype=np.float64) * slope**2
-    away = rise(0.0, count, speed)
+    if reference == "aligned":
+        return np.array(volume, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        speed = np.asarray(constant) * beta * beta
+    away = rise(0.0, volume, speed)
     return fall_volume(away, away, speed)
 
 
+@checked(start=FINITE, constant=POSITIVE, beta=POSITIVE)
 def dpo_crossing(start: float, constant: float, beta: float) -> float:
     """The n beyond which n pairs of DPO stand higher than n examples of SFT, and so last longer (R22); both start at z_0.
 
@@ -94,29 +106,25 @@ def dpo_crossing(start: float, constant: float, beta: float) -> float:
     """
     from scipy.optimize import brentq
 
-    z, c, slope = (
-        real(start, "start", "dpo_crossing"),
-        positive(constant, "c", "dpo_crossing"),
-        positive(beta, "beta", "dpo_crossing"),
-    )
-    if slope / 2 >= 1 / (1 + math.exp(z)):
+    if beta / 2 >= _logistic(-start):
         raise InputError(
-            f"z_0 = {z:g}, beta = {slope:g}", where="dpo_crossing", mend="DPO is ahead from the first pair"
+            f"z_0 = {start:g}, beta = {beta:g}", where="dpo_crossing", mend="DPO is ahead from the first pair"
         )
-    if slope >= 1:
+    if beta >= 1:
         return math.inf
 
     def ahead(log_volume: float) -> float:
         n = math.exp(log_volume)
-        return float(dpo_contrast(z, n, c, slope) - z - rise(z, n, c))
+        return float(dpo_contrast(start, n, constant, beta) - start - rise(start, n, constant))
 
-    ends = math.log(1e-6 / c), math.log(1e250 / c)
+    ends = math.log(1e-6) - math.log(constant), min(math.log(1e250) - math.log(constant), 700.0)
     if ahead(ends[1]) < 0:
         return math.inf
     return math.exp(float(brentq(ahead, *ends, xtol=1e-10)))
 
 
 # --- SimPO -----------------------------------------------------------------------------------------------------
+@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE, margin=FINITE, length=POSITIVE)
 def simpo_contrast(
     start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float, margin: float, length: float
 ) -> Array:
@@ -128,13 +136,13 @@ def simpo_contrast(
     >>> simpo_contrast(0.0, [10, 100, 1000], 0.3, 2.0, 1.0, 5).round(3)
     array([ 0.835,  5.29 , 11.937])
     """
-    slope = positive(beta, "beta", "simpo_contrast") / positive(length, "length", "simpo_contrast")
-    z = reals(start, "contrasts", "simpo_contrast")
-    goal = real(margin, "margin", "simpo_contrast")
-    way = rise(slope * z - goal, reals(volume, "volumes", "simpo_contrast", least=0), np.asarray(constant) * slope**2)
+    slope, z = beta / length, np.asarray(start)
+    with np.errstate(over="ignore"):
+        way = rise(slope * z - margin, volume, np.asarray(constant) * slope * slope)
     return np.asarray(z + way / slope, dtype=np.float64)
 
 
+@checked(beta=POSITIVE, margin=FINITE, wanted=POSITIVE, opposed=POSITIVE)
 def simpo_force(beta: float, margin: float, wanted: float, opposed: float) -> Force:
     """``M'(z) sigma(-M(z))``, M = beta [ln(1 + e^z)/L_- - ln(1 + e^-z)/L_+] - gamma: SimPO with responses of two lengths.
 
@@ -144,19 +152,25 @@ def simpo_force(beta: float, margin: float, wanted: float, opposed: float) -> Fo
     >>> round(simpo_force(2.0, 1.0, 5, 5)(0.0), 6)
     0.292423
     """
-    slope, goal = positive(beta, "beta", "simpo_force"), real(margin, "margin", "simpo_force")
-    short, long = positive(wanted, "wanted", "simpo_force"), positive(opposed, "opposed", "simpo_force")
 
     def force(z: float) -> float:
         above, below = _softplus(z), _softplus(-z)
-        at = slope * (above / long - below / short) - goal
+        at = beta * (above / opposed - below / wanted) - margin
         share = math.exp(-below)
-        return slope * (share / long + (1 - share) / short) * _logistic(-at)
+        return beta * (share / opposed + (1 - share) / wanted) * _logistic(-at)
 
     return force
 
 
 # --- KTO -------------------------------------------------------------------------------------------------------
+@checked(
+    reference=FINITE,
+    beta=POSITIVE,
+    kind=one_of("desirable", "undesirable", "both"),
+    point=lambda value, name, where: (
+        value if isinstance(value, str) and value == "kl" else NONNEGATIVE(value, name, where)
+    ),
+)
 def kto_force(
     reference: float,
     beta: float,
@@ -174,22 +188,21 @@ def kto_force(
     >>> round(kto_force(0.0, 0.1, kind="desirable", point=0.0)(0.0), 6)
     0.0125
     """
-    slope, origin = positive(beta, "beta", "kto_force"), real(reference, "reference", "kto_force")
-    choice(kind, "kind", "kto_force", ("desirable", "undesirable", "both"))
-    fixed = None if point == "kl" else real(point, "point", "kto_force", least=0)
+    fixed = None if isinstance(point, str) else point
 
     def force(z: float) -> float:
         p, q = _logistic(z), _logistic(-z)
-        up, down = _softplus(-origin) - _softplus(-z), _softplus(origin) - _softplus(z)  # r_+ and r_-
+        up, down = _softplus(-reference) - _softplus(-z), _softplus(reference) - _softplus(z)  # r_+ and r_-
         level = max(0.0, p * up + q * down) if fixed is None else fixed
-        wanted = slope * _bump(slope * (up - level)) * q
-        opposed = slope * _bump(slope * (level - down)) * p
+        wanted = beta * _bump(beta * (up - level)) * q
+        opposed = beta * _bump(beta * (level - down)) * p
         return wanted if kind == "desirable" else opposed if kind == "undesirable" else (wanted + opposed) / 2
 
     return force
 
 
 # --- any force ---------------------------------------------------------------------------------------------------
+@checked(force=_a_force, start=FINITE, volume=NONNEGATIVES, constant=POSITIVE)
 def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: float) -> Array:
     """``z_n`` with ``dz/dn = c f(z)``, f > 0: the root of ``int_{z_0}^{z_n} dz/f = c n``, by quadrature.
 
@@ -200,36 +213,39 @@ def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: flo
     """
     from scipy.integrate import solve_ivp
 
-    z, c = real(start, "start", "forced_contrast"), positive(constant, "c", "forced_contrast")
-    if not force(z) > 0:
-        raise InputError(f"force {force(z):g}", where="forced_contrast", mend="the force has to be > 0")
-    counts = reals(volume, "volumes", "forced_contrast", least=0)
+    if not real(force(start), "force at the start", "forced_contrast") > 0:
+        raise InputError(f"force {force(start):g}", where="forced_contrast", mend="the force has to be > 0")
+    counts = np.asarray(volume)
+    if not np.all(counts < 1e300 / constant):
+        raise InputError("c n is beyond 1e300", where="forced_contrast", mend="give a smaller volume or constant")
     order = np.argsort(counts, axis=None)
-    clock = np.log1p(c * counts.ravel()[order])  # dz/dt = f(z) e^t, c n = e^t - 1
-    places = np.unique(np.concatenate([[0.0], clock]))
-    if places.size == 1:
-        return np.full(counts.shape, z)
+    clock = np.log1p(constant * counts.ravel()[order])  # dz/dt = f(z) e^t, c n = e^t - 1
+    whole = float(clock.max(initial=0.0))
+    if not whole > 0:
+        return np.full(counts.shape, start)
+    places = np.unique(np.concatenate([[0.0], clock / whole]))
     seen = solve_ivp(
-        lambda t, at: [force(float(at[0])) * math.exp(t)],
-        (0.0, places[-1]),
-        [z],
+        lambda part, at: [force(float(at[0])) * math.exp(part * whole) * whole],
+        (0.0, 1.0),
+        [start],
         t_eval=places,
         rtol=1e-10,
         atol=1e-12,
         method="LSODA",
     )
     out = np.empty(counts.size)
-    out[order] = seen.y[0][np.searchsorted(places, clock)]
+    out[order] = seen.y[0][np.searchsorted(places, clock / whole)]
     return out.reshape(counts.shape)
 
 
+@checked(force=_a_force, contrast=FINITES)
 def forced_undo_slope(force: Force, contrast: ArrayLike) -> Array:
     """``dm*/dn = (1 + e^-z) f(z)`` at a contrast z: what one more example of any algorithm buys in opposed SFT (R22).
 
     >>> forced_undo_slope(lambda z: 1 / (1 + math.exp(z)), [0.0, 2.0]).round(3)
     array([1.   , 0.135])
     """
-    z = reals(contrast, "contrasts", "forced_undo_slope")
+    z = np.asarray(contrast)
     return np.asarray([(1 + math.exp(-at)) * force(float(at)) for at in z.ravel()]).reshape(z.shape)
 
 

@@ -98,7 +98,18 @@ def cases():
     from elastomath.codes import arithmetic, codewords, compression
     from elastomath.codes import lengths as codes
     from elastomath.codes import path as codepath
-    from elastomath.laws import ceilings, forgetting, jointness, logit, optima, rebound, theorem, volumes
+    from elastomath.laws import (
+        ceilings,
+        forgetting,
+        jointness,
+        logit,
+        optima,
+        optimisers,
+        preferences,
+        rebound,
+        theorem,
+        volumes,
+    )
     from elastomath.laws import finetuning as stationarity
     from elastomath.laws import finite as law
     from elastomath.laws import union as unionlaw
@@ -362,6 +373,62 @@ def cases():
             },
         ),
         "laws.jointness.margins": (jointness.margins, {"shares": MIXTURES, "rates": MIXED_RATES}),
+        "laws.optimisers.durability": (
+            optimisers.durability,
+            {
+                "optimiser": optimisers.Optimiser("adam"),
+                "steps": [3, 5],
+                "start": 0.5,
+                "runs": 1,
+                "limit": 100,
+                "seed": 0,
+            },
+        ),
+        "laws.optimisers.momentum_constant": (optimisers.momentum_constant, {"constant": 0.1, "momentum": 0.5}),
+        "laws.optimisers.noisy_constant": (optimisers.noisy_constant, {"rate": 0.1, "noise": 1.0, "batch": 2}),
+        "laws.optimisers.entry_force": (optimisers.entry_force, {"steps": 9, "squares": 2.0, "rate": 0.1}),
+        "laws.optimisers.carried_undo": (
+            optimisers.carried_undo,
+            {"steps": 9, "climbed": 2.0, "squares": 2.0, "rate": 0.1},
+        ),
+        "laws.optimisers.squares_at_constant_speed": (
+            optimisers.squares_at_constant_speed,
+            {"start": 0.5, "rate": 0.1},
+        ),
+        "laws.optimisers.late_speed": (optimisers.late_speed, {"beta": 0.9}),
+        "laws.optimisers.fitted_exponent": (optimisers.fitted_exponent, {"steps": [1, 2], "undo": [3.0, 4.0]}),
+        "laws.optimisers.rate_of_undo": (
+            optimisers.rate_of_undo,
+            {"optimiser": optimisers.Optimiser("adam"), "steps": 8, "undo": 7.9, "start": 0.0},
+        ),
+        "laws.preferences.dpo_contrast": (preferences.dpo_contrast, at | {"beta": 0.1, "reference": 0.5}),
+        "laws.preferences.dpo_undo_volume": (preferences.dpo_undo_volume, at | {"beta": 0.1}),
+        "laws.preferences.dpo_undo_slope": (preferences.dpo_undo_slope, at | {"beta": 0.1}),
+        "laws.preferences.dpo_reversal": (
+            preferences.dpo_reversal,
+            {"volume": 2.0, "constant": 0.1, "beta": 0.1, "reference": "base"},
+        ),
+        "laws.preferences.dpo_crossing": (preferences.dpo_crossing, {"start": 0.0, "constant": 0.1, "beta": 0.1}),
+        "laws.preferences.simpo_contrast": (
+            preferences.simpo_contrast,
+            at | {"beta": 0.1, "margin": 0.5, "length": 3},
+        ),
+        "laws.preferences.simpo_force": (
+            preferences.simpo_force,
+            {"beta": 0.1, "margin": 0.5, "wanted": 3, "opposed": 4},
+        ),
+        "laws.preferences.kto_force": (
+            preferences.kto_force,
+            {"reference": 0.5, "beta": 0.1, "kind": "both", "point": 0.2},
+        ),
+        "laws.preferences.forced_contrast": (
+            preferences.forced_contrast,
+            {"force": lambda z: 1 / (1 + np.exp(np.minimum(z, 700))), "start": 0.5, "volume": 2.0, "constant": 0.1},
+        ),
+        "laws.preferences.forced_undo_slope": (
+            preferences.forced_undo_slope,
+            {"force": lambda z: 1 / (1 + np.exp(np.minimum(z, 700))), "contrast": 0.5},
+        ),
         "mixtures.masses.as_masses": (masses.as_masses, {"values": MASSES}),
         "mixtures.masses.normalise": (masses.normalise, {"counts": [3, 1]}),
         "mixtures.masses.as_rows": (lambda parts: masses.as_rows(parts, name="part", where="here"), {"parts": ROWS}),
@@ -619,6 +686,7 @@ def cases():
 
 
 NONE_ALLOWED = {
+    "reference",
     "shares",
     "regulariser",
     "rate_se",
@@ -765,31 +833,12 @@ INNER = {
 
 
 WAITING = {
-    "laws.preferences.dpo_contrast",
-    "laws.preferences.dpo_crossing",
-    "laws.preferences.dpo_reversal",
-    "laws.preferences.dpo_undo_slope",
-    "laws.preferences.dpo_undo_volume",
-    "laws.preferences.forced_contrast",
-    "laws.preferences.forced_undo_slope",
-    "laws.preferences.kto_force",
-    "laws.preferences.simpo_contrast",
-    "laws.preferences.simpo_force",
     "laws.theorem.log_gap",
     "interval.Interval.of_draws",
     "interval.Interval.of_log",
     "interval.Interval.of_mean",
     "interval.Interval.of_share",
     "interval.Interval.of_values",
-    "laws.optimisers.carried_undo",
-    "laws.optimisers.durability",
-    "laws.optimisers.entry_force",
-    "laws.optimisers.fitted_exponent",
-    "laws.optimisers.late_speed",
-    "laws.optimisers.momentum_constant",
-    "laws.optimisers.noisy_constant",
-    "laws.optimisers.rate_of_undo",
-    "laws.optimisers.squares_at_constant_speed",
     "laws.theorem.log_quotient",
 }
 """Written while the gates were: to be given gates and a case; the list may only shrink."""
