@@ -5,7 +5,7 @@ Masses and volumes are exact rationals; what needs logarithms is a ball, whose p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -92,6 +92,89 @@ def certify_tilt(
         return _tilt_at(columns, masses, rows, weights[:-1], steps)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tilt:
+    """``q_theta(x) = base(x) exp(theta . phi(x)) / Z`` in balls; phi[x] is the row of d features of a leaf."""
+
+    phi: list[list[Ball]]
+    logs: list[Ball]
+
+    @property
+    def size(self) -> int:
+        """d, the number of features."""
+        return len(self.phi[0])
+
+    def normalised(self, theta: list[Ball]) -> tuple[list[Ball], Ball]:
+        """q_theta on the leaves, and ln Z."""
+        from flint import arb
+
+        scores = [log + _dot(theta, row) for log, row in zip(self.logs, self.phi, strict=True)]
+        shift = scores[0].mid()  # of about the size of the scores, so that no exponential overflows
+        terms = [(score - shift).exp() for score in scores]
+        total = sum(terms, arb(0))
+        return [term / total for term in terms], shift + total.log()
+
+    def gradient(self, theta: list[Ball], target: list[Ball]) -> tuple[Ball, Ball]:
+        """The mean of phi under q_theta less the target, shape (d, 1), and its derivative, the covariance of phi, (d, d)."""
+        from flint import arb_mat
+
+        q, _ = self.normalised(theta)
+        features = range(self.size)
+        mean = [_dot(q, [row[d] for row in self.phi]) for d in features]
+        centred = [[row[d] - mean[d] for d in features] for row in self.phi]
+        covariance = [
+            [
+                _dot([p * row[c] for p, row in zip(q, centred, strict=True)], [row[d] for row in centred])
+                for d in features
+            ]
+            for c in features
+        ]
+        return arb_mat([[m - t] for m, t in zip(mean, target, strict=True)]), arb_mat(covariance)
+
+    def newton(self, theta: list[Ball], target: list[Ball]) -> list[Ball]:
+        """Midpoints close to the zero of the gradient: Newton's method from theta, a long step cut to length 1."""
+        from flint import arb
+
+        theta = [t.mid() for t in theta]
+        for _ in range(NEWTON_STEPS):
+            value, covariance = self.gradient(theta, target)
+            move = [entry.mid() for entry in covariance.solve(value).entries()]
+            length = max(abs(float(m)) for m in move)
+            theta = [(t - m * (1 if length <= 1 else arb(1 / length))).mid() for t, m in zip(theta, move, strict=True)]
+            if length < 1e-30:
+                break
+        return theta
+
+    def only_zero(self, theta: list[Ball], target: list[Ball]) -> list[Ball]:
+        """A box around theta that holds exactly one zero of the gradient.
+
+        The interval Newton operator ``theta - covariance(box)^-1 gradient(theta)`` maps a box into its own interior:
+        then there is one zero in it, and it lies in the image.
+        """
+        from flint import arb
+
+        value, _ = self.gradient(theta, target)
+        for power in (100, 80, 60, 40, 20):
+            box = [t + arb(0, arb(2) ** -power) for t in theta]
+            try:
+                move = self.gradient(box, target)[1].solve(value).entries()
+            except ZeroDivisionError:
+                continue
+            image = [t - m for t, m in zip(theta, move, strict=True)]
+            if all(b.contains_interior(i) for b, i in zip(box, image, strict=True)):
+                return image
+        raise InputError(
+            "no optimum was proved", where="certify_tilt", mend="more bits, or data inside the hull of the features"
+        )
+
+
+def _dot(weights: Sequence[Ball], values: Sequence[Ball]) -> Ball:
+    """``sum_x weights(x) values(x)`` as a ball. Call it inside `working_precision`."""
+    from flint import arb
+
+    return sum((w * v for w, v in zip(weights, values, strict=True)), arb(0))
+
+
 def _tilt_at(
     features: Sequence[Sequence[int | Fraction]],
     base: list[Fraction],
@@ -99,59 +182,27 @@ def _tilt_at(
     weights: list[Fraction],
     steps: list[Fraction],
 ) -> CertifiedOptima:
-    from flint import arb, arb_mat
-
-    count = len(features[0])
-    phi = [[arb(value) for value in as_rational([Fraction(v) for v in row])] for row in features]
-    logs = [arb(mass).log() for mass in as_rational(base)]
+    phi = [[_ball(Fraction(value)) for value in row] for row in features]
+    tilt = _Tilt(phi, [_ball(mass).log() for mass in base])
+    # what the data say: the mean of phi, exact before it is rounded, and of ln base, for each dataset
+    columns = [[Fraction(value) for value in column] for column in zip(*features, strict=True)]
     means = [
-        [
-            _ball(sum((p * Fraction(row[d]) for p, row in zip(masses, features, strict=True)), Fraction(0)))
-            for d in range(count)
-        ]
+        [_ball(sum((p * f for p, f in zip(masses, column, strict=True)), Fraction(0))) for column in columns]
         for masses in rows
     ]
-    constants = [sum((_ball(p) * log for p, log in zip(masses, logs, strict=True)), arb(0)) for masses in rows]
-
-    def model(theta: list[Ball]) -> tuple[list[Ball], Ball]:
-        scores = [
-            log + sum((t * f for t, f in zip(theta, row, strict=True)), arb(0))
-            for log, row in zip(logs, phi, strict=True)
-        ]
-        top = scores[0].mid()
-        terms = [(score - top).exp() for score in scores]
-        total = sum(terms, arb(0))
-        return [term / total for term in terms], top + total.log()
-
-    def gradient(theta: list[Ball], target: list[Ball]) -> tuple[Ball, Ball]:
-        q, _ = model(theta)
-        mean = [sum((p * row[d] for p, row in zip(q, phi, strict=True)), arb(0)) for d in range(count)]
-        bend = [
-            [
-                sum((p * (row[c] - mean[c]) * (row[d] - mean[d]) for p, row in zip(q, phi, strict=True)), arb(0))
-                for d in range(count)
-            ]
-            for c in range(count)
-        ]
-        return arb_mat([[m - t] for m, t in zip(mean, target, strict=True)]), arb_mat(bend)
-
-    theta, codes, radius = [arb(0)] * count, [], 0.0
+    constants = [_dot([_ball(p) for p in masses], tilt.logs) for masses in rows]
+    # one optimum after the other, each from the last
+    theta, codes, radius = [_ball(Fraction(0))] * tilt.size, [], 0.0
     for step in steps:
         total = sum(weights) + step
-        target = [
-            sum((_ball(w / total) * m[d] for w, m in zip([*weights, step], means, strict=True)), arb(0))
-            for d in range(count)
-        ]
-        theta = _newton(theta, lambda point: gradient(point, target))  # noqa: B023 (used at once)
-        box = _only_zero(theta, lambda point: gradient(point, target))  # noqa: B023
+        shares = [_ball(volume / total) for volume in (*weights, step)]
+        target = [_dot(shares, column) for column in zip(*means, strict=True)]
+        theta = tilt.newton(theta, target)
+        box = tilt.only_zero(theta, target)
         radius = max(radius, *(float(t.rad()) for t in box))
-        _, size = model(box)
-        codes.append(
-            [
-                size - constant - sum((t * m for t, m in zip(box, mean, strict=True)), arb(0))
-                for constant, mean in zip(constants, means, strict=True)
-            ]
-        )
+        # H_i = ln Z - E_i[ln base] - theta . E_i[phi], over the whole box
+        _, log_normaliser = tilt.normalised(box)
+        codes.append([log_normaliser - own - _dot(box, mean) for own, mean in zip(constants, means, strict=True)])
     return _readings(codes, weights, steps, radius)
 
 
@@ -159,40 +210,6 @@ def _ball(value: Fraction) -> Ball:
     from flint import arb
 
     return arb(as_rational([value])[0])
-
-
-def _newton(theta: list[Ball], gradient: Callable[[list[Ball]], tuple[Ball, Ball]]) -> list[Ball]:
-    """Midpoints close to the zero: Newton's method, a long step cut to length 1."""
-    from flint import arb
-
-    theta = [t.mid() for t in theta]
-    for _ in range(NEWTON_STEPS):
-        value, bend = gradient(theta)
-        move = [entry.mid() for entry in bend.solve(value).entries()]
-        size = max(abs(float(m)) for m in move)
-        theta = [(t - m * (1 if size <= 1 else arb(1 / size))).mid() for t, m in zip(theta, move, strict=True)]
-        if size < 1e-30:
-            break
-    return theta
-
-
-def _only_zero(theta: list[Ball], gradient: Callable[[list[Ball]], tuple[Ball, Ball]]) -> list[Ball]:
-    """The image of a box under the interval Newton operator, where it lies inside the box: there is one zero, and it is in it."""
-    from flint import arb
-
-    value, _ = gradient(theta)
-    for power in (100, 80, 60, 40, 20):
-        box = [t + arb(0, arb(2) ** -power) for t in theta]
-        try:
-            move = gradient(box)[1].solve(value).entries()
-        except ZeroDivisionError:
-            continue
-        image = [t - m for t, m in zip(theta, move, strict=True)]
-        if all(b.contains_interior(i) for b, i in zip(box, image, strict=True)):
-            return image
-    raise InputError(
-        "no optimum was proved", where="certify_tilt", mend="more bits, or data inside the hull of the features"
-    )
 
 
 def _shown(values: Iterable[Ball]) -> tuple[Enclosure, ...]:

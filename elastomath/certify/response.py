@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 from ..checks import whole
 from .balls import (
@@ -106,93 +107,152 @@ def certify_law(
     last_precision = whole(last_precision, "last_precision", "certify_law", least=32)
     columns = Counter(zip(*rows, strict=True))  # equal leaves are summed once
     columns.pop((Fraction(0),) * len(rows), None)
-    leaves = [(as_rational(column), count) for column, count in columns.items()]
+    leaves = _Leaves([as_rational(column) for column in columns], list(columns.values()), as_rational(weights))
     bits = FIRST_PRECISION
     while True:
         with working_precision(bits):
-            law = _law_at(leaves, as_rational(weights), bits, digits)
+            law = _law_at(leaves, bits, digits)
         if law.proved or 2 * bits > last_precision:
             return law
         bits *= 2
 
 
-def _law_at(leaves: list[tuple[list[Ball], int]], weights: list[Ball], bits: int, digits: int) -> CertifiedLaw:
-    """Everything at one precision; called inside `working_precision`."""
-    from flint import arb
+@dataclass(frozen=True)
+class _Leaves:
+    """The leaves of one instance, exact, and sums over them in balls.
 
-    datasets, step = range(len(weights)), weights[-1]
-    start_volume = _add(weights[:-1])
-    total = start_volume + step
-    base = [_add([w * p for w, p in zip(weights[:-1], masses[:-1], strict=True)]) for masses, _ in leaves]
-    joint = [b + step * masses[-1] for b, (masses, _) in zip(base, leaves, strict=True)]
+    columns   the masses P_1(x) ... P_n(x) of each different leaf
+    copies    how many leaves have these masses
+    weights   the volumes, L last
+    """
 
-    def over_leaves(summand: Callable[[int, list[Ball]], Ball]) -> Ball:
-        """The sum over leaves with their copies; None (infinite) where a summand is."""
-        terms = []
-        for leaf, (masses, copies) in enumerate(leaves):
-            term = summand(leaf, masses)
-            if term is None:
-                return None
-            terms.append(term * copies)
-        return _add(terms)
+    columns: Sequence[Sequence[Ball]]
+    copies: Sequence[int]
+    weights: Sequence[Ball]
 
-    def expected(mass: Ball, value: Ball) -> Ball:
-        return _ZERO if mass == 0 else None if value is None else arb(mass) * value
+    @property
+    def step(self) -> Ball:
+        """L."""
+        return self.weights[-1]
 
+    @property
+    def start_volume(self) -> Ball:
+        """N_0, without the perturbation."""
+        return _add(self.weights[:-1])
+
+    @property
+    def total(self) -> Ball:
+        """N = N_0 + L."""
+        return self.start_volume + self.step
+
+    def masses(self, dataset: int) -> list[Ball]:
+        """P_i on each leaf."""
+        return [column[dataset] for column in self.columns]
+
+    @cached_property
+    def base(self) -> list[Ball]:
+        """``N_0 q_0`` on each leaf."""
+        return [_add([w * p for w, p in zip(self.weights[:-1], column[:-1], strict=True)]) for column in self.columns]
+
+    @cached_property
+    def joint(self) -> list[Ball]:
+        """``N q`` on each leaf."""
+        return [start + self.step * column[-1] for start, column in zip(self.base, self.columns, strict=True)]
+
+    def sum(self, values: Sequence[Ball]) -> Ball:
+        """The sum over leaves with their copies; None (infinite) where a value is."""
+        if any(value is None for value in values):
+            return None
+        return _add([value * copies for value, copies in zip(values, self.copies, strict=True)])
+
+    def expected(self, masses: Sequence[Ball], values: Sequence[Ball]) -> Ball:
+        """``sum_x masses(x) values(x)`` over the support of the masses; None where a value there is infinite."""
+        from flint import arb
+
+        return self.sum(
+            [
+                _ZERO if mass == 0 else None if value is None else arb(mass) * value
+                for mass, value in zip(masses, values, strict=True)
+            ]
+        )
+
+    def mean_lengths(self, logs: Sequence[Ball]) -> list[Ball]:
+        """``-sum_x P_i(x) logs(x)`` for each dataset."""
+        return [_negative(self.expected(self.masses(dataset), logs)) for dataset in range(len(self.weights))]
+
+
+def _law_at(leaves: _Leaves, bits: int, digits: int) -> CertifiedLaw:
+    """R1-R5 at one precision, and whether it proved every digit; called inside `working_precision`."""
     # R1-R3: rational in the masses
-    exact = len(leaves) <= EXACT_LEAVES
-    number: Callable[[Ball], Ball] = (lambda x: x) if exact else arb
-    overlaps = [
-        over_leaves(lambda x, p: number(overlap_term(p[i], p[-1], joint[x], total)))  # noqa: B023 (used at once)
-        for i in datasets
-    ]
-    derivatives = [(1 - overlap) / total for overlap in overlaps]
-    if any(masses[-1] != 0 and mass == 0 for (masses, _), mass in zip(leaves, joint, strict=True)):
-        derivatives[-1] = None  # no coverage at l = 0: minus infinity
-    balance = _add([weights[i] * derivatives[i] for i in datasets if weights[i] != 0])
-    epsilon, constant = _theta(weights, derivatives)
+    overlaps, derivatives = _responses(leaves)
+    balance = _add([w * slope for w, slope in zip(leaves.weights, derivatives, strict=True) if w != 0])
+    epsilon, constant = _theta(leaves.weights, derivatives)
     # R1 again, from the Taylor series of the code lengths, which knows nothing of overlaps
-    series = [_log_slope(mass, masses[-1], total) for (masses, _), mass in zip(leaves, joint, strict=True)]
-    slopes = [_negative(over_leaves(lambda x, p: expected(p[i], series[x]))) for i in datasets]  # noqa: B023
+    joint, total = leaves.joint, leaves.total
+    perturb = leaves.masses(-1)
+    slopes = leaves.mean_lengths([_log_slope(q, t, total) for q, t in zip(joint, perturb, strict=True)])
     # R5: logarithms
-    start_logs = [_log(b / start_volume) for b in base]
-    end_logs = [_log(mass / total) for mass in joint]
-    moves = [_log_ratio(mass / total, b / start_volume) for mass, b in zip(joint, base, strict=True)]
-    start = [_negative(over_leaves(lambda x, p: expected(p[i], start_logs[x]))) for i in datasets]  # noqa: B023
-    end = [_negative(over_leaves(lambda x, p: expected(p[i], end_logs[x]))) for i in datasets]  # noqa: B023
-    residual = _negative(over_leaves(lambda x, p: expected(base[x], moves[x])))
-    fall = over_leaves(lambda x, p: expected(p[-1], moves[x]))
-    direct = _add([weights[i] * (end[i] - start[i]) for i in datasets[:-1]])
-    if step == 0:
-        fall = _ZERO  # nothing has moved, covered or not
-    bound, sharp_bound = (None, None) if fall is None else (step * fall, sharp_constant(start_volume, step) * fall)
+    base, start_volume = leaves.base, leaves.start_volume
+    start = leaves.mean_lengths([_log(mass / start_volume) for mass in base])
+    end = leaves.mean_lengths([_log(mass / total) for mass in joint])
+    moves = [_log_ratio(q / total, b / start_volume) for q, b in zip(joint, base, strict=True)]
+    residual = _negative(leaves.expected(base, moves))
+    others = zip(leaves.weights[:-1], start[:-1], end[:-1], strict=True)
+    direct = _add([w * (after - before) for w, before, after in others])
+    bound, sharp_bound = _bounds(leaves, moves)
     slack = None if bound is None else bound / 2 - residual
     sharp_slack = None if sharp_bound is None else sharp_bound - residual
 
     wanted = [*overlaps, *derivatives, *start, *end, epsilon, constant, residual, bound, slack, sharp_slack]
-    proved = all(value is None or accurate(value, digits) for value in wanted)
-
-    def show(value: Ball, otherwise: float = math.inf) -> Enclosure:
-        return enclosure(value, otherwise, digits)
-
     return CertifiedLaw(
-        start_entropies=tuple(show(value) for value in start),
-        entropies=tuple(show(value) for value in end),
-        overlaps=tuple(show(value) for value in overlaps),
-        derivatives=tuple(show(value, -math.inf) for value in derivatives),
-        slopes=tuple(show(value, -math.inf) for value in slopes),
-        balance=show(balance),
-        epsilon=None if epsilon is None else show(epsilon),
-        theta_constant=None if constant is None else show(constant),
-        residual=show(residual),
-        bound=show(bound),
-        sharp_bound=show(sharp_bound),
-        residual_gap=show(direct - residual),
-        slack=show(slack),
-        sharp_slack=show(sharp_slack),
+        start_entropies=_enclosures(start, digits),
+        entropies=_enclosures(end, digits),
+        overlaps=_enclosures(overlaps, digits),
+        derivatives=_enclosures(derivatives, digits, -math.inf),
+        slopes=_enclosures(slopes, digits, -math.inf),
+        balance=enclosure(balance, math.inf, digits),
+        epsilon=None if epsilon is None else enclosure(epsilon, math.inf, digits),
+        theta_constant=None if constant is None else enclosure(constant, math.inf, digits),
+        residual=enclosure(residual, math.inf, digits),
+        bound=enclosure(bound, math.inf, digits),
+        sharp_bound=enclosure(sharp_bound, math.inf, digits),
+        residual_gap=enclosure(direct - residual, math.inf, digits),
+        slack=enclosure(slack, math.inf, digits),
+        sharp_slack=enclosure(sharp_slack, math.inf, digits),
         precision=bits,
-        proved=proved,
+        proved=all(value is None or accurate(value, digits) for value in wanted),
     )
+
+
+def _enclosures(values: Sequence[Ball], digits: int, otherwise: float = math.inf) -> tuple[Enclosure, ...]:
+    return tuple(enclosure(value, otherwise, digits) for value in values)
+
+
+def _responses(leaves: _Leaves) -> tuple[list[Ball], list[Ball]]:
+    """O_i and dH_i/dl at l = L (R1); the last derivative is None, minus infinity, where q does not cover P_t."""
+    from flint import arb
+
+    exact = len(leaves.columns) <= EXACT_LEAVES
+    joint, perturb, total = leaves.joint, leaves.masses(-1), leaves.total
+    overlaps = []
+    for dataset in range(len(leaves.weights)):
+        triples = zip(leaves.masses(dataset), perturb, joint, strict=True)
+        terms = [overlap_term(mass, t, q, total) for mass, t, q in triples]
+        overlaps.append(leaves.sum(terms if exact else [arb(term) for term in terms]))
+    derivatives = [(1 - overlap) / total for overlap in overlaps]
+    if any(t != 0 and q == 0 for t, q in zip(perturb, joint, strict=True)):
+        derivatives[-1] = None
+    return overlaps, derivatives
+
+
+def _bounds(leaves: _Leaves, moves: Sequence[Ball]) -> tuple[Ball, Ball]:
+    """``L (H_t(0) - H_t(L))`` and ``c (H_t(0) - H_t(L))``: the bounds of the residual, None where they are infinite (R5)."""
+    fall = leaves.expected(leaves.masses(-1), moves)
+    if leaves.step == 0:
+        fall = _ZERO  # nothing has moved, covered or not
+    if fall is None:
+        return None, None
+    return leaves.step * fall, sharp_constant(leaves.start_volume, leaves.step) * fall
 
 
 def overlap_term(mass: Ball, perturb: Ball, joint: Ball, total: Ball) -> Ball:
@@ -231,7 +291,8 @@ def _log_slope(joint: Ball, perturb: Ball, total: Ball) -> Ball:
     return series[1]
 
 
-def _theta(weights: list[Ball], derivatives: list[Ball]) -> tuple[Ball, Ball]:
+def _theta(weights: Sequence[Ball], derivatives: Sequence[Ball]) -> tuple[Ball, Ball]:
+    """epsilon and 1/(1 - epsilon) (R3); None where there is none."""
     if len(weights) < 3 or _may_be_zero(derivatives[1]):
         return None, None
     epsilon = 1 + weights[0] * derivatives[0] / (weights[1] * derivatives[1])
