@@ -49,7 +49,7 @@ def theta_bounds(
     >>> theta_bounds(10, 0.5)
     ThetaBounds(low=1.0, high=2.2, threshold=1.0)
     """
-    share_a, share_t = parts
+    share_a, share_t = map(float, parts)
     pull = share_a + further
     good = (
         0 <= start < perturbation < math.inf
@@ -90,7 +90,7 @@ def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[floa
     (1.33333, 1.33333)
     """
     general = theta_bounds(pretrain, perturbation, parts=parts)
-    base, (pull, share) = pretrain + 1.0, parts
+    base, (pull, share) = pretrain + 1.0, map(float, parts)
     low, high = (residual_constant(base, perturbation, ratio) for ratio in (base / pretrain / share, 0.0))
     return ThetaBounds(
         _constant(pretrain, pull, share, low),

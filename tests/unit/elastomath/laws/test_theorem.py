@@ -201,3 +201,9 @@ def test_off_the_line_two_models_break_both_signs_at_any_perturbation():
 def test_bad_input_is_refused(call, what):
     with pytest.raises(InputError, match=what):
         call()
+
+
+@pytest.mark.parametrize("parts", [(0.5, 0.5), (0.3, 0.7), np.array([0.3, 0.7])])
+def test_bounds_are_plain_floats_whatever_the_parts_are(parts):
+    for bounds in (theta_bounds(10, 0.5, parts=parts), mixture_theta_bounds(10, 0.5, parts)):
+        assert {type(value) for value in (bounds.low, bounds.high, bounds.threshold)} == {float}
