@@ -1,4 +1,4 @@
-"""Figures of curves, laws and of the results R1-R20."""
+"""Figures of curves, laws and of the results R1-R27."""
 
 import lazy_loader
 

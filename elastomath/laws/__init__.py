@@ -1,4 +1,4 @@
-"""The laws: response and balance (R1-R3), finite perturbations (R5), any optimum (R6), union, fine-tuning, rebound, forgetting."""
+"""The laws: response, finite, optima, theorem (R1-R18), forgetting (R19), logit (R21-R26), jointness (R27)."""
 
 import lazy_loader
 
