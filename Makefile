@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test lint acceptance bench coverage docs clean
+.PHONY: report test search test-coverage lint acceptance bench coverage docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -13,13 +13,22 @@ report: $(VENV)/.llm            ## the main job: everything into one self-contai
 test: $(VENV)/.dev              ## the default tests (no download, no GPU needed)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+search: $(VENV)/.dev            ## the property tests in search of a counterexample: ten times the examples, others each time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile search --timeout 3000 $(or $(TESTS),tests/property tests/unit)
+
+test-coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal --timeout 900 $(TESTS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 acceptance: $(VENV)/.acceptance ## the slow tests: the fetched model, and lm-evaluation-harness beside ours
-	$(BIN)/python -m pytest -m acceptance --timeout 1800
+	OMP_NUM_THREADS=$$(nproc) $(BIN)/python -m pytest -m acceptance --timeout 1800
 
 bench: $(VENV)/.bench             ## one table: our speed as ratios to peers, in one run
 	$(BIN)/python -m benchmarks

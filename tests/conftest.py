@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # all is tiny here: two threads would wait for each other most of the time
 
 import pytest
 from hypothesis import settings
 
-settings.register_profile("patient", deadline=None)  # the first call may compile, and the machine may be busy
-settings.load_profile("patient")
+from tests import examples  # its profiles; --hypothesis-profile search takes the other one
+
+settings.load_profile(examples.DEFAULT)
 
 TEXT = (
     "A slow film, and a good one: the light falls on the water and nobody says a word. "

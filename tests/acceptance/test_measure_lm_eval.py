@@ -214,7 +214,7 @@ def test_chats_agree_on_smollm2(smollm2: LoadedModel) -> None:
 
 def test_a_tokenizer_that_puts_bos_in_front(tiny_model: Path) -> None:
     """Why lm-eval is run with add_bos_token=False: its default takes Llama's BOS for the first token of the text."""
-    from tests.unit.test_peers import puts_bos_in_front
+    from tests.unit.empirical.models.test_peers import puts_bos_in_front
 
     instance = pytest.importorskip("lm_eval.api.instance")
     huggingface = pytest.importorskip("lm_eval.models.huggingface")

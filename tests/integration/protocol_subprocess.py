@@ -49,12 +49,12 @@ def records(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "stages").glob("[!.]*.json")}
 
 
-def write_reviews(folder: Path, kind: str, words: list[str], count: int = 220) -> str:
+def write_reviews(folder: Path, kind: str, words: list[str], count: int = 220, length: int = 8) -> str:
     """Random reviews of these words, each with a number of its own."""
     import numpy as np
 
     rng = np.random.default_rng(len(kind))
     path = folder / f"{kind}.jsonl"
-    lines = [" ".join(rng.choice(words, 8)) + f" {i}" for i in range(count)]
+    lines = [" ".join(rng.choice(words, length)) + f" {i}" for i in range(count)]
     path.write_text("\n".join(json.dumps({"text": line}) for line in lines), encoding="utf-8")
     return str(path)

@@ -14,6 +14,8 @@ from empirical.rebound.run import contrast_change, rebound
 from empirical.rebound.settings import ReboundSettings
 from empirical.stiffness.run import StiffnessSettings, stiffness
 
+from .protocol_subprocess import write_reviews
+
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
     "bad": ["slow", "drags", "half", "not", "never", "dull"],
@@ -21,20 +23,12 @@ WORDS = {
 WORDS["both"] = WORDS["good"] + WORDS["bad"]
 
 
-def write_reviews(folder, kind: str, count: int = 60, words: int = 8) -> str:
-    rng = np.random.default_rng(len(kind))
-    path = folder / f"{kind}.jsonl"
-    lines = [" ".join(rng.choice(WORDS[kind], words)) for _ in range(count)]
-    path.write_text("\n".join(json.dumps({"text": f"{line} {i}"}) for i, line in enumerate(lines)), encoding="utf-8")
-    return str(path)
-
-
 @pytest.fixture
 def settings(tiny_model, tmp_path) -> ReboundSettings:
     return ReboundSettings(
         model=str(tiny_model),
-        align=write_reviews(tmp_path, "good"),
-        perturb=write_reviews(tmp_path, "bad"),
+        align=write_reviews(tmp_path, "good", WORDS["good"], 60),
+        perturb=write_reviews(tmp_path, "bad", WORDS["bad"], 60),
         adapt_volume=8,
         align_volumes=(4, 12),
         perturb_volumes=(4, 8),
@@ -102,7 +96,7 @@ def test_data_or_settings_that_changed_are_not_taken_from_the_ledger(settings, t
 
     small = replace(settings, align_volumes=(4,))
     first = run(small, tmp_path / "out")["readings"][0]["rows"]
-    write_reviews(tmp_path, "good", words=7)
+    write_reviews(tmp_path, "good", WORDS["good"], 60, 7)
     second = run(small, tmp_path / "out")["readings"][0]["rows"]
     assert first[0]["rates"]["align"] != second[0]["rates"]["align"]  # the same path, other texts
     longer = run(settings, tmp_path / "out")["readings"][0]["rows"]
@@ -152,9 +146,9 @@ def test_stiffness_shows_the_law_on_a_tiny_model(tiny_model, tmp_path):
     settings = StiffnessSettings(
         model=str(tiny_model),
         texts=(
-            write_reviews(tmp_path, "both", 200),
-            write_reviews(tmp_path, "good", 200),
-            write_reviews(tmp_path, "bad", 200),
+            write_reviews(tmp_path, "both", WORDS["both"], 200),
+            write_reviews(tmp_path, "good", WORDS["good"], 200),
+            write_reviews(tmp_path, "bad", WORDS["bad"], 200),
         ),
         k=(10.0, 40.0),
         positions=3 * 480,

@@ -25,14 +25,6 @@ from .protocol_subprocess import records, write_reviews
 GOOD, BAD = ["light", "water", "good", "film", "word", "fine"], ["slow", "drags", "half", "not", "never", "dull"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def settings(tiny_model, tmp_path_factory) -> InversionSettings:
     folder = tmp_path_factory.mktemp("reviews")
@@ -58,7 +50,6 @@ def run(settings, out, **more):
 
 @pytest.fixture(scope="module")
 def finished(settings, tmp_path_factory):
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("inversion")
     return out, run(settings, out)
 

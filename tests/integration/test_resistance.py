@@ -23,14 +23,6 @@ from .protocol_subprocess import kill_in_the_middle, records, write_reviews
 WORDS = ["light", "water", "good", "film", "word", "fine", "slow", "drags", "half", "not"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def settings(tiny_model, tmp_path_factory) -> ResistanceSettings:
     folder = tmp_path_factory.mktemp("reviews")
@@ -57,7 +49,6 @@ def run(settings, out, **more):
 
 @pytest.fixture(scope="module")
 def finished(settings, tmp_path_factory):
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("resistance")
     return out, run(settings, out)
 

@@ -24,18 +24,12 @@ from empirical.scale.figures import scale_figure
 from empirical.scale.run import scale
 from empirical.scale.settings import ScaleSettings, chosen_settings
 
+from .protocol_subprocess import write_reviews
+
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
     "bad": ["slow", "drags", "half", "not", "never", "dull"],
 }
-
-
-def write_reviews(folder, kind: str, words: list[str], count: int) -> str:
-    rng = np.random.default_rng(len(kind))
-    path = folder / f"{kind}.jsonl"
-    lines = [" ".join(rng.choice(words, 8)) + f" {i}" for i in range(count)]
-    path.write_text("\n".join(json.dumps({"text": line}) for line in lines), encoding="utf-8")
-    return str(path)
 
 
 @pytest.fixture

@@ -1,40 +1,15 @@
 """Break one formula of R7, R8, R13 or R19 at a time: verify() has to turn red at the result that it belongs to."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
-from elastomath.derivations import derive, finetuning
+from elastomath.derivations import finetuning
 from elastomath.derivations import rebound as rebound_derivation
-from elastomath.derivations.language import Derivation
 from elastomath.laws import finetuning as stationarity
 from elastomath.laws import forgetting, rebound
 from elastomath.laws import union as unionlaw
-from elastomath.verification import verify
 
-
-def red(ids, cases=20):
-    return {(claim.id, claim.level) for claim in verify(ids, cases=cases, quick=True) if not claim.holds}
-
-
-@pytest.fixture
-def floats_only(monkeypatch):
-    """The derivations do not look at floats."""
-    monkeypatch.setattr(Derivation, "check_on_leaves", lambda self, leaves=3: len(self.steps))
-
-
-def scaled(function, factor):
-    return lambda *args, **kwargs: factor * function(*args, **kwargs)
-
-
-def changed(function, **changes):
-    def broken(*args, **kwargs):
-        seen = function(*args, **kwargs)
-        return dataclasses.replace(seen, **{name: change(seen) for name, change in changes.items()})
-
-    return broken
-
+from .helper import changed, red, scaled
 
 true_test, true_law = stationarity.gradient_test, unionlaw.union_law
 true_weights, true_masses = forgetting.phase_weights, forgetting.sequential_masses
@@ -154,17 +129,6 @@ def test_a_broken_formula_turns_verify_red(name, break_in_checks, floats_only):
     attribute, broken, id = FLOATS[name]
     break_in_checks(attribute, broken)
     assert red([id])
-
-
-def test_nothing_is_red_while_nothing_is_broken():
-    assert red(["R7", "R8", "R13", "R19"]) == set()
-
-
-@pytest.fixture
-def fresh_derivations():
-    derive.cache_clear()
-    yield
-    derive.cache_clear()
 
 
 def test_another_start_turns_the_derivations_red(monkeypatch, fresh_derivations):

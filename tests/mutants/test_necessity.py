@@ -10,9 +10,9 @@ import pytest
 import sympy as sp
 
 from elastomath import verification
-from elastomath.derivations import definitions, derive
+from elastomath.derivations import definitions
 from elastomath.derivations import necessity as derivation
-from elastomath.derivations.language import Derivation, DerivationError, Witness
+from elastomath.derivations.language import DerivationError, Witness
 from elastomath.necessity import assumptions as necessity_assumptions
 from elastomath.necessity import instance
 from elastomath.necessity import search as necessity
@@ -20,27 +20,9 @@ from elastomath.necessity.instance import Instance
 from elastomath.verification import necessity as checks
 from elastomath.verification import verify
 
+from .helper import red_ids
+
 ONE, TEN, TENTH = Fraction(1), Fraction(10), Fraction(1, 10)
-
-
-def red(ids, cases=20):
-    return {claim.id for claim in verify(ids, cases=cases, quick=True) if not claim.holds}
-
-
-@pytest.fixture
-def floats_only(monkeypatch):
-    monkeypatch.setattr(Derivation, "check_on_leaves", lambda self, leaves=3: len(self.steps))
-
-
-@pytest.fixture
-def fresh():
-    derive.cache_clear()
-    yield
-    derive.cache_clear()
-
-
-def test_nothing_is_red_while_nothing_is_broken():
-    assert red(["R9"]) == set()
 
 
 @pytest.mark.parametrize("id", sorted(checks.EXAMPLES))
@@ -58,7 +40,7 @@ def test_a_family_that_keeps_a_bound_turns_red(id, monkeypatch):
     fixed = checks.EXAMPLES["R9d"].family(100)
     kept = dataclasses.replace(checks.EXAMPLES[id], family=lambda bound: fixed)
     monkeypatch.setitem(checks.EXAMPLES, id, kept)
-    assert red([id]) == {id}
+    assert red_ids([id]) == {id}
 
 
 def gaps_with(change):
@@ -126,7 +108,7 @@ def test_a_broken_piece_turns_verify_red(name, monkeypatch, floats_only):
     if attribute == "shrink":
         # the enumeration may still find the smallest, where it is not too large: here it is
         monkeypatch.setattr(necessity, "ENUMERATED", 0)
-    assert red([id]) == {id}
+    assert red_ids([id]) == {id}
 
 
 @pytest.mark.parametrize("name", ["admits", "rulings"])
@@ -145,7 +127,7 @@ def test_an_assumption_that_keeps_nothing_is_seen(name, monkeypatch):
             "small l",
             dataclasses.replace(necessity_assumptions.ASSUMPTIONS["small l"], rulings=wrong),
         )
-        assert red(["R9d"]) == {"R9d"}  # the search finds no dH_a <= 0 there, as it is proved
+        assert red_ids(["R9d"]) == {"R9d"}  # the search finds no dH_a <= 0 there, as it is proved
 
 
 STEPS = {
@@ -175,7 +157,7 @@ def test_no_step_survives_another_right_side(name):
                 dataclasses.replace(step, proof=Witness(2 * step.proof.expression))
 
 
-def test_a_derivation_that_fails_turns_r9_red(monkeypatch, fresh):
+def test_a_derivation_that_fails_turns_r9_red(monkeypatch, fresh_derivations):
     names = definitions.symbols()
     monkeypatch.setattr(names, "t", names.a)  # P_t is P_a on every leaf: the steps say something else
     claims = [claim for claim in verify(["R9"], cases=1, quick=True) if claim.id == "R9" and claim.level == "symbolic"]

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from elastomath.certify import pareto as certify_pareto
-from elastomath.derivations import derive
 from elastomath.derivations import pareto as derivations
-from elastomath.derivations.language import Derivation
 from elastomath.pareto import fluctuation, overlaps
 from elastomath.pareto import law as pareto
 from elastomath.pareto.law import Pareto
@@ -17,33 +15,7 @@ from elastomath.pareto.overlaps import Gamma, expansion_of, expected_overlaps
 from elastomath.verification import NOT_SHOWN, verify
 from elastomath.verification import pareto as checks
 
-ALL = ("R10", "R11", "R20")
-
-
-def red(ids, **settings):
-    return {(claim.id, claim.level) for claim in verify(ids, cases=20, quick=True, **settings) if not claim.holds}
-
-
-@pytest.fixture
-def floats_only(monkeypatch):
-    """The derivations do not look at floats or balls: once they were built, their second check is left out."""
-    for id in ALL:
-        derive(id)
-    monkeypatch.setattr(Derivation, "check_on_leaves", lambda self, leaves=3: len(self.steps))
-
-
-def scaled(function, factor):
-    return lambda *args, **kwargs: function(*args, **kwargs) * factor
-
-
-def changed(function, **fields):
-    """The result of a function with fields replaced by functions of it."""
-
-    def broken(*args, **kwargs):
-        seen = function(*args, **kwargs)
-        return dataclasses.replace(seen, **{name: change(seen) for name, change in fields.items()})
-
-    return broken
+from .helper import changed, red_ids, scaled
 
 
 def lower_order(alpha, weight, order, s, true=certify_pareto._transform):
@@ -201,22 +173,11 @@ FLOATS = {
 }
 
 
-def test_nothing_is_red_while_nothing_is_broken():
-    assert red(ALL) == set()
-
-
 @pytest.mark.parametrize("name", FLOATS)
 def test_a_broken_formula_turns_verify_red(name, monkeypatch, floats_only):
     owner, attribute, broken, ids = FLOATS[name]
     monkeypatch.setattr(owner, attribute, broken)
-    assert {id for id, _ in red(sorted(ids))} == ids
-
-
-@pytest.fixture
-def fresh_derivations():
-    derive.cache_clear()
-    yield
-    derive.cache_clear()
+    assert red_ids(sorted(ids)) == ids
 
 
 DERIVED = {

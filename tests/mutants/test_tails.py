@@ -16,6 +16,8 @@ from elastomath.tails import threshold, zeta
 from elastomath.tails import verdict as assumption
 from elastomath.tails.sample import Sample
 
+from .helper import scaled
+
 X = 1.0 + np.random.default_rng(1).pareto(1.5, 400)
 COUNTS = np.random.default_rng(1).zipf(2.4, 400)
 
@@ -127,10 +129,6 @@ def controls():
     (good,) = assumption.pareto_verdict(1 + rng.pareto(1.5, 2000), samples=60)
     (bad,) = assumption.pareto_verdict(np.exp(np.abs(rng.normal(size=2000))), samples=60)
     return good.whole_fits and good.mean_exists is True and not bad.whole_fits
-
-
-def scaled(function, factor):
-    return lambda *args, **kwargs: function(*args, **kwargs) * factor
 
 
 def changed_fit(change):

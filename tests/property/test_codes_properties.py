@@ -23,6 +23,7 @@ from elastomath.codes.lengths import (
 from elastomath.codes.path import code_path
 from elastomath.rates.rates import code_lengths
 from elastomath.testing.strategies import masses, mixtures, volumes
+from tests.examples import examples
 
 BIT = np.log(2.0)
 ROUNDING = 1e-12
@@ -95,7 +96,7 @@ def test_huffman_under_mismatch_obeys_the_golden_ratio_bound(mixture):
     assert (code_lengths(mixture)["huffman"] <= 1 + nats / np.log(golden) + 1e-9).all()
 
 
-MODERATE = settings(max_examples=60, derandomize=True, deadline=None)
+MODERATE = examples(60)
 
 
 @MODERATE

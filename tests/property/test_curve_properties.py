@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import Curve, InputError, finite_law
 from elastomath.testing.strategies import curves
+from tests.examples import examples
 
-FEW = settings(max_examples=40)
+FEW = examples(40)
 
 
 @FEW

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from elastomath import InputError, Mixture, chi_square, cross_entropy, entropy, kl_divergence, overlap
 from elastomath.mixtures.divergence import jensen_shannon, total_variation
 from elastomath.testing.strategies import masses, mixtures
+from tests.examples import examples
 
-common = settings(max_examples=60, deadline=None, derandomize=True)
+common = examples(60)
 search = settings(max_examples=2000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 
 MEASURES = {

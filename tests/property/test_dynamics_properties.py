@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from elastomath.laws.finetuning import gradient_test
@@ -21,8 +21,9 @@ from elastomath.laws.union import union_law
 from elastomath.mixtures.masses import union
 from elastomath.mixtures.mixture import Mixture
 from elastomath.testing.strategies import masses
+from tests.examples import examples
 
-COMMON = settings(derandomize=True, deadline=None, max_examples=60)
+COMMON = examples(60)
 VOLUMES = st.floats(1e-3, 1e4)
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from elastomath import Mixture, finite_law, mixture_residual, path_entropies, response, sign_change
 from elastomath.laws.finite import mixture_constant
 from elastomath.mixtures.divergence import kl_divergence
+from tests.examples import examples
 
 ROUNDING = 1e-13
 """Allowed relative to the size of the terms that were added up."""
 
-common = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+common = examples(200, suppress_health_check=[HealthCheck.too_slow])
 search = settings(max_examples=3000, deadline=None, derandomize=True, database=None)
 
 weights = st.one_of(

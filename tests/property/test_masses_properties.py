@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture
@@ -16,8 +16,9 @@ from elastomath.laws.finite import finite_law
 from elastomath.laws.response import response
 from elastomath.mixtures.masses import as_masses, normalise, union
 from elastomath.testing.strategies import bad_masses, bad_volumes, exact_masses, masses, volumes
+from tests.examples import examples
 
-common = settings(max_examples=80, deadline=None, derandomize=True)
+common = examples(80)
 MOST = np.finfo(np.float64).max
 ROWS = [[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]]
 

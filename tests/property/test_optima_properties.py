@@ -16,8 +16,9 @@ from elastomath.laws.volumes import mixture_work, work_bounds
 from elastomath.mixtures.mixture import Mixture
 from elastomath.testing.strategies import mixtures
 from elastomath.verification.ceilings import segment_instance
+from tests.examples import examples
 
-common = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+common = examples(100, suppress_health_check=[HealthCheck.too_slow])
 search = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
 
 codes = st.integers(0, 40).map(lambda eighths: eighths / 8)

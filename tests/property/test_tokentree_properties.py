@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, chi_square
@@ -18,8 +18,9 @@ from elastomath.testing.strategies import documents, sequences, token_trees
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.tokentree import TokenTree, merged
 from elastomath.trees.treefile import load_tree, save_tree
+from tests.examples import examples
 
-common = settings(max_examples=150, deadline=None, derandomize=True)
+common = examples(150)
 depths = st.integers(1, 14)
 
 
@@ -162,7 +163,7 @@ def test_chunks_give_the_tree_of_the_whole(drawn, depth, data, at_once):
     )
 
 
-@settings(common, max_examples=25)
+@examples(25, parent=common)
 @given(token_trees(), st.integers(1, 4))
 def test_a_file_gives_back_the_same_tree(tree, least):
     with tempfile.TemporaryDirectory() as folder:

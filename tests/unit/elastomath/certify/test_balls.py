@@ -95,7 +95,7 @@ def test_the_precision_is_put_back_whatever_happens():
         with working_precision(before + 100):
             raise ValueError(str(flint.ctx.prec - before))
 
-    with pytest.raises(ValueError, match="^100$"):
+    with pytest.raises(ValueError, match=r"^100$"):
         stop()
     assert flint.ctx.prec == before
 

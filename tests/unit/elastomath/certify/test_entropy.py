@@ -5,15 +5,16 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import entropy, normalise
 from elastomath.certify.entropy import certify_entropy
 from elastomath.errors import InputError
+from tests.examples import examples
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=30).filter(any))
 def test_the_float_lies_near_the_ball_and_a_sum_of_many_digits_in_it(counts):
     import mpmath

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from flint import arb, ctx, fmpq
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.certify import pareto as module
@@ -24,6 +24,7 @@ from elastomath.errors import InputError
 from elastomath.pareto.law import Pareto, independent_overlap, two_part_overlap
 from elastomath.pareto.overlaps import equal_parts_overlap, expected_overlaps, mass_mean
 from elastomath.verification.pareto import gauss_ball
+from tests.examples import examples
 
 CASES = [
     (Fraction(11, 10), [1, 1, 1], [0, 1, 1]),
@@ -119,7 +120,7 @@ def test_float_ball_and_symbol_of_the_closed_form_agree():
         )
 
 
-@settings(max_examples=25, derandomize=True, deadline=None)
+@examples(25)
 @given(
     st.fractions(Fraction(21, 20), Fraction(6), max_denominator=40),
     st.fractions(Fraction(1, 20), Fraction(200), max_denominator=20),

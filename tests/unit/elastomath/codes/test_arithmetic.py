@@ -7,14 +7,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError
 from elastomath.codes.arithmetic import LARGEST_TOTAL, ArithmeticCode
 from elastomath.codes.codewords import Bits
+from tests.examples import examples
 
-MODERATE = settings(max_examples=80, derandomize=True, deadline=None)
+MODERATE = examples(80)
 COUNTS = st.lists(
     st.one_of(st.integers(0, 3), st.integers(0, 1 << 20), st.integers(0, 1 << 34)), min_size=1, max_size=20
 ).filter(any)

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError
@@ -19,8 +19,9 @@ from elastomath.codes.lengths import (
     shannon_fano_elias_lengths,
     shannon_lengths,
 )
+from tests.examples import examples
 
-MODERATE = settings(max_examples=60, derandomize=True, deadline=None)
+MODERATE = examples(60)
 WEIGHTS = st.lists(st.one_of(st.integers(1, 5), st.integers(1, 1 << 40)), min_size=1, max_size=30)
 
 
@@ -132,7 +133,7 @@ def test_a_code_without_words():
         words.decode(Bits.of("0"))
 
 
-@settings(max_examples=80, derandomize=True, deadline=None)
+@examples(80)
 @given(WEIGHTS.filter(lambda weights: len(weights) > 1), st.data())
 def test_a_cut_or_damaged_stream_is_refused_or_read_but_never_worse(weights, data):
     lengths = data.draw(st.sampled_from([huffman_lengths, shannon_lengths, shannon_fano_elias_lengths]))(weights)

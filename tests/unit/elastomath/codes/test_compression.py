@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError
@@ -16,8 +16,9 @@ from elastomath.codes.codewords import Bits
 from elastomath.codes.compression import BlockCode, Message, entropy_ceiling, printed_length, protocol_lengths
 from elastomath.codes.lengths import huffman_lengths
 from elastomath.trees.tokentree import TokenTree
+from tests.examples import examples
 
-MODERATE = settings(max_examples=60, derandomize=True, deadline=None)
+MODERATE = examples(60)
 DOCUMENTS = st.lists(st.one_of(st.text("ab", max_size=12), st.binary(max_size=12)), min_size=1, max_size=8).filter(any)
 README = (Path(__file__).resolve().parents[4] / "README.md").read_bytes()
 LINES = README.splitlines()
@@ -139,7 +140,7 @@ def test_ceilings_of_entropies_are_exact():
     assert entropy_ceiling(counts) == 17
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@examples(60)
 @given(DOCUMENTS, st.integers(1, 5), st.integers(0, 2), st.booleans(), st.data())
 def test_a_cut_or_damaged_message_is_one_line_or_some_responses(documents, depth, escapes, ends, data):
     tree = TokenTree.of(documents, depth)

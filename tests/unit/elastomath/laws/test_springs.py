@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import Curve, InputError, Mixture, finite_law, mixture_residual, path_entropies, response
@@ -23,8 +23,9 @@ from elastomath.laws.springs import (
 from elastomath.mixtures.masses import pareto_masses, union
 from elastomath.mixtures.pool import pooled_divergences, reverse_balance
 from elastomath.testing.strategies import mixtures
+from tests.examples import examples
 
-common = settings(max_examples=80, deadline=None, derandomize=True)
+common = examples(80)
 TWO_PARTS = [[0.5, 0.25, 0.25], [0.5, 0.5, 0.0], [0.5, 0.0, 0.5]]
 
 
@@ -163,7 +164,7 @@ def test_where_there_is_no_linear_regime_or_nothing_moves():
     assert np.isnan(found.reverse).all()
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@examples(40)
 @given(mixtures(3, coverage=True))
 def test_beyond_the_limit_nothing_has_gained_and_before_it_something_has(mixture):
     limit = elastic_limit(mixture)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from mpmath import mpf
 
@@ -22,6 +22,7 @@ from elastomath.laws.springs import springs
 from elastomath.mixtures import kernels, leafsums
 from elastomath.mixtures.divergence import chi_square, cross_entropy, jensen_shannon, kl_divergence
 from elastomath.mixtures.leafsums import leaf_moves, leaf_sums
+from tests.examples import examples
 
 UNIT = 2.0**-53
 LEAST = 5e-324
@@ -207,7 +208,7 @@ def both_ways(patch):
         yield "compiled" if least == 1 else "numpy"
 
 
-whole = settings(max_examples=150, deadline=None)
+whole = examples(150)
 
 
 @whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, kl_divergence
@@ -153,7 +153,6 @@ def test_symbols_that_cannot_be_are_refused(bad):
 # --- the response to any dataset ------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.integers(2, 5).flatmap(mixtures), st.booleans())
 def test_the_response_matrix_is_symmetric_negative_and_balanced(mixture, at_rest):
     """R = -G/N: reciprocity dH_i/dw_j = dH_j/dw_i, v'Rv <= 0, R w = 0 (R2), and its last column is R1."""

@@ -6,15 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, kl_divergence
 from elastomath.laws.response import response_matrix
 from elastomath.mixtures.pool import GeometricPool, pool_residual, pooled_divergences, reverse_balance
 from elastomath.testing.strategies import masses, volumes
+from tests.examples import examples
 
-common = settings(max_examples=80, deadline=None, derandomize=True)
+common = examples(80)
 
 
 @st.composite

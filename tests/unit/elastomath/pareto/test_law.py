@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from flint import arb
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
@@ -18,6 +18,7 @@ from elastomath.pareto.law import (
     two_part_overlap,
 )
 from elastomath.pareto.overlaps import expected_overlaps, mass_mean, overlap_matrix
+from tests.examples import examples
 
 ORDERS = [
     -1.9,
@@ -53,7 +54,7 @@ def test_the_exponential_integral_has_fourteen_digits(order):
     assert max(errors) < 1.5e-14
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@examples(60)
 @given(st.floats(-2.0, 60.0), st.floats(1e-12, 80.0))
 def test_the_recurrence_holds(order, x):
     """nu E_{nu+1}(x) = e^-x - x E_nu(x) (DLMF 8.19.12), on both sides of every switch of method."""
@@ -62,7 +63,7 @@ def test_the_recurrence_holds(order, x):
     assert abs(left - right) <= 4e-14 * (abs(left) + np.exp(-x) + x * exponential_integral(order, x))
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@examples(60)
 @given(st.floats(0.0, 50.0), st.floats(1e-9, 100.0))
 def test_the_exponential_integral_lies_between_its_bounds(order, x):
     """1/(x + nu) < e^x E_nu(x) <= 1/(x + nu - 1) (DLMF 8.19.21); the lower one is off by less than a factor 1 + 1/(x + nu - 1)."""
@@ -129,7 +130,7 @@ def test_independent_masses_overlap_by_more_than_one():
     assert abs(far - exact[4])[1] < abs(far - exact[4])[0] / 50
 
 
-@settings(max_examples=40, derandomize=True, deadline=None)
+@examples(40)
 @given(st.floats(1.02, 8.0), st.floats(-4.0, 4.0), st.floats(-4.0, 4.0))
 def test_two_masses_at_any_weights(alpha, first, second):
     """Hypergeometric against quadrature; and E[X (aX + bZ)/(aX + bZ)] = E[X] ties the product to the square."""

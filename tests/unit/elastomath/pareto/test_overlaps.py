@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.errors import InputError
@@ -23,6 +23,7 @@ from elastomath.pareto.overlaps import (
     overlap_matrix,
     sign_threshold,
 )
+from tests.examples import examples
 
 LAWS = [
     Pareto(1.1),
@@ -150,7 +151,7 @@ def test_means_by_monte_carlo(law):
         assert abs(sample.mean() - mass_mean(law, weights, orders, power)) < 5 * error
 
 
-@settings(max_examples=40, derandomize=True, deadline=None)
+@examples(40)
 @given(
     st.floats(1.03, 6.0),
     st.floats(-2.0, 4.0),
@@ -192,7 +193,7 @@ def test_two_part_unions_have_the_exact_constant(law):
     assert seen == pytest.approx((1 + 2 * step / k) / (1 - step), rel=1e-8)
 
 
-@settings(max_examples=20, derandomize=True, deadline=None)
+@examples(20)
 @given(st.floats(1.05, 5.0), st.floats(-1.0, 4.0), st.lists(st.floats(0.1, 5.0), min_size=2, max_size=4))
 def test_the_sign_turns_at_the_threshold(alpha, log_k, shares):
     """dH_p < 0 just below it and > 0 just above; eps = 1 there."""

@@ -5,7 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, special, stats
 
@@ -18,6 +18,7 @@ from elastomath.tails.sample import Sample, draw_tail
 from elastomath.tails.sampled import SMALLEST, at_least, fit_sampled_pareto, log_probabilities, sampled_p_value
 from elastomath.tails.threshold import resample, scan_threshold
 from elastomath.tails.zeta import kernels, scaled_zeta, tail_probability
+from tests.examples import examples
 
 
 def pareto(alpha, size, *seed):
@@ -188,7 +189,7 @@ def test_the_scan_is_the_slow_one(name, distance):
         assert best.distance == pytest.approx(rows[:, 0].min(), abs=1e-9)
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@examples(60)
 @given(st.lists(st.integers(1, 12), min_size=3, max_size=40), st.booleans(), st.sampled_from(["left", "both"]))
 def test_the_scan_is_the_slow_one_on_few_values(values, whole, distance):
     x = np.array(values) if whole else np.array(values) / 4
@@ -487,7 +488,7 @@ def test_bad_input_is_one_line(call):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=50, derandomize=True, deadline=None)
+@examples(50)
 @given(st.lists(st.floats(1e-300, 1e300), min_size=2, max_size=30, unique=True))
 def test_any_positive_numbers_have_a_fit(values):
     x = np.array(values)

@@ -29,8 +29,9 @@ from elastomath.testing.strategies import (
     paths,
     volumes,
 )
+from tests.examples import examples
 
-FEW = settings(max_examples=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = examples(40, suppress_health_check=list(HealthCheck))
 SEARCH = settings(
     max_examples=500, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -111,7 +112,7 @@ def test_a_mixture_of_a_family_can_be_used(mixture):
     assert np.isclose(mixture.masses.sum(), 1)
 
 
-@settings(FEW, max_examples=200)
+@examples(200, parent=FEW)
 @given(bad_masses())
 def test_bad_masses_are_refused_in_one_line(values):
     with pytest.raises(InputError) as error, np.errstate(all="raise"):
@@ -119,7 +120,7 @@ def test_bad_masses_are_refused_in_one_line(values):
     assert "\n" not in str(error.value)
 
 
-@settings(FEW, max_examples=100)
+@examples(100, parent=FEW)
 @given(bad_volumes())
 def test_bad_volumes_are_refused_in_one_line(values):
     with pytest.raises(InputError) as error, np.errstate(all="raise"):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.errors import InputError
@@ -36,6 +36,7 @@ from empirical.coding.tokens import Blocks, plan_blocks
 from empirical.measures.rates import token_log_probs
 from empirical.models.loading import load_model
 from empirical.models.model import LoadedModel
+from tests.examples import examples
 
 TEXT = "A slow film, and a good one: the light falls on the water. Größe, café — 映画, 🎬. " * 6
 RAW = {
@@ -170,7 +171,7 @@ def test_a_patch_makes_any_bytes_of_any(source: bytes, target: bytes) -> None:
 
 
 @given(cuts=st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=3), st.integers(0, 40)), max_size=5))
-@settings(max_examples=40)
+@examples(40)
 def test_a_patch_is_short_where_little_differs(cuts: list[tuple[int, bytes, int]]) -> None:
     source = random.Random(3).randbytes(5000)
     target = source

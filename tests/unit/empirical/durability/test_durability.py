@@ -31,14 +31,6 @@ PROMPTS = [f"{start} {end}, and the film is" for start in STARTS for end in ("on
 """48 prompts that end alike, so that a behaviour is nearly one direction of a random model's features."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def frozen(tiny_model):
     """A model of which only the output layer is trained, one token a response: its features are frozen, the law is exact."""

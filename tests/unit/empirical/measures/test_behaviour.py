@@ -25,15 +25,6 @@ GOOD, BAD = ["good", "fine", "moving", "bright"], ["bad", "dull", "loud", "flat"
 PLAIN = ["the", "film", "and", "a", "light", "that", "falls", "on", "water", "while", "nobody", "says", "word"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def reviews(words, count, seed, noise=0.15):
     rng, other = np.random.default_rng(seed), BAD if words is GOOD else GOOD
     texts = []

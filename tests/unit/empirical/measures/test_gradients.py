@@ -34,15 +34,6 @@ def load(folder, dtype="float64", lora=None, **options):
     return add_lora(loaded, lora) if lora else loaded
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny(tiny_model):
     return load(tiny_model)

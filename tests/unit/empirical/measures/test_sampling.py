@@ -13,15 +13,6 @@ from empirical.measures.sampling import base_samples, end_tokens, quantile, samp
 from empirical.models.loading import load_model
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def tiny(tiny_model):
     return load_model(tiny_model, device="cpu", dtype="float32")

@@ -21,15 +21,6 @@ from empirical.training.finetune import train
 IDS = torch.arange(2, 40)[None]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def load(folder, lora=None, **options):
     loaded = load_model(folder, device="cpu", dtype="float32", **options)
     return add_lora(loaded, lora) if lora else loaded

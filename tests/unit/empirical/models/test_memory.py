@@ -24,15 +24,6 @@ PUBLISHED = {
 """Parameters as the models' pages on the hub give them."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The models are tiny: on a busy machine two threads wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.parametrize("name", sorted(KNOWN))
 def test_the_papers_models_have_their_published_sizes(name):
     assert memory_estimate(name, training=False).parameters == PUBLISHED[name]
