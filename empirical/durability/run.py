@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from elastomath.curve import Curve
-from elastomath.interval import Interval
 from elastomath.progress import say
 from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
@@ -29,10 +27,10 @@ from ..data.examples import Example, Preference
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..models.sequences import Sequences
+from .answers import conclusion, contrast_of, durability_row, forecast_error, outside_of, pooled_answers
 from .card import behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
-from .undoing import undo_interval
 
 
 def durability(
@@ -47,8 +45,9 @@ def durability(
 ) -> dict[str, Any]:
     """Run the experiment, resuming what ``out`` holds; writes ``durability.csv`` (a Curve) and ``durability.json``.
 
-    Returns {"runs", "curve", "failures", "durability", "error", "settings"}: ``durability`` has a row for each run with
-    forecast beside measurement, ``error`` the median and the worst relative error of the forecast undo volumes.
+    Returns {"runs", "curve", "failures", "conclusion", "durability", "error", "answers", "settings"}: ``durability`` has a row
+    for each run with forecast beside measurement, ``error`` the median and the worst relative error of the forecast undo
+    volumes, ``answers`` what the runs together say of F2 and Q1 (`answers.pooled_answers`), ``conclusion`` all of it in words.
     """
     equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
     hashes = {spec: read_pairs(spec, swap=settings.swap).sha256 for spec in settings.pairs}
@@ -57,7 +56,8 @@ def durability(
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         rows = [durability_row(result) for result in done]
-        return {"durability": rows, "error": forecast_error(rows), "settings": about}
+        told = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
+        return {"conclusion": conclusion(told)} | told | {"settings": about}
 
     return conduct(
         "durability",
@@ -129,12 +129,12 @@ class _Bench:
             readings = [self._read(0)]
             optimiser = self.laboratory.optimiser(c["adapt_learning_rate"])
             for start in range(0, len(data), c["adapt_step"]):
-                if _outside(readings[-1]) < c["closure"]:
+                if outside_of(readings[-1]) < c["closure"]:
                     break
                 part = data[slice(start, start + c["adapt_step"])]
                 self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["adapt_learning_rate"])
                 readings.append(self._read(min(start + c["adapt_step"], len(data))))
-            return {"readings": readings, "closure": _outside(readings[-1])}
+            return {"readings": readings, "closure": outside_of(readings[-1])}
 
         return self.laboratory.stage(name, self.laboratory.base, make)
 
@@ -171,7 +171,7 @@ class _Bench:
     def arm(self, arm: str, aligned: Stage, adapted: Stage) -> Stage:
         """What follows alignment: training on one kind of text, read step by step, until the behaviour is undone."""
         c, data = self.configuration, self.train[arm]
-        start = float(np.mean(_z(adapted.result["readings"][-1])))
+        start = float(np.mean(contrast_of(adapted.result["readings"][-1])))
         name = self.common | self.phase | {"stage": arm, "train": fingerprint(data), "until": start - c["overshoot"]}
         name |= {"again": c["again"] and arm == "perturb"}
 
@@ -180,7 +180,7 @@ class _Bench:
             optimiser = self._optimiser(carried)
             readings: list[Result] = []
             done = 0
-            while done < len(data) and (not readings or np.mean(_z(readings[-1])) > start - c["overshoot"]):
+            while done < len(data) and (not readings or np.mean(contrast_of(readings[-1])) > start - c["overshoot"]):
                 step = c["batch"] * (1 if done < 16 * c["batch"] else 2 if done < 32 * c["batch"] else 4)
                 part = data[slice(done, done + step)]
                 self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["learning_rate"])
@@ -238,65 +238,6 @@ def _parts(rest: Sequence[Preference], adapt: int, align: int, opposed: int) -> 
         [rest[(place + i) % count] for i in range(size)]
         for place, size in zip(places, (adapt, align, opposed), strict=True)
     )
-
-
-def _z(reading: Result) -> NDArray[np.float64]:
-    gap: NDArray[np.float64] = np.subtract(reading["rejected"], reading["chosen"], dtype=np.float64)
-    return gap
-
-
-def _outside(reading: Result) -> float:
-    """The mean probability of neither response."""
-    mass = np.exp(-np.asarray(reading["chosen"])) + np.exp(-np.asarray(reading["rejected"]))
-    return float(np.clip(1 - mass, 0, 1).mean())
-
-
-def durability_row(result: Result) -> dict[str, Any]:
-    """Forecast beside measurement: the row of ``durability`` that this run gives."""
-    c = result["configuration"]
-    start, end = _z(result["adapted"]["readings"][-1]), _z(result["aligned"][-1])
-    told = next(row for row in result["forecast"]["forecast"] if row["n"] == c["n"])
-    row: dict[str, Any] = {key: c[key] for key in ("pairs", "n", "optimiser", "seed", "learning_rate", "batch")}
-    row |= {
-        "algorithm": "sft",
-        "closure": result["adapted"]["closure"],
-        "z0": float(start.mean()),
-        "z": float(end.mean()),
-    }
-    row |= {"forecast_z": told["z"]["estimate"], "applies": result["forecast"]["applies"]}
-    if "perturb" in result["arms"]:
-        readings = result["arms"]["perturb"]["readings"]
-        volumes = [0.0, *(float(reading["volume"]) for reading in readings)]
-        measured = undo_interval(start, volumes, np.stack([end, *(_z(reading) for reading in readings)]))
-        foretold = told["undo_volume"]
-        row["undo_volume"] = measured.as_dict() | {"censored": measured.estimate is None}
-        row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["estimate"]}
-        row |= {"forecast_interval": foretold, "forecast_text": _text(foretold)}
-        row["z_fall_first"] = float((_z(readings[0]) - end).mean() / readings[0]["volume"])
-    return row
-
-
-def forecast_error(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count."""
-    errors = [
-        (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
-        for row in rows
-        if row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
-    ]
-    if not errors:
-        return {"median": None, "worst": None, "runs": 0}
-    worst = max(errors, key=lambda item: item[0])
-    name = {key: worst[1][key] for key in ("pairs", "optimiser", "seed", "n")}
-    return {
-        "median": float(np.median([e for e, _ in errors])),
-        "worst": worst[0],
-        "worst_run": name,
-        "runs": len(errors),
-    }
-
-
-def _text(interval: dict[str, Any]) -> str:
-    return str(Interval(interval["estimate"], interval["low"], interval["high"], interval["level"], "examples"))
 
 
 def run_curve(result: Result) -> Curve:

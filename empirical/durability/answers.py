@@ -1,0 +1,205 @@
+"""What durability runs say: forecast beside measurement, the first fall in each measure (F2), and what going back costs (Q1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elastomath.interval import Interval
+from elastomath.runs.ledger import Result
+
+from .undoing import undo_interval
+
+Array = NDArray[np.float64]
+FIRST = 8
+"""Opposed examples over which a first fall is read."""
+LEVELS = (0.6, 0.9)
+"""Shares of the chosen response between which Q1 asks for the costs."""
+MEASURES = ("z", "code_length", "probability")
+"""The contrast z, the code length of the chosen response and its probability sigma(z)."""
+
+
+def contrast_of(reading: Result) -> Array:
+    """z = gamma_- - gamma_+ of every held-out prompt at a reading, nats."""
+    gap: Array = np.subtract(reading["rejected"], reading["chosen"], dtype=np.float64)
+    return gap
+
+
+def outside_of(reading: Result) -> float:
+    """The mean probability of neither response."""
+    mass = np.exp(-np.asarray(reading["chosen"])) + np.exp(-np.asarray(reading["rejected"]))
+    return float(np.clip(1 - mass, 0, 1).mean())
+
+
+def measures_of(reading: Result) -> dict[str, Array]:
+    """Each measure of every prompt, such that a fall of the behaviour is a fall of the measure."""
+    z = contrast_of(reading)
+    return {
+        "z": z,
+        "code_length": -np.asarray(reading["chosen"], dtype=np.float64),
+        "probability": 1 / (1 + np.exp(-z)),
+    }
+
+
+def durability_row(result: Result) -> dict[str, Any]:
+    """Forecast beside measurement, the constants behind it, and the first fall in each measure: one run's row."""
+    c, card = result["configuration"], result["forecast"]
+    start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
+    foretold = next(row for row in card["forecast"] if row["n"] == c["n"])
+    row: dict[str, Any] = {key: c[key] for key in ("pairs", "n", "optimiser", "seed", "learning_rate", "batch")}
+    row |= {"algorithm": "sft", "closure": card["closure"], "applies": card["applies"], "reasons": card["reasons"]}
+    row |= {"z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"]}
+    row |= {"cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"]}
+    if "perturb" not in result["arms"]:
+        return row
+    readings = result["arms"]["perturb"]["readings"]
+    volumes = [0.0, *(float(reading["volume"]) for reading in readings)]
+    measured = undo_interval(start, volumes, np.stack([end, *(contrast_of(reading) for reading in readings)]))
+    row["undo_volume"] = measured.as_dict() | {"censored": measured.estimate is None}
+    row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["undo_volume"]["estimate"]}
+    row |= {"forecast_interval": foretold["undo_volume"], "forecast_text": _text(foretold["undo_volume"])}
+    row["first_fall"] = _first_falls(result["aligned"][-1], readings)
+    row["course"] = {"volume": volumes, "z": [float(end.mean()), *(float(contrast_of(r).mean()) for r in readings)]}
+    return row
+
+
+def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """The fall per opposed example over the first few, in each measure, with its standard error over paired prompts."""
+    first = next((reading for reading in readings if reading["volume"] >= FIRST), readings[-1])
+    before, after = measures_of(aligned), measures_of(first)
+    falls = {name: (before[name] - after[name]) / first["volume"] for name in MEASURES}
+    return {
+        name: {"estimate": float(fall.mean()), "se": float(fall.std(ddof=1) / math.sqrt(fall.size))}
+        for name, fall in falls.items()
+    }
+
+
+def forecast_error(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count."""
+    errors = [
+        (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
+        for row in rows
+        if row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
+    ]
+    if not errors:
+        return {"median": None, "worst": None, "runs": 0}
+    worst, run = max(errors, key=lambda item: item[0])
+    name = {key: run[key] for key in ("pairs", "optimiser", "seed", "n")}
+    return {"median": float(np.median([e for e, _ in errors])), "worst": worst, "worst_run": name, "runs": len(errors)}
+
+
+# --- over runs ----------------------------------------------------------------------------------------------------
+def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
+    """For each optimiser: exponent of m* in n, first falls against n, and the cost of going back over that of coming (Q1).
+
+    A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
+    and the interval is Student's over groups. ``smallest_visible``: the half width, the smallest effect that would be seen.
+    """
+    answers: dict[str, Any] = {}
+    for optimiser in dict.fromkeys(result["configuration"]["optimiser"] for result in results):
+        some = [result for result in results if result["configuration"]["optimiser"] == optimiser]
+        groups: dict[tuple[str, int], list[Result]] = {}
+        for result in some:
+            groups.setdefault((result["configuration"]["pairs"], result["configuration"]["seed"]), []).append(result)
+        ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
+        rows = [[durability_row(result) for result in way] for way in ways]
+        exponents = [_slope(way, lambda row: _log(row.get("undo_volume", {}).get("estimate"))) for way in rows]
+        answers[optimiser] = {
+            "exponent": _over_groups(exponents),
+            "forecast_exponent": _over_groups(
+                [_slope(way, lambda row: _log(row.get("forecast_undo_volume"))) for way in rows]
+            ),
+            "first_fall": {name: _over_groups([_doubling(way, name) for way in rows]) for name in MEASURES},
+            "return_ratio": _over_groups([_return_ratio(way[-1]) for way in ways]),
+            "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
+        }
+    return answers
+
+
+def _log(value: float | None) -> float | None:
+    return math.log(value) if value else None
+
+
+def _slope(way: Sequence[Mapping[str, Any]], value: Any) -> float | None:
+    """The slope of a value against ln n, by least squares over the alignment volumes of one way."""
+    points = [(math.log(row["n"]), value(row)) for row in way if value(row) is not None]
+    if len(points) < 2:
+        return None
+    n, y = np.array(points).T
+    return float(np.polyfit(n, y, 1)[0])
+
+
+def _doubling(way: Sequence[Mapping[str, Any]], measure: str) -> float | None:
+    """The change of the first fall for each doubling of n."""
+    slope = _slope(way, lambda row: row["first_fall"][measure]["estimate"] if "first_fall" in row else None)
+    return None if slope is None else slope * math.log(2)
+
+
+def _return_ratio(result: Result) -> float | None:
+    """Opposed examples from p = 0.9 to 0.6 over aligned ones from 0.6 to 0.9, of mean contrasts; None where it is not passed."""
+    if "perturb" not in result["arms"]:
+        return None
+    low, high = (math.log(p / (1 - p)) for p in LEVELS)
+    up = [result["adapted"]["readings"][-1] | {"volume": 0}, *result["aligned"]]
+    down = [result["aligned"][-1] | {"volume": 0}, *result["arms"]["perturb"]["readings"]]
+    costs = []
+    for readings, sign in ((up, 1.0), (down, -1.0)):
+        z = np.array([contrast_of(reading).mean() for reading in readings])
+        volumes = np.array([float(reading["volume"]) for reading in readings])
+        passed = [_passage(volumes, sign * z, sign * level) for level in (low, high)]
+        if None in passed:
+            return None
+        costs.append(sign * (passed[1] - passed[0]))  # type: ignore[operator]
+    return float(costs[1] / costs[0]) if min(costs) > 0 else None
+
+
+def _passage(volumes: Array, rising: Array, level: float) -> float | None:
+    """Where a course first rises through a level, linear between readings."""
+    if not rising[0] < level <= rising.max():
+        return None
+    last = int(np.argmax(rising >= level))
+    share = (level - rising[last - 1]) / (rising[last] - rising[last - 1])
+    return float(volumes[last - 1] + share * (volumes[last] - volumes[last - 1]))
+
+
+def _over_groups(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return Interval(None, None, None).as_dict() | {"groups": 0, "smallest_visible": None}
+    told = Interval.of_values(known, method="Student's t over behaviours and seeds")
+    visible = None if told.low is None or told.high is None else (told.high - told.low) / 2
+    return told.as_dict() | {"groups": len(known), "smallest_visible": visible}
+
+
+# --- in words -----------------------------------------------------------------------------------------------------
+def conclusion(told: Mapping[str, Any]) -> list[str]:
+    """What to conclude, in whole sentences."""
+    sentences = []
+    error = told["error"]
+    if error["runs"]:
+        sentences.append(
+            f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
+            f"was off by {error['median']:.0%} in the middle of {error['runs']} runs and by {error['worst']:.0%} at worst."
+        )
+    for optimiser, answer in told["answers"].items():
+        exponent = answer["exponent"]
+        if exponent["estimate"] is not None:
+            power = 2 ** exponent["estimate"]
+            sentences.append(
+                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}; "
+                "1 would be in proportion, 0 nothing)."
+            )
+        ratio = answer["return_ratio"]
+        if ratio["estimate"] is not None:
+            sentences.append(
+                f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+            )
+    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _text(interval: Mapping[str, Any], unit: str = "examples") -> str:
+    return str(Interval(interval["estimate"], interval["low"], interval["high"], interval["level"], unit))

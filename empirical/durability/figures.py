@@ -1,0 +1,116 @@
+"""The figures of the durability experiment, from the JSON that it saved: forecast against measurement, and the courses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elastomath.errors import InputError
+from elastomath.style import INK, STYLES, WIDTH, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def forecast_figure(result: dict[str, Any]) -> Figure:
+    """Undo volumes: measured against forecast, one marker a behaviour and optimiser, with both 95% intervals.
+
+    result: what ``durability.json`` holds. The line is a forecast that comes true, the band is 20% to either side; an arrow
+    upwards is a run that was not undone. Raises InputError where no run was perturbed.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    rows = [row for row in result.get("durability", ()) if row.get("undo_volume") and row.get("forecast_undo_volume")]
+    if not rows:
+        raise InputError("no forecast beside a measurement", where="figure", mend="give what durability.json holds")
+    figure = Figure(figsize=(0.75 * WIDTH, 0.7 * WIDTH), layout="constrained")
+    median = result["error"]["median"]
+    figure.set_label(
+        f"Forecast against measurement\nOpposed examples that undo an alignment, {len(rows)} runs"
+        + ("" if median is None else f"; the median error is {median:.0%}.")
+    )
+    axes = figure.subplots()
+    ends = [row["forecast_undo_volume"] for row in rows]
+    ends += [row["undo_volume"]["estimate"] or row["undo_volume"]["low"] for row in rows]
+    line = np.array([min(ends) / 1.5, max(ends) * 1.5])
+    axes.fill_between(line, line / 1.2, line * 1.2, color=INK, alpha=0.12, linewidth=0)
+    axes.plot(line, line, color=INK, linewidth=1.0)
+    for index, name in enumerate(dict.fromkeys(_name(row) for row in rows)):
+        colour, marker, _ = STYLES[index % len(STYLES)]
+        label = name
+        for row in (row for row in rows if _name(row) == name):
+            x, y = row["forecast_undo_volume"], row["undo_volume"]["estimate"]
+            if y is None:  # a bound: not undone by the last volume that was tried
+                axes.annotate(
+                    "",
+                    (x, row["undo_volume"]["low"] * 1.25),
+                    (x, row["undo_volume"]["low"]),
+                    arrowprops={"arrowstyle": "->"},
+                )
+                continue
+            axes.errorbar(
+                x, y, xerr=_around(x, row["forecast_interval"]), yerr=_around(y, row["undo_volume"]), color=colour,
+                marker=marker, linewidth=0.8, label=label, linestyle="none",
+            )  # fmt: skip
+            label = "_"
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="forecast before training (opposed examples)",
+        ylabel="measured (opposed examples)",
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
+    axes.set(xlim=line, ylim=line, aspect="equal")
+    axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+@styled
+def courses_figure(result: dict[str, Any]) -> Figure:
+    """The mean contrast along the perturbation, a panel for each behaviour and seed, a line for each alignment volume.
+
+    The horizontal line is where the base was before it was aligned: where a course meets it, the behaviour is undone.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in result.get("durability", ()) if "course" in row]
+    if not rows:
+        raise InputError("no run was perturbed", where="figure", mend="give what durability.json holds")
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(f"{_name(row)}, seed {row['seed']}", []).append(row)
+    across = min(3, len(groups))
+    down = -(-len(groups) // across)
+    figure = Figure(figsize=(WIDTH, 2.4 * down), layout="constrained")
+    figure.set_label(
+        f"The way back\nContrast against opposed examples in {len(rows)} runs; the level line is the base."
+    )
+    panels = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
+    for panel, (name, members) in zip(panels, groups.items(), strict=False):
+        for index, row in enumerate(sorted(members, key=lambda row: row["n"])):
+            colour, marker, dashes = STYLES[index % len(STYLES)]
+            panel.plot(row["course"]["volume"], row["course"]["z"], color=colour, marker=marker, linestyle=dashes, markersize=3,
+                       label=f"n = {row['n']}")  # fmt: skip
+        panel.axhline(members[0]["z0"], color=INK, linewidth=0.8)
+        panel.set_title(name, fontsize=9)
+        panel.set(xlabel="opposed examples", ylabel="contrast z (nats)")
+        panel.legend(frameon=False, fontsize=8)
+    for panel in panels[len(groups) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def _name(row: dict[str, Any]) -> str:
+    return str(row["pairs"]).rpartition("/")[2] + ("" if row["optimiser"] == "sgd" else f", {row['optimiser']}")
+
+
+def _around(value: float, interval: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """The two distances that an error bar needs; an open end has none."""
+    low, high = (value if interval[end] is None else interval[end] for end in ("low", "high"))
+    return np.array([[max(value - low, 0.0)], [max(high - value, 0.0)]])

@@ -1,0 +1,100 @@
+"""What durability runs say of F2 and Q1, on made runs that follow the logit law exactly: the exact answers come out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elastomath.errors import InputError
+from elastomath.laws import logit
+from empirical.durability.answers import conclusion, durability_row, forecast_error, pooled_answers
+from empirical.durability.figures import courses_figure, forecast_figure
+
+C = 0.02
+WIDE = {"estimate": 1.0, "low": 0.5, "high": 2.0, "level": 0.95}
+
+
+def reading(volume: float, z: float) -> dict[str, object]:
+    """A closed pair at contrast z, for every prompt alike but for a spread that cancels in differences."""
+    spread = np.linspace(-0.1, 0.1, 8)
+    state = z + spread
+    return {"volume": volume, "chosen": np.logaddexp(0, -state).tolist(), "rejected": np.logaddexp(0, state).tolist()}
+
+
+def run(n: int, *, foretold: float = 1.0, most: float = 400.0, seed: int = 0) -> dict[str, object]:
+    """A run of the logit law from z_0 = 0: aligned on n, perturbed in steps of 4."""
+    z = float(logit.aligned_contrast(0.0, n, C))
+    undo = float(logit.undo_volume(0.0, n, C))
+    up = [v for v in (16, 64, 128, 256, 512, 1024, 2048) if v < n]
+    aligned = [reading(v, float(logit.aligned_contrast(0.0, v, C))) for v in (*up, n)]
+    volumes = np.arange(4.0, most, 4.0)
+    down = [float(logit.perturbed_contrast(z, m, C)) for m in volumes]
+    last = next((i for i, value in enumerate(down) if value < -0.3), len(down) - 1)
+    readings = [reading(float(m), value) for m, value in zip(volumes[: last + 1], down[: last + 1], strict=True)]
+    row = {"n": n, "z": WIDE | {"estimate": z}, "undo_volume": WIDE | {"estimate": foretold * undo}}
+    card = {
+        "forecast": [row],
+        "closure": 0.0,
+        "applies": True,
+        "reasons": [],
+        "cosine": WIDE,
+        "c": {},
+        "relative_kernel": WIDE,
+    }
+    about = {"pairs": "made", "n": n, "optimiser": "sgd", "seed": seed, "learning_rate": 1.0, "batch": 4}
+    return {"configuration": about, "adapted": {"readings": [reading(0, 0.0)]}, "forecast": card, "aligned": aligned,
+            "arms": {"perturb": {"readings": readings}}}  # fmt: skip
+
+
+def test_the_measured_undo_volume_is_that_of_the_law():
+    for n in (64, 512):
+        row = durability_row(run(n))
+        assert row["undo_volume"]["estimate"] == pytest.approx(float(logit.undo_volume(0.0, n, C)), rel=2e-3)
+        assert not row["undo_volume"]["censored"]
+
+
+def test_a_run_that_is_not_undone_is_a_bound_and_counts_in_no_error():
+    row = durability_row(run(512, most=40.0))
+    assert row["undo_volume"] == {"estimate": None, "low": 36.0, "high": None, "level": 0.95, "censored": True}
+    assert forecast_error([row]) == {"median": None, "worst": None, "runs": 0}
+
+
+def test_the_error_names_the_worst_run():
+    rows = [durability_row(run(n, foretold=f)) for n, f in ((64, 1.1), (128, 0.9), (256, 1.4))]
+    told = forecast_error(rows)
+    assert told["median"] == pytest.approx(0.1, abs=0.01)
+    assert told["worst"] == pytest.approx(0.4, abs=0.01)
+    assert told["worst_run"] == {"pairs": "made", "optimiser": "sgd", "seed": 0, "n": 256}
+
+
+def test_what_going_back_costs_is_free_of_c():
+    """R22: from 90% to 60% takes 0.2526 times what 60% to 90% takes, whatever c and n; the spread over prompts adds little."""
+    answer = pooled_answers([run(2048, most=4000.0)])["sgd"]
+    assert answer["return_ratio"]["estimate"] == pytest.approx(
+        float(logit.return_ratio(0.6, 0.9)), rel=0.03
+    )
+    assert answer["return_ratio"]["estimate"] == pytest.approx(0.2526, rel=0.03)
+
+
+def test_the_exponent_and_the_first_falls_have_the_signs_of_the_law():
+    """R23: from p = 0.83 on the first fall grows in z with the alignment, and falls in code length and in probability."""
+    runs = [run(n, seed=seed, most=4000.0) for n in (256, 512, 1024) for seed in (0, 1)]
+    answer = pooled_answers(runs)["sgd"]
+    assert 0 < answer["exponent"]["estimate"] < 0.6
+    assert answer["first_fall"]["z"]["estimate"] > 0
+    assert answer["first_fall"]["code_length"]["estimate"] < 0
+    assert answer["first_fall"]["probability"]["estimate"] < 0
+    assert answer["exponent"]["groups"] == 2
+
+
+def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn():
+    runs = [run(n, seed=seed) for n in (64, 256) for seed in (0, 1)]
+    rows = [durability_row(result) for result in runs]
+    told = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(runs)}
+    words = conclusion(told)
+    assert "off by 0%" in words[0]
+    assert all(sentence.endswith(".") for sentence in words)
+    assert forecast_figure(told).axes
+    assert len(courses_figure(told).axes) == 2
+    with pytest.raises(InputError, match="no forecast"):
+        forecast_figure({"durability": []})
