@@ -29,7 +29,7 @@ __all__ = [
     "rerun_saved",
 ]
 
-MODULES = ("definitions", "laws", "findings", "tables", "questions", "results")
+MODULES = ("definitions", "laws", "findings", "behaviours", "tables", "questions", "results")
 """The files that hold claims, in the order in which the page shows them."""
 
 

@@ -13,17 +13,19 @@ class Preset:
     cases: int
     k: tuple[float, ...]
     documents: int
-    rebound: dict[str, Any] | None
+    durability: dict[str, Any] | None
+    rebound: dict[str, Any] | None = None
     positions: int = 3840
 
 
 PRESETS = {
-    "theory": Preset(cases=100, k=(2.0, 40.0), documents=0, rebound=None),
-    "quick": Preset(cases=100, k=(2.0, 40.0), documents=40, rebound={}),
+    "theory": Preset(cases=100, k=(2.0, 40.0), documents=0, durability=None),
+    "quick": Preset(cases=100, k=(2.0, 40.0), documents=40, durability={"align_volumes": (16, 64)}),
     "full": Preset(
         cases=1000,
         k=(2.0, 10.0, 40.0, 200.0, 1000.0),
         documents=400,
+        durability={"pairs": ("advice", "verdict", "refusal", "tone", "format"), "seeds": (0, 1, 2)},
         rebound={
             "adapt_volume": 800,
             "align_volumes": (100, 200, 400, 800),

@@ -19,6 +19,7 @@ from elastomath.storage import whole_file
 from ..claims import Evidence
 from .claims import claims_section
 from .common import cores
+from .durability import durability_section
 from .law import law_section
 from .page import Section, render
 from .phases import ceilings_section, phase_section, springs_section
@@ -59,13 +60,16 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
         ceilings_section,
         lambda: simulation_section(plan, seed, data),
     ]
-    if plan.rebound is not None:
-        settings = plan.rebound
+    if plan.durability is not None:
+        behaviours = plan.durability
         makers += [
+            lambda: durability_section(behaviours, data, device, dtype, seed),
             lambda: rates_section(plan, data, device, dtype, seed),
             lambda: stiffness_section(plan, data, device, seed),
-            lambda: rebound_section(settings, data, device, dtype, seed),
         ]
+    if plan.rebound is not None:
+        reviews = plan.rebound
+        makers.append(lambda: rebound_section(reviews, data, device, dtype, seed))
     makers += [functools.partial(draw, saved) for draw, saved in saved_makers(evidence)]
     makers += [functools.partial(study_section, found) for found in saved_studies().values()]
     makers.append(published_section)

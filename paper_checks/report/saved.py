@@ -143,7 +143,18 @@ def scale_section(saved: Saved) -> Section:
     return section
 
 
+def durability_saved_section(saved: Saved) -> Section:
+    """Forecast and measurement of behaviours on a real model."""
+    from .durability import fill
+
+    section = _section(
+        saved, "durability-saved", "Durability of behaviours (F2, Q1, R25)", "elastomath experiment durability"
+    )
+    return fill(section, dict(saved.summary))
+
+
 MAKERS: dict[str, Callable[[Saved], Section]] = {
+    "durability": durability_saved_section,
     "rebound": rebound_saved_section,
     "rebound-algorithms": rebound_algorithms_section,
     "resistance": resistance_section,

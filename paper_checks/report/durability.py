@@ -1,0 +1,70 @@
+"""The section on how durable a behaviour is: forecast from gradients, then measured; made anew, or from saved runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .page import Section
+from .presets import MODEL
+
+COLUMNS = ("behaviour", "aligned", "seed", "contrast", "forecast contrast", "undone by", "forecast")
+GATE = 0.5
+"""The median relative error beyond which the section's check does not hold: a run of one seed is a smoke test, not a verdict."""
+
+
+def durability_section(chosen: dict[str, Any], data: Path, device: str, dtype: str, seed: int) -> Section:
+    """Two behaviours, made anew."""
+    from empirical.durability import DurabilitySettings, durability
+
+    settings = DurabilitySettings(model=MODEL, **{"seeds": (seed,), **chosen})
+    names = ",".join(settings.pairs)
+    volumes = ",".join(map(str, settings.align_volumes))
+    command = f"elastomath experiment durability --pairs {names} --align-volumes {volumes} --seeds {seed}"
+    section = Section("durability", "How durable is a behaviour: forecast, then measured", command=command)
+    result = durability(settings, data / "durability", device=device, dtype=dtype)
+    section.data += ["durability/durability.csv", "durability/durability.json"]
+    return fill(section, result)
+
+
+def fill(section: Section, result: dict[str, Any]) -> Section:
+    """What ``durability.json`` says, conclusion first."""
+    from empirical.durability.figures import courses_figure, forecast_figure
+
+    for sentence in result["conclusion"]:
+        section.say(sentence)
+    section.say(
+        "The base was trained on both responses to a prompt until it answered with one of them. Then, before any alignment, the "
+        "gradients of the two code lengths gave one constant each way, and with them the forecast. After that the model was aligned on "
+        "n chosen responses and trained on rejected ones until the contrast (log-odds of the chosen response) was back."
+    )
+    section.draw(
+        forecast_figure(result), "Forecast before training against measurement, with 95% intervals; the band is 20%."
+    )
+    section.draw(
+        courses_figure(result), "The way back: the contrast falls from each alignment; the level line is the base."
+    )
+    rows = [
+        {"behaviour": row["pairs"], "aligned": row["n"], "seed": row["seed"], "contrast": row["z"]}
+        | {
+            "forecast contrast": row["forecast_z"],
+            "undone by": row.get("undo_volume_text"),
+            "forecast": row.get("forecast_text"),
+        }
+        for row in result["durability"]
+    ]
+    section.show(rows, "Undo volumes with 95% intervals over prompts; contrasts in nats.")
+    error = result["error"]
+    if error["median"] is not None:
+        section.check(
+            "the forecast undo volumes come true",
+            f"median error below {GATE:.0%}",
+            f"{error['median']:.0%}",
+            error["median"] < GATE,
+        )
+    for row in result["durability"]:
+        if not row["applies"]:
+            section.say(
+                f"{row['pairs']}, seed {row['seed']}: the law is not expected to apply: {'; '.join(row['reasons'])}."
+            )
+    return section
