@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -240,19 +241,26 @@ def folded(parts: Iterator[Tensor], size: int, seed: int) -> Tensor:
     if sum(piece.numel() for piece in pieces) <= size:
         return torch.cat([piece.flatten() for piece in pieces])
     device = pieces[0].device
-    draw = torch.Generator(device=device).manual_seed(seed)
-    found = torch.zeros(size, dtype=pieces[0].dtype, device=device)
-    place = 0
+    sketch = torch.zeros(size, dtype=pieces[0].dtype, device=device)
+    whole = signs_of(sum(piece.numel() for piece in pieces), seed, device)
+    place = done = 0
     for piece in pieces:
         flat = piece.flatten()
         start = 0
         while start < flat.numel():
             chunk = flat[start : start + size - place]
-            signs = torch.randint(0, 2, (chunk.numel(),), generator=draw, device=device, dtype=torch.int8)
-            found[place : place + chunk.numel()] += chunk * (2 * signs - 1)
+            sketch[place : place + chunk.numel()].addcmul_(chunk, whole[done : done + chunk.numel()])
             start += chunk.numel()
+            done += chunk.numel()
             place = (place + chunk.numel()) % size
-    return found
+    return sketch
+
+
+@functools.lru_cache(maxsize=1)
+def signs_of(count: int, seed: int, device: torch.device) -> Tensor:
+    """``count`` random signs, one byte each, seeded; kept for the next vector, since drawing them costs more than using them."""
+    draw = torch.Generator(device=device).manual_seed(seed)
+    return 2 * torch.randint(0, 2, (count,), generator=draw, device=device, dtype=torch.int8) - 1
 
 
 def _products(first: _Groups, second: _Groups) -> tuple[Array, Array, Array, Array, Array]:
