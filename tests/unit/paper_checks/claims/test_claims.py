@@ -290,7 +290,31 @@ def _depth(summary: dict) -> None:
             answer["value"] |= {"estimate": -1.0, "low": -1.1, "high": -0.9}
 
 
+def _fall(measure: str):
+    def change(summary: dict) -> None:
+        number = summary["answers"]["sgd"]["first_fall"][measure]
+        value = -1.0 if number["low"] is not None and number["low"] > 0 else 1.0
+        number |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
+
+    return _summary("durability", change)
+
+
+def _dearer(summary: dict) -> None:
+    ratio = summary["answers"]["sgd"]["return_ratio"]
+    value = 2.0 if ratio["high"] is not None and ratio["high"] < 1 else 0.5
+    ratio |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
+
+
+def _missed(summary: dict) -> None:
+    summary["error"]["median"] = 0.5 if summary["error"]["median"] <= 0.2 else 0.1
+
+
 EDITS = {
+    "F2-z": _fall("z"),
+    "F2-code-length": _fall("code_length"),
+    "F2-probability": _fall("probability"),
+    "Q1-behaviours": _summary("durability", _dearer),
+    "R25-measured": _summary("durability", _missed),
     "A3.2": _summary("scale-sim", _depth),
     "F3-size": _exponent("parameters"),
     "F3-volume": _exponent("pretrain_volume"),
