@@ -70,9 +70,7 @@ def test_the_error_names_the_worst_run():
 def test_what_going_back_costs_is_free_of_c():
     """R22: from 90% to 60% takes 0.2526 times what 60% to 90% takes, whatever c and n; the spread over prompts adds little."""
     answer = pooled_answers([run(2048, most=4000.0)])["sgd"]
-    assert answer["return_ratio"]["estimate"] == pytest.approx(
-        float(logit.return_ratio(0.6, 0.9)), rel=0.03
-    )
+    assert answer["return_ratio"]["estimate"] == pytest.approx(float(logit.return_ratio(0.6, 0.9)), rel=0.03)
     assert answer["return_ratio"]["estimate"] == pytest.approx(0.2526, rel=0.03)
 
 
