@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError, pareto_masses
+from elastomath.mixtures.leafsums import scan
 from elastomath.mixtures.masses import Masses
 
 from .problem import Problem
@@ -86,8 +87,7 @@ def _draw_pareto(alpha: float, rng: np.random.Generator, out: NDArray[np.float64
         rng.standard_exponential(out=part)
         part /= alpha
         np.exp(part, out=part)
-    out /= out.max()
-    out /= out.sum()
+    out /= scan(out)[1]
 
 
 def problem_of_family(

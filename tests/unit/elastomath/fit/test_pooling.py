@@ -6,7 +6,7 @@ import pytest
 from elastomath import Curve, InputError
 from elastomath.fit.fit import fit
 from elastomath.fit.pooling import covariate_effects, run_covariates
-from elastomath.fit.result import Bound, Goodness, RunFit
+from elastomath.fit.result import Bound, Goodness, RunFit, Scatter
 from elastomath.interval import Constant
 from sim import simulate_mixture
 
@@ -23,6 +23,7 @@ def fitted(index, kappa, nominal, spread=0.05):
         Goodness(0, 1, None),
         (),
         constant,
+        Scatter(1.0, 3),
     )
 
 

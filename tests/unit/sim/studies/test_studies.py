@@ -121,16 +121,16 @@ def test_students_interval():
 
 
 MUTANTS = [
-    ("effective", "run_down", "np.expm1(clock * steps)", "-np.expm1(-clock * steps)",
+    ("elastomath.fit.sequential", "run_down", "np.expm1(clock * steps)", "-np.expm1(-clock * steps)",
      lambda: test_counting_that_forgets_counts_for_what_r19_says(0.2, 27.0)),
-    ("effective", "_read", "path_work(steps, rates[2]", "path_work(np.asarray(perturbations, dtype=float), rates[2]",
+    ("elastomath.fit.sequential", "_read", "path_work(steps, rates[2]", "path_work(np.asarray(perturbations, dtype=float), rates[2]",
      lambda: test_counting_that_forgets_counts_for_what_r19_says(0.2, 1.0)),
-    ("worker", "cut", ".sum(axis=2)", ".max(axis=2)", test_a_cut_is_the_mixture_of_the_cut_trees),
-    ("worker", "prefix_divergences", "problem.alphabet**depth", "problem.alphabet**max(1, depth - 1)",
+    ("sim.studies.worker", "cut", ".sum(axis=2)", ".max(axis=2)", test_a_cut_is_the_mixture_of_the_cut_trees),
+    ("sim.studies.worker", "prefix_divergences", "problem.alphabet**depth", "problem.alphabet**max(1, depth - 1)",
      lambda: test_a_code_of_that_order_represents_one_symbol_more(1)),
-    ("worker", "represented_depth", "depth + (tolerance - before)", "depth + 1 + (tolerance - before)",
+    ("sim.studies.worker", "represented_depth", "depth + (tolerance - before)", "depth + 1 + (tolerance - before)",
      lambda: test_a_code_of_that_order_represents_one_symbol_more(1)),
-    ("hooke", "imbalance", "pushes.sum()", "np.abs(pushes).sum()",
+    ("sim.studies.hooke", "imbalance", "pushes.sum()", "np.abs(pushes).sum()",
      test_forces_of_a_joint_optimum_balance_to_first_order_only_forward),
 ]  # fmt: skip
 
@@ -139,14 +139,14 @@ MUTANTS = [
     ("module", "name", "line", "broken", "test"), MUTANTS, ids=[f"{m[1]}-{i}" for i, m in enumerate(MUTANTS)]
 )
 def test_a_broken_line_turns_its_test_red(module, name, line, broken, test, monkeypatch):
-    found = importlib.import_module(f"sim.studies.{module}")
+    found = importlib.import_module(module)
     text = textwrap.dedent(inspect.getsource(getattr(found, name)))
     assert line in text
     space = dict(vars(found))
     exec(compile(text.replace(line, broken), name, "exec"), space)
     test_globals = globals()
     monkeypatch.setitem(test_globals, name, space[name])
-    if module == "effective":
+    if module == "elastomath.fit.sequential":
         monkeypatch.setattr(found, name, space[name])
     with pytest.raises((AssertionError, InputError, ValueError)):
         test()
