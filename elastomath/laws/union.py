@@ -53,7 +53,10 @@ def union_epsilon(
     >>> float(union_epsilon(30.0, 0.1, 1 / 3, 1 / 3, 1 / 3).round(9))  # disjoint thirds: l (2k+3)/(k+3l)
     0.207920792
     """
-    k, step, align, perturb, others = _arguments(pretrain, perturbation, share_align, share_perturb, rest)
+    return _epsilon(*_arguments(pretrain, perturbation, share_align, share_perturb, rest))
+
+
+def _epsilon(k: Array, step: Array, align: Array, perturb: Array, others: Array) -> Array:
     with np.errstate(
         divide="ignore", over="ignore", invalid="ignore"
     ):  # both over k, or both over l: k l may be beyond the doubles
@@ -75,7 +78,10 @@ def union_constant(
     >>> float(union_constant(10.0, 0.5, 0.5, 0.5))  # a union of two: (1 + 2l/k)/(1 - l)
     2.2
     """
-    k, step, align, perturb, others = _arguments(pretrain, perturbation, share_align, share_perturb, rest)
+    return _constant(*_arguments(pretrain, perturbation, share_align, share_perturb, rest))
+
+
+def _constant(k: Array, step: Array, align: Array, perturb: Array, others: Array) -> Array:
     with np.errstate(
         divide="ignore", over="ignore", invalid="ignore"
     ):  # over pi_t/(...), and over l where that is large
@@ -93,7 +99,10 @@ def union_threshold(share_align: ArrayLike, share_perturb: ArrayLike, rest: Arra
     >>> union_threshold(1 / 3, 1 / 3, [1 / 3, -1.0]).round(9)
     array([0.5, inf])
     """
-    _, _, align, perturb, others = _arguments(1.0, 0.0, share_align, share_perturb, rest)
+    return _threshold(*_arguments(1.0, 0.0, share_align, share_perturb, rest)[2:])
+
+
+def _threshold(align: Array, perturb: Array, others: Array) -> Array:
     pull = align + others
     out = np.divide(perturb, pull, out=np.full(np.broadcast(perturb, pull).shape, np.inf), where=pull > 0)
     return np.asarray(out, dtype=np.float64)
@@ -145,12 +154,13 @@ def union_law(
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = float(np.divide(others.sum(), gaps[align]))
     share_a, share_t = float(weights[align]), float(weights[perturb])
+    numbers = _arguments(k, step, share_a, share_t, rest)  # the rest may be nan: where A = 1
     return UnionLaw(
         gaps,
         rest,
-        float(union_epsilon(k, step, share_a, share_t, rest)),
-        float(union_constant(k, step, share_a, share_t, rest)),
-        float(union_threshold(share_a, share_t, rest)),
+        float(_epsilon(*numbers)),
+        float(_constant(*numbers)),
+        float(_threshold(*numbers[2:])),
     )
 
 

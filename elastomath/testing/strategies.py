@@ -36,25 +36,27 @@ from ..units import NATS_PER_BIT, VOLUME_UNITS
 Array = NDArray[np.float64]
 ExactMasses = tuple[Fraction, ...]
 
-KINDS = ("flat", "heavy", "sparse", "degenerate")
-"""Kinds of leaf masses: counts to 12; powers of two over 40 orders; mostly zeros; one leaf with all but 2^-n, n to 60."""
+KINDS = ("flat", "heavy", "tiny", "sparse", "degenerate")
+"""Kinds of leaf masses: counts to 12; powers of two over 40 orders, and over 1074, down to the smallest float; mostly zeros; one
+leaf with all but 2^-n, n to 60."""
 FAMILIES = ("union", "disjoint", "opposed", "independent", "overlap", "free")
 """Kinds of families of three datasets."""
 
 
 # --- masses -------------------------------------------------------------------------------------------------------
 def _weights(leaves: int, least: int, kind: str | None = None) -> st.SearchStrategy[list[int]]:
-    """Integer weights of one kind, at least one > 0; by default flat, heavy-tailed, any up to 2^40, and sparse ones."""
+    """Integer weights of one kind, at least one > 0; by default flat, heavy-tailed, tiny, any up to 2^40, and sparse ones."""
     entries = {
         "flat": st.integers(least, 12),
         "heavy": st.integers(0, 40).map(lambda order: 1 << order),
+        "tiny": st.integers(0, 1074).map(lambda order: 1 << order),
         "any": st.integers(1, 1 << 40),
         "sparse": st.sampled_from([0, 0, 1]),
     }
     if kind == "degenerate":
         rest = st.lists(st.integers(least, 1), min_size=leaves, max_size=leaves)
         return st.builds(_all_but, rest, st.integers(0, leaves - 1), st.integers(1, 60))
-    kinds = [kind] if kind else ["flat", "heavy", "any", *(["sparse"] if least == 0 else [])]
+    kinds = [kind] if kind else ["flat", "heavy", "tiny", "any", *(["sparse"] if least == 0 else [])]
     weights = st.one_of([st.lists(entries[name], min_size=leaves, max_size=leaves) for name in kinds])
     return weights.filter(any)
 
@@ -77,7 +79,7 @@ def masses(
     Raises InputError for an unknown kind, and for sparse masses that are positive.
     """
     _known_kind(kind, positive)
-    return _counts(leaves, positive, most, kind).map(lambda counts: normalise(np.array(counts, dtype=np.float64)))
+    return _counts(leaves, positive, most, kind).map(_floats)
 
 
 def exact_masses(
@@ -86,6 +88,12 @@ def exact_masses(
     """The same as fractions that sum to 1 exactly, for certified tests."""
     _known_kind(kind, positive)
     return _counts(leaves, positive, most, kind).map(_fractions)
+
+
+def _floats(counts: Sequence[int]) -> Array:
+    """Leaf masses in floats, from counts of any size."""
+    most = max(counts)
+    return normalise([count / most for count in counts])
 
 
 def _fractions(counts: Sequence[int]) -> ExactMasses:
@@ -103,9 +111,13 @@ def _known_kind(kind: str | None, positive: bool) -> None:
 # --- volumes ------------------------------------------------------------------------------------------------------
 @st.composite
 def volumes(draw: st.DrawFn, count: int = 3, *, ratio: float = 1e4) -> Array:
-    """Volumes of shape (count,), > 0, at most a factor ``ratio`` from 1 in either direction (1e150 is not too much)."""
+    """Volumes of shape (count,), > 0, at most a factor ``ratio`` from their unit in either direction (1e300 is not too much).
+
+    The unit is 1, a power of two, or anything from 1e-3 to 1e3: no law may depend on it.
+    """
     orders = st.floats(-np.log10(ratio), np.log10(ratio))
-    return np.array([10.0 ** draw(orders) for _ in range(count)])
+    unit = draw(st.one_of(st.just(1.0), st.integers(-10, 10).map(lambda n: 2.0**n), st.floats(1e-3, 1e3)))
+    return unit * np.array([10.0 ** draw(orders) for _ in range(count)])
 
 
 @st.composite

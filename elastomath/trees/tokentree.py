@@ -393,6 +393,8 @@ def checked_count(least: object) -> int:
 
 def checked_threshold(threshold: object) -> float:
     """A mass, 0 to 1; InputError otherwise."""
+    if isinstance(threshold, bool):
+        raise InputError(f"threshold is {threshold}", where="pruning", mend="give a mass from 0 to 1")
     return real(threshold, "threshold", "pruning", least=0.0, most=1.0)
 
 

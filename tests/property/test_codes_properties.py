@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import Phase, find, given, settings
+from hypothesis import Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 from elastomath import InputError, cross_entropy, entropy
@@ -34,7 +34,7 @@ REACH = settings(max_examples=1000, phases=[Phase.generate], derandomize=True, d
 def test_huffman_on_its_own_source_costs_less_than_one_bit_more_than_the_entropy(p):
     """R14: H <= E[L] < H + 1, per block."""
     bits, cost = entropy(p) / BIT, expected_length(p, huffman_lengths(p))
-    assert bits - ROUNDING <= cost < bits + 1
+    assert bits - ROUNDING <= cost < bits + 1 + ROUNDING
 
 
 @given(st.integers(1, 30).flatmap(lambda size: st.lists(st.integers(0, 1 << 50), min_size=size, max_size=size)))
@@ -79,6 +79,7 @@ def test_shannon_under_mismatch_costs_less_than_one_bit_more_than_the_cross_entr
 
 @given(mixtures())
 def test_huffman_is_the_best_of_the_two_codes_for_the_mixture(mixture):
+    assume(mixture.masses.max() < 1)  # a mass that rounds to 1 has a word of length 0, and the rest none
     costs, weights = code_lengths(mixture), mixture.volumes / mixture.total
     assert weights @ costs["huffman"] <= weights @ costs["shannon"] + ROUNDING
 

@@ -45,6 +45,10 @@ def reached(strategy, predicate):
 REACH = {
     "flat": (masses(kind="flat"), lambda m: m.size > 2 and np.ptp(m) == 0),
     "heavy": (masses(kind="heavy"), lambda m: m.size > 2 and m.max() / m.min() > 1e6),
+    "tiny": (masses(kind="tiny"), lambda m: 0 < m[m > 0].min() < 1e-307),
+    "tiny, of any kind": (masses(), lambda m: 0 < m[m > 0].min() < 1e-300),
+    "another unit": (volumes(ratio=1.0), lambda v: v.max() > 100 or v.max() < 0.01),
+    "k and l at the ends": (volumes(ratio=1e300), lambda v: v.max() / 1e150 > v.min() * 1e150),
     "sparse": (masses(kind="sparse"), lambda m: (m == 0).sum() > m.size / 2 > 1),
     "degenerate": (masses(kind="degenerate"), lambda m: 0 < 1 - m.max() < 1e-9 or (m.max() == 1 and (m > 0).sum() > 1)),
     "exact and not dyadic": (exact_masses(), lambda m: any(p.denominator % 3 == 0 for p in m)),
