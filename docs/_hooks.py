@@ -111,8 +111,6 @@ def _verbs() -> str:
     rows: list[str] = []
 
     def describe(name: str, command: Any) -> None:
-        if hasattr(command, "show_defaults"):
-            command.show_defaults()
         if hasattr(command, "commands"):
             for inner, child in command.commands.items():
                 describe(f"{name} {inner}", child)

@@ -7,4 +7,7 @@ from .ledger import Ledger as Ledger
 from .ledger import Result as Result
 from .ledger import run_key as run_key
 from .ledger import sweep as sweep
+from .settings import Settings as Settings
+from .settings import setting as setting
+from .settings import toml as toml
 from .table import read_runs as read_runs

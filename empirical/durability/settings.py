@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from elastomath.checks import COUNT, POSITIVE, SHARE, integer, one_of, optional, rows
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration
+from elastomath.runs.settings import setting
+
+from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each, rising_volumes
+from ..laboratory.work import Work
 
 OPTIMISERS = ("sgd", "adamw", "adamw-carried")
 """Plain stochastic gradient descent; AdamW with fresh moments in each phase; AdamW whose moments go on from phase to phase."""
@@ -17,68 +22,61 @@ RATES = {"sgd": 3e-4, "adamw": 1e-5, "adamw-carried": 1e-5}
 
 
 @dataclass(frozen=True)
-class DurabilitySettings:
+class DurabilitySettings(ProtocolSettings):
     """One durability experiment: a run for each behaviour, optimiser, seed and alignment volume. Volumes are in examples.
 
-    pairs            behaviours: shipped names (``advice``, ``advice:3``), files or hub datasets of prompt, chosen, rejected
-    swap             exchange the roles of chosen and rejected
-    share            pi: the share of chosen responses in the mixture that the base is adapted to
-    closure          the base is adapted until the mean probability outside the pair is below this, not for a fixed number
-    adapt_most       the most examples that adapting may take; where closure is not reached, the law is said not to apply
-    adapt_step       examples of adapting between two readings; adapt_learning_rate: of AdamW, in that phase
-    align_volumes    n: aligned examples after which the perturbation starts; all are on one way
-    perturb_most     m: the most opposed examples
-    overshoot        a perturbation ends when the mean contrast lies this far below its start, in nats
-    optimiser        of both phases: sgd, adamw (fresh moments in each phase) or adamw-carried
-    learning_rate    of both phases; None: 3e-4 for sgd, 1e-5 for AdamW
-    arms             what follows alignment: perturb, neutral (does it come back by itself?), mixed
-    again            after the perturbation, align once more on the volume that was undone: is the second time faster?
-    held_out         prompts that are measured and never trained on
+    The base is adapted until the mean probability outside the pair is below ``closure``, not for a fixed number of examples; where
+    that is not reached, the law is said not to apply. All alignment volumes lie on one way.
     """
 
-    model: str = "smollm2-135m-instruct-q4"
-    revision: str | None = None
-    pairs: tuple[str, ...] = ("advice", "tone")
-    swap: bool = False
-    share: float = 0.5
-    closure: float = 0.05
-    adapt_most: int = 480
-    adapt_step: int = 32
-    adapt_learning_rate: float = 1e-5
-    align_volumes: tuple[int, ...] = (16, 64, 256)
-    perturb_most: int = 192
-    overshoot: float = 0.3
-    optimisers: tuple[str, ...] = ("sgd",)
-    learning_rate: float | None = None
-    arms: tuple[str, ...] = ("perturb",)
-    again: bool = False
-    held_out: int = 32
-    max_tokens: int = 48
+    NAME = "durability"
+    pairs: tuple[str, ...] = setting(
+        ("advice", "tone"),
+        "Behaviours: shipped names (advice, advice:3), files or hub datasets of prompt, chosen, rejected; commas between.",
+        gate=rows,
+    )
+    swap: bool = setting(False, "Exchange the roles of chosen and rejected.")
+    share: float = setting(
+        0.5, "Share of chosen responses in the mixture that the base is adapted to.", gate=SHARE
+    )
+    closure: float = setting(
+        0.05, "The base is adapted until the mean probability outside the pair is below this.", gate=SHARE
+    )
+    adapt_most: int = setting(480, "Most examples that adapting may take.", gate=FROM_ZERO)
+    adapt_step: int = setting(32, "Examples of adapting between two readings.", gate=COUNT)
+    adapt_learning_rate: float = setting(1e-5, "Of AdamW, while adapting.", gate=POSITIVE)
+    align_volumes: tuple[int, ...] = setting(
+        (16, 64, 256), "Aligned examples after which the perturbation starts, rising; a run each.", gate=rising_volumes
+    )
+    perturb_most: int = setting(192, "Most opposed examples of a run.", gate=COUNT)
+    overshoot: float = setting(
+        0.3, "A perturbation ends when the mean contrast lies this far below its start, in nats.", gate=POSITIVE
+    )
+    optimisers: tuple[str, ...] = setting(
+        ("sgd",),
+        "Of both phases: sgd, adamw (fresh moments in each phase) or adamw-carried; commas between.",
+        option="--optimiser",
+        gate=each(one_of(*OPTIMISERS)),
+    )
+    learning_rate: float | None = setting(
+        None, "Of both phases; 3e-4 for sgd and 1e-5 for AdamW where none is given.", gate=optional(POSITIVE)
+    )
+    arms: tuple[str, ...] = setting(
+        ("perturb",),
+        "What follows alignment: perturb, neutral (does it come back by itself?), mixed; commas between.",
+        gate=each(one_of(*ARMS)),
+    )
+    again: bool = setting(False, "After the perturbation, align once more on the volume that was undone.")
+    held_out: int = setting(32, "Prompts that are measured and never trained on.", gate=integer(least=8))
+    max_tokens: int = setting(48, "Tokens of a response that are kept.", gate=COUNT)
     batch: int = 4
-    seeds: tuple[int, ...] = (0,)
-    weights: str = "float32"
-    lora_rank: int = 0
 
     def __post_init__(self) -> None:
-        def refuse(what: str, mend: str) -> None:
-            raise InputError(what, where="durability", mend=mend)
-
-        for name in ("adapt_step", "perturb_most", "max_tokens", "batch"):
-            if getattr(self, name) < 1:
-                refuse(f"{name} {getattr(self, name)}", "give at least 1")
-        if self.held_out < 8:
-            refuse(f"{self.held_out} held-out prompts", "hold out at least 8: the errors come from their groups")
-        if not (self.pairs and self.seeds and self.align_volumes and self.optimisers and self.arms):
-            refuse("an empty list of pairs, seeds, volumes, optimisers or arms", "give at least one of each")
-        if list(self.align_volumes) != sorted(set(self.align_volumes)) or self.align_volumes[0] < self.batch:
-            refuse(f"alignment volumes {list(self.align_volumes)}", "give rising numbers, at least one batch each")
-        for words, known in ((self.optimisers, OPTIMISERS), (self.arms, ARMS)):
-            if unknown := sorted(set(words) - set(known)):
-                refuse(f"{unknown[0]!r}", f"choose from {', '.join(known)}")
-        if not 0 < self.share < 1 or not 0 < self.closure < 1:
-            refuse(f"share {self.share:g}, closure {self.closure:g}", "both lie between 0 and 1")
-        if not self.overshoot > 0 or (self.learning_rate is not None and not 0 < self.learning_rate < float("inf")):
-            refuse(f"overshoot {self.overshoot:g}, learning rate {self.learning_rate}", "both have to be > 0")
+        super().__post_init__()
+        if self.align_volumes[0] < self.batch:
+            raise InputError(
+                f"alignment volumes {list(self.align_volumes)}", where="durability", mend="give at least one batch each"
+            )
 
     def rate(self, optimiser: str) -> float:
         """The learning rate of a phase."""
@@ -103,3 +101,42 @@ class DurabilitySettings:
             for seed in self.seeds
             for n in self.align_volumes
         ]
+
+    def work(self) -> list[Work]:
+        """Adaption once a behaviour and seed, the forecast and the way of alignment once an optimiser, the arms of each run.
+
+        Upper bounds: a base that is closed early, and a behaviour that is undone early, take less.
+        """
+        ways = len(self.pairs) * len(self.seeds) * len(self.optimisers)
+        reading, most = 2 * self.held_out * self.max_tokens, self.align_volumes[-1]
+        steps = -(-self.perturb_most // self.batch)
+        readings = min(steps, 16) + min(max(steps - 16, 0), 16) // 2 + 1 + max(steps - 32, 0) // 4 + 1
+        adapting = -(-self.adapt_most // self.adapt_step) + 1
+        walked = _walked(most, self.batch) + len(self.align_volumes)
+        stages = [
+            Work("adapted", len(self.pairs) * len(self.seeds), self.adapt_most * self.max_tokens, adapting * reading),
+            Work("forecast", ways, 3 * self.held_out * self.max_tokens, reading),
+            Work(f"aligned to {most}", ways, most * self.max_tokens, walked * reading),
+        ]
+        runs = ways * len(self.align_volumes)
+        stages += [
+            Work(f"{arm}, at most", runs, self.perturb_most * self.max_tokens, readings * reading) for arm in self.arms
+        ]
+        if self.again and "perturb" in self.arms:
+            total = sum(self.align_volumes) * self.max_tokens
+            walks = sum(_walked(volume, self.batch) for volume in self.align_volumes)
+            stages.append(Work("aligned once more", ways, total, walks * reading))
+        return stages
+
+
+def _walked(volume: int, batch: int) -> int:
+    """Readings on a way of alignment, after 1, 2, 3, 4, 5, 6, 8, 10 ... steps.
+
+    >>> _walked(64, 4)
+    10
+    """
+    steps, count = -(-volume // batch), 0
+    while steps > 0:
+        done = -(-volume // batch) - steps
+        steps, count = steps - max(1, done // 3), count + 1
+    return count

@@ -7,6 +7,9 @@ from typing import Final, Literal
 
 from elastomath.errors import InputError
 
+MODEL: Final = "smollm2-135m-instruct-q4"
+"""The model where none is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -51,7 +54,7 @@ CATALOG: Final[dict[str, Item]] = {
     item.name: item
     for item in (
         Item(
-            name="smollm2-135m-instruct-q4",
+            name=MODEL,
             kind="model",
             file="SmolLM2-135M-Instruct.Q4_1.gguf",
             size=98_362_432,

@@ -4,4 +4,3 @@ from .figures import inversion_figure as inversion_figure
 from .run import inversion as inversion
 from .settings import LANDINGS as LANDINGS
 from .settings import InversionSettings as InversionSettings
-from .settings import inversion_settings as inversion_settings

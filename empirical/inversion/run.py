@@ -46,7 +46,7 @@ from ..measures.contrast import reading_curve
 from ..measures.sampling import sample
 from ..models.sequences import Sequences
 from .costs import alignment, measure_of, moved_by, scale_of, summarise
-from .settings import LANDINGS, InversionSettings, settings_of
+from .settings import LANDINGS, InversionSettings
 
 LEGS: Final = ("forward", "inverse", "control", "descent", "again")
 """The legs after the way up."""
@@ -91,7 +91,7 @@ def inversion(
 def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
     """One run: the way up, the states at the two levels, and every leg between them, for one seed."""
     laboratory = open_laboratory(equipment)
-    settings = settings_of(configuration)
+    settings = InversionSettings.of_run(configuration)
     bench = _Bench(laboratory, settings, configuration)
     laboratory.meter = Meter(_tokens(settings), f"seed {bench.seed}")
     result: Result = {"configuration": configuration, "up": bench.up.result, "legs": {}, "states": {}}
@@ -302,7 +302,7 @@ def run_curve(result: Result) -> Curve:
     led to the leg's start; perturb: what the leg trains on.
     """
     configuration = result["configuration"]
-    s = settings_of(configuration)
+    s = InversionSettings.of_run(configuration)
     way = zip(result["up"]["costs"], result["up"]["readings"], strict=True)
     at_high = next(cost[0] for cost, reading in way if alignment(reading, scale_of(result)) >= s.high)
     curves = []

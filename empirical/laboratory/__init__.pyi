@@ -5,11 +5,8 @@ from .laboratory import Laboratory as Laboratory
 from .laboratory import Stage as Stage
 from .laboratory import fingerprint as fingerprint
 from .laboratory import open_laboratory as open_laboratory
-from .paper import PAPER as PAPER
-from .paper import PAPER_MODELS as PAPER_MODELS
-from .paper import SHAPE as SHAPE
-from .paper import TOKENS as TOKENS
-from .paper import chosen as chosen
+from .settings import ProtocolSettings as ProtocolSettings
+from .settings import TextSettings as TextSettings
 from .work import Part as Part
 from .work import Work as Work
 from .work import part_of as part_of

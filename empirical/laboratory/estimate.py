@@ -140,17 +140,19 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
 def _settings_told(settings: Any) -> dict[str, Any]:
     """Every setting of a protocol, those that were not given too; of a scale experiment, those of its rebounds and family."""
     if not hasattr(settings, "rebounds"):
-        return described(settings)
+        return described(settings) if hasattr(settings, "wording") else asdict(settings)
     family = {} if settings.family is None else {"family": asdict(settings.family)}
     return described(settings.rebounds[0]) | {"gradient_documents": settings.gradient_documents} | family
 
 
 def _settings_lines(told: dict[str, Any]) -> list[str]:
     """The settings in words: first what stands before every text, which nobody would look for among the others."""
-    prompt, family = told["prompt"], told.get("family")
-    words = "the words of the data's own adapter" if prompt is None else repr(prompt) if prompt else "nothing"
-    where = ", in the chat template of the model's tokenizer" if told.get("chat") else ""
-    lines = [f"before every text: {words}{where}"]
+    family, lines = told.get("family"), []
+    if "prompt" in told:
+        prompt = told["prompt"]
+        words = "the words of the data's own adapter" if prompt is None else repr(prompt) if prompt else "nothing"
+        where = ", in the chat template of the model's tokenizer" if told.get("chat") else ""
+        lines.append(f"before every text: {words}{where}")
     own = {name: value for name, value in told.items() if name not in ("prompt", "chat", "family")}
     for name, values in (("settings", own), ("family", family)):
         if values:

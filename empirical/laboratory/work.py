@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .paper import PAPER_MODELS, SHAPE
+TINYLLAMA = "TinyLlama/TinyLlama-1.1B-intermediate-step-"
+"""The checkpoints of F3 on pre-training volumes; all have the shape of the last one, which is at hand for an estimate."""
+SHAPE = f"{TINYLLAMA}1431k-3T"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,6 @@ class Part:
 def part_of(settings: Any, work: list[Work]) -> Part:
     """The model of a protocol's settings with this work."""
     s = settings
-    shape = SHAPE if s.model in PAPER_MODELS["volume"] else s.model
+    shape = SHAPE if s.model.startswith(TINYLLAMA) else s.model
     revision = None if shape is not s.model else s.revision
     return Part(s.model, tuple(work), s.batch, s.max_tokens, s.weights, s.lora_rank, shape, revision)

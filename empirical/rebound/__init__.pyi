@@ -6,7 +6,4 @@ from .run import run_name as run_name
 from .run import run_rebound as run_rebound
 from .settings import DIRECTIONS as DIRECTIONS
 from .settings import KINDS as KINDS
-from .settings import REBOUND as REBOUND
 from .settings import ReboundSettings as ReboundSettings
-from .settings import rebound_settings as rebound_settings
-from .settings import rebound_work as rebound_work

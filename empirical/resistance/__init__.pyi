@@ -1,4 +1,3 @@
 from .figures import resistance_figure as resistance_figure
-from .run import ResistanceSettings as ResistanceSettings
 from .run import resistance as resistance
-from .run import resistance_settings as resistance_settings
+from .settings import ResistanceSettings as ResistanceSettings

@@ -7,16 +7,14 @@ samples, the same prompts, as many steps, a fresh optimiser. What is compared, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
-from elastomath.errors import InputError
 from elastomath.progress import Meter, say
 from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
@@ -24,118 +22,15 @@ from elastomath.units import NATS_PER_BIT
 
 from ..data.chats import prompt_ids, trimmed
 from ..data.examples import Example
-from ..data.specifications import common_prompt, described, examples_of, has_prompts, source_hash
+from ..data.specifications import described, examples_of, has_prompts, source_hash
 from ..data.splits import split_documents, split_examples
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, open_laboratory
-from ..laboratory.paper import PAPER, PAPER_MODELS, chosen
-from ..laboratory.work import Part, Work, part_of
 from ..measures.contrast import rate, reading_curve
 from ..measures.sampling import sample
 from ..models.sequences import Sequences
 from .excess import summarise
-
-
-@dataclass(frozen=True)
-class ResistanceSettings:
-    """One resistance experiment: a run for each (pair of slices, seed); volumes are in examples.
-
-    align               the alignment data: a specification of `specifications.examples_of`
-    prompts             the data whose prompts, or first words, the samples go on from; None: further examples of ``align``
-    slices              shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1
-    align_volume        examples of the whole alignment
-    prompt              before every text, not counted; None: see `protocol_data.common_prompt`
-    chat                put the prompts into the chat template of the model's own tokenizer, as turns of the user
-    prompt_words        words of a document that become a prompt, after ``prompt``; none of data with prompts of its own
-    volumes             samples of D_k after which a run is measured, rising; the last one is what it trains on
-    held_samples        samples of each D_k to other prompts, measured and never trained on
-    sample_tokens       the longest response; temperature: 1 makes theta_k's code length on D_k its entropy
-    tail                share of the last steps whose mean loss is the final training loss
-    weights, lora_rank  what the weights are held in; the rank of an adapter that is trained in their place, 0 for none
-    """
-
-    model: str = "smollm2-135m-instruct-q4"
-    revision: str | None = None
-    align: str = "film-reviews:positive/rotten_tomatoes"
-    prompts: str | None = None
-    slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0)
-    align_volume: int = 384
-    prompt: str | None = None
-    chat: bool = False
-    prompt_words: int = 4
-    held_samples: int = 96
-    sample_tokens: int = 20
-    temperature: float = 1.0
-    volumes: tuple[int, ...] = (48, 128)
-    held_out: int = 64
-    max_tokens: int = 32
-    learning_rate: float = 5e-5
-    batch: int = 8
-    warmup: int = 4
-    tail: float = 0.25
-    weights: str = "float32"
-    lora_rank: int = 0
-    seeds: tuple[int, ...] = (0, 1)
-
-    def __post_init__(self) -> None:
-
-        def refuse(what: str, mend: str) -> None:
-            raise InputError(what, where="resistance", mend=mend)
-
-        counts = ("align_volume", "prompt_words", "sample_tokens", "max_tokens", "batch")
-        wrong = [name for name in counts if getattr(self, name) < 1]
-        if wrong or self.warmup < 0 or not self.seeds:
-            refuse(f"{wrong[0] if wrong else 'warmup or the list of seeds'} is too small", "give at least 1")
-        if min(self.held_samples, self.held_out) < 2:
-            refuse("a single held-out document", "hold out at least 2 of each kind")
-        rising = list(self.slices) == sorted(set(self.slices))
-        if len(self.slices) < 2 or not rising or self.slices[0] <= 0 or self.slices[-1] != 1:
-            refuse(f"slices {list(self.slices)}", "give at least two rising shares, the last of them 1")
-        if len(set(self.slice_volumes)) < len(self.slices) or self.slice_volumes[0] < self.batch:
-            refuse(f"slices of {list(self.slice_volumes)} examples", "give each slice at least a batch more")
-        good = self.volumes and self.volumes[0] > 0 and list(self.volumes) == sorted(set(self.volumes))
-        if not good or any(volume % self.batch for volume in self.volumes[:-1]):
-            refuse(f"volumes {list(self.volumes)}", f"give rising multiples of the batch of {self.batch}")
-        for name, most in (("learning_rate", np.inf), ("temperature", np.inf), ("tail", 1.0)):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and 0 < value <= most):
-                refuse(
-                    f"{name.replace('_', ' ')} {value:g}", f"it has to be > 0{' and at most 1' if most == 1 else ''}"
-                )
-
-    @property
-    def train_samples(self) -> int:
-        """Samples of each D_k that a run trains on."""
-        return self.volumes[-1]
-
-    @property
-    def slice_volumes(self) -> tuple[int, ...]:
-        """Examples behind each slice: whole batches, but for the last one."""
-        whole = [round(share * self.align_volume / self.batch) * self.batch for share in self.slices[:-1]]
-        return (*whole, self.align_volume)
-
-    @property
-    def wording(self) -> str | None:
-        """The prompt before every text, as `protocol_data.common_prompt` understands ``prompt``."""
-        return common_prompt(self.prompt, *filter(None, (self.align, self.prompts)))
-
-    def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
-        """What a worker needs beside the configuration of a run."""
-        return Equipment.of(self, out, device, dtype, trust_remote_code)
-
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
-        """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
-        common = described(self) | {"protocol": "resistance", "version": 1} | training
-        common |= {"model_source": source, "data_sources": data}
-        del common["seeds"]
-        common |= {"slices": list(self.slices), "volumes": list(self.volumes)}
-        count = len(self.slices)
-        pairs = [(near, far) for near in range(1, count + 1) for far in range(near + 1, count + 1)]
-        return [common | {"seed": seed, "near": near, "far": far} for seed in self.seeds for near, far in pairs]
-
-    def parts(self) -> list[Part]:
-        """The model and all that is done with it, for the dry run."""
-        return [part_of(self, resistance_work(self))]
+from .settings import ResistanceSettings
 
 
 def resistance(
@@ -178,7 +73,7 @@ def resistance(
 def run_resistance(equipment: Equipment, configuration: Configuration) -> Result:
     """One run: both directions between two slices of one seed; what other runs need too is shared as stages on disk."""
     laboratory = open_laboratory(equipment)
-    settings = _settings(configuration)
+    settings = ResistanceSettings.of_run(configuration)
     seed, near, far = (int(configuration[name]) for name in ("seed", "near", "far"))
     laboratory.meter = Meter(_tokens(settings), f"seed {seed}, theta_{near} and theta_{far}")
     data = _Data(laboratory, settings, configuration)
@@ -336,7 +231,7 @@ def run_curve(result: Result) -> Curve:
     the target.
     """
     configuration = result["configuration"]
-    settings = _settings(configuration)
+    settings = ResistanceSettings.of_run(configuration)
     curves = []
     for direction in ("inverse", "forward"):
         run = result["runs"][direction]
@@ -375,17 +270,6 @@ def _of_one_length(prompts: Sequence[str], count: int, laboratory: Laboratory) -
     return chosen if len(chosen) >= count else distinct
 
 
-def _settings(configuration: Configuration) -> ResistanceSettings:
-    from dataclasses import fields
-
-    names = [
-        field.name for field in fields(ResistanceSettings) if field.name in configuration and field.name != "seeds"
-    ]
-    values = {name: configuration[name] for name in names}
-    values |= {name: tuple(values[name]) for name in ("slices", "volumes")}
-    return replace(ResistanceSettings(), **values, seeds=(int(configuration["seed"]),))
-
-
 def _tokens(s: ResistanceSettings) -> float:
     """The tokens of a run, at most (stages that are there already cost nothing): 1 a measured or drawn token, 3 a trained one."""
     count, real, drawn = len(s.slices), 0.8 * s.max_tokens, float(s.sample_tokens)
@@ -394,45 +278,3 @@ def _tokens(s: ResistanceSettings) -> float:
     return shared + 2 * (
         3 * drawn * s.train_samples + len(s.volumes) * (3 * s.held_samples * drawn + s.held_out * real)
     )
-
-
-RESISTANCE: Final[dict[str, dict[str, Any]]] = {
-    "quick": {},
-    "paper-resistance": PAPER
-    | {
-        "model": PAPER_MODELS["resistance"][0],
-        "align": "alpaca#",
-        "align_volume": 10_000,
-        "volumes": (500, 1000, 2000),
-        "held_samples": 500,
-        "sample_tokens": 256,
-        "held_out": 500,
-        "lora_rank": 0,
-    },
-}
-"""Presets of `resistance`. `paper-resistance`: from the paper, model, data set (Table 1 has truthfulqa and beavertails, too:
-``--align``), three equal slices, length, rate, seed, bf16, batch 8; our reading: 10,000 alignment examples, 2,000 samples of
-at most 256 tokens of each D_k at temperature 1, and what is held out."""
-
-
-def resistance_settings(preset: str | None, given: Mapping[str, Any]) -> ResistanceSettings:
-    """`ResistanceSettings` of a preset with what was given in its place. Raises InputError for another preset."""
-    return ResistanceSettings(**chosen(RESISTANCE, preset, given))
-
-
-def resistance_work(s: Any) -> list[Work]:
-    """The slices, their samples, every held-out set at every slice, and each pair of slices both ways."""
-    slices, seeds = len(s.slices), len(s.seeds)
-    held, real = s.held_samples * s.sample_tokens, s.held_out * s.max_tokens
-    return [
-        Work("slices", seeds, s.align_volume * s.max_tokens),
-        Work("samples", seeds * (slices + 1), drawn=(s.train_samples + s.held_samples) * s.sample_tokens),
-        Work("levels", seeds * (slices + 1), measured=(slices + 1) * held + real),
-        # read on the alignment data and on the samples of the base and of both slices
-        Work(
-            "pairs, each way",
-            seeds * slices * (slices - 1),
-            s.train_samples * s.sample_tokens,
-            len(s.volumes) * (3 * held + real),
-        ),
-    ]

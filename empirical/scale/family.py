@@ -18,14 +18,17 @@ from typing import Any
 
 import torch
 
+from elastomath.checks import COUNT, POSITIVE, integer, rows
 from elastomath.errors import InputError
 from elastomath.progress import say
 from elastomath.runs.ledger import Configuration, Result, run_key
+from elastomath.runs.settings import Settings, setting
 
 from ..data.examples import Example
 from ..data.specifications import examples_of
 from ..data.splits import split_examples
 from ..laboratory.laboratory import Equipment, Stage, fingerprint, open_laboratory
+from ..laboratory.settings import FROM_ZERO, rising_volumes
 from ..models.model import quiet
 from ..models.sequences import Sequences
 
@@ -38,57 +41,55 @@ START_SPREAD = 0.02
 
 
 @dataclass(frozen=True)
-class FamilySettings:
+class FamilySettings(Settings):
     """Which family: every member of ``sizes`` at every one of ``volumes``.
 
-    sizes       ``WIDTHxLAYERS`` each, the width a multiple of 16: Llama models with tied embeddings
-    volumes     examples of pre-training, rising multiples of the batch; the last is the whole of it (and what the tokenizer is
-                trained on), the others are checkpoints on the way
-    texts       data specifications, of which the examples are taken in turn: the union of R18 where they are two kinds
-    vocabulary  of the byte-pair tokenizer, which is trained on the pre-training texts
-    max_tokens  of a text; learning_rate is constant after ``warmup`` steps of ``batch`` texts, so that checkpoints agree
+    The last volume is the whole pre-training, and what the tokenizer is trained on; the others are checkpoints on the way. Of the
+    texts, examples are taken in turn: the union of R18 where they are two kinds.
 
     >>> FamilySettings(sizes=("32x2",)).parameters("32x2")
     58016
     """
 
-    sizes: tuple[str, ...] = ("32x2", "64x2", "96x3", "160x3")
-    volumes: tuple[int, ...] = (768, 1536, 3072, 6144)
-    texts: tuple[str, ...] = ("film-reviews:positive/rotten_tomatoes", "film-reviews:negative/rotten_tomatoes")
-    prompt: str = ""
-    vocabulary: int = 1024
-    max_tokens: int = 40
-    learning_rate: float = 3e-3
-    batch: int = 16
-    warmup: int = 50
+    NAME = "family"
+    sizes: tuple[str, ...] = setting(
+        ("32x2", "64x2", "96x3", "160x3"),
+        "Of the family: WIDTHxLAYERS, the width a multiple of 16: Llama models with tied embeddings.",
+        gate=rows,
+    )
+    volumes: tuple[int, ...] = setting(
+        (768, 1536, 3072, 6144),
+        "Of the family: examples of pre-training, rising multiples of its batch.",
+        gate=rising_volumes,
+    )
+    texts: tuple[str, ...] = setting(
+        ("film-reviews:positive/rotten_tomatoes", "film-reviews:negative/rotten_tomatoes"),
+        "What the family is pre-trained on, commas between.",
+        gate=rows,
+    )
+    prompt: str = setting("", "Before every text.")
+    vocabulary: int = setting(1024, "Tokens of the family's tokenizer.", gate=integer(least=258))
+    max_tokens: int = setting(40, "Tokens of a text that are kept.", gate=COUNT)
+    learning_rate: float = setting(3e-3, "Of AdamW, constant after the warm-up.", gate=POSITIVE)
+    batch: int = setting(16, "Texts of a step.", gate=COUNT)
+    warmup: int = setting(50, "Steps in which the learning rate rises to its value.", gate=FROM_ZERO)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for size in self.sizes:
             found = SIZE.fullmatch(size)
             if not found or int(found[1]) % HEAD:
                 raise InputError(
                     f"size {size!r}", where="family", mend=f"write WIDTHxLAYERS, the width a multiple of {HEAD}: 64x3"
                 )
-        if not self.sizes or not self.texts or len(set(self.sizes)) < len(self.sizes):
-            raise InputError(
-                "sizes or texts are empty, or a size is named twice", where="family", mend="name each once"
-            )
-        if not self.volumes or self.volumes[0] < 1 or list(self.volumes) != sorted(set(self.volumes)):
-            raise InputError(f"volumes {list(self.volumes)}", where="family", mend="give rising numbers, all > 0")
+        if len(set(self.sizes)) < len(self.sizes):
+            raise InputError("a size is named twice", where="family", mend="name each once")
         if any(volume % self.batch for volume in self.volumes):
             raise InputError(
                 f"volumes {list(self.volumes)} in batches of {self.batch}",
                 where="family",
                 mend="give multiples of the batch, so that a member does not depend on which checkpoints are kept before it",
             )
-        if self.vocabulary < 258 or min(self.max_tokens, self.batch) < 1 or self.warmup < 0:
-            raise InputError(
-                f"vocabulary {self.vocabulary}, {self.max_tokens} tokens, batch {self.batch}, warm-up {self.warmup}",
-                where="family",
-                mend="a vocabulary has 258 tokens or more (bytes, begin and end); length and batch are at least 1",
-            )
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"learning rate {self.learning_rate:g}", where="family", mend="it has to be > 0")
 
     def parameters(self, size: str) -> int:
         """Numbers of a member, tied ones once: ``V w + L (4 w^2 + 3 w i + 2 w) + w`` with width w, inner width i, L layers."""

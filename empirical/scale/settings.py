@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Self
 
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration, run_key
+from elastomath.runs.settings import Field, Settings, read_values, setting
 
 from ..data.specifications import data_hashes
 from ..laboratory.laboratory import Equipment
-from ..laboratory.paper import PAPER_MODELS, TOKENS
 from ..laboratory.work import Part, Work, part_of
-from ..rebound.settings import REBOUND, ReboundSettings, rebound_work
-from .family import FamilySettings
+from ..rebound.settings import ReboundSettings
+from .family import FamilySettings, family_config
 
 VERSION = 1
+FAMILY = ("sizes", "volumes", "texts", "vocabulary")
+"""What a person may choose of the family; the rest is as it is tuned."""
 
 
 @dataclass(frozen=True)
-class ScaleSettings:
+class ScaleSettings(Settings):
     """One scale experiment: the rebound of every model, of one kind of text and with one set of documents.
 
     rebounds            the rebound of each model; with ``family`` a single one, whose model is each member in turn
@@ -31,6 +33,8 @@ class ScaleSettings:
     Larger alignment volumes go on from smaller ones, and the control arm (both kinds mixed) is run where the rebound asks.
     """
 
+    NAME = "scale"
+    GRADIENTS: ClassVar[str] = "Held-out documents of each kind that carry the gradients (R7); at most 128 where none is given."
     rebounds: tuple[ReboundSettings, ...]
     family: FamilySettings | None = None
     gradient_documents: int = 128
@@ -94,150 +98,140 @@ class ScaleSettings:
         return found
 
     def parts(self) -> list[Part]:
-        """Each model and all that is done with it, for the dry run."""
-        return scale_parts(self)
+        """Each model and all that is done with it; of a family, each size with all volumes and the pre-training before them."""
+        if self.family is None:
+            return [part_of(rebound, self._work(rebound)) for rebound in self.rebounds]
+        family, rebound, parts = self.family, self.rebounds[0], []
+        for size in family.sizes:
+            work = [replace(part, times=part.times * len(family.volumes)) for part in self._work(rebound)]
+            work.insert(0, Work("pre-trained", len(rebound.seeds), family.volumes[-1] * family.max_tokens))
+            part = part_of(rebound, work)
+            parts.append(replace(part, model=size, shape=family_config(family, size), revision=None))
+        return parts
+
+    def _work(self, rebound: ReboundSettings) -> list[Work]:
+        """A rebound, and the gradients at its start and at each aligned state."""
+        units, count = len(rebound.seeds) * len(rebound.directions), self.gradient_documents
+        readings = len(rebound.seeds) + units * len(rebound.align_volumes)
+        documents = 2 * (count // 2) + (count - count // 2)
+        return [*rebound.work(), Work("gradients", readings, documents * rebound.max_tokens)]
+
+    # -- the settings that a person gives, flat ------------------------------------------------------------------------
+
+    @classmethod
+    def listed(cls) -> list[Field]:
+        """The models or the family, then the rebound of each; the defaults are those of the preset ``quick``."""
+        own = [*Models.listed(), *(row for row in FamilySettings.listed() if row.name in FAMILY)]
+        own.append(Field("gradient_documents", int | None, None, cls.GRADIENTS, "--gradient-documents"))
+        quick = read_values(ReboundSettings.listed(), cls.presets()["quick"])
+        return own + [
+            replace(row, default=quick.get(row.name, row.default))
+            for row in ReboundSettings.listed()
+            if row.name not in ("model", "revision", "pretrain_volume", "algorithms")
+        ]
+
+    @classmethod
+    def values_of(cls, preset: str | None) -> dict[str, Any]:
+        """What a preset sets; ``quick`` and none are the family of the defaults."""
+        return {} if preset in (None, "quick") else super().values_of(preset)
+
+    @classmethod
+    def of(cls, preset: str | None = None, given: Mapping[str, Any] | None = None) -> Self:
+        """A family in our settings (preset ``quick`` or none), models that are given, or a preset of the paper's models.
+
+        Raises InputError for a mixture of these.
+
+        >>> [r.model for r in ScaleSettings.of("paper-size").rebounds][-1]
+        'Qwen/Qwen1.5-7B'
+        >>> ScaleSettings.of(given={"models": ("a/b",), "gradient_documents": 16}).rebounds[0].held_out
+        128
+        """
+        own, named = dict(given or {}), {row.name for row in Models.listed()}
+        models, family = ({name: own[name] for name in own if name in names} for names in (named, FAMILY))
+        paper = cls.values_of(preset)
+        if (models and paper) or (family and (models or paper)) or (models and not models.get("models")):
+            raise InputError(
+                "a family, given models and a preset of models at once, or revisions without a model",
+                where="scale",
+                mend="give one of: --sizes, --volumes, --texts, --vocabulary; --models; --preset paper-...",
+            )
+        values = {**paper, **own}
+        documents = values.pop("gradient_documents", None)
+        rest = {name: value for name, value in values.items() if name not in named | set(FAMILY)}
+        if models or paper:
+            chosen = Models(**{name: value for name, value in values.items() if name in named})
+            rebounds = chosen.rebounds({"held_out": 128, **rest})
+        else:
+            quick = read_values(ReboundSettings.listed(), cls.presets()["quick"])
+            rebounds = (ReboundSettings.of(given={**quick, **rest}),)
+        most = min(128, rebounds[0].held_out) if documents is None else documents
+        return cls(rebounds, None if models or paper else FamilySettings(**family), most)
+
+    def values(self) -> dict[str, Any]:
+        """Every setting that a person may give, of a family or of given models."""
+        first, family = self.rebounds[0], self.family
+        if family is None:
+            known = Models(
+                tuple(r.model for r in self.rebounds),
+                tuple(r.revision for r in self.rebounds if r.revision is not None),
+                tuple(r.pretrain_volume for r in self.rebounds if r.pretrain_volume is not None),
+            ).values()
+        else:
+            known = {name: getattr(family, name) for name in FAMILY}
+        known["gradient_documents"] = self.gradient_documents
+        return known | {own.name: getattr(first, own.name) for own in self.listed() if hasattr(first, own.name)}
+
+
+@dataclass(frozen=True)
+class Models(Settings):
+    """The models of a scale experiment where they are given: one at several revisions, or a revision each.
+
+    Nominal |D_p| may stay away where it is not known: then the slope in it is not told, and the models have to be adapted.
+    """
+
+    NAME = "scale"
+    models: tuple[str, ...] = setting((), "Models instead of a family, commas between.")
+    revisions: tuple[str, ...] = setting((), "Of one model, or one for each model; commas between.")
+    pretrain_volumes: tuple[float, ...] = setting((), "|D_p| of each model in examples, commas between.")
+
+    def rebounds(self, template: Mapping[str, Any]) -> tuple[ReboundSettings, ...]:
+        """The rebound of each model in the settings of ``template``. Raises InputError where the numbers do not agree.
+
+        >>> found = Models(("a/b",), ("one", "two"), (10, 20)).rebounds({"adapt_volume": 0})
+        >>> [(r.model, r.revision, r.pretrain_volume) for r in found]
+        [('a/b', 'one', 10), ('a/b', 'two', 20)]
+        """
+        named: list[tuple[str, str | None]]
+        if not self.revisions:
+            named = [(model, None) for model in self.models]
+        elif len(self.models) == 1:
+            named = [(self.models[0], revision) for revision in self.revisions]
+        elif len(self.models) == len(self.revisions):
+            named = list(zip(self.models, self.revisions, strict=True))
+        else:
+            raise InputError(
+                f"{len(self.models)} models and {len(self.revisions)} revisions",
+                where="scale",
+                mend="give one model, or a revision for each",
+            )
+        volumes = self.pretrain_volumes
+        if volumes and len(volumes) != len(named):
+            raise InputError(
+                f"{len(volumes)} pre-training volumes for {len(named)} models", where="scale", mend="give one for each"
+            )
+        if template.get("adapt_volume") == 0 and not volumes:
+            raise InputError(
+                "nothing to adapt on, and no volume of pre-training",
+                where="scale",
+                mend="give --adapt-volume of at least 1, or 0 with --pretrain-volumes, the nominal |D_p| in examples",
+            )
+        known: Sequence[float | None] = volumes or [None] * len(named)
+        return tuple(
+            ReboundSettings.of(given={**template, "model": model, "revision": revision, "pretrain_volume": volume})
+            for (model, revision), volume in zip(named, known, strict=True)
+        )
 
 
 def _shared(rebound: ReboundSettings) -> dict[str, Any]:
     """The settings that the rebounds of a scale experiment have in common."""
     return {key: value for key, value in asdict(rebound).items() if key not in ("model", "revision", "pretrain_volume")}
-
-
-def models_and_revisions(
-    models: Sequence[str], revisions: Sequence[str], volumes: Sequence[float], template: Mapping[str, Any]
-) -> tuple[ReboundSettings, ...]:
-    """The template for each model at each revision: one model at several, or as many revisions as models, in pairs.
-
-    template: the settings of every rebound, by name. volumes: nominal |D_p| in examples, one each, or none where it is not
-    known (then the slope in it is not told, and the models have to be adapted first). Raises InputError where the numbers
-    do not agree.
-
-    >>> found = models_and_revisions(["a/b"], ["one", "two"], [10, 20], {"adapt_volume": 0})
-    >>> [(r.model, r.revision, r.pretrain_volume) for r in found]
-    [('a/b', 'one', 10), ('a/b', 'two', 20)]
-    """
-    named: list[tuple[str, str | None]]
-    if not revisions:
-        named = [(model, None) for model in models]
-    elif len(models) == 1:
-        named = [(models[0], revision) for revision in revisions]
-    elif len(models) == len(revisions):
-        named = list(zip(models, revisions, strict=True))
-    else:
-        raise InputError(
-            f"{len(models)} models and {len(revisions)} revisions",
-            where="scale",
-            mend="give one model, or a revision for each",
-        )
-    if volumes and len(volumes) != len(named):
-        raise InputError(
-            f"{len(volumes)} pre-training volumes for {len(named)} models", where="scale", mend="give one for each"
-        )
-    known: Sequence[float | None] = list(volumes) or [template.get("pretrain_volume")] * len(named)
-    if template.get("adapt_volume") == 0 and not all(known):
-        raise InputError(
-            "nothing to adapt on, and no volume of pre-training",
-            where="scale",
-            mend="give --adapt-volume of at least 1, or 0 with --pretrain-volumes, the nominal |D_p| in examples",
-        )
-    return tuple(
-        ReboundSettings(**{**template, "model": model, "revision": revision, "pretrain_volume": volume})
-        for (model, revision), volume in zip(named, known, strict=True)
-    )
-
-
-QUICK: Mapping[str, Any] = {
-    "adapt_volume": 0,
-    "pretrain_volume": 1.0,
-    "align_volumes": (512,),
-    "perturb_volumes": (32, 96, 288),
-    "held_out": 300,
-    "kl_documents": 4,
-    "seeds": (0, 1, 2),
-    "prompt": "",
-    "max_tokens": 40,
-    "learning_rate": 2e-3,
-    "batch": 8,
-    "warmup": 0,
-}
-"""The rebound of the family's members: they have seen the union already, so nothing is adapted; |D_p| is put in by each."""
-
-
-def chosen_settings(
-    preset: str | None,
-    rebound: Mapping[str, Any],
-    family: Mapping[str, Any],
-    *,
-    models: Sequence[str] = (),
-    revisions: Sequence[str] = (),
-    pretrain_volumes: Sequence[float] = (),
-) -> ScaleSettings:
-    """A family in our settings (preset ``quick`` or none), models that are given, or a preset of the paper's models.
-
-    rebound, family: what was given in the place of a setting of each. Raises InputError for a mixture of these.
-
-    >>> [r.model for r in chosen_settings("paper-size", {}, {}).rebounds][-1]
-    'Qwen/Qwen1.5-7B'
-    """
-    named = bool(models or revisions or pretrain_volumes)
-    paper = preset not in (None, "quick")
-    own = {key: value for key, value in family.items() if key in ("sizes", "volumes", "texts", "vocabulary")}
-    if (named and paper) or (own and (named or paper)) or (named and not models):
-        raise InputError(
-            "a family, given models and a preset of models at once, or revisions without a model",
-            where="scale",
-            mend="give one of: --sizes, --volumes, --texts, --vocabulary; --models; --preset paper-...",
-        )
-    if paper:
-        rebounds = tuple(scale_settings(str(preset), rebound))
-    elif models:
-        rebounds = models_and_revisions(models, revisions, pretrain_volumes, {"held_out": 128, **rebound})
-    else:
-        rebounds = (ReboundSettings(**{**QUICK, **rebound}),)
-        return ScaleSettings(rebounds, FamilySettings(**family), min(128, rebounds[0].held_out))
-    return ScaleSettings(rebounds, None, min(128, rebounds[0].held_out))
-
-
-def _scale(name: str) -> list[dict[str, Any]]:
-    common = REBOUND["paper-rebound"]
-    return [common | {"model": model, "pretrain_volume": TOKENS[model] / 512} for model in PAPER_MODELS[name]]
-
-
-SCALE: Final[dict[str, list[dict[str, Any]]]] = {"paper-size": _scale("size"), "paper-volume": _scale("volume")}
-"""Presets of F3: the rebound of every model of a family, in the settings of `paper-rebound` (our reading: the paper says which
-models, and that rebound grows with size and with pre-training volume; it prints no settings of its own for them)."""
-
-
-def scale_settings(preset: str, given: Mapping[str, Any]) -> list[ReboundSettings]:
-    """The rebound of each model of a family, smallest first, with what was given in the preset's place.
-
-    >>> [settings.model for settings in scale_settings("paper-size", {})][-1]
-    'Qwen/Qwen1.5-7B'
-    """
-    if preset not in SCALE:
-        raise InputError(f"no preset {preset!r}", where="--preset", mend=f"choose from {', '.join(SCALE)}")
-    return [ReboundSettings(**{**values, **given}) for values in SCALE[preset]]
-
-
-def scale_parts(settings: Any) -> list[Part]:
-    """Each model of a scale experiment, or each size of its family with all volumes and the pre-training before them."""
-    family, count = settings.family, settings.gradient_documents
-
-    def own(rebound: Any) -> list[Work]:
-        units = len(rebound.seeds) * len(rebound.directions)
-        readings = len(rebound.seeds) + units * len(rebound.align_volumes)
-        documents = 2 * (count // 2) + (count - count // 2)
-        return [*rebound_work(rebound), Work("gradients", readings, documents * rebound.max_tokens)]
-
-    if family is None:
-        return [part_of(rebound, own(rebound)) for rebound in settings.rebounds]
-    from .family import family_config
-
-    rebound = settings.rebounds[0]
-    parts = []
-    for size in family.sizes:
-        work = [replace(part, times=part.times * len(family.volumes)) for part in own(rebound)]
-        work.insert(0, Work("pre-trained", len(rebound.seeds), family.volumes[-1] * family.max_tokens))
-        part = part_of(rebound, work)
-        parts.append(replace(part, model=size, shape=family_config(family, size), revision=None))
-    return parts

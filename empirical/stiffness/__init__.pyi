@@ -1,3 +1,3 @@
-from .run import CASES as CASES
-from .run import StiffnessSettings as StiffnessSettings
 from .run import stiffness as stiffness
+from .settings import CASES as CASES
+from .settings import StiffnessSettings as StiffnessSettings

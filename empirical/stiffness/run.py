@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,75 +26,10 @@ from ..data.documents import read_documents
 from ..data.specifications import data_hashes
 from ..models.loading import load_model
 from ..models.model import LoadedModel
+from .settings import StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
 Array = NDArray[np.float64]
-
-CASES = {
-    "union": "D_p is the union of three texts, D_1 and those of D_a and D_t (R8)",
-    "halves": "D_p is the union of the texts of D_a and D_t alone (R18)",
-    "separate": "D_p is D_1 alone: separate samples, no union (R9)",
-    "shared": "the union of three texts where half of D_t is the text of D_a (R8, control)",
-}
-"""What D_p, D_a and D_t are, as weights on the same token positions."""
-
-
-@dataclass(frozen=True)
-class StiffnessSettings:
-    """One stiffness experiment: the case `union` at every k and perturbation, the other cases beside it at `contrast_k`.
-
-    texts           data specifications of D_1, D_a and D_t
-    k               |D_p| / |D_a|, each > 0; perturbations: l = |D_t| / |D_a|, rising from 0
-    case_steps      perturbations of the cases beside the union
-    positions       token positions in all, a third for each text; window: positions a row of text
-    features        m, the features of the tilt (a Gaussian projection of the output embedding)
-    """
-
-    model: str = "smollm2-135m-instruct-q4"
-    revision: str | None = None
-    texts: tuple[str, str, str] = (
-        "film-reviews:rotten_tomatoes",
-        "film-reviews:positive/imdb",
-        "film-reviews:negative/imdb",
-    )
-    k: tuple[float, ...] = (10.0, 100.0)
-    perturbations: tuple[float, ...] = (0.0, 0.1, 0.2, 0.35, 0.6, 0.9, 1.3, 1.8, 2.4, 3.0)
-    case_steps: tuple[float, ...] = (0.0, 0.1, 0.3, 0.6)
-    contrast_k: float = 10.0
-    positions: int = 3840
-    window: int = 128
-    features: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("perturbations", "case_steps"):
-            steps = getattr(self, name)
-            rising = all(b > a for a, b in itertools.pairwise(steps))
-            if len(steps) < 3 or steps[0] != 0 or not rising or not np.isfinite(steps).all():
-                raise InputError(
-                    f"{name} are {list(steps)}", where="stiffness", mend="give at least three, rising from 0"
-                )
-        if not self.k or not all(np.isfinite(k) and k > 0 for k in (*self.k, self.contrast_k)):
-            raise InputError(
-                f"k is {list(self.k)}", where="stiffness", mend="every volume ratio has to be finite and > 0"
-            )
-        if self.window < 1 or self.positions < 3 * self.window or self.features < 1:
-            raise InputError(
-                f"{self.positions} positions in windows of {self.window}, {self.features} features",
-                where="stiffness",
-                mend="ask for at least one window for each of the three texts and one feature",
-            )
-
-    def configurations(self, dtype: str, source: str, data: dict[str, str | None]) -> list[Configuration]:
-        """The full configuration of every run: (case, k, perturbations); source, data: weights and files, by hash."""
-        shared = {key: value for key, value in asdict(self).items() if key not in ("k", "case_steps", "contrast_k")}
-        shared |= {"protocol": "stiffness", "version": 2, "dtype": dtype, "texts": list(self.texts)}
-        shared |= {"model_source": source, "data_sources": data}
-        runs = [{"case": "union", "k": float(k), "perturbations": list(self.perturbations)} for k in self.k]
-        others = [case for case in CASES if case != "union"]
-        runs += [{"case": case, "k": float(self.contrast_k), "perturbations": list(self.case_steps)} for case in others]
-        return [shared | run for run in runs]
-
 
 def stiffness(
     settings: StiffnessSettings,

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from elastomath.errors import InputError
+from empirical.fetch.catalog import MODEL as MODEL
 
 Number = TypeVar("Number", int, float)
 
@@ -21,7 +22,6 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, 
 Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
 Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
 RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="Run code that comes with a hub model.")]
-MODEL = "smollm2-135m-instruct-q4"
 
 
 def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from empirical.fetch.catalog import MODEL as MODEL
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -37,4 +39,4 @@ PRESETS = {
         positions=7680,
     ),
 }
-MODEL, REVIEWS = "smollm2-135m-instruct-q4", "film-reviews"
+REVIEWS = "film-reviews"

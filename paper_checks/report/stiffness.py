@@ -12,7 +12,8 @@ from .presets import MODEL, Preset
 
 def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Section:
     """The tilt probe on the model."""
-    from empirical.stiffness.run import CASES, StiffnessSettings, stiffness
+    from empirical.stiffness.run import stiffness
+    from empirical.stiffness.settings import CASES, StiffnessSettings
 
     from .figures import probe_figure, signs_figure
 

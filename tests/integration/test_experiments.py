@@ -12,7 +12,8 @@ from elastomath.errors import InputError
 from empirical.laboratory import laboratory as laboratory_module
 from empirical.rebound.run import contrast_change, rebound
 from empirical.rebound.settings import ReboundSettings
-from empirical.stiffness.run import StiffnessSettings, stiffness
+from empirical.stiffness.run import stiffness
+from empirical.stiffness.settings import StiffnessSettings
 
 from .protocol_subprocess import write_reviews
 

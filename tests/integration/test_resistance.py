@@ -15,7 +15,8 @@ from elastomath.errors import InputError
 from elastomath.runs.ledger import Ledger
 from elastomath.units import NATS_PER_BIT
 from empirical.resistance.figures import resistance_figure
-from empirical.resistance.run import ResistanceSettings, resistance
+from empirical.resistance.run import resistance
+from empirical.resistance.settings import ResistanceSettings
 from empirical.training import finetune
 
 from .protocol_subprocess import kill_in_the_middle, records, write_reviews

@@ -12,7 +12,7 @@ from empirical.inversion.settings import InversionSettings, inversion_work
 from empirical.laboratory.estimate import pass_seconds, plan_of, speed
 from empirical.laboratory.paper import PAPER
 from empirical.rebound.settings import REBOUND, ReboundSettings, rebound_settings, rebound_work
-from empirical.resistance.run import ResistanceSettings
+from empirical.resistance.settings import ResistanceSettings
 from empirical.scale.family import FamilySettings
 from empirical.scale.settings import SCALE, ScaleSettings, chosen_settings, scale_settings
 

@@ -14,10 +14,10 @@ pytest.importorskip("torch")
 from elastomath.runs.ledger import Configuration, run_key
 from empirical.durability.settings import DurabilitySettings
 from empirical.inversion.settings import InversionSettings
-from empirical.rebound.settings import ReboundSettings, rebound_settings
-from empirical.resistance.run import ResistanceSettings, resistance_settings
+from empirical.rebound.settings import ReboundSettings
+from empirical.resistance.settings import ResistanceSettings
 from empirical.scale import settings as scale
-from empirical.stiffness.run import StiffnessSettings
+from empirical.stiffness.settings import StiffnessSettings
 
 TRAINING = {"dtype": "float32", "weights": "float32"}
 FILES: dict[str, Any] = {"film-reviews:positive": "0a", "film-reviews:negative": "1b"}
@@ -51,21 +51,21 @@ def of_scale(settings: scale.ScaleSettings, monkeypatch: pytest.MonkeyPatch) -> 
 SETTINGS = {
     "rebound": lambda: ReboundSettings(),
     "rebound, chat and behaviour": lambda: ReboundSettings(chat=True, behaviour="tfidf", directions=("exchanged",)),
-    "rebound, quick": lambda: rebound_settings("quick", {}),
-    "rebound, paper-rebound": lambda: rebound_settings("paper-rebound", {"algorithms": ("sft", "dpo")}),
+    "rebound, quick": lambda: ReboundSettings.of("quick"),
+    "rebound, paper-rebound": lambda: ReboundSettings.of("paper-rebound", {"algorithms": ("sft", "dpo")}),
     "resistance": lambda: ResistanceSettings(),
-    "resistance, paper-resistance": lambda: resistance_settings("paper-resistance", {"volumes": (504, 1000, 2000)}),
+    "resistance, paper-resistance": lambda: ResistanceSettings.of("paper-resistance"),
     "inversion": lambda: InversionSettings(measure="behaviour"),
     "durability": lambda: DurabilitySettings(optimisers=("sgd", "adamw")),
 }
 SCALES = {
-    "scale": lambda: scale.chosen_settings(None, {}, {}),
-    "scale, another family": lambda: scale.chosen_settings(
-        None, {"seeds": (4,)}, {"sizes": ("32x2",), "vocabulary": 512}
+    "scale": lambda: scale.ScaleSettings.of(),
+    "scale, another family": lambda: scale.ScaleSettings.of(
+        given={"seeds": (4,), "sizes": ("32x2",), "vocabulary": 512}
     ),
-    "scale, paper-size": lambda: scale.chosen_settings("paper-size", {}, {}),
-    "scale, paper-volume": lambda: scale.chosen_settings("paper-volume", {"held_out": 256}, {}),
-    "scale, two models": lambda: scale.chosen_settings(None, {"adapt_volume": 8}, {}, models=["a", "b"]),
+    "scale, paper-size": lambda: scale.ScaleSettings.of("paper-size"),
+    "scale, paper-volume": lambda: scale.ScaleSettings.of("paper-volume", {"held_out": 256}),
+    "scale, two models": lambda: scale.ScaleSettings.of(given={"adapt_volume": 8, "models": ("a", "b")}),
 }
 KEYS = {
     "rebound": (2, "acf7bde07a26e282"),

@@ -12,7 +12,7 @@ from elastomath.errors import InputError
 from empirical.inversion.settings import InversionSettings
 from empirical.laboratory.estimate import as_option
 from empirical.rebound.settings import ReboundSettings
-from empirical.resistance.run import ResistanceSettings
+from empirical.resistance.settings import ResistanceSettings
 from empirical.scale.family import FamilySettings
 from paper_checks.cli.experiment import experiment
 from paper_checks.cli.options import given
