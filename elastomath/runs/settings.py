@@ -51,7 +51,16 @@ class Field:
         Traceback (most recent call last):
         elastomath.errors.InputError: cannot read 2.5 (a.toml, batch): write a whole number
         """
-        return _read(self.kind, value, where if where.startswith("-") else f"{where}, {self.name}")
+        if value is None and self.plain is not self.kind:
+            return None
+        return _read(self.plain, value, where if where.startswith("-") else f"{where}, {self.name}")
+
+    @property
+    def plain(self) -> Any:
+        """The kind of a value that is not None."""
+        if typing.get_origin(self.kind) in (typing.Union, types.UnionType):
+            return next(part for part in typing.get_args(self.kind) if part is not type(None))
+        return self.kind
 
 
 @dataclass(frozen=True)
@@ -199,8 +208,6 @@ WANTED = {
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
     if typing.get_origin(kind) is tuple:
         part = typing.get_args(kind)[0]
         items = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]

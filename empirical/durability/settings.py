@@ -36,9 +36,7 @@ class DurabilitySettings(ProtocolSettings):
         gate=rows,
     )
     swap: bool = setting(False, "Exchange the roles of chosen and rejected.")
-    share: float = setting(
-        0.5, "Share of chosen responses in the mixture that the base is adapted to.", gate=SHARE
-    )
+    share: float = setting(0.5, "Share of chosen responses in the mixture that the base is adapted to.", gate=SHARE)
     closure: float = setting(
         0.05, "The base is adapted until the mean probability outside the pair is below this.", gate=SHARE
     )

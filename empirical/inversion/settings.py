@@ -37,9 +37,7 @@ class InversionSettings(TextSettings):
     align_volume: int = setting(384, "Examples of the full alignment: 100%.", gate=COUNT)
     low: float = setting(0.6, "The lower level of alignment.", gate=SHARE)
     high: float = setting(0.9, "The higher level of alignment.", gate=SHARE)
-    budget: int = setting(
-        192, "Most examples of a leg; a level that it does not reach is open.", gate=COUNT
-    )
+    budget: int = setting(192, "Most examples of a leg; a level that it does not reach is open.", gate=COUNT)
     readings: int = setting(10, "Readings on the way up.", gate=COUNT)
     tolerance: float = setting(0.01, "How far from its level a state may lie.", gate=SHARE)
     control: bool = setting(True, "From the same start with text of both kinds, too.")

@@ -102,4 +102,3 @@ class TextSettings(ProtocolSettings):
     def wording(self) -> str | None:
         """The prompt before every text, as `specifications.common_prompt` understands ``prompt``."""
         return common_prompt(self.prompt, *self.sources)
-

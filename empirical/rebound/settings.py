@@ -51,7 +51,9 @@ class ReboundSettings(TextSettings):
     )
     pretrain_volume: float | None = setting(None, "Nominal |D_p| in examples, where nothing is adapted.")
     align_volumes: tuple[int, ...] = setting((48, 144), "Examples, rising; a run each.", gate=rising_volumes)
-    perturb_volumes: tuple[int, ...] = setting((12, 24, 48), "Examples, rising; measured on the way.", gate=rising_volumes)
+    perturb_volumes: tuple[int, ...] = setting(
+        (12, 24, 48), "Examples, rising; measured on the way.", gate=rising_volumes
+    )
     kl_documents: int = setting(
         12, "Held-out documents of each kind that carry the divergence to the base.", gate=COUNT
     )
@@ -127,7 +129,10 @@ class ReboundSettings(TextSettings):
 
     def work(self) -> list[Work]:
         """Adaption once a seed, alignment to each volume, perturbation and control from each aligned state."""
-        units, held = len(self.seeds) * len(self.directions), (2 * self.held_out + 2 * self.kl_documents) * self.max_tokens
+        units, held = (
+            len(self.seeds) * len(self.directions),
+            (2 * self.held_out + 2 * self.kl_documents) * self.max_tokens,
+        )
         most, steps = self.perturb_volumes[-1] * self.max_tokens, len(self.perturb_volumes)
         found = [Work("base", len(self.seeds), 0, held)]
         found.append(Work("adapted", len(self.seeds), self.adapt_volume * self.max_tokens, held))

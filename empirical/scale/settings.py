@@ -18,6 +18,8 @@ from ..rebound.settings import ReboundSettings
 from .family import FamilySettings, family_config
 
 VERSION = 1
+BOTH = ("prompt", "max_tokens")
+"""What a person chooses for the family and for what follows alike."""
 FAMILY = ("sizes", "volumes", "texts", "vocabulary")
 """What a person may choose of the family; the rest is as it is tuned."""
 
@@ -34,7 +36,9 @@ class ScaleSettings(Settings):
     """
 
     NAME = "scale"
-    GRADIENTS: ClassVar[str] = "Held-out documents of each kind that carry the gradients (R7); at most 128 where none is given."
+    GRADIENTS: ClassVar[str] = (
+        "Held-out documents of each kind that carry the gradients (R7); at most 128 where none is given."
+    )
     rebounds: tuple[ReboundSettings, ...]
     family: FamilySettings | None = None
     gradient_documents: int = 128
@@ -164,6 +168,7 @@ class ScaleSettings(Settings):
         else:
             quick = read_values(ReboundSettings.listed(), cls.presets()["quick"])
             rebounds = (ReboundSettings.of(given={**quick, **rest}),)
+            family |= {name: own[name] for name in BOTH if name in own}
         most = min(128, rebounds[0].held_out) if documents is None else documents
         return cls(rebounds, None if models or paper else FamilySettings(**family), most)
 

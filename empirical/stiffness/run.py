@@ -26,10 +26,11 @@ from ..data.documents import read_documents
 from ..data.specifications import data_hashes
 from ..models.loading import load_model
 from ..models.model import LoadedModel
-from .settings import StiffnessSettings
+from .settings import CASES, StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
 Array = NDArray[np.float64]
+
 
 def stiffness(
     settings: StiffnessSettings,

@@ -1,19 +1,38 @@
-"""The options that the protocols of `experiment` share, and how what was given becomes a protocol's settings."""
+"""The options of a verb from the fields of its settings: one list of fields is help, options, keys of a file, and defaults.
+
+Settings lie in files that import torch, so that the options of a protocol are made when the protocol is asked for, not before.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from .terminal import emit, integers, numbers, table
+from elastomath.runs.settings import Field, Settings, read_values, toml
+
+from .terminal import Device, Dtype, Json, RemoteCode, emit, table
 
 Preset = Annotated[
     str | None,
     typer.Option("--preset", help="quick, or paper-... : settings by name; what is given beside it prevails."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="TOML or YAML file of settings, which prevail over the preset; options prevail over both."
+    ),
+]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print all settings as a file for --config; run nothing.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the grid, tokens, memory and time; load no weights, run nothing.")
@@ -22,113 +41,151 @@ Executor = Annotated[
     str, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT (Dask).")
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder of the results.")]
 
-Model = Annotated[str | None, typer.Option("--model", help="Name, hub id, folder or GGUF file.")]
-Align = Annotated[str | None, typer.Option("--align", help="Data that is aligned to: SPEC, or SPEC#KIND.")]
-Perturb = Annotated[str | None, typer.Option("--perturb", help="The opposed data: SPEC, or SPEC#KIND.")]
-AdaptVolume = Annotated[
-    int | None, typer.Option("--adapt-volume", help="Examples of both kinds first: D_p, the start of the scale.")
-]
-AlignVolume = Annotated[int | None, typer.Option("--align-volume", help="Examples of the whole alignment.")]
-AlignVolumes = Annotated[str | None, typer.Option("--align-volumes", help="Examples, rising; a run each.")]
-PerturbVolumes = Annotated[str | None, typer.Option("--perturb-volumes", help="Examples, rising.")]
-HeldOut = Annotated[int | None, typer.Option("--held-out", help="Documents of each kind that are only measured.")]
-Control = Annotated[
-    bool | None, typer.Option("--control/--no-control", help="The same start with text of both kinds, too.")
-]
-Prompt = Annotated[
-    str | None,
-    typer.Option(
-        "--prompt",
-        help="Before every text, not counted (default: 'Film review:' for film-reviews, nothing for other data); with "
-        "#KIND instead of the words of its dataset, {prompt} for the row's own.",
-    ),
-]
-Chat = Annotated[
-    bool | None,
-    typer.Option(
-        "--chat", help="Put the prompts into the chat template of the model's own tokenizer.", show_default=False
-    ),
-]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", help="Of a text.")]
-LearningRate = Annotated[float | None, typer.Option("--learning-rate", help="Constant after the warm-up.")]
-Batch = Annotated[int | None, typer.Option("--batch", help="Examples of a step.")]
-LoraRank = Annotated[int | None, typer.Option("--lora-rank", help="Train an adapter of this rank instead.")]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, runs of their own for each.")]
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the command line knows of a protocol.
+
+    settings  their class;  run  ``run(settings, out, device=..., dtype=..., ...)`` -> the JSON object
+    show      prints the result for people;  figure  of the result, saved as ``out/NAME.svg``;  dtype  the default of --dtype
+    """
+
+    settings: type[Settings]
+    run: Callable[..., dict[str, Any]]
+    show: Callable[[dict[str, Any]], None]
+    figure: Callable[[dict[str, Any]], Any] | None = None
+    dtype: str = "auto"
 
 
 class ProtocolCommand(TyperCommand):
-    """A command whose help shows the defaults of its protocol's settings, which are no defaults of its options.
+    """A command whose options are made when they are asked for."""
 
-    An option that is not given is None, so that a preset can tell it from one that is. The settings are imported when
-    help is asked for, and not before.
-    """
+    protocol: Callable[[], Protocol]
 
-    settings: Callable[[], dict[str, Any]]
+    @functools.cached_property
+    def made(self) -> TyperCommand:
+        """The command with the options of its protocol."""
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name=self.name)(command_of(str(self.name), type(self).protocol()))
+        return typing.cast(TyperCommand, typer.main.get_command(app))
 
-    def show_defaults(self) -> None:
-        """Put the default of every option that stands for a setting into its help."""
-        from empirical.laboratory.estimate import as_option
+    @property
+    def params(self) -> list[Any]:
+        """The options."""
+        return self.made.params
 
-        settings = type(self).settings()
-        for option in self.params:
-            if option.default is None and settings.get(str(option.name)) is not None:
-                option.show_default = as_option(settings[str(option.name)])  # type: ignore[attr-defined]
+    @params.setter
+    def params(self, _: Any) -> None:
+        """Nothing is set: the options are those of the protocol."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """The options, each with its default."""
-        self.show_defaults()
-        super().format_options(ctx, formatter)
-
-
-def with_defaults(settings: Callable[[], dict[str, Any]]) -> type[ProtocolCommand]:
-    """The class of a command whose help shows these settings, by the names of its options."""
-    return type("SettingsCommand", (ProtocolCommand,), {"settings": staticmethod(settings)})
+    def invoke(self, ctx: Any) -> Any:
+        """Run the protocol with what was given."""
+        return self.made.invoke(ctx)
 
 
-def given(context: typer.Context, settings: type, leave: Sequence[str] = ()) -> dict[str, Any]:
-    """What was given on the command line for fields of ``settings``, by their names; a list is read by its field's kind.
+def protocol(app: typer.Typer, *examples: str) -> Callable[[Callable[[], Protocol]], Callable[[], Protocol]]:
+    """Register a protocol as a verb; the docstring of the function that gives it is the help, its name the verb."""
 
-    leave  fields that this command's options of the same name do not mean
-    """
-    kinds = typing.get_type_hints(settings)
-    options = {option.name: option.opts[0] for option in context.command.params}
-    found = {}
-    for name, value in context.params.items():
-        if name in kinds and name not in leave and value is not None:
-            read = _READ.get(kinds[name])
-            found[name] = tuple(read(value, options[name])) if read else value
-    return found
+    def register(give: Callable[[], Protocol]) -> Callable[[], Protocol]:
+        epilog = "    ".join(f"Example: elastomath experiment {example}" for example in examples)
+        kind = type("OwnCommand", (ProtocolCommand,), {"protocol": staticmethod(give)})
+        app.command(give.__name__, cls=kind, help=give.__doc__, epilog=epilog)(_unused)
+        return give
+
+    return register
 
 
-def words(text: str, option: str = "") -> list[str]:
-    """``a, b`` as its parts without the spaces around them."""
-    return [part.strip() for part in text.split(",")]
+def command_of(name: str, protocol: Protocol) -> Callable[..., int]:
+    """The function of a verb, its signature made of the settings' fields and of where the protocol runs."""
+    fields = protocol.settings.listed()
+
+    def command(**options: Any) -> int:
+        given = {own.name: own.read(options[own.name], own.option) for own in fields if options[own.name] is not None}
+        config, where = options["config"], {name: options[name] for name in running}
+        from_file = {} if config is None else read_values(fields, config)
+        settings = protocol.settings.of(options["preset"], {**from_file, **given})
+        if options["print_config"]:
+            print(toml(settings))
+            return 0
+        if options["dry_run"]:
+            return _show_plan(settings, where, options["as_json"])
+        return _conduct(name, protocol, settings, options["out"], where, options["as_json"])
+
+    def shared(
+        preset: Preset = None,
+        config: Config = None,
+        device: Device = "auto",
+        dtype: Dtype = protocol.dtype,
+        trust_remote_code: RemoteCode = False,
+        executor: Executor = "here",
+        workers: Workers = 1,
+        print_config: PrintConfig = False,
+        dry_run: DryRun = False,
+        out: Out = Path("out") / name,
+        as_json: Json = False,
+    ) -> None:
+        """The options that are of no setting."""
+
+    kinds = typing.get_type_hints(shared, include_extras=True)
+    taken = inspect.signature(protocol.run).parameters
+    running = [part for part in ("device", "dtype", "trust_remote_code", "executor", "workers") if part in taken]
+    rest = [
+        part.replace(annotation=kinds[part.name], kind=Parameter.KEYWORD_ONLY)
+        for part in inspect.signature(shared).parameters.values()
+        if part.name in taken or part.name not in ("executor", "workers")
+    ]
+    parameters = [*rest[:2], *map(_parameter, fields), *rest[2:]]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {part.name: part.annotation for part in parameters}
+    return command
 
 
-_READ: dict[Any, Callable[[str, str], Sequence[Any]]] = {
-    tuple[int, ...]: integers,
-    tuple[float, ...]: numbers,
-    tuple[str, ...]: words,
-}
+def _unused() -> None:
+    """What stands in typer's place for the function of a verb: `ProtocolCommand.invoke` calls another one."""
 
 
-def running(context: typer.Context) -> dict[str, Any]:
-    """Where a protocol runs and its results go: device, dtype, remote code, executor, workers and ``out``."""
-    names = ("out", "device", "dtype", "trust_remote_code", "executor", "workers")
-    return {name: context.params[name] for name in names}
+def _parameter(own: Field) -> Parameter:
+    """A setting as a parameter that typer makes an option of; one that is not given is None, which a preset can tell from one that is."""
+    from empirical.laboratory.estimate import as_option
+
+    kind = str if typing.get_origin(own.plain) is tuple else own.plain
+    flag = f"{own.option}/--no-{own.option.removeprefix('--')}" if kind is bool else own.option
+    shown = False if own.default in (None, ()) else as_option(own.default)
+    option = typer.Option(flag, help=own.help, show_default=shown)
+    return Parameter(own.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
 
 
-def show_plan(context: typer.Context, settings: Any) -> int:
+def _show_plan(settings: Settings, where: dict[str, Any], as_json: bool) -> int:
     """What `--dry-run` prints, for the settings of any protocol."""
     from empirical.laboratory.estimate import plan_of
 
-    result = plan_of(settings, device=context.params["device"], dtype=context.params["dtype"])
+    plan = plan_of(settings, device=where["device"], dtype=where["dtype"])
 
     def show() -> None:
-        table(result["grid"], tuple(result["grid"][0]))
-        for line in result["lines"]:
+        table(plan["grid"], tuple(plan["grid"][0]))
+        for line in plan["lines"]:
             print(line)
 
-    emit(result, context.params["as_json"], show)
+    emit(plan, as_json, show)
     return 0
+
+
+def _conduct(name: str, protocol: Protocol, settings: Settings, out: Path, where: dict[str, Any], as_json: bool) -> int:
+    """Run the protocol, save its figure, print the JSON object or what was found in words; the exit code."""
+    result = protocol.run(settings, out, **where)
+    figure = out / f"{name}.svg"
+    if protocol.figure is not None:
+        from elastomath.style import save_figure
+
+        save_figure(protocol.figure(result), figure)
+
+    def show() -> None:
+        protocol.show(result)
+        for line in result.get("failures", ()):
+            print(line)
+        print(f"curve: {result['curve']}" + (f", figure: {figure}" if protocol.figure is not None else ""))
+
+    emit(result, as_json, show)
+    return 0 if not result["runs"]["failed"] else 1

@@ -122,10 +122,10 @@ def test_paired_errors_are_those_of_the_differences():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"align_volumes": (12, 4)}, "rising"),
-        ({"perturb_volumes": ()}, "rising"),
-        ({"learning_rate": float("nan")}, "learning rate"),
-        ({"held_out": 1}, "hold out"),
+        ({"align_volumes": (12, 4)}, "do not rise"),
+        ({"perturb_volumes": ()}, "perturb_volumes"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"held_out": 1}, "held_out"),
         ({"adapt_volume": 0}, "at least 1"),
     ],
 )

@@ -178,9 +178,9 @@ def test_data_with_prompts_of_its_own(settings, tmp_path):
         ({"slices": (0.01, 1.0)}, "a batch more"),
         ({"volumes": (6, 16)}, "multiples of the batch"),
         ({"volumes": ()}, "volumes"),
-        ({"held_samples": 1}, "at least 2"),
+        ({"held_samples": 1}, ">= 2"),
         ({"temperature": 0.0}, "temperature"),
-        ({"tail": 1.5}, "at most 1"),
+        ({"tail": 1.5}, "<= 1"),
         ({"seeds": ()}, "seeds"),
     ],
 )

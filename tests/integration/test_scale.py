@@ -22,7 +22,7 @@ from empirical.scale.answers import answers, joint_measures, power_law, predicto
 from empirical.scale.family import Family, FamilySettings, byte_pairs
 from empirical.scale.figures import scale_figure
 from empirical.scale.run import scale
-from empirical.scale.settings import ScaleSettings, chosen_settings
+from empirical.scale.settings import ScaleSettings
 
 from .protocol_subprocess import write_reviews
 
@@ -155,9 +155,9 @@ def test_given_models_and_revisions(settings, tiny_model, tmp_path):
     doublings = np.log2(rows[1]["parameters"] / rows[0]["parameters"])
     assert slope["estimate"] == pytest.approx((rows[1]["held_out_rate"] - rows[0]["held_out_rate"]) / doublings)
     assert slope["low"] is None  # one seed bounds nothing
-    pairs = chosen_settings(None, {"adapt_volume": 8}, {}, models=["a/b"], revisions=["r1", "r2"]).rebounds
+    pairs = ScaleSettings.of(given={"adapt_volume": 8, "models": ("a/b",), "revisions": ("r1", "r2")}).rebounds
     assert [(r.model, r.revision) for r in pairs] == [("a/b", "r1"), ("a/b", "r2")]
-    volumes = chosen_settings("paper-volume", {}, {}).rebounds
+    volumes = ScaleSettings.of("paper-volume").rebounds
     assert [r.pretrain_volume for r in volumes] == sorted(r.pretrain_volume for r in volumes)
 
 
@@ -260,10 +260,10 @@ def test_what_can_be_told_apart():
     [
         ({"sizes": ("20x2",)}, "multiple of 16"),
         ({"sizes": ("32",)}, "WIDTHxLAYERS"),
-        ({"volumes": (64, 16)}, "rising"),
+        ({"volumes": (64, 16)}, "rise"),
         ({"volumes": (12, 64)}, "multiples of the batch"),
         ({"vocabulary": 100}, "258"),
-        ({"learning_rate": float("nan")}, "learning rate"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
     ],
 )
 def test_families_that_cannot_be_are_refused(settings, change, message):
@@ -277,9 +277,9 @@ def test_settings_that_do_not_go_together_are_refused(settings):
     with pytest.raises(InputError, match="vary the model only"):
         ScaleSettings((first, other), None, 16)
     with pytest.raises(InputError, match="give one of"):
-        chosen_settings("paper-size", {}, {"sizes": ("16x1",)})
+        ScaleSettings.of("paper-size", {"sizes": ("16x1",)})
     with pytest.raises(InputError, match="2 models and 3 revisions"):
-        chosen_settings(None, {}, {}, models=["a", "b"], revisions=["1", "2", "3"])
+        ScaleSettings.of(given={"models": ("a", "b"), "revisions": ("1", "2", "3")})
 
 
 KILLED = """

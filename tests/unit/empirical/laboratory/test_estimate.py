@@ -8,13 +8,14 @@ from dataclasses import fields, replace
 import pytest
 
 from elastomath.errors import InputError
-from empirical.inversion.settings import InversionSettings, inversion_work
+from empirical.durability.settings import DurabilitySettings
+from empirical.inversion.settings import InversionSettings
 from empirical.laboratory.estimate import pass_seconds, plan_of, speed
-from empirical.laboratory.paper import PAPER
-from empirical.rebound.settings import REBOUND, ReboundSettings, rebound_settings, rebound_work
+from empirical.rebound.settings import ReboundSettings
 from empirical.resistance.settings import ResistanceSettings
 from empirical.scale.family import FamilySettings
-from empirical.scale.settings import SCALE, ScaleSettings, chosen_settings, scale_settings
+from empirical.scale.settings import ScaleSettings
+from empirical.stiffness.settings import StiffnessSettings
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, texts, tmp_pat
     assert any("learning_rate 5e-05" in line and "lora_rank 0" in line for line in planned["lines"])
     rebound(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert planned["tokens"]["trained"] == seen["trained"]
-    readings = sum(part.times * part.measured for part in rebound_work(settings))
+    readings = sum(part.times * part.measured for part in settings.work())
     held = 2 * settings.held_out
     # what is measured beyond code lengths are the documents of the divergence
     assert seen["measured"] == readings * held // (held + 2 * settings.kl_documents)
@@ -106,11 +107,11 @@ def test_the_plan_of_inversion_bounds_what_it_does(tiny_model, texts, tmp_path, 
     )  # fmt: skip
     planned = plan_of(settings, device="cpu", dtype="float32")["tokens"]
     inversion(settings, tmp_path / "out", device="cpu", dtype="float32")
-    always = {part.stage: part for part in inversion_work(settings) if part.stage in ("adapted", "the way up")}
+    always = {part.stage: part for part in settings.work() if part.stage in ("adapted", "the way up")}
     for sort in ("trained", "measured", "drawn"):
         least = sum(getattr(part, sort) for part in always.values())
         assert least <= seen[sort] <= planned[sort]
-    for part in inversion_work(replace(settings, measure="behaviour")):  # texts are drawn at every reading
+    for part in replace(settings, measure="behaviour").work():  # texts are drawn at every reading
         assert part.drawn / (4 * 3) == part.measured / (2 * 4 * 8)
 
 
@@ -134,14 +135,14 @@ def test_the_plan_of_a_family_is_what_it_does(texts, tmp_path, seen):
 
 
 def test_a_scale_of_the_papers_models_is_planned_by_model():
-    planned = plan_of(chosen_settings("paper-size", {}, {}), device="cpu", dtype="float32")
+    planned = plan_of(ScaleSettings.of("paper-size"), device="cpu", dtype="float32")
     assert planned["model"] == ["Qwen/Qwen1.5-0.5B", "Qwen/Qwen1.5-4B", "Qwen/Qwen1.5-7B"]
     assert planned["memory"]["parameters"] == 7_721_324_544
     assert {row["model"] for row in planned["grid"]} == set(planned["model"])
 
 
 def test_a_large_model_is_planned_without_its_weights():
-    planned = plan_of(rebound_settings("paper-rebound", {}), device="cpu", dtype="float32")
+    planned = plan_of(ReboundSettings.of("paper-rebound"), device="cpu", dtype="float32")
     assert planned["memory"]["parameters"] == 6_738_415_616
     assert planned["seconds"]["low"] < planned["seconds"]["estimate"] < planned["seconds"]["high"]
     assert planned["tokens"]["trained"] == 2 * 512 * (10_000 + 4 * 2 * 2000)
@@ -149,21 +150,41 @@ def test_a_large_model_is_planned_without_its_weights():
 
 
 def test_presets_hold_the_papers_settings():
-    settings = rebound_settings("paper-rebound", {"seeds": (1, 2)})
+    settings = ReboundSettings.of("paper-rebound", {"seeds": (1, 2)})
     assert (settings.max_tokens, settings.learning_rate, settings.batch, settings.warmup) == (512, 1e-5, 8, 0)
     assert settings.seeds == (1, 2)
-    assert rebound_settings("paper-rebound", {}).seeds == (42,)
-    assert rebound_settings("quick", {"held_out": 4}).kl_documents == 4
-    assert PAPER["weights"] == "bfloat16"
-    assert [s.model for s in scale_settings("paper-size", {})] == [
-        "Qwen/Qwen1.5-0.5B",
-        "Qwen/Qwen1.5-4B",
-        "Qwen/Qwen1.5-7B",
-    ]
-    volumes = [s.pretrain_volume for s in scale_settings("paper-volume", {})]
-    assert volumes == sorted(volumes)
-    assert {"quick", "paper-rebound"} == set(REBOUND)
-    assert {"paper-size", "paper-volume"} == set(SCALE)
+    assert ReboundSettings.of("paper-rebound").seeds == (42,)
+    assert ReboundSettings.of("quick", {"held_out": 4}).kl_documents == 4
+    assert settings.weights == "bfloat16"
+    sizes, volumes = ScaleSettings.of("paper-size").rebounds, ScaleSettings.of("paper-volume").rebounds
+    assert [s.model for s in sizes] == ["Qwen/Qwen1.5-0.5B", "Qwen/Qwen1.5-4B", "Qwen/Qwen1.5-7B"]
+    assert [s.pretrain_volume for s in sizes] == [2.4e12 / 512, 2.4e12 / 512, 4e12 / 512]
+    tokens = (0.503e12, 1e12, 1.5e12, 2e12, 2.5e12, 3e12)
+    assert [s.pretrain_volume for s in volumes] == [count / 512 for count in tokens]
+    paper = ReboundSettings.of("paper-rebound")
+    assert {replace(s, model="", pretrain_volume=1.0) for s in (paper, *sizes, *volumes)} == {
+        replace(paper, model="", pretrain_volume=1.0)
+    }
+
+
+def test_every_preset_makes_settings():
+    """Each file is read, checked, and counted; a preset that is refused would be found only by who asks for it."""
+    found = {
+        kind.NAME: {name: kind.of(name) for name in kind.presets()}
+        for kind in (ReboundSettings, ResistanceSettings, InversionSettings, ScaleSettings, DurabilitySettings)
+    }
+    assert {name: sorted(of) for name, of in found.items()} == {
+        "rebound": ["paper-rebound", "quick"],
+        "resistance": ["paper-resistance", "quick"],
+        "inversion": ["quick"],
+        "scale": ["paper-size", "paper-volume", "quick"],
+        "durability": ["full", "quick"],
+    }
+    assert all(part.work for of in found.values() for settings in of.values() for part in settings.parts())
+    assert found["resistance"]["quick"] == ResistanceSettings()
+    assert found["inversion"]["quick"] == InversionSettings()
+    assert found["scale"]["quick"] == ScaleSettings.of()
+    assert StiffnessSettings.of("quick") == StiffnessSettings()
 
 
 def test_the_machine_is_timed():
@@ -174,8 +195,8 @@ def test_the_machine_is_timed():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: rebound_settings("paper", {}), "no preset"),
-        (lambda: scale_settings("quick", {}), "no preset"),
+        (lambda: ReboundSettings.of("paper"), "no preset"),
+        (lambda: ScaleSettings.of("paper"), "no preset"),
         (lambda: plan_of(object()), "no dry run"),
     ],
 )
@@ -200,6 +221,7 @@ def test_the_dry_run_of_the_command_line_loads_nothing_and_writes_nothing(tiny_m
         ["inversion", "--low", "0.5", "--no-control", *model],
         ["scale", "--sizes", "32x2,64x2", "--volumes", "32,64"],
         ["scale", "--models", str(tiny_model)],
+        ["durability", "--preset", "full", *model],
     ):
         out = str(tmp_path / "out")
         with pytest.raises(SystemExit) as ended:

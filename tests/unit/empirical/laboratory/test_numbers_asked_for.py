@@ -15,7 +15,7 @@ from elastomath.runs.conduct import conclude
 from empirical.data.examples import Example
 from empirical.laboratory.laboratory import Equipment, Laboratory
 from empirical.rebound.settings import ReboundSettings
-from empirical.scale.settings import chosen_settings
+from empirical.scale.settings import ScaleSettings
 from paper_checks.cli.terminal import emit
 
 
@@ -69,8 +69,8 @@ def test_a_tokenizer_that_loses_bytes_is_told_in_a_protocol(tiny_model, tmp_path
 
 def test_no_adaption_with_the_volumes_that_the_advice_asks_for():
     with pytest.raises(InputError, match=r"--pretrain-volumes, the nominal"):
-        chosen_settings(None, {"adapt_volume": 0}, {}, models=["a/b", "a/c"])
-    found = chosen_settings(None, {"adapt_volume": 0}, {}, models=["a/b", "a/c"], pretrain_volumes=[10, 20])
+        ScaleSettings.of(given={"adapt_volume": 0, "models": ("a/b", "a/c")})
+    found = ScaleSettings.of(given={"adapt_volume": 0, "models": ("a/b", "a/c"), "pretrain_volumes": (10, 20)})
     assert [(r.adapt_volume, r.pretrain_volume) for r in found.rebounds] == [(0, 10), (0, 20)]
     with pytest.raises(InputError, match=r"--pretrain-volume, the nominal"):
         ReboundSettings(adapt_volume=0)

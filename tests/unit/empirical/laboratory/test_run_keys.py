@@ -63,6 +63,7 @@ SCALES = {
     "scale, another family": lambda: scale.ScaleSettings.of(
         given={"seeds": (4,), "sizes": ("32x2",), "vocabulary": 512}
     ),
+    "scale, shorter texts": lambda: scale.ScaleSettings.of(given={"max_tokens": 24, "prompt": "Film:", "batch": 4}),
     "scale, paper-size": lambda: scale.ScaleSettings.of("paper-size"),
     "scale, paper-volume": lambda: scale.ScaleSettings.of("paper-volume", {"held_out": 256}),
     "scale, two models": lambda: scale.ScaleSettings.of(given={"adapt_volume": 8, "models": ("a", "b")}),
@@ -79,6 +80,7 @@ KEYS = {
     "stiffness": (5, "50f982288d384fef"),
     "scale": (48, "fa36edb22a9e0ef5"),
     "scale, another family": (4, "bc77f20e73a8eb94"),
+    "scale, shorter texts": (48, "4d359a5127ae1259"),
     "scale, paper-size": (24, "af2f39ec1a4a9825"),
     "scale, paper-volume": (48, "dec4a8599fe27356"),
     "scale, two models": (4, "fc0987d6f8384e8b"),
