@@ -1,9 +1,11 @@
-"""A measured number with its interval, and the four ways in which one is made: a mean, a logarithm, a bootstrap, a share."""
+"""A measured number with its interval, and the ways in which one is made: a mean, a logarithm, a bootstrap, a share."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,17 +19,19 @@ class Interval:
 
     unit    of all three, "" for a pure number;  method  how the interval was made, in a few words
 
-    It prints itself with as many digits as its width has a use for.
+    It prints itself with as many digits as its width has a use for; a format gives each of its numbers the same digits.
 
     >>> print(Interval(17.83, 15.02, 21.16, 0.95, "examples", "bootstrap over prompts"))
     17.8 [15.0, 21.2] examples
     >>> print(Interval(None, 192.0, None, 0.95, "examples", "not reached"))
     > 192 examples
+    >>> print(Interval(1.5, 0.3, 120.0), f"{Interval(0.0038, 0.0007, None):+.4f}")
+    1.5 [0.3, 120] +0.0038 [+0.0007, open]
     """
 
     estimate: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
     level: float = 0.95
     unit: str = ""
     method: str = ""
@@ -62,11 +66,7 @@ class Interval:
         method: str = "Student's t on a logarithm",
     ) -> Interval:
         """``exp(log ± t se)``: for a number that is positive and known to a factor."""
-        inside = cls.of_mean(log, se, freedom, level=level)
-        middle, low, high = (
-            None if x is None or x > 709 else math.exp(x) for x in (inside.estimate, inside.low, inside.high)
-        )
-        return cls(middle, low, high, level, unit, method)
+        return cls.of_mean(log, se, freedom, level=level, unit=unit, method=method)._exponentials()
 
     @classmethod
     def of_values(
@@ -85,6 +85,22 @@ class Interval:
         count = numbers.size
         se = float(numbers.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
         return cls.of_mean(float(numbers.mean()), se, count - 1, level=level, unit=unit, method=method)
+
+    @classmethod
+    def of_logs(
+        cls,
+        logs: ArrayLike,
+        *,
+        level: float = 0.95,
+        unit: str = "",
+        method: str = "Student's t on logarithms over seeds",
+    ) -> Interval:
+        """The geometric mean of independent positive values, given by their logarithms, with Student's interval.
+
+        >>> print(f"{Interval.of_logs(np.log([2.0, 3.0, 4.0])):.2f}")
+        2.88 [1.21, 6.89]
+        """
+        return cls.of_values(logs, level=level, unit=unit, method=method)._exponentials()
 
     @classmethod
     def of_draws(
@@ -112,6 +128,13 @@ class Interval:
         ends = binomtest(hits, total).proportion_ci(level, "exact")
         return cls(hits / total, float(ends.low), float(ends.high), level, "", "Clopper and Pearson")
 
+    def _exponentials(self) -> Interval:
+        """The exponential of each number; None where that is above the doubles."""
+        middle, low, high = (
+            None if x is None or x > 709 else math.exp(x) for x in (self.estimate, self.low, self.high)
+        )
+        return replace(self, estimate=middle, low=low, high=high)
+
     @property
     def closed(self) -> bool:
         """Whether the estimate and both ends are there."""
@@ -121,56 +144,93 @@ class Interval:
         """``estimate [low, high]``, for a sentence that names the unit itself."""
         return str(replace(self, unit=""))
 
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within the interval; an open end excludes nothing."""
+        return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
+
+    def sign(self, edge: float = 0.0) -> int:
+        """+1 where the interval lies wholly above ``edge``, -1 where it lies wholly below ``-edge``, else 0.
+
+        >>> Interval(1.0, 0.5, 1.5).sign(), Interval(1.0, 0.5, 1.5).sign(edge=0.7), Interval(-1.0, None, -0.5).sign()
+        (1, 0, -1)
+        """
+        if self.high is not None and self.high < -edge:
+            return -1
+        return int(self.low is not None and self.low > edge)
+
+    def side(self, below: str, above: str, neither: str, edge: float = 0.0) -> str:
+        """The word for `sign`.
+
+        >>> Interval(1.0, 0.5, 1.5).side("falls", "rises", "?"), Interval(1.0).side("falls", "rises", "?")
+        ('rises', '?')
+        """
+        return {-1: below, 0: neither, 1: above}[self.sign(edge)]
+
+    def within(self, least: float, most: float) -> Interval:
+        """The same number with its ends cut to what it can be, such as [0, 1] for a share."""
+        low, high = (None if x is None else min(max(x, least), most) for x in (self.low, self.high))
+        return replace(self, low=low, high=high)
+
     def as_dict(self) -> dict[str, float | None]:
         """``{estimate, low, high, level}``."""
         return {"estimate": self.estimate, "low": self.low, "high": self.high, "level": self.level}
+
+    @classmethod
+    def of_dict(cls, saved: Mapping[str, Any], unit: str = "") -> Interval:
+        """The interval of a saved result that has ``as_dict``'s keys beside others; a level that was not saved is 0.95.
+
+        >>> print(Interval.of_dict({"estimate": 10.0, "low": 9.5, "high": None, "seeds": [10.0]}))
+        10.00 [9.50, open]
+        """
+        ends = (saved.get(end) for end in ("estimate", "low", "high"))
+        return cls(*ends, saved.get("level", 0.95), saved.get("unit", unit))
 
     def __str__(self) -> str:
         """With as many digits as the width has a use for; a bound where there is no estimate."""
+        return self._written(_format([x for x in (self.estimate, self.low, self.high) if x is not None]))
+
+    def __format__(self, digits: str) -> str:
+        """Each number in the format ``digits``, such as ``+.4f``; none given is `str`."""
+        return self._written(lambda x: format(x, digits)) if digits else str(self)
+
+    def _written(self, show: Callable[[float], str]) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        known = [x for x in (self.estimate, self.low, self.high) if x is not None]
-        if not known:
-            return f"not bounded{unit}"
-        digits = _digits(known)
-        show = {x: f"{x:.{digits}f}" if -1 < digits < 7 else f"{x:.3g}" for x in known}
         if self.estimate is None:
             if self.low is not None and self.high is not None:
-                return f"{show[self.low]} to {show[self.high]}{unit}"
-            return f"> {show[self.low]}{unit}" if self.low is not None else f"< {show[known[0]]}{unit}"
+                return f"{show(self.low)} to {show(self.high)}{unit}"
+            if self.low is not None:
+                return f"> {show(self.low)}{unit}"
+            return f"not bounded{unit}" if self.high is None else f"< {show(self.high)}{unit}"
         if self.low is None and self.high is None:
-            return f"{show[self.estimate]}{unit}"
-        low, high = ("open" if x is None else show[x] for x in (self.low, self.high))
-        return f"{show[self.estimate]} [{low}, {high}]{unit}"
-
-
-def _digits(known: list[float]) -> int:
-    """Decimals that leave two significant digits of the widest distance between the numbers (three of a lone one)."""
-    spread = max(known) - min(known)
-    if spread > 0:
-        return max(0, 1 - math.floor(math.log10(spread)))
-    return max(0, 2 - math.floor(math.log10(abs(known[0])))) if known[0] else 0
-
-
-# A measured constant with its interval.
+            return f"{show(self.estimate)}{unit}"
+        low, high = ("open" if x is None else show(x) for x in (self.low, self.high))
+        return f"{show(self.estimate)} [{low}, {high}]{unit}"
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
-    """A measured constant with its interval: None for an end, or an estimate, that the data do not bound.
+class Estimate:
+    """A number with its standard error, before it has an interval; None where the data give none.
 
-    level: the nominal coverage of [low, high].
+    >>> print(Estimate(1.0, 0.1).interval(9))
+    1.00 [0.77, 1.23]
     """
 
     estimate: float | None
-    low: float | None
-    high: float | None
-    level: float
+    se: float | None
 
-    @property
-    def closed(self) -> bool:
-        """Whether the estimate and both ends are there."""
-        return None not in (self.estimate, self.low, self.high)
+    def interval(self, freedom: float = math.inf, *, level: float = 0.95, unit: str = "") -> Interval:
+        """``estimate ± t se`` with so many degrees of freedom; by default the normal interval."""
+        if self.estimate is None or self.se is None:
+            return Interval(self.estimate, None, None, level, unit, "no error")
+        return Interval.of_mean(self.estimate, self.se, freedom, level=level, unit=unit)
 
-    def as_dict(self) -> dict[str, float | None]:
-        """``{estimate, low, high, level}``."""
-        return {"estimate": self.estimate, "low": self.low, "high": self.high, "level": self.level}
+
+def _format(known: list[float]) -> Callable[[float], str]:
+    """Decimals that leave two digits of the widest distance between the numbers; three digits of each where one would be lost."""
+    if not known:
+        return str
+    spread = max(known) - min(known)
+    scale = spread or abs(known[0])
+    digits = max(0, (1 if spread else 2) - math.floor(math.log10(scale))) if scale else 0
+    lost = any(x and abs(x) < 0.5 * 10.0**-digits for x in known)
+    return lambda x: f"{x:.3g}" if lost or digits > 6 else f"{x:.{digits}f}"

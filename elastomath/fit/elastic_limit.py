@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..interval import Constant
+from ..interval import Interval
 from ..laws.springs import springs_of_readings
 from .readings import ROUNDING, Readings
 
 
-def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
+def elastic_limit(readings: Readings, level: float = 0.95) -> Interval:
     """The first l at which no spring pushes back: every ``V_i D gamma_i`` is >= 0, and energy equals the linear term.
 
     estimate: linear between readings (`Springs.elastic_limit`); None where something pushes back at every reading.
@@ -45,4 +45,4 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Constant:
     if estimate is not None:  # a reading by chance: the estimate does not leave what the tests leave
         estimate = max(estimate, low or 0.0)
         estimate = estimate if high is None else min(estimate, high)
-    return Constant(estimate, low, high, level)
+    return Interval(estimate, low, high, level)

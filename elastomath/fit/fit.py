@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..curve import Curve, Run
 from ..errors import InputError
-from ..interval import Constant
+from ..interval import Interval
 from ..laws.finite import finite_law
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
@@ -75,7 +75,7 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     for name in CONSTANTS:
         low, high = (None, None) if still else interval(balance, best, name, level, readings.known_noise)
         centre = None if still else _finite(centres[name], units[name])
-        found[name] = Constant(centre, _finite(low, units[name]), _finite(high, units[name]), level)
+        found[name] = Interval(centre, _finite(low, units[name]), _finite(high, units[name]), level)
     freedom = balance.equations - 2
     p_value = None
     if freedom and readings.known_noise:
@@ -102,7 +102,7 @@ def _finite(value: float | None, unit: float) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value * unit)
 
 
-def _notes(readings: Readings, run: Run, still: bool, p_value: float | None, kappa: Constant, mild: str) -> list[str]:
+def _notes(readings: Readings, run: Run, still: bool, p_value: float | None, kappa: Interval, mild: str) -> list[str]:
     notes = []
     if readings.others:
         notes.append(f"components left aside: {', '.join(readings.others)}")
@@ -160,7 +160,7 @@ def fit(
     ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, scatter, notes}],
     pooled: {kappa, beta, covariates, forgetting: {align, perturb}},
     models: [{name, parameters, heldout_error, heldout_runs, p, chosen}],
-    warnings: [where rate_se is no error within the run (`Scatter`)]``; a constant is `Constant.as_dict`, beta is null
+    warnings: [where rate_se is no error within the run (`Scatter`)]``; a constant is `Interval.as_dict`, beta is null
     for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`, forgetting holds the rates of
     `phase_rates` (null where the data do not tell). The models are described in `rivals.compare`; they are compared on
     align rates, and only where all runs have one rate_unit (elsewhere their errors are null).

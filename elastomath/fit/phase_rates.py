@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..interval import Constant
+from ..interval import Interval
 from .readings import Readings
 
 Array = NDArray[np.float64]
 
 
-def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Constant | None]:
+def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Interval | None]:
     """``{"align": eta_a, "perturb": eta_t}``, per volume_unit, from the align rates of runs whose alignment volumes differ.
 
     Under R19 a score s linear in the masses relaxes in each phase: ``s = s_+ + (s_p - s_+) e^{-eta_a n}`` after n of
@@ -32,7 +33,7 @@ def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, 
     errors = np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(rates.size)
     run = np.repeat(np.arange(len(readings)), [r.perturbations.size for r in readings])
 
-    found: dict[str, Constant | None] = {"align": None, "perturb": None}
+    found: dict[str, Interval | None] = {"align": None, "perturb": None}
     if np.unique(align).size >= 3 and len(readings) >= 4 and float(np.ptp(start)) > 0:
         one = np.zeros(align.size, dtype=np.intp)
         found["align"] = _rate(align, start, start_se, one, known, level)
@@ -43,10 +44,9 @@ def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, 
 
 def _rate(
     volumes: Array, values: Array, errors: Array, group: NDArray[np.intp], known: bool, level: float
-) -> Constant | None:
+) -> Interval | None:
     """eta of ``values = end (1 - d) + level_g d``, d = e^{-eta volumes}, the end shared and a level for each group free."""
     from scipy.optimize import least_squares
-    from scipy.stats import t
 
     def within(column: Array, decay: Array) -> Array:  # less its best multiple of decay in each group
         share = np.bincount(group, decay * column) / np.bincount(group, decay**2)
@@ -67,7 +67,8 @@ def _rate(
     if freedom < 1 or slope <= 0:
         return None
     scatter = 2.0 * float(answer.cost) / freedom
-    half = float(t.isf((1 - level) / 2, freedom)) * np.sqrt((max(scatter, 1.0) if known else scatter) / slope)
-    rate, factor = float(np.exp(answer.x[0])), float(np.exp(min(half, 700.0)))
-    closed = factor < 1e3
-    return Constant(rate, rate / factor if closed else None, rate * factor if closed else None, level)
+    se = float(np.sqrt((max(scatter, 1.0) if known else scatter) / slope))
+    found = Interval.of_log(float(answer.x[0]), se, freedom, level=level)
+    assert found.estimate is not None
+    wide = found.high is None or found.high >= 1e3 * found.estimate
+    return replace(found, low=None, high=None) if wide else found

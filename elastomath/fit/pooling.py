@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..curve import COLUMNS, Curve
-from ..interval import Constant
+from ..interval import Interval
 from .result import RunFit
 
 Array = NDArray[np.float64]
 
 
-def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Constant:
+def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Interval:
     """The common kappa of several runs: mean of ln kappa with a random effect (DerSimonian and Laird 1986).
 
     Weights ``1/(s_i^2 + tau^2)``: tau^2 is the scatter between runs beyond the errors, by moments; s_i comes from the
@@ -30,12 +30,12 @@ def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Constant:
         return usable[0].kappa
     found = _regress(np.ones((len(usable), 1)), usable, level) if usable else None
     if found is None:
-        return Constant(None, None, None, level)
+        return Interval(None, None, None, level)
     low, centre, high = (float(np.exp(found[0][0] + sign * found[1][0])) for sign in (-1, 0, 1))
-    return Constant(centre, low, high, level)
+    return Interval(centre, low, high, level)
 
 
-def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Constant | None:
+def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Interval | None:
     """beta in ``kappa ~ k^beta``: the slope of ln kappa on ln k over runs, k the nominal kappa, with a random effect.
 
     Joint compression has beta = 1; forgetting (R19) beta = 0 in |D_p|. Weighted as in `pooled_kappa`, t law of m - 2
@@ -50,7 +50,7 @@ def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Constant | 
     if found is None:
         return None
     middle, half = float(found[0][1]), float(found[1][1])
-    return Constant(middle, middle - half, middle + half, level)
+    return Interval(middle, middle - half, middle + half, level)
 
 
 def _usable(fits: Sequence[RunFit]) -> list[RunFit]:
@@ -151,6 +151,6 @@ def covariate_effects(
         for place, value in enumerate(names, start=len(base)):
             middle, half = float(answer[0][place]), float(answer[1][place])
             kind, scale = ("exponent", float) if value is None else ("factor", np.exp)
-            constant = Constant(float(scale(middle)), float(scale(middle - half)), float(scale(middle + half)), level)
+            constant = Interval(float(scale(middle)), float(scale(middle - half)), float(scale(middle + half)), level)
             found.append({"name": name, "value": value, kind: constant.as_dict()})
     return found

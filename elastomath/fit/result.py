@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..interval import Constant
+from ..interval import Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ class RunFit:
     """What one run measures. K_pretrain and K_align are in volume_unit, to be compared with the nominal volumes."""
 
     run: str
-    K_pretrain: Constant
-    K_align: Constant
-    kappa: Constant
+    K_pretrain: Interval
+    K_align: Interval
+    kappa: Interval
     nominal_kappa: float
     bound: Bound
     goodness: Goodness
     notes: tuple[str, ...]
-    elastic_limit: Constant
+    elastic_limit: Interval
     scatter: Scatter
 
     def with_mild_errors(self) -> RunFit:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
-from elastomath.interval import Constant
+from elastomath.interval import Interval
 from elastomath.laws.forgetting import aligned_score, decay
 from elastomath.laws.rebound import Scores, score
 from elastomath.runs.ledger import Result
@@ -221,11 +221,10 @@ def _in_words(
     low: float,
     high: float,
 ) -> list[str]:
-    def span(told: dict[str, float | None], digits: str = ".3g") -> str:
-        if told["estimate"] is None:
+    def span(ratio: dict[str, float | None]) -> str:
+        if ratio["estimate"] is None:
             return "open: a seed did not reach it within its budget"
-        ends = ["open" if told[end] is None else format(told[end], digits) for end in ("low", "high")]
-        return f"{told['estimate']:{digits}} [{ends[0]}, {ends[1]}]"
+        return f"{Interval.of_dict(ratio):.3g}"
 
     lines = [
         f"seed {seed['seed']}: alignment moved the measure by {seed['scale']['moved']:+.4f} "
@@ -420,24 +419,16 @@ BENDS: Final = (1e-3, 20.0)
 """The range of N/k and of h N that `predict` searches: from a straight line within 0.05% to a path that bends at once."""
 
 
-def pooled_ratio(ratios: Sequence[float | None], level: float = 0.95) -> Constant:
+def pooled_ratio(ratios: Sequence[float | None], level: float = 0.95) -> Interval:
     """The geometric mean of positive ratios with its t interval over seeds; open where a seed's ratio is.
 
     >>> r = pooled_ratio([0.25, 1.0])
     >>> r.estimate, r.high > 100
     (0.5, True)
-    >>> pooled_ratio([0.25, None])
-    Constant(estimate=None, low=None, high=None, level=0.95)
+    >>> print(pooled_ratio([0.25, None]))
+    not bounded
     """
-    from scipy.stats import t
-
     known = [value for value in ratios if value is not None and value > 0]
     if len(known) < len(ratios) or not known:
-        return Constant(None, None, None, level)
-    logs = np.log(known)
-    if logs.size < 2:
-        return Constant(float(np.exp(logs[0])), None, None, level)
-    half = float(t.isf((1 - level) / 2, logs.size - 1) * logs.std(ddof=1) / np.sqrt(logs.size))
-    middle = float(logs.mean())
-    low, high = float(np.exp(middle - half)), float(np.exp(middle + half))
-    return Constant(float(np.exp(middle)), low, high, level)
+        return Interval(None, None, None, level)
+    return Interval.of_logs(np.log(known), level=level)

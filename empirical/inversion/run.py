@@ -24,7 +24,6 @@ the text. The control shows by how much; what the inverse leg takes less than th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,7 +95,7 @@ def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
     laboratory.meter = Meter(_tokens(settings), f"seed {bench.seed}")
     result: Result = {"configuration": configuration, "up": bench.up.result, "legs": {}, "states": {}}
     if settings.measure == "behaviour":
-        result["classifier"] = asdict(bench.classifier.accuracy)
+        result["classifier"] = bench.classifier.accuracy.as_dict()
     for level in (settings.low, settings.high):
         result["states"][f"{level:g}"] = bench.state(level).result
     for leg in LEGS:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath.errors import InputError
+from elastomath.interval import Interval
 from elastomath.progress import Meter
 
 from ..data.splits import split_documents
@@ -37,39 +38,35 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """The share of held-out texts that a classifier gets right (P > 1/2), with its exact 95% interval."""
+    """How many held-out texts a classifier gets right (P > 1/2), ``correct`` of ``total``.
 
-    estimate: float
-    low: float
-    high: float
+    >>> print(Accuracy(9, 10).share())
+    0.90 [0.55, 1.00]
+    """
+
     correct: int
     total: int
 
+    def share(self, level: float = 0.95) -> Interval:
+        """The share that is right, with Clopper and Pearson's interval, whose coverage is at least ``level``."""
+        return Interval.of_share(self.correct, self.total, level=level)
 
-def accuracy(classifier: Classifier, positive: Sequence[str], negative: Sequence[str], level: float = 0.95) -> Accuracy:
+    def as_dict(self) -> dict[str, Any]:
+        """``{estimate, low, high, correct, total}``, the ends at 95%."""
+        share = self.share()
+        ends = {"estimate": share.estimate, "low": share.low, "high": share.high}
+        return ends | {"correct": self.correct, "total": self.total}
+
+
+def accuracy(classifier: Classifier, positive: Sequence[str], negative: Sequence[str]) -> Accuracy:
     """``(#[P > 1/2 | positive] + #[P <= 1/2 | negative]) / n`` on texts that the classifier has not seen.
 
-    The interval is Clopper and Pearson's, whose coverage is at least ``level``. Raises InputError for an empty kind.
+    Raises InputError for an empty kind.
     """
     if not positive or not negative:
         raise InputError("no texts of one kind", where="accuracy", mend="give held-out texts of both kinds")
     right = int((classifier.probabilities(positive) > 0.5).sum() + (classifier.probabilities(negative) <= 0.5).sum())
-    return exact_interval(right, len(positive) + len(negative), level)
-
-
-def exact_interval(right: int, total: int, level: float = 0.95) -> Accuracy:
-    """Clopper and Pearson's interval of a share: the shares under which ``right`` of ``total`` is not in a tail.
-
-    >>> found = exact_interval(9, 10)
-    >>> round(found.low, 4), round(found.high, 4)
-    (0.555, 0.9975)
-    """
-    from scipy.stats import beta
-
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, right, total - right + 1)) if right > 0 else 0.0
-    high = float(beta.ppf(1 - tail, right + 1, total - right)) if right < total else 1.0
-    return Accuracy(right / total, low, high, right, total)
+    return Accuracy(right, len(positive) + len(negative))
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def fit_classifier(
     regression = linear.LogisticRegression(C=strength, solver="liblinear", random_state=0)
     seen = [*parts[0][0], *parts[1][0]]
     regression.fit(vectoriser.fit_transform(seen), [1] * len(parts[0][0]) + [0] * len(parts[1][0]))
-    blind = ReviewClassifier(name, exact_interval(0, 1), len(seen), vectoriser, regression)
+    blind = ReviewClassifier(name, Accuracy(0, 1), len(seen), vectoriser, regression)
     return ReviewClassifier(name, accuracy(blind, parts[0][1], parts[1][1]), len(seen), vectoriser, regression)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from elastomath.errors import InputError
+from elastomath.interval import Estimate
 from elastomath.progress import Meter
 
 from ..models.outputs import counted_code_length
@@ -22,14 +23,6 @@ from ..models.sequences import Sequences
 Array = NDArray[np.float64]
 SKETCH = 1 << 22
 """Numbers of a sketch of a gradient: inner products of sketches are off by about |u| |v| / 2,000."""
-
-
-@dataclass(frozen=True, slots=True)
-class Jackknifed:
-    """An estimate with its standard error from leaving out one group of documents at a time; None where it has none."""
-
-    estimate: float | None
-    se: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +44,10 @@ class GradientReading:
     ratio: float
     misalignment: float
     norms: tuple[float, float]
-    population_cosine: Jackknifed
-    population_ratio: Jackknifed
-    population_norms: tuple[Jackknifed, Jackknifed]
-    kappa: Mapping[str, Jackknifed]
+    population_cosine: Estimate
+    population_ratio: Estimate
+    population_norms: tuple[Estimate, Estimate]
+    kappa: Mapping[str, Estimate]
     tokens: tuple[int, int]
     groups: int
 
@@ -305,7 +298,7 @@ def _kappa(first: _Groups, second: _Groups, left_p: int | None, left_a: int | No
     return -slopes[1] / slopes[0] if slopes[0] != 0 else None
 
 
-def jackknife(statistic: Callable[[int | None, int | None], float | None], groups: int) -> Jackknifed:
+def jackknife(statistic: Callable[[int | None, int | None], float | None], groups: int) -> Estimate:
     """``statistic(i, j)``: without group i of the first and j of the second sample, None for all of it.
 
     The variance is ``(G-1)/G sum_i (theta_i - mean)^2`` for each of two independent samples, added. No standard error
@@ -319,15 +312,15 @@ def jackknife(statistic: Callable[[int | None, int | None], float | None], group
     """
     whole = statistic(None, None)
     if whole is None or not math.isfinite(whole):
-        return Jackknifed(None, None)
+        return Estimate(None, None)
     variance = 0.0
     for side in (0, 1):
         values = [statistic(i, None) if side == 0 else statistic(None, i) for i in range(groups)]
         if any(value is None for value in values):
-            return Jackknifed(float(whole), None)
+            return Estimate(float(whole), None)
         numbers = np.array(values, dtype=np.float64)
         variance += (groups - 1) / groups * float(((numbers - numbers.mean()) ** 2).sum())
-    return Jackknifed(float(whole), math.sqrt(variance))
+    return Estimate(float(whole), math.sqrt(variance))
 
 
 def _wide(value: Tensor) -> torch.dtype:

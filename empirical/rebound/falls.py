@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination, rate
@@ -160,8 +161,6 @@ def estimate(
     rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The
     interval is Student's over units. se_documents: units of one seed are added linearly, seeds in quadrature.
     """
-    from scipy.stats import t
-
     values, errors = [], []
     for row in rows.values():
         weighted: Weighted = []
@@ -173,21 +172,13 @@ def estimate(
         value, se = contrast_combination(weighted)
         values.append(value)
         errors.append(se)
-    count, mean = len(values), float(np.mean(values))
-    half = float(t.ppf(0.5 + level / 2, count - 1) * np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else None
+    count, mean = len(values), Interval.of_values(values, level=level, method="Student's t over units")
     seeds: dict[int, float] = {}
     for (seed, _), error in zip(rows, errors, strict=True):
         seeds[seed] = seeds.get(seed, 0.0) + error
     se = float(np.sqrt(sum(value**2 for value in seeds.values())) / count)
-    return {
-        "estimate": mean,
-        "low": None if half is None else mean - half,
-        "high": None if half is None else mean + half,
-        "level": level,
-        "units": count,
-        "se_documents": se,
-        "z": mean / se if se > 0 else None,
-    }
+    z = mean.estimate / se if mean.estimate is not None and se > 0 else None
+    return mean.as_dict() | {"units": count, "se_documents": se, "z": z}
 
 
 # -- R13 and R19 on the mean contrasts -------------------------------------------------------------------------------
@@ -324,9 +315,8 @@ def _slopes(
     ):
         measured = (seen.get(name) or {}).get("slope")
         if measured is not None:
-            value = float(weights @ (start - at(m, 1)))
-            open_ = measured["low"] is None
-            inside = None if open_ else bool(measured["low"] <= value <= measured["high"])
+            value, interval = float(weights @ (start - at(m, 1))), Interval.of_dict(measured)
+            inside = interval.holds(value) if interval.closed else None
             predicted[name] = {"slope": value, "inside_interval": inside}
     return predicted
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +241,7 @@ class Bench:
         )
         told: Result = {"behaviour": found.score, "behaviour_se": found.se}
         if first:
-            known = asdict(found.accuracy) if found.accuracy else None
+            known = found.accuracy.as_dict() if found.accuracy else None
             told["classifier"] = {"name": found.classifier, "accuracy": known}
         return told
 

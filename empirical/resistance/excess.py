@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
-from elastomath.interval import Constant
+from elastomath.interval import Estimate, Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
@@ -40,14 +40,6 @@ class Term:
     sign: float
     nats: ArrayLike
     tokens: ArrayLike
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number in bits per token with its standard error over documents."""
-
-    estimate: float
-    se: float
 
 
 def combination(terms: Sequence[Term]) -> Estimate:
@@ -96,9 +88,14 @@ class Pooled:
     """
 
     estimate: float
-    over_seeds: Constant
-    over_documents: Constant
+    over_seeds: Interval
+    over_documents: Interval
     seeds: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, as they go into JSON."""
+        intervals = {"over_seeds": self.over_seeds.as_dict(), "over_documents": self.over_documents.as_dict()}
+        return {"estimate": self.estimate} | intervals | {"seeds": list(self.seeds)}
 
 
 def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
@@ -108,21 +105,16 @@ def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
     >>> p.estimate, round(p.over_seeds.high - 2, 1), round(p.over_documents.high - 2, 3)
     (2.0, 12.7, 0.139)
     """
-    from scipy.stats import norm, t
-
     if not estimates or not 0 < level < 1:
         raise InputError(
             f"{len(estimates)} seeds, level {level:g}", where="over_seeds", mend="give a seed, 0 < level < 1"
         )
     values = np.array([one.estimate for one in estimates])
     errors = np.array([one.se for one in estimates])
-    mean, tail = float(values.mean()), (1 - level) / 2
-    half = float(norm.isf(tail) * np.sqrt(errors @ errors) / values.size)
-    documents = Constant(mean, mean - half, mean + half, level)
-    if values.size < 2:
-        return Pooled(mean, Constant(mean, None, None, level), documents, tuple(values.tolist()))
-    half = float(t.isf(tail, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size))
-    return Pooled(mean, Constant(mean, mean - half, mean + half, level), documents, tuple(values.tolist()))
+    mean = Estimate(float(values.mean()), float(np.sqrt(errors @ errors)) / values.size)
+    seeds = Interval.of_values(values, level=level, unit="bits/token")
+    documents = mean.interval(level=level, unit="bits/token")
+    return Pooled(float(values.mean()), seeds, documents, tuple(values.tolist()))
 
 
 def verdict(pooled: Pooled) -> str:
@@ -133,14 +125,8 @@ def verdict(pooled: Pooled) -> str:
     >>> verdict(over_seeds([Estimate(0.1, 0.1), Estimate(-0.1, 0.1)]))
     'not decided'
     """
-
-    def sign(interval: Constant) -> int:
-        if interval.low is not None and interval.low > 0:
-            return 1
-        return -1 if interval.high is not None and interval.high < 0 else 0
-
     words = {1: "supported", -1: "opposed"}
-    seeds, documents = sign(pooled.over_seeds), sign(pooled.over_documents)
+    seeds, documents = pooled.over_seeds.sign(), pooled.over_documents.sign()
     if seeds:
         return words[seeds]
     return f"{words[documents]} for these weights, seeds too few to tell" if documents else "not decided"
@@ -283,7 +269,7 @@ def summarise(done: Sequence[Result]) -> dict[str, Any]:
     verdicts = {name: verdict(value) for name, value in pooled.items()}
     return {
         "pairs": rows,
-        "pooled": {name: asdict(value) for name, value in pooled.items()},
+        "pooled": {name: value.as_dict() for name, value in pooled.items()},
         "final_training_loss_gap": {"seeds": [float(value) for value in trained], "estimate": float(np.mean(trained))},
         "positive_gaps": {"final_training_loss": int(sum(signs)), "of": len(signs)},
         "verdicts": verdicts,

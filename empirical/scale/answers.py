@@ -27,6 +27,7 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.fit import fit_run
 from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
+from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
@@ -96,6 +97,15 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict
         groups.append({"align_volume": key[0], "direction": key[1]} | _slopes(chosen))
     told = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
     return told | {"reading": [line for group in groups for line in _told(group)]}
+
+
+def slope_unit(measure: str) -> str:
+    """The unit of a measure's slope on log2 P or log2 V.
+
+    >>> slope_unit("first_fall"), slope_unit("fall_share")
+    ('bits/token per doubling', 'per doubling')
+    """
+    return f"{MEASURES[measure][1]} per doubling".strip()
 
 
 def _group(result: Result) -> tuple[int, str]:
@@ -218,7 +228,8 @@ def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]
         told: dict[str, Any] = {"defined": int(np.isfinite(values).sum()), "runs": len(values)}
         told["mean"] = _number(np.nanmean(values)) if told["defined"] else None
         for kind in ("slope", "exponent"):
-            told[kind] = {name: _pooled([found[place] for e in each if (found := e[kind]) is not None], len(seeds))
+            unit = slope_unit(measure) if kind == "slope" else ""
+            told[kind] = {name: _pooled([found[place] for e in each if (found := e[kind]) is not None], len(seeds), unit)
                           for place, name in enumerate(names)}  # fmt: skip
         out["measures"][measure] = told
     out["laws"] = _predicted(first, steps, names)
@@ -315,24 +326,13 @@ def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
     return numbers, base * np.exp(base @ numbers)[:, None]
 
 
-def _pooled(values: Sequence[tuple[float, float]], seeds: int) -> dict[str, Any] | None:
+def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> dict[str, Any] | None:
     """The mean over seeds, a t interval over them, and the error over documents; None where some seed has no value."""
-    from scipy.stats import t
-
     if not values or len(values) < seeds:
         return None
     each, errors = (np.array(column) for column in zip(*values, strict=True))
-    count, mean = len(each), float(each.mean())
-    half = float(t.ppf(0.5 + LEVEL / 2, count - 1) * each.std(ddof=1) / np.sqrt(count)) if count > 1 else None
-    se = float(np.sqrt(np.sum(errors**2)) / count)
-    return {
-        "estimate": mean,
-        "low": None if half is None else mean - half,
-        "high": None if half is None else mean + half,
-        "level": LEVEL,
-        "seeds": each.tolist(),
-        "se_documents": _number(se),
-    }
+    mean, se = Interval.of_values(each, level=LEVEL), float(np.sqrt(np.sum(errors**2)) / len(each))
+    return mean.as_dict() | {"unit": unit, "seeds": each.tolist(), "se_documents": _number(se)}
 
 
 def _number(value: Any) -> float | None:
@@ -415,8 +415,7 @@ def _told(group: dict[str, Any]) -> list[str]:
                     f"{MEASURES[measure][0]}, against {words[name]}: not told ({told['defined']} of {told['runs']} runs)"
                 )
                 continue
-            ends = "open" if found["low"] is None else f"{found['low']:+.2f}, {found['high']:+.2f}"
-            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {found['estimate']:+.2f} [{ends}]"
+            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {Interval.of_dict(found):+.2f}"
             joint = laws.get(LAWS[0], {}).get(measure) if name == "pretrain_volume" else None
             lines.append(line + ("" if joint is None else f"; R13 {joint:+.2f}, R19 0"))
     return lines

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from elastomath.interval import Interval
+
 from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
 
 SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 """What the saved experiments were run on."""
+PER_DOUBLING = "bits/token per doubling"
+"""The unit of the slopes of F3, for results that were saved without it: `empirical.scale.answers` takes them on log2 P and log2 V."""
 ON_RECORD = {"dpo": SUPPORTED, "kto": NOT_SUPPORTED, "simpo": NOT_TESTED, "ppo": NOT_TESTED}
 """Verdicts on F2 after each preference algorithm: one seed of DPO and KTO was run."""
 ALGORITHMS = tuple(ON_RECORD)
@@ -27,22 +31,17 @@ def sign_of(number: Mapping[str, Any]) -> int:
     >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0})
     (1, -1)
     """
-    low, high, z = (number.get(key) for key in ("low", "high", "z"))
-    if low is not None and low > 0:
-        return 1
-    if high is not None and high < 0:
-        return -1
-    return 0 if z is None or abs(z) < 3 else (1 if z > 0 else -1)
+    z = number.get("z")
+    over_documents = 0 if z is None or abs(z) < 3 else (1 if z > 0 else -1)
+    return Interval.of_dict(number).sign() or over_documents
 
 
 def told(number: Mapping[str, Any], digits: int = 4) -> str:
     """An estimate with its interval over units, and how many standard errors over documents it stands out."""
-    low, high = number.get("low"), number.get("high")
-    ends = "" if low is None or high is None else f" [{low:+.{digits}f}, {high:+.{digits}f}] over units"
-    z = number.get("z")
-    return f"{number['estimate']:+.{digits}f}{ends}" + (
-        "" if z is None else f", {z:+.1f} standard errors over documents"
-    )
+    interval, z = Interval.of_dict(number), number.get("z")
+    between = " over units" if interval.closed else ""
+    over = "" if z is None else f", {z:+.1f} standard errors over documents"
+    return f"{interval:+.{digits}f}{between}{over}"
 
 
 def _gap(measure: str) -> Callable[[Evidence], Finding]:
@@ -164,10 +163,9 @@ def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Find
         family = summary["settings"]["family"]
         detail = (
             f"a family of {len(family['sizes'])} sizes and {len(family['volumes'])} pre-training volumes, trained here on film reviews, "
-            f"{len(summary['groups'][0]['seeds'])} seeds: the first fall changes by {fall['estimate']:+.4f} [{fall['low']:+.4f}, "
-            f"{fall['high']:+.4f}] bits a token for each factor e in {words} (standard error over documents "
-            f"{fall['se_documents']:.4f}); the share of the rise undone per example goes as its power {rate['estimate']:+.2f} "
-            f"[{rate['low']:+.2f}, {rate['high']:+.2f}]. {theory}"
+            f"{len(summary['groups'][0]['seeds'])} seeds: the first fall changes by {Interval.of_dict(fall, PER_DOUBLING):+.4f} of {words} "
+            f"(standard error over documents {fall['se_documents']:.4f}); the share of the rise undone per example goes as its power "
+            f"{Interval.of_dict(rate):+.2f}. {theory}"
         )
         grows = fall["low"] > 0 and fall["estimate"] > 2 * fall["se_documents"] and rate["low"] > 0
         return Finding(

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from elastomath.errors import InputError
+from elastomath.interval import Interval
 from empirical.fetch.catalog import MODEL as MODEL
 
 Number = TypeVar("Number", int, float)
@@ -103,10 +104,7 @@ def short(value: Any) -> str:
 
 def interval(constant: dict[str, Any] | None) -> str:
     """An estimate with its interval; an end that the data do not bound is open."""
-    if constant is None:
-        return "-"
-    low, high = (short(constant[end]) if constant[end] is not None else "open" for end in ("low", "high"))
-    return f"{short(constant['estimate'])} [{low}, {high}]"
+    return "-" if constant is None else str(Interval.of_dict(constant))
 
 
 def signs(flags: Sequence[bool]) -> str:

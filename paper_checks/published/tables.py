@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError
-from elastomath.interval import Constant
+from elastomath.interval import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = NDArray[np.float64]
+OVER_CLUSTERS = "Student's t over clusters"
 
 
 @cache
@@ -48,15 +49,6 @@ def _level(level: float) -> float:
     return level
 
 
-def _mean(values: Array, level: float) -> Constant:
-    """The mean of independent values with its t interval."""
-    from scipy.stats import t
-
-    middle = float(values.mean())
-    half = float(t.isf((1 - level) / 2, values.size - 1) * values.std(ddof=1) / np.sqrt(values.size))
-    return Constant(middle, middle - half, middle + half, level)
-
-
 @dataclass(frozen=True, slots=True)
 class ResistanceEffect:
     """F1 in Table 1: gaps ``forward loss - inverse loss``, which resistance wants positive, in the unit of the losses.
@@ -81,12 +73,12 @@ class ResistanceEffect:
     clusters: int
     cluster_positive: int
     cluster_sign_p: float
-    pooled: Constant
-    same_target: Constant
+    pooled: Interval
+    same_target: Interval
     same_target_positive: int
     same_target_sign_p: float
     target_share: float
-    distance: Constant
+    distance: Interval
 
     def conclusions(self) -> tuple[str, ...]:
         """What Table 1 supports and what it does not, in plain words."""
@@ -96,13 +88,13 @@ class ResistanceEffect:
         return (
             f"{self.positive} of {self.pairs} printed gaps are positive (sign test p = {self.sign_p:.1g} if they were "
             f"independent; {self.cluster_positive} of {self.clusters} clusters, p = {self.cluster_sign_p:.2g}); mean "
-            f"{pooled.estimate:.4f} [{pooled.low:.4f}, {pooled.high:.4f}]",
+            f"{pooled:.4f}",
             f"the two losses of a pair are on different targets, and levels of the targets alone, without any resistance, "
             f"would give {self.target_share:.0%} of the squared gaps: D_1 is printed for inverse runs only and D_3 for "
             "forward runs only, so that the table cannot tell an easier target from resistance there",
             f"on the same target D_2, at the same distance, the inverse loss is lower in {self.same_target_positive} of "
-            f"{self.clusters} clusters (p = {self.same_target_sign_p:.2g}), by {same.estimate:.4f} "
-            f"[{same.low:.4f}, {same.high:.4f}]: resistance is visible there, at about "
+            f"{self.clusters} clusters (p = {self.same_target_sign_p:.2g}), by {same:.4f}: "
+            f"resistance is visible there, at about "
             f"{same.estimate / pooled.estimate:.0%} of the mean gap",
             "without seeds no single gap has an error: 0.0002 and 0.0961 count alike, and the intervals speak of other "
             "models and datasets of this kind, not of other runs of these",
@@ -149,12 +141,12 @@ def resistance_effect(level: float = 0.95) -> ResistanceEffect:
         clusters=len(losses),
         cluster_positive=int((mean_gaps > 0).sum()),
         cluster_sign_p=sign_p(mean_gaps),
-        pooled=_mean(mean_gaps, level),
-        same_target=_mean(same, level),
+        pooled=Interval.of_values(mean_gaps, level=level, method=OVER_CLUSTERS),
+        same_target=Interval.of_values(same, level=level, method=OVER_CLUSTERS),
         same_target_positive=int((same > 0).sum()),
         same_target_sign_p=sign_p(same),
         target_share=1.0 - float(((seen - by_target) ** 2).sum() / (seen**2).sum()),
-        distance=_mean((far_1 - near_1 + far_3 - near_3) / 2, level),
+        distance=Interval.of_values((far_1 - near_1 + far_3 - near_3) / 2, level=level, method=OVER_CLUSTERS),
     )
 
 
@@ -168,8 +160,8 @@ class ReversalExponent:
     laws       (law, lowest b, highest b that it allows, one-sided p of a pooled b as far outside; 1 where inside)
     """
 
-    models: tuple[tuple[str, Constant], ...]
-    pooled: Constant
+    models: tuple[tuple[str, Interval], ...]
+    pooled: Interval
     common_p: float
     laws: tuple[tuple[str, float, float, float], ...]
 
@@ -205,25 +197,19 @@ def reversal_exponent(level: float = 0.95) -> ReversalExponent:
         x, y = x - x.mean(), y - y.mean()
         slope, spread = float(x @ y / (x @ x)), float(x @ x)
         squares = float(((y - slope * x) ** 2).sum())
-        models.append((str(name), _slope(slope, squares / (x.size - 2), spread, x.size - 2, level)))
+        error = float(np.sqrt(squares / (x.size - 2) / spread))
+        models.append((str(name), Interval.of_mean(slope, error, x.size - 2, level=level)))
         centred.append((x, y))
         rest += squares
     x, y = (np.concatenate(parts) for parts in zip(*centred, strict=True))
     slope, spread = float(x @ y / (x @ x)), float(x @ x)
     squares, groups = float(((y - slope * x) ** 2).sum()), len(models)
     freedom = x.size - groups - 1
-    error = np.sqrt(squares / freedom / spread)
-    pooled = _slope(slope, squares / freedom, spread, freedom, level)
+    error = float(np.sqrt(squares / freedom / spread))
+    pooled = Interval.of_mean(slope, error, freedom, level=level)
     common = (squares - rest) / (groups - 1) / (rest / (x.size - 2 * groups))
     laws = []
     for law, lowest, highest in LAWS:
         outside = lowest - slope if slope < lowest else slope - highest if slope > highest else None
         laws.append((law, lowest, highest, 1.0 if outside is None else float(t.sf(outside / error, freedom))))
     return ReversalExponent(tuple(models), pooled, float(f.sf(common, groups - 1, x.size - 2 * groups)), tuple(laws))
-
-
-def _slope(slope: float, variance: float, spread: float, freedom: int, level: float) -> Constant:
-    from scipy.stats import t
-
-    half = float(t.isf((1 - level) / 2, freedom) * np.sqrt(variance / spread))
-    return Constant(slope, slope - half, slope + half, level)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from elastomath.interval import Interval
 from elastomath.storage import whole_file
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -128,16 +128,9 @@ def interval(constant: dict[str, Any] | None) -> str:
     """An estimate with its interval, where an end that the data do not bound is said to be open.
 
     >>> interval({"estimate": 10.0, "low": 9.5, "high": None, "level": 0.95})
-    '10 [9.5, open]'
+    '10.00 [9.50, open]'
     """
-    if constant is None:
-        return "\u2013"
-    ends = [constant[end] for end in ("low", "high")]
-    width = None if None in ends else ends[1] - ends[0]
-    digits = 4 if not width else min(10, max(4, 2 + math.ceil(math.log10(abs(ends[1]) / width))))
-    low, high = ("open" if end is None else f"{end:.{digits}g}" for end in ends)
-    estimate = constant["estimate"]
-    return f"{number(None) if estimate is None else f'{estimate:.{digits}g}'} [{low}, {high}]"
+    return number(None) if constant is None else str(Interval.of_dict(constant))
 
 
 def render(

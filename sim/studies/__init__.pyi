@@ -1,5 +1,4 @@
 from .answers import Answer as Answer
-from .answers import Estimate as Estimate
 from .answers import over_seeds as over_seeds
 from .study import PRESETS as PRESETS
 from .study import STUDIES as STUDIES

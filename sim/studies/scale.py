@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
 from elastomath.style import STYLES, styled
 
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, Estimate, exponent, over_seeds
+from .answers import T_METHOD, Answer, exponent, over_seeds
 from .plans import PLANS, sequences, setting_of, sized
 from .study import plain, two_panels
 
@@ -145,7 +146,7 @@ def depth_by_size(size: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _means(table: list[dict[str, Any]], by: str, what: str = "elasticity") -> list[tuple[float, Estimate]]:
+def _means(table: list[dict[str, Any]], by: str, what: str = "elasticity") -> list[tuple[float, Interval]]:
     found = []
     for place in sorted({row[by] for row in table}):
         mean = over_seeds(row[what] for row in table if row[by] == place)
@@ -202,7 +203,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
         return []
     seeds = sorted({row["seed"] for row in table})
 
-    def slopes(what: str) -> Estimate | None:
+    def slopes(what: str) -> Interval | None:
         values = []
         for seed in seeds:
             mine = [row for row in table if row["seed"] == seed]

@@ -9,11 +9,12 @@ import numpy as np
 
 from elastomath import InputError
 from elastomath.fit.sequential import Effective, best_clock, elastic_limit, read
+from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, styled
 
-from .answers import T_METHOD, Answer, Estimate, exponent, over_seeds
+from .answers import T_METHOD, Answer, exponent, over_seeds
 from .plans import PLANS, forgetting_clock, grouped, sequences
 from .study import plain, two_panels
 
@@ -113,7 +114,7 @@ def _against_r19(setting: str, table: list[dict[str, Any]]) -> Answer:
         sentence += f" Read in nominal l it misses by up to {biased:.2g}, since the perturbation forgets itself too."
     return Answer(
         f"r19/counting/{setting}", "effective volumes of counting against R19, worst relative miss", "counting", sentence,
-        Estimate(worst if math.isfinite(worst) else 1e9, 0.0, None),
+        Interval(worst if math.isfinite(worst) else 1e9, 0.0, None),
         "the largest |kappa/R19 - 1| by R16; exact sums, the error is the quadrature's",
     )  # fmt: skip
 
@@ -155,7 +156,7 @@ def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Ans
     return found
 
 
-def _verdict(measured: Estimate, law: float, predicted: Estimate | None) -> str:
+def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
     """Which law the interval holds, and whether it is narrow enough to say so."""
     if measured.low is None or measured.high is None or measured.high - measured.low > 1.0:
         return "These seeds do not decide."

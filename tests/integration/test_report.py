@@ -106,7 +106,9 @@ def test_text_is_escaped(tmp_path):
 
 
 def test_an_interval_says_which_end_is_open():
-    assert interval({"estimate": None, "low": 2.0, "high": None, "level": 0.95}) == "\u2013 [2, open]"
+    assert interval({"estimate": None, "low": 2.0, "high": None, "level": 0.95}) == "> 2.00"
+    assert interval({"estimate": 3.0, "low": 2.0, "high": None, "level": 0.95}) == "3.0 [2.0, open]"
+    assert interval(None) == "\u2013"
 
 
 @pytest.mark.parametrize(("preset", "name"), [("nope", "a.html"), ("theory", "a.pdf"), ("theory", "folder")])

@@ -28,7 +28,7 @@ from elastomath.fit.quadrature import SCALES, suited_work, work_operator
 from elastomath.fit.readings import Readings
 from elastomath.fit.result import Bound, Goodness, RunFit, Scatter
 from elastomath.fit.rivals import BALANCE
-from elastomath.interval import Constant
+from elastomath.interval import Interval
 from elastomath.laws.forgetting import Phase, decay, elasticity_constant, sequential_masses
 from sim import simulate_mixture
 
@@ -571,7 +571,7 @@ def test_what_cannot_be_fitted_is_refused_in_one_line():
 
 
 def made_up(kappa: float, nominal: float, error: float) -> RunFit:
-    constant = Constant(kappa, kappa * np.exp(-1.959964 * error), kappa * np.exp(1.959964 * error), 0.95)
+    constant = Interval(kappa, kappa * np.exp(-1.959964 * error), kappa * np.exp(1.959964 * error), 0.95)
     return RunFit(
         "r",
         constant,
@@ -603,18 +603,18 @@ def test_pooled_kappa_is_that_of_dersimonian_and_laird():
 
 def test_an_open_half_that_faces_the_mean_has_no_weight():
     sure = [made_up(4.0, 3.0, 0.1), made_up(4.4, 3.0, 0.1)]
-    above = replace(made_up(5.0, 3.0, 0.1), kappa=Constant(5.0, None, 5.5, 0.95))  # silent about what lies below
-    below = replace(made_up(3.0, 3.0, 0.1), kappa=Constant(3.0, None, 3.3, 0.95))
+    above = replace(made_up(5.0, 3.0, 0.1), kappa=Interval(5.0, None, 5.5, 0.95))  # silent about what lies below
+    below = replace(made_up(3.0, 3.0, 0.1), kappa=Interval(3.0, None, 3.3, 0.95))
     assert pooled_kappa([*sure, above]).estimate == pytest.approx(pooled_kappa(sure).estimate)
     assert pooled_kappa([*sure, below]).estimate < pooled_kappa(sure).estimate
-    nowhere = replace(above, kappa=Constant(5.0, None, None, 0.95))
-    assert pooled_kappa([nowhere]) == Constant(None, None, None, 0.95)
+    nowhere = replace(above, kappa=Interval(5.0, None, None, 0.95))
+    assert pooled_kappa([nowhere]) == Interval(None, None, None, 0.95)
     assert pooled_kappa([nowhere, sure[0]]) == sure[0].kappa
 
 
 def test_the_half_that_faces_the_mean_weighs():
     """Estimates whose intervals are skew: the one that came out low may not outweigh the one that came out high."""
-    skew = [replace(made_up(1.0, 3.0, 0.1), kappa=Constant(np.exp(x), np.exp(x - down), np.exp(x + up), 0.95))
+    skew = [replace(made_up(1.0, 3.0, 0.1), kappa=Interval(np.exp(x), np.exp(x - down), np.exp(x + up), 0.95))
             for x, down, up in ((-1.0, 0.8, 1.6), (1.0, 1.6, 3.2))]  # fmt: skip
     assert np.log(pooled_kappa(skew).estimate) == pytest.approx(0, abs=1e-9)
 

@@ -7,12 +7,12 @@ from elastomath import Curve, InputError
 from elastomath.fit.fit import fit
 from elastomath.fit.pooling import covariate_effects, run_covariates
 from elastomath.fit.result import Bound, Goodness, RunFit, Scatter
-from elastomath.interval import Constant
+from elastomath.interval import Interval
 from sim import simulate_mixture
 
 
 def fitted(index, kappa, nominal, spread=0.05):
-    constant = Constant(kappa, kappa * np.exp(-1.96 * spread), kappa * np.exp(1.96 * spread), 0.95)
+    constant = Interval(kappa, kappa * np.exp(-1.96 * spread), kappa * np.exp(1.96 * spread), 0.95)
     return RunFit(
         f"run {index}",
         constant,

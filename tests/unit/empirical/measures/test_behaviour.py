@@ -11,9 +11,9 @@ pytest.importorskip("sklearn")
 
 from elastomath.errors import InputError
 from empirical.measures.behaviour import (
+    Accuracy,
     accuracy,
     behaviour_score,
-    exact_interval,
     fit_classifier,
     load_classifier,
     score_of,
@@ -41,22 +41,22 @@ def fitted():
 
 def test_the_accuracy_is_that_of_unseen_texts(fitted):
     """The texts are of the other kind 15 times of 100, so no classifier can be right more often than that."""
-    assert fitted.accuracy.low < 0.85 < fitted.accuracy.high
+    assert fitted.accuracy.share().holds(0.85)
     assert fitted.accuracy.total == 200
     assert fitted.fitted_on == 600
     again = accuracy(fitted, reviews(GOOD, 2000, 3), reviews(BAD, 2000, 4))
-    assert again.estimate == pytest.approx(0.85, abs=0.02)
+    assert again.share().estimate == pytest.approx(0.85, abs=0.02)
     swapped = accuracy(fitted, reviews(BAD, 500, 5), reviews(GOOD, 500, 6))
-    assert swapped.estimate == pytest.approx(0.15, abs=0.05)
+    assert swapped.share().estimate == pytest.approx(0.15, abs=0.05)
 
 
 def test_the_interval_covers_at_least_what_it_says():
     rng = np.random.default_rng(0)
     for share, total in ((0.85, 40), (0.5, 15), (0.98, 60)):
-        found = [exact_interval(int(right), total) for right in rng.binomial(total, share, size=2000)]
-        assert np.mean([one.low <= share <= one.high for one in found]) > 0.94
-    assert (exact_interval(5, 5).high, exact_interval(0, 5).low) == (1.0, 0.0)
-    assert exact_interval(0, 5).high == pytest.approx(1 - 0.025 ** (1 / 5))
+        found = [Accuracy(int(right), total).share() for right in rng.binomial(total, share, size=2000)]
+        assert np.mean([one.holds(share) for one in found]) > 0.94
+    assert (Accuracy(5, 5).share().high, Accuracy(0, 5).share().low) == (1.0, 0.0)
+    assert Accuracy(0, 5).share().high == pytest.approx(1 - 0.025 ** (1 / 5))
 
 
 def test_fitting_again_gives_the_same(fitted):

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.errors import InputError
+from elastomath.interval import Estimate
 from elastomath.mixtures.divergence import kl_divergence
 from elastomath.units import NATS_PER_BIT
 from empirical.resistance.excess import (
-    Estimate,
     Lengths,
     Pair,
     Term,

@@ -8,6 +8,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from elastomath import InputError
@@ -344,6 +345,24 @@ def test_other_results_change_the_verdict(id: str, tmp_path: Path) -> None:
 
 def test_every_check_has_a_test_that_turns_it() -> None:
     assert set(claims()) == {*RESULTS, *MUTANTS, *BY_VERIFICATION, *EDITS, *NOT_RUN}
+
+
+def test_the_slopes_of_f3_are_per_doubling_and_say_so(evidence: Evidence) -> None:
+    """Least squares on log2 P and log2 V of the saved readings gives the saved slopes; on ln they would be 1.44 times as large."""
+    summary = evidence.saved("scale").summary
+    group = summary["groups"][0]
+    of = {key: group[key] for key in ("align_volume", "direction")}
+    for place, (claim, name) in enumerate((("F3-size", "parameters"), ("F3-volume", "pretrain_volume"))):
+        slope, seeds = group["measures"]["first_fall"]["slope"][name], []
+        for seed in group["seeds"]:
+            rows = [row for row in summary["readings"] if row["seed"] == seed and of.items() <= row.items()]
+            x = [[1.0, np.log2(row["parameters"]), np.log2(row["pretrain_volume"])] for row in rows]
+            seeds.append(np.linalg.lstsq(x, [row["first_fall"] for row in rows], rcond=None)[0][1 + place])
+        assert seeds == pytest.approx(slope["seeds"], rel=1e-9)
+        detail = check([claim], evidence)[0].finding.detail
+        wanted = f"{slope['estimate']:+.4f} [{slope['low']:+.4f}, {slope['high']:+.4f}] bits/token per doubling of "
+        assert wanted in detail
+        assert "factor e" not in detail
 
 
 def test_missing_results_are_said_in_one_line(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""An interval as it is made from a mean, a logarithm, a bootstrap and a share, against scipy; as it is printed, and read back."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from elastomath import InputError
+from elastomath.interval import Estimate, Interval
+
+
+def ends(interval):
+    return interval.low, interval.estimate, interval.high
+
+
+def test_the_mean_over_seeds_has_students_interval():
+    values = [0.3, 1.1, 0.7, 2.0]
+    for level in (0.9, 0.95):
+        low, high = stats.ttest_1samp(values, 0.0).confidence_interval(level)
+        assert ends(Interval.of_values(values, level=level)) == pytest.approx((low, np.mean(values), high), rel=1e-12)
+    assert ends(Interval.of_values([3.0])) == (None, 3.0, None)
+    with pytest.raises(InputError, match="not finite"):
+        Interval.of_values([1.0, np.nan])
+
+
+def test_the_geometric_mean_is_that_of_the_logarithms():
+    logs = np.log([2.0, 3.0, 7.0])
+    low, high = np.exp(stats.ttest_1samp(logs, 0.0).confidence_interval(0.95))
+    assert ends(Interval.of_logs(logs)) == pytest.approx((low, 42.0 ** (1 / 3), high), rel=1e-12)
+    assert ends(Interval.of_log(0.0, 1.0, 1e9)) == pytest.approx((np.exp(-1.959964), 1.0, np.exp(1.959964)), rel=1e-6)
+    assert Interval.of_log(700.0, 10.0, 5).high is None
+
+
+def test_an_error_without_degrees_of_freedom_is_normal():
+    assert Estimate(1.0, 0.5).interval().high == pytest.approx(1 + 0.5 * stats.norm.isf(0.025), rel=1e-12)
+    assert ends(Estimate(None, None).interval()) == (None, None, None)
+
+
+def test_the_share_is_that_of_clopper_and_pearson():
+    tails = stats.beta.ppf(0.025, 9, 2), stats.beta.ppf(0.975, 10, 1)
+    share = Interval.of_share(9, 10)
+    assert (share.low, share.high) == pytest.approx(tails, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("interval", "words"),
+    [
+        (Interval(0.5, 0.001, 20000.0), "0.5 [0.001, 2e+04]"),  # no end is printed as 0 that is not 0
+        (Interval(1.0, 1e-3, 2.0), "1 [0.001, 2]"),
+        (Interval(-0.1, -0.25, 0.05), "-0.10 [-0.25, 0.05]"),
+        (Interval(0.0, 0.0, 0.0), "0 [0, 0]"),
+        (Interval(1234.0, 1200.0, 1300.0), "1234 [1200, 1300]"),
+        (Interval(1.0, 1.0 - 1e-12, 1.0 + 1e-12), "1 [1, 1]"),
+        (Interval(5.0, None, 6.0, unit="examples"), "5.0 [open, 6.0] examples"),
+        (Interval(None, 2.0, 3.0), "2.0 to 3.0"),
+        (Interval(None, None, 3.0), "< 3.00"),
+        (Interval(None), "not bounded"),
+    ],
+)
+def test_printing_keeps_what_the_width_tells(interval, words):
+    assert str(interval) == f"{interval}" == words
+
+
+def test_a_format_is_that_of_each_number_and_the_unit_travels():
+    slope = Interval(0.0038, 0.0007, 0.0068, unit="bits/token per doubling")
+    assert f"{slope:+.4f}" == "+0.0038 [+0.0007, +0.0068] bits/token per doubling"
+    assert slope.without_unit() == "0.0038 [0.0007, 0.0068]"
+
+
+def test_a_saved_interval_comes_back_beside_other_keys():
+    interval = Interval(1.0, None, 2.0, 0.9)
+    assert list(interval.as_dict()) == ["estimate", "low", "high", "level"]
+    assert Interval.of_dict(interval.as_dict() | {"seeds": [1.0]}) == interval
+    assert Interval.of_dict({"estimate": 1.0}, "nats").unit == "nats"
+    assert Interval.of_dict({"estimate": 1.0, "unit": "bits"}, "nats").unit == "bits"
+
+
+def test_the_sign_of_an_interval():
+    assert [Interval(0.0, low, high).sign() for low, high in ((0.1, 1.0), (-1.0, -0.1), (0.0, 1.0), (None, 1.0))] == [
+        1,
+        -1,
+        0,
+        0,
+    ]
+    assert Interval(0.0, 0.1, 1.0).sign(edge=0.2) == 0
+    assert Interval(0.5, -0.2, 1.3).within(0.0, 1.0) == Interval(0.5, 0.0, 1.0)
+    assert Interval(0.5, None, 1.3).holds(-9.0)
+    assert not Interval(0.5, None, 1.3).holds(1.4)
