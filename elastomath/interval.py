@@ -98,7 +98,7 @@ class Interval:
         """The geometric mean of independent positive values, given by their logarithms, with Student's interval.
 
         >>> print(f"{Interval.of_logs(np.log([2.0, 3.0, 4.0])):.2f}")
-        2.88 [1.21, 6.89]
+        2.88 [1.21, 6.85]
         """
         return cls.of_values(logs, level=level, unit=unit, method=method)._exponentials()
 
@@ -182,8 +182,8 @@ class Interval:
         >>> print(Interval.of_dict({"estimate": 10.0, "low": 9.5, "high": None, "seeds": [10.0]}))
         10.00 [9.50, open]
         """
-        ends = (saved.get(end) for end in ("estimate", "low", "high"))
-        return cls(*ends, saved.get("level", 0.95), saved.get("unit", unit))
+        low, high, level = saved.get("low"), saved.get("high"), saved.get("level", 0.95)
+        return cls(saved.get("estimate"), low, high, level, saved.get("unit", unit))
 
     def __str__(self) -> str:
         """With as many digits as the width has a use for; a bound where there is no estimate."""

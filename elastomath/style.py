@@ -76,6 +76,16 @@ def styled(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
     return styled
 
 
+def plain_ticks(axis: Any, dense: bool = False) -> None:
+    """Plain numbers on a logarithmic axis: at its powers of ten, and at 1, 2, 5 within two decades, or everywhere where ``dense``."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if dense or high <= 100 * low else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 @styled
 def svg(figure: Figure, title: str | None = None, description: str | None = None) -> str:
     """The figure as one ``<svg>`` element to be put into a page: text stays text, no date, no random name.

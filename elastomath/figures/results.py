@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..laws.finite import finite_law, mixture_constant, path_entropies
 from ..laws.response import response
 from ..mixtures.mixture import Mixture
-from ..style import INK, STYLES, WIDTH, styled
+from ..style import INK, STYLES, WIDTH, plain_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,14 +62,9 @@ def _union(k: float, parts: ArrayLike = THIRDS) -> Mixture:
 
 
 def _log(axis: Any) -> None:
-    """A logarithmic axis with plain numbers at its powers of ten (at 1, 2, 5 within two decades)."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+    """A logarithmic axis with plain numbers."""
     (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if high > 100 * low else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    plain_ticks(axis)
 
 
 @styled

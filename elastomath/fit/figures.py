@@ -7,21 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..style import INK, STYLES, styled
+from ..style import INK, STYLES, plain_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-def _plain_ticks(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers, none between the powers of ten unless there are fewer than two."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    wide = np.floor(np.log10(high)) - np.ceil(np.log10(low)) >= 1
-    axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 @styled
@@ -60,8 +49,8 @@ def constants_figure(result: dict[str, Any]) -> Figure:
                 axes.plot(x, place, marker=tip, color=colour, markerfacecolor="white")
         axes.plot(x, y, marker=marker, color=colour)
     axes.set(xscale="log", yscale="log", xlabel="nominal k = |D_p| / |D_a|", ylabel="κ = K_p / K_a")
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.set_title("effective volumes; arrows: open ends")
     return figure
 
@@ -96,7 +85,7 @@ def models_figure(result: dict[str, Any]) -> Figure:
     axes.set(
         xscale="log", yticks=range(len(models)), yticklabels=names, xlabel="held-out error, in the unit of the rates"
     )
-    _plain_ticks(axes.xaxis)
+    plain_ticks(axes.xaxis)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_title("● along the perturbation   □ over runs")
     return figure

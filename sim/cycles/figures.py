@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elastomath import Curve, InputError
 from elastomath.curve import Run
-from elastomath.style import INK, STYLES, save_figure, styled
+from elastomath.style import INK, STYLES, plain_ticks, save_figure, styled
 
 from .stationary import Stationarity, stationarity_table
 
@@ -95,12 +95,12 @@ def undoing_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -
         axes, ("D_t that undoes alignment (R13's m*)", "more D_a that brings it back"), strict=True
     ):
         panel.set(xscale="log", yscale="log", ylabel="volume, |D_a| = 1")
-        _plain_ticks(panel.yaxis)
+        plain_ticks(panel.yaxis, dense=True)
         panel.set_title(title)
     ends = np.array([min(seen), max(seen)])
     axes[0].plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
     axes[1].set(xlabel="alignment volume n")
-    _plain_ticks(axes[1].xaxis)
+    plain_ticks(axes[1].xaxis, dense=True)
     _legend(axes[0], labels)
     return figure
 
@@ -217,15 +217,6 @@ def _cut(axes: Axes, values: list[Array], kept: tuple[float, ...]) -> None:
         low, high = np.quantile(found, [0.05, 0.95])
         low, high = min(low, *kept, high), max(high, *kept, low)
         axes.set_ylim(low - 0.08 * (high - low + 1e-9), high + 0.08 * (high - low + 1e-9))
-
-
-def _plain_ticks(axis: Any) -> None:
-    """Ticks of a logarithmic axis as plain numbers, at 1, 2 and 5 of each power of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _legend(axes: Axes, labels: list[str]) -> None:

@@ -12,11 +12,11 @@ from elastomath import InputError
 from elastomath.laws.forgetting import return_steps
 from elastomath.laws.rebound import Scores, return_volume, score
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, styled
+from elastomath.style import INK, STYLES, plain_ticks, styled
 
 from .answers import T_METHOD, Answer, exponent, over_seeds
 from .plans import PLANS, grouped, sequences
-from .study import plain, two_panels
+from .study import two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -286,8 +286,8 @@ def figure(found: dict[str, Any]) -> Figure:
         upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)
     upper.set(xscale="log", yscale="log", xlabel="alignment volume n", ylabel="m*, volume of D_t")
     upper.set_title("what undoes alignment; dashed: slope 1 (R13)")
-    plain(upper.xaxis)
-    plain(upper.yaxis)
+    plain_ticks(upper.xaxis, dense=True)
+    plain_ticks(upper.yaxis, dense=True)
     drawn.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     for line in (lower.axhline, lower.axvline):
         line(0.0, color=INK, linewidth=0.8)

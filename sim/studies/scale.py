@@ -11,12 +11,12 @@ import numpy as np
 
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
-from elastomath.style import STYLES, styled
+from elastomath.style import STYLES, plain_ticks, styled
 
 from ..cycles.sweeps import configurations
 from .answers import T_METHOD, Answer, exponent, over_seeds
 from .plans import PLANS, sequences, setting_of, sized
-from .study import plain, two_panels
+from .study import two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -327,8 +327,8 @@ def figure(found: dict[str, Any]) -> Figure:
             label=", ".join(key),
         )
     lower.set(xscale="log", yscale="log", xlabel="|D_p| / |D_a|", ylabel="ΔH_a / L, nats")
-    plain(lower.xaxis)
-    plain(lower.yaxis)
+    plain_ticks(lower.xaxis, dense=True)
+    plain_ticks(lower.yaxis, dense=True)
     lower.set_title("ΔH_a / L against |D_p|", fontsize=10)
     handles, labels = lower.get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8, ncols=2)

@@ -16,7 +16,6 @@ import numpy as np
 from elastomath import Curve, InputError
 from elastomath.runs.ledger import Configuration, Ledger, run_key, sweep
 from elastomath.storage import whole_file
-from elastomath.style import INK, STYLES, styled
 from elastomath.units import NATS_PER_BIT
 
 from ..sources.problem import COMPONENTS
@@ -140,11 +139,6 @@ def _module(study: str) -> Any:
     return importlib.import_module(f"{__package__}.{study}")
 
 
-# What the figures of the studies share.
-
-__all__ = ["INK", "STYLES", "plain", "styled", "two_panels"]
-
-
 def two_panels(title: str, description: str, share: bool = True) -> tuple[Figure, Any]:
     """Two panels, one above the other, with a name for the reader who does not see them."""
     from matplotlib.figure import Figure
@@ -152,12 +146,3 @@ def two_panels(title: str, description: str, share: bool = True) -> tuple[Figure
     figure = Figure(figsize=(7.0, 6.3), layout="constrained")
     figure.set_label(f"{title}\n{description}")
     return figure, figure.subplots(2, 1, sharex=share)
-
-
-def plain(axis: Any, subs: tuple[float, ...] = (1.0, 2.0, 5.0)) -> None:
-    """Ticks of a logarithmic axis as plain numbers."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())

@@ -12,11 +12,11 @@ from elastomath.fit.sequential import Effective, best_clock, elastic_limit, read
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, styled
+from elastomath.style import INK, STYLES, plain_ticks, styled
 
 from .answers import T_METHOD, Answer, exponent, over_seeds
 from .plans import PLANS, forgetting_clock, grouped, sequences
-from .study import plain, two_panels
+from .study import two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -283,7 +283,7 @@ def figure(found: dict[str, Any]) -> Figure:
             xlabel="|D_p| / |D_a|" if over == "k" else "|D_a|",
             ylabel="|grad H_a| / |grad H_p|",
         )
-        plain(panel.xaxis)
-        plain(panel.yaxis)
+        plain_ticks(panel.xaxis, dense=True)
+        plain_ticks(panel.yaxis, dense=True)
     panels[0].legend(frameon=False, fontsize=9)
     return drawn
