@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..necessity.assumptions import table
+from ..necessity.printing import table
 from .definitions import MIXTURE, NORMALISED, claims, symbols
 from .language import Derivation, Step, Witness, leaf_symbol, parameter
 

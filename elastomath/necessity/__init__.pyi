@@ -1,10 +1,10 @@
 from .assumptions import ASSUMPTIONS as ASSUMPTIONS
 from .assumptions import PARTS as PARTS
-from .assumptions import table as table
-from .assumptions import tex_words as tex_words
 from .instance import IndependentLaws as IndependentLaws
 from .instance import Instance as Instance
 from .instance import Row as Row
+from .printing import table as table
+from .printing import tex_words as tex_words
 from .search import Counterexample as Counterexample
 from .search import fails as fails
 from .search import find_counterexample as find_counterexample

@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from ..checks import COUNT, an, checked, exact, integer
 from ..errors import InputError
-from .assumptions import ASSUMPTIONS, BOUND, PARTS, Batch, Draw, Found, _count_rows, tex_words
+from .assumptions import ASSUMPTIONS, BOUND, PARTS
+from .drawing import Batch, Draw, Found, count_rows
 from .instance import IndependentLaws, Instance, tex
+from .printing import tex_words
 from .shrinking import shrink
 
 Counts = NDArray[np.int64]
@@ -208,7 +210,7 @@ def _least(found: Found, test: Callable[[Found], bool], part: str, bound: Fracti
         most = target[1] + (0 if leaves == found.leaves else 2)
         if math.comb(most + rows * leaves, rows * leaves) > ENUMERATED:
             return found, None
-        table = _count_rows(leaves, most - rows + 1)
+        table = count_rows(leaves, most - rows + 1)
         if not len(table):
             continue
         counts = table[_rows_up_to(table, rows, most)]

@@ -16,8 +16,9 @@ from ..laws.response import response
 from ..mixtures.divergence import overlap
 from ..mixtures.masses import normalise, pareto_masses, union
 from ..mixtures.mixture import Mixture
-from ..necessity.assumptions import ASSUMPTIONS, PARTS, tex_words
+from ..necessity.assumptions import ASSUMPTIONS, PARTS
 from ..necessity.instance import IndependentLaws, Instance, Row
+from ..necessity.printing import tex_words
 from ..necessity.search import Counterexample, fails, find_counterexample, violates
 from .instances import (
     as_floats,

@@ -114,8 +114,8 @@ def cases():
     from elastomath.laws import finite as law
     from elastomath.laws import union as unionlaw
     from elastomath.mixtures import divergence, masses, mixture, pool
-    from elastomath.necessity import assumptions as necessity_assumptions
     from elastomath.necessity import instance
+    from elastomath.necessity import printing as necessity_printing
     from elastomath.necessity import search as necessity
     from elastomath.pareto import fluctuation, overlaps
     from elastomath.pareto import law as pareto
@@ -444,7 +444,7 @@ def cases():
             necessity.find_counterexample,
             {"assumption": "union", "seed": 0, "part": "pretrain", "bound": 10, "rounds": 1},
         ),
-        "necessity.assumptions.table": (necessity_assumptions.table, {"style": "text"}),
+        "necessity.printing.table": (necessity_printing.table, {"style": "text"}),
         "laws.optima.OptimaLaw.holds": (optima.optima_law(STEPS, [10, 1], RATES).holds, {"missed": 0.1, "slack": 0.0}),
         "laws.optima.optima_law": (
             optima.optima_law,
@@ -780,6 +780,7 @@ MODULES_ELSEWHERE = {
     "runs.table": "files",
     "trees.treefile": "files",
     "curve": "tables, with tests of their own (test_curve.py)",
+    "necessity.drawing": "random instances",
     "necessity.shrinking": "a search over instances",
     "tails.verdict": "a verdict over a Sample or a tree, which have gates",
 }
@@ -819,8 +820,7 @@ INNER = {
     "mixtures.mixture.PERTURBED": "a gate",
     "necessity.search.fails": "gaps of an instance",
     "necessity.search.violates": "returns a function",
-    "necessity.assumptions.tex_words": "text",
-    "necessity.assumptions.Batch.pick": "a row of a batch",
+    "necessity.printing.tex_words": "text",
     "necessity.instance.tex": "a fraction",
     "rates.datasets.read_masses": "a file",
     "rates.datasets.read_documents": "a file",

@@ -11,8 +11,10 @@ import pytest
 from elastomath import Mixture, response
 from elastomath.derivations import derive
 from elastomath.errors import InputError
-from elastomath.necessity.assumptions import ASSUMPTIONS, PARTS, Batch, table
+from elastomath.necessity.assumptions import ASSUMPTIONS, PARTS
+from elastomath.necessity.drawing import Batch
 from elastomath.necessity.instance import IndependentLaws, Instance
+from elastomath.necessity.printing import table
 from elastomath.necessity.search import fails, find_counterexample, violates
 from elastomath.necessity.shrinking import shrink
 from elastomath.verification import explain
