@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test search test-coverage lint acceptance bench coverage docs clean
+.PHONY: report test search test-coverage lint acceptance bench coverage mutants docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -35,6 +35,9 @@ bench: $(VENV)/.bench             ## one table: our speed as ratios to peers, in
 
 coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (3 to 6 min)
 	$(BIN)/python -m benchmarks.coverage
+
+mutants: $(VENV)/.dev          ## break elastomath/ at random and see which test notices, into docs/mutants.md
+	$(BIN)/python -m benchmarks.mutants --seed 0 --count 100
 
 docs: $(VENV)/.dev             ## the static site, into out/site; a warning or a dead link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(OUT)/site
