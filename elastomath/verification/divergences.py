@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify.balls import working_precision
+from ..certify.balls import Ball, working_precision
 from ..laws.finite import path_entropies
 from ..laws.springs import springs
 from ..mixtures.mixture import Mixture
@@ -19,7 +20,6 @@ from .instances import Rows, as_floats, certified_instances, exact_rows, sample_
 from .tally import Result, Tally, symbolic
 
 Array = NDArray[np.float64]
-Ball = Any
 BITS = 192
 WIDTH = 1e-25
 """How narrow a ball around 0 has to be, in nats, to count as 0."""
@@ -33,11 +33,11 @@ def near_instances() -> dict[str, tuple[list[list[Fraction]], list[Fraction]]]:
     """
     base = [90, 40, 20, 10, 7, 3]
     tilts = ([3, -2, 1, 0, -4, 2], [-1, 4, -3, 2, 1, -2], [2, 1, -4, 3, -1, 4])
-    found = {}
+    instances = {}
     for parts in (100, 1000):
         rows = [[count * (parts + tilt) for count, tilt in zip(base, row, strict=True)] for row in tilts]
-        found[f"within {4 / parts:.1%}"] = (exact_rows(*rows), [Fraction(10), Fraction(1), Fraction(1, 2)])
-    return found
+        instances[f"within {4 / parts:.1%}"] = (exact_rows(*rows), [Fraction(10), Fraction(1), Fraction(1, 2)])
+    return instances
 
 
 def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -49,19 +49,13 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     shares, orders = [], []
     for name, (rows, volumes) in (chosen | near_instances()).items():
         tally.cases += 1
-        seen = _balls(rows, volumes)
-        for what, ball in seen["zeros"].items():
-            tally.true(f"{name}: {what} is {ball}, not 0", ball.contains(0) and float(ball.rad()) < WIDTH)
-        miss, leading, remainder = seen["miss"], seen["leading"], seen["remainder"]
-        terms = [abs(float(term.mid())) for term in seen["terms"]]
-        tally.true(f"{name}: the mixture's miss {miss} has no proved sign", not miss.contains(0))
-        tally.true(f"{name}: the pool's miss has no proved sign", not seen["dual miss"].contains(0))
-        shares.append(abs(float(miss.mid())) / max(terms))
-        if remainder is not None:
-            tally.true(f"{name}: |miss - leading| exceeds its bound", abs(miss - leading) < remainder)
+        with working_precision(BITS):
+            balls = PoolBalls(rows, volumes)
+            sizes = _certify_instance(tally, name, balls)
+            _floats(tally, balls, as_floats(rows, volumes))
+        shares.append(sizes[1] / sizes[0])
         if name in near_instances():
-            orders.append((max(terms), abs(float(miss.mid())), abs(float((miss - leading).mid()))))
-        _floats(tally, seen, as_floats(rows, volumes))
+            orders.append(sizes)
     falls = [coarse / fine for coarse, fine in zip(*orders, strict=True)]
     tally.true(
         f"terms, miss and rest fall by {falls}, not by 1e2, 1e3, 1e4",
@@ -75,93 +69,247 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     )
 
 
-def _balls(rows: Rows, volumes: Sequence[Fraction]) -> dict[str, Any]:
-    """Everything R12 says of one instance on a common support; derivatives are Taylor coefficients in l, taken at l = L."""
-    from flint import arb, arb_series, fmpq
+def _certify_instance(tally: Tally, name: str, balls: PoolBalls) -> tuple[float, float, float]:
+    """The zeros and signs of one instance; returns the sizes of its largest term, of the miss, and of what `leading` leaves."""
+    for what, ball in balls.zeros().items():
+        tally.true(f"{name}: {what} is {ball}, not 0", ball.contains(0) and float(ball.rad()) < WIDTH)
+    miss, leading, remainder = balls.miss, balls.leading, balls.remainder
+    tally.true(f"{name}: the mixture's miss {miss} has no proved sign", not miss.contains(0))
+    tally.true(f"{name}: the pool's miss has no proved sign", not balls.dual_miss.contains(0))
+    if remainder is not None:
+        tally.true(f"{name}: |miss - leading| exceeds its bound", abs(miss - leading) < remainder)
+    largest = max(abs(float(term.mid())) for term in balls.terms)
+    return largest, abs(float(miss.mid())), abs(float((miss - leading).mid()))
 
-    def ratio(value: Fraction) -> Ball:
-        return fmpq(value.numerator, value.denominator)
 
-    def series(value: Ball, slope: Ball) -> Ball:
-        return arb_series([arb(value), arb(slope)], prec=2)
+@dataclass(frozen=True)
+class PoolBalls:
+    """R12 on one instance with a common support, in balls: build and read it inside ``working_precision(BITS)``.
 
-    def dot(weights: Sequence[Ball], values: Sequence[Ball]) -> Ball:
-        return sum((w * v for w, v in zip(weights, values, strict=True)), fmpq(0))
+    rows, volumes  exact masses of the datasets and their volumes, the perturbation last, at L.
+    A series in l is taken at l = L; its linear coefficient is the derivative.
+    """
 
-    def kl(logs: Sequence[Ball], code: Sequence[Ball]) -> Ball:
-        return dot([log.exp() for log in logs], [log - other for log, other in zip(logs, code, strict=True)])
+    rows: Rows
+    volumes: Sequence[Fraction]
 
-    with working_precision(BITS):
-        w = [ratio(volume) for volume in volumes]
-        leaves = [[ratio(mass) for mass in column] for column in zip(*rows, strict=True)]
-        logs = [[arb(mass).log() for mass in leaf] for leaf in leaves]
-        own = [[leaf[i] for leaf in logs] for i in range(len(w))]  # ln P_i
-        others, start, total = [*w[:-1], fmpq(0)], dot(w[:-1], [1] * (len(w) - 1)), dot(w, [1] * len(w))
-        # ln q and ln g around l = L as series, and at l = 0
-        mixed = [(series(dot(w, leaf), leaf[-1]) / series(total, 1)).log() for leaf in leaves]
-        raw = [series(dot(w, leaf), leaf[-1]) / series(total, 1) for leaf in logs]
-        pool = [code - dot([arb(1)] * len(raw), [x.exp() for x in raw]).log() for code in raw]
-        q_0 = [arb(dot(others, leaf) / start).log() for leaf in leaves]
-        raw_0 = [dot(others, leaf) / start for leaf in logs]
-        g_0 = [code - dot([arb(1)] * len(raw), [x.exp() for x in raw_0]).log() for code in raw_0]
-        q, g = [code[0] for code in mixed], [code[0] for code in pool]
+    @cached_property
+    def weights(self) -> list[Ball]:
+        """w_i, L last."""
+        return [_rational(volume) for volume in self.volumes]
 
-        flat = [[series(log, 0) for log in row] for row in own]
-        terms = [volume * kl(mixed, row)[1] for volume, row in zip(w, flat, strict=True)]
-        responses = [kl(pool, row)[1] for row in flat]
-        forward = [
-            kl(row, q) - kl(row, q_0) - dot([leaf[i] for leaf in leaves], [y - x for x, y in zip(q, q_0, strict=True)])
-            for i, row in enumerate(own)
-        ]
-        moved = dot(others, [kl(g, row) - kl(g_0, row) for row in own])
-        # sum_i w_i D(P_i || g) moves by what the code lengths of N q move
-        dual = -dot([dot(w, leaf) for leaf in leaves], [code[1] for code in pool])
-        miss, residual = dot([1] * len(w), terms), start * kl(g, g_0)
-        masses = [dot(w, leaf) / total for leaf in leaves]
-        excess = [[mass / joint - 1 for mass in leaf] for leaf, joint in zip(leaves, masses, strict=True)]
-        squares = [dot(w, [e**2 for e in leaf]) / total for leaf in excess]
-        cubes = [dot(w, [abs(e) ** 3 for e in leaf]) / total for leaf in excess]
-        largest = max(abs(e) for leaf in excess for e in leaf)
-        bound = dot(masses, [abs(leaf[-1]) * cube for leaf, cube in zip(excess, cubes, strict=True)])
-        leading = dot(masses, [leaf[-1] * square for leaf, square in zip(excess, squares, strict=True)])
+    @cached_property
+    def others(self) -> list[Ball]:
+        """w_i with 0 in place of L."""
+        return [*self.weights[:-1], 0 * self.weights[-1]]
+
+    @property
+    def total(self) -> Ball:
+        """N = N_0 + L."""
+        return sum(self.weights)
+
+    @property
+    def start_volume(self) -> Ball:
+        """N_0."""
+        return sum(self.others)
+
+    @cached_property
+    def leaves(self) -> list[list[Ball]]:
+        """P_i(x), a row a leaf."""
+        return [[_rational(mass) for mass in column] for column in zip(*self.rows, strict=True)]
+
+    @cached_property
+    def logs(self) -> list[list[Ball]]:
+        """ln P_i(x), a row a leaf."""
+        from flint import arb
+
+        return [[arb(mass).log() for mass in leaf] for leaf in self.leaves]
+
+    @cached_property
+    def own(self) -> list[list[Ball]]:
+        """ln P_i, a row a dataset."""
+        return [list(row) for row in zip(*self.logs, strict=True)]
+
+    # --- the two models, as logarithms on the leaves ------------------------------------------------------------------
+    @cached_property
+    def mixture_series(self) -> list[Ball]:
+        """ln q in l."""
+        total = _series(self.total, 1)
+        return [(_series(_dot(self.weights, leaf), leaf[-1]) / total).log() for leaf in self.leaves]
+
+    @cached_property
+    def pool_series(self) -> list[Ball]:
+        """ln g in l: the weighted mean of logarithms, normalised."""
+        total = _series(self.total, 1)
+        return _normalised([_series(_dot(self.weights, leaf), leaf[-1]) / total for leaf in self.logs])
+
+    @cached_property
+    def mixture(self) -> list[Ball]:
+        """ln q at L."""
+        return [code[0] for code in self.mixture_series]
+
+    @cached_property
+    def pool(self) -> list[Ball]:
+        """ln g at L."""
+        return [code[0] for code in self.pool_series]
+
+    @cached_property
+    def mixture_at_start(self) -> list[Ball]:
+        """ln q at l = 0."""
+        from flint import arb
+
+        return [arb(_dot(self.others, leaf) / self.start_volume).log() for leaf in self.leaves]
+
+    @cached_property
+    def pool_at_start(self) -> list[Ball]:
+        """ln g at l = 0."""
+        return _normalised([_dot(self.others, leaf) / self.start_volume for leaf in self.logs])
+
+    # --- what R12 says of them ----------------------------------------------------------------------------------------
+    def forward_gap(self, dataset: int) -> Ball:
+        """``Delta D(P_i || q) - DeltaH_i``, which is 0: the entropy of P_i does not move."""
+        own, masses = self.own[dataset], [leaf[dataset] for leaf in self.leaves]
+        moves = [after - before for after, before in zip(self.mixture, self.mixture_at_start, strict=True)]
+        return _kl(own, self.mixture) - _kl(own, self.mixture_at_start) - _dot(masses, [-move for move in moves])
+
+    @cached_property
+    def terms(self) -> list[Ball]:
+        """``w_i dD(q || P_i)/dl`` of the mixture, in reverse."""
+        pairs = zip(self.weights, self.own, strict=True)
+        return [weight * _kl(self.mixture_series, [_series(log, 0) for log in row])[1] for weight, row in pairs]
+
+    @cached_property
+    def miss(self) -> Ball:
+        """``sum_i w_i dD(q || P_i)/dl``: what the mixture misses of the balance in reverse."""
+        return sum(self.terms)
+
+    @cached_property
+    def responses(self) -> list[Ball]:
+        """``dD(g || P_i)/dl`` of the pool."""
+        return [_kl(self.pool_series, [_series(log, 0) for log in row])[1] for row in self.own]
+
+    def pool_balance(self) -> Ball:
+        """``sum_i w_i dD(g || P_i)/dl``, which is 0."""
+        return _dot(self.weights, self.responses)
+
+    @cached_property
+    def residual(self) -> Ball:
+        """``N_0 D(g_L || g_0)``, the residual of the pool."""
+        return self.start_volume * _kl(self.pool, self.pool_at_start)
+
+    def pool_residual_gap(self) -> Ball:
+        """``sum_{i != t} w_i (D(g_L || P_i) - D(g_0 || P_i))`` less `residual`, which is 0."""
+        return (
+            _dot(self.others, [_kl(self.pool, row) - _kl(self.pool_at_start, row) for row in self.own]) - self.residual
+        )
+
+    @cached_property
+    def dual_miss(self) -> Ball:
+        """``sum_i w_i dD(P_i || g)/dl``: what the pool misses forward. It moves by what the code lengths of N q move."""
+        return -_dot([_dot(self.weights, leaf) for leaf in self.leaves], [code[1] for code in self.pool_series])
+
+    def mixture_defect(self) -> Ball:
+        """`miss` less ``D(P_t || g) - D(P_t || q) - D(q || g)``, which is 0."""
+        perturb = self.own[-1]
+        return self.miss - (_kl(perturb, self.pool) - _kl(perturb, self.mixture) - _kl(self.mixture, self.pool))
+
+    def pool_defect(self) -> Ball:
+        """`dual_miss` less ``D(q || P_t) - D(q || g) - D(g || P_t)``, which is 0."""
+        perturb = self.own[-1]
+        return self.dual_miss - (_kl(self.mixture, perturb) - _kl(self.mixture, self.pool) - _kl(self.pool, perturb))
+
+    # --- third order --------------------------------------------------------------------------------------------------
+    @cached_property
+    def masses(self) -> list[Ball]:
+        """q(x) at L."""
+        return [_dot(self.weights, leaf) / self.total for leaf in self.leaves]
+
+    @cached_property
+    def excesses(self) -> list[list[Ball]]:
+        """``e_i = P_i/q - 1``, a row a leaf."""
+        return [[mass / q - 1 for mass in leaf] for leaf, q in zip(self.leaves, self.masses, strict=True)]
+
+    @cached_property
+    def leading(self) -> Ball:
+        """``1/2 sum_x q e_t sum_i (w_i/N) e_i^2``, the leading term of `miss`."""
+        from flint import arb
+
+        squares = [_dot(self.weights, [e**2 for e in leaf]) / self.total for leaf in self.excesses]
+        return arb(
+            _dot(self.masses, [leaf[-1] * square for leaf, square in zip(self.excesses, squares, strict=True)]) / 2
+        )
+
+    @cached_property
+    def remainder(self) -> Ball:
+        """``sum_x q |e_t| sum_i (w_i/N) |e_i|^3/(3 (1 - max |e|))`` above ``|miss - leading|``; None where max |e| >= 1."""
+        from flint import arb
+
+        largest = max(abs(e) for leaf in self.excesses for e in leaf)
+        if largest >= 1:
+            return None
+        cubes = [_dot(self.weights, [abs(e) ** 3 for e in leaf]) / self.total for leaf in self.excesses]
+        bound = _dot(self.masses, [abs(leaf[-1]) * cube for leaf, cube in zip(self.excesses, cubes, strict=True)])
+        return arb(bound / (3 * (1 - largest)))
+
+    def zeros(self) -> dict[str, Ball]:
+        """What is 0 by R12, by name."""
         return {
-            "zeros": {
-                **{f"Delta D - DeltaH of dataset {i}": value for i, value in enumerate(forward)},
-                "balance of the pool": dot(w, responses),
-                "residual of the pool": moved - residual,
-                "defect of the mixture": miss - (kl(own[-1], g) - kl(own[-1], q) - kl(q, g)),
-                "defect of the pool": dual - (kl(q, own[-1]) - kl(q, g) - kl(g, own[-1])),
-            },
-            "dual miss": dual,
-            "miss": miss,
-            "terms": terms,
-            "responses": responses,
-            "masses": [code.exp() for code in g],
-            "residual": residual,
-            "leading": arb(leading / 2),
-            "remainder": arb(bound / (3 * (1 - largest))) if largest < 1 else None,
+            **{f"Delta D - DeltaH of dataset {i}": self.forward_gap(i) for i in range(len(self.own))},
+            "balance of the pool": self.pool_balance(),
+            "residual of the pool": self.pool_residual_gap(),
+            "defect of the mixture": self.mixture_defect(),
+            "defect of the pool": self.pool_defect(),
         }
 
 
-def _floats(tally: Tally, seen: dict[str, Any], mixture: Mixture) -> None:
+def _rational(value: Fraction) -> Ball:
+    from flint import fmpq
+
+    return fmpq(value.numerator, value.denominator)
+
+
+def _series(value: Ball, slope: Ball) -> Ball:
+    """``value + slope x`` up to first order."""
+    from flint import arb, arb_series
+
+    return arb_series([arb(value), arb(slope)], prec=2)
+
+
+def _dot(weights: Sequence[Ball], values: Sequence[Ball]) -> Ball:
+    return sum(weight * value for weight, value in zip(weights, values, strict=True))
+
+
+def _kl(logs: Sequence[Ball], code: Sequence[Ball]) -> Ball:
+    """``D(p || r)`` from ln p and ln r."""
+    return _dot([log.exp() for log in logs], [log - other for log, other in zip(logs, code, strict=True)])
+
+
+def _normalised(logs: Sequence[Ball]) -> list[Ball]:
+    """Logarithms shifted by one constant, so that the masses add up to 1."""
+    size = sum(log.exp() for log in logs).log()
+    return [log - size for log in logs]
+
+
+def _floats(tally: Tally, balls: PoolBalls, mixture: Mixture) -> None:
     """The library's floats beside the balls."""
 
     def value(ball: Ball) -> float:
         return float(ball.mid())
 
     pool, missed = GeometricPool.of(mixture), reverse_balance(mixture)
-    for mass, ball in zip(pool.masses, seen["masses"], strict=True):
+    for mass, ball in zip(pool.masses, [code.exp() for code in balls.pool], strict=True):
         tally.close("float pool", mass, value(ball), value(ball), 1e-13)
-    size = max(abs(value(ball)) for ball in seen["responses"])
-    for response, ball in zip(pool.response(), seen["responses"], strict=True):
+    size = max(abs(value(ball)) for ball in balls.responses)
+    for response, ball in zip(pool.response(), balls.responses, strict=True):
         tally.close("float pool response", response, value(ball), size, 1e-11)
-    tally.close("float miss", missed.balance, value(seen["miss"]), abs(value(seen["miss"])), 1e-9)
-    tally.close("float leading term", missed.leading, value(seen["leading"]), abs(value(seen["leading"])), 1e-9)
-    terms = max(abs(value(term)) for term in seen["terms"])
-    for term, ball in zip(missed.terms, seen["terms"], strict=True):
+    miss, leading = value(balls.miss), value(balls.leading)
+    tally.close("float miss", missed.balance, miss, abs(miss), 1e-9)
+    tally.close("float leading term", missed.leading, leading, abs(leading), 1e-9)
+    terms = max(abs(value(term)) for term in balls.terms)
+    for term, ball in zip(missed.terms, balls.terms, strict=True):
         tally.close("float terms", term, value(ball), terms, 1e-11)
-    tally.close("float dual miss", pool.forward_balance(), value(seen["dual miss"]), terms, 1e-11)
-    step, residual = float(mixture.volumes[-1]), value(seen["residual"])
+    tally.close("float dual miss", pool.forward_balance(), value(balls.dual_miss), terms, 1e-11)
+    step, residual = float(mixture.volumes[-1]), value(balls.residual)
     tally.close("float pool residual", pool_residual(mixture, step), residual, residual, 1e-10)
 
 
