@@ -180,16 +180,12 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
             where="reverse_balance",
             mend="pass datasets with a common support",
         )
-    weights = shares[shares > 0]
-    # ratios of masses do not change when a leaf is counted in a power of two, and so keep their digits below 1e-308
-    lifted = np.ldexp(rows, -np.frexp(rows.max(axis=0))[1])
-    code, perturb = shares @ lifted, lifted[-1]
-    lifted = lifted[shares > 0]
-    excess, logs = (lifted - code) / code, np.log(lifted / code)
+    rows, weights = rows[shares > 0], shares[shares > 0]
+    excess, logs = (rows - q) / q, np.log(rows / q)
     near = np.abs(excess) < NEAR  # where 1 + e has lost digits of e; elsewhere e near -1 has lost those of P/q
     gaps = np.where(near, log_gap(np.where(near, excess, 0.0)), excess - logs)
     logs = np.where(near, np.log1p(np.where(near, excess, 0.0)), logs)
-    pull = (perturb - code) / code
+    pull = (mixture.components[-1, seen] - q) / q
     terms = np.zeros(len(shares))
     terms[shares > 0] = -weights * (logs @ (q * pull))
     largest = float(max(np.abs(excess).max(), np.abs(pull).max()))
