@@ -213,7 +213,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
             "separates the cases"
             if right.low is not None and right.low > 0.9
             else "does not separate the cases"
-            if right.estimate < 0.75
+            if right.estimate is not None and right.estimate < 0.75
             else "mostly separates the cases"
         )
         found.append(

@@ -168,7 +168,7 @@ def _depth(table: list[dict[str, Any]]) -> list[Answer]:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at d = {place}" for place, mean in means)
     rising, seeds = _rising(table, "depth", "elasticity")
-    each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means)
+    each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means if mean.estimate is not None)
     return [
         Answer(
             "depth/mixture", "R10: N_0 DeltaH_a/L against depth, Pareto alpha = 1.2", "mixture",

@@ -158,7 +158,7 @@ def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Ans
 
 def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
     """Which law the interval holds, and whether it is narrow enough to say so."""
-    if measured.low is None or measured.high is None or measured.high - measured.low > 1.0:
+    if measured.estimate is None or measured.low is None or measured.high is None or measured.high - measured.low > 1.0:
         return "These seeds do not decide."
     near = 0.02
     as_joint = measured.holds(law) or abs(measured.estimate - law) < near
