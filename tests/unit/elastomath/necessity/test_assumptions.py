@@ -9,7 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from elastomath.necessity.assumptions import ASSUMPTIONS, _count_rows, _far
+from elastomath.necessity.assumptions import ASSUMPTIONS, _usual
+from elastomath.necessity.drawing import count_rows
 from elastomath.necessity.instance import Instance
 from elastomath.necessity.search import _rows_up_to, fails
 
@@ -51,13 +52,13 @@ def test_ten_is_large_and_a_tenth_is_small(name):
     assert not admits(at(seen, l=Fraction(0)))
 
 
-def test_far_is_far():
-    assert _far(FREE)
-    assert _far(at(FREE, l=TINY))
-    assert not _far(at(FREE, l=Fraction(0)))
-    assert not _far(at(FREE, l=TENTH + TINY))
-    assert not _far(at(FREE, k=TEN - TINY))
-    assert not _far(Instance(((1, 1), (1, 0), (1, 0)), USUAL))
+def test_far_is_usual():
+    assert _usual(FREE)
+    assert _usual(at(FREE, l=TINY))
+    assert not _usual(at(FREE, l=Fraction(0)))
+    assert not _usual(at(FREE, l=TENTH + TINY))
+    assert not _usual(at(FREE, k=TEN - TINY))
+    assert not _usual(Instance(((1, 1), (1, 0), (1, 0)), USUAL))
 
 
 def test_a_leaf_of_the_perturbation_alone_is_what_the_union_excludes():
@@ -139,13 +140,13 @@ def test_a_part_fails_beyond_its_edge_and_not_at_it(kind):
 def test_rows_of_counts_are_all_there_are(leaves, most):
     grid = np.stack(np.meshgrid(*[range(most + 2)] * leaves, indexing="ij"), -1).reshape(-1, leaves).tolist()
     expected = [row for row in grid if 1 <= sum(row) <= most and math.gcd(*row) == 1]
-    assert _count_rows(leaves, most).tolist() == expected
-    assert _count_rows(leaves, 0).shape == (0, leaves)
+    assert count_rows(leaves, most).tolist() == expected
+    assert count_rows(leaves, 0).shape == (0, leaves)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_tuples_of_rows_are_all_that_add_up_to_at_most(rows):
-    table = _count_rows(2, 4)
+    table = count_rows(2, 4)
     totals = table.sum(axis=1)
     every = np.stack(np.meshgrid(*[np.arange(len(table))] * rows, indexing="ij"), -1).reshape(-1, rows)
     for most in (rows - 1, rows, rows + 1, rows + 3):
