@@ -100,13 +100,14 @@ def test_mixture_and_pool_miss_each_others_balance_by_pythagorean_defects(mixtur
     found = reverse_balance(mixture)
     size = np.abs(found.terms).sum()
     defect = kl_divergence(perturb, pool.masses) - kl_divergence(perturb, q) - kl_divergence(q, pool.masses)
-    # a mass of the pool below the smallest normal float has no more digits than this leaves it
-    rounding = float((perturb + q) @ np.minimum(5e-324 / np.maximum(pool.masses, 5e-324), 1.0))
-    assert found.balance == pytest.approx(defect, abs=4e-12 * (1 + size) + rounding)
-    assert found.balance == pytest.approx(found.terms.sum(), abs=4e-12 * (1 + size))
+    # a mass below the smallest normal float, of the pool or of a dataset, has no more digits than this leaves it
+    least = np.minimum(pool.masses, mixture.components.min(0))
+    rounding = float((perturb + q) @ np.minimum(5e-324 / np.maximum(least, 5e-324), 1.0))
+    assert found.balance == pytest.approx(defect, abs=1e-12 * (1 + size) + rounding)
+    assert found.balance == pytest.approx(found.terms.sum(), abs=1e-12 * (1 + size) + rounding)
     dual = kl_divergence(q, perturb) - kl_divergence(q, pool.masses) - kl_divergence(pool.masses, perturb)
     assert pool.forward_balance() == pytest.approx(
-        dual, abs=4e-12 * (1 + abs(dual) + kl_divergence(q, perturb)) + 2 * rounding
+        dual, abs=1e-12 * (1 + abs(dual) + kl_divergence(q, perturb)) + 2 * rounding
     )
     assert abs(found.balance - found.leading) <= found.remainder * (1 + 1e-9) + 1e-14
 
