@@ -106,7 +106,7 @@ class GeometricPool:
                 mend="their forward divergence from the pool is infinite; smooth the masses",
             )
         q, mixed = self.masses[seen], self.mixture.masses[seen]
-        return float((q - mixed) @ np.log(self.mixture.components[-1, seen] / q))
+        return float((q - mixed) @ (np.log(self.mixture.components[-1, seen]) - np.log(q)))
 
 
 @checked(mixture=PERTURBED, perturbations=numbers(least=0.0))
@@ -181,7 +181,7 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
             mend="pass datasets with a common support",
         )
     rows, weights = rows[shares > 0], shares[shares > 0]
-    excess, logs = (rows - q) / q, np.log(rows / q)
+    excess, logs = (rows - q) / q, np.log(rows) - np.log(q)  # the quotient may be denormal
     near = np.abs(excess) < NEAR  # where 1 + e has lost digits of e; elsewhere e near -1 has lost those of P/q
     gaps = np.where(near, log_gap(np.where(near, excess, 0.0)), excess - logs)
     logs = np.where(near, np.log1p(np.where(near, excess, 0.0)), logs)

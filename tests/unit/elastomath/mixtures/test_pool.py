@@ -100,11 +100,10 @@ def test_mixture_and_pool_miss_each_others_balance_by_pythagorean_defects(mixtur
     found = reverse_balance(mixture)
     size = np.abs(found.terms).sum()
     defect = kl_divergence(perturb, pool.masses) - kl_divergence(perturb, q) - kl_divergence(q, pool.masses)
-    # a mass below the smallest normal float, of the pool or of a dataset, has no more digits than this leaves it
-    least = np.minimum(pool.masses, mixture.components.min(0))
-    rounding = float((perturb + q) @ np.minimum(5e-324 / np.maximum(least, 5e-324), 1.0))
+    # the pool is stored: a mass of it below the smallest normal float has no more digits than this leaves it
+    rounding = float((perturb + q) @ np.minimum(5e-324 / np.maximum(pool.masses, 5e-324), 1.0))
     assert found.balance == pytest.approx(defect, abs=1e-12 * (1 + size) + rounding)
-    assert found.balance == pytest.approx(found.terms.sum(), abs=1e-12 * (1 + size) + rounding)
+    assert found.balance == pytest.approx(found.terms.sum(), abs=1e-12 * (1 + size))
     dual = kl_divergence(q, perturb) - kl_divergence(q, pool.masses) - kl_divergence(pool.masses, perturb)
     assert pool.forward_balance() == pytest.approx(
         dual, abs=1e-12 * (1 + abs(dual) + kl_divergence(q, perturb)) + 2 * rounding
@@ -180,3 +179,21 @@ def test_what_has_no_common_support_is_refused():
     ):
         with pytest.raises(InputError):
             call()
+
+
+def test_the_miss_keeps_its_digits_where_masses_are_denormal():
+    """Right value from fractions and mpmath; a quotient of masses below the smallest normal float has lost its digits."""
+    import mpmath
+
+    tiny = 2.1e-320
+    m = Mixture.of([[0.3, 0.7], [0.8, 0.2], [tiny, 1.0]], [1.0, 1.0, 1.0])
+    with mpmath.workdps(60):
+        rows = [[mpmath.mpf(float(mass)) for mass in row] for row in m.components]
+        q = [sum(column) / 3 for column in zip(*rows, strict=True)]
+        ratio = [sum(mpmath.log(mass) for mass in column) / 3 for column in zip(*rows, strict=True)]
+        right = sum((t - x) * (mpmath.log(x) - r) for t, x, r in zip(rows[2], q, ratio, strict=True))
+        pool = [mpmath.exp(r) for r in ratio]
+        share = pool[0] / sum(pool)
+        miss = sum((g - x) * mpmath.log(t / g) for g, x, t in zip([share, 1 - share], q, rows[2], strict=True))
+    assert reverse_balance(m).balance == pytest.approx(float(right), rel=1e-13)
+    assert GeometricPool.of(m).forward_balance() == pytest.approx(float(miss), rel=1e-13)
