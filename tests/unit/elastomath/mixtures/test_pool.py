@@ -181,19 +181,20 @@ def test_what_has_no_common_support_is_refused():
             call()
 
 
-def test_the_miss_keeps_its_digits_where_masses_are_denormal():
-    """Right value from fractions and mpmath; a quotient of masses below the smallest normal float has lost its digits."""
+@pytest.mark.parametrize("perturb", [1.0, 1 / 64])
+def test_the_misses_keep_their_digits_where_masses_are_denormal(perturb):
+    """Right values by mpmath; a quotient of masses below the smallest normal float has lost its digits."""
     import mpmath
 
-    tiny = 2.1e-320
-    m = Mixture.of([[0.3, 0.7], [0.8, 0.2], [tiny, 1.0]], [1.0, 1.0, 1.0])
+    m = Mixture.of([[0.3, 0.7], [0.8, 0.2], [2.1e-320, 1.0]], [1.0, 1.0, perturb])
     with mpmath.workdps(60):
         rows = [[mpmath.mpf(float(mass)) for mass in row] for row in m.components]
-        q = [sum(column) / 3 for column in zip(*rows, strict=True)]
-        ratio = [sum(mpmath.log(mass) for mass in column) / 3 for column in zip(*rows, strict=True)]
-        right = sum((t - x) * (mpmath.log(x) - r) for t, x, r in zip(rows[2], q, ratio, strict=True))
-        pool = [mpmath.exp(r) for r in ratio]
-        share = pool[0] / sum(pool)
-        miss = sum((g - x) * mpmath.log(t / g) for g, x, t in zip([share, 1 - share], q, rows[2], strict=True))
-    assert reverse_balance(m).balance == pytest.approx(float(right), rel=1e-13)
-    assert GeometricPool.of(m).forward_balance() == pytest.approx(float(miss), rel=1e-13)
+        shares = [mpmath.mpf(float(w)) / mpmath.mpf(m.total) for w in m.volumes]
+        columns = list(zip(*rows, strict=True))
+        q = [sum(w * mass for w, mass in zip(shares, column, strict=True)) for column in columns]
+        logs = [sum(w * mpmath.log(mass) for w, mass in zip(shares, column, strict=True)) for column in columns]
+        reverse = sum((t - x) * (mpmath.log(x) - r) for t, x, r in zip(rows[2], q, logs, strict=True))
+        pool = [mpmath.exp(r) / sum(map(mpmath.exp, logs)) for r in logs]
+        forward = sum((g - x) * mpmath.log(t / g) for g, x, t in zip(pool, q, rows[2], strict=True))
+    assert reverse_balance(m).balance == pytest.approx(float(reverse), rel=1e-13)
+    assert GeometricPool.of(m).forward_balance() == pytest.approx(float(forward), rel=1e-13)
