@@ -195,6 +195,19 @@ def as_array(values: Any, name: str, where: str) -> NDArray[Any]:
     return np.asarray(array)
 
 
+def number_or_nan(value: Any, name: str, where: str) -> float:
+    """A single number that may be infinite or NaN, where that says that there is none.
+
+    >>> number_or_nan("nan", "mean", "demo")
+    Traceback (most recent call last):
+    elastomath.errors.InputError: mean is no number (demo): mean has to be a number
+    """
+    array = as_floats(value, name, where)
+    if array.ndim:
+        raise InputError(f"{name} has shape {array.shape}", where=where, mend=f"{name} has to be a single number")
+    return float(array)
+
+
 def positive(value: Any, name: str, where: str) -> float:
     """A finite number > 0.
 
@@ -483,6 +496,7 @@ POSITIVE = number(above=0.0)
 NONNEGATIVE = number(least=0.0)
 FINITE = number()
 REAL = number(finite=False)
+ANY: Gate = number_or_nan
 SHARE = number(above=0.0, below=1.0)
 POSITIVES = numbers(above=0.0)
 NONNEGATIVES = numbers(least=0.0)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .checks import ANY, COUNT, NONNEGATIVE, REAL, SHARE, checked, integer, number, numbers, optional
 from .errors import InputError
 
 
@@ -37,6 +38,7 @@ class Interval:
     method: str = ""
 
     @classmethod
+    @checked(mean=ANY, se=ANY, freedom=ANY, level=SHARE)
     def of_mean(
         cls, mean: float, se: float, freedom: float, *, level: float = 0.95, unit: str = "", method: str = "Student's t"
     ) -> Interval:
@@ -55,6 +57,7 @@ class Interval:
         return cls(float(mean), float(mean) - half, float(mean) + half, level, unit, method)
 
     @classmethod
+    @checked(log=ANY, se=ANY, freedom=ANY, level=SHARE)
     def of_log(
         cls,
         log: float,
@@ -69,6 +72,7 @@ class Interval:
         return cls.of_mean(log, se, freedom, level=level, unit=unit, method=method)._exponentials()
 
     @classmethod
+    @checked(values=numbers(shape=(None,)), level=SHARE)
     def of_values(
         cls, values: ArrayLike, *, level: float = 0.95, unit: str = "", method: str = "Student's t over seeds"
     ) -> Interval:
@@ -79,14 +83,13 @@ class Interval:
         >>> print(Interval.of_values([1.0, 2.0, 3.0]))
         2.0 [-0.5, 4.5]
         """
-        numbers = np.asarray(values, dtype=np.float64)
-        if numbers.ndim != 1 or numbers.size == 0 or not np.isfinite(numbers).all():
-            raise InputError("no values, or one that is not finite", where="interval", mend="give a list of numbers")
-        count = numbers.size
-        se = float(numbers.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
-        return cls.of_mean(float(numbers.mean()), se, count - 1, level=level, unit=unit, method=method)
+        seen = np.asarray(values, dtype=np.float64)
+        count = seen.size
+        se = float(seen.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+        return cls.of_mean(float(seen.mean()), se, count - 1, level=level, unit=unit, method=method)
 
     @classmethod
+    @checked(logs=numbers(shape=(None,)), level=SHARE)
     def of_logs(
         cls,
         logs: ArrayLike,
@@ -103,6 +106,7 @@ class Interval:
         return cls.of_values(logs, level=level, unit=unit, method=method)._exponentials()
 
     @classmethod
+    @checked(estimate=optional(ANY), draws=numbers(shape=(None,), finite=False), level=SHARE)
     def of_draws(
         cls, estimate: float | None, draws: ArrayLike, *, level: float = 0.95, unit: str = "", method: str = "bootstrap"
     ) -> Interval:
@@ -115,6 +119,7 @@ class Interval:
         return cls(known, first, last, level, unit, method)
 
     @classmethod
+    @checked(hits=integer(least=0), total=COUNT, level=SHARE)
     def of_share(cls, hits: int, total: int, *, level: float = 0.95) -> Interval:
         """The share ``hits/total`` with Clopper and Pearson's interval, whose coverage is at least ``level``.
 
@@ -144,10 +149,12 @@ class Interval:
         """``estimate [low, high]``, for a sentence that names the unit itself."""
         return str(replace(self, unit=""))
 
+    @checked(value=REAL)
     def holds(self, value: float) -> bool:
         """Whether a value lies within the interval; an open end excludes nothing."""
         return (self.low is None or self.low <= value) and (self.high is None or value <= self.high)
 
+    @checked(edge=NONNEGATIVE)
     def sign(self, edge: float = 0.0) -> int:
         """+1 where the interval lies wholly above ``edge``, -1 where it lies wholly below ``-edge``, else 0.
 
@@ -166,6 +173,7 @@ class Interval:
         """
         return {-1: below, 0: neither, 1: above}[self.sign(edge)]
 
+    @checked(least=REAL, most=REAL)
     def within(self, least: float, most: float) -> Interval:
         """The same number with its ends cut to what it can be, such as [0, 1] for a share."""
         low, high = (None if x is None else min(max(x, least), most) for x in (self.low, self.high))
@@ -218,6 +226,7 @@ class Estimate:
     estimate: float | None
     se: float | None
 
+    @checked(freedom=number(above=0.0, finite=False), level=SHARE)
     def interval(self, freedom: float = math.inf, *, level: float = 0.95, unit: str = "") -> Interval:
         """``estimate ± t se`` with so many degrees of freedom; by default the normal interval."""
         if self.estimate is None or self.se is None:
