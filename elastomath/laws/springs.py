@@ -141,7 +141,8 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     reverse = np.where(np.isfinite(reverse), reverse, np.nan)
     reverse -= reverse[:, :1].copy()
     near = np.zeros(steps.size)
-    near[1:] = steps[1:] ** 2 * sums.squares[0, -1] / (2 * volumes.sum())
+    # divided first: squares of quotients of masses may be near the largest double
+    near[1:] = steps[1:] ** 2 / (2 * volumes.sum()) * sums.squares[0, -1]
     return Springs(steps, volumes, elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol")
 
 

@@ -150,6 +150,14 @@ def test_for_large_k_the_limit_is_that_of_the_first_terms_and_about_the_aligned_
     assert np.median(limits) == pytest.approx(1.0, abs=0.1)
 
 
+def test_the_energy_near_rest_is_finite_where_its_value_is():
+    """l^2 (T_0 - 1)/(2 N_0) for masses of 1e-296 under the perturbation: 1.6e304, though l^2 T_0 is beyond the doubles."""
+    small = 1.22324729e-296
+    rows = [[small, 1.0, small], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    (_, near) = springs(Mixture.of(rows, [1.0, 1e4, 1.0]), [0.0, 20002.0]).near_rest
+    assert near == pytest.approx(20002.0**2 / small / 2.0, rel=1e-9)
+
+
 def test_where_there_is_no_linear_regime_or_nothing_moves():
     assert elastic_limit(Mixture.of(np.eye(3), [10, 1, 0])) == 0.0  # disjoint: all give way at once
     assert elastic_limit(Mixture.of([[0.5, 0.5]] * 3, [10, 1, 0])) is None
