@@ -1,6 +1,6 @@
 """What the exact compressor costs: 10,000 configurations of 2^16 leaves, and one of 2^10 to 2^24: `python -m benchmarks.mixture_cost`.
 
-Writes docs/mixture-cost.json and, from it, docs/mixture-cost.md.
+Writes docs/data/mixture-cost.json and, from it, docs/mixture-cost.md.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# What the exact compressor costs",
         "",
-        f"`python -m benchmarks.mixture_cost` wrote this page and its numbers (docs/mixture-cost.json), on {run['cores']} cores.",
+        f"`python -m benchmarks.mixture_cost` wrote this page and its numbers (docs/data/mixture-cost.json), on {run['cores']} cores.",
         "",
         f"**{run['configurations']:,} configurations of {run['leaves']:,} leaves and three datasets: {run['seconds']:.1f} s** "
         f"({run['processor_seconds']:.0f} s of processor time, on a machine with a load of {run['load']:.0f}; wanted: less than "
@@ -142,7 +142,10 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=24, help="2^last leaves are the largest size")
     options = parser.parse_args()
     found = {"many": many(options.configurations), "sizes": sizes(last=options.last)}
-    for name, text in (("mixture-cost.json", json.dumps(found, indent=1) + "\n"), ("mixture-cost.md", page(found))):
+    for name, text in (
+        ("data/mixture-cost.json", json.dumps(found, indent=1) + "\n"),
+        ("mixture-cost.md", page(found)),
+    ):
         with whole_file(options.out / name) as aside:
             aside.write_text(text)
     print(page(found))

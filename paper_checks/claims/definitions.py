@@ -332,7 +332,7 @@ CLAIMS = (
         NOT_SUPPORTED,
         pareto_masses,
         depends=("Def3.3a",),
-        command="python docs/assumption_a7.py",
+        command="python -m benchmarks.pages assumption-a7",
         saved="assumption-a7",
     ),
 )

@@ -57,11 +57,6 @@ def study_section(found: dict[str, Any]) -> Section:
     return section
 
 
-def studies_sections() -> list[Section]:
-    """A section for each saved study."""
-    return [study_section(found) for found in saved_studies().values()]
-
-
 def caption(study: str) -> str:
     """What the figure of a study shows: the first line of its drawing's documentation."""
     import importlib

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from benchmarks.pages import assumption_a7 as page
 from elastomath.tails.verdict import HOLDS, pareto_verdict
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1200)]
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "assumption_a7.py"
-
 
 @pytest.fixture(scope="module")
-def page():
-    spec = importlib.util.spec_from_file_location("assumption_a7", PAGE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def texts(page):
+def texts():
     return page.reviews()
 
 
 @pytest.fixture(scope="module")
-def rows(page, texts):
+def rows(texts):
     return {
         unit: {row.depth: row for row in pareto_verdict(counts, samples=60)}
         for unit, counts in (("bytes", page.byte_counts(texts)), ("words", page.word_counts(texts)))
     }
 
 
-def test_known_leaves_are_judged_rightly(page):
+def test_known_leaves_are_judged_rightly():
     found = {name: pareto_verdict(values, samples=60)[0] for name, values in page.controls().items()}
     for name in ("Pareto 1.5, masses", "Pareto 1.5, counts of 20 a leaf", "zeta 1.5, counts"):
         assert found[name].verdict == HOLDS, name
@@ -68,7 +56,7 @@ def test_words_have_zipfs_tail(rows):
     assert row.tail.tail < 0.05 * row.leaves
 
 
-def test_the_index_is_no_property_of_the_masses(page, texts, rows):
+def test_the_index_is_no_property_of_the_masses(texts, rows):
     """Pareto masses keep their index when less text is read; these do not."""
     (few,) = pareto_verdict(page.byte_counts(texts[::10], (8,)), samples=60)
     full = rows["bytes"][8]

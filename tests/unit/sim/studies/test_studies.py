@@ -154,18 +154,19 @@ def test_a_broken_line_turns_its_test_red(module, name, line, broken, test, monk
 
 
 def test_the_page_says_what_the_saved_results_say():
-    """docs/simulation.md is what docs/simulation.py makes of the saved studies, and every study with results is a section of the report."""
-    import runpy
+    """docs/simulation.md is what benchmarks.pages makes of the saved studies, and every study with results is a section of the report."""
     from pathlib import Path
 
-    from paper_checks.report.studies import saved_studies, studies_sections
+    from benchmarks.pages.simulation import page
+    from paper_checks.report.studies import saved_studies, study_section
 
     root = Path(__file__).parents[4] / "docs"
     text = (root / "simulation.md").read_text(encoding="utf-8")
-    assert runpy.run_path(str(root / "simulation.py"))["page"](text) == text
+    assert page(text) == text
     saved = saved_studies()
     assert saved
-    for found, section in zip(saved.values(), studies_sections(), strict=True):
+    for found in saved.values():
+        section = study_section(found)
         assert section.id == f"study-{found['study']}"
         assert [block.kind for block in section.blocks].count("figure") == 1
-        assert (root / f"simulation-{found['study']}.svg").is_file()
+        assert (root / "figures" / f"simulation-{found['study']}.svg").is_file()

@@ -1,6 +1,6 @@
-"""The numbers and the figure of docs/assumption-a7.md: `python docs/assumption_a7.py [--out docs] [--samples 100]`.
+"""The numbers and the figure of docs/assumption-a7.md: `python -m benchmarks.pages assumption-a7 [--out docs] [--samples 100]`.
 
-Film reviews are fetched (35 MB, once). Writes assumption-a7.csv and assumption-a7.svg; prints the tables.
+Film reviews are fetched (35 MB, once). Writes data/assumption-a7.csv and figures/assumption-a7.svg; prints the tables.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.pages import DOCS
 from elastomath.mixtures.masses import pareto_masses
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
@@ -82,7 +83,7 @@ def line(name: str, row: Verdict) -> str:
 def main() -> None:
     """Everything of the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--out", type=Path, default=DOCS)
     parser.add_argument("--samples", type=int, default=100)
     options = parser.parse_args()
     texts = reviews()
@@ -98,10 +99,6 @@ def main() -> None:
         named.append((name, pareto_verdict(values, samples=options.samples)[0]))
     for name, row in named:
         print(line(name, row), flush=True)
-    with whole_file(options.out / "assumption-a7.csv") as aside:
+    with whole_file(options.out / "data" / "assumption-a7.csv") as aside:
         pd.DataFrame([{"leaves_of": name, **row.row()} for name, row in named]).to_csv(aside, index=False)
-    save_figure(verdict_figure(groups["bytes"], "bytes"), options.out / "assumption-a7.svg")
-
-
-if __name__ == "__main__":
-    main()
+    save_figure(verdict_figure(groups["bytes"], "bytes"), options.out / "figures" / "assumption-a7.svg")

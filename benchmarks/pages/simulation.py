@@ -1,4 +1,4 @@
-"""The answers in docs/simulation.md from the saved studies: `python docs/simulation.py [--out docs]`, after new results were saved.
+"""The answers in docs/simulation.md: `python -m benchmarks.pages simulation [--out docs]`, after new results were saved.
 
 Replaces what stands between the two marks of the page, and writes a figure for each study.
 """
@@ -9,20 +9,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import DOCS
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
 from paper_checks.report.page import interval
 from paper_checks.report.studies import TITLES, caption, saved_studies
 from sim.studies import STUDIES, draw
 
-BEGIN, END = "<!-- answers: made by docs/simulation.py -->", "<!-- end of answers -->"
+BEGIN, END = "<!-- answers: made by benchmarks/pages/simulation.py -->", "<!-- end of answers -->"
 
 
 def answers_of(found: dict[str, Any]) -> list[str]:
     """The lines of one study: question, figure, a sentence an answer, and the table of numbers."""
     study = found["study"]
     lines = [f"### {TITLES[study].removeprefix('Simulated: ').capitalize()}", "", found["question"], ""]
-    lines += [f"![{caption(study)}](simulation-{study}.svg)", ""]
+    lines += [f"![{caption(study)}](figures/simulation-{study}.svg)", ""]
     lines += [f"- {answer['sentence']}" for answer in found["answers"]]
     lines += ["", "| answer | what | value |", "| --- | --- | --- |"]
     for answer in found["answers"]:
@@ -50,14 +51,10 @@ def page(text: str) -> str:
 def main() -> None:
     """The page and its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=DOCS)
     options = parser.parse_args()
-    text = (Path(__file__).parent / "simulation.md").read_text(encoding="utf-8")
+    text = (DOCS / "simulation.md").read_text(encoding="utf-8")
     for study, found in saved_studies().items():
-        save_figure(draw(found), options.out / f"simulation-{study}.svg")
+        save_figure(draw(found), options.out / "figures" / f"simulation-{study}.svg")
     with whole_file(options.out / "simulation.md") as aside:
         aside.write_text(page(text), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

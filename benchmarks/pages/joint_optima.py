@@ -1,6 +1,6 @@
-"""The numbers and the figure of docs/joint-optima.md: `python docs/joint_optima.py [--out docs]` (about five minutes on one core).
+"""The numbers and the figure of docs/joint-optima.md: `python -m benchmarks.pages joint-optima [--out docs]` (some five minutes).
 
-Writes joint-optima.json (paths of joint optima, as they were read) and joint-optima.svg; prints the table that the page has.
+Writes data/joint-optima.json (paths of joint optima, as they were read) and figures/joint-optima.svg; prints the table that the page has.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import DOCS
 from elastomath.progress import track
 from sim import problem_of_markov
 from sim.compressors.descent import JointTraining
@@ -67,7 +68,7 @@ def line(row: Stationarity) -> str:
 def main() -> None:
     """Read every path, write the data and the figure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=DOCS)
     out = parser.parse_args().out
     chosen = compressors()
     paths = []
@@ -75,11 +76,9 @@ def main() -> None:
         points = 16 if name.startswith("softmax") else 6
         path = optima_path(compressor, [5, 1], path_grid(2.0, points))
         paths.append(({"name": name, "parameters": compressor.parameters, "points": points}, path))
-        save_paths(out / "joint-optima.json", paths)
-    rows = stationarity_table(out / "joint-optima.json")
-    stationarity_figure([row for row in rows if row.name.startswith("transformer:")], out / "joint-optima.svg")
+        save_paths(out / "data" / "joint-optima.json", paths)
+    rows = stationarity_table(out / "data" / "joint-optima.json")
+    stationarity_figure(
+        [row for row in rows if row.name.startswith("transformer:")], out / "figures" / "joint-optima.svg"
+    )
     print("\n".join(line(row) for row in rows))
-
-
-if __name__ == "__main__":
-    main()
