@@ -1,4 +1,4 @@
-"""Pareto tails beside powerlaw and scipy: the index at a threshold, and the scan over all thresholds."""
+"""Pareto tails beside powerlaw: the scan over all thresholds."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.case import Case
-from elastomath.tails.fit import pareto_index
 from elastomath.tails.threshold import scan_threshold
 
 
 def cases(scale: float = 1.0) -> Iterator[Case]:
     """Every case, its size multiplied by ``scale``."""
-    from scipy import stats
-
-    rng = np.random.default_rng(0)
-    x = 1.0 + rng.pareto(1.5, int(1_000_000 * scale))
-    yield Case(
-        f"Pareto index at a threshold, {x.size:.0e} values",
-        lambda: pareto_index(x, 1.0),
-        {"scipy.stats.pareto.fit": lambda: stats.pareto.fit(x, floc=0, fscale=1)[0]},
-    )
-    yield _scan(rng, int(10_000 * scale))  # the peers are quadratic: --scale 10 takes them half an hour
+    yield _scan(
+        np.random.default_rng(0), int(10_000 * scale)
+    )  # the peers are quadratic: --scale 10 takes them half an hour
 
 
 def _scan(rng: np.random.Generator, values: int) -> Case:

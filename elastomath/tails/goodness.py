@@ -9,9 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import COUNT, SEED, SHARE, checked, choice, one_of, positive
-from ..errors import InputError
-from .fit import Distance, TailFit, fit_tail, largest_gap, most_likely_index
+from ..checks import COUNT, SEED, SHARE, checked, choice, positive
+from .fit import TailFit, fit_tail, largest_gap, most_likely_index
 from .sample import Sample, draw_tail
 from .threshold import best_of_scan, scan_threshold
 
@@ -56,7 +55,7 @@ class GoodnessOfFit:
         return float(low), float(high)
 
 
-@checked(samples=COUNT, seed=SEED, distance=one_of("left", "both"), least_tail=COUNT, level=SHARE)
+@checked(samples=COUNT, seed=SEED, least_tail=COUNT, level=SHARE)
 def goodness_of_fit(
     values: ArrayLike | Sample,
     threshold: float | Literal["scan", "least"] = "scan",
@@ -64,7 +63,6 @@ def goodness_of_fit(
     samples: int = 200,
     seed: int | np.random.Generator = 0,
     whole: bool | None = None,
-    distance: Distance = "left",
     least_tail: int = 2,
     level: float = 0.95,
 ) -> GoodnessOfFit:
@@ -84,8 +82,6 @@ def goodness_of_fit(
     >>> goodness_of_fit(x, 1.0, samples=99).p_value > 0.05, goodness_of_fit(y, 1.0, samples=99).p_value
     (True, 0.01)
     """
-    if samples < 1:
-        raise InputError(f"{samples} samples", where="goodness of fit", mend="draw at least one")
     sample, rng = Sample.of(values, whole), np.random.default_rng(seed)
     chosen = threshold == "scan"
     if isinstance(threshold, str):
@@ -93,31 +89,28 @@ def goodness_of_fit(
     else:
         threshold = positive(threshold, "threshold", "goodness_of_fit")
     if chosen:
-        fit = scan_threshold(sample, distance=distance, least_tail=least_tail, level=level).best
+        fit = scan_threshold(sample, least_tail=least_tail, level=level).best
     else:
-        fit = fit_tail(sample, None if isinstance(threshold, str) else threshold, distance=distance, level=level)
-    body = sample.below[np.searchsorted(sample.values, fit.threshold)] if chosen else 0
-    lower = Sample(sample.values[: np.searchsorted(sample.values, fit.threshold)], sample.below[:1], sample.whole)
-    shares = sample.multiplicities[: lower.values.size] / max(int(body), 1)
-    found = np.empty((samples, 3))
-    for row in found:
+        fit = fit_tail(sample, None if isinstance(threshold, str) else threshold, level=level)
+    first = int(np.searchsorted(sample.values, fit.threshold)) if chosen else 0
+    body = int(sample.below[first])
+    shares = sample.multiplicities[:first] / max(body, 1)
+    refits = np.empty((samples, 3))
+    for row in refits:
         tail = rng.binomial(sample.size, fit.tail / sample.size) if chosen else fit.tail
         drawn = draw_tail(tail, fit.threshold, fit.alpha, sample.whole, rng)
-        if chosen and body:
+        if body:
             times = rng.multinomial(sample.size - tail, shares)
             drawn = Sample.tallied(
-                np.concatenate([lower.values, drawn.values]),
+                np.concatenate([sample.values[:first], drawn.values]),
                 np.concatenate([times, drawn.multiplicities]),
                 sample.whole,
             )
         if chosen:
-            row[:] = best_of_scan(drawn, least_tail=least_tail, distance=distance)
+            row[:] = best_of_scan(drawn, least_tail)
         else:
             x_m = float(drawn.values[0]) if threshold == "least" else fit.threshold
             alpha = most_likely_index(drawn, x_m)
-            row[:] = x_m, alpha, largest_gap(drawn, x_m, alpha, distance)
-    further = int((found[:, 2] >= fit.distance).sum())
-    p_value = (1 + further) / (1 + samples)
-    return GoodnessOfFit(
-        fit, p_value, math.sqrt(p_value * (1.0 - p_value) / samples), chosen, found[:, 0], found[:, 1], found[:, 2]
-    )
+            row[:] = x_m, alpha, largest_gap(drawn, x_m, alpha)
+    p_value = (1 + int((refits[:, 2] >= fit.distance).sum())) / (1 + samples)
+    return GoodnessOfFit(fit, p_value, math.sqrt(p_value * (1.0 - p_value) / samples), chosen, *refits.T)

@@ -43,11 +43,6 @@ class SampledPareto:
     on_edge: bool
 
     @checked(counts=NONNEGATIVES)
-    def probabilities(self, counts: ArrayLike) -> Array:
-        """``Pr[C = c | C >= 1]``; shape of counts."""
-        return np.asarray(np.exp(log_probabilities(counts, self.alpha, self.floor)), dtype=np.float64)
-
-    @checked(counts=NONNEGATIVES)
     def tail_probability(self, counts: ArrayLike) -> Array:
         """``Pr[C >= c | C >= 1]``; shape of counts."""
         return at_least(counts, self.alpha, self.floor) / self.seen
@@ -70,7 +65,7 @@ def log_probabilities(counts: ArrayLike, alpha: float, floor: float) -> Array:
     1.0
     """
     c = _counts(counts, alpha, floor)
-    return np.asarray(math.log(alpha) + _log_ratio(c, alpha, floor, 1) - _log_seen(alpha, floor))
+    return np.asarray(math.log(alpha) + _log_ratio(c, alpha, floor, 1) - math.log(float(at_least(1, alpha, floor))))
 
 
 @checked(counts=NONNEGATIVES, alpha=POSITIVE, floor=POSITIVE)
@@ -118,35 +113,26 @@ def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = 
             return math.inf
         return -float(times @ log_probabilities(sample.values, alpha, floor)) / size
 
-    lowest, best = math.log(SMALLEST), None
+    def least(start: tuple[float, float], size: float) -> Any:
+        simplex = np.asarray(start) + size * np.array([[0.0, 0.0], [0.3, 0.0], [0.0, 0.5]])
+        options = {"xatol": 1e-5, "fatol": 1e-13, "maxiter": 1000, "initial_simplex": simplex}
+        return cast(Any, minimize)(cost, simplex[0], method="Nelder-Mead", options=options)
+
     starts = [(0.0, -1.0), (0.7, 1.0)] if near is None else [(math.log(near.alpha), math.log(near.floor) + 0.05)]
-    for start in starts:
-        found = cast(Any, minimize)(
-            cost,
-            np.array(start),
-            method="Nelder-Mead",
-            options={
-                "xatol": 1e-5,
-                "fatol": 1e-13,
-                "maxiter": 1000,
-                "initial_simplex": _simplex(start, 1.0 if near is None else 0.1),
-            },
-        )
-        if best is None or found.fun < best.fun:
-            best = found
-    theta = np.asarray(best.x if best is not None else (0.0, 0.0), dtype=np.float64)
-    on_edge = theta[1] < lowest + 0.7
+    searches = [least(start, 1.0 if near is None else 0.1) for start in starts]
+    theta = np.asarray(min(searches, key=lambda search: search.fun).x, dtype=np.float64)
+    lowest = math.log(SMALLEST)
+    on_edge = bool(theta[1] < lowest + 0.7)
     if on_edge:
-        theta[1] = lowest
-        found = cast(Any, minimize)(
+        edge = cast(Any, minimize)(
             lambda x: cost(np.array([x[0], lowest])), theta[:1], method="Nelder-Mead", options={"xatol": 1e-9}
         )
-        theta[0] = found.x[0]
+        theta = np.array([edge.x[0], lowest])
     error = _error(cost, theta, on_edge) / math.sqrt(size)
     alpha, floor = math.exp(theta[0]), math.exp(theta[1])
     seen = float(at_least(1, alpha, floor))
     gaps = np.abs(1.0 - at_least(sample.values, alpha, floor) / seen - sample.below[:-1] / size)
-    return SampledPareto(alpha, floor, alpha * error, seen, float(gaps.max()), -size * cost(theta), size, bool(on_edge))
+    return SampledPareto(alpha, floor, alpha * error, seen, float(gaps.max()), -size * cost(theta), size, on_edge)
 
 
 @checked(fit=an(SampledPareto), samples=COUNT, seed=SEED)
@@ -197,27 +183,16 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
     return np.asarray(found.reshape(c.shape))
 
 
-def _log_seen(alpha: float, floor: float) -> float:
-    return math.log(float(at_least(1, alpha, floor)))
-
-
-def _simplex(start: tuple[float, float], scale: float) -> Array:
-    return np.asarray([[start[0] + scale * x, start[1] + scale * y] for x, y in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.5))])
-
-
 def _error(cost: Any, theta: Array, on_edge: bool) -> float:
     """The standard deviation of ln alpha for one leaf: from the curvature, by central differences; the slope is checked."""
-    free = 1 if on_edge else 2
-    steps = np.eye(2)[:free] * 1e-3
-    middle = cost(theta)
-    up, down = ([cost(theta + sign * step) for step in steps] for sign in (1.0, -1.0))
+    free, step = (1 if on_edge else 2), 1e-3
+    steps = np.eye(2)[:free] * step
+    slope = np.array([(cost(theta + move) - cost(theta - move)) / (2.0 * step) for move in steps])
     hessian = np.empty((free, free))
-    for i in range(free):
-        hessian[i, i] = (up[i] - 2.0 * middle + down[i]) / 1e-6
-    if free == 2:
-        corners = [cost(theta + s * steps[0] + t * steps[1]) for s in (1, -1) for t in (1, -1)]
-        hessian[0, 1] = hessian[1, 0] = (corners[0] - corners[1] - corners[2] + corners[3]) / 4e-6
-    slope = np.array([(u - d) / 2e-3 for u, d in zip(up, down, strict=True)])
+    for i, j in np.ndindex(free, free):
+        # steps in i and j together; for i = j these are two steps in one direction and none
+        ends = [cost(theta + s * steps[i] + t * steps[j]) for s, t in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
+        hessian[i, j] = (ends[0] - ends[1] - ends[2] + ends[3]) / (4.0 * step**2)
     if not (np.isfinite(hessian).all() and np.linalg.eigvalsh(hessian)[0] > 0):
         return math.inf
     covariance = np.linalg.inv(hessian)

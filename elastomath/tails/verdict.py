@@ -186,8 +186,8 @@ def pareto_verdict(
 
 
 def _passes(p_value: float, rivals: tuple[LikelihoodRatio, ...], level: float) -> bool:
-    """No test of Pareto's law rejects it, at a third of 1 - level each (Bonferroni); Vuong's is not a test of it."""
-    return 3.0 * min(p_value, *(rival.p_value for rival in rivals if rival.test != "Vuong")) >= 1.0 - level
+    """No test of Pareto's law rejects it, at a third of 1 - level each (Bonferroni)."""
+    return 3.0 * min(p_value, *(rival.p_value for rival in rivals)) >= 1.0 - level
 
 
 def _by_depth(

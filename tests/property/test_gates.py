@@ -142,7 +142,6 @@ def cases():
     code = arithmetic.ArithmeticCode.of([2, 1, 1])
     block = compression.BlockCode.of(tree)
     moments, limit = expansion.expansion_of(pareto.Pareto(2.5)), fluctuation.leaf_limit(1.5)
-    fit = tailfit.fit_tail([1.5, 2.5, 3.5, 7.25, 9.5, 1.25], 1.0, whole=False)
     whole = sampledpareto.fit_sampled_pareto(np.array(COUNTED * 20))
     test = tailtest.goodness_of_fit(COUNTED, 2, samples=5)
     readings = theorem.theorem_readings([0, 0.25, 0.5], 10, [[1, 0.99, 0.98], [1, 1.1, 1.2], [1, 0.9, 0.8]])
@@ -265,7 +264,6 @@ def cases():
         "codes.codewords.Codewords.encode": (words.encode, {"leaves": [0, 1]}),
         "codes.codewords.Codewords.decode": (words.decode, {"bits": words.encode([0, 1]), "count": 2}),
         "codes.codewords.canonical_words": (codewords.canonical_words, {"lengths": [1, 2, 2]}),
-        "codes.codewords.shannon_fano_elias_words": (codewords.shannon_fano_elias_words, {"weights": MASSES}),
         "codes.compression.BlockCode.of": (
             compression.BlockCode.of,
             {"tree": tree, "code": "huffman", "ends": 0, "escapes": 0},
@@ -544,7 +542,6 @@ def cases():
         "laws.response.survey": (response_module.survey, {"mixture": ONE}),
         "laws.response.response": (response_module.response, {"mixture": ONE}),
         "laws.response.response_matrix": (response_module.response_matrix, {"mixture": ONE}),
-        "tails.sampled.SampledPareto.probabilities": (whole.probabilities, {"counts": [1, 2]}),
         "tails.sampled.SampledPareto.tail_probability": (whole.tail_probability, {"counts": [1, 2]}),
         "tails.sampled.SampledPareto.draw": (whole.draw, {"size": 3, "seed": 0}),
         "tails.sampled.log_probabilities": (
@@ -575,8 +572,6 @@ def cases():
             {"perturbations": STEPS, "volumes": [10, 1], "rates": RATES, "rate_se": RATES},
         ),
         "laws.springs.springs_of_run": (springs.springs_of_run, {"run": run}),
-        "laws.springs.spring_constant": (springs.spring_constant, {"mixture": ONE}),
-        "laws.springs.elastic_limit_near_rest": (springs.elastic_limit_near_rest, {"mixture": ONE}),
         "laws.springs.elastic_limit": (springs.elastic_limit, {"mixture": ONE, "limit": 1e6}),
         "laws.finetuning.GradientTest.spread": (
             stationarity.gradient_test([1.0, 0.0], [-0.5, 0.1]).spread,
@@ -607,16 +602,11 @@ def cases():
         ),
         "tails.fit.fit_tail": (
             tailfit.fit_tail,
-            {"values": COUNTED, "threshold": 2.0, "level": 0.95, "distance": "left"},
+            {"values": COUNTED, "threshold": 2.0, "level": 0.95},
         ),
-        "tails.fit.pareto_index": (tailfit.pareto_index, {"values": COUNTED, "threshold": 2.0}),
-        "tails.fit.unbiased_index": (tailfit.unbiased_index, {"fit": fit}),
-        "tails.fit.hill": (tailfit.hill, {"values": COUNTED}),
-        "tails.fit.checked_level": (tailfit.checked_level, {"level": 0.95}),
-        "tails.fit.is_two_sided": (tailfit.is_two_sided, {"distance": "left"}),
         "tails.rivals.likelihood_ratio": (
             tailrivals.likelihood_ratio,
-            {"values": COUNTED, "alternative": "exponential", "threshold": 2.0},
+            {"values": COUNTED, "alternative": "cutoff", "threshold": 2.0},
         ),
         "tails.rivals.half_chi_square": (tailrivals.half_chi_square, {"statistic": 1.0}),
         "tails.rivals.cutoff_p_value": (tailrivals.cutoff_p_value, {"statistic": 1.0, "alpha": 1.5}),
@@ -634,7 +624,6 @@ def cases():
                 "threshold": 2.0,
                 "samples": 2,
                 "seed": 0,
-                "distance": "left",
                 "least_tail": 2,
                 "level": 0.95,
             },
@@ -662,9 +651,8 @@ def cases():
         ),
         "tails.threshold.scan_threshold": (
             threshold.scan_threshold,
-            {"values": COUNTED, "distance": "left", "least_tail": 2, "level": 0.95},
+            {"values": COUNTED, "least_tail": 2, "level": 0.95},
         ),
-        "tails.threshold.resample": (threshold.resample, {"values": COUNTED, "samples": 2, "seed": 0, "least_tail": 2}),
         "trees.tokentree.TokenTree.of": (tokentree.TokenTree.of, {"documents": TEXTS, "depth": 2, "unit": "bytes"}),
         "trees.tokentree.TokenTree.of_masses": (
             tokentree.TokenTree.of_masses,
@@ -682,8 +670,6 @@ def cases():
         "trees.tokentree.TokenTree.prune_by_count": (tree.prune_by_count, {"least": 2}),
         "trees.tokentree.TokenTree.prune_by_mass": (tree.prune_by_mass, {"threshold": 0.3}),
         "trees.tokentree.TokenTree.spell": (tree.spell, {"leaf": 0}),
-        "trees.tokentree.TokenTree.node_counts": (tree.node_counts, {"level": 1}),
-        "trees.tokentree.merged": (tokentree.merged, {"trees": [tree, tree]}),
         "laws.union.union_epsilon": (unionlaw.union_epsilon, k_l),
         "laws.union.union_constant": (unionlaw.union_constant, k_l),
         "laws.union.union_threshold": (
@@ -749,7 +735,6 @@ ENDS = {
     "pareto.overlaps.Expansion.epsilon",
     "pareto.fluctuation.leaf_limit",
     "pareto.overlaps.Lognormal.moment",
-    "tails.sampled.SampledPareto.probabilities",
     "tails.sampled.SampledPareto.tail_probability",
     "laws.theorem.union_parts",
     "laws.union.rest_ratios",
@@ -772,7 +757,7 @@ MODULES_ELSEWHERE = {
     "runs.settings": "options, read from text and files, with tests of their own",
     "mixtures.kernels": "compiled sums of arrays that were checked",
     "mixtures.leafsums": "compiled sums of arrays that were checked",
-    "tails.zeta": "compiled functions of numbers that were checked",
+    "tails.zeta": "functions of numbers that were checked",
     "trees.leafset": "the leaves of a tree that was checked",
     "derivations.evaluation": "the evaluation of proofs: symbols, not numbers",
     "derivations.language": "the language of proofs: symbols, not numbers",
@@ -827,6 +812,7 @@ INNER = {
     "trees.tokentree.TokenTree.check": "checks a tree",
     "tails.fit.most_likely_index": "a Sample that was checked",
     "tails.fit.largest_gap": "a Sample that was checked",
+    "tails.fit.survival": "numbers that were checked",
     "tails.sample.Sample.tallied": "tallies that were checked",
     "tails.sample.draw_counts": "a function for its law",
     "tails.threshold.best_of_scan": "a Sample that was checked",

@@ -27,7 +27,6 @@ from elastomath.laws import union as unionlaw
 from elastomath.pareto import law as pareto
 from elastomath.pareto import overlaps
 from elastomath.pareto import overlaps as expansion
-from elastomath.tails import zeta
 
 FLOOR = 1e-305
 """Below this doubles have fewer digits; an error of so much is allowed."""
@@ -407,13 +406,6 @@ HELD: dict[str, Scalar] = {
         1e-13,
         8 * ULP,
     ),
-    "tails.zeta.scaled_zeta": Scalar(
-        lambda e, q: zeta.scaled_zeta(1.0 + e, q),
-        lambda e, q: (q.log() * (1.0 + float(e))).exp() * arb(1.0 + float(e)).zeta(q),
-        (moderate(-10, 2), moderate(-2, 6)),
-        2e-14,
-        cases=60,
-    ),
     "pareto.overlaps.Expansion.epsilon": Scalar(
         lambda k, L: expansion.Expansion(3, *np.array([0.3, 0.4, 1.5])[:, None]).epsilon(k, L),
         lambda k, L: 2 * L * (1 + 3 * (arb(0.4) - 2 * L) / (2 * (k + 1 + L))),
@@ -599,11 +591,7 @@ ELSEWHERE = {
     "laws.union.union_turning": LEAVES,
     "laws.union.rest_ratios": "ratios of random draws",
     "laws.volumes": LEAVES,
-    "tails.zeta.tail_probability": "a quotient of two scaled_zeta",
-    "tails.zeta.value": "scaled_zeta of one number",
-    "tails.zeta.values": "scaled_zeta of an array",
-    "tails.zeta.jet": "derivatives against mpmath: tests/unit/elastomath/tails/test_tails.py",
-    "tails.zeta.exponent": "a root: tests/unit/elastomath/tails/test_tails.py",
+    "tails.zeta": SAMPLE,
 }
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from elastomath import InputError, Mixture, chi_square
 from elastomath.testing.strategies import documents, sequences, token_trees
 from elastomath.trees.jointtree import JointTree, pruning_loss
-from elastomath.trees.tokentree import TokenTree, merged
+from elastomath.trees.tokentree import TokenTree
 from elastomath.trees.treefile import load_tree, save_tree
 from tests.examples import examples
 
@@ -170,12 +170,6 @@ def test_a_file_gives_back_the_same_tree(tree, least):
         for index, kept in enumerate([tree, tree.prune(tree.depth // 2), tree.prune_by_count(least)]):
             save_tree(Path(folder) / f"{index}.npz", kept)
             same(load_tree(Path(folder) / f"{index}.npz"), kept)
-
-
-@common
-@given(documents(), documents(), depths)
-def test_merged_trees_are_the_tree_of_all_documents(one, other, depth):
-    same(merged([TokenTree.of(one, depth), TokenTree.of(other, depth)]), TokenTree.of([*one, *other], depth))
 
 
 @common

@@ -44,8 +44,6 @@ from elastomath.laws.rebound import (
 from elastomath.laws.response import response_matrix, survey
 from elastomath.laws.springs import (
     elastic_limit,
-    elastic_limit_near_rest,
-    spring_constant,
     springs,
     springs_of_readings,
     springs_of_run,
@@ -94,7 +92,6 @@ ONE_UNIT = {
     "codes.lengths.huffman_lengths": "weights of leaves, not volumes; a common factor changes no length",
     "codes.lengths.length_limited_lengths": "weights of leaves, not volumes",
     "codes.lengths.total_length": "weights of leaves, not volumes",
-    "codes.codewords.shannon_fano_elias_words": "weights of leaves, not volumes",
     "trees.tokentree.TokenTree.of_leaves": "weights of leaves, not volumes",
     "trees.tokentree.TokenTree.of_masses": "weights of leaves, not volumes",
 }
@@ -344,8 +341,6 @@ LAWS = {
     "laws.response.survey": _survey,
     "verification.softmax.LowRankSoftmax.fit": _softmax,
     "laws.springs.elastic_limit": lambda m, c: {"": (elastic_limit(m), 1)},
-    "laws.springs.elastic_limit_near_rest": lambda m, c: {"": (elastic_limit_near_rest(m), 1)},
-    "laws.springs.spring_constant": lambda m, c: {"": (spring_constant(m), 1)},
     "laws.springs.springs": lambda m, c: _springs(springs(m, c * GRID)),
     "laws.springs.springs_of_readings": lambda m, c: _springs(springs_of_readings(*_readings(m, c))),
     "laws.springs.springs_of_run": _springs_of_run,

@@ -11,13 +11,13 @@ from scipy import integrate, optimize, special, stats
 
 from elastomath import InputError
 from elastomath.tails import rivals
-from elastomath.tails.fit import fit_tail, hill, largest_gap, pareto_index, unbiased_index
+from elastomath.tails.fit import fit_tail, largest_gap
 from elastomath.tails.goodness import goodness_of_fit
 from elastomath.tails.rivals import cutoff_p_value, half_chi_square, likelihood_ratio
 from elastomath.tails.sample import Sample, draw_tail
 from elastomath.tails.sampled import SMALLEST, at_least, fit_sampled_pareto, log_probabilities, sampled_p_value
-from elastomath.tails.threshold import resample, scan_threshold
-from elastomath.tails.zeta import kernels, scaled_zeta, tail_probability
+from elastomath.tails.threshold import scan_threshold
+from elastomath.tails.zeta import log_zeta, most_likely_index, tail_probability
 from tests.examples import examples
 
 
@@ -28,28 +28,33 @@ def pareto(alpha, size, *seed):
 # --- the zeta function ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("s", [1.001, 1.3, 2.5, 9.0, 40.0])
-@pytest.mark.parametrize("q", [0.3, 1.0, 5.0, 17.0, 300.0])
-def test_the_scaled_zeta_function_and_its_derivatives_are_mpmaths(s, q):
-    with mpmath.workdps(90):
-        z = [mpmath.zeta(mpmath.mpf(s), mpmath.mpf(q), order) for order in range(3)]
-        log, power = mpmath.log(q), mpmath.mpf(q) ** mpmath.mpf(s)
-        expected = [power * z[0], power * (z[1] + log * z[0]), power * (z[2] + 2 * log * z[1] + log**2 * z[0])]
-    if s == 40.0:  # mpmath's own sum is relative to another scale there (1e-12): term by term instead
-        logs = np.log1p(np.arange(max(200, int(30 * q))) / q)
-        expected = [math.fsum(np.exp(-s * logs) * (-logs) ** order) for order in range(3)]
-    found = kernels().jet(s, q)
-    for value, reference in zip(found, expected, strict=True):
-        assert value == pytest.approx(float(reference), rel=2e-13)
-    assert kernels().value(s, q) == pytest.approx(float(expected[0]), rel=2e-14)
-    assert kernels().exponent(-found[1] / found[0], q, 2.0) - 1 == pytest.approx(s - 1, rel=1e-9)
+@pytest.mark.parametrize("s", [1.001, 1.3, 2.5, 9.0, 40.0, 700.0])
+@pytest.mark.parametrize("q", [0.3, 1.0, 5.0, 300.0, 1e6])
+def test_the_scaled_zeta_function_is_mpmaths(s, q):
+    with mpmath.workdps(60):
+        if s < 20:
+            expected = mpmath.mpf(q) ** mpmath.mpf(s) * mpmath.zeta(mpmath.mpf(s), mpmath.mpf(q))
+        else:  # term by term, and the integral beyond
+            terms = 200 + int(3 * s)
+            logs = [mpmath.log1p(mpmath.mpf(k) / mpmath.mpf(q)) for k in range(terms + 1)]
+            end = mpmath.mpf(q) + terms
+            rest = end / (s - 1) + mpmath.mpf(1) / 2 + s / (12 * end) - s * (s + 1) * (s + 2) / (720 * end**3)
+            expected = mpmath.fsum(mpmath.exp(-s * log) for log in logs[:-1]) + mpmath.exp(-s * logs[-1]) * rest
+        assert float(log_zeta(s, q)) == pytest.approx(float(mpmath.log(expected)), rel=1e-11, abs=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 0.3, 1.5, 8.0])
+@pytest.mark.parametrize("q", [1.0, 5.0, 300.0])
+def test_the_index_is_where_the_mean_logarithm_is_that_of_the_law(alpha, q):
+    with mpmath.workdps(40):
+        s, start = mpmath.mpf(alpha) + 1, mpmath.mpf(q)
+        mean = -mpmath.zeta(s, start, 1) / mpmath.zeta(s, start) - mpmath.log(start)
+    assert float(most_likely_index(float(mean), q)) == pytest.approx(alpha, rel=1e-6)
 
 
 def test_tail_probabilities_are_scipys():
     x = np.arange(1.0, 60.0)
     np.testing.assert_allclose(tail_probability(x, 1.0, 1.4), stats.zipf(2.4).sf(x - 1), rtol=1e-10)
-    with pytest.raises(InputError):
-        scaled_zeta(1.0, 2.0)
 
 
 # --- estimators -----------------------------------------------------------------------------------------------------
@@ -59,32 +64,16 @@ def test_paretos_index_is_scipys_and_its_interval_the_gamma_law():
     x = pareto(1.7, 300, 1)
     fit = fit_tail(x, 1.0)
     assert fit.alpha == pytest.approx(stats.pareto.fit(x, floc=0, fscale=1.0)[0], rel=1e-12)
-    assert pareto_index(x, 1.0) == pytest.approx(fit.alpha, rel=1e-12)
     assert fit.log_likelihood == pytest.approx(stats.expon(scale=1 / fit.alpha).logpdf(np.log(x)).sum(), rel=1e-12)
     # the true sum of logarithms exceeds what was seen with probability 1/40 at either end
     total = np.log(x).sum()
     assert stats.gamma(300, scale=1 / fit.low).cdf(total) == pytest.approx(0.025, rel=1e-9)
     assert stats.gamma(300, scale=1 / fit.high).sf(total) == pytest.approx(0.025, rel=1e-9)
     assert fit.distance == pytest.approx(np.abs(1 - np.sort(x) ** -fit.alpha - np.arange(300) / 300).max(), rel=1e-12)
-    both = fit_tail(x, 1.0, distance="both").distance
-    assert both == pytest.approx(stats.kstest(x, stats.pareto(fit.alpha).cdf).statistic, rel=1e-12)
-
-
-def test_the_bias_correction_is_exact_and_the_intervals_cover():
-    n, runs = 8, 20_000
-    logs = np.random.default_rng(3).exponential(1 / 1.3, (runs, n))
-    alpha = n / logs.sum(axis=1)
-    some = fit_tail(np.exp(logs[0]), 1.0)
-    given_threshold = alpha * unbiased_index(some, observed=False) / some.alpha
-    assert abs(given_threshold.mean() - 1.3) < 4 * given_threshold.std() / math.sqrt(runs)
-    assert abs(alpha.mean() - 1.3) > 10 * alpha.std() / math.sqrt(runs)  # the bias is there to be seen
-    excess = np.sort(logs, axis=1) - logs.min(axis=1, keepdims=True)
-    observed = n / excess.sum(axis=1) * unbiased_index(some) / some.alpha
-    assert abs(observed.mean() - 1.3) < 4 * observed.std() / math.sqrt(runs)
-    for threshold, rows in ((1.0, logs), (None, logs)):
-        fits = [fit_tail(np.exp(row), threshold, level=0.8) for row in rows[:500]]
-        covered = np.mean([fit.low < 1.3 < fit.high for fit in fits])
-        assert abs(covered - 0.8) < 3.5 * math.sqrt(0.16 / 500)
+    runs = np.exp(np.random.default_rng(3).exponential(1 / 1.3, (500, 8)))
+    for threshold in (1.0, None):
+        fits = [fit_tail(row, threshold, level=0.8) for row in runs]
+        assert abs(np.mean([fit.low < 1.3 < fit.high for fit in fits]) - 0.8) < 3.5 * math.sqrt(0.16 / 500)
 
 
 @pytest.mark.parametrize(("alpha", "least"), [(0.5, 1), (1.5, 1), (3.0, 2), (1.2, 30)])
@@ -127,22 +116,10 @@ def test_draws_have_the_law():
     assert share == pytest.approx(float(tail_probability(10_001.0, 3, 0.7)), rel=0.1)
 
 
-def test_hill_estimates_are_the_fits_of_the_largest():
-    x = pareto(2.0, 50, 5)
-    k, alpha, error = hill(x)
-    descending = np.sort(x)[::-1]
-    for count in (1, 7, 49):
-        direct = count / np.log(descending[:count] / descending[count]).sum()
-        assert alpha[count - 1] == pytest.approx(direct, rel=1e-12)
-        assert error[count - 1] == pytest.approx(direct / math.sqrt(count), rel=1e-12)
-    assert k.tolist() == list(range(1, 50))
-    assert np.isinf(hill([2.0, 2.0, 1.0])[1][0])
-
-
 # --- the scan -------------------------------------------------------------------------------------------------------
 
 
-def slow_scan(x, whole, both):
+def slow_scan(x, whole):
     """Every threshold and every point, with scipy's zeta function."""
     values, rows = np.unique(x), []
     for x_m in values[:-1]:
@@ -151,12 +128,9 @@ def slow_scan(x, whole, both):
         alpha = fit_tail(tail, x_m, whole=whole).alpha
         if whole:
             below = 1 - special.zeta(alpha + 1, points) / special.zeta(alpha + 1, x_m)
-            upto = 1 - special.zeta(alpha + 1, points + 1) / special.zeta(alpha + 1, x_m)
         else:
-            below = upto = 1 - (points / x_m) ** -alpha
+            below = 1 - (points / x_m) ** -alpha
         gaps = np.abs(below - np.searchsorted(tail, points) / tail.size)
-        if both:
-            gaps = np.maximum(gaps, np.abs(upto - np.searchsorted(tail, points, "right") / tail.size))
         rows.append((gaps.max(), x_m, alpha))
     return np.array(rows)
 
@@ -174,34 +148,33 @@ BODIES = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("distance", ["left", "both"])
-def test_the_scan_is_the_slow_one(name, distance):
+def test_the_scan_is_the_slow_one(name):
     for seed in range(3):
         x = BODIES[name](np.random.default_rng(seed), 250)
         whole = x.dtype.kind == "i"
-        rows = slow_scan(x, whole, distance == "both")
-        scan = scan_threshold(x, distance=distance, every=True)
-        np.testing.assert_allclose(scan.distances, rows[:, 0], rtol=0, atol=1e-9)
-        np.testing.assert_allclose(scan.alphas, rows[:, 2], rtol=1e-9)
-        best = scan_threshold(x, distance=distance).best
-        assert best == scan.best
+        rows = slow_scan(x, whole)
+        scan = scan_threshold(x)
+        best, seen = scan.best, ~np.isnan(scan.distances)
+        np.testing.assert_allclose(scan.distances[seen], rows[seen, 0], rtol=0, atol=1e-7)
+        np.testing.assert_allclose(scan.alphas, rows[:, 2], rtol=1e-6)
+        assert seen.sum() < 0.2 * seen.size, "most thresholds are only bounded"
         assert best.threshold == rows[rows[:, 0].argmin(), 1]
-        assert best.distance == pytest.approx(rows[:, 0].min(), abs=1e-9)
+        assert best.distance == pytest.approx(rows[:, 0].min(), abs=1e-7)
 
 
 @examples(60)
-@given(st.lists(st.integers(1, 12), min_size=3, max_size=40), st.booleans(), st.sampled_from(["left", "both"]))
-def test_the_scan_is_the_slow_one_on_few_values(values, whole, distance):
+@given(st.lists(st.integers(1, 12), min_size=3, max_size=40), st.booleans())
+def test_the_scan_is_the_slow_one_on_few_values(values, whole):
     x = np.array(values) if whole else np.array(values) / 4
     if np.unique(x).size < 2:
         with pytest.raises(InputError):
             scan_threshold(x)
         return
-    rows = slow_scan(x, whole, distance == "both")
-    found = scan_threshold(x, distance=distance)
-    assert found.best.distance == pytest.approx(rows[:, 0].min(), abs=1e-9)
-    seen = ~np.isnan(found.distances)
-    np.testing.assert_allclose(found.distances[seen], rows[seen, 0], atol=1e-9)
+    rows = slow_scan(x, whole)
+    scan = scan_threshold(x)
+    assert scan.best.distance == pytest.approx(rows[:, 0].min(), abs=1e-7)
+    seen = ~np.isnan(scan.distances)
+    np.testing.assert_allclose(scan.distances[seen], rows[seen, 0], atol=1e-7)
 
 
 def test_the_scan_is_powerlaws():
@@ -214,43 +187,14 @@ def test_the_scan_is_powerlaws():
         assert ours.alpha == pytest.approx(theirs.alpha - 1, rel=1e-9)
 
 
-def test_the_scan_looks_at_few_points(monkeypatch):
-    """The same source, not compiled, counts how often it asks for the law: far fewer than n^2/2 times."""
-    from elastomath.tails import threshold
-
-    scan_threshold([1.0, 2.0, 4.0])  # compiled now, so that the sources can be put back
-    calls = [0]
-    law = threshold._model.py_func
-
-    def counted(*args):
-        calls[0] += 1
-        return law(*args)
-
-    n = 4000
-    x = pareto(1.3, n, 2)
-    sample = Sample.of(x)
-    _, alphas, tails = threshold._indices(sample)
-    monkeypatch.setattr(threshold, "_model", counted)
-    monkeypatch.setattr(threshold, "_largest_gap", threshold._largest_gap.py_func)
-    arguments = (sample.values, np.log(sample.values), sample.below, alphas, tails >= 2, False, False)
-    _, best = threshold._scan_all.py_func(*arguments, False)
-    pruned, calls[0] = calls[0], 0
-    assert sample.values[best] == scan_threshold(x).best.threshold
-    assert pruned < 10 * n
-    monkeypatch.undo()
-
-
 def test_the_threshold_is_found_and_its_error_counted():
     rng = np.random.default_rng(8)
     x = np.concatenate([rng.uniform(0.1, 1, 1000), 1 + rng.pareto(1.5, 1000)])
     fit = goodness_of_fit(x, samples=60, seed=1)
     assert fit.fit.threshold == pytest.approx(1.0, abs=0.15)
     assert fit.p_value > 0.05
-    thresholds, alphas = resample(x, samples=60, seed=2)
-    # the choice of the threshold adds error: both ways of counting it see that, and agree
-    assert fit.standard_error > fit.fit.standard_error
-    assert alphas.std() == pytest.approx(fit.standard_error, rel=0.6)
-    assert 0.5 < np.median(thresholds) < 1.5
+    assert fit.standard_error > fit.fit.standard_error, "the choice of the threshold adds error"
+    assert 0.5 < np.median(fit.thresholds) < 1.5
     low, high = fit.interval()
     assert low < 1.5 < high
 
@@ -276,27 +220,27 @@ def test_p_values_have_their_monte_carlo_error():
     assert found.p_value > 0.05
 
 
+@pytest.mark.parametrize("threshold", ["Scan", "SCAN", "", "smallest"])
+def test_a_threshold_that_is_no_way_of_choosing_is_refused(threshold):
+    with pytest.raises(InputError, match="threshold"):
+        goodness_of_fit([1.0, 2.0, 4.0], threshold, samples=2)
+
+
 # --- rivals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(("name", "a", "b", "x_m"), [("lognormal", 1.2, 0.1, 1.0), ("lognormal", -0.8, 0.4, 6.0),
-                                                      ("cutoff", 0.6, 1e-4, 2.0), ("cutoff", 2.5, 0.3, 1.0)])  # fmt: skip
+                                                      ("cutoff", 0.6, 1e-4, 2.0), ("cutoff", 2.5, 0.3, 1.0),
+                                                      ("cutoff", -3.0, 60.0, 40.0)])  # fmt: skip
 def test_normalisers_are_mpmaths(name, a, b, x_m, whole):
     g = {"lognormal": lambda t: t * t, "cutoff": mpmath.expm1}[name]
     if whole:
         term = lambda k: mpmath.exp(-(a + 1) * mpmath.log1p(k / x_m) - b * g(mpmath.log1p(k / x_m)))  # noqa: E731
         total = mpmath.nsum(term, [0, mpmath.inf], method="e")
     else:
-        total = mpmath.quad(lambda t: mpmath.exp(-a * t - b * g(t)), [0, 0.5, 1, 2, 4, 8, 12, 16, 24, 40])
-    log_z, means, _ = rivals._moments(rivals._STATISTICS[name], a, b, x_m, whole)
-    assert log_z == pytest.approx(float(mpmath.log(total)), abs=1e-11)
-    h = 1e-5  # means are derivatives of ln Z
-    for i, step in enumerate(((h, 0.0), (0.0, h * b))):
-        ends = [
-            rivals._moments(rivals._STATISTICS[name], a + s * step[0], b + s * step[1], x_m, whole)[0] for s in (1, -1)
-        ]
-        assert means[i] == pytest.approx(-(ends[0] - ends[1]) / (2 * sum(step)), rel=1e-6)
+        total = mpmath.quad(lambda t: mpmath.exp(-a * t - b * g(t)), [0, 0.1, 0.5, 1, 2, 4, 8, 12, 16, 24, 40])
+    assert rivals._log_normaliser(name, a, b, x_m, whole) == pytest.approx(float(mpmath.log(total)), abs=1e-10)
 
 
 def test_a_truncated_lognormal_is_recovered_and_its_likelihood_is_scipys():
@@ -324,25 +268,8 @@ def test_a_cut_off_is_recovered_and_told_from_pareto(whole):
     assert found.favoured == "cutoff"
     assert found.parameters["alpha"] == pytest.approx(1.2, abs=0.05)
     assert found.parameters["rate"] == pytest.approx(0.01, rel=0.15)
-    assert found.log_ratio >= likelihood_ratio(x, "exponential", 1.0, whole=whole).log_ratio  # it contains it
-
-
-def test_exponential_tails_are_told_from_pareto_by_vuong():
-    x = 1.0 + np.random.default_rng(1).exponential(2.0, 3000)
-    found = likelihood_ratio(x, "exponential", 1.0)
-    alpha = fit_tail(x, 1.0).alpha
-    terms = stats.expon(1.0, found.parameters["rate"] ** -1).logpdf(x) - stats.pareto(alpha).logpdf(x)
-    assert found.log_ratio == pytest.approx(terms.sum(), rel=1e-10)
-    statistic = terms.sum() / (terms.std() * math.sqrt(x.size))
-    assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(statistic)), rel=1e-8)
-    assert (found.favoured, likelihood_ratio(pareto(1.5, 3000, 1), "exponential", 1.0).favoured) == (
-        "exponential",
-        "pareto",
-    )
-    counts = np.random.default_rng(1).geometric(0.2, 3000)
-    found = likelihood_ratio(counts, "exponential")
-    terms = stats.geom(1 / counts.mean()).logpmf(counts) - stats.zipf(fit_tail(counts).alpha + 1).logpmf(counts)
-    assert found.log_ratio == pytest.approx(terms.sum(), rel=1e-9)
+    if not whole:  # the cut-off at a = -1 is the exponential law
+        assert found.log_ratio >= stats.expon(1, x.mean() - 1).logpdf(x).sum() - stats.pareto(1.2).logpdf(x).sum()
 
 
 def test_the_gain_is_nothing_where_the_data_lean_the_other_way():
@@ -469,15 +396,11 @@ def test_sampled_goodness_of_fit_has_size_and_power():
         lambda: fit_tail([1.0, 2.0], 3.0),
         lambda: fit_tail([1.0, 2.0], float("nan")),
         lambda: fit_tail([1.0, 2.0], level=1.0),
-        lambda: fit_tail([1.0, 2.0], distance="right"),
         lambda: fit_tail([1 << 60, 2]),
         lambda: scan_threshold([1.0, 2.0, 3.0], least_tail=9),
         lambda: goodness_of_fit([1.0, 2.0], samples=0),
         lambda: likelihood_ratio([1.0, 2.0], "weibull"),
         lambda: cutoff_p_value(1.0, 0.0),
-        lambda: unbiased_index(fit_tail([1, 2, 3])),
-        lambda: hill([1.0]),
-        lambda: pareto_index([1.0, 2.0], 2.0),
         lambda: fit_sampled_pareto([1, 1]),
         lambda: log_probabilities([0], 1.0, 1.0),
     ],
