@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,15 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import an, as_array, checked, integer, optional
 from ..errors import InputError
 from .lengths import (
-    LARGEST,
     NO_CODEWORD,
     Lengths,
-    _array,
-    _checked,
     as_lengths,
     compiled,
     kraft_sum,
-    shannon_fano_elias_lengths,
 )
 
 Words = NDArray[np.uint64]
@@ -253,25 +245,6 @@ def canonical_words(lengths: ArrayLike) -> Codewords:
     return Codewords(used, order, starts[:-1], limbs)
 
 
-def shannon_fano_elias_words(weights: ArrayLike | Sequence[int]) -> Codewords:
-    """The Shannon-Fano-Elias code: the first L(x) bits of ``F(x) = sum_{y < x} q(y) + q(x)/2``, L as in `lengths`.
-
-    The words rise with the leaves, so that sorting messages sorts leaves. Exact: weights are integers or Fractions, or
-    floats taken as the binary fractions that they are, and q(x) = w(x) / sum w. Shape (M,) -> M words.
-    Raises InputError for weights that cannot be used.
-
-    >>> words = shannon_fano_elias_words([1, 2, 1])
-    >>> [words.text(leaf) for leaf in range(3)], words.decode(words.encode([2, 0, 1]))
-    (['001', '10', '111'], array([2, 0, 1]))
-    """
-    whole = _whole(_checked(_array(weights, scale=False)))
-    used = shannon_fano_elias_lengths(whole)
-    starts = _limb_starts(used)
-    kernel = compiled(_midpoints) if whole.dtype == np.int64 else _long_midpoints
-    limbs = kernel(whole, used, starts, np.zeros(int(starts[-1]), dtype=np.uint64))
-    return Codewords(used, np.flatnonzero(used != NO_CODEWORD), starts[:-1], limbs, canonical=False)
-
-
 CUT, NO_WORD, DONE = 1, 2, 0
 """How reading a stream ended."""
 
@@ -283,16 +256,6 @@ def _cut(size: int, why: str) -> InputError:
 def _limb_starts(lengths: Lengths) -> Integers:
     """Where each word begins among the limbs, and their number."""
     return np.concatenate([[0], np.cumsum((np.maximum(lengths, 0) + 63) // 64)])
-
-
-def _whole(weights: NDArray[Any]) -> NDArray[Any]:
-    """The weights times a common factor that makes them integers: int64 where twice their sum fits, else Python's."""
-    if weights.dtype == np.int64 and int(weights.sum()) <= LARGEST // 2:
-        return weights
-    exact = [Fraction(w) for w in weights.tolist()]
-    scale = math.lcm(*(w.denominator for w in exact))
-    whole = [int(w * scale) for w in exact]
-    return np.array(whole, dtype=np.int64 if sum(whole) <= LARGEST // 2 else object)
 
 
 def _count_up(order: Integers, lengths: Lengths, starts: Integers, limbs: Words) -> Words:
@@ -309,34 +272,6 @@ def _count_up(order: Integers, lengths: Lengths, starts: Integers, limbs: Words)
             if limbs[begin + limb] >= step:
                 break
             step = np.uint64(1)  # carry
-    return limbs
-
-
-def _midpoints(weights: NDArray[Any], lengths: Lengths, starts: Integers, limbs: Words) -> Words:
-    """The leading bits of (2 sum_{y < x} w + w) / (2 sum w), by long division."""
-    whole = np.uint64(2 * weights.sum())
-    before = np.uint64(0)
-    for leaf in range(weights.size):
-        weight = np.uint64(weights[leaf])
-        rest = before + before + weight
-        before += weight
-        for bit in range(lengths[leaf]):
-            rest += rest
-            if rest >= whole:
-                rest -= whole
-                limbs[starts[leaf] + bit // 64] |= np.uint64(1) << np.uint64(63 - bit % 64)
-    return limbs
-
-
-def _long_midpoints(weights: NDArray[Any], lengths: Lengths, starts: Integers, limbs: Words) -> Words:
-    """The same for Python's integers."""
-    whole, before = 2 * int(weights.sum()), 0
-    for leaf, (weight, size) in enumerate(zip(weights.tolist(), lengths.tolist(), strict=True)):
-        if weight:
-            count = -(-size // 64)
-            value = ((2 * before + weight << size) // whole) << (64 * count - size)
-            limbs[starts[leaf] : starts[leaf] + count] = [value >> 64 * n & (1 << 64) - 1 for n in range(count)][::-1]
-        before += weight
     return limbs
 
 

@@ -63,8 +63,8 @@ def shannon_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
 def shannon_fano_elias_lengths(q: ArrayLike | Sequence[int]) -> Lengths:
     """Shannon-Fano-Elias code lengths ``L(x) = ceil(-log2 q(x)) + 1`` in bits, exactly; `NO_CODEWORD` where q(x) = 0.
 
-    One bit more than Shannon's buys a code whose words rise with the leaves, whatever their order:
-    `codewords.shannon_fano_elias_words`. ``H(P, q) + 1 <= E_P[L] < H(P, q) + 2``. Arguments and errors as for
+    One bit more than Shannon's buys a code whose words rise with the leaves, whatever their order.
+    ``H(P, q) + 1 <= E_P[L] < H(P, q) + 2``. Arguments and errors as for
     `shannon_lengths`.
 
     >>> shannon_fano_elias_lengths([0.5, 0.25, 0.2, 0.05, 0.0])

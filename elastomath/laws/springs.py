@@ -10,7 +10,7 @@ it pulls moves by the fall ``H_t(0) - H_t(l)``. "F ~ |D_i| Delta D_KL" can be re
 - with the divergence as printed, ``D(q || P_i)``: not even to first order in l, for at rest the increments sum to the miss
   of `pool.reverse_balance`; they are exact for the geometric pool instead of the mixture.
 - Hooke's law proper is the perturbation's: near rest ``l = K (H_t(0) - H_t(l))`` with ``K = N_0/(T_0 - 1)`` and
-  ``E = K fall^2/2`` (`spring_constant`).
+  ``E = K fall^2/2``.
 
 The **elastic limit** is where the energy equals the linear term (R7), taken as the pull, the sum of the forces that are
 > 0: E = pull - push, so it is where nothing pushes back any more, and the first gain of pre-training is spent. To first
@@ -191,38 +191,6 @@ def springs_of_run(run: Run) -> Springs:
             f"run {run.name} has no component `perturb`", where="springs", mend="read the perturbation too"
         )
     return springs_of_readings(run.perturbations, run.volumes[:-1], run.rates, run.rate_se, run.rate_unit)
-
-
-@checked(mixture=PERTURBED)
-def spring_constant(mixture: Mixture) -> float:
-    """``K = N_0 / (T_0 - 1)``, Hooke's constant of the perturbation at rest: ``l = K (H_t(0) - H_t(l)) + O(l^2)``.
-
-    Volume per nat; the energy is ``K fall^2 / 2`` to second order. 0 without coverage (a first drop moves the pulled
-    point infinitely far), inf where P_t equals q_0.
-
-    >>> round(spring_constant(Mixture.of([[0.5, 0.25, 0.25], [0.5, 0.5, 0], [0.5, 0, 0.5]], [10, 1, 0])), 3)
-    18.333
-    """
-    start = mixture.at(0.0)
-    slope = -float(response(start).derivatives[-1])
-    return math.inf if slope == 0 else 1.0 / slope
-
-
-@checked(mixture=PERTURBED)
-def elastic_limit_near_rest(mixture: Mixture) -> float:
-    """``l* = 2 N_0 sum_i w_i max(dH_i(0), 0) / (T_0 - 1)``: where energy and pull meet if both kept their first term only.
-
-    For three datasets with A < 1 it is ``2 w_a (1 - A_0)/(T_0 - 1)``, eps = 2 in R3. With P_p of two equal parts it is
-    twice, of three about once |D_a| for large k. nan where nothing moves, 0 without coverage.
-
-    >>> round(elastic_limit_near_rest(Mixture.of([[0.5, 0.25, 0.25], [0.5, 0.5, 0], [0.5, 0, 0.5]], [10, 1, 0])), 3)
-    1.667
-    """
-    start = mixture.at(0.0)
-    slopes = response(start).derivatives
-    if slopes[-1] == 0:
-        return math.nan
-    return 2.0 * float(start.volumes[:-1] @ np.maximum(slopes[:-1], 0.0)) / -float(slopes[-1])
 
 
 @checked(mixture=PERTURBED, limit=POSITIVE)

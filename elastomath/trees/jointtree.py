@@ -88,7 +88,7 @@ class JointTree:
     def prune_by_count(self, least: int) -> JointTree:
         """Make a cut node of every node with fewer than ``least`` blocks of all datasets together.
 
-        The cut is that of the pooled tree (`TokenTree.prune_by_count` of `merged`), the same for every dataset; pruning
+        The cut is that of the pooled tree (`TokenTree.prune_by_count`), the same for every dataset; pruning
         each tree on its own would leave them only their common coarsening. What the rates lose: `pruning_loss`.
         Raises InputError for ``least`` < 1 and where a tree was made from masses.
         """

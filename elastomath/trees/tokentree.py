@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import an, checked, integer, listed, real
+from ..checks import checked, integer, real
 from ..errors import InputError
 from ..mixtures.masses import as_masses
-from .leafset import Flags, LeafSet, Words, common_coarsening, lexicographic, packed, row_starts, unpacked
+from .leafset import Flags, LeafSet, Words, lexicographic, packed, row_starts, unpacked
 from .sequences import (
     ALPHABETS,
     AT_ONCE,
@@ -270,25 +270,6 @@ class TokenTree:
         """
         return self.leaf_set.shared()
 
-    @checked(level=integer(least=0))
-    def node_counts(self, level: int) -> NDArray[Any]:
-        """Counts of the nodes that ``level`` symbols spell, in sorted order; a node carries the sum of its children.
-
-        Its children are the nodes one level below and, where a block ends in it, an EOS leaf. Level 0 is the root.
-        Below a cut node there are none. Raises InputError unless 0 <= level <= depth.
-
-        >>> tree = TokenTree.of(["ab", "ac", "a", "b"], depth=2)
-        >>> [tree.node_counts(level).tolist() for level in range(3)]  # root; a, b; ab, ac
-        [[4], [3, 1], [1, 1]]
-        """
-        if not 0 <= level <= self.depth:
-            raise InputError(f"level {level}", where="token tree", mend=f"levels go from 0 to {self.depth}")
-        below = self.spelled >= level
-        starts = (self.shared()[below] < level) if level else np.arange(int(below.sum())) == 0
-        if not starts.size:
-            return np.zeros(0, dtype=self.counts.dtype)
-        return np.add.reduceat(self.counts[below], np.flatnonzero(starts))
-
     def nodes_per_level(self) -> Integers:
         """The number of nodes that 0, 1, ... symbols spell, as far as the longest leaf; EOS leaves are not among them.
 
@@ -362,26 +343,6 @@ class TokenTree:
         else:
             return
         raise InputError(what, where=where, mend="the counts are not a token tree's; build it again")
-
-
-@checked(trees=listed(an(TokenTree)))
-def merged(trees: Sequence[TokenTree]) -> TokenTree:
-    """The tree of several datasets together: counts add (``c(x) = sum_i c_i(x)``), on their common leaf set.
-
-    Trees of the same depth and block that are not pruned by mass give the tree of all documents; others are first
-    coarsened to what all of them know (`common_coarsening`).
-    Raises InputError for no tree, different alphabets or blocks, and trees of masses (mix those by volumes).
-
-    >>> both = merged([TokenTree.of(["ab"], 2), TokenTree.of(["abc"], 2)])
-    >>> both.spell(0), both.counts.tolist()
-    (b'ab', [2, 1])
-    """
-    leaf_set, leaf = common_coarsening([tree.leaf_set for tree in trees])
-    if sum(tree.blocks for tree in trees) > LARGEST_TOTAL:
-        raise InputError("counts that sum to 2^63 or more", where="merged", mend="scale the counts down")
-    counts = np.zeros(leaf_set.size, dtype=np.int64)
-    np.add.at(counts, leaf, np.concatenate([tree.counts for tree in trees]))
-    return TokenTree(leaf_set, counts)
 
 
 def checked_count(least: object) -> int:

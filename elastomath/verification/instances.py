@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..certify.balls import Enclosure
-from ..certify.response import certify_law
-from ..laws.response import response
 from ..mixtures.masses import normalise, pareto_masses, union
 from ..mixtures.mixture import Mixture
-from .tally import Tally
 
 Array = NDArray[np.float64]
 Rows = Sequence[Sequence[Fraction]]
@@ -151,21 +148,6 @@ def direct_overlaps(mixture: Mixture) -> list[float]:
         math.fsum(p * t * total / m for p, t, m in zip(row, perturb, joint, strict=True) if m > 0)
         for row in mixture.components
     ]
-
-
-def seen_alike(
-    tally: Tally,
-    rows: Rows,
-    volumes: Sequence[Fraction],
-    responses: Sequence[Fraction],
-    signs: list[int],
-) -> None:
-    """The ball and the float see the same responses and signs as the fractions do."""
-    law, seen = certify_law(rows, volumes), response(as_floats(rows, volumes))
-    tally.true(f"certified signs {law.signs}", [value.sign for value in law.derivatives[:2]] == signs)
-    for i, exact in enumerate(responses):
-        tally.true(f"dH_{i} = {exact} is not in {law.slopes[i]}", meets(law.slopes[i], float(exact)))
-        tally.close("float derivative", seen.derivatives[i], float(exact), float(abs(exact) + 1 / sum(volumes)), 1e-13)
 
 
 def random_volumes(rng: np.random.Generator) -> tuple[Fraction, ...]:

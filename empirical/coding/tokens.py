@@ -14,7 +14,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,14 +83,6 @@ def plan_blocks(loaded: LoadedModel, tokens: int, window: int | None = None, row
     count = max(1, -(-tokens // size))
     groups = -(-count // most)
     return Blocks(tokens, size, -(-count // groups))
-
-
-class _Coder(Protocol):
-    """What meets a step's distributions: writes the tokens that it has, or reads them."""
-
-    def outer(self, step: int, first: int, masses: NDArray[np.float64]) -> Index: ...
-
-    def inner(self, step: int, first: int, masses: NDArray[np.float64]) -> Index: ...
 
 
 def encode_tokens(loaded: LoadedModel, tokens: Index, blocks: Blocks) -> tuple[bytes, int]:

@@ -72,12 +72,3 @@ def fill(template: str, prompt: str) -> str:
     'USER: Why {so}? ASSISTANT:'
     """
     return template.replace("{prompt}", prompt)
-
-
-def counted_whole(example: Example) -> Example:
-    """The same characters without a prompt, for protocols that count the prompt's tokens too.
-
-    >>> counted_whole(Example("USER: Why? ASSISTANT:", "So."))
-    Example(prompt='', text='USER: Why? ASSISTANT: So.')
-    """
-    return Example("", f"{example.prompt.rstrip()} {example.text.strip()}".strip())

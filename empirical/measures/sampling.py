@@ -119,30 +119,6 @@ def sample(
     return Samples(Sequences(tokens, first, length), tuple(texts), ended, log_probs)
 
 
-def base_samples(
-    loaded: LoadedModel,
-    train: int,
-    held_out: int,
-    max_tokens: int,
-    *,
-    seed: int = 0,
-    autocast: torch.dtype | None = None,
-    meter: Meter | None = None,
-) -> tuple[Samples, Samples]:
-    """Texts from the model's own law that stand for its pre-training data: a part to train on and a held-out part.
-
-    The model is stationary on them in expectation, and a rate on them moves by D(base || model) (section 4). A finite
-    part that was trained on can be overfitted, so what is reported comes from the other one. The two are independent
-    draws: a short text may be in both, as it may be twice in either.
-    """
-    both = sample(loaded, [""] * (train + held_out), max_tokens, seed=seed, autocast=autocast, meter=meter)
-
-    def part(rows: slice) -> Samples:
-        return Samples(both.sequences[rows], both.texts[rows], both.ended[rows], both.log_probs[rows])
-
-    return part(slice(0, train)), part(slice(train, None))
-
-
 def end_tokens(loaded: LoadedModel) -> set[int]:
     """The tokens that end a text: those of the generation settings, the configuration and the tokenizer."""
     found: set[int] = set()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,64 +122,6 @@ def add_lora(loaded: LoadedModel, settings: LoraSettings) -> LoadedModel:
 def has_adapter(model: Any) -> bool:
     """Whether an adapter was put into the model."""
     return bool(getattr(model, "_hf_peft_config_loaded", False)) or hasattr(model, "disable_adapter")
-
-
-@contextlib.contextmanager
-def adapter_off(loaded: LoadedModel) -> Iterator[LoadedModel]:
-    """The model without its adapter for a while: the base, without its weights being kept twice.
-
-    Raises InputError where there is no adapter.
-    """
-    if not has_adapter(loaded.model):
-        raise InputError("the model has no adapter to leave out", where=loaded.name, mend="load it with lora")
-    if hasattr(loaded.model, "disable_adapter"):  # peft's wrapper
-        with loaded.model.disable_adapter():
-            yield loaded
-        return
-    wanted = [(value, value.requires_grad) for value in loaded.model.parameters()]
-    loaded.model.disable_adapters()
-    try:
-        yield loaded
-    finally:
-        loaded.model.enable_adapters()
-        for value, trained in wanted:
-            value.requires_grad_(trained)
-
-
-def save_adapter(folder: str | os.PathLike[str], loaded: LoadedModel) -> None:
-    """Keep the adapter alone, in peft's format (safetensors): the folder is there whole, or not at all.
-
-    Raises InputError without an adapter, where something stands in the way, and where the disk is full.
-    """
-    if not has_adapter(loaded.model):
-        raise InputError("the model has no adapter to keep", where=loaded.name, mend="load it with lora")
-    target = Path(folder)
-    if target.exists() and not (target / CONFIG).is_file():
-        raise InputError("something stands where the adapter is to go", where=str(target), mend="name a new folder")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            loaded.model.save_pretrained(aside)
-            config = json.loads((aside / CONFIG).read_text(encoding="utf-8"))
-            config["base_model_name_or_path"] = loaded.name
-            config["revision"] = loaded.revision
-            (aside / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            for file in aside.iterdir():
-                if file.name not in (WEIGHTS, CONFIG):
-                    file.unlink()
-            aside.chmod(0o755)
-            if target.exists():
-                shutil.rmtree(target)
-            os.replace(aside, target)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot keep the adapter: {error.strerror or error}",
-            where=str(target),
-            mend="free space or choose another folder",
-        ) from error
 
 
 def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedModel:

@@ -22,7 +22,7 @@ from ..data.splits import mix, split_kinds
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.behaviour import Classifier, behaviour_score, fit_classifier, load_classifier
-from ..measures.contrast import contrast, contrast_combination, reading_curve
+from ..measures.contrast import contrast, reading_curve
 from ..models.sequences import Sequences
 from .falls import falls, summarise
 from .settings import DIRECTIONS, KINDS, TFIDF
@@ -301,11 +301,6 @@ def _tokens(settings: ReboundSettings, runs: int) -> float:
     trained = (s.adapt_volume / len(s.directions) + s.align_volumes[-1]) / len(s.align_volumes)
     trained += s.perturb_volumes[-1] * (1 + s.control)
     return 0.8 * s.max_tokens * runs * (measured + 3 * trained)
-
-
-def contrast_change(reading: Result, start: Result) -> tuple[float, float]:
-    """The change of the contrast between two readings of the same documents, and its standard error (documents paired)."""
-    return contrast_combination([(1.0, reading), (-1.0, start)])
 
 
 def run_name(configuration: Configuration) -> str:

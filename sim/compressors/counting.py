@@ -136,14 +136,6 @@ class CountingCompressor:
         """Nothing counted: every symbol equally likely."""
         return Counts(tuple(np.zeros_like(table) for table in self._datasets[0]))
 
-    def remembering(self, leaves: ArrayLike, volume: float) -> Counts:
-        """A state that has counted ``volume`` of a source P given by its leaf masses, shape (M,), and nothing else.
-
-        With volume 1/h, the whole memory, training starts from P as R19's ``q <- (1 - eta) q + eta P_i`` does.
-        """
-        weights = np.asarray(leaves, dtype=np.float64) * (self.examples * volume)
-        return Counts(self.tables(weights))
-
     def optimum(self, volumes: ArrayLike, near: Counts | None = None) -> Counts:
         """The joint optimum of ``sum_i w_i H_i + R``: exact, or of the sequences drawn where ``sampled``. Nothing is forgotten."""
         weights = checked_volumes(volumes, len(self.problem.names))
@@ -200,26 +192,6 @@ class CountingCompressor:
                 total[index] -= float((counts[seen] * log[seen]).sum())
         return total
 
-    def adaptive_length(self, leaves: ArrayLike) -> float:
-        """Nats to send leaves one after another, each coded by what was counted before it: plain counting, b > 0.
-
-        ``-ln prod (c(uy) + b)/(c(u) + A b)`` in sequence, which for each context is ``ln [G(C + A b)/G(A b)] - sum_y ln [G(c_y + b)
-        /G(b)]`` with its final counts: the order does not matter. For A = 2 and b = 1/2 (Krichevsky and Trofimov) it is
-        at most ``C H(c/C) + ln(C)/2 + ln 2`` in every context that occurs, with equality where it occurs once.
-        leaves: shape (count,), int. Raises InputError for a prior of 0, which cannot send a first symbol.
-        """
-        from scipy.special import gammaln
-
-        if self.prior == 0:
-            raise InputError("a prior of 0", where="adaptive length", mend="a new symbol needs a prior > 0")
-        seen = np.bincount(np.asarray(leaves, dtype=np.int64), minlength=self.problem.leaves).astype(np.float64)
-        size, total = self.problem.alphabet, 0.0
-        for counts in self.tables(seen):
-            whole = counts.sum(axis=1)
-            total += float((gammaln(whole + size * self.prior) - gammaln(size * self.prior)).sum())
-            total -= float((gammaln(counts + self.prior) - gammaln(self.prior)).sum())
-        return total
-
     def regulariser(self, state: Counts) -> float:
         """``R = -(b/examples) sum ln q(y | u)`` over all contexts, in volume times nats: it joins the sum of R5 (R6)."""
         if self.prior == 0:
@@ -240,11 +212,6 @@ class CountingCompressor:
                 np.concatenate([(counts.sum(1, keepdims=True) * q - counts).reshape(-1) for counts, q in pairs])
             )
         return np.stack(rows)
-
-    def regulariser_gradient(self, state: Counts) -> Array:
-        """``dR/d logit(u, y) = (b/examples)(A q(y | u) - 1)``, shape (parameters,)."""
-        size, b = self.problem.alphabet, self.prior / self.examples
-        return np.concatenate([b * (size * q - 1.0).reshape(-1) for q in self.predictions(state)])
 
     def residual(self, state: Counts, later: Counts) -> float:
         """``(1/examples) sum_u (c(u) + A b) KL(q(. | u) || q'(. | u))`` between two states, in volume times nats.

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -236,14 +236,4 @@ def stationarity_table(source: str | os.PathLike[str]) -> list[Stationarity]:
     return [
         stationarity(path, str(made.get("name", "")), int(made.get("parameters", 0)))
         for made, path in load_paths(source)
-    ]
-
-
-def ladder(
-    compressors: Sequence[tuple[str, Any]], volumes: ArrayLike, perturbations: ArrayLike
-) -> list[tuple[dict[str, Any], OptimaPath]]:
-    """A path for each (name, compressor), with its name and number of parameters: the same problem, trained further and further."""
-    return [
-        ({"name": name, "parameters": compressor.parameters}, optima_path(compressor, volumes, perturbations))
-        for name, compressor in compressors
     ]

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from elastomath import InputError, normalise
+from elastomath import InputError
 
 from .problem import Problem
 from .unions import chosen, life_cycle, opposite, share
@@ -199,28 +199,6 @@ class MarkovTree:
         laws = np.where(turned[:, None], opposite(laws), laws)
         bounds = np.cumsum([flag.size for flag in self.nodes])[:-1]
         return MarkovTree(tuple(np.split(laws, bounds)), self.nodes)
-
-
-def union_log_probabilities(trees: Sequence[MarkovTree], shares: ArrayLike, sequences: ArrayLike) -> Array:
-    """``ln q(x_t | x_1 ... x_(t-1))`` of the union q = sum_j pi_j P_j of whole sequences, in nats: shape (count, length).
-
-    A mixture of sources is no Markov tree: ``q(x_1 ... x_t)`` is the mixture of the prefix masses, and the ratio of two of
-    them is the next-symbol probability. Summed in logarithms, so long sequences do not underflow. -inf, never NaN.
-
-    >>> fair = MarkovTree.of([[[0.5, 0.5]]]); biased = MarkovTree.of([[[0.9, 0.1]]])
-    >>> np.exp(union_log_probabilities([fair, biased], [1, 1], [[0, 0]])).round(4)
-    array([[0.7   , 0.7571]])
-    """
-    weights = normalise(shares, where="shares")
-    if weights.size != len(trees):
-        raise InputError(f"{weights.size} shares for {len(trees)} trees", where="union", mend="give one for each tree")
-    with np.errstate(divide="ignore"):
-        start = np.log(weights)[:, None, None]
-    parts = np.stack([np.cumsum(tree.log_probabilities(sequences), axis=1) for tree in trees]) + start
-    prefix = np.logaddexp.reduce(parts, axis=0)
-    before = np.concatenate([np.zeros((prefix.shape[0], 1)), prefix[:, :-1]], axis=1)
-    impossible = np.isneginf(prefix)
-    return np.asarray(np.where(impossible, -np.inf, prefix - np.where(impossible, 0.0, before)))
 
 
 def problem_of_markov(

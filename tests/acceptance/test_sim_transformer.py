@@ -9,7 +9,7 @@ import pytest
 from sim.compressors.descent import JointTraining
 from sim.compressors.transformer import TransformerCompressor
 from sim.cycles.figures import stationarity_figure
-from sim.cycles.stationary import ladder, optima_path, path_grid, save_paths, stationarity, stationarity_table
+from sim.cycles.stationary import optima_path, path_grid, save_paths, stationarity, stationarity_table
 from sim.sources.problem import Problem
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
@@ -55,7 +55,11 @@ def test_the_deviation_falls_with_the_gradient(tmp_path):
         (name, TransformerCompressor(source, "50k", dtype="float64", joint=JointTraining(**settings)))
         for name, settings in rungs
     ]
-    save_paths(tmp_path / "ladder.json", ladder(made, [5, 1], path_grid(2.0, 6)))
+    paths = [
+        ({"name": name, "parameters": compressor.parameters}, optima_path(compressor, [5, 1], path_grid(2.0, 6)))
+        for name, compressor in made
+    ]
+    save_paths(tmp_path / "ladder.json", paths)
     rows = stationarity_table(tmp_path / "ladder.json")
     left = [row.relative for row in rows]
     assert all(later < 0.3 * earlier for earlier, later in pairwise(left))

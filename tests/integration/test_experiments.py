@@ -10,7 +10,8 @@ import pytest
 from elastomath import Curve
 from elastomath.errors import InputError
 from empirical.laboratory import laboratory as laboratory_module
-from empirical.rebound.run import contrast_change, rebound
+from empirical.measures.contrast import contrast_combination
+from empirical.rebound.run import rebound
 from empirical.rebound.settings import ReboundSettings
 from empirical.stiffness.run import stiffness
 from empirical.stiffness.settings import StiffnessSettings
@@ -114,7 +115,7 @@ def test_paired_errors_are_those_of_the_differences():
     for _ in range(300):
         noise = {kind: rng.standard_normal(400) for kind in ("align", "perturb")}
         moved = start | {f"nats_{kind}": start[f"nats_{kind}"] + noise[kind] for kind in noise}
-        draws.append(contrast_change(moved, start))
+        draws.append(contrast_combination([(1.0, moved), (-1.0, start)]))
     values, errors = np.array(draws).T
     assert errors.mean() == pytest.approx(values.std(), rel=0.1)
 

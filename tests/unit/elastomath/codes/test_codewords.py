@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError
-from elastomath.codes.codewords import Bits, Codewords, canonical_words, shannon_fano_elias_words
+from elastomath.codes.codewords import Bits, Codewords, canonical_words
 from elastomath.codes.lengths import (
     NO_CODEWORD,
     huffman_lengths,
@@ -91,33 +91,6 @@ def test_a_table_of_12_bits_and_the_words_behind_it():
     np.testing.assert_array_equal(words.decode(words.encode(stream)), stream)
 
 
-@MODERATE
-@given(WEIGHTS)
-def test_shannon_fano_elias_words_rise_with_the_leaves_and_are_the_midpoints(weights):
-    words, total = shannon_fano_elias_words(weights), sum(weights)
-    found, before = texts(words), 0
-    assert found == sorted(found)
-    assert is_prefix_free(found) or len(weights) == 1
-    for weight, word in zip(weights, found, strict=True):
-        middle = Fraction(2 * before + weight, 2 * total)
-        assert 0 <= middle - Fraction(int(word, 2), 1 << len(word)) < Fraction(1, 1 << len(word))
-        before += weight
-    stream = np.arange(len(weights))[::-1]
-    np.testing.assert_array_equal(words.decode(words.encode(stream)), stream)
-    exact = shannon_fano_elias_words([Fraction(weight, 7) for weight in weights])
-    np.testing.assert_array_equal(exact.limbs, words.limbs)
-
-
-def test_shannon_fano_elias_words_of_floats_and_of_numbers_beyond_64_bits():
-    floats = [0.5, 5e-324, 0.25, 0.0, 0.25]
-    words = shannon_fano_elias_words(floats)
-    assert words.lengths.tolist() == [3, 1076, 4, NO_CODEWORD, 4]  # the sum is just above 1
-    assert is_prefix_free(texts(words))
-    np.testing.assert_array_equal(words.decode(words.encode([1, 4, 0])), [1, 4, 0])
-    big = shannon_fano_elias_words([1 << 80, 1 << 79, 1])
-    assert texts(big) == sorted(texts(big))
-
-
 def test_one_leaf_has_the_empty_word():
     words = canonical_words([0])
     assert words.encode([0, 0, 0]).size == 0
@@ -137,7 +110,7 @@ def test_a_code_without_words():
 @given(WEIGHTS.filter(lambda weights: len(weights) > 1), st.data())
 def test_a_cut_or_damaged_stream_is_refused_or_read_but_never_worse(weights, data):
     lengths = data.draw(st.sampled_from([huffman_lengths, shannon_lengths, shannon_fano_elias_lengths]))(weights)
-    words = data.draw(st.sampled_from([canonical_words(lengths), shannon_fano_elias_words(weights)]))
+    words = canonical_words(lengths)
     stream = np.array(data.draw(st.lists(st.integers(0, len(weights) - 1), min_size=1, max_size=20)))
     bits = words.encode(stream)
     cut = data.draw(st.integers(0, bits.size - 1))
@@ -180,8 +153,6 @@ def test_what_no_word_begins_with_is_found():
         (lambda: canonical_words([1, 1]).decode(Bits(np.zeros(1, np.uint8), 9)), "9 bits in 1 bytes"),
         (lambda: canonical_words([1, 1]).word(2), "no codeword"),
         (lambda: canonical_words([NO_CODEWORD, 0]).text(0), "no codeword"),
-        (lambda: shannon_fano_elias_words([1.0, float("nan")]), "nan"),
-        (lambda: shannon_fano_elias_words([0, 0]), "every weight is zero"),
         (lambda: Bits.of("01x"), "other signs"),
         (lambda: Bits.of(b"a", 9), "9 bits of 1 bytes"),
         (lambda: Bits.of(np.zeros(2)), "float64"),
@@ -201,11 +172,10 @@ def test_words_that_begin_others_are_found_when_a_tree_is_made():
         words.decode(Bits.of("01"))
 
 
-@pytest.mark.parametrize("make", [lambda: canonical_words([2, 2, 2, 2]), lambda: shannon_fano_elias_words([1, 1])])
-def test_less_than_one_word_is_found(make):
+def test_less_than_one_word_is_found():
     for stream in ("0", "010"):
         with pytest.raises(InputError, match="goes on"):
-            make().decode(Bits.of(stream))
+            canonical_words([2, 2, 2]).decode(Bits.of(stream))
 
 
 def test_bits_behind_the_last_are_0():

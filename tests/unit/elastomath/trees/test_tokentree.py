@@ -16,7 +16,7 @@ from elastomath import InputError, entropy
 from elastomath.trees import tokentree
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.leafset import LeafSet
-from elastomath.trees.tokentree import TokenTree, merged
+from elastomath.trees.tokentree import TokenTree
 from elastomath.trees.treefile import load_tree, save_tree
 
 
@@ -39,7 +39,7 @@ def test_pruning_a_tree_of_all_blocks_is_not_the_tree_of_smaller_blocks():
     assert leaves_of(tree.prune(2)) == {(97, 98): 1}
     assert leaves_of(TokenTree.of([b"abcd"], 2)) == {(97, 98): 1, (99, 100): 1}
     with pytest.raises(InputError, match="blocks of 4 bytes and of blocks of 2 bytes"):
-        merged([tree.prune(2), TokenTree.of([b"abcd"], 2)])
+        JointTree.of([tree.prune(2), TokenTree.of([b"abcd"], 2)])
 
 
 def test_text_is_utf8_and_a_full_last_block_has_no_eos_leaf():
@@ -56,8 +56,6 @@ def test_text_is_utf8_and_a_full_last_block_has_no_eos_leaf():
 def test_depth_beyond_every_document_costs_no_memory(depth):
     tree = TokenTree.of(["ab", "c"], depth=depth)
     assert tree.symbols.shape == (2, 2)
-    assert tree.node_counts(2).tolist() == [1]
-    assert tree.node_counts(3).tolist() == []
     assert tree.nodes_per_level().tolist() == [1, 2, 1]
     assert leaves_of(tree.prune(2)) == leaves_of(TokenTree.of(["ab", "c"], depth=2))
 
@@ -113,9 +111,6 @@ def test_the_largest_symbol_of_every_alphabet_keeps_its_place(alphabet):
     assert list(leaves_of(tree)) == sorted(map(tuple, rows))
     tree.check()
     assert int(tree.symbols.max()) == top
-    assert same(
-        merged([tree, tree, tree.prune(80)]).prune(1), TokenTree(tree.prune(1).leaf_set, 3 * tree.prune(1).counts)
-    )
 
 
 def test_a_complete_tree_is_coarse_grained_by_pruning():
@@ -144,7 +139,6 @@ def test_leaves_with_masses_end_or_are_cut_and_equal_ones_add():
     assert [tree.spell(leaf) for leaf in range(4)] == [(), (0, 2), (1,), (1, 1)]
     assert tree.masses.tolist() == [0.125, 0.25, 0.375, 0.25]
     assert tree.ended.tolist() == [True, False, True, False]
-    assert tree.node_counts(1).tolist() == [0.25, 0.625]
     with pytest.raises(InputError, match="no blocks"):
         tree.blocks  # noqa: B018
     with pytest.raises(InputError, match="no blocks"):
@@ -155,10 +149,6 @@ def test_counts_are_exact_beyond_the_digits_of_a_float():
     tree = TokenTree.of_leaves([[0], [1], [2]], [2**53, 1, 2**62], 1, 3)
     assert tree.blocks == 2**62 + 2**53 + 1
     assert tree.prune(0).counts.tolist() == [2**62 + 2**53 + 1]
-    both = merged([tree, TokenTree.of_leaves([[0]], [1], 1, 3)])
-    assert both.counts.tolist() == [2**53 + 1, 1, 2**62]
-    with pytest.raises(InputError, match="2\\^63"):
-        merged([tree, tree])
     # c(v) < threshold * sum c decided exactly, where floats would be equal
     heavy = TokenTree.of_leaves([[0, 0], [0, 1], [1, 0], [1, 1]], [2**52 - 1, 1, 2**52, 1], 2, 2)
     assert heavy.prune_by_mass(0.5).masses.size == 3
@@ -267,7 +257,6 @@ def test_a_rate_per_symbol_of_the_cut_node_may_rise():
         (lambda: TokenTree.of(["a"], 2).prune(3), "prune to 0 ... 2"),
         (lambda: TokenTree.of(["a"], 2).prune(-1), "prune to 0 ... 2"),
         (lambda: TokenTree.of(["a"], 2).prune(1.5), "depth 1.5"),
-        (lambda: TokenTree.of(["a"], 2).node_counts(3), "level 3"),
         (lambda: TokenTree.of(["a"], 2).prune_by_count(0), "least count is 0"),
         (lambda: TokenTree.of(["a"], 2).prune_by_count(2.0), "least count is 2.0"),
         (lambda: TokenTree.of(["a"], 2).prune_by_mass(1.5), "threshold is 1.5"),
@@ -327,7 +316,6 @@ def test_a_rate_per_symbol_of_the_cut_node_may_rise():
         (lambda: TokenTree.of_leaves([[1]], [1, 2], 1, 3), "2 weights for 1 leaves"),
         (lambda: TokenTree.of_leaves([[1, 1]], [1], 1, 3), "leaf 0 spells 2 symbols"),
         (lambda: JointTree.of([]), "no token tree"),
-        (lambda: merged([]), "no token tree"),
         (lambda: JointTree.of([TokenTree.of(["a"], 2), TokenTree.of(["a"], 3)]), "same alphabet and depth of blocks"),
         (lambda: JointTree.of([TokenTree.of(["a"], 2), TokenTree.of(["a"], 2, "bits")]), "bytes and of blocks of 2 bits"),
         (lambda: JointTree.of([TokenTree.of(["a"], 2), TokenTree.of(["a"], 2, first_block=True)]), "whole sequences of bytes"),

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from elastomath.errors import InputError
 from empirical.measures.code_lengths import code_lengths
-from empirical.measures.sampling import base_samples, end_tokens, quantile, sample
+from empirical.measures.sampling import end_tokens, quantile, sample
 from empirical.models.loading import load_model
 
 
@@ -68,14 +68,6 @@ def test_a_text_ends_with_the_end_token(tiny):
         assert end not in counted[:-1]
         assert drawn.ended[row] or len(counted) == 40
         assert tiny.tokenizer.decode(counted, skip_special_tokens=True) == drawn.texts[row]
-
-
-def test_the_held_out_samples_are_other_draws(tiny):
-    train, held = base_samples(tiny, 5, 7, 8, seed=2)
-    assert (len(train), len(held)) == (5, 7)
-    rows = [tuple(row.tolist()) for part in (train, held) for row in part.sequences.tokens]
-    assert len(set(rows)) == 12
-    np.testing.assert_allclose(-held.log_probs, code_lengths(tiny.model, held.sequences).nats, rtol=1e-4)
 
 
 def test_a_colder_law(tiny):

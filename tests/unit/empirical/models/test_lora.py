@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -14,7 +13,7 @@ from elastomath.errors import InputError
 from empirical.data.examples import Example
 from empirical.measures.rates import measure
 from empirical.models.loading import load_model
-from empirical.models.lora import LoraSettings, adapter_off, add_lora, load_adapter, lora_size, save_adapter
+from empirical.models.lora import LoraSettings, add_lora, load_adapter, lora_size
 from empirical.models.sequences import encode_examples
 from empirical.training.finetune import train
 
@@ -52,24 +51,17 @@ def test_the_start_is_the_base_and_only_the_adapter_moves(tiny_model):
     assert not torch.equal(logits(loaded), logits(base))
     for name, value in before.items():
         assert torch.equal(dict(loaded.model.named_parameters())[name], value)
-    with adapter_off(loaded):
-        assert torch.equal(logits(loaded), logits(base))
-    assert not torch.equal(logits(loaded), logits(base))
-    assert loaded.trainable == count, "what is trained is the same after the base was looked at"
 
 
 def test_what_is_kept_comes_back_and_is_only_the_adapter(tiny_model, tmp_path):
     loaded = load(tiny_model, lora=LoraSettings(rank=2, alpha=4.0))
     tuned(loaded)
-    save_adapter(tmp_path / "adapter", loaded)
-    assert sorted(os.listdir(tmp_path / "adapter")) == ["adapter_config.json", "adapter_model.safetensors"]
-    assert os.listdir(tmp_path) == ["adapter"]
+    loaded.model.save_pretrained(tmp_path / "adapter")
     size = (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size
     assert size < 4 * loaded.trainable + 4096
     again = load_adapter(load(tiny_model), tmp_path / "adapter")
     assert torch.equal(logits(again), logits(loaded))
     assert torch.equal(logits(load(tiny_model, adapter=tmp_path / "adapter")), logits(loaded))
-    save_adapter(tmp_path / "adapter", again)  # over the old one
     theirs = peft.PeftModel.from_pretrained(load(tiny_model).model, str(tmp_path / "adapter"))
     with torch.inference_mode():
         assert torch.allclose(theirs.eval()(IDS).logits, logits(loaded), atol=1e-6), "peft reads it too"
@@ -122,13 +114,10 @@ def test_bad_input_is_one_line(tiny_model, tmp_path):
     loaded = load(tiny_model)
     with pytest.raises(InputError, match=r"no matrix is called c_attn.*q_proj"):
         add_lora(loaded, LoraSettings(targets=("c_attn",)))
-    for need in (lambda: save_adapter(tmp_path / "a", loaded), lambda: adapter_off(loaded).__enter__()):
-        with pytest.raises(InputError, match="no adapter"):
-            need()
     add_lora(loaded, LoraSettings(rank=2))
     with pytest.raises(InputError, match="already"):
         add_lora(loaded, LoraSettings())
-    save_adapter(tmp_path / "a", loaded)
+    loaded.model.save_pretrained(tmp_path / "a")
     raw = (tmp_path / "a" / "adapter_model.safetensors").read_bytes()
     (tmp_path / "a" / "adapter_model.safetensors").write_bytes(raw[: len(raw) // 2])
     with pytest.raises(InputError, match="damaged"):
@@ -141,9 +130,6 @@ def test_bad_input_is_one_line(tiny_model, tmp_path):
     (tmp_path / "a" / "adapter_model.safetensors").rename(tmp_path / "a" / "adapter_model.bin")
     with pytest.raises(InputError, match=r"no adapter_config\.json and adapter_model\.safetensors"):
         load_adapter(load(tiny_model), tmp_path / "a")
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="stands where"):
-        save_adapter(tmp_path / "file", loaded)
 
 
 @pytest.mark.cuda

@@ -19,7 +19,7 @@ from empirical.measures.code_lengths import code_lengths
 from empirical.measures.rates import measure, token_log_probs
 from empirical.measures.sampling import sample
 from empirical.models.loading import load_model
-from empirical.models.lora import adapter_off, load_adapter
+from empirical.models.lora import load_adapter
 from empirical.models.model import quiet
 from empirical.models.sequences import from_ids
 
@@ -177,8 +177,6 @@ def test_what_else_runs_on_a_model_with_an_adapter(tiny_model, tmp_path, kind):
     with pytest.raises(InputError, match=r"another model.*--adapter"):
         decode_bytes(plain, coded.data)
     assert sample(loaded, ["a film"], 4, seed=1).texts != sample(plain, ["a film"], 4, seed=1).texts
-    with adapter_off(loaded), torch.inference_mode():
-        assert torch.equal(loaded.model(input_ids=IDS).logits, plain.model(IDS).logits)
     with pytest.raises(InputError, match="already"):
         load_adapter(loaded, tmp_path / "a")
 

@@ -22,7 +22,6 @@ from sim import (
     problem_of_markov,
     problem_of_texts,
 )
-from sim.sources.markov import union_log_probabilities
 from sim.sources.problem import Problem
 from sim.sources.unions import UNIONS, chosen, life_cycle, opposite
 
@@ -91,26 +90,6 @@ def test_a_long_sequence_follows_its_contexts():
     logs = tree.log_probabilities(sequence[None])
     assert logs.shape == (1, 300_000)
     assert np.isfinite(logs).all()
-
-
-def test_next_symbol_probabilities_of_a_union_are_ratios_of_mixed_prefixes():
-    trees = [MarkovTree.draw(2, order, np.random.default_rng(order)) for order in (1, 3)]
-    every = np.array(list(itertools.product((0, 1), repeat=6)))
-    logs = union_log_probabilities(trees, [1, 3], every)
-    whole = 0.25 * trees[0].masses(6) + 0.75 * trees[1].masses(6)
-    np.testing.assert_allclose(np.exp(logs.sum(axis=1)), whole, rtol=1e-12)
-    prefix = 0.25 * trees[0].masses(4) + 0.75 * trees[1].masses(4)
-    np.testing.assert_allclose(np.exp(logs[:, :4].sum(axis=1)), np.repeat(prefix, 4), rtol=1e-12)
-    (long,) = trees[0].sample(1, 50_000, np.random.default_rng(0))
-    tail = union_log_probabilities(trees, [1, 1], long[None])[0, 40_000:]
-    np.testing.assert_allclose(tail, trees[0].log_probabilities(long[None])[0, 40_000:], atol=1e-9)  # Bayes has decided
-
-
-def test_a_union_that_rules_a_symbol_out_says_minus_infinity():
-    sure = MarkovTree.of([[[1.0, 0.0]]])
-    logs = union_log_probabilities([sure, sure], [1, 2], [[0, 1, 0]])
-    assert logs[0, 0] == pytest.approx(0, abs=1e-15)
-    assert np.isneginf(logs[0, 1:]).all()
 
 
 def test_conflict_is_the_share_of_contexts_with_the_opposite_law():
