@@ -4,7 +4,7 @@ A mutant is one small edit of one file: a comparison, an operator, a sign, a con
 out. Each is put into a copy of the tree, where the tests of its file run: the test file that mirrors it, the doctests of the
 module. A test that fails or takes too long kills the mutant.
 
-The verdicts are kept in docs/mutants.json, so that the same command goes on where it was stopped; what survives is run anew
+The verdicts are kept in docs/data/mutants.json, so that the same command goes on where it was stopped; what survives is run anew
 with ``--again``, under the other unit tests that import from the file too. A survivor that changes no result is equivalent:
 somebody writes ``"verdict": "equivalent"`` and a reason into the record. docs/mutants.md is written from the record.
 """
@@ -35,7 +35,7 @@ from elastomath.progress import track
 from elastomath.storage import whole_file
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD, PAGE = ROOT / "docs" / "mutants.json", ROOT / "docs" / "mutants.md"
+RECORD, PAGE = ROOT / "docs" / "data" / "mutants.json", ROOT / "docs" / "mutants.md"
 COPIED = ("elastomath", "sim", "empirical", "paper_checks", "tests", "pyproject.toml")
 LEFT_OUT = ("figures", "derivations", "verification", "style.py", "progress.py")
 """Drawings, and what is itself a check of the theory: `tests/mutants/` breaks those."""
