@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import positive, real, reals, rising, whole
 from ..errors import InputError
-from ..mixtures.kernels import RATES
+from ..mixtures.kernels import RATES, RESPONSES
 from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import Mixture, as_mixture
 from .theorem import residual_constant
@@ -147,20 +147,17 @@ def sign_change(mixture: Mixture, dataset: int, limit: float | None = None) -> f
 
     as_mixture(mixture, "sign_change", least=2)
     dataset = whole(dataset, "dataset", "sign_change", least=0, most=len(mixture.volumes) - 1)
-    base, row, perturb = (
-        mixture.volumes[:-1] @ mixture.components[:-1],
-        mixture.components[dataset],
-        mixture.components[-1],
-    )
-    product, volume = row * perturb, float(mixture.volumes[:-1].sum())
-    seen = product > 0
+    rows, volume = mixture.components[[dataset, -1]], float(mixture.volumes[:-1].sum())
     limit = 1e6 * volume if limit is None else positive(limit, "limit", "sign_change")
 
     def slope(log_step: float) -> float:  # in ln l, so that the tolerance is relative however small the root is
-        step = math.exp(log_step)
-        return 1.0 - (volume + step) * float((product[seen] / (base[seen] + step * perturb[seen])).sum())
+        volumes = mixture.at(math.exp(log_step)).volumes
+        gaps = leaf_sums(rows, volumes, base=mixture.components, wanted=RESPONSES)
+        rounding = 4e-16 * math.sqrt(float(gaps.squares.sum()))  # of P - q, times what it is multiplied with
+        moved = -float(gaps.gram[0])  # 1 - sum P_i P_t/q_l, for q_l covers all
+        return moved if abs(moved) > rounding else 0.0
 
-    low, high, rounding = math.log(1e-12 * volume), math.log(limit), 1e-15
-    if slope(low) >= -rounding or slope(high) <= rounding:
+    low, high = math.log(1e-12 * volume), math.log(limit)
+    if slope(low) >= 0 or slope(high) <= 0:
         return None
     return math.exp(brentq(slope, low, high, xtol=1e-13))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import NONNEGATIVE, POSITIVE, an, broadcast, checked, one_of, real, reals, rows
 from ..errors import InputError
-from ..mixtures.divergence import kl_divergence
 from ..mixtures.mixture import Mixture, as_volumes
 
 Array = NDArray[np.float64]
@@ -137,7 +137,8 @@ def divergence_return_volume(
 
     parts: leaf masses of base, positive and negative data, shape (3, M). The model is q = (k P_p + n P_+ + m P_-)/(k+n+m).
     Along m the divergence is convex in the share of P_-, so its sublevel sets are intervals: the lowest point is bracketed
-    by golden section, the first crossing by Brent's method, to 1e-12. m*/n never falls in n, in either direction.
+    by golden section, the first crossing by Brent's method in ln m, to the
+    rounding of q: 1e-16 over the relative difference of q and the base. m*/n never falls in n, in either direction.
 
     >>> parts = [[0.4, 0.3, 0.3], [0.8, 0.1, 0.1], [0.1, 0.6, 0.3]]
     >>> [round(divergence_return_volume(parts, 1000, n, 0.01), 2) for n in (500, 1000)]
@@ -152,19 +153,35 @@ def divergence_return_volume(
             where="divergence_return_volume",
             mend="give a tolerance > 0 and forward or reverse",
         )
-    base, start, target = mixture.components[0], mixture.masses, mixture.components[2]
 
-    def excess(share: float) -> float:
-        model = (1.0 - share) * start + share * target
-        return (kl_divergence(base, model) if direction == "forward" else kl_divergence(model, base)) - tolerance
+    def excess(volume: float) -> float:
+        model = mixture.at(volume)
+        return float((model.kl_forward() if direction == "forward" else model.kl_reverse())[0]) - tolerance
+
+    last = sys.float_info.max / 4.0
+
+    def volume_of(share: float) -> float:
+        return min(share / (1.0 - share) * mixture.total, last)
 
     if excess(0.0) <= 0:
         return 0.0
-    lowest = float(minimize_scalar(excess, bounds=(0.0, 1.0 - 1e-12), method="bounded", options={"xatol": 1e-10}).x)
-    if excess(lowest) > 0:
-        return float("inf")
-    share = float(brentq(excess, 0.0, lowest, xtol=1e-15))
-    return share / (1.0 - share) * mixture.total
+    lowest = last  # where the negative data themselves are near enough, a convex function falls to 0 once
+    if excess(last) > 0:
+        lowest = volume_of(
+            float(
+                minimize_scalar(
+                    lambda share: excess(volume_of(share)),
+                    bounds=(0.0, 1.0 - 1e-12),
+                    method="bounded",
+                    options={"xatol": 1e-10},
+                ).x
+            )
+        )
+        if excess(lowest) > 0:
+            return math.inf
+    # in ln m: a share near 0 or 1 has no digits of m
+    first = min(math.log(lowest), math.log(mixture.total)) - 600.0
+    return math.exp(brentq(lambda log: excess(min(math.exp(log), last)), first, math.log(lowest), xtol=1e-13))
 
 
 def _volumes(pretrain: ArrayLike, positive: ArrayLike, negative: ArrayLike) -> tuple[Array, Array, Array]:

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..checks import COUNT, FINITES, NONNEGATIVES, POSITIVE, POSITIVES, SEED, checked, integer, number
 from ..checks import rows as as_list
 from ..errors import InputError
+from ..mixtures.kernels import RESPONSES
+from ..mixtures.leafsums import leaf_sums
 from ..mixtures.masses import as_masses, normalise
 from ..mixtures.mixture import Mixture, as_volumes
 from .finite import sign_change
@@ -145,9 +147,10 @@ def union_law(
     """
     mixture, weights = _union_mixture(parts, volumes, shares, align, perturb)
     rows = np.stack([as_masses(part, where=f"part {index}") for index, part in enumerate(parts)])
-    q, target = mixture.masses, rows[perturb]
-    seen = q > 0
-    gaps = rows[:, seen] @ ((q[seen] - target[seen]) / q[seen])
+    volumes = mixture.volumes[0] * weights
+    volumes[align] += mixture.volumes[1]
+    volumes[perturb] += mixture.volumes[2]
+    gaps = -leaf_sums(rows, volumes, beside=rows[perturb], wanted=RESPONSES).gram  # the union covers every part
     unit = float(mixture.volumes[1])
     k, step = float(mixture.volumes[0]) / unit, float(mixture.volumes[2]) / unit
     others = np.delete(weights * gaps, [align, perturb])

@@ -121,6 +121,9 @@ def test_adam_in_noise_is_sgd(carried):
 def test_adam_starts_at_one_rate_a_step_and_ends_at_the_late_speed():
     assert durability(Optimiser("adam", rate=0.001), [50]).contrast[0] == pytest.approx(0.05, rel=0.005)
     assert squares_at_constant_speed(0.0, 0.1) == pytest.approx((math.log(2) - 0.5) / 0.1, rel=1e-12)
+    for z in (-3.0, -0.5, 0.5, 3.0):
+        expected = (math.log1p(math.exp(-z)) - 1 / (1 + math.exp(z))) / 0.25
+        assert squares_at_constant_speed(z, 0.25) == pytest.approx(expected, rel=1e-13)
     z = durability(Optimiser("adam"), [12000, 16000]).contrast
     assert (z[1] - z[0]) / 4000 == pytest.approx(late_speed(0.999), rel=0.03)
 

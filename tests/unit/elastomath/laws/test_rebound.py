@@ -153,3 +153,25 @@ def test_a_larger_pull_towards_the_base_cannot_be_derived(number):
     step = derive("R13").steps[number - 1]
     with pytest.raises(DerivationError):
         dataclasses.replace(step, lhs=step.lhs * 0.99)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-12, 1e-20, 1e-22])
+def test_a_return_that_takes_nearly_all_the_data_keeps_its_digits(direction, tolerance):
+    """Negative data equal to the base: D falls to 0 like (N_0/m)^2, and the share of m at the crossing rounds to 1."""
+    import mpmath
+
+    parts = [[0.5, 0.25, 0.25], [0.75, 0.125, 0.125], [0.5, 0.25, 0.25]]
+    seen = divergence_return_volume(parts, 1.0, 1.0, tolerance, direction)
+    with mpmath.workdps(60):
+        base, positive = ([mpmath.mpf(p) for p in row] for row in parts[:2])
+        q = [(b + p + mpmath.mpf(seen) * b) / (2 + mpmath.mpf(seen)) for b, p in zip(base, positive, strict=True)]
+        pair = (base, q) if direction == "forward" else (q, base)
+        off = sum(a * mpmath.log(a / b) - a + b for a, b in zip(*pair, strict=True)) / tolerance - 1
+    assert abs(off) < 1e-15 / math.sqrt(tolerance)  # the rounding of q, beside which D is the square of a difference
+
+
+@pytest.mark.parametrize("unit", [1e-300, 2.0**-40, 1e300])
+def test_a_return_scales_with_the_unit(unit):
+    usual = divergence_return_volume(PARTS, 3.0, 2.0, 0.05)
+    assert divergence_return_volume(PARTS, 3.0 * unit, 2.0 * unit, 0.05) / unit == pytest.approx(usual, rel=1e-11)

@@ -207,3 +207,10 @@ def test_bad_input_is_refused(call, what):
 def test_bounds_are_plain_floats_whatever_the_parts_are(parts):
     for bounds in (theta_bounds(10, 0.5, parts=parts), mixture_theta_bounds(10, 0.5, parts)):
         assert {type(value) for value in (bounds.low, bounds.high, bounds.threshold)} == {float}
+
+
+def test_a_tolerance_of_nothing_is_met_by_what_is_exact():
+    assert union_parts([0.5, 0.5], [0.75, 0.25], [0.25, 0.75], tolerance=0.0) == (0.5, 0.5)
+    off = [0.5, 0.25 + 2.0**-20, 0.25 - 2.0**-20]
+    assert union_parts(off, [1, 0, 0], [0, 0.5, 0.5], tolerance=2.0**-20) == (0.5, 0.5)
+    assert union_parts(off, [1, 0, 0], [0, 0.5, 0.5], tolerance=2.0**-20 * (1 - 2.0**-52)) is None

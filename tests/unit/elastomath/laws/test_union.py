@@ -150,3 +150,26 @@ def test_a_constant_that_is_off_cannot_be_derived(number):
     step = derive("R8").steps[number - 1]
     with pytest.raises(DerivationError):
         dataclasses.replace(step, rhs=step.rhs * (1 + definitions.symbols().l / 100))
+
+
+@pytest.mark.parametrize("least", [2.0**-1070, 2.0**-1000])
+def test_leaves_that_are_hardly_there_have_their_part_in_the_gaps(least):
+    """The gaps of rows that differ on a tiny leaf only are in proportion to its mass, also where a share of it underflows."""
+    rows = [[1.0, 4 * least], [1.0, 8 * least], [1.0, 2 * least]]
+    law = union_law(rows, [3.0, 1.0, 0.25])
+    q = (1 * (4 + 8 + 2) + 8 + 0.25 * 2) / 4.25
+    expected = [-(x - q) * (2 - q) / q for x in (4, 8, 2)]
+    assert law.gaps / least == pytest.approx(expected, rel=0.02 if least < 2.0**-1022 else 1e-14)
+
+
+def test_gaps_that_are_small_keep_their_digits():
+    """Parts a millionth apart: each gap is about 1e-12, and 1 - sum P_j P_t/q has four digits of it."""
+    import mpmath
+
+    rows = np.array([[0.25, 0.75], [0.25 + 2e-6, 0.75 - 2e-6], [0.25 - 1e-6, 0.75 + 1e-6]])
+    law = union_law(rows, [3.0, 1.0, 0.25])
+    with mpmath.workdps(50):
+        parts = [[mpmath.mpf(p) / sum(map(mpmath.mpf, row)) for p in row] for row in rows.tolist()]
+        q = [(a + b + c + b + c / 4) / mpmath.mpf("4.25") for a, b, c in zip(*parts, strict=True)]
+        expected = [float(1 - sum(p * t / m for p, t, m in zip(row, parts[2], q, strict=True))) for row in parts]
+    assert law.gaps == pytest.approx(expected, rel=1e-9)

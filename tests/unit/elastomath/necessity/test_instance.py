@@ -149,3 +149,19 @@ def test_shrinking_stops_at_its_limit_and_no_earlier():
 
 def test_fractions_in_latex():
     assert (tex(Fraction(3)), tex(Fraction(-3, 7))) == ("3", r"\tfrac{-3}{7}")
+
+
+@pytest.mark.parametrize(("step", "shown", "drawn"), [(TENTH, "1/10", r"\tfrac{1}{10}"), (Fraction(0), "0+", "0^+")])
+def test_volumes_are_shown_as_they_are_and_the_limit_as_one(step, shown, drawn):
+    seen = replace(TWO_ROWS, volumes=(TEN, ONE, step))
+    assert seen.text().splitlines() == [
+        "    P_p = 1/3 P_a + 2/3 P_t",
+        "    P_a = (1, 0)",
+        "    P_t = (1/4, 3/4)",
+        f"    (k, 1, l) = (10, 1, {shown})",
+    ]
+    assert seen.latex().endswith(f"(k, 1, l) = (10, 1, {drawn})")
+    assert seen.latex().startswith(r"P_p = \tfrac{1}{3} P_a + \tfrac{2}{3} P_t")
+
+
+TWO_ROWS = Instance(((1, 0), (1, 3)), USUAL, (1, 2))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath.errors import InputError
+from elastomath.pareto import overlaps
 from elastomath.pareto.fluctuation import sampled_overlaps
 from elastomath.pareto.law import Pareto, two_mass_mean
 from elastomath.pareto.overlaps import (
@@ -357,3 +358,60 @@ def test_which_instance_the_printed_responses_belong_to():
 
     assert matching(2) == pytest.approx([3.22, 3.23, 3.24])
     assert matching(3).size == 0
+
+
+NARROW = [
+    Pareto(2e3),
+    Pareto(1e6),
+    Pareto(1e12),
+    Pareto(1e100),
+    Gamma(1e7),
+    Gamma(1e200),
+    Lognormal(5e-4),
+    Lognormal(1e-60),
+]
+
+
+@pytest.mark.parametrize("law", NARROW, ids=repr)
+def test_narrow_laws_obey_the_union_law_to_the_last_digits(law):
+    """alpha -> inf: the overlaps tend to 1 like 1/alpha^2, and what the law says of their differences holds exactly."""
+    k, step = np.array([0.3, 10.0, 1e3])[:, None], np.array([0.01, 0.5, 3.0])
+    seen = expected_overlaps(law, k, step, (1, 1)).theta_constant
+    assert seen == pytest.approx((1 + 2 * step / k) / (1 - step), rel=3e-12)
+    assert expected_overlaps(law, np.inf, 0.4, (1, 1, 1)).epsilon == pytest.approx(0.8, rel=1e-12)
+
+
+@pytest.mark.parametrize("law", [Pareto(1.7e3), Gamma(2e6), Lognormal(7e-4)], ids=repr)
+@pytest.mark.parametrize("weights", [(3.0, 4.0, 3.1), (0.2, 1.2, 30.0), (1.0, 2.0, 0.5, 0.7)])
+def test_moments_and_integrals_meet_where_one_takes_over(law, weights):
+    weights = np.array(weights)
+    shares = weights / weights.sum()
+    moments = overlaps._narrow_gaps(*overlaps._relative_moments(law), shares)
+    integrals = overlaps._wide_gaps(law, weights, overlap_matrix(law, weights)[0])
+    assert moments == pytest.approx(integrals, rel=3e-9, abs=3e-15)
+
+
+def test_moments_of_narrow_laws_are_those_of_their_definition():
+    from fractions import Fraction
+
+    for alpha in (5, 12, 1000):
+        raw = [Fraction(alpha, alpha - r) for r in range(5)]
+        mean = raw[1]
+        m2, m3, m4 = (
+            sum(Fraction(math.comb(n, r)) * raw[r] * (-mean) ** (n - r) for r in range(n + 1)) / mean**n
+            for n in (2, 3, 4)
+        )
+        assert [float(x) for x in overlaps._relative_moments(Pareto(alpha))] == pytest.approx(
+            [float(m2), float(m3 / m2), float(m4 / m2)], rel=1e-14
+        )
+    assert [float(x) for x in overlaps._relative_moments(Gamma(2.0))] == [0.5, 1.0, 3.0]  # 1/c, 2/c, (3 + 6/c)/c
+    w = math.e
+    assert [float(x) for x in overlaps._relative_moments(Lognormal(1.0))] == pytest.approx(
+        [w - 1, (w - 1) * (w + 2), (w - 1) * (w**4 + 2 * w**3 + 3 * w**2 - 3)]
+    )
+
+
+def test_narrow_laws_beside_wide_ones():
+    both = expected_overlaps(Pareto([3.0, 1e9]), [10.0, 1e3], 0.1)
+    for index, (alpha, k) in enumerate(((3.0, 10.0), (1e9, 1e3))):
+        assert both.epsilon[index] == pytest.approx(float(expected_overlaps(Pareto(alpha), k, 0.1).epsilon), rel=1e-12)
