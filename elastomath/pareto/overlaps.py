@@ -451,10 +451,10 @@ def _gaps(law: Law, weights: Array, matrix: Array) -> Array:
     O_jj = (N/mu) E[Y_j^2/S] by its own integral. Where the law is narrow every overlap is near 1: `_narrow_gaps`.
     """
     if isinstance(law, Pareto | Gamma | Lognormal):
-        variance, *higher = _relative_moments(law)
+        variance, third, fourth = _relative_moments(law)
         narrow = np.broadcast_to(variance < NARROW, matrix.shape[:-2])
         if narrow.any():
-            few = _narrow_gaps(variance, *higher, weights / weights.sum(axis=-1, keepdims=True))
+            few = _narrow_gaps(variance, third, fourth, weights / weights.sum(axis=-1, keepdims=True))
             return few if narrow.all() else np.where(narrow[..., None], few, _wide_gaps(law, weights, matrix))
     return _wide_gaps(law, weights, matrix)
 
