@@ -120,14 +120,9 @@ def _show_reading(result: dict[str, Any]) -> None:
 
 
 def _show_durability(result: dict[str, Any]) -> None:
-    error, rows = result["error"], result["durability"]
-    if error["median"] is None:
-        print("No run has both a measured undo volume and a forecast of it.")
-    else:
-        print(
-            f"The forecast of the undo volume is off by {error['median']:.0%} in the median run, and by {error['worst']:.0%} in "
-            "the worst."
-        )
+    for sentence in result["conclusion"]:
+        print(sentence)
+    rows = result["durability"]
     shown = []
     for row in rows:
         name = f"{row['pairs']}, {row['optimiser']}, seed {row['seed']}"

@@ -231,3 +231,36 @@ def test_the_dry_run_of_the_command_line_loads_nothing_and_writes_nothing(tiny_m
         assert planned["tokens"]["trained"] > 0
         assert planned["grid"]
     assert not (tmp_path / "out").exists()
+
+
+def test_durability_from_the_command_line_and_within_its_plan(tiny_model, tmp_path, seen, capsys):
+    from paper_checks.cli.commands import main
+
+    file = tmp_path / "prefs.jsonl"
+    words = ("light", "film", "water", "word")
+    prompts = [f"the {a} and the {b} of a {c}" for a in words for b in words for c in words]
+    rows = [{"prompt": prompt, "chosen": "good", "rejected": "slow"} for prompt in prompts]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    given = ["--model", str(tiny_model), "--pairs", str(file), "--align-volumes", "8,16", "--perturb-most", "16"]
+    given += ["--adapt-most", "32", "--held-out", "8", "--max-tokens", "1", "--again", "--arms", "perturb,mixed"]
+    given += ["--overshoot", "1000", "--closure", "1e-9", "--device", "cpu", "--dtype", "float32"]
+
+    def call(*more: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["experiment", "durability", *given, "--out", str(tmp_path / "out"), *more])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    planned = json.loads(call("--dry-run", "--json"))
+    assert seen["trained"] == 0
+    result = json.loads(call("--json"))
+    assert result["runs"] == {"done": 2, "failed": 0, "total": 2}
+    assert [row["n"] for row in result["durability"]] == [8, 16]
+    assert {"median", "worst"} <= set(result["error"])
+    # every response is one token, nothing ends early: adaption, two volumes on one way, two arms a run, and once more
+    assert seen["trained"] == 32 + 16 + 2 * 2 * 16 + (8 + 16)
+    gradients = next(row["tokens trained"] for row in planned["grid"] if row["stage"] == "forecast")
+    assert planned["tokens"]["trained"] - gradients == seen["trained"]
+    lines = call().splitlines()
+    assert lines[: len(result["conclusion"])] == result["conclusion"]
+    assert "8 aligned examples were undone by" in lines[len(result["conclusion"])]
