@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 from collections.abc import Sequence
@@ -110,8 +109,8 @@ def fit_classifier(
     if not 0 < held_out < 1:
         raise InputError(f"held-out share {held_out:g}", where="classifier", mend="choose one between 0 and 1")
     try:
-        text: Any = importlib.import_module("sklearn.feature_extraction.text")
-        linear: Any = importlib.import_module("sklearn.linear_model")
+        from sklearn import linear_model as linear
+        from sklearn.feature_extraction import text
     except ImportError as error:
         raise InputError(
             "a fitted classifier needs scikit-learn", where="installation", mend="pip install 'elastomath[llm]'"
@@ -188,7 +187,8 @@ def load_classifier(
 
     Raises InputError in one line: an unknown model, weights that are not safetensors or incomplete, no such label.
     """
-    transformers: Any = importlib.import_module("transformers")
+    import transformers
+
     name, place = os.fspath(spec), pick_device(device)
     options: dict[str, Any] = {"trust_remote_code": False}
     if not Path(name).expanduser().is_dir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -157,8 +156,8 @@ def _require_llm() -> None:
 def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[Any, Any]:
     """Model and tokenizer from a folder or hub id; nothing is left at its random start."""
     import torch
+    import transformers
 
-    transformers: Any = importlib.import_module("transformers")
     from .gate import complete, wide
 
     try:
@@ -292,10 +291,10 @@ def _rounding(folder: Path) -> str | None:
 def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> None:
     """Read a GGUF file with transformers and write model, tokenizer and rounding as a folder in float32."""
     import torch
+    import transformers
 
     from .gate import complete
 
-    transformers: Any = importlib.import_module("transformers")
     say(f"{name}: dequantising the weights to float32 (once; a minute or two)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:

@@ -101,7 +101,7 @@ def add_lora(loaded: LoadedModel, settings: LoraSettings) -> LoadedModel:
     lora_size(model, dataclasses.replace(settings, targets=targets))
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=list(targets),
         bias="none",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -205,8 +204,8 @@ def configuration(
 def _shapes(config: Any, trust_remote_code: bool) -> Any:
     """The model without numbers: every tensor has its shape and nothing behind it."""
     import torch
+    import transformers
 
-    transformers: Any = importlib.import_module("transformers")
     try:
         with quiet(), torch.device("meta"):
             return transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
@@ -257,9 +256,9 @@ def _saved(config: Any, batch: int, tokens: int, dtype: str, autocast: str | Non
     from types import SimpleNamespace
 
     import torch
+    import transformers
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    transformers: Any = importlib.import_module("transformers")
     sizes: dict[Any, int] = {}
     kept = []  # alive, so that no storage's address is used twice
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import logging
 import warnings
@@ -207,9 +206,10 @@ def first_line(error: Exception) -> str:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep the progress bars and warnings of transformers and of the hub's client off the terminal for a while."""
-    log: Any = importlib.import_module("transformers.utils.logging")
-    hub: Any = importlib.import_module("huggingface_hub.utils.logging")
-    gguf: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    import huggingface_hub.utils.logging as hub
+    import transformers.modeling_gguf_pytorch_utils as gguf
+    import transformers.utils.logging as log
+
     before, bars, hub_before, bar = log.get_verbosity(), log.is_progress_bar_enabled(), hub.get_verbosity(), gguf.tqdm
     log.set_verbosity_error()
     log.disable_progress_bar()

@@ -179,7 +179,7 @@ def byte_pairs(texts: Sequence[str], vocabulary: int) -> Any:
         raise InputError("no text", where="tokenizer", mend="give texts to train it on")
     pairs = tokenizers.ByteLevelBPETokenizer()
     pairs.train_from_iterator(texts, vocabulary, min_frequency=2, special_tokens=[BEGIN, END], show_progress=False)
-    return transformers.PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=pairs._tokenizer, bos_token=BEGIN, eos_token=END, clean_up_tokenization_spaces=False
     )
 

@@ -45,6 +45,8 @@ def prefer(
     Raises InputError without trl.
     """
     trl = _trl()
+    from datasets import Dataset
+
     from .settings import BETA
 
     beta = BETA[algorithm] if settings.beta is None else settings.beta
@@ -63,7 +65,7 @@ def prefer(
         run = trainer(
             model=loaded.model,
             args=config,
-            train_dataset=importlib.import_module("datasets").Dataset.from_list(rows),
+            train_dataset=Dataset.from_list(rows),
             processing_class=loaded.tokenizer,
             optimizers=(optimiser, rate),
         )
@@ -214,7 +216,7 @@ def _listen(run: Any, meter: Meter | None, units: float) -> None:
 
     add = meter.add
 
-    class Move(TrainerCallback):
+    class Move(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             add(units / max(state.max_steps, 1), "training")
 
@@ -224,7 +226,8 @@ def _listen(run: Any, meter: Meter | None, units: float) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Neither bars nor warnings of trl, transformers and datasets, and the random state of the caller kept."""
-    progress: Any = importlib.import_module("datasets.utils.logging")
+    import datasets.utils.logging as progress
+
     shown, silenced = progress.is_progress_bar_enabled(), os.environ.get("TRL_EXPERIMENTAL_SILENCE")
     numbers, words = np.random.get_state(), random.getstate()  # noqa: NPY002 (the trainers seed the global ones)
     progress.disable_progress_bar()
