@@ -147,10 +147,10 @@ def union_law(
     """
     mixture, weights = _union_mixture(parts, volumes, shares, align, perturb)
     rows = np.stack([as_masses(part, where=f"part {index}") for index, part in enumerate(parts)])
-    volumes = mixture.volumes[0] * weights
-    volumes[align] += mixture.volumes[1]
-    volumes[perturb] += mixture.volumes[2]
-    gaps = -leaf_sums(rows, volumes, beside=rows[perturb], wanted=RESPONSES).gram  # the union covers every part
+    union = mixture.volumes[0] * weights
+    union[align] += mixture.volumes[1]
+    union[perturb] += mixture.volumes[2]
+    gaps = -leaf_sums(rows, union, beside=rows[perturb], wanted=RESPONSES).gram  # the union covers every part
     unit = float(mixture.volumes[1])
     k, step = float(mixture.volumes[0]) / unit, float(mixture.volumes[2]) / unit
     others = np.delete(weights * gaps, [align, perturb])
