@@ -16,7 +16,7 @@ MUTANTS = [
     ("laws/response.py", "(uncovered - sums.gram) / mixture.total", "(uncovered + sums.gram) / mixture.total", "R1"),
     ("laws/response.py", "= -sums.squares[-1] / mixture", "= sums.squares[-1] / mixture", "R2"),
     ("laws/response.py", "1.0 / (1.0 - epsilon)", "1.0 / (1.0 + epsilon)", "R3"),
-    ("laws/finite.py", "return 1.0 - (volume + step) *", "return 1.0 + (volume + step) *", "R4"),
+    ("laws/finite.py", "moved = -float(gaps.gram[0])", "moved = float(gaps.gram[0])", "R4"),
     ("laws/finite.py", "-steps[1:] * change[-1]", "steps[1:] * change[-1]", "R5"),
     ("laws/finite.py", "(base_volume, perturbation, 0.0)", "(base_volume, perturbation, 1.0)", "R5"),
     ("laws/union.py", "(perturb - step * (align + others))", "(perturb + step * (align + others))", "R8"),
