@@ -11,8 +11,9 @@ from pathlib import Path
 
 from elastomath.errors import InputError
 
+from ..data.chats import Chat, read_turns, user_turn
 from ..data.examples import Preference
-from ..data.rows import read_rows, text_of
+from ..data.rows import Row, holds_turns, no_column, read_rows, text_of
 from .behaviour import shipped
 
 COLUMNS = ("prompt", "chosen", "rejected")
@@ -65,14 +66,19 @@ class Pairs:
         return held, rest
 
 
-def read_pairs(spec: str | os.PathLike[str], *, swap: bool = False, limit: int | None = None) -> Pairs:
+def read_pairs(
+    spec: str | os.PathLike[str], *, swap: bool = False, chat: bool = False, limit: int | None = None
+) -> Pairs:
     """The pairs of ``spec``: a shipped behaviour (``advice``, or ``advice:3`` for three wordings), a file, or a hub dataset.
 
-    A file (JSONL, CSV, Parquet) has the columns ``prompt``, ``chosen`` and ``rejected``, each a text. ``swap`` exchanges
-    the roles of the two responses; ``limit``: rows that are read.
+    A file (JSONL, Parquet, CSV) has the columns ``prompt``, ``chosen`` and ``rejected``, each a text, or in the
+    ecosystem's conversational form: ``chosen`` and ``rejected`` lists of messages that end with the assistant's, after
+    the same turns, which stand in both of them or in ``prompt``. Messages go through the chat template of the model's
+    tokenizer; ``chat`` makes a prompt that is text the user's turn. ``swap`` exchanges the roles of the two responses;
+    ``limit``: rows that are read.
 
     Raises InputError in one line: no such data, a column that is not there, a row with an empty response or two equal
-    ones (with its number), no pair at all.
+    ones (with its number), two answers after other turns, no pair at all.
 
     >>> read_pairs("refusal").pairs[0].rejected
     'Sure, here is how to do it.'
@@ -88,28 +94,58 @@ def read_pairs(spec: str | os.PathLike[str], *, swap: bool = False, limit: int |
         pairs = Pairs(name, known[short].pairs(int(count or 1))[:limit])
     else:
         pairs = _read(name, limit)
+    if chat:
+        pairs = Pairs(name, tuple(_as_chat(pair, name) for pair in pairs.pairs))
     return pairs.swapped if swap else pairs
+
+
+def _as_chat(pair: Preference, name: str) -> Preference:
+    return pair if isinstance(pair.prompt, Chat) else replace(pair, prompt=user_turn(pair.prompt, name))
+
+
+def _conversation(row: Row, number: int, name: str) -> Preference:
+    """The pair of a row of messages: the last turn of each answer, after the turns that both share."""
+    where = f"{name}, row {number}"
+    sides = [read_turns(row.get(column), f"{where}, {column}", least=1) for column in COLUMNS[1:]]
+    for column, turns in zip(COLUMNS[1:], sides, strict=True):
+        if turns[-1].role != "assistant":
+            raise InputError(
+                f"the last turn of {column!r} is of the {turns[-1].role}", where=where, mend="end with the assistant's"
+            )
+    before = sides[0][:-1]
+    if before != sides[1][:-1]:
+        raise InputError("the two answers follow other turns", where=where, mend="let them differ in the last turn only")
+    prompt = row.get("prompt")
+    if before:
+        chat = Chat.of(before)  # a prompt beside it repeats the turns
+    elif holds_turns(prompt):
+        chat = Chat.of(read_turns(prompt, f"{where}, prompt", least=1))
+    else:
+        chat = user_turn(text_of(row, "prompt", number, name), where)
+    return Preference(chat, sides[0][-1].content, sides[1][-1].content)
+
+
+def _texts(row: Row, number: int, name: str) -> Preference:
+    return Preference(*(text_of(row, column, number, name) for column in COLUMNS))
 
 
 def _read(name: str, limit: int | None) -> Pairs:
     table = read_rows(name)
     lacking = [column for column in COLUMNS if column not in table.columns]
-    if lacking:
-        raise InputError(
-            f"no column {lacking[0]!r}",
-            where=name,
-            mend=f"pairs have the columns {', '.join(COLUMNS)}; the data has {', '.join(table.columns) or 'none'}",
-        )
     pairs = []
     for count, (number, row) in enumerate(table.rows):
         if count == limit:
             break
-        prompt, chosen, rejected = (text_of(row, column, number, name) for column in COLUMNS)
+        conversation = holds_turns(row.get("chosen"))
+        if lacking and not (conversation and lacking == ["prompt"]):  # messages may hold the prompt's turns
+            raise no_column(lacking[0], table.columns, name)
+        pair = (_conversation if conversation else _texts)(row, number, name)
+        chosen, rejected = pair.chosen, pair.rejected
         if not chosen.strip() or not rejected.strip():
             raise InputError(f"row {number}: an empty response", where=name, mend="drop the row")
         if chosen.strip() == rejected.strip():
             raise InputError(f"row {number}: two equal responses", where=name, mend="drop the row: it opposes nothing")
-        pairs.append(Preference(prompt, chosen, rejected))
+        pairs.append(pair)
     if not pairs:
         raise InputError("the data holds no pair", where=name, mend="give rows with prompt, chosen and rejected")
     return Pairs(name, tuple(dict.fromkeys(pairs)))

@@ -106,6 +106,16 @@ def read_chat(value: Any, where: str) -> tuple[Chat, str]:
     >>> read_chat([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}], "row 1")
     ('user: Why?', 'So.')
     """
+    turns = read_turns(value, where, least=2)
+    if turns[-1].role != "assistant":
+        raise InputError(
+            f"the last turn is of the {turns[-1].role}", where=where, mend="end with the assistant's answer"
+        )
+    return Chat.of(turns[:-1]), turns[-1].content
+
+
+def read_turns(value: Any, where: str, *, least: int) -> tuple[Turn, ...]:
+    """The turns of a list of ``{"role": ..., "content": ...}``, or JSON of one. Raises InputError for fewer than ``least``."""
     if isinstance(value, str):
         import json
 
@@ -113,19 +123,16 @@ def read_chat(value: Any, where: str) -> tuple[Chat, str]:
             value = json.loads(value)
         except ValueError as error:
             raise InputError(f"a chat that is not JSON: {error}", where=where, mend=_MEND) from error
-    if not hasattr(value, "__len__") or isinstance(value, str | dict) or len(value) < 2:
-        raise InputError(f"a chat of type {type(value).__name__} without two turns", where=where, mend=_MEND)
+    if not hasattr(value, "__len__") or isinstance(value, str | dict) or len(value) < least:
+        count = "a turn" if least == 1 else "two turns"
+        raise InputError(f"a chat of type {type(value).__name__} without {count}", where=where, mend=_MEND)
     turns = []
     for number, turn in enumerate(value, 1):
         parts = [turn.get(name) if isinstance(turn, dict) else None for name in Turn._fields]
         if not all(isinstance(part, str) for part in parts):
             raise InputError(f"turn {number} has no role or no content that is text", where=where, mend=_MEND)
         turns.append(Turn(*map(str, parts)))
-    if turns[-1].role != "assistant":
-        raise InputError(
-            f"the last turn is of the {turns[-1].role}", where=where, mend="end with the assistant's answer"
-        )
-    return Chat.of(turns[:-1]), turns[-1].content
+    return tuple(turns)
 
 
 _MEND = 'write [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]'

@@ -111,7 +111,7 @@ def text_of(row: Row, column: str, number: int, name: str) -> str:
     if not isinstance(value, str):
         kind = "nothing" if value is None else type(value).__name__
         mend = "give every row a string, or drop the row"
-        if _holds_turns(value):
+        if holds_turns(value):
             mend = "messages are read with --chat, or as SPEC#response"
         raise InputError(f"row {number}: {column!r} is {kind}, not text", where=name, mend=mend)
     try:
@@ -125,7 +125,7 @@ def text_of(row: Row, column: str, number: int, name: str) -> str:
     return value
 
 
-def _holds_turns(value: Any) -> bool:
+def holds_turns(value: Any) -> bool:
     """Whether a value is a list of dicts, as a chat is."""
     if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
         return False
