@@ -114,7 +114,9 @@ def _conversation(row: Row, number: int, name: str) -> Preference:
             )
     before = sides[0][:-1]
     if before != sides[1][:-1]:
-        raise InputError("the two answers follow other turns", where=where, mend="let them differ in the last turn only")
+        raise InputError(
+            "the two answers follow other turns", where=where, mend="let them differ in the last turn only"
+        )
     prompt = row.get("prompt")
     if before:
         chat = Chat.of(before)  # a prompt beside it repeats the turns

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath.errors import InputError
-from elastomath.style import INK, STYLES, WIDTH, styled
+from elastomath.style import INK, STYLES, WIDTH, plain_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .card import Card
 
 
 @styled
@@ -103,6 +105,39 @@ def courses_figure(result: dict[str, Any]) -> Figure:
         panel.legend(frameon=False, fontsize=8)
     for panel in panels[len(groups) :]:
         panel.set_visible(False)
+    return figure
+
+
+@styled
+def card_figure(card: Card, title: str = "Forecast") -> Figure:
+    """The card's forecast: the contrast after n aligned examples, and how many opposed ones undo them, with 95% intervals.
+
+    The dashed line of the right panel is one opposed example for each aligned one, which joint compression would ask for.
+    Raises InputError where the card forecasts nothing.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in card.forecast if row.undo_volume.estimate]
+    if not rows:
+        raise InputError(
+            "the card forecasts nothing", where="figure", mend="; ".join(card.reasons) or "give more prompts"
+        )
+    figure = Figure(figsize=(WIDTH, 0.45 * WIDTH), layout="constrained")
+    figure.set_label(f"{title}\n{card.sentences()[0]}")
+    left, right = figure.subplots(1, 2)
+    n = np.array([row.n for row in rows], dtype=np.float64)
+    colour, marker, _ = STYLES[0]
+    for axes, intervals in ((left, [row.z for row in rows]), (right, [row.undo_volume for row in rows])):
+        values = np.array([interval.estimate for interval in intervals], dtype=np.float64)
+        around = [_around(value, interval.as_dict()) for value, interval in zip(values, intervals, strict=True)]
+        axes.errorbar(n, values, yerr=np.hstack(around), color=colour, marker=marker, linewidth=1.0, capsize=2)
+        axes.set(xscale="log", xlabel="aligned examples n")
+        plain_ticks(axes.xaxis)
+    left.axhline(float(card.z0.estimate or 0.0), color=INK, linewidth=0.8)
+    left.set(ylabel="contrast z (nats), level line: now")
+    right.plot(n, n, color=INK, linestyle="--", linewidth=0.9)
+    right.set(yscale="log", ylabel="opposed examples that undo them")
+    plain_ticks(right.yaxis, dense=True)
     return figure
 
 

@@ -50,7 +50,7 @@ def durability(
     volumes, ``answers`` what the runs together say of F2 and Q1 (`answers.pooled_answers`), ``conclusion`` all of it in words.
     """
     equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
-    hashes = {spec: read_pairs(spec, swap=settings.swap).sha256 for spec in settings.pairs}
+    hashes = {spec: read_pairs(spec, swap=settings.swap, chat=settings.chat).sha256 for spec in settings.pairs}
     configurations = settings.configurations(equipment.training, equipment.source, hashes)
     about = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
@@ -100,7 +100,7 @@ class _Bench:
     def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:
         self.laboratory, self.configuration = laboratory, configuration
         c = configuration
-        pairs = read_pairs(c["pairs"], swap=c["swap"])
+        pairs = read_pairs(c["pairs"], swap=c["swap"], chat=c.get("chat", False))
         held, rest = pairs.split(c["held_out"], c["seed"])
         self.chosen, self.rejected = (
             self._encoded([(pair, role) for pair in held[: c["held_out"]]]) for role in (True, False)

@@ -36,6 +36,7 @@ class DurabilitySettings(ProtocolSettings):
         gate=rows,
     )
     swap: bool = setting(False, "Exchange the roles of chosen and rejected.")
+    chat: bool = setting(False, "Make each prompt that is text the user's turn in the chat template of the tokenizer.")
     share: float = setting(0.5, "Share of chosen responses in the mixture that the base is adapted to.", gate=SHARE)
     closure: float = setting(
         0.05, "The base is adapted until the mean probability outside the pair is below this.", gate=SHARE
@@ -85,6 +86,8 @@ class DurabilitySettings(ProtocolSettings):
         common = asdict(self) | {"protocol": "durability", "version": 1} | training | {"model_source": source}
         for name in ("pairs", "optimisers", "seeds", "align_volumes", "learning_rate"):
             del common[name]
+        if not self.chat:  # the keys of runs from before there were chats
+            del common["chat"]
         return [
             common
             | {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +22,9 @@ def predict(
     ],
     model: Annotated[str, typer.Option("--model", help="Name, hub id, folder or GGUF file.")] = MODEL,
     swap: Annotated[bool, typer.Option("--swap", help="Exchange the roles of chosen and rejected.")] = False,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Make each prompt the user's turn in the tokenizer's chat template.")
+    ] = False,
     n: Annotated[
         str, typer.Option("--n", help="Aligned examples to forecast for, with commas between.")
     ] = "16,64,256,1024",
@@ -33,6 +38,9 @@ def predict(
     held_out: Annotated[int, typer.Option("--held-out", help="Prompts that are read.")] = 32,
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Tokens of a response, at most.")] = 48,
     limit: Annotated[int | None, typer.Option("--limit", help="Rows that are read from the data.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the card (card.json) and its figure (card.svg).")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -41,8 +49,11 @@ def predict(
     as_json: Json = False,
 ) -> int:
     """How durable is a behaviour in a model, from two backward passes, before anything is trained."""
+    from elastomath.storage import whole_file
+    from elastomath.style import save_figure
     from empirical.behaviours import read_pairs
     from empirical.durability import RATES, card_json
+    from empirical.durability.figures import card_figure
     from empirical.durability.predict import predict as card_of
     from empirical.models.devices import held_and_computed, pick_device
     from empirical.models.loading import load_model
@@ -51,7 +62,7 @@ def predict(
     if optimiser not in RATES:
         raise InputError(f"no optimiser {optimiser!r}", where="--optimiser", mend=f"choose from {', '.join(RATES)}")
     rate = RATES[optimiser] if learning_rate is None else learning_rate
-    data = read_pairs(pairs, swap=swap, limit=limit)
+    data = read_pairs(pairs, swap=swap, chat=chat, limit=limit)
     weights, _ = held_and_computed("float32", dtype, pick_device(device))
     loaded = load_model(model, device=device, dtype=weights, revision=revision, trust_remote_code=trust_remote_code)
     card = card_of(
@@ -84,5 +95,11 @@ def predict(
         )
         print("Not shown: how far the constants move along training, other prompts than these.")
 
-    emit(card_json(card, loaded, data), as_json, show)
+    result = card_json(card, loaded, data)
+    if out is not None:
+        with whole_file(out / "card.json") as aside:
+            aside.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        if any(row.undo_volume.estimate for row in card.forecast):
+            save_figure(card_figure(card, f"{data.name} in {loaded.name}"), out / "card.svg")
+    emit(result, as_json, show)
     return 0

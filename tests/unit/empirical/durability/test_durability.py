@@ -23,6 +23,7 @@ from empirical.durability.undoing import crossing, undo_interval
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
 from empirical.training.finetune import train
+from paper_checks.cli.commands import main
 
 STARTS = [
     f"{a} {b}" for a in ("the film", "a word", "water", "light") for b in ("falls", "drags", "is slow", "is good")
@@ -207,6 +208,60 @@ def test_what_is_no_pair_is_refused_in_one_line(tmp_path, rows, said):
     assert "\n" not in str(raised.value)
 
 
+TEMPLATE = "{{ bos_token }}{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+USER, GOOD = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+BAD = {"role": "assistant", "content": "No."}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
+        {"prompt": "Why?", "chosen": [GOOD], "rejected": [BAD]},
+        {"prompt": "Why?", "chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
+    ],
+)
+def test_messages_are_pairs_after_the_turns_that_both_share(tmp_path, tiny_model, row):
+    """The four conversational forms that preference data has; what the model reads is what its template writes."""
+    file = tmp_path / "prefs.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    (pair,) = read_pairs(file).pairs
+    assert (pair.chosen, pair.rejected) == ("So.", "No.")
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    loaded.tokenizer.chat_template = TEMPLATE
+    data = encode_examples(loaded.tokenizer, [Example(pair.prompt, pair.chosen)], 8)
+    assert loaded.tokenizer.decode(data.tokens[0, : int(data.first[0])]) == "<s><user>Why?<assistant>"
+    assert loaded.tokenizer.decode(data.tokens[0, int(data.first[0]) : int(data.length[0])]) == "So."
+    assert read_pairs(file, swap=True).pairs[0].chosen == "No."
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"chosen": [USER, GOOD], "rejected": [{**USER, "content": "When?"}, BAD]}, "follow other turns .*row 1"),
+        ({"prompt": "p", "chosen": [USER], "rejected": [USER]}, "last turn of 'chosen' is of the user"),
+        ({"chosen": [GOOD], "rejected": [BAD]}, "row 1: 'prompt' is nothing"),
+        ({"prompt": "p", "chosen": [GOOD], "rejected": [{"role": "assistant"}]}, "row 1, rejected"),
+        ({"chosen": "a", "rejected": "b"}, "no column 'prompt'"),
+    ],
+)
+def test_messages_that_make_no_pair_are_refused_in_one_line(tmp_path, row, said):
+    file = tmp_path / "prefs.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match=said) as raised:
+        read_pairs(file)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_prompt_that_is_text_becomes_the_users_turn(tmp_path):
+    file = tmp_path / "prefs.jsonl"
+    file.write_text(json.dumps({"prompt": "Why?", "chosen": "So.", "rejected": "No."}) + "\n")
+    plain, chat = read_pairs(file), read_pairs(file, chat=True)
+    assert chat.pairs[0].prompt.turns == (("user", "Why?"),)
+    assert chat.sha256 != plain.sha256
+
+
 # --- the experiment on a tiny model ------------------------------------------------------------------------------
 @pytest.fixture
 def prefs(tmp_path):
@@ -242,6 +297,32 @@ def test_predict_refuses_what_it_cannot_read(tiny_model):
         predict(
             loaded, Pairs("p", tuple(Preference(p, "good", "slow") for p in PROMPTS)), [16], learning_rate=float("nan")
         )
+
+
+def test_the_verb_writes_the_card_and_its_figure(tiny_model, prefs, tmp_path, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as end:
+        main(
+            [
+                "predict",
+                "--model",
+                str(tiny_model),
+                "--pairs",
+                prefs,
+                "--n",
+                "8,32",
+                "--held-out",
+                "16",
+                "--out",
+                str(out),
+            ]
+        )
+    assert end.value.code == 0
+    card = json.loads((out / "card.json").read_text())
+    assert card["conclusion"][0] == capsys.readouterr().out.splitlines()[0]
+    assert [row["n"] for row in card["forecast"]] == [8, 32]
+    figure = (out / "card.svg").read_text()
+    assert "opposed examples that undo them" in figure
 
 
 def test_a_card_says_that_the_law_does_not_apply_where_the_pair_is_not_closed(tiny_model):

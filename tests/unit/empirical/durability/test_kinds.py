@@ -33,7 +33,9 @@ def _foretold_and_seen(loaded, *, aligning, step):
     chosen, rejected = _sides(loaded)
     before = read_behaviour(loaded.model, chosen, rejected)
     gradients = behaviour_gradients(loaded.model, chosen, rejected, before, groups=4)
-    towards = gradients.cross.sum() - gradients.plus.sum() if aligning else gradients.minus.sum() - gradients.cross.sum()
+    towards = (
+        gradients.cross.sum() - gradients.plus.sum() if aligning else gradients.minus.sum() - gradients.cross.sum()
+    )
     count, tokens = len(PROMPTS), gradients.tokens[0 if aligning else 1]
     foretold = -step * towards / (count**2 * tokens)
     values = [value for value in loaded.model.parameters() if value.requires_grad]
@@ -60,7 +62,9 @@ def read_loss(model, data):
 @pytest.mark.parametrize("aligning", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_gradients_foretell_a_small_step(tiny, kind, aligning, device):
-    loaded = load_model(tiny(kind), device=device, dtype="float64" if device == "cpu" and kind != "mamba" else "float32")
+    loaded = load_model(
+        tiny(kind), device=device, dtype="float64" if device == "cpu" and kind != "mamba" else "float32"
+    )
     loaded.model.eval()
     foretold, seen = _foretold_and_seen(loaded, aligning=aligning, step=1e-5)
     assert (seen > 0) == aligning
@@ -90,7 +94,16 @@ def test_a_card_of_every_kind(tiny, kind, optimiser, device):
     for autocast in ("float32", "bfloat16"):
         loaded = load_model(tiny(kind), device=device, dtype="float32")
         cards.append(
-            predict(loaded, pairs, [8, 32], learning_rate=1e-4, optimiser=optimiser, held_out=8, limit=1.0, autocast=autocast)
+            predict(
+                loaded,
+                pairs,
+                [8, 32],
+                learning_rate=1e-4,
+                optimiser=optimiser,
+                held_out=8,
+                limit=1.0,
+                autocast=autocast,
+            )
         )
     exact, rough = cards
     assert exact.prompts == 8
