@@ -19,6 +19,7 @@ from .units import RATE_UNITS, VOLUME_UNITS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
@@ -55,6 +56,8 @@ class Curve:
     ...     {"pretrain": [1.0, 0.99], "align": [1.0, 1.05], "perturb": [1.0, 0.6]}, "bits/symbol", "symbols")
     >>> curve.runs, len(curve.frame)
     (('demo',), 6)
+    >>> curve
+    Curve of 1 run (demo): pretrain, align, perturb in bits/symbol, at 2 perturbations up to 1 symbols
     """
 
     def __init__(self, frame: pd.DataFrame, *, where: str = "curve") -> None:
@@ -136,6 +139,38 @@ class Curve:
             else:
                 self.frame.to_parquet(aside, index=False)
         return file
+
+    def to_frame(self) -> pd.DataFrame:
+        """A copy of the table, a row per (run, perturbation, component), for pandas."""
+        return self.frame.copy()
+
+    def plot(self) -> Figure:
+        """The change of the rate of each dataset against the perturbation (`elastomath.figures.curve_figure`)."""
+        from .style import figure_of
+
+        return figure_of(self)
+
+    def __repr__(self) -> str:
+        runs = self.runs
+        named = ", ".join(runs[:3]) + (", ..." if len(runs) > 3 else "")
+        components = ", ".join(self.frame["component"].drop_duplicates())
+        steps = self.frame["perturbation"]
+        unit, of = (", ".join(self.frame[column].drop_duplicates()) for column in ("rate_unit", "volume_unit"))
+        return (
+            f"Curve of {len(runs)} run{'s' * (len(runs) != 1)} ({named}): {components} in {unit}, at {steps.nunique()} perturbations "
+            f"up to {steps.max():g} {of}"
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the figure with the description below it, or the table where runs do not share a grid."""
+        from html import escape
+
+        from .style import svg
+
+        try:
+            return f"<figure>{svg(self.plot())}<figcaption>{escape(repr(self))}</figcaption></figure>"
+        except InputError:
+            return f"<p>{escape(repr(self))}</p>{self.frame.head(10).to_html(index=False)}"
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -16,3 +16,12 @@ class InputError(ValueError):
         self.what, self.where, self.mend = what, where, mend
         line = what + (f" ({where})" if where else "") + (f": {mend}" if mend else "")
         super().__init__(" ".join(line.split()))
+
+
+def with_extra(extra: str) -> str:
+    """How to install an optional part, for the last part of an `InputError`; the project is on no package index.
+
+    >>> with_extra("llm")
+    "in the clone of elastomath, pip install -c constraints.txt -e '.[llm]'"
+    """
+    return f"in the clone of elastomath, pip install -c constraints.txt -e '.[{extra}]'"

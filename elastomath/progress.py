@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -58,3 +58,24 @@ class Meter:
             left = (now - self._start) / self.done * (self.total - self.done)
             where = f" ({stage})" if stage else ""
             say(f"{self.what}: {100 * self.done / self.total:.0f}%{where}, about {left:.0f} s left")
+
+
+def counter(what: str) -> Callable[[int, int], None]:
+    """What to call with the number of things done and of all: a line on stderr, on a terminal kept up to date in place.
+
+    >>> tell = counter("checks"); tell(1, 2); tell(2, 2)
+    """
+    start = spoken = time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal spoken
+        now = time.monotonic()
+        left = (now - start) / done * (total - done)
+        line = f"{what}: {done} of {total}, about {left:.0f} s left"
+        if sys.stderr.isatty():
+            print("\r\033[K" + (line if done < total else ""), end="", file=sys.stderr, flush=True)
+        elif now - spoken > 10 and done < total:
+            spoken = now
+            say(line)
+
+    return tell

@@ -129,6 +129,7 @@ def dataset_rates(
     ``code_lengths``     E_i[L] of the Shannon and the Huffman code of q, in ``leaf_unit`` (R14)
     ``overlaps``         O_i = sum P_i P_t / q: C of the first file, A of the second, T of the last; all under ``all``
     ``balance_residual`` sum w_i dH_i/dl per leaf drawn, which is 0 (R2); ``epsilon``, ``theta_constant`` as in R3
+    ``halves``           whether the first dataset is the mean of the other two, to rounding: then R18 bounds ``theta_constant``
     ``uncovered``        tau, the mass of P_t outside the support of the others (R3: then a small l does not help)
     ``datasets``, ``volumes``, ``leaves`` (M), ``symbols_per_leaf`` (E_i[s])
 
@@ -175,7 +176,7 @@ def dataset_rates(
 
 def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float) -> dict[str, Any]:
     count = len(mixture.volumes)
-    keys = ("response", "overlaps", "balance_residual", "epsilon", "theta_constant", "uncovered")
+    keys = ("response", "overlaps", "balance_residual", "epsilon", "theta_constant", "halves", "uncovered")
     if count < 2:
         return dict.fromkeys(keys)
     found = response(mixture)
@@ -187,8 +188,14 @@ def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float
         "balance_residual": _number(found.balance * scale),
         "epsilon": _number(found.epsilon),
         "theta_constant": _number(found.theta_constant),
+        "halves": _halves(mixture.components),
         "uncovered": _number(float(mixture.components[-1][others == 0].sum())),
     }
+
+
+def _halves(rows: NDArray[np.float64]) -> bool:
+    """Whether the first of three rows of masses is the mean of the others, to rounding."""
+    return len(rows) == 3 and bool(np.abs(2 * rows[0] - rows[1] - rows[2]).max() <= 1e-12 * rows.max())
 
 
 def _paths(files: Sequence[FileName]) -> list[Path]:

@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
-from ..errors import InputError
+from ..errors import InputError, with_extra
 
 KINDS: Final = ("here", "local", "slurm", "slurm-local", "tcp://HOST:PORT")
 """What `open_executor` takes."""
@@ -50,8 +50,8 @@ def open_executor(spec: str, *, workers: int = 1, **options: Any) -> Iterator[Ex
     An exception inside the block cancels what waits and ends what runs. Functions and arguments have to be picklable, and
     elastomath has to be installed where they run.
 
-    Raises InputError for an unknown name, workers < 1, an option that is none, a missing extra (``pip install
-    'elastomath[slurm]'``, ``'elastomath[dask]'``), no SLURM here, and a scheduler that does not answer in time.
+    Raises InputError for an unknown name, workers < 1, an option that is none, a missing extra (``slurm``,
+    ``dask``), no SLURM here, and a scheduler that does not answer in time.
 
     >>> with open_executor("local", workers=1) as executor:
     ...     executor.submit(pow, 2, 10).result()
@@ -359,7 +359,7 @@ def _extra(module: str, extra: str, spec: str) -> Any:
         raise InputError(
             f"the package {module} is not installed",
             where=f"executor {spec}",
-            mend=f"pip install 'elastomath[{extra}]'",
+            mend=with_extra(extra),
         ) from error
 
 

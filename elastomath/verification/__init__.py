@@ -10,8 +10,9 @@ Each file exports ``RESULTS``, its results by id; `verify` runs their checks, se
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 
@@ -29,6 +30,7 @@ __all__ = [
     "Claim",
     "Result",
     "Tally",
+    "cases_of",
     "explain",
     "results",
     "symbolic",
@@ -78,13 +80,15 @@ def verify(
     *,
     quick: bool = False,
     processes: int = 1,
+    tell: Callable[[int, int], None] | None = None,
 ) -> list[Claim]:
     """The results derived, certified and sampled, and the counterexamples; one claim for each (id, level).
 
     ids: which of `verified()`, all by default ("R9" means each of its cases). cases: random instances for each sampled
     claim. quick: at most `QUICK_CASES` of them, and no slow instance. processes: how many checks run side by side.
-    A check that does not come out gives a claim with ``holds`` False, never an exception. The claims depend on the seed
-    alone, not on what else is asked or on the number of processes.
+    tell: called with the number of checks done and of all, as they are done. A check that does not come out gives a claim
+    with ``holds`` False, never an exception. The claims depend on the seed alone, not on what else is asked or on the
+    number of processes.
     Raises InputError for an unknown id, cases < 1 or processes < 1.
 
     >>> [(claim.level, claim.holds) for claim in verify(["R2"], cases=5)]
@@ -94,9 +98,10 @@ def verify(
         if value < 1:
             raise InputError(f"{value} {name}", where="verify", mend="ask for at least one")
     cases = min(cases, QUICK_CASES) if quick else cases
-    work = [(id, index, cases, seed, quick) for id in _expanded(ids) for index in range(len(results()[id].checks))]
+    work = [(id, index, cases, seed, quick) for id in cases_of(ids) for index in range(len(results()[id].checks))]
+    done = _counted(len(work), tell)
     if processes == 1 or len(work) == 1:
-        return [_judge(*item) for item in work]
+        return [done(_judge(*item)) for item in work]
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -104,8 +109,22 @@ def verify(
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         # derivations first: they take longest, and the short checks then fill the gaps
         first = sorted(work, key=lambda item: results()[item[0]].checks[item[1]][0] != "symbolic")
-        judged = dict(zip(first, pool.map(_judge, *zip(*first, strict=True)), strict=True))
+        judged = {
+            item: done(claim) for item, claim in zip(first, pool.map(_judge, *zip(*first, strict=True)), strict=True)
+        }
     return [judged[item] for item in work]
+
+
+def _counted(total: int, tell: Callable[[int, int], None] | None) -> Callable[[Claim], Claim]:
+    """Hands claims through, and says how many there were."""
+    count = itertools.count(1)
+
+    def done(claim: Claim) -> Claim:
+        if tell is not None:
+            tell(next(count), total)
+        return claim
+
+    return done
 
 
 def _judge(id: str, index: int, cases: int, seed: int, quick: bool) -> Claim:
@@ -118,6 +137,25 @@ def _judge(id: str, index: int, cases: int, seed: int, quick: bool) -> Claim:
     except (ArithmeticError, ValueError) as error:
         tally.fail(f"{type(error).__name__}: {error}", NOT_SHOWN)
     return tally.claim(id, level, result.verdict)
+
+
+def cases_of(ids: Iterable[str] | str | None) -> list[str]:
+    """The ids that `verify` knows under these results: a result itself, and its cases, which a letter tells apart.
+
+    Raises InputError for an unknown id.
+
+    >>> cases_of("R1"), cases_of(["R15"])
+    (['R1'], ['R15', 'R15a', 'R15b'])
+    """
+    if ids is None:
+        return list(verified())
+    out: list[str] = []
+    for id in [ids] if isinstance(ids, str) else ids:
+        known = [name for name in verified() if name == id or (name[:-1] == id and name[-1].isalpha())]
+        if not known:
+            raise InputError(f"unknown result {id!r}", where="verify", mend=f"choose from {', '.join(verified())}")
+        out += known
+    return list(dict.fromkeys(out))
 
 
 def explain(id: str, style: str = "text") -> str:
@@ -142,15 +180,3 @@ def explain(id: str, style: str = "text") -> str:
 def _order(id: str) -> tuple[int, str]:
     number = re.sub(r"\D", "", id)
     return int(number or 0), id
-
-
-def _expanded(ids: Iterable[str] | None) -> list[str]:
-    if ids is None:
-        return list(verified())
-    out: list[str] = []
-    for id in [ids] if isinstance(ids, str) else ids:
-        known = [name for name in verified() if name == id or (name[:-1] == id and name[-1].isalpha())]
-        if not known:
-            raise InputError(f"unknown result {id!r}", where="verify", mend=f"choose from {', '.join(verified())}")
-        out += known
-    return list(dict.fromkeys(out))

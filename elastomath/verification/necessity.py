@@ -264,17 +264,11 @@ def _volume(found: Counterexample) -> tuple[int, int]:
 
 def _short(found: Counterexample) -> str:
     least = found.instance
-    rows = (
-        f"Y in {found.found.law}"
-        if isinstance(found.found, IndependentLaws)
-        else "; ".join(str(row) for row in least.counts)
-    )
-    shares = f", shares {least.shares}" if least.shares else ""
-    model = f", q {least.model}" if least.model else ""
     ratio = least.ratio()
     shown = "none" if ratio is None else f"{float(ratio):.4g}"
-    volumes = ", ".join(map(str, least.volumes))
-    return f"{rows}{shares}{model} at ({volumes}): ratio {shown}"
+    if isinstance(found.found, IndependentLaws):
+        return f"Y in {found.found.law} at (k, 1, l) = ({', '.join(map(str, least.volumes))}), ratio {shown}"
+    return f"{', '.join(line.strip() for line in least.text().splitlines())}, ratio {shown}"
 
 
 def _seen_alike(tally: Tally, seen: Instance) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.progress import Meter
 
 from ..models.model import LoadedModel, Reader, check_tokens, memory_bytes, outputs_of
@@ -260,7 +260,5 @@ def _constriction() -> Any:
     try:
         import constriction
     except ImportError as error:
-        raise InputError(
-            "coding needs constriction", where="installation", mend="pip install 'elastomath[encode]'"
-        ) from error
+        raise InputError("coding needs constriction", where="installation", mend=with_extra("encode")) from error
     return constriction

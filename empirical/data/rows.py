@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.tables import json_object, read_csv
 
 from ..fetch.catalog import CATALOG
@@ -237,7 +237,7 @@ def _hub(
         import datasets
     except ImportError as error:
         raise InputError(
-            "no such file, and reading from the hub needs `datasets`", where=name, mend="pip install 'elastomath[hub]'"
+            "no such file, and reading from the hub needs `datasets`", where=name, mend=with_extra("hub")
         ) from error
     dataset = match["dataset"]
     _ask_hub(dataset, revision, name)

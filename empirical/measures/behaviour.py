@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.interval import Interval
 from elastomath.progress import Meter
 
@@ -113,7 +113,7 @@ def fit_classifier(
         from sklearn.feature_extraction import text
     except ImportError as error:
         raise InputError(
-            "a fitted classifier needs scikit-learn", where="installation", mend="pip install 'elastomath[llm]'"
+            "a fitted classifier needs scikit-learn", where="installation", mend=with_extra("llm")
         ) from error
     unwanted = {other.strip() for other in exclude}
     kinds = [{t.strip(): t for t in texts if t.strip() and t.strip() not in unwanted} for texts in (positive, negative)]

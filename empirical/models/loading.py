@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.progress import say
 
 from ..fetch.catalog import CATALOG
@@ -148,9 +148,7 @@ def _require_llm() -> None:
         import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError as error:
-        raise InputError(
-            f"language models need {error.name}", where="installation", mend="pip install 'elastomath[llm]'"
-        ) from error
+        raise InputError(f"language models need {error.name}", where="installation", mend=with_extra("llm")) from error
 
 
 def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 
 from ..fetch.fetching import sha256_of
 
@@ -236,4 +236,4 @@ def _require_peft() -> None:
     try:
         import peft  # noqa: F401
     except ImportError as error:
-        raise InputError("adapters need peft", where="installation", mend="pip install 'elastomath[llm]'") from error
+        raise InputError("adapters need peft", where="installation", mend=with_extra("llm")) from error

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.progress import Meter
 
 from ..data.examples import Preference
@@ -163,7 +163,7 @@ def classifier_reward(pairs: Sequence[Preference]) -> Reward:
         from sklearn.pipeline import make_pipeline
     except ImportError as error:
         raise InputError(
-            f"the reward classifier needs {error.name}", where="installation", mend="pip install 'elastomath[llm]'"
+            f"the reward classifier needs {error.name}", where="installation", mend=with_extra("llm")
         ) from error
     judge = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[^\w\s]"),

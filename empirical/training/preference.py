@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 from elastomath.progress import Meter
 
 from ..data.examples import Example, Preference
@@ -151,7 +151,7 @@ def _trl() -> Any:
         importlib.import_module("datasets")
     except ImportError as error:
         raise InputError(
-            f"DPO, KTO and SimPO need {error.name}", where="installation", mend="pip install 'elastomath[preference]'"
+            f"DPO, KTO and SimPO need {error.name}", where="installation", mend=with_extra("preference")
         ) from error
     return trl
 

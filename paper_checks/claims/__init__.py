@@ -14,8 +14,10 @@ from typing import Any
 from elastomath.errors import InputError
 
 from .claim import KINDS, LEVELS, NOT_TESTED, Claim, Evidence, Finding, Saved, kind
+from .summary import GROUPS, conclusion, group, grouped
 
 __all__ = [
+    "GROUPS",
     "KINDS",
     "LEVELS",
     "Claim",
@@ -25,6 +27,9 @@ __all__ = [
     "Saved",
     "check",
     "claims",
+    "conclusion",
+    "group",
+    "grouped",
     "kind",
     "rerun_saved",
 ]

@@ -123,6 +123,7 @@ class Evidence:
     """What checks may draw on: the verification of the theory, done once for all, and saved results.
 
     quick: few random instances, no slow one; otherwise ``cases`` of them. reruns: folders of results that were made anew, by name.
+    tell: called with the number of verified checks and of all, as they are done.
     """
 
     quick: bool = True
@@ -130,21 +131,23 @@ class Evidence:
     seed: int = 0
     processes: int = 1
     reruns: dict[str, Path] = field(default_factory=dict)
+    tell: Callable[[int, int], None] | None = None
     _verified: dict[str, list[Verified]] = field(default_factory=dict)
 
     def verify(self, ids: Iterable[str]) -> None:
         """Verify these results of the theory now, side by side, so that later questions find them done."""
-        from elastomath.verification import verify
+        from elastomath.verification import cases_of, verify
 
         wanted = [id for id in dict.fromkeys(ids) if id not in self._verified]
         if not wanted:
             return
-        found = verify(wanted, self.cases, self.seed, quick=self.quick, processes=self.processes)
+        found = verify(wanted, self.cases, self.seed, quick=self.quick, processes=self.processes, tell=self.tell)
         for id in wanted:
-            self._verified[id] = [claim for claim in found if claim.id == id or claim.id[:-1] == id]
+            own = cases_of(id)
+            self._verified[id] = [claim for claim in found if claim.id in own]
 
     def verified(self, id: str) -> list[Verified]:
-        """The claims of `elastomath verify` on a result (R9: of each of its cases too)."""
+        """The claims of `elastomath verify` on a result, and on each of its cases (R9a ... R9i of R9; R10 is no case of R1)."""
         self.verify([id])
         return self._verified[id]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import Json, Seed, emit, table
+from .terminal import Json, Seed, Verbose, conclude, emit, table
 
 
 def check(
@@ -19,33 +19,49 @@ def check(
     thorough: Annotated[bool, typer.Option("--thorough", help="All random instances and the slow ones too.")] = False,
     out: Annotated[Path, typer.Option("--out", help="With --rerun: folder of the new results.")] = Path("out/check"),
     processes: Annotated[int, typer.Option("--processes", min=0, help="Checks side by side; 0 takes one a core.")] = 0,
+    verbose: Verbose = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """The paper's claims, each with its verdict: exit code 1 where one is not the verdict on record."""
-    from ..claims import Evidence, claims, rerun_saved
+    """What holds of the paper: each claim with its verdict. Exit code 1 where one is not the verdict on record."""
+    from elastomath.progress import counter
+
+    from ..claims import Evidence, conclusion, grouped, rerun_saved
     from ..claims import check as judge
 
     folders = {}
     if rerun:
         folders = rerun_saved(ids or None, out, _run)
-    evidence = Evidence(quick=not thorough, seed=seed, processes=processes or os.cpu_count() or 1, reruns=folders)
+    evidence = Evidence(
+        quick=not thorough,
+        seed=seed,
+        processes=processes or os.cpu_count() or 1,
+        reruns=folders,
+        tell=counter("checks"),
+    )
     outcomes = judge(ids or None, evidence)
     rows = [outcome.as_dict() for outcome in outcomes]
 
     def show() -> None:
-        table(
-            [row | {"on record": "yes" if row["stands"] else f"NO: {row['recorded']}"} for row in rows],
-            ("id", "title", "verdict", "level", "on record"),
-        )
-        if ids:
-            for row in rows:
-                print(f"\n{row['id']}  {row['title']} ({row['where']})\n  {row['claim']}\n  {row['detail']}")
-                print(f"  again: {row['command']}")
-        stand = sum(outcome.stands for outcome in outcomes)
-        print(f"{stand} of {len(outcomes)} verdicts are those on record ({len(claims())} claims in all)")
+        conclude(conclusion(outcomes), blank=False)
+        for heading, group in grouped(outcomes).items():
+            print(f"\n{heading}")
+            table(
+                [
+                    {"id": one.claim.id, "claim": one.claim.title, "verdict": one.finding.verdict}
+                    | {"evidence": one.finding.level}
+                    | ({} if one.stands else {"": f"NOT the verdict on record: {one.claim.verdict}"})
+                    for one in group
+                ],
+                ("id", "claim", "verdict", "evidence", *([] if all(one.stands for one in group) else [""])),
+            )
+        for row in rows if ids or verbose else ():
+            print(f"\n{row['id']}  {row['title']} ({row['where']})\n  {row['claim']}\n  {row['detail']}")
+            print(f"  again: {row['command']}")
+        if not (ids or verbose):
+            print("\nWhat was seen for a claim: elastomath check Thm4.2, or elastomath check -v for all.")
 
-    emit({"claims": rows}, as_json, show)
+    emit({"conclusion": conclusion(outcomes), "claims": rows}, as_json, show)
     return 0 if all(outcome.stands for outcome in outcomes) else 1
 
 

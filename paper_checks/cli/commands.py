@@ -6,31 +6,46 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, with_extra
 
 from . import check as cli_check
 from . import experiment as cli_experiment
+from . import info as cli_info
 from . import joint as cli_joint
 from . import measure as cli_measure
+from . import plot as cli_plot
 from . import predict as cli_predict
+from . import rates as cli_rates
 from . import simulate as cli_simulate
 from . import study as cli_study
-from .terminal import Device, Dtype, Json, Seed, emit, interval, numbers, pool, short, table
+from . import verify as cli_verify
+from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup
+from .terminal import Device, Dtype, Json, Seed, conclude, emit, interval, number_of, pool, table
 
 app = typer.Typer(
     name="elastomath",
-    help="The elasticity of language models: derived, certified, simulated, measured and fitted.",
-    add_completion=False,
+    help="Does a language model resist alignment like a spring? Derive it, certify it, simulate it, measure it.",
+    epilog="Start with: elastomath verify --quick    Each verb: elastomath VERB --help    Words: docs/glossary.md",
+    cls=VerbGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.add_typer(cli_experiment.experiment, name="experiment")
+app.add_typer(cli_experiment.experiment, name="experiment", rich_help_panel=MEASURE)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from elastomath import __version__
+
+        print(f"elastomath {__version__}")
+        raise typer.Exit
+
 
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
 STOPPED = 130
@@ -41,84 +56,33 @@ MANY_RUNS = 50
 """From so many runs on, a fit is worth the start of further processes."""
 
 
-@app.command(epilog="Example: elastomath verify --json    Example: elastomath verify --explain R5")
-def verify(
-    explain: Annotated[str | None, typer.Option("--explain", help="Print the derivation of a result, e.g. R5.")] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="With --explain: as LaTeX.")] = False,
-    only: Annotated[str | None, typer.Option("--only", help="Some results, e.g. R5,R18 (all by default).")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few random instances, no slow one: under 10 s.")] = False,
-    cases: Annotated[int, typer.Option("--cases", min=1, help="Random instances for each sampled check.")] = 200,
-    processes: Annotated[int, typer.Option("--processes", min=0, help="Checks side by side; 0 takes one a core.")] = 0,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> int:
-    """Derive and certify R1-R27, and show the counterexamples."""
-    import os
-    from dataclasses import asdict
-
-    from elastomath import verification
-
-    if explain is not None:
-        text = verification.explain(explain, style="latex" if latex else "text")
-        emit({"id": explain, "text": text}, as_json, lambda: print(text))
-        return 0
-    ids = None if only is None else [id.strip() for id in only.split(",")]
-    claims = verification.verify(ids, cases, seed, quick=quick, processes=processes or os.cpu_count() or 1)
-    rows = [asdict(claim) for claim in claims]
-    emit({"claims": rows}, as_json, lambda: _claims(rows))
-    return 0 if all(claim.holds for claim in claims) else 1
-
-
-@app.command(
+app.command(
+    rich_help_panel=UNDERSTAND,
+    epilog="Example: elastomath verify --quick    Example: elastomath verify --explain R18",
+)(cli_verify.verify)
+app.command(
+    rich_help_panel=UNDERSTAND, epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json"
+)(cli_check.check)
+app.command(
+    rich_help_panel=UNDERSTAND,
     epilog="Example: elastomath rates base.npy good.npy bad.npy --volumes 100,1,0.5    "
-    "Example: elastomath rates mine.txt --depth 4"
-)
-def rates(
-    files: Annotated[list[Path], typer.Argument(help=".npy leaf masses on a common leaf set, or .txt / .jsonl.")],
-    volumes: Annotated[str | None, typer.Option("--volumes", help="Pretrain, align, perturb: e.g. 100,1,0.5.")] = None,
-    depth: Annotated[int, typer.Option("--depth", help="Symbols a block of text, the depth of the pruned tree.")] = 4,
-    symbols: Annotated[str, typer.Option("--symbols", help="What a symbol of text is: bytes or bits.")] = "bytes",
-    unit: Annotated[str, typer.Option("--unit", help="Unit of information: bits or nats.")] = "bits",
-    as_json: Json = False,
-) -> int:
-    """Compression rates and the response of datasets: leaf masses, or text through the token tree."""
-    from elastomath.rates.datasets import dataset_rates
-
-    weights = None if volumes is None else numbers(volumes, "--volumes")
-    result = dataset_rates(files, weights, depth=depth, unit=symbols, rate_unit=unit)
-
-    def show() -> None:
-        rows = [
-            {
-                "dataset": name,
-                "volume": result["volumes"][i],
-                "entropy": result["entropies"][i],
-                "rate": result["rates"][i],
-            }
-            | {"shannon": result["code_lengths"]["shannon"][i], "huffman": result["code_lengths"]["huffman"][i]}
-            | {"response": (result["response"] or [None] * len(files))[i]}
-            for i, name in enumerate(result["datasets"])
-        ]
-        table(rows, tuple(rows[0]))
-        print(
-            f"rates in {result['unit']}; {result['leaves']} leaves; balance residual {short(result['balance_residual'])}"
-        )
-        print(f"Theta constant {short(result['theta_constant'])}, epsilon {short(result['epsilon'])}")
-
-    emit(result, as_json, show)
-    return 0
-
-
+    "Example: elastomath rates mine.txt --depth 4",
+)(cli_rates.rates)
 app.command(
-    epilog="Example: elastomath predict --pairs advice    Example: elastomath predict --model mine --pairs prefs.jsonl --n 64"
-)(cli_predict.predict)
-app.command(
+    rich_help_panel=UNDERSTAND,
     epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs    "
-    "Example: elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2"
+    "Example: elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2",
 )(cli_simulate.simulate)
+app.command(
+    rich_help_panel=UNDERSTAND, epilog="Example: elastomath study constant    Example: elastomath study volumes --json"
+)(cli_study.study)
+app.command(
+    rich_help_panel=MEASURE,
+    epilog="Example: elastomath predict --pairs advice    Example: elastomath predict --model mine --pairs prefs.jsonl --n 64",
+)(cli_predict.predict)
 
 
-@app.command(epilog="Example: elastomath fetch smollm2-135m-instruct-q4 film-reviews")
+@app.command(rich_help_panel=MEASURE, epilog="Example: elastomath fetch smollm2-135m-instruct-q4 film-reviews")
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Names of models and data.")],
     mirror: Annotated[
@@ -127,22 +91,28 @@ def fetch(
     out: Annotated[Path | None, typer.Option("--out", help="Cache folder (default: the user's cache).")] = None,
     as_json: Json = False,
 ) -> int:
-    """Models and data into the cache, verified by SHA-256."""
+    """Fetch models and data by name into the cache; each file is verified by its SHA-256."""
     from empirical.fetch.fetching import fetch as fetch_files
 
     items = fetch_files(names, cache=out, mirror=mirror)
-    emit({"items": items}, as_json, lambda: table(items, ("name", "path", "sha256", "source")))
+
+    def show() -> None:
+        conclude([f"{number_of(len(items), 'file')} in the cache, each with the SHA-256 that it has to have."])
+        table(items, ("name", "path", "source"))
+
+    emit({"items": items}, as_json, show)
     return 0
 
 
 app.command(
+    rich_help_panel=MEASURE,
     epilog="Example: elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl    "
-    "Example: elastomath measure --data mine.txt --encode mine.emc"
+    "Example: elastomath measure --data mine.txt --encode mine.emc",
 )(cli_measure.measure)
-app.command(epilog="Example: elastomath decode mine.emc --out mine.txt")(cli_measure.decode)
+app.command(rich_help_panel=MEASURE, epilog="Example: elastomath decode mine.emc --out mine.txt")(cli_measure.decode)
 
 
-@app.command(epilog="Example: elastomath fit out/simulate/mixture.csv --json")
+@app.command(rich_help_panel=JUDGE, epilog="Example: elastomath fit out/simulate/mixture.csv --json")
 def fit(
     curve: Annotated[Path, typer.Argument(help="A curve file, .csv or .parquet.")],
     level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
@@ -212,14 +182,14 @@ def fit(
     return 0
 
 
-app.command(epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json")(cli_check.check)
-app.command(epilog="Example: elastomath joint runs.csv    Example: elastomath joint mixtures.csv losses.csv --json")(
-    cli_joint.joint
-)
-app.command(epilog="Example: elastomath study constant    Example: elastomath study volumes --json")(cli_study.study)
+app.command(rich_help_panel=JUDGE, epilog="Example: elastomath plot runs/mixture.csv --out figure.png")(cli_plot.plot)
+app.command(
+    rich_help_panel=JUDGE,
+    epilog="Example: elastomath joint runs.csv    Example: elastomath joint mixtures.csv losses.csv --json",
+)(cli_joint.joint)
 
 
-@app.command(epilog="Example: elastomath report --preset theory --out report.html")
+@app.command(rich_help_panel=JUDGE, epilog="Example: elastomath report --preset theory --out report.html")
 def report(
     preset: Annotated[
         Literal["theory", "quick", "full"], typer.Option("--preset", help="theory needs no model.")
@@ -230,24 +200,45 @@ def report(
     dtype: Dtype = "auto",
     as_json: Json = False,
 ) -> int:
-    """Everything into one self-contained HTML file: the law, a simulation, a real model, the fit."""
+    """Everything on one page of HTML: the answer first, then the claims, the law, simulations and a real model."""
     from ..report.report import make_report
 
     result = make_report(preset, out, seed=seed, device=device, dtype=dtype)
-    emit(result, as_json, lambda: print(f"{result['report']} in {result['seconds']:.0f} s"))
+
+    def show() -> None:
+        held, total = result["checks"]["held"], result["checks"]["total"]
+        conclude(
+            [f"{'All' if held == total else held} {'of ' if held < total else ''}{total} checks of the page held."],
+            blank=False,
+        )
+        print(f"{result['report']} in {result['seconds']:.0f} s")
+
+    emit(result, as_json, show)
     return 0 if result["checks_hold"] else 1
+
+
+app.command(rich_help_panel=HELP, epilog="Example: elastomath info --json")(cli_info.info)
+
+
+@app.callback()
+def elastomath(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options of no verb."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point: exit code 0 done, 1 a check did not hold, 2 bad usage or bad input in one line."""
     try:
-        code = app(args=arguments, standalone_mode=False)
+        code = app(args=arguments, standalone_mode=False, prog_name="elastomath")
     except InputError as error:
         _stop(str(error), 2)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA:
             raise
-        _stop(f"the package {error.name} is not installed: pip install 'elastomath[llm]'", 2)
+        _stop(f"the package {error.name} is not installed: {with_extra('llm')}", 2)
     except KeyboardInterrupt:
         code = STOPPED
     except BrokenPipeError:
@@ -260,6 +251,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # typer's own usage errors, from whichever click it carries
         if not hasattr(error, "format_message"):
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
         _stop(f"{error.format_message()} (see elastomath --help)", 2)
     if code == STOPPED:  # typer turns an interrupt into this code before we see it
         _stop("stopped; the same command continues from what it had recorded", STOPPED)
@@ -269,21 +263,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _stop(line: str, code: int) -> None:
     print(f"elastomath: {' '.join(line.split())}", file=sys.stderr)
     sys.exit(code)
-
-
-def _claims(rows: Sequence[dict[str, Any]]) -> None:
-    """A heading for each result with its verdict, and below it what was seen at each level."""
-    import shutil
-    import textwrap
-
-    width = shutil.get_terminal_size((120, 40)).columns if sys.stdout.isatty() else 120
-    last = ""
-    for row in rows:
-        if row["id"] != last:
-            print(f"{row['id']:<5} {row['verdict']}")
-            last = row["id"]
-        mark = "ok" if row["holds"] else "NO"
-        head = f"  {mark} {row['level']:<14} {row['cases']:>6}  "
-        print(textwrap.fill(row["detail"], width, initial_indent=head, subsequent_indent=" " * len(head)))
-    held = sum(row["holds"] for row in rows)
-    print(f"{held} of {len(rows)} claims hold")

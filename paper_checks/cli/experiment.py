@@ -6,10 +6,12 @@ from typing import Any
 
 import typer
 
+from .groups import VerbGroup
 from .options import Protocol, protocol
-from .terminal import interval, short, signs, table
+from .terminal import conclude, interval, short, table
 
 experiment = typer.Typer(
+    cls=VerbGroup,
     help="A protocol on a real language model, resumed by the same command.",
     epilog="Example: elastomath experiment stiffness --k 10,100    Example: elastomath experiment rebound --seeds 0,1",
     no_args_is_help=True,
@@ -82,20 +84,54 @@ def durability() -> Protocol:
 
 
 def _show_stiffness(result: dict[str, Any]) -> None:
+    for row in result["probe"]:
+        conclude([stiffness_words(row)], blank=False)
+    print()
     rows = [
         {
             "run": row["run"],
+            "kappa (R16)": row["kappa"]["estimate"],
+            "residual/bound (R5)": row["r5_ratio"][0],
             "gradient norm": row["gradient_norm"],
             "1 + cos": row["one_plus_cosine"],
-            "ratio": row["stiffness_ratio"],
-            "kappa (R16)": row["kappa"]["estimate"],
-            "R5 ratio": row["r5_ratio"][0],
-            "dH_a > 0": signs(row["align_rises"]),
-            "dH_p < 0": signs(row["pretrain_falls"]),
+            "ratio of gradients": row["stiffness_ratio"],
         }
         for row in result["probe"]
     ]
     table(rows, tuple(rows[0]))
+    conclude(
+        (
+            "kappa: how many times pre-training outweighs alignment, read from the curve alone (the theory wants k). The other columns "
+            "say that these are joint optima: gradient norm 0, gradients opposite (1 + cos = 0) and in the ratio k.",
+        ),
+        blank=False,
+    )
+
+
+def stiffness_words(row: dict[str, Any]) -> str:
+    """What the probe of one run says: up to which perturbation the theorem's signs hold.
+
+    >>> stiffness_words({"run": "halves-k10", "perturbations": [0, 0.5, 1, 2], "align_rises": [True] * 4,
+    ...     "pretrain_falls": [True, True, False, False]})
+    'halves-k10: alignment loses at every perturbation up to 2; pre-training gains up to 0.5 and loses at 1, 2.'
+    """
+    steps = row["perturbations"]
+    parts = []
+    for name, flags, good, bad in (
+        ("alignment", row["align_rises"], "loses", "gains"),
+        ("pre-training", row["pretrain_falls"], "gains", "loses"),
+    ):
+        wrong = [f"{step:g}" for step, flag in zip(steps, flags, strict=True) if not flag]
+        right = [f"{step:g}" for step, flag in zip(steps, flags, strict=True) if flag]
+        if not wrong:
+            parts.append(f"{name} {good} at every perturbation up to {right[-1]}")
+        elif not right:
+            parts.append(f"{name} {bad} at every perturbation up to {wrong[-1]}")
+        elif all(flags[: len(right)]):
+            parts.append(f"{name} {good} up to {right[-1]} and {bad} at {', '.join(wrong)}")
+        else:
+            parts.append(f"{name} {good} at {', '.join(right)} and {bad} at {', '.join(wrong)}")
+    return f"{row['run']}: {'; '.join(parts)}."
 
 
 def _show_rebound(result: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from elastomath.errors import InputError
 
-from .terminal import Device, Json, Seed, at_least_one, emit, numbers
+from .terminal import Device, Json, Seed, at_least_one, conclude, emit, number_of, numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", help="Folder for curve, figures and ledger.")] = Path("out/simulate"),
     as_json: Json = False,
 ) -> int:
-    """One sweep of a compressor with known ground truth: writes a curve file and figures; resumed by the same command."""
+    """Simulate a compressor whose law is known, over any settings: writes a curve file and figures, and says what they show."""
     start = time.monotonic()
     count = at_least_one(seeds, "--seeds")
     given = {"mode": mode, "source": source, "align": align, "executor": executor, "resistance": resistance}
@@ -134,8 +134,14 @@ def simulate(
             workers=workers,
         )
     result["seconds"] = time.monotonic() - start
-    done = f"{result['runs']} runs in {result['seconds']:.1f} s: {result['curve']}, {', '.join(result['figures'])}"
-    emit(result, as_json, lambda: print(done))
+
+    def show() -> None:
+        conclude(result["conclusion"])
+        print(f"{number_of(result['runs'], 'run')} in {result['seconds']:.1f} s: {result['curve']}")
+        print(f"figures: {', '.join(result['figures'])}")
+        print(f"next: elastomath fit {result['curve']}")
+
+    emit(result, as_json, show)
     return 1 if result.get("failures") else 0
 
 
@@ -145,13 +151,15 @@ def _mixtures(*, alphas: Volumes, overlaps: Volumes, out: Path, **options: Any) 
     from elastomath.figures.curves import curve_figure
     from elastomath.style import save_figure
     from sim.compressors.mixture import simulate_mixture
+    from sim.cycles.conclusion import conclusion
 
     curves = [simulate_mixture(alpha=alpha, overlap=overlap, **options) for alpha in alphas for overlap in overlaps]
     curve = Curve.concat(curves)
     path = curve.write(out / "mixture.csv")
     figure = out / "mixture.svg"
     save_figure(curve_figure(curve), figure)
-    return {"curve": str(path), "figures": [str(figure)], "runs": len(curve.runs)}
+    found = {"curve": str(path), "figures": [str(figure)], "runs": len(curve.runs)}
+    return found | {"conclusion": conclusion(curve)}
 
 
 def _life_cycles(
@@ -172,6 +180,7 @@ def _life_cycles(
     from elastomath.runs.executors import open_executor
     from elastomath.style import save_figure
     from sim.cycles import figures, sweeps
+    from sim.cycles.conclusion import conclusion
 
     runs = sweeps.configurations(dynamics, source=source, settings=settings, cycle=cycle, resistance=resistance, **axes)
     with open_executor(executor, workers=workers) as pool:
@@ -193,6 +202,7 @@ def _life_cycles(
             continue
         made.append(str(save_figure(figure, out / f"{dynamics}{suffix}.svg")))
     counts = result.pop("runs")
+    result["conclusion"] = conclusion(curve, records)
     return result | {"figures": made, "runs": counts["done"], "failed": counts["failed"]}
 
 

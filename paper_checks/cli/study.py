@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from .terminal import Json, emit, interval
+from .terminal import Json, Verbose, conclude, emit, interval, number_of, table
 
 
 def study(
@@ -24,12 +24,14 @@ def study(
     ] = "here",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")] = 1,
     out: Annotated[Path, typer.Option("--out", help="Folder of the ledger and of all results.")] = Path("out/studies"),
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> int:
-    """A study of simulated compressors: its runs (resumed by the same command), a curve, its answers and a figure."""
+    """A question put to simulated compressors: the answer in words, numbers with intervals, a curve and a figure."""
     from elastomath.runs.executors import open_executor
     from elastomath.style import save_figure
     from sim.studies import draw, load_study, run_study
+    from sim.studies.conclusions import conclusion
 
     start = time.monotonic()
     with open_executor(executor, workers=workers) as pool:
@@ -37,14 +39,23 @@ def study(
     figure = save_figure(draw(load_study(found["summary"])), out / f"{question}-sim.svg")
     keys = ("study", "preset", "question", "answers", "settings", "failures", "curve", "summary")
     result = {key: found[key] for key in keys} | {"figure": str(figure), "seconds": time.monotonic() - start}
+    result["conclusion"] = conclusion(found)
 
     def show() -> None:
-        print(found["question"])
-        for answer in found["answers"]:
-            print(f"\n{answer['id']}: {interval(answer['value'])}\n  {answer['sentence']}\n  ({answer['method']})")
-        print(
-            f"\n{found['settings']['runs']} runs in {result['seconds']:.1f} s: {found['curve']}, {found['summary']}, {figure}"
+        conclude([found["question"]])
+        conclude(result["conclusion"])
+        table(
+            [{"answer": answer["id"], "value": interval(answer["value"])} for answer in found["answers"]],
+            ("answer", "value"),
         )
+        if verbose:
+            for answer in found["answers"]:
+                print()
+                conclude([f"{answer['id']}: {answer['sentence']} ({answer['method']})"], blank=False)
+        print(f"\n{number_of(found['settings']['runs'], 'run')} in {result['seconds']:.1f} s: {figure}")
+        print(f"{found['curve']}, {found['summary']}")
+        if not verbose:
+            print("Each answer in words: elastomath study -v (nothing is run again).")
 
     emit(result, as_json, show)
     return 1 if found["failures"] else 0

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Annotated, Any, TypeVar
@@ -15,10 +18,15 @@ from elastomath.errors import InputError
 from elastomath.interval import Interval
 from empirical.fetch.catalog import MODEL as MODEL
 
+WIDE = 160
+"""Columns of a table that goes into a file or a pipe."""
+PROSE = 100
+"""Columns of a paragraph, at most."""
 Number = TypeVar("Number", int, float)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what was seen in detail.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
 Revision = Annotated[str | None, typer.Option("--revision", help="Revision of a model on the hub.")]
@@ -43,7 +51,6 @@ def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
 @contextlib.contextmanager
 def pool(processes: int) -> Iterator[Executor | None]:
     """An executor of so many processes (0: one a core); None for one, where the work is done here."""
-    import os
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
@@ -80,6 +87,23 @@ def at_least_one(value: int, option: str) -> int:
     return value
 
 
+def conclude(sentences: Sequence[str], *, blank: bool = True) -> None:
+    """What to conclude, as a paragraph that is broken at the terminal's width; a blank line below it."""
+    print(textwrap.fill(" ".join(sentences), min(_width(), PROSE)))
+    if blank:
+        print()
+
+
+def number_of(count: int, noun: str) -> str:
+    """``3 runs``, ``1 run``, ``1 study``, ``2 studies``.
+
+    >>> number_of(1, "run"), number_of(2, "study"), number_of(1200, "instance")
+    ('1 run', '2 studies', '1,200 instances')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeo" else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     """Print these columns of the rows as a table."""
     from rich.console import Console
@@ -90,7 +114,7 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
         table.add_row(*(short(row.get(column)) for column in columns))
-    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160, markup=False).print(table)
+    Console(soft_wrap=False, width=_width(), markup=False, highlight=False).print(table)
 
 
 def short(value: Any) -> str:
@@ -107,6 +131,7 @@ def interval(constant: dict[str, Any] | None) -> str:
     return "-" if constant is None else str(Interval.of_dict(constant))
 
 
-def signs(flags: Sequence[bool]) -> str:
-    """A row of + and -."""
-    return "".join("+" if flag else "-" for flag in flags)
+def _width() -> int:
+    return (
+        shutil.get_terminal_size((WIDE, 40)).columns if sys.stdout.isatty() else int(os.environ.get("COLUMNS") or WIDE)
+    )

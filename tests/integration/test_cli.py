@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +62,99 @@ def test_rates_have_the_keys_of_the_contract(call, masses):
     assert abs(np.dot(result["volumes"], result["response"])) < 1e-14
     code, out, _ = call("rates", *masses, "--volumes", "10,1,0.5")
     assert code == 0
-    assert "Theta constant" in out
+    assert "shortens the code of p.npy" in out or "lengthens the code of a.npy" in out
+
+
+def test_rates_say_that_the_constant_is_the_upper_end_for_halves(call, tmp_path):
+    """R18 at l = 1/2, k = 10: 1 to (1 + 2l/k)/(1 - l) = 2.2, attained where both halves miss a leaf of the other equally."""
+    for name, row in {"p": [0.2, 0.35, 0.45], "a": [0.1, 0.6, 0.3], "t": [0.3, 0.1, 0.6]}.items():
+        np.save(tmp_path / f"{name}.npy", np.array(row))
+    files = [tmp_path / f"{name}.npy" for name in "pat"]
+    result = json.loads(call("rates", *files, "--volumes", "10,1,0.5", "--json")[1])
+    assert result["halves"]
+    assert "between 1 and 2.2" in result["conclusion"][-1]
+    assert "at the upper end" in result["conclusion"][-1]
+    np.save(files[0], np.array([0.2, 0.3, 0.5]))
+    other = json.loads(call("rates", *files, "--volumes", "10,1,0.5", "--json")[1])
+    assert not other["halves"]
+    assert not any("R18" in sentence for sentence in other["conclusion"])
+
+
+@pytest.mark.parametrize(("changes", "words"), [({}, "results hold"), ({"holds": False}, "did not come out")])
+def test_verify_opens_with_its_conclusion(call, monkeypatch, changes, words):
+    from elastomath import verification
+
+    claims = [
+        dataclasses.replace(claim, **changes) for claim in verification.verify(["R2", "R15"], cases=5, quick=True)
+    ]
+    monkeypatch.setattr(verification, "verify", lambda *_, **__: claims)
+    code, out, _ = call("verify", "--only", "R2,R15")
+    assert code == (1 if changes else 0)
+    assert words in out.splitlines()[0]
+    assert ("NOT SHOWN" in out) == bool(changes)
+    assert "fails: counterexample" not in out  # nothing that holds beside a row that reads as if it failed
+
+
+def test_a_file_of_the_users_that_hides_ours_is_named(tmp_path):
+    """A sim.py in the user's folder comes first with `python -m`; so would a folder with an __init__.py."""
+    (tmp_path / "sim.py").write_text("x = 1\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "elastomath", "--version"]  # puts the current folder on the path first
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+    refused((done.returncode, done.stdout, done.stderr), "sim.py", "rename")
+    (tmp_path / "sim.py").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
+    assert re.fullmatch(r"elastomath \d+\.\d+\.\d+\n", done.stdout)
+
+
+def test_no_argument_shows_the_help_with_every_verb_in_a_group(call, monkeypatch):
+    import typer
+
+    from paper_checks.cli.commands import app
+    from paper_checks.cli.groups import GROUPS
+
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = call()
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "..." not in out.replace("COMMAND [ARGS]...", "")
+    assert [line.rstrip(":") for line in lines if line.rstrip(":") in GROUPS] == list(GROUPS)
+    for name, command in typer.main.get_command(app).commands.items():
+        assert re.search(rf"^  {name} ", out, re.MULTILINE), name
+        assert " ".join((command.help or "").partition("\n\n")[0].split()) in " ".join(out.split()), name
+
+
+def test_info_names_versions_and_caches(call):
+    result = json.loads(call("info", "--json")[1])
+    assert set(result) >= {"elastomath", "python", "device", "dtype", "cores", "caches", "packages"}
+    assert result["packages"]["numpy"] == np.__version__
+    assert result["packages"]["trl"] is None or result["packages"]["trl"][0].isdigit()
+    assert f"numpy         {np.__version__}" in call("info")[1]
+
+
+def test_plot_draws_a_curve_beside_it(call, tmp_path):
+    curve = Curve.from_paths(
+        "one", {"pretrain": 10, "align": 1, "perturb": 1}, [0, 1],
+        {"pretrain": [1.0, 0.99], "align": [1.0, 1.05], "perturb": [1.0, 0.6]}, "bits/symbol", "symbols",
+    )  # fmt: skip
+    file = curve.write(tmp_path / "curve.csv")
+    code, out, _ = call("plot", file)
+    assert code == 0
+    assert "alignment gives way" in out
+    assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
+    refused(call("plot", file, "--out", tmp_path / "curve.gif"), ".gif")
+
+
+def test_nothing_is_said_by_colour_alone(call, masses, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    plain = call("rates", *masses, "--volumes", "10,1,0.5")[1]
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", plain)
+    monkeypatch.delenv("NO_COLOR")
+    assert re.sub(r"\x1b\[[0-9;]*m", "", call("rates", *masses, "--volumes", "10,1,0.5")[1]) == re.sub(
+        r"\x1b\[[0-9;]*m", "", plain
+    )
 
 
 def test_rates_of_one_text_file(call, tmp_path):
@@ -75,6 +169,7 @@ def test_rates_of_one_text_file(call, tmp_path):
 def test_simulate_then_fit_gives_the_nominal_constants(call, tmp_path):
     code, out, _ = call("simulate", "mixture", "--k", "2,40", "--leaves", 256, "--out", tmp_path / "runs", "--json")
     result = json.loads(out)
+    assert any("theorem" in sentence for sentence in result["conclusion"])
     assert code == 0
     assert result["runs"] == 2
     assert result["seconds"] > 0
@@ -228,7 +323,7 @@ def test_a_missing_extra_is_named(call, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     code, _, err = call("measure", "--data", text)
     assert code == 2
-    assert "elastomath[llm]" in err
+    assert "'.[llm]'" in err
     assert len(err.strip().splitlines()) == 1
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from elastomath import InputError
 from paper_checks import claims as registry
-from paper_checks.claims import LEVELS, Evidence, check, claims, kind
+from paper_checks.claims import GROUPS, LEVELS, Evidence, check, claims, conclusion, grouped, kind
 from paper_checks.claims.claim import FAILS, HOLDS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED
 from paper_checks.claims.findings import sign_of
 
@@ -82,6 +82,40 @@ def test_the_check_gives_the_verdict_on_record(id: str, evidence: Evidence) -> N
     assert outcome.finding.level in LEVELS
     assert outcome.finding.verdict != NOT_TESTED or id in NOT_RUN
     json.dumps(outcome.as_dict(), allow_nan=False)
+
+
+def test_a_result_counts_its_own_cases_and_no_other_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R10 to R19 are no cases of R1, nor R20 to R27 of R2: the ids begin alike. R15a and R15b are cases of R15."""
+    from elastomath import verification
+    from elastomath.verification import Claim
+
+    done: list[tuple[int, int]] = []
+
+    def all_hold(ids, *_, tell, **__):
+        tell(1, 1)
+        return [Claim(id, HOLDS, "symbolic", 1, "said for this test", True) for id in verification.cases_of(ids)]
+
+    monkeypatch.setattr(verification, "verify", all_hold)
+    evidence = Evidence(tell=lambda *counts: done.append(counts))
+    evidence.verify(RESULTS)
+    assert done == [(1, 1)]
+    for id in RESULTS:
+        assert {claim.id.rstrip("abcdefghijklmnopqrstuvwxyz") for claim in evidence.verified(id)} == {id}
+    assert [claim.id for claim in evidence.verified("R1")] == ["R1"]
+    assert [claim.id for claim in evidence.verified("R15")] == ["R15", "R15a", "R15b"]
+    (outcome,) = check(["R1"], evidence)
+    assert outcome.finding.numbers == {"claims": 1}
+
+
+def test_the_conclusion_counts_verdicts_and_names_what_changed() -> None:
+    outcomes = check(["Thm3.4", "F1", "F2-dpo"])
+    assert list(grouped(outcomes)) == [GROUPS[0], GROUPS[1]]
+    sentences = conclusion(outcomes)
+    assert sentences[0] == "Of the one statement of the paper that mathematics can judge, 1 fails by a counterexample."
+    assert "1 is supported at this scale and 1 is not supported at this scale" in sentences[1]
+    assert sentences[-1] == "Every verdict is the one on record."
+    changed = dataclasses.replace(outcomes[0], claim=dataclasses.replace(outcomes[0].claim, verdict=HOLDS))
+    assert conclusion([changed])[-1] == "NOT the verdict on record: Thm3.4."
 
 
 def _unverified(monkeypatch: pytest.MonkeyPatch, id: str) -> Evidence:

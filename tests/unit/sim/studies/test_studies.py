@@ -14,7 +14,8 @@ from elastomath import InputError, Mixture, path_entropies
 from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
 from elastomath.laws.forgetting import elasticity_constant
 from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
-from sim.studies import over_seeds
+from sim.studies import STUDIES, load_study, over_seeds
+from sim.studies.conclusions import conclusion
 from sim.studies.hooke import imbalance
 from sim.studies.plans import perturbations
 from sim.studies.worker import cut, prefix_divergences, represented_depth
@@ -170,3 +171,25 @@ def test_the_page_says_what_the_saved_results_say():
         assert section.id == f"study-{found['study']}"
         assert [block.kind for block in section.blocks].count("figure") == 1
         assert (root / "figures" / f"simulation-{found['study']}.svg").is_file()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_saved_study_opens_with_its_answer(study):
+    """One to three whole sentences from the answers alone; an answer that is left out or turned round changes them."""
+    from importlib.resources import files
+
+    saved = load_study(str(files("paper_checks").joinpath("results", f"{study}-sim", f"{study}-sim.json")))
+    sentences = conclusion(saved)
+    assert 1 <= len(sentences) <= 3
+    assert all(sentence[0].isupper() and sentence.endswith(".") for sentence in sentences)
+    assert conclusion(saved | {"answers": []}) != sentences
+    turned = [
+        answer
+        | {
+            "value": {
+                key: value if key == "level" or value is None else -2 - value for key, value in answer["value"].items()
+            }
+        }
+        for answer in saved["answers"]
+    ]
+    assert conclusion(saved | {"answers": turned}) != sentences

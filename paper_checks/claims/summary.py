@@ -1,0 +1,81 @@
+"""What the claims say together: groups of claims, and a conclusion in whole sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .claim import FAILS, HOLDS, NOT_SUPPORTED, NOT_TESTED, ONLY_IF, SUPPORTED, WITH_CONSTANTS, kind
+
+if TYPE_CHECKING:
+    from . import Claim, Outcome
+
+PAPER = "The paper's statements, judged by mathematics"
+MEASURED = "The paper's findings and questions, judged by what was measured here"
+THEORY = "Results of the theory behind the verdicts"
+GROUPS = (PAPER, MEASURED, THEORY)
+"""The groups, in the order in which they are shown."""
+
+
+def group(claim: Claim, level: str) -> str:
+    """Which of `GROUPS` a claim belongs to, by its id and by the level of its evidence."""
+    if claim.id[0] == "R" and claim.id[1:].isdigit():
+        return THEORY
+    return MEASURED if level in ("measured", "published") else PAPER
+
+
+def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes by group, in the order of `GROUPS`; groups with none are left out."""
+    groups: dict[str, list[Outcome]] = {name: [] for name in GROUPS}
+    for outcome in outcomes:
+        groups[group(outcome.claim, outcome.finding.level)].append(outcome)
+    return {name: found for name, found in groups.items() if found}
+
+
+def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
+    """What to conclude from the outcomes of `check`, in whole sentences.
+
+    >>> from paper_checks.claims import check
+    >>> conclusion(check(["Hooke-reverse"]))
+    ['Of the one statement of the paper that mathematics can judge, 1 fails by a counterexample.', 'Every verdict is the one on record.']
+    """
+    sentences = []
+    for name, found in grouped(outcomes).items():
+        count = Counter(kind(outcome.finding.verdict) for outcome in found)
+        parts = [
+            words.format(n, "s" * (n == 1), "is" if n == 1 else "are", "was" if n == 1 else "were")
+            for verdict, words in WORDS
+            if (n := count[verdict])
+        ]
+        told = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
+        of = "the one" if len(found) == 1 else f"the {len(found)}"
+        noun = {PAPER: "statement", MEASURED: "finding and question", THEORY: "result"}[name]
+        nouns = (
+            noun
+            if len(found) == 1
+            else {PAPER: "statements", MEASURED: "findings and questions", THEORY: "results"}[name]
+        )
+        sentences.append(f"Of {of} {nouns} {WHERE[name]}, {told}.")
+    changed = [outcome.claim.id for outcome in outcomes if not outcome.stands]
+    if changed:
+        sentences.append(f"NOT the verdict on record: {', '.join(changed)}.")
+    else:
+        sentences.append("Every verdict is the one on record.")
+    return sentences
+
+
+WORDS = (
+    (HOLDS, "{} hold{} as stated"),
+    (WITH_CONSTANTS, "{} hold{} once constants are put in"),
+    (ONLY_IF, "{} hold{} under a condition only"),
+    (FAILS, "{} fail{} by a counterexample"),
+    (SUPPORTED, "{0} {2} supported at this scale"),
+    (NOT_SUPPORTED, "{0} {2} not supported at this scale"),
+    (NOT_TESTED, "{0} {3} not tested"),
+)
+WHERE = {
+    PAPER: "of the paper that mathematics can judge",
+    MEASURED: "that were measured on small models",
+    THEORY: "of the theory",
+}

@@ -1,0 +1,156 @@
+"""The answer of each study in one to three sentences, read from its answers, so that saved results have it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from elastomath.interval import Interval
+
+Answers = Mapping[str, Interval]
+
+
+def conclusion(found: Mapping[str, Any]) -> list[str]:
+    """What a study says at last, in whole sentences; ``found`` is what `run_study` or `load_study` gives."""
+    answers = {answer["id"]: Interval.of_dict(answer["value"]) for answer in found["answers"] if answer["value"]}
+    return CONCLUSIONS[found["study"]](answers)
+
+
+def _constant(answers: Answers) -> list[str]:
+    theta, signs = _of(answers, "theta/"), _of(answers, "signs/")
+    if not theta:
+        return ["No run reached a joint optimum that could be read."]
+    middle = ", ".join(f"{value.estimate:.3f} for the {name}" for name, value in theta.items())
+    sentences = [
+        "Where pre-training data is the union of alignment and perturbation data, trained models do at their joint optima what the "
+        f"theorem made true says: weighted by volume, alignment loses as many times what pre-training gains: {middle}."
+    ]
+    if signs:
+        share = ", ".join(f"{value.estimate:.0%} for the {name}" for name, value in signs.items())
+        sentences.append(
+            f"With a third part in the union the theorem's signs hold in a part of the readings only ({share})."
+        )
+    return sentences
+
+
+def _volumes(answers: Answers) -> list[str]:
+    counting = [value for name, value in answers.items() if name.startswith("beta-pretrain/counting")]
+    trained = [
+        value
+        for name, value in answers.items()
+        if name.startswith(("beta-pretrain/softmax", "beta-pretrain/transformer"))
+    ]
+    sentences = []
+    if trained:
+        below = sum(value.high is not None and value.high < 1 for value in trained)
+        sentences.append(
+            f"Trained in sequence, networks count pre-training by less than its volume: its exponent is below the 1 of joint compression "
+            f"in {below} of {len(trained)} settings, and not decided in the rest."
+        )
+    if counting:
+        low, high = min(_middle(counting)), max(_middle(counting))
+        sentences.append(
+            f"A counting compressor goes from the joint law to forgetting as it forgets more (exponent {high:.2f} down to {low:.2f}), "
+            "exactly as the law of forgetting says."
+        )
+    return sentences or ["No run gave an exponent."]
+
+
+def _rebound(answers: Answers) -> list[str]:
+    undo, f2 = _of(answers, "undo/"), _of(answers, "f2/")
+    sentences = []
+    if f2:
+        joint = f2.get("mixture")
+        others = [value for name, value in f2.items() if name != "mixture"]
+        if joint is not None and others:
+            sentences.append(
+                f"More aligned models fall back faster in {min(_middle(others)):.0%} to {max(_middle(others)):.0%} of the comparisons when "
+                f"trained in sequence, and in {joint.estimate:.0%} under joint compression: "
+                "rebound is seen with training in sequence, not with the ideal compressor."
+            )
+    if undo:
+        rises = [name for name, value in undo.items() if value.sign() > 0]
+        falls = [name for name, value in undo.items() if value.sign() < 0]
+        open_ones = [name for name, value in undo.items() if not value.sign()]
+        parts = [
+            f"{verb} for {_listed(names)}"
+            for verb, names in (("rises", rises), ("falls", falls), ("has no decided direction", open_ones))
+            if names
+        ]
+        sentences.append(
+            f"With more alignment, the volume that undoes it {', '.join(parts)}; Table 3 of the paper has it fall."
+        )
+    return sentences or ["No run could be compared."]
+
+
+def _scale(answers: Answers) -> list[str]:
+    sentences = []
+    depth, size, volume = answers.get("depth/mixture"), answers.get("size/transformer"), _of(answers, "volume/")
+    if depth is not None:
+        sentences.append(
+            f"In deeper trees alignment gives way more: its response rises with depth, to {depth.estimate:.2f}."
+        )
+    if size is not None:
+        word = size.side("falls", "rises", "has no decided trend")
+        sentences.append(f"With the size of a transformer the response {word} ({size} for tenfold parameters).")
+    if volume:
+        falls = sum(value.sign() < 0 for value in volume.values())
+        rises = sum(value.sign() > 0 for value in volume.values())
+        sentences.append(
+            f"With more pre-training, what alignment loses falls in {falls} and rises in {rises} of {len(volume)} settings: the paper's "
+            "growth with pre-training volume is not seen."
+            if not rises
+            else f"With more pre-training, what alignment loses falls in {falls} and rises in {rises} of {len(volume)} settings."
+        )
+    return sentences or ["No run could be compared."]
+
+
+def _hooke(answers: Answers) -> list[str]:
+    forward = [
+        value
+        for name, value in answers.items()
+        if name.startswith(("forward/mixture", "forward/softmax/optimum", "forward/transformer/optimum"))
+    ]
+    reverse = [
+        value
+        for name, value in answers.items()
+        if name.startswith(("reverse/mixture", "reverse/softmax/optimum", "reverse/transformer/optimum"))
+    ]
+    sequence = [value for name, value in answers.items() if name.startswith("forward/") and value not in forward]
+    sentences = []
+    if forward and reverse:
+        sentences.append(
+            "At joint optima the two forces are equal and opposite near rest with D(data || model) "
+            f"({max(_middle(forward)):.0%} of the larger one unbalanced) and not with D(model || data), which the paper prints "
+            f"({min(_middle(reverse)):.0%} or more)."
+        )
+    if sequence:
+        sentences.append(
+            f"After training in sequence they are not balanced: up to {max(_middle(sequence)):.0%} of the larger force is left over."
+        )
+    return sentences or ["No run reached a point of rest."]
+
+
+def _of(answers: Answers, start: str) -> dict[str, Interval]:
+    return {
+        name.removeprefix(start): value
+        for name, value in answers.items()
+        if name.startswith(start) and value.estimate is not None
+    }
+
+
+def _middle(values: Sequence[Interval]) -> list[float]:
+    return [value.estimate for value in values if value.estimate is not None]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
+    "constant": _constant,
+    "volumes": _volumes,
+    "rebound": _rebound,
+    "scale": _scale,
+    "hooke": _hooke,
+}
