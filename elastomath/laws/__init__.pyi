@@ -53,6 +53,12 @@ from .optimisers import fitted_exponent as fitted_exponent
 from .optimisers import late_speed as late_speed
 from .optimisers import momentum_constant as momentum_constant
 from .optimisers import noisy_constant as noisy_constant
+from .planner import Lever as Lever
+from .planner import best_dpo as best_dpo
+from .planner import ceiling_contrast as ceiling_contrast
+from .planner import levers as levers
+from .planner import needed_rise as needed_rise
+from .planner import output_constant as output_constant
 from .preferences import dpo_contrast as dpo_contrast
 from .preferences import dpo_crossing as dpo_crossing
 from .preferences import dpo_reversal as dpo_reversal

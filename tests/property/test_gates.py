@@ -106,6 +106,7 @@ def cases():
         logit,
         optima,
         optimisers,
+        planner,
         preferences,
         rebound,
         theorem,
@@ -415,6 +416,23 @@ def cases():
         "laws.optimisers.rate_of_undo": (
             optimisers.rate_of_undo,
             {"optimiser": optimisers.Optimiser("adam"), "steps": 8, "undo": 7.9, "start": 0.0},
+        ),
+        "laws.planner.needed_rise": (
+            planner.needed_rise,
+            {"start": 0.5, "undo": 2.0, "constant": 0.1, "replay": 0.25},
+        ),
+        "laws.planner.sft_price": (planner.sft_price, {"start": 0.5, "height": 2.0, "constant": 0.1}),
+        "laws.planner.dpo_price": (planner.dpo_price, {"height": 2.0, "constant": 0.1, "beta": 0.1}),
+        "laws.planner.best_dpo": (planner.best_dpo, {"height": 2.0, "constant": 0.1}),
+        "laws.planner.largest_loss": (planner.largest_loss, {"undo": 2.0, "constant": 0.1}),
+        "laws.planner.ceiling_contrast": (
+            planner.ceiling_contrast,
+            {"undo": 2.0, "constant": 0.1, "ceiling": 0.001},
+        ),
+        "laws.planner.output_constant": (planner.output_constant, {"norm": 2.0, "rate": 0.1, "batch": 4.0}),
+        "laws.planner.levers": (
+            planner.levers,
+            {"start": 0.5, "undo": 2.0, "aligning": 0.1, "perturbing": 0.1, "betas": [0.1, 0.5], "replay": 0.25},
         ),
         "laws.preferences.dpo_contrast": (preferences.dpo_contrast, at | {"beta": 0.1, "reference": 0.5}),
         "laws.preferences.dpo_undo_volume": (preferences.dpo_undo_volume, at | {"beta": 0.1}),

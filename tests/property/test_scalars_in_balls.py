@@ -548,6 +548,7 @@ ELSEWHERE = {
             "laws.jointness",
             "laws.logit",
             "laws.optimisers",
+            "laws.planner",
             "laws.preferences",
         ),
         BY_ITS_TESTS,

@@ -445,6 +445,7 @@ NOT_ASKED = (
     "laws.jointness",
     "laws.logit",
     "laws.optimisers",
+    "laws.planner",
     "laws.preferences",
 )
 """Files with units of their own, and tests of their own."""
