@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from elastomath.curve import Curve
 from elastomath.progress import say
@@ -26,6 +27,7 @@ from ..behaviours import mixed, read_pairs
 from ..data.examples import Example, Preference
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..measures.contrast import within_run_se
 from ..models.sequences import Sequences
 from .answers import conclusion, contrast_of, durability_row, forecast_error, outside_of, pooled_answers
 from .card import behaviour_card
@@ -250,8 +252,8 @@ def run_curve(result: Result) -> Curve:
     parts = {"pretrain": c["share"] * plus + (1 - c["share"]) * minus, "align": plus, "perturb": minus}
     rates = {name: values.mean(1) for name, values in parts.items()}
     # the prompts are the same at every reading: what varies from reading to reading is not which prompts were drawn
-    errors = {
-        name: (values - values.mean(0)).std(1, ddof=1) / np.sqrt(values.shape[1]) for name, values in parts.items()
+    errors: dict[str, ArrayLike] = {
+        name: within_run_se(values, np.ones(values.shape[1])) for name, values in parts.items()
     }
     volumes = {
         "pretrain": float(result["adapted"]["readings"][-1]["volume"] or 1),

@@ -185,15 +185,16 @@ class _Cost:
 def _cost(part: Part, precision: str) -> _Cost:
     lora = LoraSettings(part.lora_rank) if part.lora_rank else None
     config = configuration(part.shape, part.revision) if isinstance(part.shape, str) else part.shape
+    tokens = {sort: sum(work.tokens()[sort] for work in part.work) for sort in _SORTS}
     memory = memory_estimate(
         config,
         batch=part.batch,
         tokens=part.length,
         dtype=part.weights,
         autocast=precision if precision != part.weights else None,
+        training=tokens["trained"] > 0,
         lora=lora,
     )
-    tokens = {sort: sum(work.tokens()[sort] for work in part.work) for sort in _SORTS}
     operations = memory.parameters * (
         (4 if lora else 6) * tokens["trained"] + 2 * (tokens["measured"] + tokens["drawn"])
     )

@@ -34,6 +34,7 @@ def load_model(
     trust_remote_code: bool = False,
     cache: str | os.PathLike[str] | None = None,
     adapter: str | os.PathLike[str] | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
 ) -> LoadedModel:
     """Load a causal language model: a catalogue name, a local folder, a ``.gguf`` file, or an id on the hub.
 
@@ -43,6 +44,7 @@ def load_model(
 
     ``dtype``: ``auto`` is bfloat16 where the hardware multiplies it and the model computes in it, else float32. In
     float64 the model's norms, rotations and softmax are float64 too. ``adapter``: a folder in peft's format, of any kind.
+    ``tokenizer``: the folder or hub id whose tokenizer is taken, for a folder of weights that has none.
 
     Every model passes `gate.admit` before it is given back. Raises InputError in one line: an unknown model, no network,
     a truncated file, weights that are not safetensors, not those of its configuration or not finite, a model that needs
@@ -56,7 +58,10 @@ def load_model(
     place = pick_device(device)
     number = pick_dtype(dtype, place)
     again = {"revision": revision, "trust_remote_code": trust_remote_code, "cache": cache, "adapter": adapter}
-    loaded = _opened(name, number, revision, trust_remote_code, cache)
+    again["tokenizer"] = tokenizer
+    loaded = _opened(
+        name, number, revision, trust_remote_code, cache, None if tokenizer is None else os.fspath(tokenizer)
+    )
     if adapter is not None:
         from .lora import load_adapter
 
@@ -75,7 +80,12 @@ def load_model(
 
 
 def _opened(
-    name: str, number: Any, revision: str | None, trust_remote_code: bool, cache: str | os.PathLike[str] | None
+    name: str,
+    number: Any,
+    revision: str | None,
+    trust_remote_code: bool,
+    cache: str | os.PathLike[str] | None,
+    lender: str | None,
 ) -> LoadedModel:
     """The model of a catalogue name, file, folder or hub id, on the CPU, before the gate."""
     digest: str | None = None
@@ -92,7 +102,7 @@ def _opened(
         model, tokenizer, rounding = _load_gguf(file, digest, name, number, cache)
     elif path.is_dir():
         _check_folder(path, name)
-        model, tokenizer = _load(str(path), name, number, options)
+        model, tokenizer = _load(str(path), name, number, options, lender)
         digest = _folder_hash(path)
     elif path.exists():
         raise InputError("not a model file", where=name, mend="give a folder, a .gguf file, or a hub id")
@@ -101,7 +111,7 @@ def _opened(
     else:
         revision, local = _locate(name, revision)
         options |= {"revision": revision, "local_files_only": local}
-        model, tokenizer = _load(name, name, number, options)
+        model, tokenizer = _load(name, name, number, options, lender)
         revision = getattr(model.config, "_commit_hash", None) or revision
     if rounding is None and getattr(model.config, "quantization_config", None):
         kept = model.config.quantization_config
@@ -151,8 +161,8 @@ def _require_llm() -> None:
         raise InputError(f"language models need {error.name}", where="installation", mend=with_extra("llm")) from error
 
 
-def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Model and tokenizer from a folder or hub id; nothing is left at its random start."""
+def _load(place: str, name: str, number: Any, options: dict[str, Any], lender: str | None = None) -> tuple[Any, Any]:
+    """Model and tokenizer from a folder or hub id, the tokenizer perhaps from a ``lender``; nothing is left at its random start."""
     import torch
     import transformers
 
@@ -173,7 +183,8 @@ def _load(place: str, name: str, number: Any, options: dict[str, Any]) -> tuple[
     complete(keys, name)
     try:
         with quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **options)
+            own = {"trust_remote_code": options.get("trust_remote_code", False)}
+            tokenizer = transformers.AutoTokenizer.from_pretrained(lender or place, **(own if lender else options))
     except Exception as error:
         if "trust_remote_code" in str(error):
             raise _refusal(error, name) from error

@@ -186,6 +186,39 @@ def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedM
     )
 
 
+def without_adapter(base: LoadedModel, adapted: LoadedModel, logits: Any) -> bool:
+    """Take the adapter that `load_adapter` put into ``base`` out again, in place; whether the model is as it was.
+
+    Every layer that peft put around one of the model's own gives it back; then the model has to give ``logits`` again, bit
+    for bit: those of `probe` before the adapter was loaded.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    model = base.model
+    if adapted.model is not model:  # peft's wrapper, which does more than its layers
+        return False
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, BaseTunerLayer | AuxiliaryTrainingWrapper):
+            parent, _, own = name.rpartition(".")
+            inner = layer.get_base_layer() if isinstance(layer, BaseTunerLayer) else layer.original_module
+            setattr(model.get_submodule(parent), own, inner)
+    for attribute in ("_hf_peft_config_loaded", "peft_config"):
+        if attribute in vars(model):
+            delattr(model, attribute)
+    return bool(torch.equal(probe(model), logits))
+
+
+def probe(model: Any) -> Any:
+    """The logits of eight tokens (1, 8, V): the same bits, the same model."""
+    import torch
+
+    ids = torch.arange(8, device=next(model.parameters()).device)[None] % model.get_input_embeddings().weight.shape[0]
+    with torch.inference_mode():
+        return model(input_ids=ids).logits
+
+
 def _same_keys(wrapped: Any, kept: dict[str, tuple[int, ...]], place: Path) -> None:
     """Refuse an adapter whose file does not hold exactly what peft would keep of this model's: what it skips, it does not say."""
     from peft import get_peft_model_state_dict
@@ -207,12 +240,10 @@ def _computes_alike(model: Any, wrapped: Any) -> bool:
     """Whether the model without peft's wrapper gives the wrapper's logits, bit for bit."""
     import torch
 
-    ids = torch.arange(8, device=next(model.parameters()).device)[None] % model.get_input_embeddings().weight.shape[0]
     training = model.training
     wrapped.eval()
     try:
-        with torch.inference_mode():
-            return bool(torch.equal(model(input_ids=ids).logits, wrapped(input_ids=ids).logits))
+        return bool(torch.equal(probe(model), probe(wrapped)))
     finally:
         model.train(training)
 

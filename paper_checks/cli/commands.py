@@ -13,6 +13,7 @@ import typer
 from elastomath.errors import InputError, with_extra
 
 from . import check as cli_check
+from . import curve as cli_curve
 from . import experiment as cli_experiment
 from . import info as cli_info
 from . import joint as cli_joint
@@ -22,8 +23,10 @@ from . import predict as cli_predict
 from . import rates as cli_rates
 from . import simulate as cli_simulate
 from . import study as cli_study
+from . import track as cli_track
 from . import verify as cli_verify
 from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup
+from .options import protocol
 from .terminal import Device, Dtype, Json, Seed, conclude, emit, interval, number_of, pool, table
 
 app = typer.Typer(
@@ -110,6 +113,18 @@ app.command(
     "Example: elastomath measure --data mine.txt --encode mine.emc",
 )(cli_measure.measure)
 app.command(rich_help_panel=MEASURE, epilog="Example: elastomath decode mine.emc --out mine.txt")(cli_measure.decode)
+protocol(
+    app,
+    "track --models base,aligned,ckpt-* --pairs prefs.jsonl",
+    "track --models base,base+sft,base+attack/checkpoint-* --pairs advice --dry-run",
+    under="",
+    panel=MEASURE,
+)(cli_track.track)
+app.command(
+    rich_help_panel=MEASURE,
+    epilog="Example: elastomath curve out/trainer_state.json --map eval_good_loss=align,eval_bad_loss=perturb    "
+    "Example: elastomath curve log.csv --map step=perturbation,eval_harm=perturb:score",
+)(cli_curve.curve)
 
 
 @app.command(rich_help_panel=JUDGE, epilog="Example: elastomath fit out/simulate/mixture.csv --json")

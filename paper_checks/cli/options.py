@@ -85,13 +85,15 @@ class ProtocolCommand(TyperCommand):
         return self.made.invoke(ctx)
 
 
-def protocol(app: typer.Typer, *examples: str) -> Callable[[Callable[[], Protocol]], Callable[[], Protocol]]:
+def protocol(
+    app: typer.Typer, *examples: str, under: str = "experiment ", panel: str | None = None
+) -> Callable[[Callable[[], Protocol]], Callable[[], Protocol]]:
     """Register a protocol as a verb; the docstring of the function that gives it is the help, its name the verb."""
 
     def register(give: Callable[[], Protocol]) -> Callable[[], Protocol]:
-        epilog = "    ".join(f"Example: elastomath experiment {example}" for example in examples)
+        epilog = "    ".join(f"Example: elastomath {under}{example}" for example in examples)
         kind = type("OwnCommand", (ProtocolCommand,), {"protocol": staticmethod(give)})
-        app.command(give.__name__, cls=kind, help=give.__doc__, epilog=epilog)(_unused)
+        app.command(give.__name__, cls=kind, help=give.__doc__, epilog=epilog, rich_help_panel=panel)(_unused)
         return give
 
     return register
@@ -105,7 +107,7 @@ def command_of(name: str, protocol: Protocol) -> Callable[..., int]:
         given = {own.name: own.read(options[own.name], own.option) for own in fields if options[own.name] is not None}
         config, where = options["config"], {name: options[name] for name in running}
         from_file = {} if config is None else read_values(fields, config)
-        settings = protocol.settings.of(options["preset"], {**from_file, **given})
+        settings = protocol.settings.of(options.get("preset"), {**from_file, **given})
         if options["print_config"]:
             print(toml(settings))
             return 0
@@ -136,7 +138,9 @@ def command_of(name: str, protocol: Protocol) -> Callable[..., int]:
         for part in inspect.signature(shared).parameters.values()
         if part.name in taken or part.name not in ("executor", "workers")
     ]
-    parameters = [*rest[:2], *map(_parameter, fields), *rest[2:]]
+    rest = rest if protocol.settings.presets() else rest[1:]
+    first = [part for part in rest if part.name in ("preset", "config")]
+    parameters = [*first, *map(_parameter, fields), *rest[len(first) :]]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {part.name: part.annotation for part in parameters}
     return command

@@ -51,6 +51,8 @@ ORDER = (
     "empirical/inversion",
     "empirical/scale",
     "empirical/durability",
+    "empirical/tracking",
+    "empirical/logs",
     "paper_checks/published",
     "paper_checks/claims",
     "paper_checks/report",

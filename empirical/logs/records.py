@@ -1,0 +1,105 @@
+"""What every reader gives: records of metrics, each at a step where the file tells one; and the kinds of metrics."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elastomath.errors import InputError
+from elastomath.units import NATS_PER_BIT
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number, and where the file has them the values of its documents: ``value = sum values / sum sizes``."""
+
+    value: float
+    values: Array | None = None
+    sizes: Array | None = None
+
+    @classmethod
+    def of_documents(cls, values: list[float], sizes: list[float] | None = None) -> Metric:
+        """From the documents; a size of 1 each where none are given."""
+        above = np.asarray(values, dtype=np.float64)
+        below = np.ones(len(above)) if sizes is None else np.asarray(sizes, dtype=np.float64)
+        return cls(float(above.sum() / below.sum()), above, below)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Metrics by their names at one step of one run; None for a step or run that the file does not tell."""
+
+    metrics: Mapping[str, Metric]
+    step: float | None = None
+    run: str | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a metric is: the unit of the rate that it gives, the rate, its derivative, and what it has to be."""
+
+    unit: str
+    rate: Callable[[float], float]
+    slope: Callable[[float], float]
+    rule: str = "finite and >= 0"
+    least: float = 0.0
+    most: float = math.inf
+
+
+KINDS: Mapping[str, Kind] = {
+    "loss": Kind("bits/token", lambda x: x / NATS_PER_BIT, lambda x: 1 / NATS_PER_BIT),
+    "perplexity": Kind(
+        "bits/token", lambda x: math.log(x) / NATS_PER_BIT, lambda x: 1 / (x * NATS_PER_BIT), "finite and >= 1", 1.0
+    ),
+    "bits_per_byte": Kind("bits/byte", lambda x: x, lambda x: 1.0),
+    "nats": Kind("nats/response", lambda x: x, lambda x: 1.0),
+    "score": Kind(
+        "nats/response", lambda x: -math.log(x), lambda x: 1 / x, "> 0 and <= 1 (the rate is its code length, -ln)",
+        math.ulp(0.0), 1.0,
+    ),
+}  # fmt: skip
+"""A mean loss in nats a token; its exponential; bits a byte; nats a response; a share of successes s, of code length -ln s."""
+
+
+def step_in(path: Path) -> float | None:
+    """The step in a path: ``checkpoint-500``, ``ckpt_12``, ``step143000``; the innermost where several parts have one.
+
+    >>> step_in(Path("out/checkpoint-500/results_2026.json")), step_in(Path("mine.json"))
+    (500.0, None)
+    """
+    for part in reversed(path.parts):
+        told = re.search(r"(?:checkpoint|ckpt|step)[-_=]?(\d+)", part, re.IGNORECASE)
+        if told:
+            return float(told[1])
+    return None
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises InputError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError("not JSON, or cut", where=str(path), mend="copy the file again") from error
+
+
+def unlike(path: Path, what: str) -> InputError:
+    """The refusal of a file that is not what its name says."""
+    return InputError(f"not {what}", where=str(path), mend="give the file as the tool wrote it")

@@ -1,0 +1,91 @@
+"""Tables of any tool: wandb, trackio, TensorBoard exports, or one's own CSV, JSONL or Parquet; a row a step, or a row a value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elastomath.errors import InputError
+
+from .records import Metric, Record, number, read_json, unlike
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STEPS = ("step", "_step", "Step", "global_step", "train/global_step", "trainer/global_step")
+"""What tools call the step."""
+RUNS = ("run", "run_name", "Run", "Name")
+TAGS, VALUES = ("tag", "metric", "name"), ("value", "Value")
+
+
+def read(path: Path, step: str | None = None) -> list[Record]:
+    """A record for each row of a wide table, or for each step of a long one (columns ``tag`` and ``value``).
+
+    step   the column that counts the steps, where it has none of the usual names (`STEPS`)
+
+    A wandb export names its columns ``RUN - METRIC``: the run is left away; TensorBoard's one-scalar export (``Wall time, Step,
+    Value``) is called as its file says behind ``tag-``. Raises InputError for a table without a step.
+    """
+    table = _table(path)
+    column = step or next((name for name in STEPS if name in table.columns), None)
+    if column not in table.columns:
+        what = f"no column {step!r}" if step else "no column that counts steps"
+        raise InputError(
+            what, where=str(path), mend=f"write COLUMN=perturbation; it has {', '.join(map(str, table.columns))}"
+        )
+    run = next((name for name in RUNS if name in table.columns), None)
+    tag, value = (next((name for name in names if name in table.columns), None) for names in (TAGS, VALUES))
+    rows = table.to_dict("records")
+    if value is not None and (tag is not None or set(table.columns) <= {"Wall time", column, value}):
+        alone = re.sub(r"^.*tag-", "", path.stem)
+        rows = [{column: r[column], run: r.get(run), str(r[tag]) if tag else alone: r[value]} for r in rows]
+    return _joined(rows, str(column), run, str(path))
+
+
+def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> list[Record]:
+    """The rows of one run and step as one record, in the order of the steps."""
+    found: dict[tuple[str | None, float], dict[str, Metric]] = {}
+    for row in rows:
+        at = _float(row[column])
+        if at is None:
+            continue
+        owner = row.get(run) if run is not None else None
+        metrics = found.setdefault((None if owner is None else str(owner), at), {})
+        for name, value in row.items():
+            label = str(name).rpartition(" - ")[2]
+            x = _float(value)
+            if x is not None and name not in (run, None) and not label.endswith(("__MIN", "__MAX")):
+                metrics[label] = Metric(x)
+    ordered = sorted(found.items(), key=lambda item: (str(item[0][0]), item[0][1]))
+    return [Record(metrics, at, owner, where) for (owner, at), metrics in ordered]
+
+
+def _float(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    value = getattr(value, "item", lambda: value)()
+    return None if isinstance(value, float) and math.isnan(value) else number(value)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        if path.suffix.lower() == ".jsonl":
+            return pd.read_json(path, lines=True)
+        if path.suffix.lower() == ".csv":
+            return pd.read_csv(path)
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        raise InputError("not a readable table", where=str(path), mend="export it again") from error
+    rows = read_json(path)  # TensorBoard's JSON export: [[wall time, step, value], ...]
+    if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 for row in rows):
+        raise unlike(path, "a file that is known here (trainer_state.json, results_*.json, *_EVAL.json, a table)")
+    return pd.DataFrame(rows, columns=["Wall time", "Step", "Value"])

@@ -1,0 +1,31 @@
+"""TamperBench: ``evaluator_scores.parquet`` (a score a prompt) and ``evaluation.json`` (the metrics) of an evaluation's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .records import Metric, Record, number, read_json, step_in, unlike
+
+
+def read_scores(path: Path) -> list[Record]:
+    """``EVALUATION.score`` with the score of each prompt; the evaluation is the name of the folder."""
+    import pandas as pd
+
+    try:
+        table = pd.read_parquet(path, columns=["prompt", "score"])
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        raise unlike(path, "scores of TamperBench: no columns prompt and score") from error
+    values = table.sort_values("prompt", kind="stable")["score"].astype(float).tolist()
+    if not values or any(number(value) is None for value in values):
+        raise unlike(path, "scores of TamperBench: a score that is no number")
+    return [Record({f"{path.parent.name}.score": Metric.of_documents(values)}, step_in(path), where=str(path))]
+
+
+def read_evaluation(path: Path) -> list[Record]:
+    """Each ``metric_name`` with its ``metric_value``."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "metric_name" in row for row in rows):
+        raise unlike(path, "an evaluation.json of TamperBench")
+    values = {str(row["metric_name"]): number(row.get("metric_value")) for row in rows}
+    metrics = {name: Metric(x) for name, x in values.items() if x is not None}
+    return [Record(metrics, step_in(path), where=str(path))]

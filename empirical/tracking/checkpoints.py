@@ -1,0 +1,154 @@
+"""Models as they are named in a list, and how far a checkpoint's own training had gone: from its ``trainer_state.json``."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from elastomath.errors import InputError
+
+from ..models.loading import HUB_ID
+from ..models.lora import CONFIG as ADAPTER_CONFIG
+
+NO_BASE = "none"
+"""In the place of the base: it is not there."""
+STATE = "trainer_state.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model of a list: ``name`` as it was written, a model, its revision on the hub, an adapter that is put into it."""
+
+    name: str
+    model: str
+    revision: str | None = None
+    adapter: str | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that training wrote: the adapter's, or the model's; None for a file or the hub."""
+        place = Path(self.adapter or self.model).expanduser()
+        return place if place.is_dir() else None
+
+    @property
+    def bare(self) -> bool:
+        """Whether the model is a folder without a tokenizer, as a Trainer without ``processing_class`` writes it."""
+        place = Path(self.model).expanduser()
+        return place.is_dir() and not any((place / file).is_file() for file in TOKENIZER_FILES)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training had gone: optimiser steps, epochs, examples of a step, tokens; None for what is not known."""
+
+    step: int | None = None
+    epoch: float | None = None
+    batch: int | None = None
+    tokens: int | None = None
+
+
+def read_sources(names: Sequence[str]) -> list[Source]:
+    """The models of ``base,aligned,ckpt-*``: a base (or ``none``), an aligned model, then checkpoints in the order of training.
+
+    A name is a folder, a GGUF file, a catalogue name, or a hub id with ``@REVISION``; behind a ``+`` an adapter in peft's
+    format, and a folder that holds nothing but an adapter stands for its own base with it. ``*`` and ``?`` stand for
+    folders or files, in the order of the numbers in their names.
+
+    Raises InputError for fewer than three models, a pattern without a match, and an adapter that names no base.
+    """
+    written = [name for part in names for name in _expanded(part.strip()) if name]
+    if len(written) < 3:
+        raise InputError(
+            f"{len(written)} model{'s' * (len(written) != 1)}",
+            where="--models",
+            mend=f"name the base (or {NO_BASE}), the aligned model, and its checkpoints: base,aligned,ckpt-*",
+        )
+    repeated = next((name for index, name in enumerate(written) if name in written[:index]), None)
+    if repeated is not None and repeated != NO_BASE:
+        raise InputError("a model occurs twice", where=f"--models, {repeated}", mend="name each once")
+    return [_source(name) for name in written]
+
+
+def _expanded(name: str) -> list[str]:
+    """What a name with ``*`` or ``?`` matches, numbers counted as numbers; the name itself where it has none."""
+    if not any(sign in name for sign in "*?"):
+        return [name]
+    before, plus, pattern = name.rpartition("+")
+    matches = glob.glob(str(Path(pattern).expanduser()))
+    if not matches:
+        raise InputError("no file or folder matches", where=f"--models, {name}", mend="correct the pattern")
+    return [f"{before}{plus}{match}" for match in sorted(matches, key=_natural)]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _source(name: str) -> Source:
+    if name == NO_BASE:
+        return Source(name, "")
+    if Path(name).expanduser().exists():
+        return _local(name)
+    model, plus, adapter = name.rpartition("+")
+    if plus and (Path(adapter).expanduser() / ADAPTER_CONFIG).is_file():
+        return replace(_source(model), name=name, adapter=adapter)
+    hub, at, revision = name.rpartition("@")
+    if at and revision and HUB_ID.fullmatch(hub):
+        return Source(name, hub, revision)
+    return Source(name, name)
+
+
+def _local(name: str) -> Source:
+    """A folder or a file; a folder with an adapter alone is its own base with it."""
+    place = Path(name).expanduser()
+    config = place / ADAPTER_CONFIG
+    if not config.is_file() or (place / "config.json").is_file():
+        return Source(name, name)
+    base = _json(config, "adapter_config.json").get("base_model_name_or_path")
+    if not base:
+        raise InputError("the adapter names no base model", where=name, mend="write BASE+ADAPTER")
+    return replace(_source(str(base)), name=name, adapter=name)
+
+
+def progress_of(source: Source) -> Progress:
+    """What ``trainer_state.json`` of a checkpoint's folder says; else the step in its name or its revision (``step143000``).
+
+    Tokens are ``num_input_tokens_seen``, or what the log last told as that or as ``num_tokens`` (trl). Nothing is read but JSON.
+    Raises InputError for a file that cannot be read.
+    """
+    state = source.folder and source.folder / STATE
+    if state and state.is_file():
+        found = _json(state, STATE)
+        logged = [
+            row[name]
+            for row in found.get("log_history") or []
+            for name in ("num_input_tokens_seen", "num_tokens")
+            if isinstance(row, dict) and row.get(name) and row.get("step", 0) <= found.get("global_step", 0)
+        ]
+        tokens = found.get("num_input_tokens_seen") or (max(logged) if logged else None)
+        return Progress(
+            _whole(found.get("global_step")), found.get("epoch"), _whole(found.get("train_batch_size")), _whole(tokens)
+        )
+    last = source.revision or Path(source.adapter or source.model).name
+    number = re.fullmatch(r"(?:.*[^\d.])?(\d+)", last)
+    return Progress(int(number[1]) if number else None)
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _json(file: Path, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} cannot be read", where=str(file), mend="copy it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{what} is no JSON object", where=str(file), mend="copy it again")
+    return content

@@ -1,0 +1,37 @@
+"""The verb `track`: models that are there already, read on the same pairs and joined into one Curve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elastomath.interval import Interval
+
+from .options import Protocol
+from .terminal import table
+
+
+def track() -> Protocol:
+    """Was the alignment undone, and after how much? Base, aligned model and checkpoints read on pairs, as one Curve."""
+    from empirical.tracking.run import track as run
+    from empirical.tracking.settings import TrackSettings
+
+    return Protocol(TrackSettings, run, show, dtype="float32")
+
+
+def show(result: dict[str, Any]) -> None:
+    """The answer in sentences, the readings behind it, and what they do not show."""
+    for sentence in result["conclusion"]:
+        print(sentence)
+    rows = [
+        {
+            "reading": row["reading"],
+            "perturbation": row["perturbation"],
+            "contrast (nats)": f"{Interval.of_dict(row['contrast']):.3f}",
+            **{name: row[name] for name in ("pretrain", "align", "perturb")},
+        }
+        for row in result["rows"]
+    ]
+    table(rows, tuple(rows[0]))
+    settings = result["settings"]
+    print(f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}.")
+    print(f"Not shown: {'; '.join(result['not_shown'])}.")
