@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 CLAIMS = "claims.md"
+NOTEBOOKS = ("verify", "simulate", "fit")
+RUN = "ELASTOMATH_DOCS_RUN"
+"""Set to 0 where the notebooks are not to be run: then they are shown without outputs."""
+BOX, GAP = (150, 40), (26, 46)
+"""A box of the graph of results, and the space between boxes, in pixels."""
+
+
+def on_config(config: Any) -> Any:
+    """The version, which the package knows, into the foot of every page."""
+    from elastomath import __version__
+
+    config.copyright = f"elastomath {__version__}, MIT licence"
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -21,6 +36,8 @@ def on_files(files: Files, config: Any) -> Files:
     for id, draw in FIGURES.items():
         files.append(File.generated(config, f"figures/{id}.svg", content=svg(draw())))
     files.append(File.generated(config, CLAIMS, content=_claims()))
+    for name in NOTEBOOKS:
+        files.append(File.generated(config, f"notebooks/{name}.md", content=_notebook(config, name)))
     return files
 
 
@@ -29,7 +46,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     markdown = re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
     if "<!-- joint-regmix -->" in markdown:
         markdown = markdown.replace("<!-- joint-regmix -->", _joint())
-    return markdown.replace("<!-- verbs -->", _verbs()) if "<!-- verbs -->" in markdown else markdown
+    if "<!-- graph of results -->" in markdown:
+        markdown = markdown.replace("<!-- graph of results -->", _graph())
+    if "<!-- verbs -->" in markdown:
+        markdown = markdown.replace("<!-- verbs -->", _verbs())
+    if page.file.src_uri == "glossary.md":
+        return markdown
+    return f"{markdown}\n\n---\n\n[Glossary: every word and letter]({'../' * page.file.src_uri.count('/')}glossary.md)\n"
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
@@ -175,3 +198,85 @@ def _anchor(id: str) -> str:
 
 def _cell(text: str) -> str:
     return re.sub(r"([|*_\[\]])", r"\\\1", escape(text, quote=False))
+
+
+def _notebook(config: Any, name: str) -> str:
+    """A notebook as a page, with the outputs that it has when it is run now."""
+    import nbformat
+
+    notebook = nbformat.read(Path(config.docs_dir) / "notebooks" / f"{name}.ipynb", as_version=4)
+    if os.environ.get(RUN, "1") != "0":
+        import tempfile
+
+        from nbclient import NotebookClient
+
+        with tempfile.TemporaryDirectory() as folder:
+            NotebookClient(notebook, timeout=240, resources={"metadata": {"path": folder}}).execute()
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+        elif cell.source.strip():
+            parts.append(f"```python\n{cell.source}\n```")
+            parts += [_output(output) for output in cell.outputs]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _output(output: Any) -> str:
+    """One output of a cell: a figure inline, anything else as text."""
+    data = output.get("data", {})
+    if "image/svg+xml" in data:
+        svg = data["image/svg+xml"]
+        svg = svg[svg.index("<svg") :]
+        return "<figure>" + re.sub(r"\n\s*\n", "\n", svg) + "</figure>"
+    text = output.get("text") or data.get("text/plain", "")
+    return f"```text\n{text.rstrip()}\n```" if text.strip() else ""
+
+
+def _graph() -> str:
+    """Which result rests on which, as a drawing whose boxes lead to the pages of the results."""
+    from paper_checks.claims.results import DEPENDS, TITLES
+
+    level: dict[str, int] = {}
+    for id in sorted(TITLES, key=lambda id: int(id[1:])):
+        level[id] = 1 + max((level.get(other, 0) for other in DEPENDS.get(id, ())), default=-1)
+    rows = [[id for id in TITLES if level[id] == height] for height in range(1 + max(level.values()))]
+    wide = max(map(len, rows))
+    place = {
+        id: (
+            (wide - len(row)) * (BOX[0] + GAP[0]) / 2 + column * (BOX[0] + GAP[0]) + 4,
+            height * (BOX[1] + GAP[1]) + 4,
+        )
+        for height, row in enumerate(rows)
+        for column, id in enumerate(row)
+    }
+    size = wide * (BOX[0] + GAP[0]) - GAP[0] + 8, len(rows) * (BOX[1] + GAP[1]) - GAP[1] + 8
+    parts = [
+        f'<div class="graph"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" role="img" '
+        'aria-label="Which result rests on which; each box leads to its page">'
+    ]
+    for id, others in DEPENDS.items():
+        for other in others:
+            (x, y), (u, v) = place[id], place[other]
+            line = f"M{u + BOX[0] / 2} {v + BOX[1]} C{u + BOX[0] / 2} {v + BOX[1] + 30} {x + BOX[0] / 2} {y - 30} {x + BOX[0] / 2} {y}"
+            parts.append(f'<path d="{line}" fill="none" stroke="currentColor" stroke-opacity=".45"/>')
+    for id, (x, y) in place.items():
+        words = _broken(TITLES[id][0])
+        text = "".join(
+            f'<tspan x="{x + BOX[0] / 2}" dy="{0 if index == 0 else 13}">{escape(line)}</tspan>'
+            for index, line in enumerate([id, *words])
+        )
+        parts.append(
+            f'<a href="{id}.html"><rect x="{x}" y="{y}" width="{BOX[0]}" height="{BOX[1]}" rx="4" fill="var(--md-default-bg-color)" '
+            f'stroke="currentColor"/><text x="{x + BOX[0] / 2}" y="{y + 13}" font-size="11" text-anchor="middle" '
+            f'fill="currentColor">{text}</text></a>'
+        )
+    return "".join(parts) + "</svg></div>"
+
+
+def _broken(words: str, width: int = 26) -> list[str]:
+    """A title in at most two lines."""
+    import textwrap
+
+    lines = textwrap.wrap(words, width)
+    return lines if len(lines) <= 2 else [lines[0], lines[1] + " ..."]

@@ -50,6 +50,8 @@ from functools import cache, cached_property, lru_cache
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple
 
+from ..necessity.printing import tex_words
+
 Expr = Any
 """A sympy expression (sympy is imported where it is used, and has no types of its own)."""
 Given = tuple[tuple[Expr, Expr], ...]
@@ -986,11 +988,11 @@ class Step:
         """The step in LaTeX: the statement as text, the formula as a display."""
         import sympy as sp
 
-        lines = [rf"\item {_tex_words(self.statement)}.", rf"\[ {self.claim.latex()} \]"]
+        lines = [rf"\item {tex_words(self.statement)}.", rf"\[ {self.claim.latex()} \]"]
         if isinstance(self.proof, Witness):
             lines.append(rf"Difference: \( {sp.latex(self.proof.expression, ln_notation=True)} \ge 0 \).")
         elif self.reason:
-            lines.append(f"Because {_tex_words(self.reason)}.")
+            lines.append(f"Because {tex_words(self.reason)}.")
         signs = [Relation(w, _relation(s), sp.Integer(0)) for s, w in self.signs]
         for word, relations in (
             ("Where", [Relation(s, "=", v) for s, v in self.where]),
@@ -1001,7 +1003,7 @@ class Step:
             if relations:
                 lines.append(rf"{word} \( {', '.join(r.latex() for r in relations)} \).")
         if self.uses:
-            lines.append(f"By {_tex_words(', '.join(self.uses))}.")
+            lines.append(f"By {tex_words(', '.join(self.uses))}.")
         return "\n".join(lines)
 
 
@@ -1108,14 +1110,14 @@ class Derivation:
     def latex(self) -> str:
         """The whole derivation as a LaTeX fragment (amsmath), with nothing in it that needs a preamble of its own."""
         head = [
-            rf"\paragraph{{{self.id}. {_tex_words(self.title)}}}",
-            f"Assume {_tex_words('; '.join(self.assumptions))}.",
-            f"Numbers: {_tex_words('; '.join(self._domain()))}.",
+            rf"\paragraph{{{self.id}. {tex_words(self.title)}}}",
+            f"Assume {tex_words('; '.join(self.assumptions))}.",
+            f"Numbers: {tex_words('; '.join(self._domain()))}.",
         ]
         if self.functions():
             head.append(rf"Functions: \( {', '.join(r.latex() for r in self.functions())} \).")
         steps = [r"\begin{enumerate}", *(step.latex() for step in self.steps), r"\end{enumerate}"]
-        hence = [f"In words: {_tex_words(self.summary)}"]
+        hence = [f"In words: {tex_words(self.summary)}"]
         for relation, step in zip(self.conclusion, self.grounds, strict=True):
             carried = _in_brackets(step, lambda r: rf"\( {r.latex()} \)")
             hence.append(rf"Hence \( {relation.latex()} \){carried}.")
@@ -1148,22 +1150,3 @@ def _plain(expression: Expr) -> str:
     import sympy as sp
 
     return str(sp.sstr(expression)).replace("log(", "ln(")
-
-
-def _tex_words(words: str) -> str:
-    for sign, safe in (
-        ("\\", r"\textbackslash "),
-        ("{", r"\{"),
-        ("}", r"\}"),
-        ("_", r"\_"),
-        ("^", r"\^{}"),
-        ("&", r"\&"),
-        ("%", r"\%"),
-        ("#", r"\#"),
-        ("$", r"\$"),
-        ("~", r"\textasciitilde "),
-        ("<", r"\(<\)"),
-        (">", r"\(>\)"),
-    ):
-        words = words.replace(sign, safe)
-    return words

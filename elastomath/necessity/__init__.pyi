@@ -1,5 +1,6 @@
 from .assumptions import ASSUMPTIONS as ASSUMPTIONS
 from .assumptions import PARTS as PARTS
+from .certificate import exact_counterexample as exact_counterexample
 from .instance import IndependentLaws as IndependentLaws
 from .instance import Instance as Instance
 from .instance import Row as Row

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..checks import checked, one_of
 from .assumptions import ASSUMPTIONS, PARTS
 
@@ -35,8 +37,64 @@ def table(style: str = "text") -> str:
     return "\n".join([*lines, "", *reasons])
 
 
+GREEK = {
+    name: rf"\{name}"
+    for name in ("alpha", "beta", "gamma", "delta", "eta", "theta", "kappa", "lambda", "mu", "nu", "pi", "sigma", "tau", "psi", "omega")
+} | {"phi": r"\varphi", "eps": r"\varepsilon", "epsilon": r"\varepsilon", "Delta": r"\Delta", "Phi": r"\Phi", "infinity": r"\infty"}
+"""Letters that plain words spell out."""
+SIGNS = {
+    "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "=>": r"\Rightarrow", "||": r"\|", "**": "", "<": "<", ">": ">",
+    "|": "|", "-inf": r"-\infty",
+}  # fmt: skip
+"""Signs that plain words write with keys."""
+_NAME = r"(?:[A-Za-z]+)(?:_(?:[A-Za-z0-9]+|\{[^{}]*\}|[+-]))?'*(?:\^(?:[A-Za-z0-9]+|\{[^{}]*\}|-[A-Za-z0-9]+))?"
+_MATH = re.compile(
+    rf"(?<![\w\\])(?:{_NAME}|[0-9)\]]+\^(?:[A-Za-z0-9]+|\{{[^{{}}]*\}}|-[A-Za-z0-9]+))(?!\w)|<=|>=|!=|->|=>|\|\||\*\*|[<>|]"
+)
+_SPECIAL = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
+    "~": r"\textasciitilde{}",
+}  # fmt: skip
+
+
 def tex_words(words: str) -> str:
-    """Plain words in LaTeX, with what is special in it made safe."""
-    for sign, safe in (("_", r"\_"), ("^", r"\^{}"), ("<", r"\(<\)"), (">", r"\(>\)"), ("|", r"\(|\)")):
-        words = words.replace(sign, safe)
-    return words
+    r"""Plain words in LaTeX: names such as H_t and N^2, spelled letters and signs as formulas, what is special made safe.
+
+    >>> print(tex_words("N^2 dH_p never falls: phi >= 0 on q_0, 50% of D_a & D_p"))
+    \(N^{2}\) \(dH_{p}\) never falls: \(\varphi\) \(\ge\) 0 on \(q_{0}\), 50\% of \(D_{a}\) \& \(D_{p}\)
+    """
+    parts, last = [], 0
+    for match in _MATH.finditer(words):
+        formula = _formula(match[0])
+        if formula is not None:
+            parts += [_safe(words[last : match.start()]), rf"\({formula}\)"]
+            last = match.end()
+    return "".join([*parts, _safe(words[last:])])
+
+
+def _formula(token: str) -> str | None:
+    """A token as a formula; None where it is a word of the language."""
+    if token in SIGNS:
+        return SIGNS[token] or None
+    body, _, power = token.partition("^")
+    name, _, index = body.rstrip("'").partition("_")
+    primes = "'" * (len(body) - len(body.rstrip("'")))
+    plain = not index and not power and not (primes and len(name) == 1)
+    if (plain and name not in GREEK) or len(name) > 9:
+        return None
+    letter = GREEK.get(name, name)
+    if letter == name and name.startswith(("Delta", "delta")):
+        letter = rf"\{name[:5]} {name[5:]}"
+    elif letter == name and len(name) > 2 and not name.isdigit() and name not in ("dH", "dKL"):
+        letter = rf"\mathrm{{{name}}}"
+    below = "".join(f"_{{{GREEK.get(index, index)}}}" for index in [index.strip("{}")] if index)
+    return f"{letter}{below}{primes}" + (f"^{{{_power(power)}}}" if power else "")
+
+
+def _power(power: str) -> str:
+    inner = power.strip("{}")
+    return re.sub(r"_([A-Za-z0-9]+)", r"_{\1}", inner)
+
+
+def _safe(words: str) -> str:
+    return "".join(_SPECIAL.get(sign, sign) for sign in words)

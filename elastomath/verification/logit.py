@@ -623,9 +623,9 @@ def explained(id: str, title: str, words: str) -> Callable[[str], str]:
     def explain(style: str) -> str:
         if style == "text":
             return f"{id}  {title}\n\n{words}"
-        from ..derivations.language import _tex_words
+        from ..necessity.printing import tex_words
 
-        return rf"\paragraph{{{id}. {_tex_words(title)}}}" + "\n" + _tex_words(words)
+        return rf"\paragraph{{{id}. {tex_words(title)}}}" + "\n" + tex_words(words)
 
     return explain
 

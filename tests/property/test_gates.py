@@ -117,6 +117,7 @@ def cases():
     from elastomath.laws import union as unionlaw
     from elastomath.mixtures import divergence, masses, mixture, pool
     from elastomath.necessity import instance
+    from elastomath.necessity.certificate import exact_counterexample
     from elastomath.necessity import printing as necessity_printing
     from elastomath.necessity import search as necessity
     from elastomath.pareto import fluctuation, overlaps
@@ -476,6 +477,11 @@ def cases():
         "necessity.search.find_counterexample": (
             necessity.find_counterexample,
             {"assumption": "union", "seed": 0, "part": "pretrain", "bound": 10, "rounds": 1},
+        ),
+        "necessity.certificate.exact_counterexample": (
+            exact_counterexample,
+            {"components": [[0.5, 0.5, 0], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]], "volumes": [10, 1, 0.1]},
+            {"violates": lambda seen: seen.gaps()[0] > 0},
         ),
         "necessity.printing.table": (necessity_printing.table, {"style": "text"}),
         "laws.optima.OptimaLaw.holds": (optima.optima_law(STEPS, [10, 1], RATES).holds, {"missed": 0.1, "slack": 0.0}),
