@@ -42,7 +42,12 @@ def readable(text: str) -> str:
                 out.append("")
             out.append(f"- {name}: {_prose(found[2])}")
             index += 1
-            while index < len(lines) and lines[index].startswith("  ") and lines[index].strip() and not NAME.match(lines[index]):
+            while (
+                index < len(lines)
+                and lines[index].startswith("  ")
+                and lines[index].strip()
+                and not NAME.match(lines[index])
+            ):
                 if lines[index].lstrip().startswith(">>> "):
                     break
                 out.append(f"  {_prose(lines[index].strip())}")

@@ -52,7 +52,9 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         markdown = markdown.replace("<!-- verbs -->", _verbs())
     if page.file.src_uri == "glossary.md":
         return markdown
-    return f"{markdown}\n\n---\n\n[Glossary: every word and letter]({'../' * page.file.src_uri.count('/')}glossary.md)\n"
+    return (
+        f"{markdown}\n\n---\n\n[Glossary: every word and letter]({'../' * page.file.src_uri.count('/')}glossary.md)\n"
+    )
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:

@@ -39,8 +39,31 @@ def table(style: str = "text") -> str:
 
 GREEK = {
     name: rf"\{name}"
-    for name in ("alpha", "beta", "gamma", "delta", "eta", "theta", "kappa", "lambda", "mu", "nu", "pi", "sigma", "tau", "psi", "omega")
-} | {"phi": r"\varphi", "eps": r"\varepsilon", "epsilon": r"\varepsilon", "Delta": r"\Delta", "Phi": r"\Phi", "infinity": r"\infty"}
+    for name in (
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "eta",
+        "theta",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "pi",
+        "sigma",
+        "tau",
+        "psi",
+        "omega",
+    )
+} | {
+    "phi": r"\varphi",
+    "eps": r"\varepsilon",
+    "epsilon": r"\varepsilon",
+    "Delta": r"\Delta",
+    "Phi": r"\Phi",
+    "infinity": r"\infty",
+}
 """Letters that plain words spell out."""
 SIGNS = {
     "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "=>": r"\Rightarrow", "||": r"\|", "**": "", "<": "<", ">": ">",

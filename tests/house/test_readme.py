@@ -32,6 +32,74 @@ def test_every_make_target_and_verb_exists():
     assert verbs <= set(get_command(app).commands)
 
 
+def test_it_is_short_and_reads_like_a_newspaper():
+    """Under 120 lines; Flesch's reading ease of its prose, 206.835 - 1.015 words/sentence - 84.6 syllables/word, at 60 or above.
+
+    Prose is what is left without code, tables, headings and pictures; sentences end in . ! or ?; a syllable is a group of vowels,
+    without a silent final e or ed. A good newspaper has 50 to 60, plain English 60 to 70.
+    """
+    assert len(README.splitlines()) < 120
+    assert reading_ease(README) >= 60
+    assert reading_ease("The cat sat on the mat. It was warm.") > 100
+    assert (
+        reading_ease(
+            "Notwithstanding epistemological considerations, incommensurability necessitates reinterpretation."
+        )
+        < 0
+    )
+
+
+def reading_ease(text):
+    text = re.sub(r"```.*?```|^(?:\||#|!\[).*?$", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", re.sub(r"`[^`]*`", "it", text))
+    sentences = [part for part in re.split(r"(?<=[.!?])\s+", text) if re.search("[a-z]", part)]
+    words = [word.lower() for word in re.findall(r"[A-Za-z][A-Za-z'-]*", text)]
+    return 206.835 - 1.015 * len(words) / len(sentences) - 84.6 * sum(map(syllables, words)) / len(words)
+
+
+def syllables(word):
+    silent = re.search(r"[^aeiouyl]e$|[^aeioutdy]ed$", word) is not None
+    return max(len(re.findall("[aeiouy]+", word)) - silent, 1)
+
+
+def test_every_letter_of_the_theory_is_in_the_glossary():
+    """The letters that the derivations and pages use are defined once, and the README leads there."""
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    assert "docs/glossary.md" in README
+    for letter in (
+        "k$",
+        "$l$",
+        "$L$",
+        "N_0",
+        "$A$",
+        "$C$",
+        "$T$",
+        r"\varepsilon",
+        r"\kappa",
+        "$c$",
+        "$z$",
+        "m^*",
+        r"\beta",
+        r"\tau",
+        "$M$",
+        "$d$",
+    ):
+        assert letter in glossary, letter
+    for term in (
+        "joint optimum",
+        "volume",
+        "perturbation",
+        "closure",
+        "contrast",
+        "balance",
+        "mutant",
+        "certified",
+        "rival laws",
+        "tilt probe",
+    ):
+        assert f"| {term}" in glossary or f", {term}" in glossary, term
+
+
 def test_the_files_that_the_readme_shows_are_there():
     for link in re.findall(r"\]\(([^)#]+)\)", README):
         if not link.startswith("http"):

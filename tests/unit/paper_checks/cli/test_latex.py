@@ -42,7 +42,9 @@ def faults(text: str) -> list[str]:
         elif not opened or opened.pop() != name:
             found.append(f"\\end{{{name}}} closes nothing")
     found += [f"{name} stays open" for name in opened]
-    words = re.sub(r"\\begin\{tabular\}.*?\\end\{tabular\}", lambda table: table[0].replace("&", ""), body, flags=re.DOTALL)
+    words = re.sub(
+        r"\\begin\{tabular\}.*?\\end\{tabular\}", lambda table: table[0].replace("&", ""), body, flags=re.DOTALL
+    )
     words = re.sub(r"\\\[.*?\\\]|\\\(.*?\\\)", "", words, flags=re.DOTALL)
     found += [f"{sign} outside a formula" for sign in sorted(set(re.findall(r"(?<!\\)([_^&#$~])", words)))]
     found += ["a formula opens or closes alone"] if re.search(r"\\[\[\]()]", words) else []
