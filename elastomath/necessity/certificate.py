@@ -37,9 +37,7 @@ def exact_counterexample(
     """
     rows, weights = np.asarray(components, dtype=np.float64), np.asarray(volumes, dtype=np.float64)
     for denominator in ROUNDINGS:
-        counts = tuple(
-            tuple(int(round(float(mass) * denominator)) for mass in row / (row.sum() or 1.0)) for row in rows
-        )
+        counts = tuple(tuple(round(float(mass) * denominator) for mass in row / (row.sum() or 1.0)) for row in rows)
         k, _, step = (Fraction(float(w / weights[1])).limit_denominator(denominator) for w in weights)
         if not all(map(any, counts)) or not k > 0:
             continue

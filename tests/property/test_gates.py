@@ -117,9 +117,9 @@ def cases():
     from elastomath.laws import union as unionlaw
     from elastomath.mixtures import divergence, masses, mixture, pool
     from elastomath.necessity import instance
-    from elastomath.necessity.certificate import exact_counterexample
     from elastomath.necessity import printing as necessity_printing
     from elastomath.necessity import search as necessity
+    from elastomath.necessity.certificate import exact_counterexample
     from elastomath.pareto import fluctuation, overlaps
     from elastomath.pareto import law as pareto
     from elastomath.pareto import overlaps as expansion

@@ -18,8 +18,8 @@ COMMANDS = {
     "le", "leq", "ge", "geq", "ne", "to", "infty", "forall", "in", "Rightarrow", "varphi", "varepsilon", "Delta", "Phi", "Gamma",
     "alpha", "beta", "gamma", "delta", "eta", "theta", "kappa", "lambda", "mu", "nu", "pi", "sigma", "tau", "psi", "omega", "Theta",
     "textbackslash", "textasciitilde", "quad", "min", "max", "lim", "exp", "xi", "rho", "epsilon", "wedge", "vee", "middle", "big",
-    "cases", "dots", "ldots", "not", "log", "rho", "zeta", "chi", "mid", "prime", "widetilde", "hat", "bar", "tilde", "partial",
-    "limits", "substack", "zeta", "Psi", "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx",
+    "cases", "dots", "ldots", "not", "zeta", "chi", "mid", "prime", "widetilde", "hat", "bar", "tilde", "partial",
+    "substack", "Psi", "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx",
 }  # fmt: skip
 """What LaTeX with amsmath and amssymb knows; a command beyond it has to be added here, and looked up first."""
 
