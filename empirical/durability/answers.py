@@ -79,17 +79,27 @@ def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[
 
 
 def forecast_error(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count."""
+    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count.
+
+    ``inside``: runs whose measured value lies in the forecast's interval over prompts.
+    """
     errors = [
         (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
         for row in rows
         if row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
     ]
     if not errors:
-        return {"median": None, "worst": None, "runs": 0}
+        return {"median": None, "worst": None, "runs": 0, "inside": 0}
     worst, run = max(errors, key=lambda item: item[0])
     name = {key: run[key] for key in ("pairs", "optimiser", "seed", "n")}
-    return {"median": float(np.median([e for e, _ in errors])), "worst": worst, "worst_run": name, "runs": len(errors)}
+    inside = sum(_within(row["undo_volume"]["estimate"], row["forecast_interval"]) for _, row in errors)
+    median = float(np.median([error for error, _ in errors]))
+    return {"median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside}
+
+
+def _within(value: float, interval: Mapping[str, Any]) -> bool:
+    low, high = interval["low"], interval["high"]
+    return (low is None or low <= value) and (high is None or value <= high)
 
 
 # --- over runs ----------------------------------------------------------------------------------------------------
@@ -183,7 +193,8 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
-            f"was off by {error['median']:.0%} in the middle of {error['runs']} runs and by {error['worst']:.0%} at worst."
+            f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
+            f"{error['inside']} of them lie in the forecast's 95% interval."
         )
     for optimiser, answer in told["answers"].items():
         exponent = answer["exponent"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,7 +19,12 @@ WORDS = {
 }
 """Each measure in words, and what the logit law says of its first fall."""
 MEDIAN = 0.2
-"""The median relative error at which a forecast is said to have come true."""
+"""The median relative error at which a forecast is said to have come true; ADAM_MEDIAN under AdamW."""
+ADAM_MEDIAN = 0.35
+LOW = "durability-low"
+"""Saved runs of a base at 10% of the chosen response: below even odds all the way."""
+ADAM = "durability-adamw"
+"""Saved runs under AdamW, with fresh and with carried moments."""
 
 
 def span(interval: Mapping[str, Any], sign: str = "+") -> str:
@@ -92,6 +98,79 @@ def _forecast(evidence: Evidence) -> Finding:
     )
 
 
+def _resistance(evidence: Evidence) -> Finding:
+    """F1 on behaviours: opposed examples that undo an alignment over the aligned ones that it took, above and below even odds.
+
+    The law (R22) puts the ratio below 1 where ``z_0 + z_n > 0`` and above 1 where it is negative, if both constants are equal.
+    """
+    low, main = (
+        [row for row in _rows(evidence, saved) if row["optimiser"] == OPTIMISER and row.get("undo_volume", {}).get("low")]
+        for saved in (LOW, SAVED)
+    )
+    if not low:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    above = [row for row in main if row["z0"] + row["z"] > 0]
+    below = [row for row in low if row["z0"] + row["z"] < 0]
+    cheaper = [row for row in above if row["undo_volume"]["high"] is not None and row["undo_volume"]["high"] < row["n"]]
+    dearer = [row for row in below if row["undo_volume"]["low"] > row["n"]]
+    most = max((row["undo_volume"]["low"] / row["n"] for row in dearer), default=None)
+    return Finding(
+        NOT_SUPPORTED if dearer else SUPPORTED,
+        "measured",
+        f"SmolLM2-135M (4-bit weights): where the contrasts before and after sum to more than 0, going back took fewer examples than "
+        f"coming in {len(cheaper)} of {len(above)} runs; where they sum to less, it took more in {len(dearer)} of {len(below)}"
+        + ("" if most is None else f", at least {most:.2g} times as many in one")
+        + " (95% intervals over prompts). So resistance is a matter of even odds, as the logit law says (R22), not of what was learnt first",
+        {"cheaper_above": len(cheaper), "above": len(above), "dearer_below": len(dearer), "below": len(below)},
+    )
+
+
+def _moments(evidence: Evidence) -> Finding:
+    """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
+    rows = [row for row in _rows(evidence, ADAM) if row.get("undo_volume", {}).get("estimate")]
+    if not rows:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    errors = sorted(abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in rows)
+    median = errors[len(errors) // 2] if len(errors) % 2 else sum(errors[len(errors) // 2 - 1 :][:2]) / 2
+    slopes = {optimiser: _last_slopes(rows, optimiser) for optimiser in ("adamw", "adamw-carried")}
+    fall = all(seen < 0 and foretold < 0 for seen, foretold in slopes["adamw-carried"])
+    words = "; ".join(
+        f"{'fresh moments' if optimiser == 'adamw' else 'carried moments'} {', '.join(f'{a:+.2f} (forecast {b:+.2f})' for a, b in pairs)}"
+        for optimiser, pairs in slopes.items()
+        if pairs
+    )
+    stands = median <= ADAM_MEDIAN and bool(slopes["adamw-carried"]) and fall
+    return Finding(
+        SUPPORTED if stands else NOT_SUPPORTED,
+        "measured",
+        f"SmolLM2-135M (4-bit weights), {len(rows)} runs under AdamW: the forecast of the undo volume is off by {median:.1%} in the median "
+        f"and {errors[-1]:.0%} at worst. Exponent of m* in n between the two longest alignments of each behaviour: {words}; Table 3 has -0.15",
+        {"median": median, "worst": errors[-1], "last_slopes": slopes},
+    )
+
+
+def _rows(evidence: Evidence, saved: str) -> list[Mapping[str, Any]]:
+    results = evidence.saved(saved)
+    return list(results.summary["durability"]) if results.there else []
+
+
+def _last_slopes(rows: list[Mapping[str, Any]], optimiser: str) -> list[tuple[float, float]]:
+    """(measured, forecast) slope of ln m* in ln n between the two longest alignments of each behaviour and seed."""
+    ways: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["optimiser"] == optimiser:
+            ways.setdefault((row["pairs"], row["seed"]), []).append(row)
+    slopes = []
+    for way in ways.values():
+        before, after = sorted(way, key=lambda row: row["n"])[-2:] if len(way) > 1 else (None, None)
+        if before is None or after is None:
+            continue
+        log_n = math.log(after["n"] / before["n"])
+        measured = math.log(after["undo_volume"]["estimate"] / before["undo_volume"]["estimate"]) / log_n
+        slopes.append((measured, math.log(after["forecast_undo_volume"] / before["forecast_undo_volume"]) / log_n))
+    return slopes
+
+
 CLAIMS = (
     *(
         Claim(
@@ -133,6 +212,33 @@ CLAIMS = (
         command="elastomath check R25-measured",
         saved=SAVED,
         rerun=RERUN,
+        figure=FIGURE,
+    ),
+    Claim(
+        "F1-behaviours",
+        "Resistance of behaviours",
+        "Undoing an alignment takes fewer opposed examples than it took aligned ones, from every state.",
+        "Section 5.1, on responses to prompts",
+        NOT_SUPPORTED,
+        _resistance,
+        depends=("R22",),
+        command="elastomath check F1-behaviours",
+        saved=LOW,
+        rerun="experiment durability --pairs advice,refusal --share 0.1 --align-volumes 4,8,16 --overshoot 0.1 --out {out}",
+        figure=FIGURE,
+    ),
+    Claim(
+        "R26-measured",
+        "The optimiser is part of the law",
+        "Adam on gradients cached at the base foretells the undo volumes under AdamW, and that with moments carried over from the "
+        f"alignment they fall as it grows; to {ADAM_MEDIAN:.0%} in the median.",
+        "Section 6, R26 on a real model",
+        SUPPORTED,
+        _moments,
+        depends=("R26",),
+        command="elastomath check R26-measured",
+        saved=ADAM,
+        rerun="experiment durability --pairs tone,refusal --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
     ),
 )

@@ -56,7 +56,7 @@ def test_the_measured_undo_volume_is_that_of_the_law():
 def test_a_run_that_is_not_undone_is_a_bound_and_counts_in_no_error():
     row = durability_row(run(512, most=40.0))
     assert row["undo_volume"] == {"estimate": None, "low": 36.0, "high": None, "level": 0.95, "censored": True}
-    assert forecast_error([row]) == {"median": None, "worst": None, "runs": 0}
+    assert forecast_error([row]) == {"median": None, "worst": None, "runs": 0, "inside": 0}
 
 
 def test_the_error_names_the_worst_run():
@@ -65,6 +65,15 @@ def test_the_error_names_the_worst_run():
     assert told["median"] == pytest.approx(0.1, abs=0.01)
     assert told["worst"] == pytest.approx(0.4, abs=0.01)
     assert told["worst_run"] == {"pairs": "made", "optimiser": "sgd", "seed": 0, "n": 256}
+
+
+def test_the_error_counts_what_lies_in_the_forecasts_interval():
+    rows = [durability_row(run(64)) for _ in range(3)]
+    value = rows[0]["undo_volume"]["estimate"]
+    for row, low, high in zip(rows, (0.9, 1.01, None), (1.1, 1.2, 0.99), strict=True):
+        ends = {"low": None if low is None else low * value, "high": high * value}
+        row["forecast_interval"] = row["forecast_interval"] | ends
+    assert forecast_error(rows)["inside"] == 1
 
 
 def test_what_going_back_costs_is_free_of_c():

@@ -299,6 +299,21 @@ def test_predict_refuses_what_it_cannot_read(tiny_model):
         )
 
 
+def test_a_behaviour_that_is_there_already_and_a_response_that_does_not_fit_are_refused(frozen, tiny_model):
+    adapted(frozen, PROMPTS)
+    pairs = Pairs("sure", tuple(Preference(p, "good", "slow") for p in PROMPTS))
+    with torch.no_grad():
+        token = frozen.tokenizer(" good", add_special_tokens=False)["input_ids"][0]
+        frozen.model.lm_head.weight[token] *= 2
+    with pytest.raises(InputError, match=r"gives the chosen response already .*--swap"):
+        predict(frozen, pairs, [16], learning_rate=1e-3, held_out=16, max_tokens=1)
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    long = Pairs("long", tuple(Preference(p, "good " * 80, "slow") for p in PROMPTS))
+    with pytest.raises(InputError, match="the model takes 64") as raised:
+        predict(loaded, long, [16], learning_rate=1e-3, held_out=16, max_tokens=400)
+    assert "\n" not in str(raised.value)
+
+
 def test_the_verb_writes_the_card_and_its_figure(tiny_model, prefs, tmp_path, capsys):
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as end:

@@ -344,7 +344,19 @@ def _missed(summary: dict) -> None:
     summary["error"]["median"] = 0.5 if summary["error"]["median"] <= 0.2 else 0.1
 
 
+def _cheap(summary: dict) -> None:
+    for row in summary["durability"]:
+        row["undo_volume"] |= {"low": 0.5 * row["n"], "high": 0.9 * row["n"]}
+
+
+def _risen(summary: dict) -> None:
+    for row in summary["durability"]:
+        row["undo_volume"]["estimate"] *= row["n"]
+
+
 EDITS = {
+    "F1-behaviours": _summary("durability-low", _cheap),
+    "R26-measured": _summary("durability-adamw", _risen),
     "F2-z": _fall("z"),
     "F2-code-length": _fall("code_length"),
     "F2-probability": _fall("probability"),
