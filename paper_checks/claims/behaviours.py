@@ -104,7 +104,11 @@ def _resistance(evidence: Evidence) -> Finding:
     The law (R22) puts the ratio below 1 where ``z_0 + z_n > 0`` and above 1 where it is negative, if both constants are equal.
     """
     low, main = (
-        [row for row in _rows(evidence, saved) if row["optimiser"] == OPTIMISER and row.get("undo_volume", {}).get("low")]
+        [
+            row
+            for row in _rows(evidence, saved)
+            if row["optimiser"] == OPTIMISER and row.get("undo_volume", {}).get("low")
+        ]
         for saved in (LOW, SAVED)
     )
     if not low:
@@ -120,7 +124,7 @@ def _resistance(evidence: Evidence) -> Finding:
         f"SmolLM2-135M (4-bit weights): where the contrasts before and after sum to more than 0, going back took fewer examples than "
         f"coming in {len(cheaper)} of {len(above)} runs; where they sum to less, it took more in {len(dearer)} of {len(below)}"
         + ("" if most is None else f", at least {most:.2g} times as many in one")
-        + " (95% intervals over prompts). So resistance is a matter of even odds, as the logit law says (R22), not of what was learnt first",
+        + " (95% intervals over prompts). Resistance is a matter of even odds, as the logit law says (R22), not of what was learnt first",
         {"cheaper_above": len(cheaper), "above": len(above), "dearer_below": len(dearer), "below": len(below)},
     )
 
@@ -143,8 +147,8 @@ def _moments(evidence: Evidence) -> Finding:
     return Finding(
         SUPPORTED if stands else NOT_SUPPORTED,
         "measured",
-        f"SmolLM2-135M (4-bit weights), {len(rows)} runs under AdamW: the forecast of the undo volume is off by {median:.1%} in the median "
-        f"and {errors[-1]:.0%} at worst. Exponent of m* in n between the two longest alignments of each behaviour: {words}; Table 3 has -0.15",
+        f"SmolLM2-135M (4-bit weights), {len(rows)} runs under AdamW: the forecast of m* is off by {median:.1%} in the median "
+        f"and {errors[-1]:.0%} at worst. Exponent of m* in n between the two longest alignments: {words}; Table 3 has -0.15",
         {"median": median, "worst": errors[-1], "last_slopes": slopes},
     )
 

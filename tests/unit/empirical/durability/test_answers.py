@@ -105,3 +105,16 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})
+
+
+def test_the_page_says_what_the_saved_results_say():
+    """docs/durability.md is what benchmarks.pages makes of the saved runs."""
+    from pathlib import Path
+
+    from benchmarks.pages.durability import page, saved_runs
+
+    text = (Path(__file__).parents[4] / "docs" / "durability.md").read_text(encoding="utf-8")
+    assert page(text) == text
+    assert sum(line.startswith("| ") for line in text.splitlines()) >= sum(
+        len(summary["durability"]) for summary in saved_runs().values()
+    )

@@ -1,0 +1,99 @@
+"""The numbers and figures of docs/durability.md: `python -m benchmarks.pages durability [--out docs]`, after new results were saved.
+
+Replaces what stands between the two marks of the page: a table for each set of saved runs, and their conclusions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pages import DOCS
+from elastomath.storage import whole_file
+from elastomath.style import save_figure
+from empirical.durability.answers import forecast_error
+from empirical.durability.figures import courses_figure, forecast_figure
+from paper_checks.claims.claim import Evidence
+
+BEGIN, END = "<!-- runs: made by benchmarks/pages/durability.py -->", "<!-- end of runs -->"
+RUNS = {
+    "durability": "Plain gradient descent",
+    "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
+    "durability-gemma": "Another model: Gemma 3 270M",
+    "durability-low": "Below even odds: a base with a tenth of the chosen response",
+}
+"""Saved runs by name, and what they are."""
+FIXED = ("advice", "tone")
+"""The behaviours on which, at seed 0 under plain gradient descent, the recipe of the forecast was fixed."""
+COLUMNS = ("behaviour", "optimiser", "seed", "aligned n", "undone by (measured)", "forecast", "error")
+
+
+def saved_runs() -> dict[str, dict[str, Any]]:
+    """The summaries that are there, by name."""
+    saved = {name: Evidence().saved(name) for name in RUNS}
+    return {name: results.summary for name, results in saved.items() if (results.folder / f"{name}.json").is_file()}
+
+
+def _scored(row: Mapping[str, Any], name: str) -> bool:
+    return not (name == "durability" and row["pairs"] in FIXED and row["seed"] == 0)
+
+
+def _row(row: Mapping[str, Any], name: str) -> str:
+    measured, forecast = row["undo_volume"]["estimate"], row["forecast_undo_volume"]
+    error = "-" if measured is None or not forecast else f"{forecast / measured - 1:+.0%}"
+    behaviour = row["pairs"] + ("" if _scored(row, name) else " (recipe)") + ("" if row["applies"] else " (card: no)")
+    parts = [behaviour, row["optimiser"], row["seed"], row["n"]]
+    parts += [text.removesuffix(" examples") for text in (row["undo_volume_text"], row["forecast_text"])]
+    return "| " + " | ".join(map(str, [*parts, error])) + " |"
+
+
+def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
+    """The lines of one set of runs: what they are, the error where the recipe was fixed before, the table."""
+    settings, rows = summary["settings"], summary["durability"]
+    order = {behaviour: place for place, behaviour in enumerate(settings["pairs"])}
+    rows = sorted(rows, key=lambda row: (order[row["pairs"]], row["optimiser"], row["seed"], row["n"]))
+    rates = ", ".join(sorted({f"{row['optimiser']} {row['learning_rate']:g}" for row in rows}))
+    lines = [f"### {RUNS[name]}", ""]
+    lines += [
+        f"{len(rows)} runs of {settings['model']}, learning rates {rates}, batch {rows[0]['batch']}, {settings['held_out']} held-out "
+        f"prompts; the base is adapted to {settings['share']:.0%} of the chosen response.",
+        "",
+    ]
+    error = forecast_error([row for row in rows if _scored(row, name)])
+    if error["runs"]:
+        worst = error["worst_run"]
+        lines += [
+            f"**On {error['runs']} runs that the recipe had not seen the median error of the forecast is {error['median']:.0%}, the "
+            f"worst {error['worst']:.0%}** ({worst['pairs']}, {worst['optimiser']}, seed {worst['seed']}, n = {worst['n']}); "
+            f"{error['inside']} of them lie in the forecast's 95% interval over prompts.",
+            "",
+        ]
+    lines += [f"- {sentence}" for sentence in summary["conclusion"][1:]]
+    lines += [""]
+    lines += ["| " + " | ".join(COLUMNS) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
+    return [*lines, *(_row(row, name) for row in rows), ""]
+
+
+def page(text: str) -> str:
+    """The page with its tables made anew from the saved results."""
+    lines = [line for name, summary in saved_runs().items() for line in lines_of(name, summary)]
+    head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    return "\n".join([head + BEGIN, "", *lines, END]) + tail
+
+
+def main() -> None:
+    """The page and its figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=DOCS)
+    options = parser.parse_args()
+    text = (DOCS / "durability.md").read_text(encoding="utf-8")
+    saved = saved_runs()
+    every = [row for summary in saved.values() for row in summary["durability"]]
+    scored = [row for name, summary in saved.items() for row in summary["durability"] if _scored(row, name)]
+    both = {"durability": every, "error": forecast_error(scored)}
+    save_figure(forecast_figure(both), options.out / "figures" / "durability-forecast.svg")
+    save_figure(courses_figure(saved["durability"]), options.out / "figures" / "durability-courses.svg")
+    with whole_file(options.out / "durability.md") as aside:
+        aside.write_text(page(text), encoding="utf-8")
