@@ -228,7 +228,7 @@ CLAIMS = (
         depends=("R22",),
         command="elastomath check F1-behaviours",
         saved=LOW,
-        rerun="experiment durability --pairs advice,refusal --share 0.1 --align-volumes 4,8,16 --overshoot 0.1 --out {out}",
+        rerun="experiment durability --pairs advice --share 0.1 --align-volumes 4,8,16 --overshoot 0.1 --out {out}",
         figure=FIGURE,
     ),
     Claim(
@@ -242,7 +242,7 @@ CLAIMS = (
         depends=("R26",),
         command="elastomath check R26-measured",
         saved=ADAM,
-        rerun="experiment durability --pairs tone,refusal --optimiser adamw,adamw-carried --out {out}",
+        rerun="experiment durability --pairs tone --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
     ),
 )
