@@ -25,6 +25,10 @@ Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
 
+READ = ("base_contrast", "base_contrast_se", "contrast_se")
+"""Further columns that are readings, not covariates: the contrast (rate of perturb less rate of align) before alignment, one
+value a run, with its error, and the error of each reading of the contrast where those of the two rates are not independent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

@@ -1,3 +1,11 @@
+from .constants import Answers as Answers
+from .constants import GroupConstants as GroupConstants
+from .constants import RunConstants as RunConstants
+from .constants import run_constants as run_constants
+from .course import Course as Course
+from .course import courses as courses
+from .design import Pilot as Pilot
+from .design import Plan as Plan
 from .effective_volumes import CONSTANTS as CONSTANTS
 from .effective_volumes import Balance as Balance
 from .effective_volumes import End as End
@@ -7,6 +15,8 @@ from .effective_volumes import interval as interval
 from .figures import constants_figure as constants_figure
 from .figures import models_figure as models_figure
 from .fit import fit_run as fit_run
+from .logit import LogitConstants as LogitConstants
+from .logit import logit_constants as logit_constants
 from .pooling import covariate_effects as covariate_effects
 from .pooling import pooled_kappa as pooled_kappa
 from .pooling import scaling_exponent as scaling_exponent
@@ -15,3 +25,5 @@ from .readings import Readings as Readings
 from .sequential import Effective as Effective
 from .sequential import best_clock as best_clock
 from .sequential import read as read
+from .summary import Summary as Summary
+from .summary import summarise as summarise

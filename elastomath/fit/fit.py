@@ -14,6 +14,7 @@ from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
 from ..laws.finite import finite_law
+from .course import courses
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
 from .laws import LAWS
@@ -22,6 +23,7 @@ from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_ex
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
 from .rivals import BALANCE, compare, predictions
+from .summary import Joint, Summary, summarise
 
 Array = NDArray[np.float64]
 RUN_CHANCE, CURVE_CHANCE = 0.01, 1e-4
@@ -168,8 +170,22 @@ def fit(
     by: a covariate, or ``run``: adds ``groups: [{value, runs, kappa, beta, models}]``, the same for the runs of each value.
     laws: names of the models to compare, all by default.
     executor: any concurrent.futures executor, for curves of many runs.
+    Beside these, the keys of `Summary.as_dict`: conclusion, constants, pooled_constants, answers, logit, joint, laws, missing.
     Raises InputError as `fit_run`, and for a covariate or a law that is not there.
     """
+    return fit_summary(curve, level, quadrature, executor, by=by, laws=laws)[0]
+
+
+def fit_summary(
+    curve: Curve,
+    level: float = 0.95,
+    quadrature: str = "spline",
+    executor: Executor | None = None,
+    *,
+    by: str | None = None,
+    laws: Sequence[str] | None = None,
+) -> tuple[dict[str, Any], Summary]:
+    """What `fit` returns, and its `Summary` as an object."""
     runs = list(curve)
     known = [*(law.name for law in LAWS), BALANCE]
     for name in laws or ():
@@ -201,7 +217,10 @@ def fit(
             mine = [result for result, own in zip(results, covariates[by], strict=True) if str(own) == value]
             names = [fitted.run for fitted, _, _ in mine]
             answer["groups"].append({"value": value, "runs": names} | _together(mine, level, laws))
-    return answer
+    near = [fitted for fitted, _, _ in results if fitted.near_joint]
+    joint = Joint(tuple(fitted.run for fitted in near), len(runs), pooled_kappa(near, level))
+    summary = summarise(list(courses(curve)), level, joint=joint)
+    return answer | summary.as_dict(), summary
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..curve import COLUMNS, Curve
+from ..curve import COLUMNS, READ, Curve
 from ..interval import Interval
 from .result import RunFit
 
@@ -103,7 +103,7 @@ def run_covariates(curve: Curve) -> dict[str, list[Any]]:
     """The curve's further columns that have one value a run, by name: a list in the order of its runs."""
     frame, found = curve.frame, {}
     for column in frame.columns:
-        if column in COLUMNS:
+        if column in COLUMNS + READ:
             continue
         values = frame.groupby("run", sort=False)[column]
         if bool((values.nunique(dropna=False) == 1).all()):

@@ -7,6 +7,9 @@ from typing import Any
 
 from ..interval import Interval
 
+UNLIKELY = 0.01
+"""A run whose readings R16 gives a smaller chance than this is no joint optimum."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -88,13 +91,21 @@ class RunFit:
     elastic_limit: Interval
     scatter: Scatter
 
+    @property
+    def near_joint(self) -> bool:
+        """Whether the run is near enough to a joint optimum for K_pretrain, K_align and kappa to mean anything.
+
+        R16 fits its readings within their errors (p at least `UNLIKELY`), and R5's bound is not broken.
+        """
+        return self.bound.holds is not False and (self.goodness.p is None or self.goodness.p >= UNLIKELY)
+
     def with_mild_errors(self) -> RunFit:
         """The same, where rate_se is known to be far above the scatter: R5 is told only where it is broken even so."""
         told = replace(self.bound, holds=None if self.bound.holds else self.bound.holds)
         return replace(self, bound=told)
 
     def as_dict(self) -> dict[str, Any]:
-        """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, scatter, notes}``."""
+        """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, goodness, elastic_limit, scatter, notes}``."""
         return {
             "run": self.run,
             "K_pretrain": self.K_pretrain.as_dict(),
@@ -102,6 +113,7 @@ class RunFit:
             "kappa": self.kappa.as_dict(),
             "nominal_kappa": self.nominal_kappa,
             "bound": {"holds": self.bound.holds, "worst": self.bound.worst},
+            "goodness": {"chi2": self.goodness.chi2, "dof": self.goodness.dof, "p": self.goodness.p},
             "elastic_limit": self.elastic_limit.as_dict(),
             "scatter": self.scatter.as_dict(),
             "notes": list(self.notes),

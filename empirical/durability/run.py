@@ -251,6 +251,9 @@ def run_curve(result: Result) -> Curve:
     plus, minus = (np.stack([reading[key] for reading in readings]) for key in ("chosen", "rejected"))
     parts = {"pretrain": c["share"] * plus + (1 - c["share"]) * minus, "align": plus, "perturb": minus}
     rates = {name: values.mean(1) for name, values in parts.items()}
+    # with the contrast before alignment as one more reading of the same prompts
+    courses = np.vstack([contrast_of(result["adapted"]["readings"][-1]), minus - plus])
+    scatter = (courses - courses.mean(0)).std(1, ddof=1) / np.sqrt(courses.shape[1])
     # the prompts are the same at every reading: what varies from reading to reading is not which prompts were drawn
     errors: dict[str, ArrayLike] = {
         name: within_run_se(values, np.ones(values.shape[1])) for name, values in parts.items()
@@ -261,6 +264,7 @@ def run_curve(result: Result) -> Curve:
         "perturb": steps[-1],
     }
     names = ("model", "seed", "learning_rate", "batch", "optimiser", "pairs", "dtype")
-    covariates = {key: c[key] for key in names} | {"protocol": "durability", "arm": arm}
+    covariates = {key: c[key] for key in names} | {"protocol": "durability", "arm": arm, "contrast_se": scatter[1:]}
+    covariates |= {"base_contrast": float(courses[0].mean()), "base_contrast_se": float(scatter[0])}
     run = f"{c['pairs']}-{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
     return Curve.from_paths(run, volumes, steps, rates, "nats/response", "examples", rate_se=errors, **covariates)

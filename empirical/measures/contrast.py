@@ -89,12 +89,15 @@ def reading_curve(
     examples: Sequence[float],
     members: Mapping[str, Sequence[str]],
     volumes: Mapping[str, float],
+    *,
+    base: Result | None = None,
     **covariates: Any,
 ) -> Curve:
     """``gamma_i = sum of code lengths / sum of tokens`` of each component at each reading, J >= 2 of them.
 
     readings    as `Laboratory.read` gives them, the first before any perturbation; examples: of the perturbation so far
     members     component -> the held-out sets that it is made of; volumes: component -> its nominal size in examples
+    base        the reading before alignment, of the same documents: gives the columns base_contrast and base_contrast_se
 
     ``rate_se`` is the error within the run (`within_run_se`), and the covariate ``rate_se_population`` the one of each
     rate for other documents of the kind.
@@ -102,12 +105,20 @@ def reading_curve(
     rates: dict[str, ArrayLike] = {}
     errors: dict[str, ArrayLike] = {}
     population: list[float] = []
+    before: dict[str, tuple[float, float]] = {}
     for component, names in members.items():
         tokens = np.concatenate([np.asarray(readings[0][f"tokens_{name}"], dtype=np.float64) for name in names])
         nats = np.stack([np.concatenate([np.asarray(r[f"nats_{name}"]) for name in names]) for r in readings])
         rates[component] = nats.sum(1) / tokens.sum() / NATS_PER_BIT
         errors[component] = within_run_se(nats, tokens) / NATS_PER_BIT
         population += [ratio_se(row, tokens) / NATS_PER_BIT for row in nats]
+        if base is not None:
+            at_base = np.concatenate([np.asarray(base[f"nats_{name}"]) for name in names])
+            error = within_run_se(np.vstack([at_base, nats]), tokens)[0]
+            before[component] = (float(at_base.sum() / tokens.sum()) / NATS_PER_BIT, float(error) / NATS_PER_BIT)
+    if base is not None:
+        covariates["base_contrast"] = before["perturb"][0] - before["align"][0]
+        covariates["base_contrast_se"] = float(np.hypot(before["perturb"][1], before["align"][1]))
     curve = Curve.from_paths(
         run, dict(volumes), list(examples), rates, "bits/token", "examples", rate_se=errors, **covariates
     )

@@ -327,4 +327,5 @@ def run_curve(result: Result) -> Curve:
     members = {"pretrain": ("align", "perturb"), "align": ("align",), "perturb": ("perturb",)}
     names = ("model", "seed", "align_volume", "learning_rate", "dtype", "algorithm", "direction")
     covariates = {key: configuration[key] for key in names} | {"protocol": "rebound"}
-    return reading_curve(run_name(configuration), rows, steps, members, volumes, **covariates)
+    adapted = next(r for r in result["readings"] if r["phase"] == "adapted")
+    return reading_curve(run_name(configuration), rows, steps, members, volumes, base=adapted, **covariates)

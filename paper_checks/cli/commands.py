@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,11 @@ from elastomath.errors import InputError, with_extra
 from . import check as cli_check
 from . import curve as cli_curve
 from . import experiment as cli_experiment
+from . import fit as cli_fit
 from . import info as cli_info
 from . import joint as cli_joint
 from . import measure as cli_measure
+from . import plan as cli_plan
 from . import plot as cli_plot
 from . import predict as cli_predict
 from . import rates as cli_rates
@@ -27,7 +28,7 @@ from . import track as cli_track
 from . import verify as cli_verify
 from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup
 from .options import protocol
-from .terminal import Device, Dtype, Json, Seed, conclude, emit, interval, number_of, pool, table
+from .terminal import Device, Dtype, Json, Seed, conclude, emit, number_of, table
 
 app = typer.Typer(
     name="elastomath",
@@ -127,76 +128,14 @@ app.command(
 )(cli_curve.curve)
 
 
-@app.command(rich_help_panel=JUDGE, epilog="Example: elastomath fit out/simulate/mixture.csv --json")
-def fit(
-    curve: Annotated[Path, typer.Argument(help="A curve file, .csv or .parquet.")],
-    level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
-    by: Annotated[
-        str | None, typer.Option("--by", help="Also for the runs of each value of a covariate, or by run.")
-    ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="A rival law to compare, e.g. forgetting; all by default.")
-    ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=0, help="Runs side by side; 0: one a core.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the constants and figures.")] = None,
-    as_json: Json = False,
-) -> int:
-    """Elasticity constants of a curve: effective volumes and kappa (R16), each with an interval that may be open."""
-    from elastomath.curve import Curve
-    from elastomath.fit.fit import fit as fit_curve
-
-    readings = Curve.read(curve)
-    with pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
-        result = fit_curve(readings, level=level, executor=executor, by=by, laws=model)
-    if out is not None:
-        from elastomath.figures.curves import curve_figure, force_elongation_figure
-        from elastomath.fit.figures import constants_figure, models_figure
-        from elastomath.storage import whole_file
-        from elastomath.style import save_figure
-
-        with whole_file(out / "fit.json") as aside:
-            aside.write_text(json.dumps(result, indent=1, allow_nan=False))
-        save_figure(curve_figure(readings), out / "curve.svg")
-        for index, (run, fitted) in enumerate(zip(list(readings)[:FIGURES], result["runs"], strict=False)):
-            limit = tuple(fitted["elastic_limit"][end] for end in ("low", "estimate", "high"))
-            save_figure(force_elongation_figure(run, limit), out / f"force-{index}.svg")
-        if any(run["kappa"]["estimate"] for run in result["runs"]):
-            save_figure(constants_figure(result), out / "constants.svg")
-        if any(row["heldout_error"] is not None for row in result["models"]):
-            save_figure(models_figure(result), out / "models.svg")
-
-    def show() -> None:
-        names = ("K_pretrain", "K_align", "kappa")
-        rows = [
-            {"run": run["run"]}
-            | {name: interval(run[name]) for name in names}
-            | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
-            for run in result["runs"]
-        ]
-        table(rows, ("run", *names, "nominal kappa", "R5 holds"))
-        for line in result["warnings"]:
-            print(f"warning: {line}")
-        for name in ("kappa", "beta"):
-            print(f"pooled {name}: {interval(result['pooled'][name])}")
-        for effect in result["pooled"]["covariates"]:
-            of = (
-                f"kappa ~ {effect['name']}^x, x"
-                if "exponent" in effect
-                else f"kappa at {effect['name']} {effect['value']}, factor"
-            )
-            print(f"{of}: {interval(effect.get('exponent') or effect.get('factor'))}")
-        for phase, rate in result["pooled"]["forgetting"].items():
-            print(f"forgetting, rate of {phase}: {interval(rate)}")
-        columns = ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen")
-        table(result["models"], columns)
-        for group in result.get("groups", ()):
-            law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
-            print(f"{by} {group['value']}: kappa {interval(group['kappa'])}, law {law}")
-
-    emit(result, as_json, show)
-    return 0
-
-
+app.command(
+    rich_help_panel=JUDGE,
+    epilog="Example: elastomath fit out/simulate/mixture.csv    Example: elastomath fit runs.csv --by model --json",
+)(cli_fit.fit)
+app.command(
+    rich_help_panel=JUDGE,
+    epilog="Example: elastomath plan --width 0.2    Example: elastomath plan pilot.csv --difference 0.25",
+)(cli_plan.plan)
 app.command(rich_help_panel=JUDGE, epilog="Example: elastomath plot runs/mixture.csv --out figure.png")(cli_plot.plot)
 app.command(
     rich_help_panel=JUDGE,

@@ -363,3 +363,31 @@ def test_help_is_quick_and_every_verb_shows_an_example(call):
 def _spent_by_children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def test_fit_concludes_on_saved_runs_of_a_real_model(call):
+    """Sentences first; no open end, no interval over ten powers of ten, in what is printed without --verbose."""
+    results = Path(__file__).parents[2] / "paper_checks" / "results"
+    for name in ("durability", "rebound", "rebound-algorithms", "resistance", "inversion"):
+        code, out, _ = call("fit", results / name / f"{name}.csv")
+        assert code == 0
+        first = out.split("\n\n")[0].split(". ")
+        assert 2 <= len(first) <= 6
+        assert out.split("\n\n")[0].endswith(".")
+        assert "open" not in out
+        assert not re.search(r"e[-+]\d\d", out), name
+    code, out, _ = call("fit", results / "rebound" / "rebound.csv", "--verbose")
+    assert "R5 holds" in out
+
+
+def test_plan_says_how_much_is_needed(call):
+    code, out, _ = call("plan", "--width", "0.2", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["seeds"] >= 2
+    assert told["readings"][0] == 0
+    assert told["trained"] > 0
+    assert call("plan", "--difference", "0.25")[1].startswith("Read ")
+    code, _, err = call("plan", "--width", "-1")
+    assert code == 2
+    assert "width" in err

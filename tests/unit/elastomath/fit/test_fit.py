@@ -634,7 +634,7 @@ def test_beta_is_the_slope():
 
 def test_fit_gives_the_promised_json():
     result = fit(simulate_mixture([3.0, 10.0, 40.0], seeds=[0, 1]))
-    assert set(result) == {"runs", "pooled", "models", "warnings"}
+    assert set(result) >= {"runs", "pooled", "models", "warnings"}
     assert set(result["pooled"]) == {"kappa", "beta", "covariates", "forgetting"}
     for run in result["runs"]:
         assert set(run) == {
@@ -644,6 +644,7 @@ def test_fit_gives_the_promised_json():
             "kappa",
             "nominal_kappa",
             "bound",
+            "goodness",
             "elastic_limit",
             "scatter",
             "notes",

@@ -1,0 +1,420 @@
+"""Constants that every run has: what alignment gave, how fast it falls, what undoes it; over documents, and over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..interval import Interval
+from .course import Course
+
+Array = NDArray[np.float64]
+NORMAL = 1.959963984540054
+"""The normal quantile at 0.95, by which errors are read back from intervals of that level."""
+SEEDS = ("seed",)
+"""Covariates over which runs are repeats of each other."""
+MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
+"""What a first fall is told in, each such that a fall of the behaviour is a fall of the measure (R23): the contrast z, minus the
+rate of align, the rate of perturb, sigma(z) of nats a response, a score, minus the rate of pretrain."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConstants:
+    """What one run tells without any law, each an interval over its documents; None where the table cannot say it.
+
+    before, after   the measure before and after alignment;  first_fall  by measure, per unit of volume up to the first reading
+    half_life, undo_volume   volumes at which half, and all, of what alignment gave is gone (`Course.passage`), censored where
+                    not reached;  undone  the share that is gone at the last reading
+    """
+
+    course: Course
+    before: Interval | None
+    after: Interval
+    first_fall: Mapping[str, Interval]
+    half_life: Interval | None
+    undo_volume: Interval | None
+    undone: Interval | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON: run, align (n), measure, and the constants."""
+        told = {name: _dict(getattr(self, name)) for name in ("before", "after", "half_life", "undo_volume", "undone")}
+        falls = {name: fall.as_dict() for name, fall in self.first_fall.items()}
+        course = self.course
+        about = {"run": course.run, "align": course.align, "measure": course.measure, "unit": course.unit}
+        return about | told | {"first_fall": falls}
+
+
+def _dict(told: Interval | None) -> dict[str, Any] | None:
+    return None if told is None else told.as_dict() | {"censored": told.estimate is None and told.low is not None}
+
+
+def run_constants(course: Course, level: float = 0.95) -> RunConstants:
+    """The constants of one run; see `RunConstants`.
+
+    >>> course = Course("a", "contrast", "nats/response", "examples", np.array([0.0, 8, 16, 32]),
+    ...     np.array([2.0, 1.4, 0.8, -0.4]), np.full(4, 0.02), base=0.2, base_error=0.01)
+    >>> told = run_constants(course)
+    >>> print(told.undo_volume, "|", told.first_fall["contrast"], "|", told.undone)
+    24.0 [23.3, 24.6] examples | 0.075 [0.068, 0.082] nats/example | 1.333 [1.306, 1.360]
+    """
+    reads_base = not math.isnan(course.base)
+    error = None if math.isnan(course.base_error) else course.base_error
+    before = _mean(course.base, error, level, course.unit) if reads_base else None
+    after = _mean(float(course.values[0]), float(course.errors[0]), level, course.unit)
+    can_undo = course.values.size > 1 and (reads_base or (course.measure == "contrast" and course.values[0] > 0))
+    return RunConstants(
+        course,
+        before,
+        after,
+        _first_falls(course, level) if course.values.size > 1 else {},
+        course.passage(0.5, level) if can_undo else None,
+        course.passage(1.0, level) if can_undo else None,
+        course.undone(level) if can_undo else None,
+    )
+
+
+def _mean(value: float, error: float | None, level: float, unit: str) -> Interval:
+    if error is None or math.isnan(error):
+        return Interval(value, None, None, level, unit, "no error")
+    return Interval.of_mean(value, error, math.inf, level=level, unit=unit, method="errors of the readings")
+
+
+def _first_falls(course: Course, level: float) -> dict[str, Interval]:
+    """The fall per unit of volume between the first two readings."""
+    volume = float(course.volumes[1] - course.volumes[0])
+    seen: dict[str, tuple[Array, Array]] = {course.measure: (course.values, course.errors)}
+    if course.measure == "contrast" and "align" in course.rates:
+        seen["code_length"] = (-course.rates["align"][0], course.rates["align"][1])
+        seen["opposed"] = (course.rates["perturb"][0], course.rates["perturb"][1])
+        if course.unit == "nats/response":
+            from scipy.special import expit
+
+            p = expit(course.values)
+            seen["probability"] = (p, p * (1 - p) * course.errors)
+    example = course.volume_unit.removesuffix("s")
+    found = {}
+    for name, (values, errors) in seen.items():
+        unit = "" if name in ("probability", "score") else course.unit.split("/")[0] + "/"
+        error = float(np.hypot(errors[0], errors[1])) / volume
+        found[name] = _mean(float(values[0] - values[1]) / volume, error, level, f"{unit or '1/'}{example}")
+    return found
+
+
+# --- over runs ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """One constant over the runs of a group: the interval over documents, and the one over seeds (None for one seed)."""
+
+    documents: Interval
+    seeds: Interval | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """``{documents, seeds}``."""
+        return {"documents": _dict(self.documents), "seeds": _dict(self.seeds)}
+
+    @property
+    def best(self) -> Interval:
+        """The interval over three or more seeds where it closes, or over two where the one over documents has one end; else that."""
+        seeds, half_open = self.seeds, (self.documents.low is None) != (self.documents.high is None)
+        if (
+            seeds is not None
+            and seeds.closed
+            and ("3+" in seeds.method or (half_open and self.documents.estimate is not None))
+        ):
+            return seeds
+        return self.documents
+
+
+@dataclass(frozen=True, slots=True)
+class GroupConstants:
+    """The constants of runs that differ in nothing but their seed; fields as in `RunConstants`, linear ones averaged."""
+
+    label: str
+    align: float | None
+    runs: tuple[RunConstants, ...]
+    before: Spread | None
+    after: Spread
+    first_fall: Mapping[str, Spread]
+    half_life: Spread | None
+    undo_volume: Spread | None
+    undone: Spread | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        names = ("before", "after", "half_life", "undo_volume", "undone")
+        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
+        falls = {name: spread.as_dict() for name, spread in self.first_fall.items()}
+        about = {"group": self.label, "align": self.align, "runs": [run.course.run for run in self.runs]}
+        return about | told | {"first_fall": falls}
+
+
+def labels(courses: Sequence[Course]) -> list[str]:
+    """What tells the runs apart besides seed and alignment volume: the values of the covariates that vary, "" for none."""
+    names = list(dict.fromkeys(name for course in courses for name in course.covariates))
+    kept = []
+    for name in names:
+        values = [course.covariates.get(name) for course in courses]
+        if name in SEEDS or len({str(value) for value in values}) < 2 or _is_volume(values, courses):
+            continue
+        kept.append((name, values))
+    # a covariate that another determines says nothing new
+    told: list[tuple[str, list[Any]]] = []
+    for name, values in kept:
+        before = {tuple(str(have[i]) for _, have in told) for i in range(len(courses))}
+        after = {(*(str(have[i]) for _, have in told), str(values[i])) for i in range(len(courses))}
+        if len(after) > len(before):
+            told.append((name, values))
+    return [
+        ", ".join(str(values[i]) if isinstance(values[i], str) else f"{name} {values[i]}" for name, values in told)
+        for i in range(len(courses))
+    ]
+
+
+def _is_volume(values: Sequence[Any], courses: Sequence[Course]) -> bool:
+    """Whether a covariate is the alignment volume once more."""
+    return all(
+        isinstance(value, int | float | np.number) and course.align is not None and float(value) == course.align
+        for value, course in zip(values, courses, strict=True)
+    )
+
+
+def grouped(runs: Sequence[RunConstants], level: float = 0.95) -> list[GroupConstants]:
+    """The runs' constants over seeds, a group for each label and alignment volume, in the order of the runs."""
+    groups: dict[tuple[str, float | None], list[RunConstants]] = {}
+    for label, run in zip(labels([run.course for run in runs]), runs, strict=True):
+        groups.setdefault((label, run.course.align), []).append(run)
+    return [_group(label, align, mine, level) for (label, align), mine in groups.items()]
+
+
+def _group(label: str, align: float | None, runs: Sequence[RunConstants], level: float) -> GroupConstants:
+    def over(get: Callable[[RunConstants], Interval | None], logs: bool = False) -> Spread | None:
+        told = [value for value in map(get, runs) if value is not None]
+        if len(told) < len(runs) or not told:
+            return None
+        return _volumes(told, level) if logs else _means(told, level)
+
+    after = over(lambda run: run.after)
+    assert after is not None
+    falls = {}
+    for name in runs[0].first_fall:
+        spread = over(lambda run, name=name: run.first_fall.get(name))  # type: ignore[misc]
+        if spread is not None:
+            falls[name] = spread
+    return GroupConstants(
+        label, align, tuple(runs), over(lambda run: run.before), after, falls,
+        over(lambda run: run.half_life, True), over(lambda run: run.undo_volume, True), over(lambda run: run.undone),
+    )  # fmt: skip
+
+
+def _means(told: Sequence[Interval], level: float) -> Spread | None:
+    values = [value.estimate for value in told if value.estimate is not None]
+    if len(values) < len(told):
+        return None
+    errors = [_error(value) for value in told]
+    unit = told[0].unit
+    se = math.nan if None in errors else math.sqrt(sum(e * e for e in errors if e is not None)) / len(values)
+    documents = Interval.of_mean(float(np.mean(values)), se, math.inf, level=level, unit=unit, method="over documents")
+    seeds = None
+    if len(values) > 1:
+        seeds = Interval.of_values(values, level=level, unit=unit, method=_over_seeds(len(values)))
+    return Spread(documents, seeds)
+
+
+def _over_seeds(count: int) -> str:
+    return f"Student's t over {count} seeds" + (" (3+)" if count >= 3 else "")
+
+
+def _error(told: Interval) -> float | None:
+    """The standard error behind a symmetric interval."""
+    if told.low is None or told.high is None:
+        return None
+    from scipy.stats import norm
+
+    return (told.high - told.low) / (2 * float(norm.ppf(0.5 + told.level / 2)))
+
+
+def _volumes(told: Sequence[Interval], level: float) -> Spread:
+    """Geometric means of volumes; where a run is censored, a lower bound from the lower ends of all."""
+    from scipy.stats import norm
+
+    unit, count = told[0].unit, len(told)
+    estimates = [value.estimate for value in told if value.estimate is not None and value.estimate > 0]
+    lows = [value.low for value in told if value.low is not None and value.low > 0]
+    highs = [value.high for value in told if value.high is not None and value.high > 0]
+    normal = float(norm.ppf(0.5 + level / 2))
+    centre = float(np.mean(np.log(estimates))) if len(estimates) == count else None
+    ends: list[float | None] = [None, None]
+    # the two halves of each interval are errors of their own: skewed intervals stay skewed
+    for place, sign, have in ((0, -1.0, lows), (1, 1.0, highs)):
+        if len(have) < count:
+            continue
+        if centre is None:
+            ends[place] = math.exp(float(np.mean(np.log(have))))
+            continue
+        halves = np.abs(np.log(have) - np.log(estimates)) / normal
+        ends[place] = math.exp(centre + sign * normal * float(np.sqrt((halves**2).sum())) / count)
+    estimate = None if centre is None else math.exp(centre)
+    method = "over documents" if centre is not None else "not reached"
+    documents = Interval(estimate, ends[0], ends[1], level, unit, method)
+    seeds = None
+    if count > 1 and centre is not None:
+        seeds = Interval.of_logs(np.log(estimates), level=level, unit=unit, method=_over_seeds(count))
+    return Spread(documents, seeds)
+
+
+# --- answers over groups -----------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the runs say together; None where they cannot.
+
+    exponent    b in m* ~ n^b over runs of one base and seed, pooled; one-sided where the largest n was not undone
+    first_fall  by measure: its change for each doubling of n
+    resistance  held-out loss after training forward less the one after training back, mean over pairs of slices (F1)
+    control     share of the fall that the control does not explain
+    """
+
+    exponent: Spread | None
+    first_fall: Mapping[str, Spread]
+    resistance: Spread | None
+    control: Spread | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        names = ("exponent", "resistance", "control")
+        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
+        return told | {"first_fall_per_doubling": {name: fall.as_dict() for name, fall in self.first_fall.items()}}
+
+
+def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
+    """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control."""
+    ways: dict[tuple[str, str], list[RunConstants]] = {}
+    for label, run in zip(labels([run.course for run in runs]), runs, strict=True):
+        ways.setdefault((label, str(run.course.covariates.get("seed", ""))), []).append(run)
+    several = [way for way in ways.values() if len({run.course.align for run in way} - {None}) > 1]
+    measures = [name for name in MEASURES if all(name in run.first_fall for way in several for run in way)]
+    falls = {}
+    for name in measures if several else ():
+        slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in several]  # type: ignore[misc]
+        spread = _pooled([slope for slope in slopes if slope is not None], level, scale=math.log(2))
+        if spread is not None:
+            falls[name] = spread
+    return Answers(_exponent(several, level), falls, _resistance(runs, level), _control(runs, level))
+
+
+def _slope(way: Sequence[RunConstants], get: Callable[[RunConstants], Interval]) -> tuple[float, float] | None:
+    """Slope of a constant in ln n, by least squares, with its error from the constants' own."""
+    points = [(math.log(run.course.align), get(run)) for run in way if run.course.align]
+    n = np.array([x for x, _ in points])
+    values = [value.estimate for _, value in points]
+    if len(points) < 2 or None in values or not np.ptp(n):
+        return None
+    weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
+    errors = [_error(value) for _, value in points]
+    error = math.nan if None in errors else float(np.linalg.norm(weights * np.array(errors, dtype=np.float64)))
+    return float(weights @ np.array(values, dtype=np.float64)), error
+
+
+def _pooled(slopes: Sequence[tuple[float, float]], level: float, scale: float = 1.0, unit: str = "") -> Spread | None:
+    if not slopes:
+        return None
+    values, errors = (scale * np.array(column) for column in zip(*slopes, strict=True))
+    se = float(np.sqrt((errors**2).sum())) / values.size
+    documents = Interval.of_mean(float(values.mean()), se, math.inf, level=level, unit=unit, method="over documents")
+    several = values.size > 1
+    method = _over_seeds(values.size).replace("seeds", "bases")
+    return Spread(documents, Interval.of_values(values, level=level, unit=unit, method=method) if several else None)
+
+
+def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | None:
+    """d ln m*/d ln n. A run that was not undone enters with its lower bound, and the exponent is then a lower bound."""
+    slopes, censored = [], False
+    for way in ways:
+        points = []
+        for run in sorted(way, key=lambda run: run.course.align or 0.0):
+            told = run.undo_volume
+            if told is None or not run.course.align:
+                continue
+            if told.estimate:
+                high, low = told.high or math.nan, told.low or math.nan
+                error = (math.log(high / low) / (2 * NORMAL)) if high > 0 and low > 0 else math.nan
+                points.append((math.log(run.course.align), math.log(told.estimate), error, False))
+            elif told.low:
+                points.append((math.log(run.course.align), math.log(told.low), 0.0, True))
+        n = np.array([point[0] for point in points])
+        if len(points) < 2 or not np.ptp(n):
+            continue
+        # only where what was not reached belongs to the largest volumes is the slope bounded from below
+        unreached = [point[3] for point in points]
+        if any(unreached) and (not unreached[-1] or any(a and not b for a, b in pairwise(unreached))):
+            continue
+        if all(unreached):
+            continue
+        censored = censored or any(unreached)
+        weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
+        slopes.append(
+            (float(weights @ [p[1] for p in points]), float(np.linalg.norm(weights * [p[2] for p in points])))
+        )
+    spread = _pooled(slopes, level)
+    if spread is None or not censored:
+        return spread
+
+    def bound(told: Interval | None) -> Interval | None:
+        if told is None:
+            return None
+        return Interval(None, told.low, None, level, "", "lower bound: the largest n was not undone")
+
+    documents = bound(spread.documents)
+    assert documents is not None
+    return Spread(documents, bound(spread.seeds))
+
+
+def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
+    """Over pairs of slices k < l and seeds: held-out loss after ``k -> D_l`` less the one after ``l -> D_k`` (F1, as the paper has it).
+
+    The two losses are on other texts, so their errors within a run say nothing of the gap: it has an interval over seeds only.
+    """
+    by_way: dict[tuple[str, str, str], Course] = {}
+    for run in runs:
+        about = run.course.covariates
+        if "start" not in about or "target" not in about or run.course.measure != "contrast":
+            return None
+        by_way[str(about["start"]), str(about["target"]), str(about.get("seed", ""))] = run.course
+    gaps: dict[str, list[float]] = {}
+    for (start, target, seed), there in by_way.items():
+        back = by_way.get((target, start, seed))
+        if back is not None and start < target:
+            gaps.setdefault(seed, []).append(float(there.rates["perturb"][0, -1] - back.rates["perturb"][0, -1]))
+    means = [(float(np.mean(mine)), math.nan) for mine in gaps.values()]
+    return _pooled(means, level, unit=runs[0].course.unit)
+
+
+def _control(runs: Sequence[RunConstants], level: float) -> Spread | None:
+    """``1 - fall of the control / fall of the perturbation`` at the last common volume, over pairs of runs that differ in ``arm``."""
+    arms: dict[tuple[str, ...], dict[str, Course]] = {}
+    for run in runs:
+        about = dict(run.course.covariates)
+        arm = str(about.pop("arm", ""))
+        arms.setdefault((str(run.course.align), *map(str, about.values())), {})[arm] = run.course
+    shares = []
+    for mine in arms.values():
+        control, opposed = mine.get("control"), mine.get("perturb")
+        if control is None or opposed is None or control.measure != opposed.measure:
+            continue
+        common = sorted(set(control.volumes.tolist()) & set(opposed.volumes.tolist()))
+        if len(common) < 2:
+            continue
+        falls, errors = [], []
+        for course in (control, opposed):
+            at = int(np.flatnonzero(course.volumes == common[-1])[0])
+            falls.append(float(course.values[0] - course.values[at]))
+            errors.append(float(np.hypot(course.errors[0], course.errors[at])))
+        if falls[1] > 0:
+            ratio = falls[0] / falls[1]
+            shares.append((1 - ratio, float(np.hypot(errors[0], ratio * errors[1])) / falls[1]))
+    return _pooled(shares, level)

@@ -1,0 +1,247 @@
+"""How many prompts, seeds and readings, and where to put them, for an undo volume known to a wanted width, or told apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checks import FINITE, POSITIVE, POSITIVES, SHARE, an, checked, integer, number, optional
+from ..errors import InputError
+from ..laws.logit import aligned_contrast, perturbed_contrast, undo_volume
+from .constants import grouped, run_constants
+from .course import Course
+from .logit import logit_constants
+
+Array = NDArray[np.float64]
+PROMPTS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""Numbers of held-out prompts that are tried."""
+MOST_SEEDS = 60
+"""The most seeds that are tried."""
+READINGS = (5, 6, 8, 10, 12, 16)
+"""Numbers of readings that are tried, the one at 0 among them."""
+SPACINGS = (1.0, 1.5, 2.0)
+"""Powers of the spacing: 1 even, 2 denser at first."""
+REACH = 1.25
+"""The last reading, in undo volumes of the largest alignment: enough for an upper end that closes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pilot:
+    """What a plan supposes of the behaviour and of how well it is read; the defaults are those of SmolLM2-135M on short answers.
+
+    constant  c of the logit law, nats an example (R21);  start  z_0, nats
+    noise     standard deviation over prompts of one reading of the contrast within a run, nats
+    scatter   standard deviation over seeds of ln m*, beyond that noise
+    tokens    of an example, prompt and response
+    """
+
+    constant: float = 0.15
+    start: float = -0.3
+    noise: float = 0.2
+    scatter: float = 0.15
+    tokens: float = 40.0
+
+    @checked(prompts=integer(least=1))
+    def course(self, volumes: Array, align: float, prompts: int) -> Course:
+        """The course that is expected after ``align`` examples, with the errors of so many prompts."""
+        z = perturbed_contrast(aligned_contrast(self.start, align, self.constant), volumes, self.constant)
+        error = self.noise / math.sqrt(prompts)
+        errors = np.full(volumes.size, error)
+        return Course("plan", "contrast", "nats/response", "examples", volumes, z, errors, self.start, error, align)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan: what to run, what it is expected to give, and what it costs.
+
+    aligned   the alignment volumes;  readings  volumes of the perturbation at which to read, 0 first
+    error     expected standard error of ln m* of one run over its prompts;  half_width  expected of ln m* over the seeds
+    trained, read  tokens trained on and read, in all
+    """
+
+    pilot: Pilot
+    aligned: tuple[float, ...]
+    prompts: int
+    seeds: int
+    readings: tuple[float, ...]
+    undo: tuple[float, ...]
+    error: float
+    half_width: float
+    trained: float
+    read: float
+    difference: float | None
+    power: float | None
+    level: float
+
+    def sentences(self, speed: float | None = None) -> list[str]:
+        """The plan in words; speed: tokens a second, for the time."""
+        last = self.readings[-1]
+        told = [
+            f"Read {self.prompts} held-out prompts at {len(self.readings)} volumes up to {last:g} opposed examples, over "
+            f"{self.seeds} seed{'s' * (self.seeds != 1)}.",
+        ]
+        if self.difference is not None:
+            told.append(
+                f"A ratio of undo volumes of {1 + self.difference:.3g} between two settings is then seen (p < {1 - self.level:.2g}) "
+                f"with a chance of {self.power:.0%}; plan as many seeds for each of them."
+            )
+        told.append(
+            f"The undo volume, about {', '.join(f'{m:.3g}' for m in self.undo)} after "
+            f"{', '.join(f'{n:g}' for n in self.aligned)} aligned examples, is then expected to be known to "
+            f"within {math.expm1(self.half_width):.0%} ({self.level:.0%} interval over seeds)."
+        )
+        cost = f"It costs {_many(self.trained)} tokens of training and {_many(self.read)} of reading a setting"
+        told.append(cost + (f", about {(3 * self.trained + self.read) / speed / 3600:.2g} hours." if speed else "."))
+        return told
+
+
+def _many(count: float) -> str:
+    return f"{count / 1e6:.2g} million" if count >= 1e6 else f"{count / 1e3:.3g} thousand"
+
+
+@checked(
+    pilot=optional(an(Pilot)), aligned=POSITIVES, width=POSITIVE, difference=optional(POSITIVE), power=SHARE, level=SHARE,
+    adapted=number(least=0.0),
+)  # fmt: skip
+def plan(
+    pilot: Pilot | None = None,
+    aligned: Sequence[float] = (16.0, 64.0, 256.0),
+    *,
+    width: float = 0.25,
+    difference: float | None = None,
+    power: float = 0.8,
+    level: float = 0.95,
+    adapted: float = 160.0,
+) -> Plan:
+    """The cheapest plan after which ``t_{S-1} sqrt((scatter^2 + error^2)/S) <= ln(1 + width)``, m* its undo volume.
+
+    width       wanted half width of the interval of m* over seeds, as a share of it
+    difference  instead: a share by which two settings differ, to be seen by `compare` with a chance ``power``
+    aligned     alignment volumes n, examples;  adapted  examples that the base is trained on first
+
+    error is that of `Course.passage` on the course that the logit law expects, so the plan asks what the fit will ask. Readings
+    are spaced evenly or more densely at first, whatever gives the least error. Cost: training, and both responses of every
+    prompt at every reading. Raises InputError where no plan of up to 1024 prompts and 60 seeds is enough.
+
+    >>> found = plan(width=0.2)
+    >>> found.prompts, found.seeds, round(found.half_width, 2)
+    (16, 6, 0.18)
+    """
+    pilot = Pilot() if pilot is None else pilot
+    volumes = np.sort(np.asarray(aligned, dtype=np.float64))
+    undo = undo_volume(pilot.start, volumes, pilot.constant)
+    last = REACH * float(undo[-1])
+    best: Plan | None = None
+    for count in READINGS:
+        for spacing in SPACINGS:
+            places = _rounded(last * np.linspace(0.0, 1.0, count) ** spacing)
+            one = _error(pilot, places, volumes)
+            if not math.isfinite(one):
+                continue
+            for prompts in PROMPTS:
+                error = one / math.sqrt(prompts)
+                seeds = _seeds(math.hypot(pilot.scatter, error), width, difference, power, level)
+                if seeds is None:
+                    continue
+                trained = pilot.tokens * seeds * (adapted + float(volumes[-1]) + volumes.size * places[-1])
+                read = pilot.tokens * seeds * 2.0 * prompts * (1 + volumes.size * places.size)
+                if best is None or 3 * trained + read < 3 * best.trained + best.read:
+                    half = _half(math.hypot(pilot.scatter, error), seeds, level)
+                    best = Plan(
+                        pilot, tuple(volumes.tolist()), prompts, seeds, tuple(places.tolist()), tuple(undo.tolist()), error, half,
+                        trained, read, difference, None if difference is None else power, level,
+                    )  # fmt: skip
+    if best is None:
+        wanted = f"a width of {width:g}" if difference is None else f"a difference of {difference:g}"
+        raise InputError(
+            f"no plan of up to {PROMPTS[-1]} prompts and {MOST_SEEDS} seeds gives {wanted}",
+            where="plan",
+            mend="ask for less, or measure the scatter over seeds in a pilot of your own",
+        )
+    return best
+
+
+def _rounded(places: Array) -> Array:
+    """Whole examples, each once, where there are so many."""
+    whole = np.unique(np.rint(places))
+    return whole if whole.size == places.size else places
+
+
+def _error(pilot: Pilot, places: Array, volumes: Array) -> float:
+    """The largest error of ln m* over the alignment volumes with one prompt, by the fit's own interval; infinite where it is open."""
+    many = 10_000  # an error so small that the interval is symmetric; it grows like one over the root of the prompts
+    found = 0.0
+    for n in volumes:
+        told = pilot.course(places, float(n), many).passage(1.0, 0.95)
+        if told.low is None or told.high is None or not told.low > 0:
+            return math.inf
+        found = max(found, math.log(told.high / told.low) / (2 * 1.959964) * math.sqrt(many))
+    return found
+
+
+def _half(sigma: float, seeds: int, level: float) -> float:
+    from scipy.stats import norm, t
+
+    quantile = t.ppf(0.5 + level / 2, seeds - 1) if seeds > 1 else norm.ppf(0.5 + level / 2)
+    return float(quantile) * sigma / math.sqrt(seeds)
+
+
+def _seeds(sigma: float, width: float, difference: float | None, power: float, level: float) -> int | None:
+    """The fewest seeds, two or more, that are enough; None beyond `MOST_SEEDS`."""
+    for seeds in range(2, MOST_SEEDS + 1):
+        if difference is None:
+            if _half(sigma, seeds, level) <= math.log1p(width):
+                return seeds
+        elif power_of(math.log1p(difference), sigma, seeds, level) >= power:
+            return seeds
+    return None
+
+
+@checked(effect=FINITE, sigma=POSITIVE, seeds=integer(least=2), level=SHARE)
+def power_of(effect: float, sigma: float, seeds: int, level: float = 0.95) -> float:
+    """The chance that a two-sided t test over two groups of ``seeds`` sees a difference of means ``effect``, scatter ``sigma``.
+
+    >>> round(power_of(1.0, 0.5, 6), 2)
+    0.88
+    """
+    from scipy.stats import nct, t
+
+    freedom, shift = 2 * (seeds - 1), effect / (sigma * math.sqrt(2 / seeds))
+    edge = float(t.ppf(0.5 + level / 2, freedom))
+    return float(nct.sf(edge, freedom, shift) + nct.cdf(-edge, freedom, shift))
+
+
+def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().tokens) -> Pilot:
+    """A pilot's c, z_0, noise and scatter over seeds from its own courses, read on so many prompts.
+
+    What they do not tell keeps its default: the scatter where there is one seed. Raises InputError where they give no c.
+    """
+    found = logit_constants(courses)
+    constant = None if found is None or found.perturbing is None else found.perturbing.estimate
+    if constant is None:
+        raise InputError(
+            "the pilot gives no constant of the logit law",
+            where="plan",
+            mend="give a curve of responses (nats/response) with align and perturb, or no pilot and --c",
+        )
+    told = Pilot(constant=constant, tokens=tokens)
+    starts = [course.base for course in courses if not math.isnan(course.base)]
+    if starts:
+        told = replace(told, start=float(np.mean(starts)))
+    errors = [float(np.sqrt(np.mean(course.errors**2))) for course in courses if course.known_errors]
+    if errors:
+        told = replace(told, noise=float(np.median(errors)) * math.sqrt(prompts))
+    squares, freedom = 0.0, 0
+    for group in grouped([run_constants(course) for course in courses]):
+        logs = [
+            math.log(run.undo_volume.estimate) for run in group.runs if run.undo_volume and run.undo_volume.estimate
+        ]
+        if len(logs) > 1:
+            squares, freedom = squares + float(np.var(logs) * len(logs)), freedom + len(logs) - 1
+    if freedom:
+        told = replace(told, scatter=max(math.sqrt(squares / freedom), 1e-3))
+    return told

@@ -1,0 +1,263 @@
+"""What a fit concludes: the constants that always exist, those of a law where it holds, and sentences that say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..interval import Interval
+from .constants import Answers, GroupConstants, RunConstants, Spread, answers, grouped, labels, run_constants
+from .course import Course
+from .logit import LogitConstants, logit_constants
+
+WIDE = 1e3
+"""A constant known to no better than this factor is said not to be bounded."""
+NAMES = {
+    "contrast": "the contrast",
+    "code_length": "the code length of the wanted text",
+    "opposed": "the code length of the opposed text",
+    "probability": "the probability",
+    "score": "the score",
+    "kept": "the rate of what was kept",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """How many runs are near a joint optimum (`RunFit.near_joint`), and the kappa that those have in common."""
+
+    near: tuple[str, ...]
+    runs: int
+    kappa: Interval
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON, with the verdict in words."""
+        return {"near": list(self.near), "runs": self.runs, "kappa": self.kappa.as_dict(), "verdict": self.verdict()}
+
+    def verdict(self) -> str:
+        """One line."""
+        if not self.near:
+            return (
+                f"K_pretrain, K_align and kappa are not given: none of {self.runs} runs is near a joint optimum of its "
+                "volumes, so that they would mean nothing"
+                if self.runs > 1
+                else "K_pretrain, K_align and kappa are not given: the run is not near a joint optimum of its volumes"
+            )
+        some = "the run is" if self.runs == 1 else f"{len(self.near)} of {self.runs} runs {_is(len(self.near))}"
+        ratio = bounded(self.kappa)
+        if ratio is None:
+            return f"{some} near a joint optimum, but their perturbations are too few or too small to bound kappa = K_p/K_a"
+        sign = "" if ratio[0] in "<>" else "= "
+        return f"{some} near a joint optimum, of effective volumes whose ratio is kappa = K_p/K_a {sign}{ratio}"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The constants of each run, of runs that differ in their seed alone, over alignment volumes, and of the logit law by base.
+
+    joint    None where no run has the three components that R16 needs;  laws  rows of `laws_compared`
+    missing  what cannot be had from this table, a sentence each
+    """
+
+    runs: tuple[RunConstants, ...]
+    groups: tuple[GroupConstants, ...]
+    answers: Answers
+    logit: Mapping[str, LogitConstants]
+    joint: Joint | None
+    laws: Sequence[Mapping[str, Any]] = ()
+    missing: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The keys that a fit has beside those of R16, as JSON."""
+        return {
+            "conclusion": self.sentences(),
+            "constants": [run.as_dict() for run in self.runs],
+            "pooled_constants": [group.as_dict() for group in self.groups],
+            "answers": self.answers.as_dict(),
+            "logit": {label: told.as_dict() for label, told in self.logit.items()},
+            "joint": None if self.joint is None else self.joint.as_dict(),
+            "laws": [dict(row) for row in self.laws],
+            "missing": list(self.missing),
+        }
+
+    def sentences(self) -> list[str]:
+        """The conclusion, three to six sentences in words with numbers."""
+        told = [self._undoing(), self._durability(), self._first_fall(), self._logit(), self._laws()]
+        if self.answers.resistance is not None:
+            told.append(self._resistance(self.answers.resistance))
+        if self.joint is not None:
+            told.append(self.joint.verdict())
+        return [sentence[0].upper() + sentence[1:].rstrip(".") + "." for sentence in told if sentence]
+
+    def _undoing(self) -> str:
+        known = [group for group in self.groups if group.undo_volume is not None and group.half_life is not None]
+        if not known:
+            group = self.groups[0]
+            if group.undone is None and group.after is not None:
+                return f"{len(self.runs)} runs were read; how much of an alignment they undo cannot be told from this table"
+            return ""
+        most = max(group.align or 0.0 for group in known)
+        top = [group for group in known if (group.align or 0.0) == most]
+        group = next((g for g in top if g.undo_volume and g.undo_volume.best.closed), top[0])
+        half, whole = group.half_life, group.undo_volume
+        assert half is not None
+        assert whole is not None
+        unit = group.runs[0].course.volume_unit
+        of = f"what {most:g} aligned ones gave" if most else "what alignment gave"
+        unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
+        where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
+        parts = [f"{where}{_count(half)} {unit_word} undo half of {of}"]
+        if whole.best.estimate is not None:
+            parts.append(f"and {_count(whole)} all of it")
+        else:
+            tried = max(float(run.course.volumes[-1]) for run in group.runs)
+            parts.append(f"and the {tried:g} that were tried do not undo all of it ({_count(whole)} would)")
+        others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
+        tail = f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)" if len(others) > 1 else ""
+        return " ".join(parts) + tail
+
+    def _durability(self) -> str:
+        if self.answers.exponent is None:
+            return ""
+        told = self.answers.exponent.best
+        if told.estimate is not None and told.closed:
+            low, high = 2 ** (told.low or 0.0), 2 ** (told.high or 0.0)
+            buys = Interval(2**told.estimate, low, high, told.level)
+            return (
+                f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {told}; 1 is in proportion, "
+                "0 is nothing)"
+            )
+        if told.low is not None:
+            return f"twice the alignment buys at least {2**told.low:.2g} times that; the largest was not undone"
+        return ""
+
+    def _first_fall(self) -> str:
+        words: dict[int, list[str]] = {-1: [], 0: [], 1: []}
+        for name, spread in self.answers.first_fall.items():
+            words[spread.best.sign()].append(NAMES[name])
+        if not any(words.values()):
+            return ""
+        parts = [
+            f"{verb} in {_listed(words[sign])}"
+            for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not told to change"))
+            if words[sign]
+        ]
+        return f"with more alignment the first fall per example {_listed(parts)}"
+
+    def _logit(self) -> str:
+        known = {
+            label: told
+            for label, told in self.logit.items()
+            if told.perturbing is not None and told.perturbing.estimate
+        }
+        if not known:
+            return ""
+        values = {
+            label: told.perturbing.estimate or 0.0 for label, told in known.items() if told.perturbing is not None
+        }
+        told = next(iter(known.values()))
+        missed = "" if told.misfit is None else f", which misses the courses by {told.misfit:.2g} nats"
+        if len(known) == 1:
+            return f"under the logit law an opposed example moves the log-odds by at most c = {told.perturbing}{missed}"
+        worst = max(told.misfit or 0.0 for told in known.values())
+        return (
+            f"under the logit law an opposed example moves the log-odds by at most c = {min(values.values()):.2g} to "
+            f"{max(values.values()):.2g} nats over {len(known)} settings; it misses the courses by {worst:.2g} nats or less"
+        )
+
+    def _laws(self) -> str:
+        weights = [(float(row["weight"]), str(row["name"])) for row in self.laws if row.get("weight")]
+        if not weights:
+            return ""
+        weights.sort(reverse=True)
+        kept = [pair for pair in weights if pair[0] >= 0.05]
+        if len(kept) == 1:
+            return f"of {len(self.laws)} laws {kept[0][1]} foretells best the runs it has not seen (weight {kept[0][0]:.2f})"
+        named = _listed([f"{name} ({weight:.2f})" for weight, name in kept[:4]])
+        return f"these runs do not tell apart {named} by what they foretell (weights)"
+
+    def _resistance(self, told: Spread) -> str:
+        spread = told.seeds or told.documents
+        word = spread.side("easier to go forward", "easier to go back", "neither way is told to be easier")
+        return f"after training forward the held-out loss less the one after training back is {spread}: {word}"
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _count(spread: Spread) -> str:
+    """A number of examples in a sentence."""
+    text = bounded(replace(spread.best, unit=""))
+    if text is None:
+        return "an unknown number of"
+    return text.replace("> ", "more than ").replace("< ", "fewer than ")
+
+
+def bounded(told: Interval | None) -> str | None:
+    """An interval for people: with both ends, or one bound; None where neither is there, or the ends are a factor `WIDE` apart.
+
+    >>> bounded(Interval(0.0, None, 18.2)), bounded(Interval(10.0, 3.0, None)), bounded(Interval(1.0, 1e-16, 1e14))
+    ('< 18.2', '> 3.00', None)
+    """
+    if told is None or (told.low is None and told.high is None):
+        return None
+    if told.closed:
+        low, high = told.low or 0.0, told.high or 0.0
+        return None if low > 0 and high / low > WIDE else str(told)
+    one = Interval(None, told.low, told.high, told.level, told.unit)
+    return str(one)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def summarise(
+    courses: Sequence[Course],
+    level: float = 0.95,
+    *,
+    joint: Joint | None = None,
+    laws: Sequence[Mapping[str, Any]] = (),
+    missing: Sequence[str] = (),
+) -> Summary:
+    """All that courses tell, and what they cannot (`Summary`)."""
+    runs = [run_constants(course, level) for course in courses]
+    bases: dict[str, list[Course]] = {}
+    for label, course in zip(labels(courses), courses, strict=True):
+        seed = course.covariates.get("seed")
+        bases.setdefault(
+            ", ".join(part for part in (label, "" if seed is None else f"seed {seed}") if part), []
+        ).append(course)
+    found = {label: logit_constants(mine, level) for label, mine in bases.items()}
+    logit = {label: told for label, told in found.items() if told is not None}
+    return Summary(
+        tuple(runs), tuple(grouped(runs, level)), answers(runs, level), logit, joint, laws,
+        (*missing, *_missing(courses)),
+    )  # fmt: skip
+
+
+def _missing(courses: Sequence[Course]) -> list[str]:
+    """What these courses cannot say, each said once."""
+    told = []
+    contrasts = [course for course in courses if course.measure == "contrast"]
+    if contrasts and any(math.isnan(course.base) for course in contrasts):
+        told.append(
+            "no reading from before the alignment (column base_contrast): undoing is counted down to even odds, "
+            "where both texts cost the same, and only where the alignment had gone beyond it"
+        )
+    if any(course.measure == "kept" for course in courses):
+        told.append(
+            "no component align: no contrast, half-life or undo volume; what is told is how fast the kept text is lost"
+        )
+    if any(not course.known_errors for course in courses):
+        told.append(
+            "no error of the readings (column rate_se): intervals come from the scatter along a run, or over seeds"
+        )
+    if any(course.values.size == 1 for course in courses):
+        told.append("one reading a run: no fall, half-life or undo volume")
+    if contrasts and not any(course.unit.endswith("/response") for course in contrasts):
+        told.append("rates are not those of responses: the constant c of the logit law is not defined")
+    return told

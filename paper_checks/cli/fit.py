@@ -1,0 +1,184 @@
+"""The verb `fit`: what runs conclude, the constants behind it, and what the table cannot say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elastomath.interval import Interval
+
+from .terminal import Json, Verbose, conclude, emit, interval, pool, table
+
+FIGURES = 8
+"""Runs that get a force-elongation figure of their own."""
+MANY_RUNS = 50
+"""From so many runs on, a fit is worth the start of further processes."""
+SHOWN = 24
+"""Rows of a table that are printed without --verbose."""
+
+
+def fit(
+    curve: Annotated[Path, typer.Argument(help="A curve file, .csv or .parquet.")],
+    level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Also for the runs of each value of a covariate, or by run.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="A rival law to compare, e.g. forgetting; all by default.")
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=0, help="Runs side by side; 0: one a core.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the constants and figures.")] = None,
+    verbose: Verbose = False,
+    as_json: Json = False,
+) -> int:
+    """What a curve says of the elasticity of a behaviour: a conclusion, the constants behind it, what cannot be had."""
+    from elastomath.curve import Curve
+    from elastomath.fit.fit import fit_summary
+
+    readings = Curve.read(curve)
+    with pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
+        result, summary = fit_summary(readings, level=level, executor=executor, by=by, laws=model)
+    if out is not None:
+        _figures(readings, result, out)
+
+    def show() -> None:
+        conclude(result["conclusion"])
+        _constants(summary, verbose)
+        _kappas(result, verbose)
+        for line in result["warnings"]:
+            print(f"Warning: {line}")
+        for line in result["missing"]:
+            print(f"Not to be had: {line}.")
+        if verbose:
+            _everything(result)
+        for group in result.get("groups", ()):
+            law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
+            print(f"{by} {group['value']}: kappa {_one(group['kappa'])}, law of the align rates {law}")
+
+    emit(result, as_json, show)
+    return 0
+
+
+def _constants(summary: Any, verbose: bool) -> None:
+    """A row for each group of runs that differ in their seed alone."""
+    groups = summary.groups if verbose else summary.groups[:SHOWN]
+    course = summary.runs[0].course
+    named = any(group.label for group in groups)
+    rows = []
+    for group in groups:
+        row: dict[str, Any] = {"setting": group.label or "all"} if named else {}
+        row |= {
+            f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
+            "runs": len(group.runs),
+        }
+        if any(g.before is not None for g in groups):
+            row[f"{course.measure} before"] = _spread(group.before)
+        row[f"after ({course.unit})"] = _spread(group.after)
+        fall = group.first_fall.get(course.measure)
+        if fall is not None:
+            row[f"first fall (1/1000 {course.volume_unit})"] = _spread(fall, 1000.0)
+        row |= {f"half undone by ({course.volume_unit})": _spread(group.half_life)}
+        row |= {f"undone by ({course.volume_unit})": _spread(group.undo_volume)}
+        rows.append(row)
+    table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
+    print(
+        "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "
+        "'> 60': not undone by then, or not told to be; larger perturbations or more held-out documents close it."
+    )
+    if any("not bounded" in row.values() for row in rows):
+        print(
+            "'not bounded': in some run alignment moved nothing that is seen; more held-out documents or more of it would do."
+        )
+    if len(groups) < len(summary.groups):
+        print(f"... and {len(summary.groups) - len(groups)} more (--verbose)")
+
+
+def _spread(spread: Any, scale: float = 1.0) -> str:
+    """The best interval without its unit, a bound where one end is open, a dash where there is none."""
+    from elastomath.fit.summary import bounded
+
+    if spread is None:
+        return "-"
+    told = spread.best
+    estimate, low, high = (None if x is None else x * scale for x in (told.estimate, told.low, told.high))
+    text = bounded(Interval(estimate, low, high, told.level))
+    if text is None and estimate is not None and low is None and high is None:
+        return f"{estimate:.3g}"  # an estimate without an error
+    return text or "not bounded"
+
+
+def _one(constant: dict[str, Any] | None) -> str:
+    from elastomath.fit.summary import bounded
+
+    return (bounded(Interval.of_dict(constant)) if constant else None) or "not bounded"
+
+
+def _kappas(result: dict[str, Any], verbose: bool) -> None:
+    """K_pretrain, K_align, kappa of the runs for which they mean something."""
+    near = set((result["joint"] or {}).get("near", ()))
+    names = ("K_pretrain", "K_align", "kappa")
+    runs = [run for run in result["runs"] if run["run"] in near]
+    rows = [
+        {"run": run["run"]} | {name: _one(run[name]) for name in names} | {"nominal kappa": run["nominal_kappa"]}
+        for run in runs
+    ]
+    rows = [row for row in rows if any(row[name] != "not bounded" for name in names)]
+    if rows:
+        print()
+        table(rows if verbose else rows[:SHOWN], ("run", *names, "nominal kappa"))
+        if len(rows) > SHOWN and not verbose:
+            print(f"... and {len(rows) - SHOWN} more (--verbose)")
+        beta = result["pooled"]["beta"]
+        if beta is not None and len(near) == len(result["runs"]):
+            print(f"kappa grows with the nominal ratio to the power {_one(beta)} (joint compression: 1)")
+
+
+def _everything(result: dict[str, Any]) -> None:
+    """The full listing: R16 of every run, what is pooled, and every rival law of the align rates."""
+    names = ("K_pretrain", "K_align", "kappa")
+    rows = [
+        {"run": run["run"]}
+        | {name: interval(run[name]) for name in names}
+        | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
+        for run in result["runs"]
+    ]
+    print()
+    table(rows, ("run", *names, "nominal kappa", "R5 holds"))
+    for name in ("kappa", "beta"):
+        print(f"pooled {name}: {interval(result['pooled'][name])}")
+    for effect in result["pooled"]["covariates"]:
+        of = (
+            f"kappa ~ {effect['name']}^x, x"
+            if "exponent" in effect
+            else f"kappa at {effect['name']} {effect['value']}, factor"
+        )
+        print(f"{of}: {interval(effect.get('exponent') or effect.get('factor'))}")
+    for phase, rate in result["pooled"]["forgetting"].items():
+        print(f"forgetting, rate of {phase}: {interval(rate)}")
+    table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
+    for label, told in result["logit"].items():
+        shown = [
+            f"{name} {interval(told[name])}" for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
+        ]
+        print(f"logit law{', ' + label if label else ''}: {'; '.join(shown)}")
+
+
+def _figures(readings: Any, result: dict[str, Any], out: Path) -> None:
+    from elastomath.figures.curves import curve_figure, force_elongation_figure
+    from elastomath.fit.figures import constants_figure, models_figure
+    from elastomath.storage import whole_file
+    from elastomath.style import save_figure
+
+    with whole_file(out / "fit.json") as aside:
+        aside.write_text(json.dumps(result, indent=1, allow_nan=False))
+    save_figure(curve_figure(readings), out / "curve.svg")
+    for index, (run, fitted) in enumerate(zip(list(readings)[:FIGURES], result["runs"], strict=False)):
+        limit = tuple(fitted["elastic_limit"][end] for end in ("low", "estimate", "high"))
+        save_figure(force_elongation_figure(run, limit), out / f"force-{index}.svg")
+    if any(run["kappa"]["estimate"] for run in result["runs"]):
+        save_figure(constants_figure(result), out / "constants.svg")
+    if any(row["heldout_error"] is not None for row in result["models"]):
+        save_figure(models_figure(result), out / "models.svg")

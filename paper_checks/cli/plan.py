@@ -1,0 +1,74 @@
+"""The verb `plan`: how many prompts, seeds and readings an answer needs, before anything is run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .terminal import Json, emit, numbers
+
+
+def plan(
+    pilot: Annotated[
+        Path | None, typer.Argument(metavar="[PILOT]", help="A curve of a pilot run; SmolLM2's constants without one.")
+    ] = None,
+    n: Annotated[str, typer.Option("--n", help="Aligned examples, with commas between.")] = "16,64,256",
+    width: Annotated[
+        float, typer.Option("--width", help="Wanted half width of the interval of the undo volume, as a share of it.")
+    ] = 0.25,
+    difference: Annotated[
+        float | None, typer.Option("--difference", help="Instead: a share by which two settings differ, to be seen.")
+    ] = None,
+    power: Annotated[float, typer.Option("--power", help="With --difference: the chance of seeing it.")] = 0.8,
+    level: Annotated[float, typer.Option("--level", help="Confidence level of the interval.")] = 0.95,
+    prompts: Annotated[int, typer.Option("--prompts", min=1, help="Held-out prompts of the pilot.")] = 32,
+    tokens: Annotated[float, typer.Option("--tokens", help="Tokens of an example, prompt and response.")] = 40.0,
+    adapted: Annotated[float, typer.Option("--adapted", help="Examples that the base is trained on first.")] = 160.0,
+    c: Annotated[float | None, typer.Option("--c", help="Constant of the logit law, nats an example.")] = None,
+    start: Annotated[float | None, typer.Option("--start", help="Contrast before alignment, nats.")] = None,
+    noise: Annotated[float | None, typer.Option("--noise", help="Scatter of a reading over prompts, nats.")] = None,
+    scatter: Annotated[float | None, typer.Option("--scatter", help="Scatter of ln(undo volume) over seeds.")] = None,
+    speed: Annotated[float | None, typer.Option("--speed", help="Tokens a second, for the time it takes.")] = None,
+    as_json: Json = False,
+) -> int:
+    """How many prompts, seeds and readings an undo volume needs, where to put them, and what that costs."""
+    from dataclasses import replace
+
+    from elastomath.checks import positive, real
+    from elastomath.curve import Curve
+    from elastomath.fit.course import courses
+    from elastomath.fit.design import Pilot, pilot_of
+    from elastomath.fit.design import plan as planned
+
+    aligned = numbers(n, "--n")
+    supposed = Pilot(tokens=positive(tokens, "--tokens", "plan"))
+    if pilot is not None:
+        supposed = pilot_of(list(courses(Curve.read(pilot))), prompts, supposed.tokens)
+    if start is not None:
+        supposed = replace(supposed, start=real(start, "--start", "plan"))
+    for name, value in (("constant", c), ("noise", noise), ("scatter", scatter)):
+        if value is not None:
+            supposed = replace(supposed, **{name: positive(value, f"--{name}", "plan")})
+    if speed is not None:
+        positive(speed, "--speed", "plan")
+    found = planned(supposed, aligned, width=width, difference=difference, power=power, level=level, adapted=adapted)
+
+    def show() -> None:
+        for sentence in found.sentences(speed):
+            print(sentence)
+        print(
+            f"\nRead at {', '.join(f'{volume:g}' for volume in found.readings)} opposed examples, and once before alignment."
+        )
+        print(
+            f"Supposed: c = {supposed.constant:.3g} nats an example, contrast {supposed.start:.3g} before alignment, scatter of a "
+            f"reading {supposed.noise:.3g} nats over prompts, of ln(undo volume) {supposed.scatter:.3g} over seeds, "
+            f"{supposed.tokens:g} tokens an example."
+        )
+        print("Not shown: how far the constants move along training; a pilot of your own says it for your model.")
+
+    told = asdict(found) | {"conclusion": found.sentences(speed)}
+    emit(told, as_json, show)
+    return 0

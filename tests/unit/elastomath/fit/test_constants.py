@@ -1,0 +1,178 @@
+"""Constants over runs: exponents, first falls, c of the logit law, each back from runs that were drawn with known ones."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elastomath.fit.constants import answers, grouped, labels, run_constants
+from elastomath.fit.course import Course
+from elastomath.fit.logit import logit_constants
+from elastomath.fit.summary import bounded, summarise
+from elastomath.interval import Interval
+from elastomath.laws.logit import aligned_contrast, first_falls, perturbed_contrast, return_ratio, undo_volume
+
+
+def drawn(
+    rng=None, c=0.15, z0=-0.3, volumes=(16, 64, 256), seeds=(0, 1, 2), noise=0.04, top=60.0, points=14, **covariates
+):
+    """Runs of several alignment volumes and seeds under the logit law; rates by closure."""
+    found = []
+    m = np.linspace(0, top, points + 1)
+    for seed in seeds:
+        base = z0 + (0.0 if rng is None else 0.01 * rng.standard_normal())
+        for n in volumes:
+            z = perturbed_contrast(aligned_contrast(z0, n, c), m, c)
+            if rng is not None:
+                z = z + noise * rng.standard_normal(z.size)
+            errors = np.full(m.size, noise)
+            rates = {
+                "align": np.stack([np.logaddexp(0, -z), errors]),
+                "perturb": np.stack([np.logaddexp(0, z), errors]),
+            }
+            found.append(
+                Course(
+                    f"n-{n}-seed-{seed}", "contrast", "nats/response", "examples", m, z, errors, base, 0.01, float(n), rates,
+                    {"seed": seed, "align_volume": n} | covariates,
+                )
+            )  # fmt: skip
+    return found
+
+
+def test_the_exponent_and_the_first_falls_are_those_of_the_law():
+    runs = [run_constants(course) for course in drawn(noise=1e-6)]
+    told = answers(runs)
+    n = np.array([16, 64, 256])
+    slope = np.polyfit(np.log(n), np.log(undo_volume(-0.3, n, 0.15)), 1)[0]
+    assert told.exponent.documents.estimate == pytest.approx(slope, abs=2e-3)
+    step = 60 / 14
+    z = aligned_contrast(-0.3, n, 0.15)
+    falls = (z - perturbed_contrast(z, step, 0.15)) / step
+    for run, fall in zip(runs, falls, strict=False):
+        assert run.first_fall["contrast"].estimate == pytest.approx(float(fall), rel=1e-9)
+    assert told.first_fall["contrast"].documents.sign() == 1  # R23: grows in the contrast
+    assert told.first_fall["probability"].documents.sign() == -1  # and shrinks in the probability beyond p = 2/3
+    assert float(first_falls(z[0], -0.3, 0.15).contrast) == pytest.approx(falls[0], rel=0.15)
+
+
+def test_the_exponents_interval_holds_it():
+    rng, n = np.random.default_rng(1), np.array([16, 64, 256])
+    slope = np.polyfit(np.log(n), np.log(undo_volume(-0.3, n, 0.15)), 1)[0]
+    told = [answers([run_constants(c) for c in drawn(rng)]).exponent for _ in range(20)]
+    assert sum(one.documents.holds(slope) for one in told) >= 17
+    assert sum(one.seeds.holds(slope) for one in told) >= 16
+
+
+def test_where_the_largest_was_not_undone_the_exponent_is_a_bound():
+    runs = [run_constants(course) for course in drawn(top=25.0, noise=0.01)]
+    told = answers(runs).exponent.documents
+    n = np.array([16, 64, 256])
+    assert told.estimate is None
+    assert 0 < told.low <= np.polyfit(np.log(n), np.log(undo_volume(-0.3, n, 0.15)), 1)[0]
+    assert told.high is None
+
+
+def test_groups_are_runs_that_differ_in_their_seed_alone():
+    courses = drawn(model="one") + drawn(c=0.3, model="two")
+    assert labels(courses) == ["one"] * 9 + ["two"] * 9
+    groups = grouped([run_constants(course) for course in courses])
+    assert [(group.label, group.align, len(group.runs)) for group in groups[:4]] == [
+        ("one", 16.0, 3), ("one", 64.0, 3), ("one", 256.0, 3), ("two", 16.0, 3),
+    ]  # fmt: skip
+    for group, c in zip(groups, [0.15] * 3 + [0.3] * 3, strict=True):
+        assert group.undo_volume.documents.holds(float(undo_volume(-0.3, group.align, c)))
+
+
+def test_c_comes_back_in_both_phases_and_its_interval_holds_it():
+    rng, held = np.random.default_rng(2), {"aligning": 0, "perturbing": 0, "both": 0, "drift": 0}
+    for _ in range(12):
+        told = logit_constants(drawn(rng, seeds=(0,)))
+        for name in held:
+            held[name] += getattr(told, name).holds(1.0 if name == "drift" else 0.15)
+    assert all(count >= 9 for count in held.values()), held
+
+
+def test_a_kernel_that_grows_is_seen_as_a_drift():
+    """A third pair of theory section 6: c rises along the fall."""
+    courses = drawn(noise=0.02)
+    bent = [replace(c, values=np.where(c.values < 1, 1 + 1.5 * (c.values - 1), c.values)) for c in courses[:3]]
+    assert logit_constants(bent).drift.sign(edge=0) == 1
+    assert logit_constants(bent).drift.low > 1.1
+
+
+def test_going_back_costs_what_the_law_says():
+    """0.2526 from 90% to 60%, free of c (R22)."""
+    told = logit_constants(drawn(noise=1e-3, points=40, seeds=(0,))).return_ratio
+    assert told.estimate == pytest.approx(float(return_ratio(0.6, 0.9)), rel=0.02)
+
+
+def test_texts_have_no_c():
+    assert logit_constants([replace(course, unit="bits/token") for course in drawn()]) is None
+
+
+def test_the_conclusion_says_what_the_constants_are():
+    rng = np.random.default_rng(3)
+    told = summarise(drawn(rng))
+    text = " ".join(told.sentences())
+    assert 3 <= len(told.sentences()) <= 6
+    assert "opposed examples undo half of what 256 aligned ones gave" in text
+    assert "twice the alignment" in text.lower()
+    assert "open" not in text
+    assert told.missing == ()
+    bare = summarise([replace(course, base=math.nan, base_error=math.nan) for course in drawn(rng)])
+    assert "column base_contrast" in bare.missing[0]
+    short = summarise([replace(course, volumes=course.volumes[:3], values=course.values[:3], errors=course.errors[:3],
+                               rates={k: v[:, :3] for k, v in course.rates.items()}) for course in drawn(rng)])  # fmt: skip
+    assert "do not undo all of it (more than" in " ".join(short.sentences())
+
+
+def test_a_loss_that_is_lower_going_back_is_seen():
+    """Resistance from start and target: forward less inverse, over seeds."""
+    found = []
+    for seed in range(4):
+        for start, target, end in ((1, 2, 3.0), (2, 1, 2.8)):
+            rates = {
+                "align": np.array([[2.0, 2.1], [0.1, 0.1]]),
+                "perturb": np.array([[4.0, end + 0.01 * seed * start], [0.1, 0.1]]),
+            }
+            about = {"seed": seed, "start": start, "target": target}
+            found.append(
+                Course("r", "contrast", "bits/token", "examples", np.array([0.0, 9.0]), np.array([2.0, 0.9]), np.full(2, 0.1),
+                       rates=rates, covariates=about)
+            )  # fmt: skip
+    told = answers([run_constants(course) for course in found]).resistance
+    assert told.seeds.estimate == pytest.approx(0.185)
+    assert told.seeds.sign() == 1
+
+
+def test_a_control_explains_its_share():
+    steps, errors = np.array([0.0, 8.0, 16.0]), np.full(3, 0.01)
+    rates = {"align": np.zeros((2, 3)), "perturb": np.zeros((2, 3))}
+    arms = [
+        Course(
+            arm,
+            "contrast",
+            "bits/token",
+            "examples",
+            steps,
+            2.0 - slope * steps,
+            errors,
+            0.0,
+            0.0,
+            16.0,
+            rates,
+            {"arm": arm},
+        )
+        for arm, slope in (("perturb", 0.1), ("control", 0.04))
+    ]
+    told = answers([run_constants(course) for course in arms]).control.documents
+    assert told.estimate == pytest.approx(0.6)
+    assert told.closed
+
+
+def test_no_interval_is_printed_that_says_nothing():
+    assert bounded(Interval(0.29, 2.7e-16, 3.2e14)) is None
+    assert bounded(Interval(0.0, None, 18.2)) == "< 18.2"
+    assert bounded(Interval(None, 1768.0, None)) == "> 1768"
+    assert bounded(Interval(3.0, None, None)) is None

@@ -1,0 +1,84 @@
+"""Plans: what they promise is what runs then give."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from elastomath.errors import InputError
+from elastomath.fit.course import Course
+from elastomath.fit.design import Pilot, pilot_of, plan, power_of
+from elastomath.laws.logit import undo_volume
+
+PILOT = Pilot(constant=0.15, start=-0.3, noise=0.4, scatter=0.15)
+
+
+def drawn(found, rng, n=64.0, times=1.0):
+    """ln m* of every seed of a plan, each seed with its own c, so that ln m* scatters as the pilot says."""
+    logs = []
+    for _ in range(found.seeds):
+        mine = replace(PILOT, constant=PILOT.constant / (times * math.exp(PILOT.scatter * rng.standard_normal())))
+        # n/m* of one c: the alignment is scaled with it, so that m* alone scatters
+        expected = mine.course(np.array(found.readings), n * PILOT.constant / mine.constant, found.prompts)
+        read = replace(
+            expected, values=expected.values + expected.errors * rng.standard_normal(expected.values.size),
+            base=expected.base + expected.base_error * rng.standard_normal(),
+        )  # fmt: skip
+        logs.append(math.log(read.passage().estimate or read.volumes[-1]))
+    return np.array(logs)
+
+
+def test_the_width_that_was_asked_for_is_the_one_that_comes():
+    from scipy.stats import t
+
+    found, rng = plan(PILOT, [64.0], width=0.2), np.random.default_rng(0)
+    logs = [drawn(found, rng) for _ in range(60)]
+    half = np.median([one.std(ddof=1) / math.sqrt(one.size) * t.ppf(0.975, one.size - 1) for one in logs])
+    assert math.expm1(half) <= 0.2 * 1.15
+    truth = math.log(float(undo_volume(-0.3, 64, 0.15)))
+    assert np.mean([one.mean() for one in logs]) == pytest.approx(truth, abs=0.03)
+
+
+def test_more_is_asked_for_less_width_and_more_scatter():
+    wide, narrow = plan(PILOT, width=0.4), plan(PILOT, width=0.15)
+    assert 3 * narrow.trained + narrow.read > 3 * wide.trained + wide.read
+    assert plan(replace(PILOT, scatter=0.4), width=0.3).seeds > plan(PILOT, width=0.3).seeds
+    assert plan(PILOT, width=0.2).half_width <= math.log(1.2)
+    assert plan(PILOT, difference=0.5).seeds < plan(PILOT, difference=0.2).seeds
+
+
+def test_the_power_is_that_of_a_t_test():
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(1)
+    a, b = 0.5 * rng.standard_normal((4000, 6)), 1.0 + 0.5 * rng.standard_normal((4000, 6))
+    seen = float((ttest_ind(a, b, axis=1).pvalue < 0.05).mean())
+    assert power_of(1.0, 0.5, 6) == pytest.approx(seen, abs=0.02)
+
+
+def test_what_cannot_be_had_is_refused():
+    with pytest.raises(InputError, match="no plan of up to"):
+        plan(replace(PILOT, scatter=2.0), width=0.05)
+    with pytest.raises(InputError, match="width"):
+        plan(PILOT, width=0.0)
+    texts = Course(
+        "a", "contrast", "bits/token", "examples", np.arange(3.0), np.array([1.0, 0.5, 0.2]), np.full(3, 0.1)
+    )
+    with pytest.raises(InputError, match="no constant of the logit law"):
+        pilot_of([texts], 32)
+
+
+def test_a_pilot_gives_back_what_drew_it():
+    rng, found = np.random.default_rng(2), []
+    for seed in range(6):
+        mine = replace(PILOT, constant=0.15)
+        course = mine.course(np.linspace(0, 40, 11), 64.0, 64)
+        found.append(
+            replace(course, values=course.values + course.errors * rng.standard_normal(11), covariates={"seed": seed})
+        )
+    told = pilot_of(found, 64)
+    assert told.constant == pytest.approx(0.15, rel=0.03)
+    assert told.noise == pytest.approx(0.4, rel=1e-6)
+    assert told.start == pytest.approx(-0.3)
+    assert told.scatter < 0.1
