@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 DEFAULT = "same"
 SEARCH = 10
@@ -18,3 +19,16 @@ def examples(count: int, **options: Any) -> settings:
     """Settings for so many examples (``options`` as those of `hypothesis.settings`)."""
     times = SEARCH if settings.get_current_profile_name() == "search" else 1
     return settings(max_examples=count * times, **options)
+
+
+def _constants_of_modules() -> providers.Constants:
+    """The constants of local modules that hypothesis draws besides its own: none by default.
+
+    They are those of whichever modules happen to be loaded, so that a test would draw other examples in a run of its own
+    file than in a run of all, and a failure would not come back.
+    """
+    return NO_CONSTANTS if settings.get_current_profile_name() == DEFAULT else _all_constants_of_modules()
+
+
+_all_constants_of_modules, NO_CONSTANTS = providers._get_local_constants, providers.Constants()
+providers._get_local_constants = _constants_of_modules

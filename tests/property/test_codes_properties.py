@@ -69,12 +69,19 @@ def test_shannon_lengths_satisfy_kraft_and_are_the_ceiling(q):
     assert kraft_sum(lengths) <= sum(exact)
 
 
+def every_leaf_has_a_mass(mixture):
+    """No leaf of a dataset has so small a share of q that the double is 0: a code of these masses has no word for it."""
+    seen = (mixture.components[mixture.volumes > 0] > 0).any(axis=0)
+    return bool((mixture.masses[seen] > 0).all())
+
+
 @given(mixtures())
 def test_shannon_under_mismatch_costs_less_than_one_bit_more_than_the_cross_entropy(mixture):
     """R14: H(P_i, q) <= E_i[L] < H(P_i, q) + 1 for each dataset."""
+    assume(every_leaf_has_a_mass(mixture))
     bits, costs = mixture.cross_entropies() / BIT, code_lengths(mixture)["shannon"]
     assert (bits - ROUNDING <= costs).all()
-    assert (costs < bits + 1).all()
+    assert (costs < bits + 1 + ROUNDING).all()  # at q = 1/2 less the last bit both are 2 in doubles
 
 
 @given(mixtures())
@@ -87,6 +94,7 @@ def test_huffman_is_the_best_of_the_two_codes_for_the_mixture(mixture):
 @given(mixtures())
 def test_huffman_under_mismatch_obeys_the_golden_ratio_bound(mixture):
     """R14: F_{n+1} p <= 1 for a word of length n, so E_i[L] <= 1 + H(P_i, q)/log2(golden ratio)."""
+    assume(every_leaf_has_a_mass(mixture))
     q, golden = mixture.masses, (1 + np.sqrt(5)) / 2
     lengths = huffman_lengths(q)
     numbers = [0, 1]
