@@ -115,25 +115,25 @@ def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None
     """
     rows = np.ascontiguousarray(rows)
     leaves, total = rows.shape[1], float(volumes.sum())
-    sums = np.zeros((len(rows) + 2, steps.size))
     with np.errstate(all="ignore"):
-        shares, rests = steps / (total + steps), total / (total + steps)
-        if leaves >= COMPILED_FROM and _ordinary(volumes[None]) and _ordinary_steps(total, steps):
+        if leaves >= COMPILED_FROM and _ordinary(volumes[None]) and _least_share(total, steps) >= TINY:
+            shares, rests = steps / (total + steps), total / (total + steps)
             parts = np.zeros((len(rows) + 2, steps.size, -(-leaves // kernels.CHUNK)))
             odd = np.zeros((steps.size, -(-leaves // kernels.BLOCK)), dtype=np.bool_)
             loop, weights = kernels.compiled().moves, volumes / total
             kernels.in_threads(
                 lambda first, last: loop(rows, weights, shares, rests, first, last, parts, odd), leaves, threads
             )
-            sums += parts.sum(axis=-1)
+            sums = parts.sum(axis=-1)
             for step, block in zip(*np.nonzero(odd), strict=True):
                 part = rows[:, block * kernels.BLOCK : (block + 1) * kernels.BLOCK]
                 sums[:, step : step + 1] += _numpy_moves(part, volumes, steps[step : step + 1])
         else:
             length = max(CHUNK // steps.size, 64)
-            for start in range(0, leaves, length):
+            sums = _numpy_moves(rows[:, :length], volumes, steps)
+            for start in range(length, leaves, length):
                 sums += _numpy_moves(rows[:, start : start + length], volumes, steps)
-    return sums[:-2], np.maximum(sums[-2], 0.0), float(sums[-1].max(initial=0.0))
+    return sums[:-2], np.maximum(sums[-2], 0.0), max(sums[-1].tolist())
 
 
 def checked_pair(p: Array, other: Array, q: Array, wanted: int) -> tuple[float, float, float] | None:
@@ -169,9 +169,9 @@ def _ordinary(mixtures: Array) -> bool:
     return bool(((mixtures >= least) | (mixtures == 0)).all())
 
 
-def _ordinary_steps(total: float, steps: Array) -> bool:
-    """The same of l/(N_0 + l) and N_0/(N_0 + l)."""
-    return all(min(step or total, total) >= TINY * (total + step) for step in steps.tolist())
+def _least_share(total: float, steps: Array) -> float:
+    """The least of l/(N_0 + l), where l > 0, and N_0/(N_0 + l)."""
+    return float(min(min(step or total, total) / (total + step) for step in steps.tolist()))
 
 
 # --- numpy, where all masses are ordinary ---------------------------------------------------------------------------
@@ -222,16 +222,18 @@ def _numpy_moves(rows: Array, volumes: Array, steps: Array) -> Array:
     total, perturb = float(volumes.sum()), rows[-1]
     ordinary, base = _joint(rows[:-1], volumes[None])
     p = base[0]
-    share, rest = (steps / (total + steps))[:, None], (total / (total + steps))[:, None]
-    q, lowest = rest * p + share * perturb, p.min()
-    if not ordinary or not _ordinary_steps(total, steps):
+    least, lowest, whole = _least_share(total, steps), float(p.min()), total + steps[:, None]
+    share, rest = steps[:, None] / whole, total / whole
+    if not ordinary or least < TINY:
         return _careful_moves(rows, volumes, steps, sums)
-    if min([float(rest.min()), *(one for one in share[:, 0].tolist() if one)]) * lowest < TINY:
+    q = rest * p
+    q += share * perturb
+    if least * lowest < TINY:
         moved = np.minimum(share, rest) * p  # it has to keep its digits too
         low = (q < TINY) & (perturb > 0) | (moved < TINY) & (p > 0)
         if (low & (share > 0)).any():
             return _careful_moves(rows, volumes, steps, sums)
-    logs, full = np.log(p / q), bool(lowest > 0)
+    logs, full = np.log(p / q), lowest > 0
     if not full:
         logs = np.where(p > 0, logs, 0.0)
     log, forward, _ = _apart(p, q, share * (p - perturb), logs)
@@ -253,22 +255,42 @@ NEAR = 3.0 - 2.0 * np.sqrt(2.0)
 """|s| up to which the series of `kernels` is used: p and q are within a factor sqrt(2)."""
 
 
+SERIES = np.array([[*kernels.POLYNOMIAL[:3], 0.0], kernels.POLYNOMIAL[3:]])
+"""Its coefficients: of 1, z, z^2, and of z^3, z^4, z^5, z^6."""
+
+
 def _apart(p: Array, q: Array, gap: Array, log: Array) -> tuple[Array, Array, Array]:
-    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log is finite, where p = 0 too."""
-    forward, reverse = p * log - gap, gap - q * log
-    s = gap / (p + q)
+    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log is finite, where p = 0 too.
+
+    With s = (p - q)/(p + q), a = ln(p/q)/2 and w = a/s - 1 they are 2a, gap (a + w) and gap (a - w).
+    """
+    s = p + q
+    np.maximum(s, TINY, out=s)  # 0 where p = q = 0
+    np.divide(gap, s, out=s)
+    a = 0.5 * log
+    w = a / s
+    w -= 1.0
     near = np.abs(s) <= NEAR
     if np.count_nonzero(near):
-        z = s * s
-        w = z * kernels.POLYNOMIAL[-1]
-        for coefficient in kernels.POLYNOMIAL[-2::-1]:
-            w += coefficient
-            w *= z
-        a = s + s * w
-        np.copyto(log, 2.0 * a, where=near)
-        np.copyto(forward, gap * (a + w), where=near)
-        np.copyto(reverse, gap * (a - w), where=near)
-    return log, forward, reverse
+        powers = np.empty((4, s.size))
+        powers[0] = 1.0
+        z, square, cube = powers[1:]
+        flat = s.ravel()
+        np.multiply(flat, flat, out=z)
+        np.multiply(z, z, out=square)
+        np.multiply(square, z, out=cube)
+        series, high = SERIES @ powers
+        high *= cube
+        series += high
+        series *= z
+        np.putmask(w, near, series)
+        series *= flat
+        series += flat
+        np.putmask(a, near, series)
+    sum_, difference = a + w, a - w
+    sum_ *= gap
+    difference *= gap
+    return 2.0 * a, sum_, difference
 
 
 # --- a mass as x 2^e, where a share or a ratio leaves the range of doubles ------------------------------------------

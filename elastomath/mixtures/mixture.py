@@ -68,7 +68,8 @@ class Mixture:
     def along(self, perturbations: ArrayLike) -> Array:
         """The volumes with the last one set to each of ``perturbations`` (J,) >= 0, shape (J, n)."""
         steps = reals(perturbations, "perturbations", "mixture", shape=(None,), least=0.0)
-        volumes = np.tile(self.volumes, (steps.size, 1))
+        volumes = np.empty((steps.size, self.volumes.size))
+        volumes[:] = self.volumes
         volumes[:, -1] = steps
         return volumes
 
