@@ -6,18 +6,22 @@ import contextlib
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..checks import exact
 from ..checks import rows as as_list
 from ..errors import InputError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Ball = Any
 """A flint.arb, or a flint.fmpq or 0 where the number is known exactly; None stands for an infinite one."""
 FIRST_PRECISION, LAST_PRECISION = 128, 8192
 """Bits to start with, and bits at which to give up."""
+T = TypeVar("T", bound="DataclassInstance")
 _LOCK = threading.RLock()
 
 
@@ -151,6 +155,23 @@ def accurate(value: Ball, digits: int) -> bool:
 
     ball = value if isinstance(value, arb) else arb(value)
     return bool(ball.is_exact()) or ball.rel_accuracy_bits() >= math.ceil(digits * math.log2(10)) + 2
+
+
+def bounded(certificate: T, where: str, bits: int) -> T:
+    """A certificate (a dataclass), or an InputError where one of its numbers is not enclosed at all at so many bits."""
+    for entry in fields(certificate):
+        values = [getattr(certificate, entry.name)]
+        while values:
+            value = values.pop()
+            if isinstance(value, tuple):
+                values.extend(value)
+            elif isinstance(value, Enclosure) and math.isnan(value.estimate):
+                raise InputError(
+                    f"{entry.name} is not enclosed at {bits} bits",
+                    where=where,
+                    mend="allow more bits, or smaller numbers",
+                )
+    return certificate
 
 
 def enclosure(value: Ball, otherwise: float, digits: int) -> Enclosure:

@@ -19,6 +19,7 @@ from .balls import (
     Ball,
     Enclosure,
     as_rational,
+    bounded,
     enclosure,
     exact_input,
     working_precision,
@@ -89,7 +90,7 @@ def certify_tilt(
             mend="give one of each for every leaf, with as many features each",
         )
     with working_precision(bits):
-        return _tilt_at(columns, masses, rows, weights[:-1], steps)
+        return bounded(_tilt_at(columns, masses, rows, weights[:-1], steps), where, bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +297,7 @@ def certify_theorem(
         with working_precision(bits):
             seen = _theorem_at(a, t, k, step, shares, bits)
         if seen.proved or 2 * bits > last_precision:
-            return seen
+            return bounded(seen, where, bits)
         bits *= 2
 
 

@@ -15,7 +15,7 @@ from fractions import Fraction
 from ..checks import exact, whole
 from ..checks import rows as as_list
 from ..errors import InputError
-from .balls import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, accurate, enclosure, working_precision
+from .balls import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, accurate, bounded, enclosure, working_precision
 
 Number = int | float | Fraction
 
@@ -194,7 +194,7 @@ def certify_pareto(
         with working_precision(bits):
             law = _pareto_at(index, weights, pi, volume, step, max(8, min(aim, bits - 40)), bits, digits)
         if law.proved or 2 * bits > last_precision:
-            return law
+            return bounded(law, "certify_pareto", bits)
         aim, bits = 2 * aim, 2 * bits
 
 

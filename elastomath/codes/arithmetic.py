@@ -66,8 +66,8 @@ class ArithmeticCode:
         >>> ArithmeticCode.quantised([0.5, 0.25, 0.25, 0.0], total=1000).counts
         array([499, 250, 250,   0])
         """
-        weights = _checked(_array(masses)).astype(np.float64)
-        used = weights > 0
+        weights = _checked(_array(masses))
+        used = (weights > 0).astype(bool)
         leaves = int(used.sum())
         if not leaves < total <= LARGEST_TOTAL:
             raise InputError(
@@ -77,7 +77,7 @@ class ArithmeticCode:
             )
         if not leaves:
             raise InputError("every mass is zero", where="arithmetic code", mend="at least one has to be positive")
-        share = weights / weights.max()
+        share = np.asarray(weights / weights.max(), dtype=np.float64)  # whole numbers of any size too
         counts = used + np.floor(share / share.sum() * (total - leaves)).astype(np.int64)
         return cls.of(counts)
 

@@ -390,4 +390,6 @@ def _constants(value: ArrayLike) -> Array:
 
 
 def _exposure(volume: ArrayLike, constant: ArrayLike) -> Array:
-    return np.asarray(reals(volume, "volumes", "logit law", least=0) * _constants(constant), dtype=np.float64)
+    volumes, constants = reals(volume, "volumes", "logit law", least=0), _constants(constant)
+    with np.errstate(over="ignore"):
+        return reals(np.asarray(volumes * constants), "c n", "logit law")

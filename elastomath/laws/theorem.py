@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import FINITE, NONNEGATIVE, POSITIVE, checked, numbers, same_shape
+from ..checks import FINITE, NONNEGATIVE, POSITIVE, Gate, checked, numbers, same_shape
 from ..errors import InputError
+from ..mixtures.masses import as_masses
 
 Array = NDArray[np.float64]
+_MASSES: Gate = lambda values, name, where: as_masses(values, where=f"{where}: {name}")  # noqa: E731
 LARGEST = 2.0**1020
 """Volumes up to here have a finite sum."""
 SERIES_BELOW = 0.25
@@ -252,9 +254,7 @@ def theorem_readings(
     return TheoremReadings(rise, fall, constant, np.array([b.low for b in bounds]), np.array([b.high for b in bounds]))
 
 
-@checked(
-    pretrain=numbers(shape=(None,)), align=numbers(shape=(None,)), perturb=numbers(shape=(None,)), tolerance=NONNEGATIVE
-)
+@checked(pretrain=_MASSES, align=_MASSES, perturb=_MASSES, tolerance=NONNEGATIVE)
 def union_parts(
     pretrain: ArrayLike, align: ArrayLike, perturb: ArrayLike, tolerance: float = 1e-9
 ) -> tuple[float, float] | None:

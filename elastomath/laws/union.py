@@ -234,6 +234,10 @@ def rest_ratios(alpha: float, leaves: int, draws: int, seed: int | np.random.Gen
         masses /= masses.sum(axis=2, keepdims=True)
         away = 1.0 - 3.0 * masses[:, 2] / masses.sum(axis=1)  # (q - P_t)/q
         gaps = np.einsum("djx,dx->dj", masses[:, :2], away)
+        if not gaps[:, 1].all():
+            raise InputError(
+                f"all masses are equal at alpha = {alpha:g}", where="rest_ratios", mend="take a smaller alpha"
+            )
         out[done : done + many] = gaps[:, 0] / gaps[:, 1]
         done += many
     return out

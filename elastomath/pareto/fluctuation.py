@@ -22,6 +22,8 @@ from .overlaps import mass_mean, overlap_matrix
 Array = NDArray[np.float64]
 BLOCK = 1 << 20
 """Masses drawn at a time."""
+LEAST_VARIANCE = 1e-12
+"""Below it the difference of means near 1 has lost the third digit of a standard deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +196,15 @@ def leaf_limit(
 
     so the standard deviation falls as M^{-(alpha-1)/2}, more slowly than the quantiles: rare draws carry it. The second
     order is M^{-2(alpha-1)} (two large leaves), so near alpha = 1 these are rough. alpha > 2: the delta method, bias 1/M
-    and both widths M^{-1/2}. alpha = 2 has logarithms and is refused, as is anything that is not Pareto's.
+    and both widths M^{-1/2}. alpha = 2 has logarithms and is refused, as is a variance that is lost in
+    rounding: it falls as alpha^-4, and with k where P_t is a part of what is kept only.
 
     >>> limit = leaf_limit(1.5)
     >>> round(limit.overlap, 6), limit.bias_rate, limit.deviation_rate, round(limit.spread_rate, 6)
     (0.682496, 0.5, 0.25, 0.333333)
     """
     law, w = _weights(alpha, pretrain, perturb, shares)
+    w = w / w.max()  # only their ratios count, and squares of them are taken
     index, mean, parts = float(law.alpha), float(law.mean()), w.size
     if index == 2.0:
         raise InputError("alpha = 2", where="leaf_limit", mend="its rates have logarithms; take alpha below or above")
@@ -225,6 +229,12 @@ def leaf_limit(
         pair = [2 if j in ends else 0 for j in range(parts)]
         second = (total / mean) ** 2 * float(mass_mean(law, w, tuple(pair), 2))
         variance = second - overlap**2 + float(2 * gradient @ beside + gradient @ gradient * spread)
+        if variance < LEAST_VARIANCE:
+            raise InputError(
+                f"at alpha = {index:g} and these volumes the variance is lost in rounding",
+                where="leaf_limit",
+                mend="take a smaller alpha, or a larger k",
+            )
         bias = float(own.sum() + 0.5 * curvature.sum() * spread)
         deviation = math.sqrt(variance)
         return LeafLimit(index, overlap, gradient, bias, 1.0, deviation, 0.5, deviation, 0.0, 0.5)

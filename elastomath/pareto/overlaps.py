@@ -124,7 +124,8 @@ class Lognormal:
     @checked(power=FINITE)
     def moment(self, power: float) -> Array:
         """``e^{r^2 sigma^2/2}``."""
-        return np.asarray(np.exp(power**2 * self.sigma**2 / 2), dtype=np.float64)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.exp((power * self.sigma) ** 2 / 2), dtype=np.float64)
 
     @checked(s=NONNEGATIVES, order=integer(least=0))
     def laplace(self, s: ArrayLike, order: int = 0) -> Array:
@@ -584,14 +585,18 @@ class Expansion:
         n, step = self.parts, np.asarray(perturb, dtype=np.float64)
         if order not in (0, 1, 2) or (order == 2 and n != 3):
             raise InputError(f"order {order}", where="Expansion", mend="0, 1, or for three parts 2")
-        total = np.asarray(pretrain, dtype=np.float64) + 1.0 + step
+        with np.errstate(over="ignore"):
+            total = reals(np.asarray(pretrain, dtype=np.float64) + 1.0 + step, "k + 1 + l", "Expansion")
+        unit, part = 1.0 / total, step / total  # 1/N and l/N: the products of l alone may overflow
         bracket = np.ones(np.broadcast_shapes(total.shape, self.skew.shape))
         if order > 0:
-            bracket = bracket + n * (self.skew + 3.0 - n - (n - 1) * step) / ((n - 1) * total)
+            bracket = bracket + n * ((self.skew + 3.0 - n) * unit / (n - 1) - part)
         if order > 1:
-            second = 12 * step**2 - 21 * step * self.skew + 3 * (1 + step) * self.skew**2 - 3 * self.skew + 6
-            bracket = bracket + (second + (2 * step - 1) * self.flatness) / (2 * total**2)
-        return np.asarray((n - 1) * step * bracket, dtype=np.float64)
+            second = 12 * part**2 - 21 * part * unit * self.skew + 3 * (unit + part) * unit * self.skew**2
+            second = second + unit**2 * (6 - 3 * self.skew) + (2 * part - unit) * unit * self.flatness
+            bracket = bracket + second / 2
+        with np.errstate(over="ignore"):
+            return np.asarray((n - 1) * step * bracket, dtype=np.float64)
 
 
 @checked(law=an_overlap_law, parts=integer(least=2))

@@ -18,6 +18,9 @@ Array = NDArray[np.float64]
 SMALLEST = 1e-6
 """The smallest expected count of a leaf that is looked for: below it a leaf is not seen in a million samples."""
 
+LARGEST = 1e300
+"""The largest shape of a gamma law that scipy takes; from far below it on the law is a step."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampledPareto:
@@ -80,7 +83,7 @@ def at_least(counts: ArrayLike, alpha: float, floor: float) -> Array:
     from scipy.special import gammainc
 
     c = _counts(counts, alpha, floor)
-    return np.asarray(gammainc(c, floor) + np.exp(_log_ratio(c, alpha, floor, 0)))
+    return np.asarray(gammainc(np.minimum(c, LARGEST), floor) + np.exp(_log_ratio(c, alpha, floor, 0)))
 
 
 def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = None) -> SampledPareto:
@@ -174,7 +177,7 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
         gammaln(shape) - gammaln(points + lower),
     )
     with np.errstate(divide="ignore"):
-        found = alpha * math.log(floor) + quotient + np.log(gammaincc(shape, floor))
+        found = alpha * math.log(floor) + quotient + np.log(gammaincc(np.minimum(shape, LARGEST), floor))
         small = (points - alpha < 1.0) | ~np.isfinite(found)
         at = points[small]
         found[small] = (

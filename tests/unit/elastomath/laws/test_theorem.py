@@ -164,7 +164,8 @@ def test_float_ball_and_symbol_agree():
 
 def test_the_parts_of_a_union_are_found():
     rng = np.random.default_rng(1)
-    align, perturb = rng.dirichlet(np.ones(6), size=2)
+    align, other = rng.dirichlet(np.ones(6), size=2)
+    perturb = (align + 5 * other) / 6  # at the share 1.2 it is all of `other`
     for share in (0.1, 0.5, 1.2):
         assert union_parts((1 - share) * align + share * perturb, align, perturb) == pytest.approx((1 - share, share))
     assert union_parts(rng.dirichlet(np.ones(6)), align, perturb) is None
