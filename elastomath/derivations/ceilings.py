@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, path_ends, symbols
-from .language import Derivation, Step, Witness, leaf_symbol, parameter, parameters
+from .language import Derivation, Step, Witness
+from .words import leaf_symbol, parameter, parameters
 
 
 def _mixture_steps() -> list[Step]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .definitions import CODE, NORMALISED, claims, gap_lemma, symbols
-from .language import Derivation, Limit, Step, Witness, leaf_symbol, parameter, parameters
+from .language import Derivation, Limit, Step, Witness
+from .words import leaf_symbol, parameter, parameters
 
 OPTIMAL = "optimality of the codes at both ends"
 

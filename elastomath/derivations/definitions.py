@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from functools import cache
 from types import SimpleNamespace
 
-from .language import (
+from .language import Least, Rises, Step
+from .words import (
     Expr,
     Given,
-    Least,
     Relation,
-    Rises,
-    Step,
     language,
     leaf_function,
     leaf_symbol,

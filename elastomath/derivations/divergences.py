@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .definitions import CODE, MIXTURE, NORMALISED, claims, mixture_at, mixture_of_three, symbols
-from .language import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
+from .language import Derivation, Rises, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter
 
 POOL = "definition of the geometric pool"
 DIVERGENCE = "definition of the divergence"

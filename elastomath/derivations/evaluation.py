@@ -7,12 +7,21 @@ selects among the draws. An abbreviation whose sign was derived and not assumed 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .language import DIGITS, DerivationError, Limit, Witness, _expr, _plain, _relation, _sign_of, _spelled, language
-
-if TYPE_CHECKING:
-    from .language import Expr, Step
+from .words import (
+    DIGITS,
+    Claim,
+    DerivationError,
+    Expr,
+    _expr,
+    _leafwise,
+    _plain,
+    _relation,
+    _sign_of,
+    _spelled,
+    language,
+)
 
 CLOSE = 1e-20
 """Relative size of a difference that counts as 0 at so many digits."""
@@ -27,7 +36,7 @@ class _UndefinedError(Exception):
 class Tree:
     """Numbers for the symbols of a step: one for a parameter, one for each leaf for a leaf symbol."""
 
-    def __init__(self, step: Step, leaves: int, rng: random.Random) -> None:
+    def __init__(self, step: Claim, leaves: int, rng: random.Random) -> None:
         import mpmath
 
         self.step, self.leaves, self.rng = step, leaves, rng
@@ -146,8 +155,6 @@ class Tree:
 
     def leafs(self, short: Expr) -> range:
         """The leaves on which an abbreviation is looked at."""
-        from .language import _leafwise
-
         return range(self.leaves if _leafwise(short) else 1)
 
 
@@ -192,15 +199,15 @@ def _close(left: Any, right: Any) -> bool:
     return bool(abs(left - right) <= CLOSE * (1 + abs(left) + abs(right)))
 
 
-def holds_on(step: Step, leaves: int, rng: random.Random) -> bool:
+def holds_on(step: Claim, leaves: int, rng: random.Random) -> bool:
     """Whether a random tree meets the hypotheses of a step; raises DerivationError where the step fails on it."""
     import mpmath
 
-    with mpmath.workdps(2 * DIGITS if isinstance(step.proof, Limit) else DIGITS):
+    with mpmath.workdps(2 * DIGITS if step.limit is not None else DIGITS):
         tree = Tree(step, leaves, rng)
         try:
-            if isinstance(step.proof, Limit):
-                return _tends(tree, step)
+            if step.limit is not None:
+                return _tends(tree, step, step.limit)
             _meet_given(tree)
             _select(tree)
             sides = [tree.value(side) for side in (step.lhs, step.rhs)]
@@ -208,7 +215,7 @@ def holds_on(step: Step, leaves: int, rng: random.Random) -> bool:
             return False
         try:
             _expect_derived(tree)
-            witness = tree.value(_expr(step.proof.expression)) if isinstance(step.proof, Witness) else None
+            witness = None if step.witness is None else tree.value(_expr(step.witness))
         except _UndefinedError as error:
             raise DerivationError(
                 f"{step.statement}: its sides are numbers where its abbreviations or witness are not"
@@ -229,8 +236,6 @@ def holds_on(step: Step, leaves: int, rng: random.Random) -> bool:
 def _select(tree: Tree) -> None:
     """Turn a draw away that does not meet what the step assumes."""
     for relation in tree.step.carried:
-        from .language import _leafwise
-
         difference = _expr(relation.lhs) - _expr(relation.rhs)
         if relation.relation == "=":
             continue  # an equation on an open function: the abbreviation has that value
@@ -255,9 +260,8 @@ def _expect_derived(tree: Tree) -> None:
                 )
 
 
-def _tends(tree: Tree, step: Step) -> bool:
+def _tends(tree: Tree, step: Claim, variable: Expr) -> bool:
     """Whether the left side comes near the right side as the variable of the limit falls."""
-    variable = step.proof.variable  # type: ignore[union-attr]
     gaps = []
     for near in NEAR:
         tree.fix(variable, tree.context.mpf(near))

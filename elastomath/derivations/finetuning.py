@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from .definitions import claims, symbols
-from .language import Derivation, Expr, Rises, Step, Witness, leaf_symbol, open_function, parameter
+from .language import Derivation, Rises, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter
 
 
 def _along() -> SimpleNamespace:

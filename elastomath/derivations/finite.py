@@ -6,18 +6,8 @@ from collections.abc import Callable
 from functools import cache
 
 from .definitions import CODE, MIXTURE, NORMALISED, claims, gap_lemma, mixture_at, path_ends, pooled_sums, symbols
-from .language import (
-    ConcaveThenConvex,
-    Derivation,
-    Expr,
-    Limit,
-    Rises,
-    Step,
-    Witness,
-    leaf_function,
-    open_function,
-    parameter,
-)
+from .language import ConcaveThenConvex, Derivation, Limit, Rises, Step, Witness
+from .words import Expr, leaf_function, open_function, parameter
 
 
 def sharp_gamma(w: Expr) -> Expr:

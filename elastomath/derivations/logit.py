@@ -11,7 +11,8 @@ from functools import cache
 from types import SimpleNamespace
 
 from .definitions import claims, gap_lemma, symbols
-from .language import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter
+from .language import Derivation, Limit, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter
 
 FLOW = "gradient descent on a logarithmic loss, one kernel"
 CLOSURE = "closure: gamma_+ = ln(1 + 1/x), gamma_- = ln(1 + x)"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ..necessity.printing import table
 from .definitions import MIXTURE, NORMALISED, claims, symbols
-from .language import Derivation, Step, Witness, leaf_symbol, parameter
+from .language import Derivation, Step, Witness
+from .words import leaf_symbol, parameter
 
 
 @dataclass(frozen=True)

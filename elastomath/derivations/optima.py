@@ -11,7 +11,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from .definitions import MIXTURE, NORMALISED, claims, symbols
-from .language import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter, parameters
+from .language import Derivation, Limit, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter, parameters
 
 START, END = "the start is optimal at l_0, missed by miss_0", "the end is optimal at l_1, missed by miss_1"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .definitions import MIXTURE, NORMALISED, claims, symbols
-from .language import Derivation, Expr, Limit, Step, Witness, leaf_symbol, open_function, parameter
+from .language import Derivation, Limit, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter
 
 
 def overlap_loss(first: tuple[Expr, Expr, Expr], second: tuple[Expr, Expr, Expr]) -> Expr:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 from .definitions import MIXTURE, NORMALISED, claims, gap_lemma, symbols
-from .language import Derivation, Expr, Limit, Rises, Step, Witness, leaf_symbol, open_function, parameter, parameters
+from .language import Derivation, Limit, Rises, Step, Witness
+from .words import Expr, leaf_symbol, open_function, parameter, parameters
 
 
 def _scores() -> SimpleNamespace:

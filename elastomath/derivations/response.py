@@ -16,7 +16,8 @@ from .definitions import (
     symbols,
     three_sums,
 )
-from .language import Derivation, Limit, Step, Witness, open_function, parameter
+from .language import Derivation, Limit, Step, Witness
+from .words import open_function, parameter
 
 
 def _derive_response() -> Derivation:

@@ -7,19 +7,8 @@ from functools import cache
 from types import SimpleNamespace
 
 from .definitions import MIXTURE, NORMALISED, claims, symbols
-from .language import (
-    ConcaveThenConvex,
-    Derivation,
-    Expr,
-    Limit,
-    Rises,
-    Step,
-    Witness,
-    leaf_function,
-    leaf_symbol,
-    parameter,
-    parameters,
-)
+from .language import ConcaveThenConvex, Derivation, Limit, Rises, Step, Witness
+from .words import Expr, leaf_function, leaf_symbol, parameter, parameters
 
 START = "the start is optimal at l_0: alpha DeltaH_a = (beta + l_0) (-DeltaH_t) + s_0, s_0 >= 0"
 END = "the end is optimal at l_1: (beta + l_1) (-DeltaH_t) = alpha DeltaH_a + s_1, s_1 >= 0"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .definitions import MIXTURE, NORMALISED, claims, mixture_of_three, symbols
-from .language import Derivation, Limit, Step, Witness, leaf_symbol, parameter
+from .language import Derivation, Limit, Step, Witness
+from .words import leaf_symbol, parameter
 
 
 def _derive_union() -> Derivation:

@@ -12,7 +12,7 @@ import sympy as sp
 from elastomath import verification
 from elastomath.certify.balls import working_precision
 from elastomath.derivations import definitions, derive, divergences
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.laws import springs
 from elastomath.mixtures import pool
 from elastomath.mixtures.mixture import Mixture

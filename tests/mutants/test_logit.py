@@ -7,7 +7,7 @@ import pytest
 
 from elastomath.certify import logit as certify_logit
 from elastomath.derivations import logit as derivation
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.laws import jointness as joint
 from elastomath.laws import logit as law
 from elastomath.laws import optimisers

@@ -12,7 +12,8 @@ import sympy as sp
 from elastomath import verification
 from elastomath.derivations import definitions
 from elastomath.derivations import necessity as derivation
-from elastomath.derivations.language import DerivationError, Witness
+from elastomath.derivations.language import Witness
+from elastomath.derivations.words import DerivationError
 from elastomath.necessity import assumptions as necessity_assumptions
 from elastomath.necessity import instance
 from elastomath.necessity import search as necessity

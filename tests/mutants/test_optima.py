@@ -10,7 +10,7 @@ import sympy as sp
 from elastomath.certify import optima as certify_laws
 from elastomath.derivations import definitions
 from elastomath.derivations import theorem as derivation
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.laws import ceilings, optima, theorem, volumes
 from elastomath.verification import optima as checks
 

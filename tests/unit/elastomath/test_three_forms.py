@@ -14,7 +14,7 @@ from elastomath.certify.logit import aligned_ball
 from elastomath.codes.compression import entropy_ceiling
 from elastomath.codes.lengths import expected_length, huffman_lengths
 from elastomath.derivations import derive
-from elastomath.derivations.language import language
+from elastomath.derivations.words import language
 from elastomath.laws.ceilings import string_ceiling
 from elastomath.laws.finetuning import elastic_limit, gradient_test
 from elastomath.laws.finite import mixture_constant

@@ -287,7 +287,7 @@ def test_float_ball_integer_and_symbol_agree():
 
     from elastomath.certify.balls import working_precision
     from elastomath.derivations import derive
-    from elastomath.derivations.language import language
+    from elastomath.derivations.words import language
     from elastomath.verification.codes import power_gap
 
     counts = [13, 5, 4, 2, 1]

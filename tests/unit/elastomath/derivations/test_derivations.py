@@ -1,23 +1,27 @@
 """The derivations: each one is built and checked twice, and no false step can be built."""
 
+import random
 import time
+from pathlib import Path
 
 import pytest
 import sympy as sp
 
-from elastomath.derivations import builders, definitions, derive, finite, theorem
-from elastomath.derivations import language as proof
+from elastomath.derivations import builders, definitions, derive, evaluation, finite, theorem, words
 from elastomath.derivations.language import (
     ConcaveThenConvex,
     Derivation,
-    DerivationError,
     Identity,
     Least,
     Limit,
-    Relation,
     Rises,
     Step,
     Witness,
+)
+from elastomath.derivations.words import (
+    DerivationError,
+    Relation,
+    language,
     leaf_function,
     leaf_symbol,
     open_function,
@@ -62,7 +66,7 @@ def test_every_conclusion_is_what_a_step_establishes_and_carries_its_hypotheses(
     for relation, step in zip(result.conclusion, result.grounds, strict=True):
         assert step in result.steps
         assert step.claim == relation
-        hence = f"Hence {proof._plain(relation.lhs)}  {relation.relation}  {proof._plain(relation.rhs)}"
+        hence = f"Hence {words._plain(relation.lhs)}  {relation.relation}  {words._plain(relation.rhs)}"
         lines = [line for line in text.splitlines() if line.startswith(hence)]
         assert any(all(hypothesis.text() in line for hypothesis in step.conditions()) for line in lines)
         assert all(hypothesis in result.hypotheses for hypothesis in step.conditions())
@@ -485,6 +489,68 @@ def test_a_sign_that_a_draw_contradicts_fails_the_step(monkeypatch):
 def test_a_false_step_cannot_be_built(name):
     with pytest.raises(DerivationError):
         FALSE_STEPS[name]()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda: open_function("q", leaf=not language().open["q", "positive"], positive=True), "choose another name"),
+        (
+            lambda: leaf_function("plus", "p", x + S, lambda f: Step("", f(x), 0, ">=", proof=Witness(x + S)), (x,)),
+            "has other symbols than its arguments",
+        ),
+        (
+            lambda: leaf_function(
+                "any", "a", z, lambda f: Step("", f(z), 0, ">=", where=((E, z),), assume=(E,), proof=Witness(E))
+            ),
+            "what is assumed of any must be among its arguments",
+        ),
+        (lambda: Step("", 1 / (z - x), 0, where=((z, x),)), "is not a number"),
+        (lambda: Step("", x, 0, ">=", signs=((E, x),), proof=Witness(x)), "E has a witness of its sign and is not"),
+        (lambda: Step("", x, 0, ">=", where=((z, x),), assume=(z,), proof=Witness(x)), "there is nothing to assume"),
+        (
+            lambda: Step("", 1 - sp.expint(2, x), 0, ">=", proof=Rises(x, sp.expint(1, x))),
+            "may not be smooth in x",
+        ),
+    ],
+)
+def test_each_rule_of_the_language_says_what_it_refuses(wrong, says):
+    """Rules that no false step above meets first, each by its own message."""
+    with pytest.raises(DerivationError, match=says):
+        wrong()
+
+
+def test_the_numbers_refuse_what_the_algebra_would_let_through(monkeypatch):
+    monkeypatch.setattr(Step, "expect_zero", lambda self, expression: None)
+    monkeypatch.setattr(Step, "expect_sign", lambda self, expression, sign="": None)
+    for wrong, says in (
+        (lambda: Step("", x, 0, ">=", proof=Witness(sp.log(-u))), "its abbreviations or witness are not"),
+        (lambda: Step("", x + 1, 0, ">=", proof=Witness(x)), "the witness is"),
+        (lambda: Step("", u, 1, proof=Limit(u)), "the distance to the limit"),
+    ):
+        with pytest.raises(DerivationError, match=says):
+            wrong()
+
+
+def test_a_draw_at_which_nothing_is_a_number_counts_as_none():
+    step = Step("", n.Total(n.t**2), S * x, given=((n.t**2, S * x),))
+    tree = evaluation.Tree(step, 3, random.Random(0))
+    tree.fix(x, tree.context.mpf(0))
+    tree.fix(z, tree.context.mpf(-1))
+    for undefined in (1 / x, sp.sqrt(z), sp.log(x), sp.expint(1, z)):
+        with pytest.raises(evaluation._UndefinedError):
+            tree.value(undefined)
+    with pytest.raises(evaluation._UndefinedError):  # S would have to be infinite
+        evaluation._meet_given(tree)
+
+
+CONCLUSIONS = Path(__file__).with_name("conclusions.txt")
+
+
+def test_every_derivation_concludes_what_is_written_down():
+    """All conclusions as text: a derivation that comes to conclude something else, or less, is seen here."""
+    lines = [f"{id}: {relation.text()}" for id in DERIVED for relation in derive(id).conclusion]
+    assert lines == CONCLUSIONS.read_text(encoding="utf-8").splitlines()
 
 
 def test_explicit_leaves_catch_what_a_broken_generic_leaf_would_let_through(monkeypatch):

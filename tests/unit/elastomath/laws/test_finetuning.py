@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from elastomath.derivations import derive, finetuning
-from elastomath.derivations.language import DerivationError, Rises, Step
+from elastomath.derivations.language import Rises, Step
+from elastomath.derivations.words import DerivationError
 from elastomath.errors import InputError
 from elastomath.laws.finetuning import (
     elastic_energy,

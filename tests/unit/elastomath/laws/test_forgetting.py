@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elastomath.derivations import derive
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.errors import InputError
 from elastomath.laws.finite import finite_law, path_entropies
 from elastomath.laws.forgetting import (

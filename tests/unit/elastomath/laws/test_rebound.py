@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from elastomath.derivations import derive, rebound
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.errors import InputError
 from elastomath.laws.rebound import (
     Scores,

@@ -8,7 +8,7 @@ import pytest
 
 from elastomath.derivations import definitions, derive
 from elastomath.derivations import union as union_derivation
-from elastomath.derivations.language import DerivationError
+from elastomath.derivations.words import DerivationError
 from elastomath.errors import InputError
 from elastomath.laws import union as unionlaw
 from elastomath.laws.response import response
