@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
+import json
 import os
 import sys
+import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -115,6 +120,31 @@ def tiny(tiny_model, tmp_path_factory):
         return made[key]
 
     return make
+
+
+class Verified(NamedTuple):
+    """All claims of `verify`, and the seconds of a processor that they took."""
+
+    claims: list[Any]
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def verified_theory(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """`verify()` with its defaults, run once in a session: the first worker that asks writes it down for the others."""
+    from elastomath.verification import Claim, verify
+
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    path = folder / "verify.json"
+    with (folder / "verify.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            start = time.process_time()
+            rows = [dataclasses.asdict(claim) for claim in verify()]
+            path.write_text(json.dumps({"claims": rows, "seconds": time.process_time() - start}))
+    saved = json.loads(path.read_text())
+    return Verified([Claim(**row) for row in saved["claims"]], saved["seconds"])
 
 
 @pytest.fixture
