@@ -173,8 +173,8 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
     far = points > 1e5  # differences of ln Gamma lose their digits there, Stirling's series does not need them
     quotient = np.where(
         far,
-        -(alpha + lower) * np.log(points) + (alpha * (alpha + 1.0) - lower * (lower - 1.0)) / (2.0 * points),
-        gammaln(shape) - gammaln(points + lower),
+        -(alpha + lower) * np.log(points) + (alpha * (alpha + 1.0) - lower * (lower - 1.0)) / 2.0 / points,
+        gammaln(np.where(far, 1.0, shape)) - gammaln(np.where(far, 1.0, points + lower)),
     )
     with np.errstate(divide="ignore"):
         found = alpha * math.log(floor) + quotient + np.log(gammaincc(np.minimum(shape, LARGEST), floor))
