@@ -109,7 +109,7 @@ def test_a_curve_has_the_contrast_and_the_base_beside_it():
 
 
 def test_the_saved_durability_comes_out_as_its_own_bootstrap_has_it():
-    """Undo volumes within 3% of those that the experiment found from its prompts."""
+    """Undo volumes within 5% of those that the experiment found from its prompts."""
     import json
 
     saved = json.loads((RESULTS / "durability" / "durability.json").read_text())["durability"]
@@ -117,4 +117,4 @@ def test_the_saved_durability_comes_out_as_its_own_bootstrap_has_it():
     for row in saved:
         run = f"{row['pairs']}-{row['optimiser']}-n-{row['n']}-seed-{row['seed']}"
         if row["undo_volume"]["estimate"] is not None:
-            assert found[run] == pytest.approx(row["undo_volume"]["estimate"], rel=0.03)
+            assert found[run] == pytest.approx(row["undo_volume"]["estimate"], rel=0.05)
