@@ -68,6 +68,11 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL)
 
 
+def on_post_page(html: str, page: Any, config: Any) -> str:
+    """Nothing is loaded from the network: the theme's own search needs a script from there, ours (`search.md`) does not."""
+    return re.sub(r'<script src="https://[^"]*"></script>', "", html)
+
+
 def _derivation(id: str) -> str:
     """The derivation as HTML that Markdown leaves alone."""
     from elastomath.verification import explain

@@ -25,7 +25,7 @@ def stiffness() -> Protocol:
     from empirical.stiffness.run import stiffness as run
     from empirical.stiffness.settings import StiffnessSettings
 
-    return Protocol(StiffnessSettings, run, _show_stiffness, dtype="float32")
+    return Protocol(StiffnessSettings, run, _show_stiffness, _curve_figure, dtype="float32")
 
 
 @protocol(experiment, "rebound --preset quick", "rebound --preset paper-rebound --dry-run")
@@ -34,7 +34,7 @@ def rebound() -> Protocol:
     from empirical.rebound.run import rebound as run
     from empirical.rebound.settings import ReboundSettings
 
-    return Protocol(ReboundSettings, run, _show_rebound)
+    return Protocol(ReboundSettings, run, _show_rebound, _rebound_figure)
 
 
 @protocol(experiment, "resistance --seeds 0,1", "resistance --align beavertails#safe --align-volume 3000")
@@ -81,6 +81,18 @@ def durability() -> Protocol:
 
 
 # -- what a person reads ---------------------------------------------------------------------------------------------
+
+
+def _curve_figure(result: dict[str, Any]) -> Any:
+    from elastomath.curve import Curve
+
+    return Curve.read(result["curve"]).plot()
+
+
+def _rebound_figure(result: dict[str, Any]) -> Any:
+    from ..report.figures import rebound_figure
+
+    return rebound_figure(result["readings"])
 
 
 def _show_stiffness(result: dict[str, Any]) -> None:

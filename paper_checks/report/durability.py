@@ -27,8 +27,8 @@ def durability_section(chosen: dict[str, Any], data: Path, device: str, dtype: s
     return fill(section, result)
 
 
-def fill(section: Section, result: dict[str, Any]) -> Section:
-    """What ``durability.json`` says, conclusion first."""
+def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Section:
+    """What ``durability.json`` says, conclusion first; drawn: whether the forecast stands in a figure at the top of the page."""
     from empirical.durability.figures import courses_figure, forecast_figure
 
     for sentence in result["conclusion"]:
@@ -38,9 +38,13 @@ def fill(section: Section, result: dict[str, Any]) -> Section:
         "gradients of the two code lengths gave one constant each way, and with them the forecast. After that the model was aligned on "
         "n chosen responses and trained on rejected ones until the contrast (log-odds of the chosen response) was back."
     )
-    section.draw(
-        forecast_figure(result), "Forecast before training against measurement, with 95% intervals; the band is 20%."
-    )
+    if drawn:
+        section.say("The figure at the top of the page shows forecast and measurement.")
+    else:
+        section.draw(
+            forecast_figure(result),
+            "Forecast before training against measurement, with 95% intervals; the band is 20%.",
+        )
     section.draw(
         courses_figure(result), "The way back: the contrast falls from each alignment; the level line is the base."
     )

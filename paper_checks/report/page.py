@@ -1,24 +1,33 @@
-"""The page: blocks of text, tables and figures, rendered into one self-contained HTML file with every text escaped."""
+"""The page: blocks of text, tables and figures, rendered into one self-contained HTML file with every text escaped.
+
+What opens on a click elsewhere lies on a page of details of its own, in the folder of the report's data: the report itself is short
+and prints whole.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elastomath.interval import Interval
 from elastomath.storage import whole_file
+
+if TYPE_CHECKING:
+    from .front import Front
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: its text, and a mark (``yes``, ``no``) that colours it beside the words."""
+    """One cell of a table: its text, a mark (``yes``, ``no``) that colours it beside the words, the details it leads to."""
 
     text: str
     mark: str = ""
+    details: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,13 +40,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of a section: text, heading, table, figure or details."""
+    """A block of a section: text, heading, table, figure or details (``anchor``: its place on the page of details)."""
 
     kind: str
     text: str = ""
     title: str = ""
     caption: str = ""
     svg: Any = None
+    anchor: str = ""
     columns: tuple[Column, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
 
@@ -54,7 +64,10 @@ class Check:
 
 @dataclass
 class Section:
-    """A section of the page: its blocks, the command that makes it again, its data files and its checks."""
+    """A section of the page: its blocks, the command that makes it again, its data files and its checks.
+
+    saved: whether its numbers come from results that lie in the package, not from the run that writes the page.
+    """
 
     id: str
     title: str
@@ -63,6 +76,7 @@ class Section:
     command: str = ""
     data: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    saved: bool = False
 
     def say(self, text: str) -> None:
         """Add a paragraph."""
@@ -72,9 +86,15 @@ class Section:
         """Add a heading."""
         self.blocks.append(Block("heading", text=text))
 
-    def more(self, title: str, text: str) -> None:
-        """Add a preformatted text that opens on a click."""
-        self.blocks.append(Block("details", title=title, text=text))
+    def more(self, title: str, text: str, anchor: str = "") -> None:
+        """Add a preformatted text to the page of details, under an anchor of its own."""
+        place = anchor or f"{self.id}-{sum(block.kind == 'details' for block in self.blocks) + 1}"
+        self.blocks.append(Block("details", title=title, text=text, anchor=place))
+
+    @property
+    def details(self) -> list[Block]:
+        """What this section has on the page of details."""
+        return [block for block in self.blocks if block.kind == "details"]
 
     def show(self, rows: Sequence[dict[str, Any]], caption: str = "") -> None:
         """Add a table from rows of like keys; numbers are set to the right."""
@@ -134,11 +154,16 @@ def interval(constant: dict[str, Any] | None) -> str:
 
 
 def render(
-    path: Path, preset: str, sections: Sequence[Section], provenance: Sequence[dict[str, Any]], not_shown: Sequence[str]
+    path: Path,
+    preset: str,
+    sections: Sequence[Section],
+    provenance: Sequence[dict[str, Any]],
+    not_shown: Sequence[str],
+    front: Front | None = None,
 ) -> None:
-    """Write the page, whole or not at all. Everything but the figures, which we draw, is escaped."""
+    """Write the page and its page of details, each whole or not at all. Everything but the figures, which we draw, is escaped."""
     import jinja2
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -154,16 +179,26 @@ def render(
         for section in sections
         for check in section.checks
     ]
-    page = environment.get_template("report.html").render(
-        preset=preset,
-        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-        sections=sections,
-        checks=table(checks),
-        provenance=table(provenance),
-        not_shown=not_shown,
+    environment.filters["strong"] = lambda words: Markup(
+        re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(words)))
     )
-    with whole_file(path) as aside:
-        aside.write_text(page, encoding="utf-8")
+    details = path.with_name(f"{path.stem}-data") / "details.html"
+    shared = {
+        "preset": preset,
+        "css": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        "sections": sections,
+        "checks": table(checks) if checks else None,
+        "failed": [check for check in checks if not check["holds"]],
+        "provenance": table(provenance),
+        "not_shown": not_shown,
+        "front": front,
+        "details": f"{details.parent.name}/{details.name}",
+        "report": path.name,
+    }
+    for place, template in ((details, "details.html"), (path, "report.html")):
+        page = environment.get_template(template).render(**shared)
+        with whole_file(place) as aside:
+            aside.write_text(page, encoding="utf-8")
 
 
 def _is_number(value: Any) -> bool:
@@ -171,5 +206,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Cell:
+    if isinstance(value, Cell):
+        return value
     mark = ("yes" if value else "no") if isinstance(value, bool) else ""
     return Cell(number(value), mark)

@@ -19,7 +19,7 @@ def saved_makers(evidence: Evidence) -> list[tuple[Callable[[Saved], Section], S
 
 
 def _section(saved: Saved, id: str, title: str, command: str) -> Section:
-    section = Section(id, title, command=command)
+    section = Section(id, title, command=command, saved=True)
     section.data += [f"paper_checks/results/{saved.name}/{saved.name}.{end}" for end in ("csv", "json")]
     settings = saved.summary.get("settings", {})
     told = ("model", "align", "perturb", "opposed", "prompt", "learning_rate", "batch", "seeds", "dtype")
@@ -150,7 +150,7 @@ def durability_saved_section(saved: Saved) -> Section:
     section = _section(
         saved, "durability-saved", "Durability of behaviours (F2, Q1, R25)", "elastomath experiment durability"
     )
-    return fill(section, dict(saved.summary))
+    return fill(section, dict(saved.summary), drawn=True)
 
 
 MAKERS: dict[str, Callable[[Saved], Section]] = {

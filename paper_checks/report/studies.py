@@ -15,9 +15,6 @@ TITLES = {
     "hooke": "Simulated: forces in both directions of the divergence",
 }
 
-FEW = 6
-"""So many answers are paragraphs; more are folded away."""
-
 
 def saved_studies() -> dict[str, dict[str, Any]]:
     """The studies whose results come with the package, by name, in the order of the questions."""
@@ -36,17 +33,18 @@ def saved_studies() -> dict[str, dict[str, Any]]:
 def study_section(found: dict[str, Any]) -> Section:
     """One study: its question, its answers in words and numbers, its figure."""
     from sim.studies import draw
+    from sim.studies.conclusions import conclusion
 
     study = found["study"]
-    section = Section(f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {found['preset']}")
+    section = Section(
+        f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {found['preset']}", saved=True
+    )
     section.say(found["question"])
+    for sentence in conclusion(found):
+        section.say(sentence)
     section.draw(draw(found), caption(study))
     sentences = [answer["sentence"] for answer in found["answers"]]
-    if len(sentences) > FEW:
-        section.more(f"The {len(sentences)} answers in words", "\n".join(sentences))
-    else:
-        for sentence in sentences:
-            section.say(sentence)
+    section.more(f"{TITLES[study]}: the {len(sentences)} answers in words", "\n".join(sentences))
     section.show(
         [
             {"answer": answer["id"], "what": answer["question"], "value": interval(answer["value"])}

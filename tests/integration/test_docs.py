@@ -140,4 +140,5 @@ def test_the_site_builds_without_a_warning_or_a_dead_link(tmp_path: Path) -> Non
         text = path.read_text(encoding="utf-8")
         if path.name not in ("404.html", "glossary.html"):
             assert "glossary.html" in text, path
-    assert (site / "search" / "search_index.js").is_file()  # search works from disk
+        assert not re.search(r'(?:src|srcset)="https?:|<link[^>]+stylesheet[^>]+https?:', text), path  # works from disk
+    assert (site / "search" / "search_index.js").is_file()

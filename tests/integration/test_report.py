@@ -24,14 +24,18 @@ class Balanced(HTMLParser):
         self.loads: list[str] = []
         self.ids: list[str] = []
         self.targets: list[str] = []
+        self.beside: set[str] = set()
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)
         self.ids += [values["id"]] if values.get("id") else []
         self.loads += [values[key] for key in ("src", "data") if values.get(key)]
-        if tag == "link" or (tag == "a" and not str(values.get("href", "#")).startswith("#")):
+        leads = str(values.get("href", "#"))
+        if tag == "a" and re.fullmatch(r"[\w-]+-data/details\.html(#[\w-]+)?|\.\./[\w-]+\.html", leads):
+            self.beside.add(leads)
+        elif tag == "link" or (tag == "a" and not leads.startswith("#")):
             self.loads.append(str(values))
-        if tag == "a":
+        elif tag == "a":
             self.targets.append(str(values.get("href", "#"))[1:])
         if tag not in VOID:
             self.open.append(tag)
@@ -83,6 +87,50 @@ def test_the_page_loads_nothing_and_its_links_lead_somewhere(theory):
     assert text.count("<svg") >= 2
     for word in ("R1", "R5", "kappa", "Provenance", "elastomath verify"):
         assert word in text
+    assert "<details" not in text  # nothing that is closed, or empty on paper
+    assert words(text) < 7200  # the quick preset adds three sections to these
+    details = (theory[1].with_name("theory-data") / "details.html").read_text(encoding="utf-8")
+    there = parsed(details)
+    assert {target.partition("#")[2] for target in page.beside} - {""} <= set(there.ids)
+    assert there.beside == {"../theory.html"}
+
+
+def words(text):
+    return len(re.sub(r"<[^>]+>", " ", re.sub(r"<(style|svg|script).*?</\1>", " ", text, flags=re.DOTALL)).split())
+
+
+def test_the_first_screen_answers_with_numbers_and_verdicts(theory):
+    text = theory[1].read_text(encoding="utf-8")
+    top = text[text.index("<h1>") : text.index('id="hurry"')]
+    sentences = re.findall(r'<p class="answer">(.*?)</p>', top)
+    assert len(sentences) == 5
+    assert sum(bool(re.search(r"\d", sentence)) for sentence in sentences) >= 3
+    for verdict in ("fails", "holds with constants", "supported at this scale", "not supported at this scale"):
+        assert f"<strong>{verdict}</strong>" in top
+    assert top.count("<svg") == 1
+
+
+def test_nothing_is_green_beside_a_verdict_that_fails(theory):
+    text = theory[1].read_text(encoding="utf-8")
+    rows = re.findall(r"<tr.*?</tr>", text[text.index('id="claims"') : text.index('id="law"')], re.DOTALL)
+    failed = [row for row in rows if "fails: counterexample" in row or ">not supported at this scale" in row]
+    assert len(failed) >= 10
+    assert not any(re.search(r'class="[^"]*yes', row) for row in failed)
+
+
+def test_a_changed_verdict_changes_the_first_screen():
+    """The sentences and the lists of the front follow the outcomes of the run, not the record."""
+    import dataclasses
+
+    from paper_checks.claims import check
+    from paper_checks.claims.claim import HOLDS
+    from paper_checks.report.front import front
+
+    outcomes = check(["Thm3.4", "F2-z"])
+    turned = [dataclasses.replace(one, finding=dataclasses.replace(one.finding, verdict=HOLDS)) for one in outcomes]
+    assert [id for id, *_ in front(outcomes, None).hurry["What fails"]] == ["Thm3.4"]
+    assert [id for id, *_ in front(turned, None).hurry["What holds"]] == ["Thm3.4", "F2-z"]
+    assert front(turned, None).answers != front(outcomes, None).answers
 
 
 def test_every_figure_that_a_claim_names_is_a_section(theory):
@@ -107,10 +155,8 @@ def test_text_is_escaped(tmp_path):
     render(tmp_path / "page.html", "theory", [section], [{"what": "<a>", "value": "&"}], ["<q>"])
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     parsed(text)
-    assert not re.search(
-        r"<(script|img|i|b|s|u|em|q)[ >]", text.split("<nav>")[1].replace("<i>k</i>", "").replace("<i>L</i>", "")
-    )
-    assert "&lt;script&gt;" in text
+    assert not re.search(r"<(script|img|i|b|s|u|em|q)[ >]", re.sub(r"<i>[A-Za-z]</i>", "", text.split("<nav")[1]))
+    assert "&lt;script&gt;" in text + (tmp_path / "page-data" / "details.html").read_text(encoding="utf-8")
 
 
 def test_an_interval_says_which_end_is_open():

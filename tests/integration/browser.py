@@ -1,0 +1,104 @@
+"""Pages in headless Chromium: what overflows at a width, what an accessibility checker (axe) finds, and how it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
+PAPER = 680
+"""Width of an A4 page without margins of 15 mm, in pixels of 1/96 inch."""
+RULES = (
+    "color-contrast", "document-title", "duplicate-id", "empty-heading", "heading-order", "html-has-lang", "image-alt", "label",
+    "link-name", "list", "listitem", "svg-img-alt", "td-headers-attr", "th-has-data-cells", "page-has-heading-one", "button-name",
+)  # fmt: skip
+"""The rules of axe that a page has to keep."""
+PROBE = """<script>
+addEventListener("load", async () => {
+  const out = {};
+  const inside = (e) => e.closest("svg, math, .md-sidebar, .md-search, .md-header, .md-overlay, .md-skip, SCROLLS");
+  const hidden = (e) => { const s = getComputedStyle(e); return s.position === "absolute" && s.clipPath !== "none"; };
+  const wide = [...document.querySelectorAll("main *, body > *")].filter((e) => !inside(e) && !e.closest("thead") &&
+    !hidden(e) && e.getBoundingClientRect().right > innerWidth + 1);
+  out.page = document.documentElement.scrollWidth - innerWidth;
+  out.wide = wide.slice(0, 5).map((e) => e.tagName + "." + e.className + ": " + e.textContent.trim().slice(0, 40));
+  out.cut = [...document.querySelectorAll("td, th, p, pre, li")].filter((e) => !inside(e) && !e.closest("thead") &&
+    getComputedStyle(e).display !== "inline" && e.scrollWidth > e.clientWidth + 2).slice(0, 5)
+    .map((e) => e.tagName + ": " + e.textContent.trim().slice(0, 40));
+  out.flat = [...document.querySelectorAll("figure svg")].filter((e) => e.getBoundingClientRect().height < 50).length;
+  out.figures = document.querySelectorAll("figure svg").length;
+  out.details = document.querySelectorAll("details").length;
+  out.loaded = performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !n.startsWith("file:"));
+  if (window.axe) {
+    const result = await axe.run(document, {runOnly: {type: "rule", values: RULES}, resultTypes: ["violations"]});
+    out.axe = result.violations.flatMap((v) => v.nodes.slice(0, 3).map((n) => v.id + " " + n.target.join(" ")));
+  }
+  document.title = "PROBED" + JSON.stringify(out);
+});
+</script>"""
+
+
+def probe(
+    page: Path, folder: Path, width: int, *, axe: bool = False, paper: bool = False, scrolls: str = ".none"
+) -> dict[str, Any]:
+    """What the page is like in a frame of so many pixels (headless Chromium has no window below 500).
+
+    axe: also check it with axe. paper: with its rules for print. scrolls: a selector of what may scroll sideways within itself.
+    """
+    text = page.read_text(encoding="utf-8")
+    if paper:
+        text = text.replace("@media screen", "@media print")  # never true in a frame
+        text = text.replace("@media print {", "@media all {")
+    script = PROBE.replace("SCROLLS", scrolls).replace("RULES", json.dumps(RULES))
+    if axe:
+        import axe_core_python
+
+        checker = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+        script = f"<script>{checker}</script>{script}"
+    probed = page.with_name(f"probed-{page.name}")  # beside the page, so that its files are found
+    probed.write_text(text.replace("</head>", script + "</head>", 1), encoding="utf-8")
+    outer = folder / "outer.html"
+    outer.write_text(
+        f'<iframe id="f" src="{probed.as_uri()}" style="width:{width}px;height:2000px;border:0"></iframe><script>'
+        'const look = setInterval(() => { const title = document.getElementById("f").contentDocument.title;'
+        'if (title.startsWith("PROBED")) { document.title = title; clearInterval(look); } }, 100);</script>',
+        encoding="utf-8",
+    )
+    try:
+        dom = chromium(
+            outer,
+            folder,
+            "--dump-dom",
+            "--virtual-time-budget=30000",
+            "--allow-file-access-from-files",
+            "--window-size=1500,2100",
+        )
+    finally:
+        probed.unlink()
+    found = re.search(r"<title>PROBED(\{.*?\})</title>", dom, re.DOTALL)
+    assert found, f"{page.name}: {dom[-300:]}"
+    import html
+
+    result: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return result
+
+
+def chromium(page: Path, folder: Path, *arguments: str) -> str:
+    """What Chromium prints for a page."""
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", *arguments, page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+
+
+def sheets(page: Path, folder: Path) -> int:
+    """How many sheets the page prints on."""
+    paper = folder / "page.pdf"
+    chromium(page, folder, f"--print-to-pdf={paper}", "--no-pdf-header-footer")
+    content = paper.read_bytes()
+    assert content.startswith(b"%PDF")
+    return len(re.findall(rb"/Type\s*/Page\b", content))
