@@ -16,6 +16,8 @@ CLAIMS = "claims.md"
 NOTEBOOKS = ("verify", "simulate", "fit")
 RUN = "ELASTOMATH_DOCS_RUN"
 """Set to 0 where the notebooks are not to be run: then they are shown without outputs."""
+LONG = 30
+"""Letters of LaTeX from which a formula within a line may be wider than a phone."""
 BOX, GAP = (150, 40), (26, 46)
 """A box of the graph of results, and the space between boxes, in pixels."""
 
@@ -63,7 +65,7 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     def formula(found: re.Match[str]) -> str:
         block = found[1] == "div"
         inner = found[2].strip()[2:-2].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        return convert(inner, display="block" if block else "inline")
+        return _typeset(inner, block)
 
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL)
 
@@ -92,7 +94,7 @@ def _derivation(id: str) -> str:
         elif not open_item:
             out.append(f"<p>{_words(line)}</p>" if line.strip() else "")
         else:
-            after_words = bool(out) and not out[-1].endswith("</math>") and not line.startswith(r"\[")
+            after_words = bool(out) and not out[-1].endswith(("</math>", "</span>")) and not line.startswith(r"\[")
             out.append(("<br>" if after_words else "") + _words(line))
     return '<div class="derivation">\n' + "\n".join(line for line in out if line.strip()) + "\n</div>"
 
@@ -107,7 +109,15 @@ def _formula(part: str) -> str:
     inner = part[2:-2].strip()
     if inner in ("<", ">"):
         return escape(inner)
-    return convert(inner, display="block" if part[:2] == r"\[" else "inline")
+    return _typeset(inner, part[:2] == r"\[")
+
+
+def _typeset(formula: str, block: bool) -> str:
+    """A formula as MathML; one that stands alone scrolls within itself where it is wider than a phone."""
+    if not block:
+        line = str(convert(formula, display="inline"))
+        return f'<span class="formula within">{line}</span>' if len(formula) > LONG else line
+    return f'<span class="formula">{convert(formula, display="block")}</span>'
 
 
 def _plain(text: str) -> str:

@@ -25,7 +25,7 @@ def claims_section(outcomes: Sequence[Outcome], evidence: Evidence) -> Section:
             row = {
                 "claim": Cell(f"{claim.title} ({claim.id})", details=anchor(claim.id)),
                 "verdict": Cell(finding.verdict, MARKS.get(kind(finding.verdict), "")),
-                "evidence": finding.level,
+                "evidence": Cell(finding.level, "short"),
             }
             if not all(one.stands for one in group):
                 row["on record"] = "the same" if outcome.stands else Cell(f"NOT {claim.verdict}", "no")

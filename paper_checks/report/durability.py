@@ -66,9 +66,11 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
             f"{error['median']:.0%}",
             error["median"] < GATE,
         )
-    for row in result["durability"]:
-        if not row["applies"]:
-            section.say(
-                f"{row['pairs']}, seed {row['seed']}: the law is not expected to apply: {'; '.join(row['reasons'])}."
-            )
+    doubts = {
+        f"{row['pairs']}, seed {row['seed']}: the law is not expected to apply: {'; '.join(row['reasons'])}.": None
+        for row in result["durability"]
+        if not row["applies"]
+    }
+    for sentence in doubts:  # one for all volumes of a run
+        section.say(sentence)
     return section

@@ -23,7 +23,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table: its text, a mark (``yes``, ``no``) that colours it beside the words, the details it leads to."""
+    """One cell of a table: its text, a mark, the details it leads to.
+
+    mark: ``yes`` and ``no`` colour it beside the words, ``short`` keeps it on a line.
+    """
 
     text: str
     mark: str = ""

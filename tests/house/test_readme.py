@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def reading_ease(text):
 def syllables(word):
     silent = re.search(r"[^aeiouyl]e$|[^aeioutdy]ed$", word) is not None
     return max(len(re.findall("[aeiouy]+", word)) - silent, 1)
+
+
+def test_its_numbers_are_those_of_the_saved_results():
+    saved = json.loads((ROOT / "paper_checks/results/durability/durability.json").read_text(encoding="utf-8"))
+    error = saved["error"]
+    words = f"off by {error['median']:.0%} in the middle of {error['runs']} runs, by {error['worst']:.0%} at worst"
+    assert words in " ".join(README.split())
+    assert words.replace(", by", " and by") in (ROOT / "docs/tutorials/durable.md").read_text(encoding="utf-8")
+    bought = re.search(r"bought ([0-9.]+) times", " ".join(saved["conclusion"]))[1]
+    assert f"twice the alignment data bought {float(bought):.1f} times" in " ".join(README.split())
 
 
 def test_every_letter_of_the_theory_is_in_the_glossary():

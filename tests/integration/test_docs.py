@@ -14,6 +14,7 @@ import typer
 
 from elastomath.figures.results import FIGURES
 from paper_checks.cli.commands import app
+from tests.integration.browser import CHROMIUM, probe, sheets
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
@@ -111,10 +112,13 @@ def test_every_result_has_its_page_and_figure() -> None:
         assert "```python" in text
 
 
-def test_the_site_builds_without_a_warning_or_a_dead_link(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The site, built once, and what the builder said."""
     pytest.importorskip("mkdocstrings")
+    site = tmp_path_factory.mktemp("docs") / "site"
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")],
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(site)],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "ELASTOMATH_DOCS_RUN": "0"},
         capture_output=True,
@@ -122,11 +126,50 @@ def test_the_site_builds_without_a_warning_or_a_dead_link(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "WARNING" not in done.stdout + done.stderr
-    page = (tmp_path / "site" / "results" / "R5.html").read_text(encoding="utf-8")
+    return site, done.stdout + done.stderr
+
+
+SCROLLS = ".md-typeset__scrollwrap, .md-typeset table, pre, .graph, .formula, figure, .headerlink, .md-clipboard"
+"""What may be wider than a phone, and scrolls within itself."""
+SOME = ["index.html", "glossary.html", "results/R5.html", "tutorials/bound.html"]
+
+
+def _fits(page: Path, folder: Path, width: int) -> None:
+    found = probe(page, folder, width, axe=True, scrolls=SCROLLS)
+    assert found["page"] <= 1, found
+    assert (found["wide"], found["loaded"], found["axe"]) == ([], [], []), found
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("page", SOME)
+def test_a_page_fits_a_phone_and_axe_has_no_complaint(built: tuple[Path, str], page: str, tmp_path: Path) -> None:
+    pytest.importorskip("axe_core_python")
+    _fits(built[0] / page, tmp_path, 390)
+
+
+@pytest.mark.acceptance
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_fits(built: tuple[Path, str], width: int, tmp_path: Path) -> None:
+    pytest.importorskip("axe_core_python")
+    for page in sorted(built[0].rglob("*.html")):
+        if page.name != "404.html":
+            _fits(page, tmp_path, width)
+
+
+@pytest.mark.acceptance
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_every_page_prints(built: tuple[Path, str], tmp_path: Path) -> None:
+    for page in sorted(built[0].rglob("*.html")):
+        assert 1 <= sheets(page, tmp_path) <= 250, page
+
+
+def test_the_site_builds_without_a_warning_or_a_dead_link(built: tuple[Path, str]) -> None:
+    site, said = built
+    assert "WARNING" not in said
+    page = (site / "results" / "R5.html").read_text(encoding="utf-8")
     assert page.count("<math") > 20
     assert "arithmatex" not in page
-    site = tmp_path / "site"
     reference = (site / "reference" / "elastomath.html").read_text(encoding="utf-8")
     assert "<p>&gt;&gt;&gt;" not in reference  # a doctest that Markdown takes for a quote
     assert not re.search(r"<blockquote>(?:\s*<blockquote>)+", reference)

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from elastomath import Curve, InputError
+from elastomath.verification import cases_of
 from paper_checks.report.page import Section, interval, render
 from paper_checks.report.report import make_report
 
@@ -56,9 +57,10 @@ def parsed(text: str) -> Balanced:
 def theory(tmp_path_factory, verified_theory):
     """The report on the claims of `verify` that other tests share: its result, its file, the seconds of a processor."""
 
-    def verify(ids, cases, seed, *, quick, processes):
+    def verify(ids, cases, seed, *, quick, processes, tell):
         assert (cases, seed, quick) == (100, 0, False)
-        return [claim for claim in verified_theory.claims if {claim.id, claim.id[:-1]} & set(ids)]
+        wanted = set(cases_of(ids))
+        return [claim for claim in verified_theory.claims if claim.id in wanted]
 
     out = tmp_path_factory.mktemp("report") / "theory.html"
     spent = sum(os.times()[:4])  # of this process and of those it starts
