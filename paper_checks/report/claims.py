@@ -22,7 +22,7 @@ def claims_section(outcomes: Sequence[Outcome], evidence: Evidence) -> Section:
         rows = []
         for outcome in group:
             claim, finding = outcome.claim, outcome.finding
-            row = {
+            row: dict[str, Cell | str] = {
                 "claim": Cell(f"{claim.title} ({claim.id})", details=anchor(claim.id)),
                 "verdict": Cell(finding.verdict, MARKS.get(kind(finding.verdict), "")),
                 "evidence": Cell(finding.level, "short"),
