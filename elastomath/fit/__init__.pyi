@@ -1,3 +1,5 @@
+from .comparison import Difference as Difference
+from .comparison import differences as differences
 from .constants import Answers as Answers
 from .constants import GroupConstants as GroupConstants
 from .constants import RunConstants as RunConstants

@@ -176,6 +176,15 @@ def labels(courses: Sequence[Course]) -> list[str]:
     ]
 
 
+def bases(courses: Sequence[Course]) -> list[str]:
+    """The base that each run began from: its label and its seed."""
+    told = []
+    for label, course in zip(labels(courses), courses, strict=True):
+        seed = course.covariates.get("seed")
+        told.append(", ".join(part for part in (label, "" if seed is None else f"seed {seed}") if part))
+    return told
+
+
 def _is_volume(values: Sequence[Any], courses: Sequence[Course]) -> bool:
     """Whether a covariate is the alignment volume once more."""
     return all(
@@ -293,9 +302,9 @@ class Answers:
 
 def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control."""
-    ways: dict[tuple[str, str], list[RunConstants]] = {}
-    for label, run in zip(labels([run.course for run in runs]), runs, strict=True):
-        ways.setdefault((label, str(run.course.covariates.get("seed", ""))), []).append(run)
+    ways: dict[str, list[RunConstants]] = {}
+    for base, run in zip(bases([run.course for run in runs]), runs, strict=True):
+        ways.setdefault(base, []).append(run)
     several = [way for way in ways.values() if len({run.course.align for run in way} - {None}) > 1]
     measures = [name for name in MEASURES if all(name in run.first_fall for way in several for run in way)]
     falls = {}

@@ -26,7 +26,7 @@ READINGS = (5, 6, 8, 10, 12, 16)
 SPACINGS = (1.0, 1.5, 2.0)
 """Powers of the spacing: 1 even, 2 denser at first."""
 REACH = 1.25
-"""The last reading, in undo volumes of the largest alignment: enough for an upper end that closes."""
+"""The last reading, in the largest undo volumes that are expected: enough for an upper end that closes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def plan(
     pilot = Pilot() if pilot is None else pilot
     volumes = np.sort(np.asarray(aligned, dtype=np.float64))
     undo = undo_volume(pilot.start, volumes, pilot.constant)
-    last = REACH * float(undo[-1])
+    last = REACH * float(undo[-1]) * (1 + (difference or 0.0)) * math.exp(2 * pilot.scatter)
     best: Plan | None = None
     for count in READINGS:
         for spacing in SPACINGS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,15 +15,16 @@ from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
 from ..laws.finite import finite_law
-from .course import courses
+from .constants import bases
+from .course import Course, courses
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
-from .laws import LAWS
+from .laws import LAWS, LOGIT, LOGIT_IN_NATS
 from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
-from .rivals import BALANCE, compare, predictions
+from .rivals import BALANCE, compare, compare_over_bases, predictions
 from .summary import Joint, Summary, summarise
 
 Array = NDArray[np.float64]
@@ -219,8 +221,29 @@ def fit_summary(
             answer["groups"].append({"value": value, "runs": names} | _together(mine, level, laws))
     near = [fitted for fitted, _, _ in results if fitted.near_joint]
     joint = Joint(tuple(fitted.run for fitted in near), len(runs), pooled_kappa(near, level))
-    summary = summarise(list(courses(curve)), level, joint=joint)
+    seen = list(courses(curve))
+    summary = summarise(
+        seen, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], seen, laws)
+    )
     return answer | summary.as_dict(), summary
+
+
+def _contrast_laws(
+    readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """The rival laws on the contrast, where the logit law is at home: rows of `compare_over_bases`."""
+    if len({(course.unit, course.volume_unit) for course in seen}) > 1:
+        return []
+    contrasts = []
+    for r, course in zip(readings, seen, strict=True):
+        rates, errors = r.rates.copy(), r.rate_se.copy()
+        rates[1] = course.values
+        errors[1] = course.errors if course.known_errors else 0.0
+        contrasts.append(replace(r, rates=rates, rate_se=errors))
+    named = [law for law in LAWS if laws is None or law.name in laws]
+    if seen[0].unit == "nats/response":
+        named = [LOGIT_IN_NATS if law is LOGIT else law for law in named]
+    return compare_over_bases(contrasts, bases(seen), named)
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:

@@ -7,7 +7,7 @@ Over runs the shape's numbers are shared, y_0 is the run's own, and D follows fr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,56 @@ def _power(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
     return np.asarray(start + numbers[1] * steps ** np.exp(numbers[0]))
 
 
+def _fourth(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return np.asarray(start + numbers[0] * steps**4)
+
+
+def _fourth_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    return [[change / middle**4]]
+
+
+def fallen(odds: Array, exposure: Array) -> Array:
+    """What an exposure c l takes from log-odds ln(odds): ``D + (e^D - 1)/odds = c l`` (R21), by Wright's omega.
+
+    As `laws.logit.rise` without its last digits, for the many values that a fit asks for.
+    """
+    from scipy.special import wrightomega
+
+    weight = 1.0 / odds
+    return np.asarray(exposure + weight - wrightomega(weight - np.log(odds) + exposure).real)
+
+
+def _logit_shape(steps: Array, theta: Array) -> Array:
+    return fallen(theta[1][:, None], theta[0][:, None] * steps)
+
+
+def _logit(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    scale = numbers[2] if abs(numbers[2]) > 1e-12 else 1e-12
+    odds = np.exp(np.clip((start - numbers[1]) / scale, -30.0, 300.0))
+    return np.asarray(start - scale * fallen(odds, np.exp(min(numbers[0], 300.0)) * steps))
+
+
+def _nats(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return _logit(np.array([numbers[0], 0.0, 1.0]), steps, start, base)
+
+
+def _nats_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    return [[np.log(max(abs(change), 1e-6) * pace / middle)] for pace in (1.0, 4.0)]
+
+
+def _logit_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    size = max(abs(change), 1e-12)
+    even = float(start.mean()) + change
+    # the log-odds fall: a measure that falls with them has a positive scale
+    return [
+        [np.log(pace / middle), at, -np.sign(change or -1.0) * scale]
+        for pace, at, scale in ((2.0, 0.0, 1.0), (2.0, even, size), (8.0, even, size / 5))
+    ]
+
+
 def _line(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
     return np.asarray(start + numbers[0] * steps)
 
@@ -143,14 +193,41 @@ REBOUND = Law(
 )
 POWER = Law(
     "power of time",
-    "y = y_0 + c l^p (arXiv 2602.15799 has p = 4)",
+    "y = y_0 + c l^p, p free",
     lambda steps, theta: steps ** theta[0][:, None],
     ((5e-2, 1e1),),
     _power,
     _power_starts,
     ("ln p", "c"),
 )
+FOURTH = Law(
+    "fourth power of time",
+    "y = y_0 + c l^4 (arXiv 2602.15799)",
+    lambda steps, theta: steps[None, :] ** 4,
+    (),
+    _fourth,
+    _fourth_starts,
+    ("c",),
+)
+LOGIT = Law(
+    "logit law",
+    "y = y_0 - s D, D + (e^D - 1) e^{-z_0} = c l, z_0 = (y_0 - e)/s: log-odds of two responses under gradient descent (R21); "
+    "for a contrast in nats a response s = 1 and e = 0",
+    _logit_shape,
+    ((1e-1, 1e2), (1e-2, 1e4)),
+    _logit,
+    _logit_starts,
+    ("ln c", "e", "s"),
+)
+LOGIT_IN_NATS = replace(
+    LOGIT,
+    formula="y = y_0 - D, D + (e^D - 1) e^{-y_0} = c l: the logit law of a contrast in nats a response (R21)",
+    over_runs=_nats,
+    starts=_nats_starts,
+    numbers=("ln c",),
+)
+"""The logit law where its scale is known: the measure is the log-odds itself, and one number is shared."""
 LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps[None, :], (), _line, _line_starts, ("c",))
 
-LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, POWER, LINE)
+LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, LOGIT, POWER, FOURTH, LINE)
 """The laws that `fit` compares, every one with the same interface."""

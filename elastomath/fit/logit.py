@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
-from ..laws.logit import aligned_contrast, fall_volume, perturbed_contrast
+from ..laws.logit import fall_volume
 from ..units import NATS_PER_BIT
 from .course import Course
+from .laws import fallen
 
 Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)
@@ -55,6 +56,7 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     of responses: c is then not defined. Raises InputError for what is no course.
 
     >>> from dataclasses import replace
+    >>> from elastomath.laws.logit import aligned_contrast, perturbed_contrast
     >>> m, z = np.arange(0.0, 33, 4), aligned_contrast(-0.3, [16, 64], 0.2)
     >>> base = Course("a", "contrast", "nats/response", "examples", m, m, np.full(9, 0.01), -0.3, 0.01)
     >>> courses = [replace(base, align=n, values=perturbed_contrast(z_n, m, 0.2)) for n, z_n in zip([16, 64], z)]
@@ -80,16 +82,13 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     weight = float(np.mean(start_error)) if start_error else 0.0
 
     def climbing(log: float, place: float) -> Array:
-        found = [
-            (z[i][0] - float(aligned_contrast(started + place, n[i] or 0.0, math.exp(log)))) / errors[i][0]
-            for i in aligned
-        ]
+        found = [(z[i][0] - _climbed(started + place, n[i] or 0.0, log)) / errors[i][0] for i in aligned]
         return np.array([*found, place / weight] if weight else found)
 
     def falling(log: float, starts: Array, keep: Sequence[Array]) -> Array:
         return np.concatenate(
             [
-                (z[i][keep[i]] - perturbed_contrast(starts[i], volumes[i][keep[i]], math.exp(log))) / errors[i][keep[i]]
+                (z[i][keep[i]] - _fell(starts[i], volumes[i][keep[i]], log)) / errors[i][keep[i]]
                 for i in range(len(usable))
             ]
         )
@@ -118,6 +117,14 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
             )  # fmt: skip
         drift = _drift(falling, z, starts, math.log(perturbing.estimate), known, level)
     return LogitConstants(aligning, perturbing, both, drift, misfit, _return_ratio(usable, scale, aligning, level))
+
+
+def _climbed(start: float, volume: float, log: float) -> float:
+    return start + float(fallen(np.exp(np.clip(-start, -30.0, 30.0)), np.asarray(math.exp(min(log, 50.0)) * volume)))
+
+
+def _fell(start: float, volumes: Array, log: float) -> Array:
+    return np.asarray(start - fallen(np.exp(np.clip(start, -30.0, 300.0)), math.exp(min(log, 50.0)) * volumes))
 
 
 def _best(residual: Any, start: Sequence[float]) -> Any:

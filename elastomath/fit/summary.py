@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..interval import Interval
-from .constants import Answers, GroupConstants, RunConstants, Spread, answers, grouped, labels, run_constants
+from .constants import Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
 from .logit import LogitConstants, logit_constants
 
@@ -57,7 +57,7 @@ class Joint:
 class Summary:
     """The constants of each run, of runs that differ in their seed alone, over alignment volumes, and of the logit law by base.
 
-    joint    None where no run has the three components that R16 needs;  laws  rows of `laws_compared`
+    joint    None where no run has the three components that R16 needs;  laws  rows of `rivals.compare_over_bases`
     missing  what cannot be had from this table, a sentence each
     """
 
@@ -168,15 +168,20 @@ class Summary:
         )
 
     def _laws(self) -> str:
-        weights = [(float(row["weight"]), str(row["name"])) for row in self.laws if row.get("weight")]
-        if not weights:
+        kept = [row for row in self.laws if row["weight"] >= 0.05]
+        if not kept:
             return ""
-        weights.sort(reverse=True)
-        kept = [pair for pair in weights if pair[0] >= 0.05]
+        best = kept[0]
+        ahead = best["forecast_error"]
+        missed = f"{best['heldout_runs']:.2g} {self.runs[0].course.unit}"
+        missed += "" if ahead is None else f", and {ahead:.2g} from small alignments to large"
         if len(kept) == 1:
-            return f"of {len(self.laws)} laws {kept[0][1]} foretells best the runs it has not seen (weight {kept[0][0]:.2f})"
-        named = _listed([f"{name} ({weight:.2f})" for weight, name in kept[:4]])
-        return f"these runs do not tell apart {named} by what they foretell (weights)"
+            return (
+                f"of {len(self.laws)} laws the {best['name']} foretells best the courses it has not seen (off by {missed}; it wins "
+                f"{best['weight']:.0%} of bootstrap draws)"
+            )
+        named = _listed([f"{row['name']} ({row['weight']:.2f})" for row in kept[:4]])
+        return f"these runs do not tell apart {named}, in brackets their weights by what they foretell; the first is off by {missed}"
 
     def _resistance(self, told: Spread) -> str:
         spread = told.seeds or told.documents
@@ -225,13 +230,10 @@ def summarise(
 ) -> Summary:
     """All that courses tell, and what they cannot (`Summary`)."""
     runs = [run_constants(course, level) for course in courses]
-    bases: dict[str, list[Course]] = {}
-    for label, course in zip(labels(courses), courses, strict=True):
-        seed = course.covariates.get("seed")
-        bases.setdefault(
-            ", ".join(part for part in (label, "" if seed is None else f"seed {seed}") if part), []
-        ).append(course)
-    found = {label: logit_constants(mine, level) for label, mine in bases.items()}
+    by_base: dict[str, list[Course]] = {}
+    for base, course in zip(bases(courses), courses, strict=True):
+        by_base.setdefault(base, []).append(course)
+    found = {base: logit_constants(mine, level) for base, mine in by_base.items()}
     logit = {label: told for label, told in found.items() if told is not None}
     return Summary(
         tuple(runs), tuple(grouped(runs, level)), answers(runs, level), logit, joint, laws,

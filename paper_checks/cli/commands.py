@@ -12,6 +12,7 @@ import typer
 from elastomath.errors import InputError, with_extra
 
 from . import check as cli_check
+from . import compare as cli_compare
 from . import curve as cli_curve
 from . import experiment as cli_experiment
 from . import fit as cli_fit
@@ -132,6 +133,10 @@ app.command(
     rich_help_panel=JUDGE,
     epilog="Example: elastomath fit out/simulate/mixture.csv    Example: elastomath fit runs.csv --by model --json",
 )(cli_fit.fit)
+app.command(
+    rich_help_panel=JUDGE,
+    epilog="Example: elastomath compare small.csv large.csv    Example: elastomath compare runs.csv --by optimiser",
+)(cli_compare.compare)
 app.command(
     rich_help_panel=JUDGE,
     epilog="Example: elastomath plan --width 0.2    Example: elastomath plan pilot.csv --difference 0.25",

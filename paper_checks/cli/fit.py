@@ -158,6 +158,10 @@ def _everything(result: dict[str, Any]) -> None:
         print(f"{of}: {interval(effect.get('exponent') or effect.get('factor'))}")
     for phase, rate in result["pooled"]["forgetting"].items():
         print(f"forgetting, rate of {phase}: {interval(rate)}")
+    if result["laws"]:
+        print("\nlaws on the contrast, by what they foretell of unseen runs of the same base")
+        table(result["laws"], ("name", "numbers", "heldout_runs", "forecast_error", "weight", "chosen"))
+    print("\nlaws on the align rates, along the perturbation and over all runs")
     table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
     for label, told in result["logit"].items():
         shown = [

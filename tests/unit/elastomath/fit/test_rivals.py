@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from elastomath import Curve
 from elastomath.fit import rivals
 from elastomath.fit.fit import fit
-from elastomath.fit.laws import FORGETTING, JOINT, LAWS, LINE, POWER, REBOUND
+from elastomath.fit.laws import FORGETTING, FOURTH, JOINT, LAWS, LINE, LOGIT, POWER, REBOUND
 from elastomath.fit.readings import Readings
 from elastomath.fit.rivals import BALANCE, compare, fit_over_runs, leave_one_out, leave_runs_out, predictions
 from sim import simulate_mixture
@@ -20,6 +20,8 @@ TRUTH = {
     REBOUND.name: [np.log(0.15), np.log(0.12), 2.4],
     POWER.name: [np.log(1.8), 0.002],
     LINE.name: [0.02],
+    FOURTH.name: [3e-6],
+    LOGIT.name: [np.log(0.5), 2.1, -0.05],
 }
 """Numbers that all runs share, with changes of 0.3 to 0.6 bits over the path."""
 
@@ -52,9 +54,13 @@ def chosen(readings):
     return row["name"], rows
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("law", [law for law in LAWS if law is not LOGIT], ids=lambda law: law.name)
 def test_each_law_is_chosen_on_its_own_curves(law):
-    """At least 90% of the time at 1% to 3% noise of the change: here 9 of 10; 40 of 40 were seen at 0.01 bits."""
+    """At least 90% of the time at 1% to 3% noise of the change: here 9 of 10; 40 of 40 were seen at 0.01 bits.
+
+    The logit law of unknown scale and place has one number more than forgetting and comes near it, so that the simpler of
+    two that are not told apart is chosen: it is recovered where its scale is known, on contrasts (`test_contrast_laws`).
+    """
     names = [chosen(drawn(law, seed))[0] for seed in range(10)]
     assert names.count(law.name) >= 9, names
 
@@ -165,7 +171,7 @@ def test_too_few_readings_are_said_and_nothing_is_chosen():
     curve = simulate_mixture([5.0], perturbations=[0, 1, 3])
     assert all(leave_one_out(law, Readings.of(next(iter(curve)))) is None for law in LAWS)
     models = fit(curve)["models"]
-    assert [m["heldout_error"] for m in models] == [None] * 6
+    assert [m["heldout_error"] for m in models] == [None] * (len(LAWS) + 1)
     assert not any(m["chosen"] for m in models)
     assert run.perturbations.size == 2
 

@@ -1,0 +1,246 @@
+"""Whether two models, algorithms or recipes differ: constants of their runs over seeds, paired where they can be, corrected."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..checks import SHARE, checked
+from ..errors import InputError
+from ..interval import Interval
+from .constants import RunConstants, run_constants
+from .course import Course
+from .logit import logit_constants
+
+CONSTANTS = {
+    "undo_volume": "undo volume",
+    "half_life": "half-life",
+    "c": "constant c",
+    "after": "contrast after alignment",
+}
+"""What is compared, with its name in words; positive ones as a ratio, the contrast as a difference."""
+FEWEST_PAIRS = 4
+"""Seeds from which on sides are paired: fewer pairs leave the test too little freedom to gain from it."""
+POWER = 0.8
+"""The chance with which the smallest difference that is named would have been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One constant of two sets of runs.
+
+    effect    second over first (a ratio), or second less first for the contrast, with its interval over seeds
+    align     the alignment volume, None for a mean over several
+    p         of a two-sided t test over seeds, None with fewer than two on a side;  corrected  by Holm's step-down in its constant
+    smallest  the ratio (difference) that would have been seen with a chance `POWER` at this scatter
+    pairs     how many seeds were compared pairwise, 0 for independent ones;  censored  runs that were not undone, on either side
+    """
+
+    first: str
+    second: str
+    constant: str
+    align: float | None
+    effect: Interval
+    p: float | None
+    corrected: float | None
+    smallest: float | None
+    pairs: int
+    censored: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        told = {name: getattr(self, name) for name in self.__slots__ if name != "effect"}
+        return told | {"effect": self.effect.as_dict()}
+
+    @property
+    def told(self) -> bool:
+        """Whether a difference is seen, corrected for all comparisons that were made."""
+        return self.corrected is not None and self.corrected < 1 - self.effect.level
+
+    def sentence(self) -> str:
+        """In words."""
+        of = CONSTANTS[self.constant] + ("" if self.align is None else f" after {self.align:g} aligned examples")
+        if self.effect.estimate is None:
+            return f"The {of} cannot be compared: {self.censored} runs were not undone, or a side has no run that gives it."
+        kind = "difference" if self.constant == "after" else "ratio"
+        if self.p is None:
+            return f"The {of} of {self.second} to that of {self.first}: {kind} {self.effect}; one seed says nothing of other seeds."
+        verdict = "differ" if self.told else "are not told apart"
+        least = "" if self.smallest is None or self.told else f"; a {kind} of {self.smallest:.3g} would have been seen"
+        return f"In {of} {self.first} and {self.second} {verdict}: {kind} {self.effect} (p = {self.corrected:.2g} corrected{least})."
+
+
+@checked(level=SHARE)
+def differences(
+    sets: Mapping[str, Sequence[Course]], level: float = 0.95, *, constants: Sequence[str] = tuple(CONSTANTS)
+) -> list[Difference]:
+    """Every pair of sets of runs, constant by constant, over the alignment volumes that they have in common.
+
+    Runs are repeats over the covariate ``seed``; a seed's value is the mean over its alignment volumes, of logarithms but for the
+    contrast. Sides with the same `FEWEST_PAIRS` seeds or more that read the same prompts (covariate ``pairs``) are paired, as a
+    seed draws the prompts and what they do to both sides drops out; else Welch's t test. p is corrected over the pairs of sets
+    within each constant (Holm). Runs that were not undone are left out and counted: where there are any, look at them first.
+
+    constants: names of `CONSTANTS`, all by default.
+    Raises InputError for fewer than two sets, or sets with no alignment volume in common.
+
+    >>> from elastomath.laws.logit import perturbed_contrast
+    >>> m = np.arange(0.0, 41, 4)
+    >>> def runs(c, size):
+    ...     return [Course(f"{s}", "contrast", "nats/response", "examples", m, perturbed_contrast(3.0, m, c * (1 + 0.02 * s)),
+    ...         np.full(11, 0.01), 0.0, 0.01, 64.0, covariates={"seed": s}) for s in range(size)]
+    >>> found = differences({"small": runs(0.2, 4), "large": runs(0.1, 4)})
+    >>> print(found[0].constant, f"{found[0].effect:.2f}", found[0].told)
+    undo_volume 2.00 [2.00, 2.00] True
+    """
+    if len(sets) < 2:
+        raise InputError(
+            f"{len(sets)} set of runs",
+            where="compare",
+            mend="give two curves or more, or --by a covariate of two values",
+        )
+    told: dict[str, list[RunConstants]] = {
+        name: [run_constants(course, level) for course in mine] for name, mine in sets.items()
+    }
+    of_law = {name: _seeds_of_c(mine, level) for name, mine in sets.items()} if "c" in constants else {}
+    found = []
+    for first, second in combinations(sets, 2):
+        volumes = [{run.course.align for run in told[name]} for name in (first, second)]
+        common = sorted(volumes[0] & volumes[1], key=lambda n: n or 0.0)
+        if not common:
+            raise InputError(
+                f"{first} and {second} have no alignment volume in common",
+                where="compare",
+                mend="align on the same volumes",
+            )
+        shared = _shared(sets[first], sets[second])
+        for constant in constants:
+            if constant == "c":
+                values = [of_law[name] for name in (first, second)]
+                missing = 0
+            else:
+                sides = [[run for run in told[name] if run.course.align in common] for name in (first, second)]
+                values = [_values(side, constant, common) for side in sides]
+                missing = sum(_unreached(run, constant) for side in sides for run in side)
+            if constant == "undo_volume" or all(values):
+                align = common[0] if len(common) == 1 else None
+                found.append(_difference(first, second, constant, align, values[0], values[1], missing, shared, level))
+    return _corrected(found)
+
+
+def _shared(a: Sequence[Course], b: Sequence[Course]) -> bool:
+    """Whether both sides read the same prompts at the same seed: their covariate ``pairs``, where there is one, agrees."""
+    sides = [{str(course.covariates.get("pairs", "")) for course in side} for side in (a, b)]
+    return sides[0] == sides[1]
+
+
+def _unreached(run: RunConstants, constant: str) -> bool:
+    value: Interval | None = getattr(run, constant)
+    return value is None or value.estimate is None
+
+
+def _values(runs: Sequence[RunConstants], constant: str, volumes: Sequence[float | None]) -> dict[str, float]:
+    """The constant by seed, averaged over the alignment volumes; logarithms but for the contrast; seeds that give all of them."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        value: Interval | None = getattr(run, constant)
+        if value is None or value.estimate is None or (constant != "after" and value.estimate <= 0):
+            continue
+        seed = str(run.course.covariates.get("seed", run.course.run))
+        found.setdefault(seed, []).append(value.estimate if constant == "after" else math.log(value.estimate))
+    return {seed: float(np.mean(values)) for seed, values in found.items() if len(values) >= len(volumes)}
+
+
+def _seeds_of_c(courses: Sequence[Course], level: float) -> dict[str, float]:
+    by_seed: dict[str, list[Course]] = {}
+    for course in courses:
+        by_seed.setdefault(str(course.covariates.get("seed", course.run)), []).append(course)
+    found = {}
+    for seed, mine in by_seed.items():
+        told = logit_constants(mine, level)
+        if told is not None and told.perturbing is not None and told.perturbing.estimate:
+            found[seed] = math.log(told.perturbing.estimate)
+    return found
+
+
+def _difference(
+    first: str,
+    second: str,
+    constant: str,
+    align: float | None,
+    a: Mapping[str, float],
+    b: Mapping[str, float],
+    missing: int,
+    shared: bool,
+    level: float,
+) -> Difference:
+    from scipy.stats import t
+
+    one, two = (np.array(list(side.values())) for side in (a, b))
+    ratio = constant != "after"
+    nothing = Difference(
+        first, second, constant, align, Interval(None, None, None, level), None, None, None, 0, missing
+    )
+    if not one.size or not two.size:
+        return nothing
+    pairs = sorted(set(a) & set(b))
+    paired = shared and len(pairs) == len(a) == len(b) and len(pairs) >= FEWEST_PAIRS
+    if paired:
+        gaps = np.array([b[seed] - a[seed] for seed in pairs])
+        centre, se, freedom = float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(gaps.size), float(gaps.size - 1)
+    else:
+        centre = float(two.mean() - one.mean())
+        if min(one.size, two.size) < 2:
+            estimate = math.exp(centre) if ratio else centre
+            return replace(nothing, effect=Interval(estimate, None, None, level, "", "one seed"))
+        parts = np.array([one.var(ddof=1) / one.size, two.var(ddof=1) / two.size])
+        se = float(np.sqrt(parts.sum()))
+        freedom = (
+            float(parts.sum() ** 2 / (parts**2 / [one.size - 1, two.size - 1]).sum())
+            if se > 0
+            else float(one.size + two.size - 2)
+        )
+    make = Interval.of_log if ratio else Interval.of_mean
+    effect = make(centre, se, freedom, level=level, method="paired t over seeds" if paired else "Welch's t over seeds")
+    p = float(2 * t.sf(abs(centre) / se, freedom)) if se > 0 else float(centre == 0)
+    least = _smallest(se, freedom, level)
+    return Difference(
+        first,
+        second,
+        constant,
+        align,
+        effect,
+        p,
+        p,
+        math.exp(least) if ratio else least,
+        len(pairs) if paired else 0,
+        missing,
+    )
+
+
+def _smallest(se: float, freedom: float, level: float) -> float:
+    """The effect that a t test with this error sees with the chance `POWER`."""
+    from scipy.optimize import brentq
+    from scipy.stats import nct, t
+
+    if se == 0:
+        return 0.0
+    edge = float(t.ppf(0.5 + level / 2, freedom))
+    return se * float(brentq(lambda shift: float(nct.sf(edge, freedom, shift)) - POWER, 0.0, 60.0 + 4 * edge))
+
+
+def _corrected(found: Sequence[Difference]) -> list[Difference]:
+    """Holm's step-down over the p of each constant."""
+    told = list(found)
+    for constant in CONSTANTS:
+        mine = [i for i, one in enumerate(found) if one.constant == constant and one.p is not None]
+        worst = 0.0
+        for rank, index in enumerate(sorted(mine, key=lambda i: found[i].p or 0.0)):
+            worst = max(worst, min(1.0, (found[index].p or 0.0) * (len(mine) - rank)))
+            told[index] = replace(found[index], corrected=worst)
+    return told

@@ -1,0 +1,71 @@
+"""The verb `compare`: do two models, algorithms or recipes differ in what undoes an alignment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elastomath.errors import InputError
+
+from .terminal import Json, conclude, emit, table
+
+
+def compare(
+    curves: Annotated[
+        list[Path], typer.Argument(metavar="A B ...", help="Curve files, a set of runs each; one with --by.")
+    ],
+    by: Annotated[
+        str | None, typer.Option("--by", help="A covariate whose values are the sets, of all files together.")
+    ] = None,
+    level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
+    as_json: Json = False,
+) -> int:
+    """Do models, algorithms or recipes differ in undo volume, half-life or c: ratio, p over seeds, what would have been seen."""
+    from elastomath.curve import Curve
+    from elastomath.fit.comparison import CONSTANTS, differences
+    from elastomath.fit.course import Course, courses
+
+    sets: dict[str, list[Course]] = {}
+    for path in curves:
+        for course in courses(Curve.read(path)):
+            if by is not None and by not in course.covariates:
+                raise InputError(
+                    f"no covariate {by!r} with one value a run", where=str(path), mend="name a column of the curve"
+                )
+            name = str(path.stem if by is None else course.covariates[by])
+            if by is None and [p.stem for p in curves].count(path.stem) > 1:
+                name = str(path)
+            sets.setdefault(name, []).append(course)
+    found = differences(sets, level)
+    decisive = [one for one in found if one.told]
+    told = [
+        one.sentence() for one in (decisive or [one for one in found if one.constant == "undo_volume"] or found)[:4]
+    ]
+    if decisive and len(decisive) < len(found):
+        told.append(f"{len(decisive)} of {len(found)} comparisons show a difference.")
+
+    def show() -> None:
+        conclude(told)
+        rows: list[dict[str, Any]] = [
+            {
+                "first": one.first,
+                "second": one.second,
+                "constant": CONSTANTS[one.constant],
+                "aligned": "all" if one.align is None else f"{one.align:g}",
+                "second/first": str(one.effect) if one.effect.estimate is not None else "-",
+                "p, corrected": None if one.corrected is None else f"{one.corrected:.2g}",
+                "would be seen from": None if one.smallest is None else f"{one.smallest:.3g}",
+                "seeds": f"{one.pairs} pairs" if one.pairs else "apart",
+                "not undone": one.censored,
+            }
+            for one in found
+        ]
+        table(rows, tuple(rows[0]))
+        print(
+            "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all rows (Holm)."
+        )
+
+    emit({"conclusion": told, "differences": [one.as_dict() for one in found]}, as_json, show)
+    return 0
