@@ -13,7 +13,8 @@ from .terminal import Json, Verbose, conclude, emit, interval, number_of, table
 
 def study(
     question: Annotated[
-        Literal["constant", "volumes", "rebound", "scale", "hooke"], typer.Argument(help="The question that is asked.")
+        Literal["constant", "volumes", "rebound", "scale", "hooke", "sequence"],
+        typer.Argument(help="The question that is asked."),
     ],
     preset: Annotated[
         Literal["tiny", "quick", "full"],

@@ -13,6 +13,7 @@ TITLES = {
     "rebound": "Simulated: resistance, rebound, and what undoes alignment",
     "scale": "Simulated: elasticity against depth, size and volume",
     "hooke": "Simulated: forces in both directions of the divergence",
+    "sequence": "Simulated: fine-tuning in sequence, foretold from two gradients",
 }
 
 

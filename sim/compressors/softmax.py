@@ -168,6 +168,14 @@ class SoftmaxCompressor:
             theta = theta + self.learning_rate * (size / self.batch) * (seen - law @ self.phi)
         return SoftmaxState(np.asarray(theta, dtype=np.float64), state.drawn + count)
 
+    def descend(self, state: SoftmaxState, dataset: int, steps: int, rate: float) -> SoftmaxState:
+        """``steps`` of gradient descent on H_dataset itself, ``theta += rate (E_dataset[phi] - E_q[phi])``: nothing is drawn."""
+        theta = state.theta
+        for _ in range(steps):
+            law, _ = self._law(theta)
+            theta = theta + rate * (self.moments[dataset] - law @ self.phi)
+        return SoftmaxState(np.asarray(theta, dtype=np.float64), state.drawn)
+
     def _law(self, theta: Array) -> tuple[Array, float]:
         """q, shape (M,), and ln Z."""
         scores = self.phi @ theta

@@ -1,3 +1,4 @@
+from .behaviour import behave as behave
 from .figures import stationarity_figure as stationarity_figure
 from .lifecycle import LifeCycle as LifeCycle
 from .lifecycle import live as live

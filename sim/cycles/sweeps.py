@@ -22,6 +22,7 @@ from ..compressors.descent import JointTraining
 from ..compressors.mixture import MixtureCompressor
 from ..compressors.softmax import SoftmaxCompressor
 from ..compressors.transformer import TransformerCompressor
+from ..sources.behaviour import problem_of_behaviour
 from ..sources.families import FAMILIES, problem_of_family
 from ..sources.grammar import problem_of_grammar
 from ..sources.markov import problem_of_markov
@@ -32,7 +33,7 @@ from .resistance import resist
 Made = TypeVar("Made")
 DYNAMICS: Final = ("mixture", "counting", "softmax", "transformer")
 """The compressors by name."""
-SOURCES: Final = (*FAMILIES, "markov", "grammar")
+SOURCES: Final = (*FAMILIES, "markov", "grammar", "behaviour")
 """The sources by name."""
 FORMAT = 1
 """Goes into every key: a change of what a run means makes other runs."""
@@ -117,6 +118,8 @@ def problem_of(configuration: Configuration) -> Problem:
         return _made(problem_of_family, {"kind": name, "alpha": 1.5, "leaves": leaves} | given, f"source {name}")
     if name == "markov":
         return _made(problem_of_markov, given, "source markov")
+    if name == "behaviour":
+        return _made(problem_of_behaviour, given, "source behaviour")
     if name == "grammar":
         symbols = given.pop("alphabet", None)
         return _made(

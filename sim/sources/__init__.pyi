@@ -1,3 +1,4 @@
+from .behaviour import problem_of_behaviour as problem_of_behaviour
 from .families import FAMILIES as FAMILIES
 from .families import family as family
 from .families import family_rows as family_rows

@@ -131,6 +131,22 @@ def _hooke(answers: Answers) -> list[str]:
     return sentences or ["No run reached a point of rest."]
 
 
+def _sequence(answers: Answers) -> list[str]:
+    errors = _of(answers, "undo/")
+    if not errors:
+        return ["No run was undone."]
+    least, most = (pick(errors, key=lambda name: errors[name].estimate or 0.0) for pick in (min, max))
+    sentences = [
+        "Two gradients of the base foretell how many opposed steps undo an alignment: off by "
+        f"{errors[least].estimate:.2%} at worst for the {least.replace('/', ' with ')}, by {errors[most].estimate:.1%} for the "
+        f"{most.replace('/', ' with ')}."
+    ]
+    slope = answers.get("width/transformer")
+    if slope is not None and slope.high is not None and slope.high < 0:
+        sentences.append(f"The wider the network, the better: the error goes as its width to the power {slope}.")
+    return sentences
+
+
 def _of(answers: Answers, start: str) -> dict[str, Interval]:
     return {
         name.removeprefix(start): value
@@ -153,4 +169,5 @@ CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
     "rebound": _rebound,
     "scale": _scale,
     "hooke": _hooke,
+    "sequence": _sequence,
 }

@@ -16,6 +16,7 @@ from elastomath.runs.ledger import Configuration, Result
 
 from ..compressors.networks import NetworkSize
 from ..cycles import sweeps
+from ..cycles.behaviour import behave
 from ..cycles.lifecycle import live
 from ..cycles.resistance import resist
 from ..sources.problem import Problem
@@ -27,6 +28,8 @@ def run(configuration: Configuration) -> Result:
     cut        the leaves are cut to their first ``cut`` symbols before anything is trained (R10)
     tolerance  the record gets ``prefixes``, KL_d of the pre-trained state for d = 1 ... length, and ``depth`` (`represented_depth`)
     size       of a transformer, as the fields of `NetworkSize`
+
+    With ``behaviour`` (constant, volumes) it is no life cycle: the compressor is aligned and undone (`behave`).
     """
     given = copy.deepcopy(configuration)
     wanted: Mapping[str, Any] = given.pop("study", {})
@@ -38,6 +41,8 @@ def run(configuration: Configuration) -> Result:
         compressor: Any = sweeps.compressor_of(given)
         if "cut" in wanted:
             compressor = replace(compressor, problem=cut(compressor.problem, int(wanted["cut"])))
+        if "behaviour" in wanted:
+            return behave(compressor, **wanted["behaviour"])
         watched = _Watched(compressor)
         record = live(watched, sweeps.cycle_of(given))
         record["covariates"] = {}
