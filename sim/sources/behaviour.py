@@ -27,7 +27,7 @@ def problem_of_behaviour(alphabet: int = 4, length: int = 3, share: float = 0.5,
            [1.  , 0.  ],
            [0.  , 1.  ]])
     """
-    if alphabet < 2 or length < 2 or not 0.0 < checked_share("share", share, below_one=True):
+    if alphabet < 2 or length < 2 or not checked_share("share", share, below_one=True) > 0.0:
         raise InputError(
             f"alphabet {alphabet}, length {length}, share {share:g}",
             where="source behaviour",

@@ -88,7 +88,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                 f"undo/{name}/{setting}",
                 f"largest relative error of the forecast undo volume, n up to {largest}",
                 name,
-                f"{label}: the opposed steps that undo 8 to {largest} aligned ones were foretold to {undo} (relative, at worst over n), the "
+                f"{label}: the opposed steps that undo 8 to {largest} aligned ones were foretold to {undo} at worst over n, the "
                 f"contrast to {contrast} of its rise; the kernel |grad z|^2 moved by {drift}.",
                 undo,
                 f"worst over n, then {T_METHOD}",
@@ -126,8 +126,8 @@ def _by_width(groups: list[dict[str, Any]]) -> list[Answer]:
             "width/transformer",
             "exponent of the error of the undo volume in the width",
             "transformer",
-            f"transformer: from width {widths[0]:g} to {widths[-1]:g} the error of the forecast undo volume goes as width^{slope}: the wider "
-            "the network, the more its kernel stays as it was at the base.",
+            f"transformer: from width {widths[0]:g} to {widths[-1]:g} the error of the forecast goes as width^{slope}: the wider the "
+            "network, the nearer its base is to the law.",
             slope,
             f"least squares over widths, then {T_METHOD}",
         )
