@@ -252,7 +252,7 @@ def _output(output: Any) -> str:
 
 def _graph() -> str:
     """Which result rests on which, as a drawing whose boxes lead to the pages of the results."""
-    from paper_checks.claims.results import DEPENDS, TITLES
+    from paper_checks.claims.theory import DEPENDS, TITLES
 
     level: dict[str, int] = {}
     for id in sorted(TITLES, key=lambda id: int(id[1:])):

@@ -13,8 +13,8 @@ from elastomath.interval import Interval
 from elastomath.progress import Meter
 
 from ..models.sequences import Sequences
+from .adam_forecast import adam_forecast, frozen_features
 from .forecast import Forecast, forecast, with_intervals
-from .frozen import adam_forecast, frozen_features
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
 
 GROUPS = 8

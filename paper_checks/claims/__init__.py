@@ -34,7 +34,7 @@ __all__ = [
     "rerun_saved",
 ]
 
-MODULES = ("definitions", "laws", "findings", "behaviours", "tables", "questions", "results")
+MODULES = ("definitions", "laws", "findings", "behaviours", "tables", "questions", "theory")
 """The files that hold claims, in the order in which the page shows them."""
 
 

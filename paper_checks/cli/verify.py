@@ -122,7 +122,7 @@ def _is_case(id: str) -> bool:
 def _title(id: str) -> str:
     from elastomath.verification import explain
 
-    from ..claims.results import TITLES
+    from ..claims.theory import TITLES
 
     if id in TITLES:
         return TITLES[id][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from elastomath import Mixture, finite_law, mixture_residual, path_entropies, response
 
 from ..claims import Evidence
-from ..claims.results import TITLES
+from ..claims.theory import TITLES
 from .page import Section
 from .presets import Preset
 
