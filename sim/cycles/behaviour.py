@@ -19,6 +19,8 @@ Array = NDArray[np.float64]
 ALIGN, PERTURB = COMPONENTS.index("align"), COMPONENTS.index("perturb")
 READ = 0.02
 """Perturbation between two readings, times the constant: a course falls by at most this between them."""
+KEPT = 24
+"""Readings of a course that its record keeps."""
 MOST = 40.0
 """Perturbation after which a run ends that was not undone, times the constant."""
 
@@ -100,6 +102,13 @@ def _undo(compressor: Any, state: Any, until: float, rate: float, constant: floa
         steps.append(steps[-1] + stride)
         course.append(compressor.entropies(state))
     return steps, np.array(course, dtype=np.float64).T
+
+
+def _thinned(steps: Sequence[float], course: Array) -> dict[str, Any]:
+    """At most `KEPT` readings of a course, dense near its start, with its first and its last."""
+    wide = np.geomspace(1, len(steps), KEPT).round().astype(int) - 1
+    places = np.unique(np.append(wide, len(steps) - 1))
+    return {"perturbations": [steps[i] for i in places], "entropies": course[:, places].tolist()}
 
 
 def _crossing(steps: Sequence[float], z: Array, level: float) -> float | None:
