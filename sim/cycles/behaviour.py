@@ -55,21 +55,15 @@ def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
         state, done = compressor.descend(state, ALIGN, n - done, rate), n
         now = compressor.gradients(state)
         moved = now[PERTURB] - now[ALIGN]
-        end = _reading(compressor, state) | {"n": n, "kernel": float(moved @ moved) / kernel}
         steps, course = _undo(compressor, state, start["z"], rate, constant)
         foretold = float(aligned_contrast(start["z"], n, aligning))
-        end["forecast_z"] = foretold
-        end["undo_volume"] = _crossing(steps, course[PERTURB] - course[ALIGN], start["z"])
-        end["forecast_undo_volume"] = float(fall_volume(foretold, foretold - start["z"], perturbing))
-        ways.append(end)
-        runs.append(
-            {
-                "volumes": [1.0, float(n), steps[-1]],
-                "perturbations": steps,
-                "entropies": course.tolist(),
-                "reverse": None,
-            }
+        ways.append(
+            _reading(compressor, state)
+            | {"n": n, "kernel": float(moved @ moved) / kernel, "forecast_z": foretold}
+            | {"undo_volume": _crossing(steps, course[PERTURB] - course[ALIGN], start["z"])}
+            | {"forecast_undo_volume": float(fall_volume(foretold, foretold - start["z"], perturbing))}
         )
+        runs.append({"volumes": [1.0, float(n), steps[-1]], "reverse": None} | _thinned(steps, course))
     return {
         "mode": "sequential",
         "length": compressor.problem.length,

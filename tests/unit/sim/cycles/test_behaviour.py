@@ -37,6 +37,17 @@ def test_with_a_frozen_kernel_the_law_holds_to_the_size_of_the_steps(share):
     assert worst[1] < 0.7 * worst[0]
 
 
+def test_the_record_keeps_few_readings_from_the_first_to_the_last():
+    record = behave(one_direction(), 0.02, [1000])
+    (run,) = record["runs"]
+    steps, entropies = run["perturbations"], np.array(run["entropies"])
+    assert steps[0] == 0
+    assert steps[-1] == run["volumes"][2] > 150
+    assert len(steps) == entropies.shape[1] <= 25
+    z = entropies[2] - entropies[1]
+    assert z[-1] <= record["behaviour"]["base"]["z"] < z[-2]
+
+
 def test_several_directions_leave_an_error_that_smaller_steps_do_not_mend():
     errors = []
     for constant in (0.02, 0.01):
