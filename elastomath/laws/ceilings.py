@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import NONNEGATIVE, POSITIVE, checked
-from ..errors import InputError
 from ..mixtures.kernels import OVERLAPS, RESPONSES
 from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
@@ -28,7 +27,6 @@ def string_ceiling(base_volume: float, perturbation: float) -> float:
     >>> round(string_ceiling(11, 1), 6)
     0.087011
     """
-    _positive("string_ceiling", base_volume, perturbation)
     quotient = perturbation / base_volume
     return math.log1p(quotient) if quotient < math.inf else log_quotient(perturbation, base_volume)
 
@@ -42,12 +40,6 @@ def volume_for(ceiling: float, perturbation: float) -> float:
     >>> round(volume_for(0.01, 1.0), 4)
     99.5008
     """
-    if not (ceiling > 0 and math.isfinite(ceiling)) or not (0 <= perturbation < math.inf):
-        raise InputError(
-            f"a ceiling of {ceiling} nats under {perturbation}",
-            where="volume_for",
-            mend="ceiling > 0, perturbation >= 0",
-        )
     if ceiling < 700:
         return perturbation / math.expm1(ceiling)
     return (
@@ -80,8 +72,6 @@ def convex_ceiling(volume: float, others: float, perturbation: float) -> float:
     >>> round(convex_ceiling(1, 10, 1), 6)
     0.946475
     """
-    _positive("convex_ceiling", volume, perturbation)
-    _positive("convex_ceiling", others, perturbation)
     step, kept = perturbation / volume, 1.0 / (1.0 + volume / others)
     if step == math.inf:
         return log_quotient(perturbation, volume)
@@ -132,12 +122,3 @@ def rises(mixture: Mixture) -> Rises:
         with np.errstate(divide="ignore"):
             high[far] = np.log(shrunk[far])
     return Rises(rise, low, high, string_ceiling(base, float(step)))
-
-
-def _positive(where: str, volume: float, perturbation: float) -> None:
-    if not (0 < volume < math.inf and 0 <= perturbation < math.inf):
-        raise InputError(
-            f"a volume of {volume} under a perturbation of {perturbation}",
-            where=where,
-            mend="volume > 0, perturbation >= 0",
-        )

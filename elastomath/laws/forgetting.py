@@ -148,7 +148,6 @@ def elasticity_constant(
     """
     h = rate if exponential else decay(rate)
     before, after = np.asarray(pretrain_steps, dtype=np.float64) * h, np.asarray(align_steps, dtype=np.float64) * h
-    _positive(np.asarray(pretrain_steps), np.asarray(align_steps))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         fresh = np.expm1(-before) / np.expm1(-after)
         small = np.minimum(before, after) < 1e-290  # h n may be below the doubles, n_p/n_a is not
@@ -169,7 +168,6 @@ def local_exponents(pretrain_steps: ArrayLike, align_steps: ArrayLike, rate: flo
     from scipy.special import exprel
 
     before, after = (np.asarray(steps, dtype=np.float64) * decay(rate) for steps in (pretrain_steps, align_steps))
-    _positive(np.asarray(pretrain_steps), np.asarray(align_steps))
     before = np.minimum(before, 1e4)  # x e^-x is 0 from there on, and no inf times 0
     return np.asarray(np.exp(-before) / exprel(-before)), np.asarray(-1.0 / exprel(-after))
 
@@ -226,8 +224,3 @@ def tampering_ceiling(steps: ArrayLike, rate: float) -> Array:
     0.10005
     """
     return np.asarray(np.asarray(steps, dtype=np.float64) * decay(rate), dtype=np.float64)
-
-
-def _positive(*values: Array) -> None:
-    if not all(np.all(value > 0) for value in values):
-        raise InputError("a number of steps is not > 0", where="forgetting", mend="give steps > 0 and 0 < rate < 1")

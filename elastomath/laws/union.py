@@ -195,7 +195,7 @@ def _union_mixture(
     parts: Sequence[ArrayLike] | Array, volumes: ArrayLike, shares: ArrayLike | None, align: int, perturb: int
 ) -> tuple[Mixture, Array]:
     count = len(as_list(parts, "parts", "union law"))
-    if count < 2 or align == perturb or not (0 <= align < count and 0 <= perturb < count):
+    if align == perturb or not (0 <= align < count and 0 <= perturb < count):
         raise InputError(
             f"parts {align} and {perturb} of {count}", where="union law", mend="name two different parts of the union"
         )

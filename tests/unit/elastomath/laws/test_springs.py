@@ -100,6 +100,12 @@ def test_hookes_law_proper_is_that_of_the_perturbation():
     assert found.complementary[2] > 1.1 * found.energy[2]
 
 
+def test_the_energy_near_rest_is_that_of_the_perturbation():
+    mixture = Mixture.of([[0.5, 0.25, 0.25], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], [10, 1, 0])
+    excess = response(mixture.at(0.0)).overlaps[-1] - 1.0
+    assert springs(mixture, [0.0, 1.0, 2.0]).near_rest == pytest.approx([0.0, excess / 22, 4 * excess / 22], rel=1e-12)
+
+
 def test_two_readings_of_the_formula_of_hooke():
     """Forward forces become equal and opposite as l -> 0; with the divergence as printed they do not; in the pool they do."""
     mixture = equal_parts(10, alpha=1.5)

@@ -170,6 +170,8 @@ def test_the_parts_of_a_union_are_found():
         assert union_parts((1 - share) * align + share * perturb, align, perturb) == pytest.approx((1 - share, share))
     assert union_parts(rng.dirichlet(np.ones(6)), align, perturb) is None
     assert union_parts(align, align, align) is None
+    exact = [0.5, 0.5], [0.75, 0.25], [0.25, 0.75]
+    assert union_parts(*exact, tolerance=0.0) == (0.5, 0.5)  # what is exact needs no tolerance
 
 
 def test_off_the_line_two_models_break_both_signs_at_any_perturbation():

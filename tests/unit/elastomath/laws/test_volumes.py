@@ -93,6 +93,13 @@ def test_the_sums_are_attained_by_a_class_that_jumps(end):
     assert not low[-1] * 1.001 <= residual <= high[-1] * 0.999
 
 
+def test_the_condition_is_that_of_the_readings_at_unit_length():
+    moved = changes(Mixture.of(ROWS, [5, 1, 0]), [0.5, 1.0, 4.0])
+    seen = effective_volumes(moved, mixture_work(Mixture.of(ROWS, [5, 1, 0]), [0.5, 1.0, 4.0]))
+    assert seen.condition == pytest.approx(np.linalg.cond(moved / np.linalg.norm(moved, axis=1)[:, None]), rel=1e-9)
+    assert 1.0 < seen.condition < np.inf
+
+
 def test_disjoint_data_give_only_the_sum():
     mixture, steps = Mixture.of([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [7, 1, 0]), [1.0, 2.0, 5.0]
     seen = effective_volumes(changes(mixture, steps), mixture_work(mixture, steps))

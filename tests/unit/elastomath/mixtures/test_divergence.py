@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elastomath import chi_square, cross_entropy, entropy, kl_divergence, overlap
+from elastomath import InputError, chi_square, cross_entropy, entropy, kl_divergence, overlap
 from elastomath.mixtures.leafsums import CHUNK
 from elastomath.testing.strategies import masses
 
@@ -117,3 +117,11 @@ def test_subnormal_masses_raise_no_warning():
 def test_the_examples_in_bits():
     assert entropy(np.array([0.5, 0.25, 0.25])) / np.log(2) == pytest.approx(1.5, abs=1e-15)
     assert entropy(np.array([1.0, 0.0])) == 0
+
+
+@pytest.mark.parametrize("divergence", [kl_divergence, chi_square, cross_entropy])
+def test_masses_of_other_leaves_are_refused(divergence):
+    with pytest.raises(InputError, match="masses of 2 and of 3 leaves"):
+        divergence([0.5, 0.5], [0.5, 0.25, 0.25])
+    with pytest.raises(InputError, match="masses of 3 and of 2 leaves"):
+        overlap([0.5, 0.25, 0.25], [0.5, 0.5], [0.5, 0.5])

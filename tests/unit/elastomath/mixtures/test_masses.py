@@ -39,6 +39,12 @@ def test_bad_masses_are_refused_with_the_leaf(values, says):
     assert "(a.npy)" in str(caught.value)
 
 
+@pytest.mark.parametrize("counts", [[[1, 1], [1, 1]], [], [[]], 1.0])
+def test_counts_are_one_row(counts):
+    with pytest.raises(InputError, match="shape"):
+        normalise(counts)
+
+
 def test_counts_of_any_size_become_masses():
     np.testing.assert_array_equal(normalise([1e308, 1e308]), [0.5, 0.5])
     np.testing.assert_array_equal(normalise([5e-324, 5e-324]), [0.5, 0.5])
