@@ -35,22 +35,35 @@ def conduct(
                is what `elastomath.runs.ledger.sweep` gets
     executor   ``here``, or what `elastomath.runs.executors.open_executor` takes (local, slurm, slurm-local, tcp://HOST:PORT)
 
+    The summary's ``lossy`` counts the texts of a run that the tokenizer does not give back byte for byte.
     A run that fails is recorded with its reason and does not stop the others; the same command tries it again.
     """
     out.mkdir(parents=True, exist_ok=True)
     try:
         with Ledger(out / f"{protocol}.sqlite") as ledger, _executor(executor, workers) as pool:
-            task = functools.partial(run, equipment)
+            task = functools.partial(_run, run, equipment)
             results, failures = sweep(task, configurations, ledger, executor=pool, what=f"{protocol} runs")
     finally:
         from .laboratory import close_laboratory
 
         close_laboratory()
-    summary = conclude(protocol, out, results, failures, to_curve, describe)
+
+    def described(done: list[Result], curve: Curve) -> dict[str, Any]:
+        return describe(done, curve) | {"lossy": max(result.get("lossy", 0) for result in done)}
+
+    summary = conclude(protocol, out, results, failures, to_curve, described)
     if not failures:
         for left in [*Path(equipment.folder).glob("*.safetensors"), *Path(equipment.folder).glob(".*.lock")]:
             left.unlink(missing_ok=True)
     return summary
+
+
+def _run(
+    run: Callable[[Equipment, Configuration], Result], equipment: Equipment, configuration: Configuration
+) -> Result:
+    from .laboratory import texts_lost
+
+    return run(equipment, configuration) | {"lossy": texts_lost()}
 
 
 def _executor(spec: str, workers: int) -> contextlib.AbstractContextManager[Any]:

@@ -128,6 +128,11 @@ def open_laboratory(equipment: Equipment) -> Laboratory:
     return _open[equipment]
 
 
+def texts_lost() -> int:
+    """How many texts the tokenizer of the open laboratory has not given back so far."""
+    return max((len(laboratory.lost) for laboratory in _open.values()), default=0)
+
+
 def close_laboratory() -> None:
     """Let go of the model that this process holds."""
     _open.clear()
@@ -140,6 +145,7 @@ class Laboratory:
     base       the stage at the base weights
     autocast   the dtype of autocast, or None for none
     meter      counts tokens where somebody waits: 1 a measured token, 3 a trained one
+    lost       texts that the tokenizer does not give back: of what they lose nothing is trained or measured
     """
 
     def __init__(self, equipment: Equipment) -> None:
@@ -167,7 +173,7 @@ class Laboratory:
         self._base = self._copied()
         self._at: str | None = self.base.key
         self._failed: dict[str, str] = {}
-        self._told_lossy = False
+        self.lost: set[str] = set()
         self._optimiser: torch.optim.Optimizer | None = None
         self._base_log_probs: tuple[str, list[torch.Tensor]] = ("", [])
 
@@ -399,12 +405,12 @@ class Laboratory:
         """`finetune.encode_examples` with this model's tokenizer, within its context; says where it loses some of a text."""
         texts = [joined(example.prompt, example.text) for example in examples]
         unlike = lost(self.tokenizer, texts, token_ids(self.loaded, texts))
-        if unlike and not self._told_lossy:
-            self._told_lossy = True
+        if unlike and not self.lost:
             say(
                 f"{self.loaded.name}: the tokenizer does not give back {len(unlike)} of {len(texts)} texts; what is trained and "
                 "measured is their tokens"
             )
+        self.lost.update(texts[index] for index in unlike)
         return encode_examples(self.tokenizer, examples, max_tokens, context=self.loaded.context)
 
 

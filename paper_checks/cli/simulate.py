@@ -59,14 +59,19 @@ def simulate(
     alphabet: Annotated[int, typer.Option("--alphabet", help="Symbols of a sequence.")] = 4,
     length: Annotated[int, typer.Option("--length", help="Symbols in a sequence: alphabet^length leaves.")] = 4,
     align: Annotated[
-        str | None, typer.Option("--align", help="Volumes of alignment, rising, each perturbed: e.g. 0.5,1,2.")
+        str | None,
+        typer.Option("--align", help="Volumes of alignment, rising, each perturbed: e.g. 0.5,1,2. Default: 1."),
     ] = None,
-    size: Annotated[str | None, typer.Option("--size", help="transformer: 50k ... 10m; several with commas.")] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", help="transformer: 50k ... 10m; several with commas. Default: 50k.")
+    ] = None,
     learning_rate: Annotated[
-        str | None, typer.Option("--learning-rate", help="softmax, transformer; several with commas.")
+        str | None,
+        typer.Option("--learning-rate", help="softmax, transformer; several with commas. Default: 0.1, 0.001."),
     ] = None,
     forgetting: Annotated[
-        str | None, typer.Option("--forgetting", help="counting: share forgotten in a unit of volume; several.")
+        str | None,
+        typer.Option("--forgetting", help="counting: share forgotten in a unit of volume; several. Default: 0."),
     ] = None,
     examples: Annotated[int, typer.Option("--examples", help="Sequences in one unit of volume.")] = EXAMPLES,
     epsilon: Annotated[
@@ -76,7 +81,10 @@ def simulate(
         float | None, typer.Option("--resistance", help="Volume of forward and inverse alignment (F1); none without.")
     ] = None,
     executor: Annotated[
-        str | None, typer.Option("--executor", help="here, local (processes), slurm, slurm-local, or tcp://HOST:PORT.")
+        str | None,
+        typer.Option(
+            "--executor", help="here (the default), local (processes), slurm, slurm-local, or tcp://HOST:PORT."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Runs side by side on the executor.")] = 1,
     seed: Seed = 0,

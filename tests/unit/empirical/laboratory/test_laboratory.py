@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
 import torch
 
+from elastomath import Curve
 from elastomath.errors import InputError
 from empirical.data.examples import Example
 from empirical.data.splits import mix, split_kinds
+from empirical.laboratory.conduct import conduct
 from empirical.laboratory.laboratory import (
     Equipment,
     Laboratory,
@@ -177,3 +180,48 @@ def test_a_laboratory_on_cuda(tiny_model, tmp_path):
     _, second, data = chain(laboratory, [])
     assert second.result["tokens_held"] == laboratory.read({"held": data})["tokens_held"]
     assert min(laboratory.divergence(data).values()) > 0
+
+
+def encoded(equipment, configuration):
+    """A run that encodes two texts of capitals and one without."""
+    examples = [Example("", text) for text in ("A Film", "A Film", "Light", "water")]
+    open_laboratory(equipment).encode(examples[: configuration["texts"]], 12)
+    return {"rate": 1.0}
+
+
+def one_reading(result):
+    rates = {name: [1.0, 1.0] for name in ("pretrain", "align", "perturb")}
+    volumes = {"pretrain": 10, "align": 1, "perturb": 1}
+    return Curve.from_paths("run", volumes, [0.0, 1.0], rates, "nats/symbol", "symbols")
+
+
+def test_a_protocol_says_how_many_texts_the_tokenizer_does_not_give_back(tiny_model, tmp_path, capfd):
+    import shutil
+
+    import tokenizers
+    import transformers
+
+    folder = tmp_path / "lower"
+    shutil.copytree(tiny_model, folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    tokenizer.save_pretrained(folder)
+    equipment = Equipment(str(folder), str(tmp_path / "stages"), device="cpu", dtype="float32")
+
+    def summary(texts, name):
+        return conduct(
+            name,
+            encoded,
+            equipment,
+            [{"texts": texts}],
+            tmp_path,
+            one_reading,
+            lambda done, curve: {"runs_of": len(done)},
+        )
+
+    assert summary(4, "two")["lossy"] == 2  # of three different texts
+    assert json.loads((tmp_path / "two.json").read_text())["lossy"] == 2
+    assert capfd.readouterr().err.count("does not give back 3 of 4 texts") == 1
+    plain = Equipment(str(tiny_model), str(tmp_path / "stages"), device="cpu", dtype="float32")
+    done = conduct("none", encoded, plain, [{"texts": 4}], tmp_path, one_reading, lambda done, curve: {})
+    assert done["lossy"] == 0
