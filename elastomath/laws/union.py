@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..mixtures.kernels import RESPONSES
 from ..mixtures.leafsums import leaf_sums
 from ..mixtures.masses import as_masses, normalise
-from ..mixtures.mixture import Mixture, as_volumes
+from ..mixtures.mixture import Mixture
 from .finite import sign_change
 
 Array = NDArray[np.float64]
@@ -207,7 +207,7 @@ def _union_mixture(
     if weights[perturb] == 0:
         raise InputError("the perturbation's share is 0", where="union law", mend="pi_t has to be > 0")
     rows = Mixture.of(parts, np.ones(count)).components
-    return Mixture(np.stack([weights @ rows, rows[align], rows[perturb]]), as_volumes(volumes, 3)), weights
+    return Mixture.of(np.stack([weights @ rows, rows[align], rows[perturb]]), volumes), weights
 
 
 @checked(alpha=number(above=1.0), leaves=integer(least=2), draws=COUNT, seed=SEED)

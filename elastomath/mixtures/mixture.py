@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,7 @@ class Mixture:
 
     ``components``: leaf masses, shape (n, M), on a common leaf set, in the order pretrain, align, ..., perturb.
     ``volumes``: w_i, shape (n,), in any common unit; all > 0 but the last, the perturbation, which may be 0.
-    Build it with `Mixture.of`, which checks; entropies are in nats per leaf drawn.
+    What is built is checked, as `Mixture.of` says; entropies are in nats per leaf drawn.
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0.5])
     >>> m.masses.round(4)
@@ -35,16 +36,24 @@ class Mixture:
     components: Array
     volumes: Array
 
+    def __post_init__(self) -> None:
+        given = self.components
+        rows = as_rows(given, name="dataset", where="mixture", copy=False)
+        kept = isinstance(given, np.ndarray) and given.flags.c_contiguous
+        kept = kept and all(np.may_share_memory(row, whole) for row, whole in zip(rows, given, strict=True))
+        self._set(np.asarray(given) if kept else np.stack(rows), as_volumes(self.volumes, len(rows)))
+
+    def _set(self, components: Array, volumes: Array) -> None:
+        object.__setattr__(self, "components", components)
+        object.__setattr__(self, "volumes", volumes)
+
     @classmethod
     def of(cls, components: Sequence[ArrayLike] | Array, volumes: ArrayLike) -> Mixture:
         """A checked mixture. Raises InputError for masses, shapes or volumes that cannot be used.
 
         An array of float64 of shape (n, M) whose rows sum to 1 to the last bits is kept as it is, not copied.
         """
-        rows = as_rows(components, name="dataset", where="mixture", copy=False)
-        kept = isinstance(components, np.ndarray) and components.flags.c_contiguous
-        kept = kept and all(np.may_share_memory(row, whole) for row, whole in zip(rows, components, strict=True))
-        return cls(np.asarray(components) if kept else np.stack(rows), as_volumes(volumes, len(rows)))
+        return cls(cast(Array, components), cast(Array, volumes))
 
     @property
     def total(self) -> float:
@@ -63,7 +72,9 @@ class Mixture:
 
     def at(self, perturbation: float) -> Mixture:
         """The same datasets with the last volume set to ``perturbation`` >= 0 (l of the theory)."""
-        return Mixture(self.components, as_volumes([*self.volumes[:-1], perturbation], len(self.volumes)))
+        other: Mixture = object.__new__(Mixture)
+        other._set(self.components, as_volumes([*self.volumes[:-1], perturbation], len(self.volumes)))
+        return other
 
     def along(self, perturbations: ArrayLike) -> Array:
         """The volumes with the last one set to each of ``perturbations`` (J,) >= 0, shape (J, n)."""

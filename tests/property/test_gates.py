@@ -469,6 +469,7 @@ def cases():
         "mixtures.masses.as_shares": (lambda shares: masses.as_shares(shares, 2, where="here"), {"shares": [3, 1]}),
         "mixtures.masses.union": (masses.union, {"parts": ROWS, "shares": [1, 2, 3]}),
         "mixtures.masses.pareto_masses": (masses.pareto_masses, {"alpha": 1.5, "leaves": 4, "seed": 0}),
+        "mixtures.mixture.Mixture": (mixture.Mixture, {"components": ROWS, "volumes": [10, 1, 0.5]}),
         "mixtures.mixture.Mixture.of": (mixture.Mixture.of, {"components": ROWS, "volumes": [10, 1, 0.5]}),
         "mixtures.mixture.Mixture.at": (ONE.at, {"perturbation": 1.0}),
         "mixtures.mixture.Mixture.along": (ONE.along, {"perturbations": [0.5, 1.0]}),
