@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import SHARE, checked, integer, number
+
 Array = NDArray[np.float64]
 End = float | None
 CONSTANTS: Final = ("pretrain", "align", "kappa")
@@ -361,6 +363,7 @@ def _ends(balance: Balance, name: str, ceiling: float, brackets: Array) -> list[
     return [float(inside) for inside in brackets[:, 1]]
 
 
+@checked(highest=number(least=0.0, finite=False), equations=integer(least=2), level=SHARE)
 def critical_rise(highest: float, equations: int, level: float, known_noise: bool = True) -> float:
     """How far Q may rise above its minimum before a value is rejected, given how far it rises at all.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import SHARE, an, checked, one_of
 from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
@@ -22,6 +23,7 @@ from .elastic_limit import elastic_limit
 from .laws import LAWS, LOGIT, LOGIT_IN_NATS
 from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
+from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
 from .rivals import BALANCE, compare, compare_over_bases, predictions
@@ -33,6 +35,7 @@ RUN_CHANCE, CURVE_CHANCE = 0.01, 1e-4
 that rate_se is another error."""
 
 
+@checked(run=an(Run), level=SHARE, quadrature=one_of(*RULES))
 def fit_run(run: Run, level: float = 0.95, quadrature: str = "spline") -> RunFit:
     """Effective volumes of one run (R16): ``K_p Dgamma_p(L) + K_a Dgamma_a(L) = int_0^L l (-dgamma_t)`` at every L.
 
@@ -150,6 +153,7 @@ def _bound(readings: Readings, level: float) -> Bound:
     return Bound(z <= float(norm.isf((1.0 - level) / (2 * steps.size))), worst, z)
 
 
+@checked(curve=an(Curve), level=SHARE, quadrature=one_of(*RULES))
 def fit(
     curve: Curve,
     level: float = 0.95,
@@ -178,6 +182,7 @@ def fit(
     return fit_summary(curve, level, quadrature, executor, by=by, laws=laws)[0]
 
 
+@checked(curve=an(Curve), level=SHARE, quadrature=one_of(*RULES))
 def fit_summary(
     curve: Curve,
     level: float = 0.95,

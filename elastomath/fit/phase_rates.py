@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import SHARE, checked
 from ..interval import Interval
 from .readings import Readings
 
 Array = NDArray[np.float64]
 
 
+@checked(level=SHARE)
 def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Interval | None]:
     """``{"align": eta_a, "perturb": eta_t}``, per volume_unit, from the align rates of runs whose alignment volumes differ.
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import POSITIVE, Gate, checked, numbers, rising, same_shape
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -16,6 +17,7 @@ RULES: Final = ("spline", "trapezoid", "right")
 """Rules of `work_operator`. ``spline`` is the one to use; the others are controls whose constants come out wrong."""
 SCALES: Final = np.geomspace(1e-3, 1e2, 21)
 """Scales c, in units of the largest perturbation, at which a spline in ln(1 + l/c) is tried."""
+_steps: Gate = lambda values, name, where: rising(values, name, where, least_size=2, from_zero=True)  # noqa: E731
 NODES: Final = np.polynomial.legendre.leggauss(12)
 
 
@@ -146,6 +148,7 @@ def _by_scale(perturbations: bytes) -> tuple[Array, Array]:
     return np.cumsum(spline, axis=1) - np.diag(steps)[1:], doubts / np.sqrt(3.0)
 
 
+@checked(perturbations=_steps, perturb=numbers(shape=(None,)), scale=POSITIVE)
 def path_work(perturbations: ArrayLike, perturb: ArrayLike, scale: float = 1.0) -> Array:
     """``W(L) = int_0^L l (-dH_t) = int_0^L H_t dl - L H_t(L)`` from exact readings of H_t (R16). Shapes (J+1,) -> (J+1,).
 
@@ -160,7 +163,9 @@ def path_work(perturbations: ArrayLike, perturb: ArrayLike, scale: float = 1.0) 
     from scipy.interpolate import make_interp_spline
 
     steps, codes = (np.asarray(a, dtype=np.float64) for a in (perturbations, perturb))
-    places = np.log1p(steps / scale)
+    same_shape("path_work", perturbations=steps, perturb=codes)
+    with np.errstate(over="ignore"):
+        places = rising(np.log1p(steps / scale), "ln(1 + l/scale)", "path_work")
     degree = min(5, steps.size - 1)
     spline = make_interp_spline(places, codes, k=degree - (degree + 1) % 2)
     nodes, weights = np.polynomial.legendre.leggauss(12)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import NONNEGATIVE, NONNEGATIVES, POSITIVES, REALS, Gate, checked, numbers, rising, same_shape
 from ..errors import InputError
 from ..laws.springs import springs_of_readings
 from ..laws.volumes import effective_volumes
 from .quadrature import path_work
 
 Array = NDArray[np.float64]
+_STEPS: Gate = lambda values, name, where: rising(values, name, where, least_size=3, from_zero=True)  # noqa: E731
 FASTEST = 8.0
 """The largest h times L that is tried: beyond it nothing of the start is left."""
 
@@ -40,6 +43,7 @@ class Effective:
         return self.pretrain / self.align
 
 
+@checked(perturbations=NONNEGATIVES, clock=NONNEGATIVE)
 def run_down(perturbations: ArrayLike, clock: float) -> Array:
     """``l' = (e^{h l} - 1)/h``: what l in sequence counts for, in units of what was there at rest; l itself for h = 0.
 
@@ -49,9 +53,11 @@ def run_down(perturbations: ArrayLike, clock: float) -> Array:
     (array([0., 1.]), array([0.      , 1.442695]))
     """
     steps = np.asarray(perturbations, dtype=np.float64)
-    return steps if clock == 0 else np.asarray(np.expm1(clock * steps) / clock)
+    with np.errstate(over="ignore", invalid="ignore"):  # e^y - 1 = y to rounding where y is so small
+        return np.where(clock * steps < 1e-16, steps, np.expm1(clock * steps) / (clock or 1.0))
 
 
+@checked(perturbations=_STEPS, entropies=numbers(shape=(3, None)), clock=NONNEGATIVE)
 def read(perturbations: ArrayLike, entropies: ArrayLike, clock: float = 0.0) -> Effective:
     """R16 at the perturbations l' of ``clock``: ``K_p DeltaH_p + K_a DeltaH_a = int l' (-dH_t)`` by least squares.
 
@@ -59,6 +65,8 @@ def read(perturbations: ArrayLike, entropies: ArrayLike, clock: float = 0.0) -> 
     gives R19's. The integral is a spline's in ln(1 + l'/c), c the one of nine that leaves the least misfit. Raises InputError
     where nothing moved.
     """
+    steps, rates = cast(Array, perturbations), cast(Array, entropies)
+    same_shape("read", perturbations=steps, perturb=rates[2])
     largest = float(run_down(perturbations, clock)[-1])
     tried = [_read(perturbations, entropies, clock, scale) for scale in largest * np.geomspace(0.03, 3.0, 9)]
     return min(tried, key=lambda found: found.misfit)
@@ -73,11 +81,14 @@ def _read(perturbations: ArrayLike, entropies: ArrayLike, clock: float, scale: f
     return Effective(float(found.volumes[0]), float(found.volumes[1]), misfit, clock)
 
 
+@checked(perturbations=_STEPS, entropies=numbers(shape=(3, None)))
 def best_clock(perturbations: ArrayLike, entropies: ArrayLike) -> Effective:
     """The reading whose clock h >= 0 leaves the least misfit, from a grid of h L up to `FASTEST`, then golden section."""
     from scipy.optimize import minimize_scalar
 
-    largest = float(np.asarray(perturbations, dtype=np.float64)[-1])
+    steps, rates = cast(Array, perturbations), cast(Array, entropies)
+    same_shape("best_clock", perturbations=steps, perturb=rates[2])
+    largest = float(steps[-1])
     grid = np.concatenate([[0.0], np.geomspace(1e-3, FASTEST, 40)]) / largest
 
     def misfit(clock: float) -> float:
@@ -91,6 +102,7 @@ def best_clock(perturbations: ArrayLike, entropies: ArrayLike) -> Effective:
     return read(perturbations, entropies, clock)
 
 
+@checked(perturbations=NONNEGATIVES, volumes=POSITIVES, entropies=REALS)
 def elastic_limit(perturbations: ArrayLike, volumes: ArrayLike, entropies: ArrayLike) -> float | None:
     """The l at which nothing pushes back any more (`springs`): the first at which neither H_p nor H_a lies below its rest.
 

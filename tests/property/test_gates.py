@@ -99,6 +99,8 @@ def cases():
     from elastomath.codes import arithmetic, codewords, compression
     from elastomath.codes import lengths as codes
     from elastomath.codes import path as codepath
+    from elastomath.fit import effective_volumes as effective
+    from elastomath.fit import quadrature, sequential
     from elastomath.laws import (
         ceilings,
         forgetting,
@@ -133,6 +135,7 @@ def cases():
     from elastomath.trees import jointtree, sequences, tokentree
     from elastomath.verification import softmax
 
+    fitting = importlib.import_module("elastomath.fit.fit")
     response_module = importlib.import_module("elastomath.laws.response")
     springs, rates = (importlib.import_module(f"elastomath.{name}") for name in ("laws.springs", "rates.rates"))
     shape = softmax.LowRankSoftmax(2, 2, 1)
@@ -152,7 +155,7 @@ def cases():
     steps = {"pretrain_steps": 100.0, "align_steps": 10.0, "rate": 0.01}
     exact = instance.Instance(((1, 2), (2, 1), (1, 1)), (Fraction(10), Fraction(1), Fraction(1, 2)))
     gamma = overlaps.Gamma(1.0)
-    (run,) = Curve.from_paths(
+    curve = Curve.from_paths(
         "run",
         {"pretrain": 10, "align": 1, "perturb": 1},
         STEPS,
@@ -160,6 +163,7 @@ def cases():
         "nats/symbol",
         "symbols",
     )
+    (run,) = curve
     path = codepath.code_path(COUNTS, [2, 1], 1)
     at = {"start": 0.5, "volume": 10.0, "constant": 0.1}
     return {
@@ -171,6 +175,23 @@ def cases():
         "codes.arithmetic.ArithmeticCode.ideal_bits": (code.ideal_bits, {"leaves": [0, 1]}),
         "codes.arithmetic.ArithmeticCode.encode": (code.encode, {"leaves": [0, 1]}),
         "codes.arithmetic.ArithmeticCode.decode": (code.decode, {"bits": code.encode([0, 1]), "count": 2}),
+        "fit.fit.fit_run": (fitting.fit_run, {"run": run, "level": 0.9, "quadrature": "spline"}),
+        "fit.fit.fit": (fitting.fit, {"curve": curve, "level": 0.9, "quadrature": "spline"}),
+        "fit.sequential.run_down": (sequential.run_down, {"perturbations": STEPS, "clock": 0.1}),
+        "fit.sequential.read": (sequential.read, {"perturbations": STEPS, "entropies": RATES, "clock": 0.1}),
+        "fit.sequential.best_clock": (sequential.best_clock, {"perturbations": STEPS, "entropies": RATES}),
+        "fit.sequential.elastic_limit": (
+            sequential.elastic_limit,
+            {"perturbations": STEPS, "volumes": [10.0, 1.0], "entropies": RATES},
+        ),
+        "fit.quadrature.path_work": (
+            quadrature.path_work,
+            {"perturbations": STEPS, "perturb": RATES[2], "scale": 1.0},
+        ),
+        "fit.effective_volumes.critical_rise": (
+            effective.critical_rise,
+            {"highest": 25.0, "equations": 11, "level": 0.9},
+        ),
         "interval.Estimate.interval": (interval.Estimate(1.0, 0.1).interval, {"freedom": 9.0, "level": 0.9}),
         "interval.Interval.holds": (interval.Interval(1.0, 0.5, 1.5).holds, {"value": 1.0}),
         "interval.Interval.sign": (interval.Interval(1.0, 0.5, 1.5).sign, {"edge": 0.5}),
