@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .checks import as_floats
 from .errors import InputError
+from .shown import Shown
 from .storage import whole_file
 from .tables import read_csv
 from .units import RATE_UNITS, VOLUME_UNITS
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
@@ -48,7 +48,7 @@ class Run:
     volume_unit: str
 
 
-class Curve:
+class Curve(Shown):
     """A validated long table with a row per (run, perturbation, component); see `COLUMNS` and docs of the format.
 
     Rules: volume finite and > 0, perturbation finite and >= 0, rate finite and >= 0, rate_se empty or finite and
@@ -61,8 +61,10 @@ class Curve:
     >>> curve.runs, len(curve.frame)
     (('demo',), 6)
     >>> curve
-    Curve of 1 run (demo): pretrain, align, perturb in bits/symbol, at 2 perturbations up to 1 symbols
+    Curve of 1 run (demo): pretrain, align, perturb in bits/symbol, at 2 perturbations up to 1 symbols.
     """
+
+    drawer = "elastomath.figures.curves:curve_figure"
 
     def __init__(self, frame: pd.DataFrame, *, where: str = "curve") -> None:
         self.frame = _validated(frame, where)
@@ -144,37 +146,21 @@ class Curve:
                 self.frame.to_parquet(aside, index=False)
         return file
 
-    def to_frame(self) -> pd.DataFrame:
-        """A copy of the table, a row per (run, perturbation, component), for pandas."""
-        return self.frame.copy()
-
-    def plot(self) -> Figure:
-        """The change of the rate of each dataset against the perturbation (`elastomath.figures.curve_figure`)."""
-        from .style import figure_of
-
-        return figure_of(self)
-
-    def __repr__(self) -> str:
+    def sentences(self) -> list[str]:
+        """How many runs, of what, in which units, and how far."""
         runs = self.runs
         named = ", ".join(runs[:3]) + (", ..." if len(runs) > 3 else "")
         components = ", ".join(self.frame["component"].drop_duplicates())
         steps = self.frame["perturbation"]
         unit, of = (", ".join(self.frame[column].drop_duplicates()) for column in ("rate_unit", "volume_unit"))
-        return (
+        return [
             f"Curve of {len(runs)} run{'s' * (len(runs) != 1)} ({named}): {components} in {unit}, at {steps.nunique()} perturbations "
-            f"up to {steps.max():g} {of}"
-        )
+            f"up to {steps.max():g} {of}."
+        ]
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: the figure with the description below it, or the table where runs do not share a grid."""
-        from html import escape
-
-        from .style import svg
-
-        try:
-            return f"<figure>{svg(self.plot())}<figcaption>{escape(repr(self))}</figcaption></figure>"
-        except InputError:
-            return f"<p>{escape(repr(self))}</p>{self.frame.head(10).to_html(index=False)}"
+    def to_frame(self) -> pd.DataFrame:
+        """A copy of the table, a row per (run, perturbation, component), for pandas."""
+        return self.frame.copy()
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable
 from html import escape
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -35,8 +34,6 @@ STYLES: Final = (
 """Colour, marker and line of the n-th line of a panel: told apart in print and by people who do not see colour."""
 INK: Final = "#444444"
 """Colour of axes and reference lines."""
-DRAWERS: Final = {"Curve": ("figures.curves", "curve_figure")}
-"""What draws an object, by its type: the module and the function."""
 LOOK: Final[dict[Any, Any]] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial", "Helvetica"],
@@ -87,16 +84,6 @@ def plain_ticks(axis: Any, dense: bool = False) -> None:
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if dense or high <= 100 * low else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def figure_of(thing: object) -> Figure:
-    """The figure of an object of ours, by the drawer that `DRAWERS` names for its type.
-
-    Drawers stand above the ground, where the objects are; so they are looked up by name, when a figure is asked for.
-    """
-    module, name = DRAWERS[type(thing).__name__]
-    figure: Figure = getattr(import_module(f"{__package__}.{module}"), name)(thing)
-    return figure
 
 
 @styled

@@ -12,6 +12,8 @@ from ..style import INK, STYLES, plain_ticks, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .result import RunFit
+
 
 @styled
 def constants_figure(result: dict[str, Any]) -> Figure:
@@ -53,6 +55,11 @@ def constants_figure(result: dict[str, Any]) -> Figure:
     plain_ticks(axes.yaxis)
     axes.set_title("effective volumes; arrows: open ends")
     return figure
+
+
+def run_figure(fitted: RunFit) -> Figure:
+    """`constants_figure` of one run."""
+    return constants_figure({"runs": [fitted.as_dict()], "pooled": {"beta": None}})
 
 
 @styled

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..interval import Interval
+from ..shown import Shown
 
 UNLIKELY = 0.01
 """A run whose readings R16 gives a smaller chance than this is no joint optimum."""
@@ -76,9 +77,11 @@ class Scatter:
         return {"chi2": self.chi2, "dof": self.dof, "p": self.p}
 
 
-@dataclass(frozen=True, slots=True)
-class RunFit:
+@dataclass(frozen=True, slots=True, repr=False)
+class RunFit(Shown):
     """What one run measures. K_pretrain and K_align are in volume_unit, to be compared with the nominal volumes."""
+
+    drawer = "elastomath.fit.figures:run_figure"
 
     run: str
     K_pretrain: Interval
@@ -98,6 +101,25 @@ class RunFit:
         R16 fits its readings within their errors (p at least `UNLIKELY`), and R5's bound is not broken.
         """
         return self.bound.holds is not False and (self.goodness.p is None or self.goodness.p >= UNLIKELY)
+
+    def sentences(self) -> list[str]:
+        """kappa with its interval against the nominal one, and whether the run can be a joint optimum at all."""
+        told = [
+            f"{self.run}: pre-training outweighs alignment {self.kappa} times; by the volumes it would be {self.nominal_kappa:g}."
+        ]
+        if not self.near_joint:
+            told.append("The run is not near a joint optimum, where alone these volumes mean anything.")
+        return [*told, *self.notes]
+
+    def table(self) -> list[dict[str, Any]]:
+        """K_pretrain, K_align and kappa, each with its interval, and the elastic limit."""
+        named = {
+            "K_pretrain": self.K_pretrain,
+            "K_align": self.K_align,
+            "kappa": self.kappa,
+            "elastic limit": self.elastic_limit,
+        }
+        return [{"constant": name} | value.as_dict() for name, value in named.items()]
 
     def with_mild_errors(self) -> RunFit:
         """The same, where rate_se is known to be far above the scatter: R5 is told only where it is broken even so."""

@@ -11,6 +11,7 @@ import torch
 
 from elastomath.interval import Interval
 from elastomath.progress import Meter
+from elastomath.shown import Shown
 
 from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
@@ -26,13 +27,15 @@ ANTIPARALLEL = -0.8
 NAMES = ("aligning", "perturbing", "kernel", "cosine", "relative", "p")
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+@dataclass(frozen=True, slots=True, repr=False)
+class Card(Shown):
     """What `behaviour_card` found.
 
     z0         mean contrast over the held-out prompts, nats;  closure  mean probability of neither response
     constants  by name (`LogitConstants`), each with its interval over prompts;  limit  the closure that the law needs
     """
+
+    drawer = "empirical.durability.figures:card_figure"
 
     z0: Interval
     closure: float
@@ -80,6 +83,13 @@ class Card:
                 ratio = last.undo_volume.estimate / first.undo_volume.estimate
                 told.append(f"{last.n / first.n:.3g} times the alignment buys {ratio:.2g} times the durability.")
         return told
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each number of aligned examples: the contrast, the first fall and the undo volume, with their intervals."""
+        named = ("z", "first_fall", "undo_volume")
+        return [
+            {"aligned": row.n} | {name: getattr(row, name).without_unit() for name in named} for row in self.forecast
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """The card as JSON."""

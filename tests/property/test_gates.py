@@ -780,6 +780,7 @@ MODULES_ELSEWHERE = {
     "fit": "readings of checked curves, with tests of their own",
     "figures.results": "drawings of what the laws give",
     "style": "drawings",
+    "shown": "what a notebook shows",
     "runs.conduct": "files",
     "runs.settings": "options, read from text and files, with tests of their own",
     "mixtures.kernels": "compiled sums of arrays that were checked",

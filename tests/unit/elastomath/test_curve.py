@@ -227,3 +227,33 @@ def test_a_wrong_suffix_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match=r"unknown suffix '\.json'.*\.csv or \.parquet"):
         Curve(frame()).write(tmp_path / "deep" / "a.json")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_curve_shows_itself():
+    curve = Curve.from_paths(
+        "a < b", {"pretrain": 10, "align": 1, "perturb": 1}, [0, 1],
+        {"pretrain": [1.0, 0.99], "align": [1.0, 1.05], "perturb": [1.0, 0.6]}, "bits/symbol", "symbols",
+    )  # fmt: skip
+    assert repr(curve) == (
+        "Curve of 1 run (a < b): pretrain, align, perturb in bits/symbol, at 2 perturbations up to 1 symbols."
+    )
+    html = curve._repr_html_()
+    assert "<svg" in html
+    assert "a &lt; b" in html
+    assert "a < b" not in html
+    frame = curve.to_frame()
+    frame.loc[0, "rate"] = 7.0
+    assert curve.frame.loc[0, "rate"] == 1.0  # a copy
+    assert len(curve.plot().axes) == 3
+
+
+def test_a_fit_shows_itself():
+    from elastomath.fit.fit import fit_run
+    from sim import simulate_mixture
+
+    curve = simulate_mixture([10.0], leaves=64, points=8)
+    fitted = fit_run(curve.run(curve.runs[0]))
+    assert "pre-training outweighs alignment 10" in repr(fitted)
+    assert list(fitted.to_frame()["constant"]) == ["K_pretrain", "K_align", "kappa", "elastic limit"]
+    assert fitted.plot().axes
+    assert "<svg" in fitted._repr_html_()
