@@ -66,13 +66,13 @@ GREEK = {
 }
 """Letters that plain words spell out."""
 SIGNS = {
-    "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "=>": r"\Rightarrow", "||": r"\|", "**": "", "<": "<", ">": ">",
+    "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "=>": r"\Rightarrow", "||": r"\|", "<": "<", ">": ">",
     "|": "|", "-inf": r"-\infty",
 }  # fmt: skip
 """Signs that plain words write with keys."""
 _NAME = r"(?:[A-Za-z]+)(?:_(?:[A-Za-z0-9]+|\{[^{}]*\}|[+-]))?'*(?:\^(?:[A-Za-z0-9]+|\{[^{}]*\}|-[A-Za-z0-9]+))?"
 _MATH = re.compile(
-    rf"(?<![\w\\])(?:{_NAME}|[0-9)\]]+\^(?:[A-Za-z0-9]+|\{{[^{{}}]*\}}|-[A-Za-z0-9]+))(?!\w)|<=|>=|!=|->|=>|\|\||\*\*|[<>|]"
+    rf"(?<![\w\\])(?:{_NAME}|[0-9)\]]+\^(?:[A-Za-z0-9]+|\{{[^{{}}]*\}}|-[A-Za-z0-9]+))(?!\w)|<=|>=|!=|->|=>|\|\||\*\*[0-9A-Za-z]+|[<>|]"
 )
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
@@ -98,7 +98,9 @@ def tex_words(words: str) -> str:
 def _formula(token: str) -> str | None:
     """A token as a formula; None where it is a word of the language."""
     if token in SIGNS:
-        return SIGNS[token] or None
+        return SIGNS[token]
+    if token.startswith("**"):
+        return f"{{}}^{{{token[2:]}}}"
     body, _, power = token.partition("^")
     name, _, index = body.rstrip("'").partition("_")
     primes = "'" * (len(body) - len(body.rstrip("'")))

@@ -15,6 +15,7 @@ import typer
 from elastomath.figures.results import FIGURES
 from paper_checks.cli.commands import app
 from tests.integration.browser import CHROMIUM, probe, sheets
+from tests.integration.outputs import SNIPPET, alike, run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
@@ -40,10 +41,11 @@ WITH_COMMANDS = [page for page in PAGES if _blocks(page, "sh")]
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=_named(WITH_PYTHON))
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And prints what stands under each snippet (`python tests/integration/outputs.py` writes it)."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {"__name__": "docs"}
-    for _, block in _blocks(page, "python"):
-        exec(compile(block, str(page), "exec"), names)
+    for snippet, said in run(page):
+        if snippet["output"] is not None:
+            assert alike(snippet["output"], said), f"{snippet['code']}\nprinted\n{said}"
 
 
 def _run(page: Path, folder: Path, *, with_model: bool) -> None:
@@ -101,6 +103,18 @@ def test_every_command_that_is_named_exists(page: Path) -> None:
             command = command.commands[words.pop(0)]
         given = {word.split("=")[0] for word in words if re.match(r"--[a-z]", word)} - {"--help"}
         assert given <= _options(command), f"{line}: {sorted(given - _options(command))}"
+
+
+def test_every_snippet_that_prints_a_few_lines_shows_them() -> None:
+    """Of all snippets with a print on a page whose snippets run, most have their output under them; a wrong one is seen."""
+    with_print = [
+        match["output"]
+        for page in WITH_PYTHON
+        for match in SNIPPET.finditer(page.read_text(encoding="utf-8"))
+        if "print(" in match["code"]
+    ]
+    assert sum(output is not None for output in with_print) >= 0.9 * len(with_print) > 30
+    assert not alike("the constant is 2.2", "the constant is 2.3")
 
 
 def test_every_result_has_its_page_and_figure() -> None:

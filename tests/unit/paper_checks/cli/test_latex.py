@@ -79,6 +79,7 @@ def test_the_checker_sees_what_would_stop_a_compiler(broken: str) -> None:
     [
         ("H_t(0) >= H_t(L)", r"\(H_{t}\)(0) \(\ge\) \(H_{t}\)(L)"),
         ("phi and pi_t, not epsilonics", r"\(\varphi\) and \(\pi_{t}\), not epsilonics"),
+        ("y'/(y' + 1)**2", r"\(y'\)/(\(y'\) + 1)\({}^{2}\)"),
         ("DeltaH_p < 0", r"\(\Delta H_{p}\) \(<\) 0"),
         ("e^{-z_n} of it's", r"\(e^{-z_{n}}\) of it's"),
         ("100% & #1 ~ {a}", r"100\% \& \#1 \textasciitilde{} \{a\}"),
