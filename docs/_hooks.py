@@ -70,9 +70,14 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
     return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL)
 
 
-def on_post_page(html: str, page: Any, config: Any) -> str:
+def on_post_page(output: str, **_: Any) -> str:
     """Nothing is loaded from the network: the theme's own search needs a script from there, ours (`search.md`) does not."""
-    return re.sub(r'<script src="https://[^"]*"></script>', "", html)
+    return re.sub(r'<script src="https://[^"]*"></script>', "", output)
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The same for the page that is shown where there is none."""
+    return on_post_page(output_content)
 
 
 def _derivation(id: str) -> str:

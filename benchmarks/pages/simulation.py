@@ -15,20 +15,22 @@ from elastomath.style import save_figure
 from paper_checks.report.page import interval
 from paper_checks.report.studies import TITLES, caption, saved_studies
 from sim.studies import STUDIES, draw
+from sim.studies.conclusions import conclusion
 
 BEGIN, END = "<!-- answers: made by benchmarks/pages/simulation.py -->", "<!-- end of answers -->"
 
 
 def answers_of(found: dict[str, Any]) -> list[str]:
-    """The lines of one study: question, figure, a sentence an answer, and the table of numbers."""
+    """The lines of one study: question, conclusion, figure; folded, a sentence an answer and the table of numbers."""
     study = found["study"]
     lines = [f"### {TITLES[study].removeprefix('Simulated: ').capitalize()}", "", found["question"], ""]
-    lines += [f"![{caption(study)}](figures/simulation-{study}.svg)", ""]
-    lines += [f"- {answer['sentence']}" for answer in found["answers"]]
-    lines += ["", "| answer | what | value |", "| --- | --- | --- |"]
+    lines += [*conclusion(found), "", f"![{caption(study)}](figures/simulation-{study}.svg)", ""]
+    lines += [f'??? info "The {len(found["answers"])} answers, in words and numbers"', ""]
+    lines += [f"    - {answer['sentence']}" for answer in found["answers"]]
+    lines += ["", "    | answer | what | value |", "    | --- | --- | --- |"]
     for answer in found["answers"]:
         what = answer["question"].replace("|", "\\|")
-        lines.append(f"| {answer['id']} | {what} | {interval(answer['value'])} |")
+        lines.append(f"    | {answer['id']} | {what} | {interval(answer['value'])} |")
     seeds = ", ".join(f"{name} {len(values)}" for name, values in found["settings"]["seeds"].items())
     lines += [
         "",

@@ -36,6 +36,8 @@ def verify(
 
     if explain is not None:
         text = verification.explain(explain, style="latex" if latex else "text")
+        if not latex:
+            text = f"{_statement(explain)}{text}"
         if latex:
             from .latex import document
 
@@ -117,6 +119,13 @@ def _verdict(claim: Claim) -> str:
 
 def _is_case(id: str) -> bool:
     return id[-1].isalpha()
+
+
+def _statement(id: str) -> str:
+    """What a result says, before its derivation."""
+    from ..claims.results import TITLES
+
+    return f"{id} says: {TITLES[id][1]} Its derivation:\n\n" if id in TITLES else ""
 
 
 def _title(id: str) -> str:

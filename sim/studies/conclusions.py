@@ -13,7 +13,10 @@ Answers = Mapping[str, Interval]
 def conclusion(found: Mapping[str, Any]) -> list[str]:
     """What a study says at last, in whole sentences; ``found`` is what `run_study` or `load_study` gives."""
     answers = {answer["id"]: Interval.of_dict(answer["value"]) for answer in found["answers"] if answer["value"]}
-    return CONCLUSIONS[found["study"]](answers)
+    conclude = CONCLUSIONS.get(found["study"])
+    if conclude is None:  # a study without a summary of its own opens with its first answer
+        return [found["answers"][0]["sentence"]] if found["answers"] else ["No run gave an answer."]
+    return conclude(answers)
 
 
 def _constant(answers: Answers) -> list[str]:
