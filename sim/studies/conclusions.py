@@ -150,23 +150,6 @@ def _sequence(answers: Answers) -> list[str]:
     return sentences
 
 
-def _sequence(answers: Answers) -> list[str]:
-    errors, width = _of(answers, "undo/"), answers.get("width/transformer")
-    if not errors:
-        return ["No run was undone."]
-    networks = [value for name, value in errors.items() if name.startswith("transformer")]
-    middle = _middle(list(errors.values()))
-    best, worst = (pick(errors, key=lambda name: errors[name].estimate or 0.0) for pick in (min, max))
-    sentences = [
-        "Two gradients of the base foretold how many opposed steps undo an alignment: at worst off by "
-        f"{min(middle):.1%} ({best}) to {max(middle):.0%} ({worst})."
-    ]
-    if networks and width is not None:
-        word = width.side("falls with", "grows with", "has no decided trend in")
-        sentences.append(f"The error {word} the width of a transformer (exponent {width}).")
-    return sentences
-
-
 def _of(answers: Answers, start: str) -> dict[str, Interval]:
     return {
         name.removeprefix(start): value
@@ -189,6 +172,5 @@ CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
     "rebound": _rebound,
     "scale": _scale,
     "hooke": _hooke,
-    "sequence": _sequence,
     "sequence": _sequence,
 }
