@@ -123,7 +123,7 @@ def _is_case(id: str) -> bool:
 
 def _statement(id: str) -> str:
     """What a result says, before its derivation."""
-    from ..claims.results import TITLES
+    from ..claims.theory import TITLES
 
     return f"{id} says: {TITLES[id][1]} Its derivation:\n\n" if id in TITLES else ""
 
