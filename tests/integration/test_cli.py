@@ -107,6 +107,17 @@ def test_a_file_of_the_users_that_hides_ours_is_named(tmp_path):
     assert re.fullmatch(r"elastomath \d+\.\d+\.\d+\n", done.stdout)
 
 
+def test_the_shell_completes_verbs_and_options():
+    words = {"COMP_WORDS": "elastomath ve", "COMP_CWORD": "1", "_ELASTOMATH_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-m", "paper_checks"]
+    environment = os.environ | words | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["verify"]
+    environment |= {"COMP_WORDS": "elastomath verify --ex", "COMP_CWORD": "2"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout.split() == ["--explain"]
+
+
 def test_no_argument_shows_the_help_with_every_verb_in_a_group(call, monkeypatch):
     import typer
 
