@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test search test-coverage lint acceptance bench coverage mutants docs clean
+.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -16,7 +16,10 @@ test: $(VENV)/.dev              ## the default tests (no download, no GPU needed
 search: $(VENV)/.dev            ## the property tests in search of a counterexample: ten times the examples, others each time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile search --timeout 3000 $(or $(TESTS),tests/property tests/unit)
 
-test-coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
+test-versions: $(VENV)/.acceptance  ## the tests that meet transformers, trl, peft and lm-eval, under the two newest minor versions of each
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.versions $(PACKAGES)
+
+coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
 	rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal --timeout 900 $(TESTS)
 	$(BIN)/python -m coverage combine --quiet

@@ -9,7 +9,7 @@ prompts. All alignment volumes lie on one way, and runs of one seed share the st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from ..data.examples import Example, Preference
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.contrast import within_run_se
+from ..models.model import quiet
 from ..models.sequences import Sequences
 from .answers import conclusion, contrast_of, durability_row, forecast_error, outside_of, pooled_answers
 from .card import behaviour_card
@@ -81,13 +82,16 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
     foretold = bench.forecast(adapted)
     aligned = bench.aligned(adapted)
     readings = [reading for stage in aligned for reading in stage.result["readings"]]
+    arms = {arm: bench.arm(arm, aligned[-1], adapted) for arm in configuration["arms"]}
     result: Result = {
         "configuration": configuration,
         "adapted": adapted.result,
         "forecast": foretold.result,
         "aligned": readings,
-        "arms": {arm: bench.arm(arm, aligned[-1], adapted).result for arm in configuration["arms"]},
+        "arms": {arm: stage.result for arm, stage in arms.items()},
     }
+    if configuration.get("keep_weights"):
+        bench.export({"base": adapted, "aligned": aligned[-1]} | arms)
     row = durability_row(result)
     say(
         f"  {configuration['pairs']}, {configuration['optimiser']}, seed {configuration['seed']}, n {configuration['n']}: "
@@ -193,7 +197,16 @@ class _Bench:
                 told["again"] = self._walk(self.train["align"][slice(0, c["n"])], 0, None, optimiser)()["readings"]
             return told
 
-        return self.laboratory.stage(name, aligned, make, keep=False)
+        return self.laboratory.stage(name, aligned, make, keep=bool(c.get("keep_weights")))
+
+    def export(self, stages: Mapping[str, Stage]) -> None:
+        """Write the weights of stages as folders that `load_model` (or, with lora, `track`) reads: ``OUT/weights/RUN/NAME``."""
+        home = self.laboratory.folder.parent / "weights" / Path(run_name(self.configuration)).name
+        for name, stage in stages.items():
+            self.laboratory.enter(stage)
+            with quiet():
+                self.laboratory.model.save_pretrained(home / name)
+                self.laboratory.tokenizer.save_pretrained(home / name)
 
     # -- training and reading --------------------------------------------------------------------------------------
 
@@ -242,6 +255,12 @@ def _parts(rest: Sequence[Preference], adapt: int, align: int, opposed: int) -> 
     )
 
 
+def run_name(configuration: Configuration) -> str:
+    """What a run is called in the curve: its pairs, optimiser, alignment volume and seed."""
+    c = configuration
+    return f"{c['pairs']}-{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
+
+
 def run_curve(result: Result) -> Curve:
     """The perturbed arm as a Curve in nats per response against opposed examples; pretrain is the mixture of both responses."""
     c = result["configuration"]
@@ -253,7 +272,7 @@ def run_curve(result: Result) -> Curve:
     rates = {name: values.mean(1) for name, values in parts.items()}
     # with the contrast before alignment as one more reading of the same prompts
     courses = np.vstack([contrast_of(result["adapted"]["readings"][-1]), minus - plus])
-    scatter = (courses - courses.mean(0)).std(1, ddof=1) / np.sqrt(courses.shape[1])
+    scatter = within_run_se(courses, np.ones(courses.shape[1]))
     # the prompts are the same at every reading: what varies from reading to reading is not which prompts were drawn
     errors: dict[str, ArrayLike] = {
         name: within_run_se(values, np.ones(values.shape[1])) for name, values in parts.items()
@@ -266,5 +285,6 @@ def run_curve(result: Result) -> Curve:
     names = ("model", "seed", "learning_rate", "batch", "optimiser", "pairs", "dtype")
     covariates = {key: c[key] for key in names} | {"protocol": "durability", "arm": arm, "contrast_se": scatter[1:]}
     covariates |= {"base_contrast": float(courses[0].mean()), "base_contrast_se": float(scatter[0])}
-    run = f"{c['pairs']}-{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
-    return Curve.from_paths(run, volumes, steps, rates, "nats/response", "examples", rate_se=errors, **covariates)
+    return Curve.from_paths(
+        run_name(c), volumes, steps, rates, "nats/response", "examples", rate_se=errors, **covariates
+    )

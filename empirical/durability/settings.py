@@ -66,6 +66,9 @@ class DurabilitySettings(ProtocolSettings):
         gate=each(one_of(*ARMS)),
     )
     again: bool = setting(False, "After the perturbation, align once more on the volume that was undone.")
+    keep_weights: bool = setting(
+        False, "Keep base, aligned and perturbed weights of each run as models that can be loaded, under OUT/weights."
+    )
     held_out: int = setting(32, "Prompts that are measured and never trained on.", gate=integer(least=8))
     max_tokens: int = setting(48, "Tokens of a response that are kept.", gate=COUNT)
     batch: int = 4
@@ -86,8 +89,9 @@ class DurabilitySettings(ProtocolSettings):
         common = asdict(self) | {"protocol": "durability", "version": 1} | training | {"model_source": source}
         for name in ("pairs", "optimisers", "seeds", "align_volumes", "learning_rate"):
             del common[name]
-        if not self.chat:  # the keys of runs from before there were chats
-            del common["chat"]
+        for name in ("chat", "keep_weights"):  # the keys of runs from before there were such settings
+            if not common[name]:
+                del common[name]
         return [
             common
             | {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from elastomath.progress import Meter
 
-from ..models.outputs import autocasting, counted_distributions, counted_log_probs
+from ..models.outputs import LOGIT_BUDGET, autocasting, counted_distributions, counted_log_probs, unwrapped
 from ..models.sequences import Sequences
 
 Array = NDArray[np.float64]
@@ -47,6 +49,127 @@ def code_lengths(
                 meter.add(part.target_count, "measuring")
     model.train(was_training)
     return CodeLengths(nats, (data.length - data.first).numpy().astype(np.float64))
+
+
+@torch.inference_mode()
+def pair_lengths(
+    model: Any,
+    chosen: Sequences,
+    rejected: Sequences,
+    *,
+    autocast: torch.dtype | None = None,
+    meter: Meter | None = None,
+) -> tuple[CodeLengths, CodeLengths]:
+    """`code_lengths` of two responses to each prompt, in the same order; each prompt is read once, where the model can go on.
+
+    Prompts of one length are a batch, so that nothing stands between a prompt and its responses; what the model keeps of
+    it is used for both. Where the prompts of the two sides differ, or the model does not give the same numbers so (it is
+    tried once), they are two calls of `code_lengths`.
+    """
+    if not _same_prompts(chosen, rejected) or not _goes_on(model, autocast):
+        one, other = (code_lengths(model, side, autocast=autocast, meter=meter) for side in (chosen, rejected))
+        return one, other
+    nats = _shared(model, chosen, rejected, autocast, meter)
+    counts = [(side.length - side.first).numpy().astype(np.float64) for side in (chosen, rejected)]
+    return CodeLengths(nats[0], counts[0]), CodeLengths(nats[1], counts[1])
+
+
+def _same_prompts(one: Sequences, other: Sequences) -> bool:
+    if len(one) != len(other) or not torch.equal(one.first, other.first):
+        return False
+    most = int(one.first.max())
+    before = torch.arange(most) < one.first[:, None]
+    if most > min(one.tokens.shape[1], other.tokens.shape[1]):
+        return False
+    return torch.equal(one.tokens[:, :most][before], other.tokens[:, :most][before])
+
+
+def _shared(
+    model: Any, chosen: Sequences, rejected: Sequences, autocast: torch.dtype | None, meter: Meter | None = None
+) -> Array:
+    """Nats of both sides (2, n), prompts read once; the model is put into eval mode and back."""
+    was_training = model.training
+    model.eval()
+    nats = np.zeros((2, len(chosen)))
+    device = next(model.parameters()).device
+    try:
+        with autocasting(device, autocast):
+            for rows in _by_prompt(chosen, rejected, int(unwrapped(model).config.get_text_config().vocab_size)):
+                sides = [chosen[rows], rejected[rows]]
+                nats[:, rows] = -_both(model, sides, device).double().cpu().numpy().reshape(2, -1)
+                if meter:
+                    meter.add(sum(side.target_count for side in sides), "measuring")
+    finally:
+        model.train(was_training)
+    return nats
+
+
+def _both(model: Any, sides: list[Sequences], device: torch.device) -> Tensor:
+    """ln p of both responses to prompts of one length (2n,): all of one side, then all of the other."""
+    prompt, count = int(sides[0].first[0]), len(sides[0])
+    last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    read = model(input_ids=sides[0].tokens[:, :prompt].to(device), use_cache=True, **last)
+    width = max(int(side.length.max()) for side in sides) - prompt
+    bodies = torch.cat([_padded(side.tokens[:, prompt:], width) for side in sides]).to(device)
+    sizes = torch.cat([side.length - side.first for side in sides]).to(device)
+    first = _log_softmax(read.logits[:, -1]).repeat(2, 1)
+    sums = first.gather(1, bodies[:, :1])[:, 0]
+    if width > 1:
+        memory = read.past_key_values
+        memory.reorder_cache(torch.arange(count, device=device).repeat(2))
+        after = model(input_ids=bodies[:, :-1], past_key_values=memory, use_cache=True)
+        log_probs = _log_softmax(after.logits).gather(2, bodies[:, 1:, None])[..., 0]
+        counted = torch.arange(1, width, device=device) < sizes[:, None]
+        sums = sums + (log_probs * counted).sum(1)
+    return sums
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+
+
+def _padded(tokens: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(tokens[:, :width], (0, max(0, width - tokens.shape[1])))
+
+
+def _by_prompt(chosen: Sequences, rejected: Sequences, vocabulary: int) -> Iterator[NDArray[np.int64]]:
+    """Rows whose prompts have one length, as many as a batch may hold."""
+    longest = torch.maximum(chosen.length, rejected.length)
+    for length in chosen.first.unique().tolist():
+        rows = np.flatnonzero((chosen.first == length).numpy())
+        most = int(longest[rows].max())
+        body = most - length
+        room = min(64, MEASURED_POSITIONS // (most + body), LOGIT_BUDGET // (vocabulary * max(2 * body, length)))
+        for start in range(0, len(rows), max(1, room)):
+            yield rows[start : start + max(1, room)]
+
+
+_GOES_ON: weakref.WeakKeyDictionary[Any, dict[torch.dtype | None, bool]] = weakref.WeakKeyDictionary()
+
+
+def _goes_on(model: Any, autocast: torch.dtype | None) -> bool:
+    """Whether the model gives the code lengths of `code_lengths` when it goes on from a prompt that it has read; tried once."""
+    known = _GOES_ON.setdefault(unwrapped(model), {})
+    if autocast not in known:
+        known[autocast] = _try(model, autocast)
+    return known[autocast]
+
+
+def _try(model: Any, autocast: torch.dtype | None) -> bool:
+    rows = min(int(unwrapped(model).get_input_embeddings().weight.shape[0]), 1 << 16)
+    ids = torch.randint(rows, (4, 9), generator=torch.Generator().manual_seed(0))
+    first = torch.tensor([5, 5, 4, 4])
+    sides = [Sequences(ids, first, torch.tensor([8, 6, 9, 5]))]
+    other = ids.flip(0).clone()
+    other[:, :5] = ids[:, :5]
+    sides.append(Sequences(other, first, torch.tensor([6, 9, 5, 7])))
+    try:
+        ours = _shared(model, sides[0], sides[1], autocast)
+    except (AttributeError, TypeError, RuntimeError, ValueError, IndexError, NotImplementedError):
+        return False  # a memory of another kind
+    theirs = np.stack([code_lengths(model, side, autocast=autocast).nats for side in sides])
+    wide = autocast is None and next(model.parameters()).dtype in (torch.float32, torch.float64)
+    return bool(np.abs(ours - theirs).max() <= (1e-4 if wide else 0.02) * np.abs(theirs).max())
 
 
 @torch.inference_mode()

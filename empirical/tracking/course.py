@@ -82,7 +82,8 @@ class Course:
 
         align is the chosen responses, perturb the rejected ones, pretrain its documents; where there are none, both
         responses in equal shares, as in `experiment durability`. A size is 1 a response, or its tokens, by rate_unit.
-        The errors are `contrast.within_run_se`, not given for a single reading.
+        The errors are `contrast.within_run_se`, not given for a single reading. In nats a response the columns base_contrast,
+        base_contrast_se and contrast_se hold the contrast before the alignment, and errors of the contrast over paired prompts.
         """
         rates: dict[str, ArrayLike] = {}
         errors: dict[str, ArrayLike] = {}
@@ -96,8 +97,22 @@ class Course:
         volumes = {name: float(self.volumes.get(name, 1.0)) for name in COMPONENTS[:2]} | {"perturb": last}
         return Curve.from_paths(
             self.run, volumes, self.perturbations, rates, self.rate_unit, self.volume_unit,
-            rate_se=errors or None, protocol="track", **self.covariates,
+            rate_se=errors or None, protocol="track", **self.covariates, **self._contrast_columns(),
         )  # fmt: skip
+
+    def _contrast_columns(self) -> dict[str, Any]:
+        """What the rates cannot tell of the contrast: where it was before the alignment, and its errors over paired prompts."""
+        if self.rate_unit != "nats/response":
+            return {}
+        z = self.contrasts()
+        rows = z if self.base is None else np.vstack([z, _contrast(self.base)])
+        if len(rows) < 2:
+            return {}
+        errors = within_run_se(rows, np.ones(z.shape[1]))
+        columns: dict[str, Any] = {"contrast_se": errors[: len(z)]}
+        if self.base is not None:
+            columns |= {"base_contrast": float(rows[-1].mean()), "base_contrast_se": float(errors[-1])}
+        return columns
 
     def _lengths(self, component: str) -> tuple[Array, Array]:
         """Code lengths of the documents of a component at each reading, nats, and their tokens, the same at each."""

@@ -21,7 +21,7 @@ from elastomath.runs.ledger import Result
 from ..behaviours import Pairs, read_pairs
 from ..data.documents import read_documents
 from ..data.examples import Example
-from ..measures.code_lengths import code_lengths
+from ..measures.code_lengths import code_lengths, pair_lengths
 from ..models.model import context_of
 from ..models.sequences import Sequences, encode_examples
 
@@ -107,13 +107,16 @@ def read_model(
     """
     reading: Result = {}
     with undisturbed(model):
-        for side, data in sides.items():
-            lengths = code_lengths(model, data, autocast=autocast, meter=meter)
-            if not np.isfinite(lengths.nats).all():
-                raise InputError(
-                    f"a code length of the {side} documents is not finite", where=where, mend="lower the learning rate"
-                )
-            reading[f"nats_{side}"], reading[f"tokens_{side}"] = lengths.nats.tolist(), lengths.tokens.tolist()
+        pair = pair_lengths(model, *(sides[side] for side in SIDES), autocast=autocast, meter=meter)
+        found = dict(zip(SIDES, pair, strict=True))
+        if PRETRAIN in sides:
+            found[PRETRAIN] = code_lengths(model, sides[PRETRAIN], autocast=autocast, meter=meter)
+    for side, lengths in found.items():
+        if not np.isfinite(lengths.nats).all():
+            raise InputError(
+                f"a code length of the {side} documents is not finite", where=where, mend="lower the learning rate"
+            )
+        reading[f"nats_{side}"], reading[f"tokens_{side}"] = lengths.nats.tolist(), lengths.tokens.tolist()
     return reading
 
 

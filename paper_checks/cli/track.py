@@ -7,7 +7,7 @@ from typing import Any
 from elastomath.interval import Interval
 
 from .options import Protocol
-from .terminal import table
+from .terminal import conclude, table
 
 
 def track() -> Protocol:
@@ -20,8 +20,7 @@ def track() -> Protocol:
 
 def show(result: dict[str, Any]) -> None:
     """The answer in sentences, the readings behind it, and what they do not show."""
-    for sentence in result["conclusion"]:
-        print(sentence)
+    conclude(result["conclusion"])
     rows = [
         {
             "reading": row["reading"],
@@ -33,5 +32,6 @@ def show(result: dict[str, Any]) -> None:
     ]
     table(rows, tuple(rows[0]))
     settings = result["settings"]
-    print(f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}.")
-    print(f"Not shown: {'; '.join(result['not_shown'])}.")
+    print()
+    told = f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}."
+    conclude([told, f"Not shown: {'; '.join(result['not_shown'])}."], blank=False)

@@ -21,6 +21,7 @@ from empirical.tracking import ElasticityCallback
 
 folder, on, out = Path(sys.argv[1]), sys.argv[2] == "on", Path(sys.argv[3])
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+tokenizer.pad_token = tokenizer.eos_token
 config = transformers.LlamaConfig(
     vocab_size=8192, hidden_size=256, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
     max_position_embeddings=256, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,

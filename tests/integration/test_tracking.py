@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 
 import numpy as np
@@ -168,6 +169,8 @@ def test_the_answer_comes_first_and_is_what_the_readings_say(tracked):
     assert any("volume of pretrain is not known" in line for line in result["not_shown"])
     curve = Curve.read(result["curve"])
     assert set(curve.frame["volume"][curve.frame["component"] == "align"]) == {48.0}
+    assert set(curve.frame["base_contrast"]) == {base}
+    assert (curve.frame["contrast_se"] > 0).all()
 
 
 def test_losses_with_the_callback_are_those_without_it_bit_for_bit(lives, tmp_path):
@@ -210,15 +213,23 @@ def test_a_reading_leaves_modes_gradients_and_generators_as_they_were(lives):
         [part.training for part in model.modules()],
         [None if value.grad is None else value.grad.clone() for value in model.parameters()],
         torch.get_rng_state(),
-        np.random.get_state()[1].copy(),  # noqa: NPY002
+        np.random.get_state()[1:3],  # noqa: NPY002
+        random.getstate(),
     )
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder / "base")
     tracker = Tracker(PAIRS, tokenizer, batch=4)
+
+    def draw(*_):
+        torch.rand(1), random.random(), np.random.rand()  # noqa: NPY002
+
+    hook = model.register_forward_pre_hook(draw)  # a model that draws, whatever its mode
     tracker.read(model, 0)
+    hook.remove()
     assert [part.training for part in model.modules()] == before[0]
     assert all((value.grad == grad).all() for value, grad in zip(model.parameters(), before[1], strict=True))
     assert (torch.get_rng_state() == before[2]).all()
-    assert (np.random.get_state()[1] == before[3]).all()  # noqa: NPY002
+    assert all(np.array_equal(now, old) for now, old in zip(np.random.get_state()[1:3], before[3], strict=True))  # noqa: NPY002
+    assert random.getstate() == before[4]
     with pytest.raises(InputError, match=r"step 0 after 0 \(tracker\): read step 0 first"):
         tracker.read(model, 0)
     tracker.read(model, 3)
@@ -264,7 +275,6 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
     from empirical.durability.answers import durability_row
     from empirical.durability.run import _Bench, run_curve, run_durability
     from empirical.laboratory.laboratory import Equipment, close_laboratory, open_laboratory
-    from empirical.models.checkpoints import load_checkpoint
     from empirical.tracking import ElasticityCallback, TrackSettings
     from empirical.tracking.run import track
 
@@ -275,20 +285,15 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
 
     settings = DurabilitySettings(
         model=str(tiny_model), pairs=(file(PAIRS.pairs, "all.jsonl"),), align_volumes=(16,), perturb_most=24, adapt_most=32,
-        overshoot=100.0, learning_rate=0.03, held_out=8, max_tokens=16,
+        overshoot=100.0, learning_rate=0.03, held_out=8, max_tokens=16, keep_weights=True,
     )  # fmt: skip
     equipment = Equipment.of(settings, tmp_path / "durability", "cpu", "float32", False)
     (configuration,) = settings.configurations(equipment.training, equipment.source, {settings.pairs[0]: "0" * 64})
     measured = run_durability(equipment, configuration)
     bench = _Bench(open_laboratory(equipment), configuration)
-    adapted = bench.adapted()
-    (aligned,) = bench.aligned(adapted)
+    (kept,) = (tmp_path / "durability" / "weights").iterdir()
+    assert sorted(place.name for place in kept.iterdir()) == ["aligned", "base", "perturb"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)
-    for name, stage in (("adapted", adapted), ("aligned", aligned)):
-        model = opened(tiny_model)
-        load_checkpoint(stage.path, model)
-        model.save_pretrained(tmp_path / name)
-        tokenizer.save_pretrained(tmp_path / name)
     data = []
     for row in range(len(bench.train["perturb"])):
         prompt, body = bench.train["perturb"].ids(row)
@@ -299,10 +304,10 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
         file(held, "held.jsonl"), out=tmp_path / "callback", max_tokens=16, volumes={"align": 16}
     )
     trained(
-        model, tokenizer, data, tmp_path / "run", callback,
+        opened(kept / "aligned"), tokenizer, data, tmp_path / "run", callback,
         save_steps=1, max_grad_norm=0.0, train_sampling_strategy="sequential",
     )  # fmt: skip
-    names = (str(tmp_path / "adapted"), str(tmp_path / "aligned"), str(tmp_path / "run" / "checkpoint-*"))
+    names = (str(kept / "base"), str(kept / "aligned"), str(tmp_path / "run" / "checkpoint-*"))
     asked = TrackSettings(models=names, pairs=str(tmp_path / "held.jsonl"), max_tokens=16, volumes=("align=16",))
     tracked = track(asked, tmp_path / "track", device="cpu")
     runs = [next(iter(Curve.read(tmp_path / name / "track.csv"))) for name in ("callback", "track")]
@@ -318,6 +323,12 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
             for k in ("K_pretrain", "K_align", "kappa")
         )
     assert same_numbers(tracked["undo_volume"], durability_row(measured)["undo_volume"])
+    asked = TrackSettings(
+        models=("none", str(kept / "aligned"), str(kept / "perturb")), pairs=str(tmp_path / "held.jsonl"), max_tokens=16,
+        perturbations=(24.0,),
+    )  # fmt: skip
+    last = track(asked, tmp_path / "last", device="cpu")["rows"][-1]
+    assert [last[name] for name in theirs.components] == pytest.approx(theirs.rates[:, -1], rel=1e-9)
 
 
 @pytest.fixture
@@ -345,6 +356,7 @@ def test_track_on_the_command_line_opens_with_the_answer_and_plans(lives, tracke
     assert code == 0
     assert out.startswith("The perturbation undid the alignment after ")
     assert "Not shown: " in out
+    assert "train_batch_size" in out  # how the perturbation was counted
     code, out, _ = call("track", "--models", models, "--pairs", "prefs.jsonl", "--dry-run", "--json", "--device", "cpu")
     plan = json.loads(out)
     assert code == 0
