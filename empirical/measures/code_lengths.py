@@ -51,7 +51,6 @@ def code_lengths(
     return CodeLengths(nats, (data.length - data.first).numpy().astype(np.float64))
 
 
-@torch.inference_mode()
 def pair_lengths(
     model: Any,
     chosen: Sequences,
@@ -84,6 +83,7 @@ def _same_prompts(one: Sequences, other: Sequences) -> bool:
     return torch.equal(one.tokens[:, :most][before], other.tokens[:, :most][before])
 
 
+@torch.inference_mode()
 def _shared(
     model: Any, chosen: Sequences, rejected: Sequences, autocast: torch.dtype | None, meter: Meter | None = None
 ) -> Array:

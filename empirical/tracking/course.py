@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from elastomath.checks import choice, rising
 from elastomath.curve import Curve
 from elastomath.errors import InputError
-from elastomath.fit.fit import fit_run
+from elastomath.fit.fit import fit
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
@@ -134,7 +134,7 @@ class Course:
 
         undo_volume  perturbation that brings the mean contrast back to the base's, over paired prompts; None without a base
         left         share of the contrast that the alignment had added which is there at the last reading; None likewise
-        constants    effective volumes and kappa of the fit (R16), or the reason why there are none
+        constants    of the fit: half-life, its verdict, effective volumes where they mean something; or the reason for none
         """
         z, last = self.contrasts(), self.perturbations[-1]
         levels = {"aligned": _mean(z[0]), "last": _mean(z[-1])}
@@ -148,7 +148,11 @@ class Course:
                 left = _share(z[-1] - before, z[0] - before)
         constants = self._constants()
         return {
-            "conclusion": [self._answer(z, added, undo, left), self._levels(levels), _elasticity(constants)],
+            "conclusion": [
+                self._answer(z, added, undo, left),
+                self._levels(levels),
+                _elasticity(constants, self.volume_unit),
+            ],
             "not_shown": self._not_shown(last),
             "undo_volume": None if undo is None else undo.as_dict() | {"censored": undo.estimate is None},
             "left": None if left is None else left.as_dict(),
@@ -188,13 +192,15 @@ class Course:
         )
 
     def _constants(self) -> dict[str, Any]:
+        """What the fit says of the run: its half-life, and effective volumes where the run is near a joint optimum."""
         try:
-            fitted = fit_run(self.curve().run(self.run))
+            told = fit(self.curve())
         except InputError as error:
             return {"reason": str(error)}
-        return {name: getattr(fitted, name).as_dict() for name in ("K_pretrain", "K_align", "kappa")} | {
-            "notes": list(fitted.notes)
-        }
+        run, joint = told["runs"][0], told["joint"]
+        volumes = {name: run[name] for name in ("K_pretrain", "K_align", "kappa")} if joint and joint["near"] else {}
+        verdict = None if joint is None else joint["verdict"]
+        return {"half_life": told["constants"][0]["half_life"], "verdict": verdict} | volumes
 
     def _not_shown(self, last: float) -> list[str]:
         lines = [f"other prompts than these {self.count}, and what the model does when it writes by itself"]
@@ -240,11 +246,13 @@ def _plain(interval: Interval) -> float:
     return interval.estimate or 0.0
 
 
-def _elasticity(constants: Mapping[str, Any]) -> str:
+def _elasticity(constants: Mapping[str, Any], unit: str) -> str:
     if "reason" in constants:
         return f"No elasticity constant: {constants['reason']}."
-    kappa = Interval.of_dict(constants["kappa"])
-    head = "kappa, how many times as much pre-training weighs as the alignment by the balance of these rates (R16),"
-    if kappa.closed:
-        return f"{head} is {kappa}."
-    return f"{head} is not bounded on every side by these readings: {kappa}; more checkpoints or more pairs would bound it."
+    half, verdict = constants["half_life"], constants["verdict"]
+    parts = []
+    if half is not None and half["estimate"] is not None:
+        parts.append(f"Half of what the alignment had given was undone after {Interval.of_dict(half, unit)}.")
+    if verdict is not None:
+        parts.append(f"{verdict[0].upper()}{verdict[1:]}.")
+    return " ".join(parts) or "The fit finds no elasticity constant in these readings."
