@@ -61,9 +61,8 @@ def pair_lengths(
 ) -> tuple[CodeLengths, CodeLengths]:
     """`code_lengths` of two responses to each prompt, in the same order; each prompt is read once, where the model can go on.
 
-    Prompts of one length are a batch, so that nothing stands between a prompt and its responses; what the model keeps of
-    it is used for both. Where the prompts of the two sides differ, or the model does not give the same numbers so (it is
-    tried once), they are two calls of `code_lengths`.
+    What the model keeps of a prompt is used for both of its responses. Where the prompts of the two sides differ, or the
+    model does not give the same numbers so (it is tried once), they are two calls of `code_lengths`.
     """
     if not _same_prompts(chosen, rejected) or not _goes_on(model, autocast):
         one, other = (code_lengths(model, side, autocast=autocast, meter=meter) for side in (chosen, rejected))
@@ -94,7 +93,7 @@ def _shared(
     device = next(model.parameters()).device
     try:
         with autocasting(device, autocast):
-            for rows in _by_prompt(chosen, rejected, int(unwrapped(model).config.get_text_config().vocab_size)):
+            for rows in _by_prompt(model, chosen, rejected):
                 sides = [chosen[rows], rejected[rows]]
                 nats[:, rows] = -_both(model, sides, device).double().cpu().numpy().reshape(2, -1)
                 if meter:
@@ -105,19 +104,29 @@ def _shared(
 
 
 def _both(model: Any, sides: list[Sequences], device: torch.device) -> Tensor:
-    """ln p of both responses to prompts of one length (2n,): all of one side, then all of the other."""
-    prompt, count = int(sides[0].first[0]), len(sides[0])
-    last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    read = model(input_ids=sides[0].tokens[:, :prompt].to(device), use_cache=True, **last)
-    width = max(int(side.length.max()) for side in sides) - prompt
-    bodies = torch.cat([_padded(side.tokens[:, prompt:], width) for side in sides]).to(device)
+    """ln p of both responses to each prompt (2n,), all of one side, then all of the other; prompts are padded on the left."""
+    first, count = sides[0].first, len(sides[0])
+    taken = inspect.signature(model.forward).parameters
+    place = torch.arange(int(first.max())) - (first.max() - first)[:, None]
+    options = {"attention_mask": (place >= 0).long(), "position_ids": place.clamp(min=0)}
+    options = {name: value.to(device) for name, value in options.items() if name in taken}
+    last = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
+    prompts = sides[0].tokens.gather(1, place.clamp(min=0)).to(device)
+    read = model(input_ids=prompts, use_cache=True, **options, **last)
+    width = max(int((side.length - side.first).max()) for side in sides)
+    inside = first[:, None] + torch.arange(width)
+    bodies = torch.cat([side.tokens.gather(1, inside.clamp(max=side.tokens.shape[1] - 1)) for side in sides]).to(device)
     sizes = torch.cat([side.length - side.first for side in sides]).to(device)
-    first = _log_softmax(read.logits[:, -1]).repeat(2, 1)
-    sums = first.gather(1, bodies[:, :1])[:, 0]
+    sums = _log_softmax(read.logits[:, -1]).repeat(2, 1).gather(1, bodies[:, :1])[:, 0]
     if width > 1:
         memory = read.past_key_values
         memory.reorder_cache(torch.arange(count, device=device).repeat(2))
-        after = model(input_ids=bodies[:, :-1], past_key_values=memory, use_cache=True)
+        if "attention_mask" in options:
+            before = options["attention_mask"].repeat(2, 1)
+            options["attention_mask"] = torch.cat([before, before.new_ones(2 * count, width - 1)], dim=1)
+        if "position_ids" in options:
+            options["position_ids"] = inside[:, :-1].repeat(2, 1).to(device)
+        after = model(input_ids=bodies[:, :-1], past_key_values=memory, use_cache=True, **options)
         log_probs = _log_softmax(after.logits).gather(2, bodies[:, 1:, None])[..., 0]
         counted = torch.arange(1, width, device=device) < sizes[:, None]
         sums = sums + (log_probs * counted).sum(1)
@@ -128,20 +137,18 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
-def _padded(tokens: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(tokens[:, :width], (0, max(0, width - tokens.shape[1])))
-
-
-def _by_prompt(chosen: Sequences, rejected: Sequences, vocabulary: int) -> Iterator[NDArray[np.int64]]:
-    """Rows whose prompts have one length, as many as a batch may hold."""
-    longest = torch.maximum(chosen.length, rejected.length)
-    for length in chosen.first.unique().tolist():
-        rows = np.flatnonzero((chosen.first == length).numpy())
-        most = int(longest[rows].max())
-        body = most - length
-        room = min(64, MEASURED_POSITIONS // (most + body), LOGIT_BUDGET // (vocabulary * max(2 * body, length)))
-        for start in range(0, len(rows), max(1, room)):
-            yield rows[start : start + max(1, room)]
+def _by_prompt(model: Any, chosen: Sequences, rejected: Sequences) -> Iterator[NDArray[np.int64]]:
+    """Rows in the order of their prompts' lengths, as many at a time as a batch may hold."""
+    prompt = chosen.first.numpy()
+    body = int(torch.maximum(chosen.length - chosen.first, rejected.length - rejected.first).max())
+    alone = "logits_to_keep" in inspect.signature(model.forward).parameters  # else the prompts' logits are held, too
+    logits = max(2 * body, 1 if alone else int(prompt.max())) * int(
+        unwrapped(model).config.get_text_config().vocab_size
+    )
+    room = min(64, MEASURED_POSITIONS // (int(prompt.max()) + 2 * body), LOGIT_BUDGET // logits)
+    order = np.argsort(prompt, kind="stable")
+    for start in range(0, len(order), max(1, room)):
+        yield order[start : start + max(1, room)]
 
 
 _GOES_ON: weakref.WeakKeyDictionary[Any, dict[torch.dtype | None, bool]] = weakref.WeakKeyDictionary()
