@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 OUT ?= out
 
-.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants docs clean
+.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants fuzz docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -41,6 +41,9 @@ coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated c
 
 mutants: $(VENV)/.dev          ## break elastomath/ at random and see which test notices, into docs/mutants.md
 	$(BIN)/python -m benchmarks.mutants --seed 0 --count 100
+
+fuzz: $(VENV)/.dev            ## bad input over every verb, for SECONDS (600) from SEED (0): exit 2, one line, nothing left
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --seed $(or $(SEED),0) --seconds $(or $(SECONDS),600)
 
 docs: $(VENV)/.dev             ## the static site, into out/site; a warning or a dead link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(OUT)/site

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .checks import as_floats
 from .errors import InputError
+from .foreign import parquet_of, plain_file
 from .shown import Shown
 from .storage import whole_file
 from .tables import read_csv
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a field begins that spreadsheets compute."""
 
 READ = ("base_contrast", "base_contrast_se", "contrast_se")
 """Further columns that are readings, not covariates: the contrast (rate of perturb less rate of align) before alignment, one
@@ -113,15 +116,15 @@ class Curve(Shown):
         import pandas as pd
 
         file = Path(path)
-        if not file.is_file():
-            raise InputError("no such curve file", where=str(file), mend="give the path of a .csv or .parquet file")
+        plain_file(file, mend="give the path of a .csv or .parquet file", what="curve file")
         try:
             if file.suffix.lower() == ".parquet":
-                frame = pd.read_parquet(file)
+                frame = parquet_of(file, mend="write it again, or export it as CSV")
             elif file.suffix.lower() == ".csv":
                 text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
                 empty = {column: _empty(column) for column in read_csv(file)[0]}  # pandas takes any row and any header
                 frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
+                frame = _texts(frame, _unquoted)
             else:
                 raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
         except InputError:
@@ -134,14 +137,18 @@ class Curve(Shown):
         return cls(frame, where=str(file))
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write CSV or Parquet (by the suffix), whole or not at all; numbers in CSV read back to the same bits."""
+        """Write CSV or Parquet (by the suffix), whole or not at all; numbers in CSV read back to the same bits.
+
+        A text that a spreadsheet would take for a formula (it begins with ``= + - @``, and is no number) has a quote before it
+        in CSV, which `read` takes away.
+        """
         file = Path(path)
         suffix = file.suffix.lower()
         if suffix not in (".csv", ".parquet"):
             raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
         with whole_file(file) as aside:
             if suffix == ".csv":
-                self.frame.to_csv(aside, index=False)
+                _texts(self.frame, _quoted).to_csv(aside, index=False)
             else:
                 self.frame.to_parquet(aside, index=False)
         return file
@@ -209,6 +216,37 @@ def _fit_together(
     if taken or not volumes:
         what = f"a covariate named {taken[0]}" if taken else "no component"
         raise InputError(what, where=where, mend="choose another name" if taken else "give at least one volume")
+
+
+def _texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The table with its texts changed; each different one is looked at once."""
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype.kind in "biufcmM":
+            continue
+        texts = {value for value in column.drop_duplicates() if isinstance(value, str)}
+        new = {text: change(text) for text in texts if change(text) != text}
+        if new:
+            frame = frame.assign(**{str(name): [new.get(value, value) for value in column]})
+    return frame
+
+
+def _quoted(text: str) -> str:
+    """The text with a quote before it where it begins as a formula does, or with quotes before such a beginning."""
+    return "'" + text if text.lstrip("'").startswith(FORMULA) and not _is_number(text) else text
+
+
+def _unquoted(text: str) -> str:
+    """The text without the quote of `_quoted`."""
+    return text[1:] if text[:1] == "'" and text.lstrip("'").startswith(FORMULA) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _empty(column: str) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
+
+from .errors import inert
 
 Item = TypeVar("Item")
 
@@ -34,7 +37,8 @@ def track(items: Iterable[Item], total: int, what: str) -> Iterator[Item]:
 
 def say(message: str) -> None:
     """One line for the person who waits; never on stdout, which belongs to results."""
-    print(message, file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # whoever waited has gone away
+        print(inert(message, None), file=sys.stderr, flush=True)
 
 
 class Meter:

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
-from .errors import InputError
+from .errors import InputError, escaped
 from .storage import whole_file
 
 if TYPE_CHECKING:
@@ -102,10 +102,11 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     (True, True, False, True)
     """
     own_title, _, own_description = str(figure.get_label()).partition("\n")
-    title, description = title or own_title or "Figure", description or own_description
+    title, description = escaped(title or own_title or "Figure"), escaped(description or own_description, kept="\n")
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    text = escaped(buffer.getvalue(), kept="\n\r\t")  # XML has no control characters, and a name may
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # a style element in a page would hold for the whole page: its two properties are inherited from the root instead
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     text = text[text.index("<svg") :].rstrip()

@@ -8,10 +8,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .foreign import text_of
 
 
 def read_csv(path: str | os.PathLike[str], where: str = "") -> tuple[tuple[str, ...], list[list[str]]]:
@@ -31,18 +31,7 @@ def read_csv(path: str | os.PathLike[str], where: str = "") -> tuple[tuple[str, 
     (('text', 'label'), [['good, or nearly', '1']])
     """
     name = where or os.fspath(path)
-    try:
-        text = Path(path).read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}",
-            where=name,
-            mend="convert the file to UTF-8",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror or error}", where=name, mend="check the file's rights"
-        ) from error
+    text = text_of(path, name).removeprefix("\ufeff")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[list[str]] = []
     limit = csv.field_size_limit(sys.maxsize)  # a document may be long

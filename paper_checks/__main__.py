@@ -1,4 +1,7 @@
-"""The entry point of the command line: ``elastomath``, ``python -m elastomath`` and ``python -m paper_checks``."""
+"""The entry point of the command line: ``elastomath``, ``python -m elastomath`` and ``python -m paper_checks``.
+
+Signals are answered from here on, before the verbs are loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,15 @@ import importlib.util
 import sys
 from pathlib import Path
 
+from .cli.signals import guarded
+
 
 def main() -> None:
     """Run the command line, unless a file of the user's hides one of our packages."""
+    guarded(_run)
+
+
+def _run() -> int:
     hidden = shadowed()
     if hidden:
         name, place = hidden
@@ -16,10 +25,10 @@ def main() -> None:
             f"elastomath: {place} hides the package {name!r} of elastomath: rename it, or run from another folder",
             file=sys.stderr,
         )
-        sys.exit(2)
-    from .cli.commands import main as run
+        return 2
+    from .cli.commands import run
 
-    run()
+    return run()
 
 
 def shadowed() -> tuple[str, str] | None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import rows as as_list
 from ..errors import InputError
+from ..foreign import array_of, bytes_of
 from ..laws.response import response
 from ..mixtures.masses import Masses, as_masses
 from ..mixtures.mixture import Mixture
@@ -49,16 +50,7 @@ def read_masses(path: FileName) -> Masses:
     Nothing in the file is executed (no pickle). Raises InputError for a file that is missing, truncated or pickled,
     and for masses that `as_masses` refuses.
     """
-    file = _existing(path)
-    try:
-        with open(file, "rb") as handle:
-            values = np.lib.format.read_array(handle, allow_pickle=False)
-    except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise InputError(
-            f"not a readable .npy array: {_reason(error)}",
-            where=str(file),
-            mend="write it again with numpy.save, numbers only",
-        ) from error
+    values, file = array_of(path), os.fspath(path)
     if values.dtype.kind not in "iuf":
         raise InputError(f"masses have type {values.dtype}", where=str(file), mend="save real numbers")
     return as_masses(values, where=str(file))
@@ -70,11 +62,7 @@ def read_documents(path: FileName, column: str = "text") -> list[str | bytes]:
     A line of JSONL is an object whose ``column`` is a string, one document; blank lines are skipped.
     Raises InputError with the line for JSON that is broken or lacks the column.
     """
-    file = _existing(path)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read: {_reason(error)}", where=str(file), mend="check its permissions") from error
+    file, data = Path(path), bytes_of(path)
     if file.suffix.lower() == ".txt":
         return [data]
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -229,15 +217,6 @@ def _kind(path: Path) -> str:
     return "masses" if suffix == ".npy" else "text"
 
 
-def _existing(path: FileName) -> Path:
-    file = Path(path)
-    if file.is_dir():
-        raise InputError("a folder, not a file", where=str(file), mend="name a file in it")
-    if not file.exists():
-        raise InputError("no such file", where=str(file), mend="check the path")
-    return file
-
-
 def _tree(path: Path, depth: int, unit: str, column: str) -> TokenTree:
     documents = read_documents(path, column)
     if not any(documents):
@@ -262,11 +241,6 @@ def _document(line: bytes, where: str, column: str) -> str:
     if not isinstance(text, str):
         raise InputError(f"column {column!r} holds a {type(text).__name__}", where=where, mend="it has to be a string")
     return text
-
-
-def _reason(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _json(values: Iterable[float]) -> list[float | None]:

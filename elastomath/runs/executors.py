@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import InputError, with_extra
+from ..memory import affordable
 
 KINDS: Final = ("here", "local", "slurm", "slurm-local", "tcp://HOST:PORT")
 """What `open_executor` takes."""
@@ -26,6 +27,8 @@ THREADS: Final = (
     "NUMBA_NUM_THREADS",
 )
 """Variables by which libraries are told, before they are loaded, how many threads to start."""
+PROCESS_BYTES: Final = 100_000_000
+"""What a process takes at least."""
 Outcome = tuple[bool, Any]
 """(True, result) or (False, exception): what comes back from elsewhere."""
 _starting = threading.Lock()
@@ -59,6 +62,7 @@ def open_executor(spec: str, *, workers: int = 1, **options: Any) -> Iterator[Ex
     """
     if workers < 1:
         raise InputError(f"{workers} workers", where="executor", mend="give at least 1")
+    affordable(workers, PROCESS_BYTES, "workers", "executor")
     if spec == "here" or spec == "local":
         _no_more(options, spec)
     if spec == "here":

@@ -6,17 +6,30 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, as_completed
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import InputError
+from ..foreign import plain_file
 from ..progress import say, track
+from ..storage import check_place
 
 Configuration = dict[str, Any]
 Result = dict[str, Any]
+Found = TypeVar("Found")
+PATIENCE = 15.0
+"""Seconds that a ledger which another process holds is waited for."""
+_ELSEWHERE = "choose another --out folder"
+_MAGIC = b"SQLite format 3\0"
+_COLUMNS = "key TEXT PRIMARY KEY, configuration TEXT NOT NULL"
+_TABLES = {
+    "runs": f"CREATE TABLE runs ({_COLUMNS}, result TEXT NOT NULL)",
+    "failures": f"CREATE TABLE failures ({_COLUMNS}, reason TEXT NOT NULL)",
+}
 
 
 def run_key(configuration: Configuration) -> str:
@@ -37,7 +50,10 @@ class Ledger:
     order in which they came back, or how often the sweep was cut off. Two drivers may share one ledger: each sees what
     the other has recorded, at worst a run is made twice, with the same result.
 
-    Raises InputError for a folder that cannot be written, a file that is no ledger, and one that is damaged.
+    The file is made when the first run is recorded: a sweep that is refused before leaves none.
+
+    Raises InputError for a folder that cannot be written, a file that is no ledger (which is left as it is), one that is
+    damaged, and one that another process holds for longer than `PATIENCE`.
 
     >>> import tempfile, pathlib
     >>> with Ledger(pathlib.Path(tempfile.mkdtemp()) / "runs.sqlite") as ledger:
@@ -48,25 +64,80 @@ class Ledger:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._connection: sqlite3.Connection | None = None
+        if not self._there():
+            check_place(self.path)
+
+    def _there(self) -> sqlite3.Connection | None:
+        """The connection, opened now where the file has come to be there; None where nothing has been recorded yet."""
+        if self._connection is None and os.path.lexists(self.path):
+            self._connection = self._opened()
+        return self._connection
+
+    def _opened(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=60)
-            self._prepare()
+            if self.path.exists():
+                plain_file(self.path, mend=_ELSEWHERE)
+                with open(self.path, "rb") as stream:
+                    start = stream.read(len(_MAGIC))
+                if start and start != _MAGIC:
+                    raise sqlite3.DatabaseError("file is not a database")
+            connection = sqlite3.connect(self.path, timeout=0.2)
         except (OSError, sqlite3.Error) as error:
-            if hasattr(self, "_connection"):
-                self._connection.close()
-            raise InputError(
-                f"cannot open the ledger: {error}", where=str(self.path), mend="choose another --out folder"
-            ) from error
+            raise self._refused(str(error)) from error
+        try:
+            self._patiently(lambda: self._prepare(connection))
+        except (OSError, sqlite3.Error) as error:
+            connection.close()
+            raise self._refused(str(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def _prepare(self) -> None:
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        columns = "key TEXT PRIMARY KEY, configuration TEXT NOT NULL"
-        self._connection.execute(f"CREATE TABLE IF NOT EXISTS runs ({columns}, result TEXT NOT NULL)")
-        self._connection.execute(f"CREATE TABLE IF NOT EXISTS failures ({columns}, reason TEXT NOT NULL)")
-        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise sqlite3.DatabaseError(" ".join(str(found).split()))
+    def _refused(self, reason: str) -> InputError:
+        return InputError(f"cannot open the ledger: {reason}", where=str(self.path), mend=_ELSEWHERE)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Hold the file against the layout of a ledger before anything in it is changed, and give an empty one that layout."""
+        found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+        strange = [
+            name for name, sql in found.items() if name not in _TABLES or " ".join(str(sql).split()) != _TABLES[name]
+        ]
+        if strange:
+            raise sqlite3.DatabaseError(f"it is the database of something else: {strange[0]}")
+        (checked,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if checked != "ok":
+            raise sqlite3.DatabaseError(" ".join(str(checked).split()))
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode=WAL")
+        if len(found) < len(_TABLES):
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in _TABLES.values():
+                    connection.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+
+    def _patiently(self, work: Callable[[], Found]) -> Found:
+        """Do it again while another process holds the ledger, for `PATIENCE` seconds, and say so after the first."""
+        start, told = time.monotonic(), False
+        while True:
+            try:
+                return work()
+            except sqlite3.OperationalError as error:
+                if (error.sqlite_errorcode & 0xFF) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                    raise
+                waited = time.monotonic() - start
+                if waited > PATIENCE:
+                    raise InputError(
+                        f"another process has held the ledger for {waited:.0f} s",
+                        where=str(self.path),
+                        mend="end it, then run the same command again, or choose another --out folder",
+                    ) from error
+                if waited > 1 and not told:
+                    told = True
+                    say(f"another process holds {self.path}: waiting up to {PATIENCE:.0f} s for it")
+                time.sleep(0.05)
 
     def get(self, configuration: Configuration) -> Result | None:
         """The result of a finished run, or None."""
@@ -110,8 +181,11 @@ class Ledger:
         }
 
     def _read(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
+        connection = self._there()
+        if connection is None:
+            return []
         try:
-            return self._connection.execute(statement, values).fetchall()
+            return self._patiently(lambda: connection.execute(statement, values).fetchall())
         except sqlite3.Error as error:
             raise InputError(
                 f"cannot read the ledger: {error}",
@@ -120,10 +194,18 @@ class Ledger:
             ) from error
 
     def _write(self, statements: Sequence[tuple[str, tuple[Any, ...]]]) -> None:
-        try:
-            with self._connection:
+        if self._connection is None:
+            self._connection = self._opened()
+        connection = self._connection
+
+        def record() -> None:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
                 for statement, values in statements:
-                    self._connection.execute(statement, values)
+                    connection.execute(statement, values)
+
+        try:
+            self._patiently(record)
         except sqlite3.Error as error:
             raise InputError(
                 f"cannot record a run: {error}",
@@ -137,7 +219,8 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 def _canonical(configuration: Configuration) -> str:

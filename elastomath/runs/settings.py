@@ -17,17 +17,27 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ..checks import Gate
+from ..checks import Gate, whole
 from ..errors import InputError
+from ..foreign import SETTINGS_BYTES, text_of
+from ..memory import affordable
+
+EACH = 8
+"""Bytes that each of a count takes at least."""
 
 
-def setting(default: Any, help: str = "", *, option: str = "", gate: Gate | None = None) -> Any:
+def setting(
+    default: Any, help: str = "", *, option: str = "", gate: Gate | None = None, each: float | None = None
+) -> Any:
     """A field of settings: its default, what it means, the name of its option where it has another one, and its gate.
+
+    each: bytes of memory that each takes of what a whole number counts (`EACH` where nothing is said); 0 where it counts
+    nothing, as a seed. So every count has an upper end.
 
     A class that only changes the default of a field writes ``name: kind = default``: the rest is that of the class before it.
     """
-    about = {"help": help, "option": option, "gate": gate}
-    return field(default=default, metadata={name: value for name, value in about.items() if value})
+    about = {"help": help, "option": option, "gate": gate, "each": each}
+    return field(default=default, metadata={name: value for name, value in about.items() if value not in ("", None)})
 
 
 @dataclass(frozen=True)
@@ -88,8 +98,15 @@ class Settings:
     def __post_init__(self) -> None:
         for own in fields(self):
             gate = _about(type(self), own.name).get("gate")
+            value = getattr(self, own.name)
             if gate is not None:
-                gate(getattr(self, own.name), own.name, self.NAME)
+                gate(value, own.name, self.NAME)
+            for count in value if isinstance(value, tuple) else (value,):
+                if isinstance(count, int) and not isinstance(count, bool):
+                    each = _about(type(self), own.name).get("each", EACH)
+                    whole(count, own.name, self.NAME)
+                    if each:
+                        affordable(count, each, own.name, self.NAME)
 
     @classmethod
     def listed(cls) -> list[Field]:
@@ -174,10 +191,10 @@ def _about(kind: type, name: str) -> dict[str, Any]:
 
 def _entries(file: Any) -> dict[str, Any]:
     name = str(file)
-    try:
-        text = (Path(file) if isinstance(file, str) else file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("no such file of settings", where=name, mend="give a TOML or YAML file") from error
+    if isinstance(file, str | Path):
+        text = text_of(file, mend="give a TOML or YAML file", most=SETTINGS_BYTES)
+    else:
+        text = file.read_text(encoding="utf-8")  # a preset, perhaps in an archive
     try:
         if name.endswith((".yaml", ".yml")):
             import yaml
@@ -188,7 +205,8 @@ def _entries(file: Any) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise InputError("no reader of YAML", where=name, mend="pip install pyyaml, or write TOML") from error
     except Exception as error:
-        if not (isinstance(error, tomllib.TOMLDecodeError) or hasattr(error, "problem_mark")):
+        known = isinstance(error, tomllib.TOMLDecodeError | RecursionError | ValueError | KeyError)
+        if not (known or hasattr(error, "problem_mark") or type(error).__module__.startswith("yaml")):
             raise
         raise InputError(f"cannot read the settings: {error}", where=name, mend="write NAME = VALUE lines") from error
     if not isinstance(entries, dict):

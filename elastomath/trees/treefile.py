@@ -6,13 +6,13 @@ import os
 import struct
 import zipfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..foreign import member_of, plain_file
 from ..storage import whole_file
 from .leafset import LeafSet
 from .sequences import LARGEST_ALPHABET
@@ -68,16 +68,13 @@ def load_tree(path: str | os.PathLike[str]) -> TokenTree:
     Every invariant of the layout is checked again. Raises InputError, in one line, for a file that is missing,
     truncated, damaged (each array has a checksum), foreign, of a later version, or inconsistent.
     """
-    file = Path(path)
-    if not file.is_file():
-        what = "a folder, not a file" if file.is_dir() else "no such file"
-        raise InputError(what, where=str(file), mend="name a file that save_tree wrote")
+    file = plain_file(path, mend="name a file that save_tree wrote")
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             if sorted(names) != sorted(f"{name}.npy" for name in MEMBERS):
                 raise ValueError(f"it holds {', '.join(names) or 'nothing'}")
-            arrays = {name: _member(archive, name) for name in MEMBERS}
+            arrays = {name: member_of(archive, name) for name in MEMBERS}
     except UNREADABLE as error:
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise InputError(
@@ -95,11 +92,3 @@ def load_tree(path: str | os.PathLike[str]) -> TokenTree:
     tree = TokenTree(leaves, arrays["counts"])
     tree.check(str(file))
     return tree
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as stream:
-        values = np.lib.format.read_array(stream, allow_pickle=False)
-        if stream.read(1):
-            raise ValueError(f"bytes after the end of {name}")
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))

@@ -20,6 +20,8 @@ import numpy as np
 
 from ..derivations import builders, derive
 from ..errors import InputError
+from ..memory import affordable
+from ..runs.executors import PROCESS_BYTES, open_executor
 from .tally import COUNTEREXAMPLE, NOT_SHOWN, Check, Claim, Result, Tally, symbolic
 
 __all__ = [
@@ -55,6 +57,8 @@ MODULES = (
     "sequence",
 )
 """The files that verify results."""
+CASE_BYTES = 10_000
+"""What a random instance may take."""
 QUICK_CASES = 20
 """Random instances for each sampled claim of a quick run."""
 
@@ -98,15 +102,15 @@ def verify(
         if value < 1:
             raise InputError(f"{value} {name}", where="verify", mend="ask for at least one")
     cases = min(cases, QUICK_CASES) if quick else cases
+    affordable(cases, CASE_BYTES, "cases", "verify")
+    affordable(processes, PROCESS_BYTES, "processes", "verify")
     work = [(id, index, cases, seed, quick) for id in cases_of(ids) for index in range(len(results()[id].checks))]
     done = _counted(len(work), tell)
     if processes == 1 or len(work) == 1:
         return [done(_judge(*item)) for item in work]
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
-
     # spawned: a process that has used compiled threads must not be forked
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with open_executor("local", workers=min(processes, len(work))) as pool:
+        assert pool is not None
         # derivations first: they take longest, and the short checks then fill the gaps
         first = sorted(work, key=lambda item: results()[item[0]].checks[item[1]][0] != "symbolic")
         judged = {

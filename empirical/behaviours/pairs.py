@@ -87,7 +87,7 @@ def read_pairs(
     short, _, count = name.partition(":")
     known = shipped()
     if short in known and not Path(name).expanduser().exists():
-        if count and not count.isdigit():
+        if count and not (count.isascii() and count.isdigit() and len(count) < 7):
             raise InputError(
                 f"wordings {count!r}", where=name, mend="write a number behind the colon, such as advice:3"
             )

@@ -17,21 +17,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from elastomath.errors import InputError
-from elastomath.storage import whole_file
+from elastomath.foreign import TEXT_SHARE, bytes_of
+from elastomath.memory import affordable
+from elastomath.storage import check_place, whole_file
 
 from ..fetch.catalog import CATALOG
 from ..models.devices import DTYPES
-from ..models.model import LoadedModel
+from ..models.model import LoadedModel, memory_bytes
 from .patch import difference, mend, read_varint, varint
 from .tokens import Blocks, Index, decode_tokens, encode_tokens, plan_blocks, threads
 
@@ -40,7 +40,10 @@ PLACES: Final = ("cpu", "cuda", "mps")
 """The kinds of device, in the order of the header's number."""
 NAMED: Final = 32
 DIGESTS: Final = (8, 4, 16, 4)
-MOST_TOKENS: Final = 1 << 32
+MOST_THREADS, MOST_WINDOW, MOST_ROWS, MOST_NAME = 1 << 10, 1 << 20, 1 << 16, 1 << 12
+"""Ends of the numbers in a header: beyond them no encoder was."""
+TOKENS_PER_BYTE = 16
+"""Most tokens that a byte of the original may have: a normaliser that writes one sign as many has 11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,9 @@ def decode_bytes(loaded: LoadedModel, data: bytes, where: str = "coded file") ->
     """
     header, patch, code = read_coded(data, where)
     check_model(header, loaded, where)
+    blocks = header.blocks
+    side_by_side = min(blocks.rows, max(1, -(-blocks.tokens // blocks.window)))
+    affordable(side_by_side, memory_bytes(loaded, blocks.window), "the header", where, "blocks side by side")
     text = b""
     if header.blocks.tokens:
         if header.place == "cpu":
@@ -143,7 +149,7 @@ def decode_bytes(loaded: LoadedModel, data: bytes, where: str = "coded file") ->
         else:
             tokens = decode_tokens(loaded, code, header.blocks, header.probe)
         text = _text_of(loaded, tokens)
-    restored = mend(text, patch)
+    restored = mend(text, patch, header.size)
     if len(restored) != header.size or hashlib.sha256(restored).digest()[:16] != header.original:
         raise InputError(
             "what was decoded is not the original: the probabilities were not the encoder's to the last bit",
@@ -166,7 +172,7 @@ def read_coded(data: bytes, where: str = "coded file") -> tuple[Header, bytes, b
         raise InputError("the coded file is truncated or altered", where=where, mend=again)
     try:
         return _parse(data[:-4])
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
+    except (IndexError, OverflowError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError("the header cannot be read", where=where, mend=again) from error
@@ -187,10 +193,16 @@ def _parse(data: bytes) -> tuple[Header, bytes, bytes]:
     if flags & NAMED:
         for index in range(2):
             length, place = read_varint(data, place)
+            if length > MOST_NAME:
+                raise ValueError("a name without end")
             words[index] = data[place : place + length].decode("utf-8") or None
             place += length
-    if window < 1 or rows < 1 or tokens > MOST_TOKENS or place + patched > len(data):
+    bounds = ((count, MOST_THREADS), (window, MOST_WINDOW), (rows, MOST_ROWS))
+    if any(not 1 <= number <= most for number, most in bounds) or place + patched > len(data):
         raise ValueError("numbers out of range")
+    affordable(size, TEXT_SHARE, "the original", "coded file", "bytes")
+    if tokens > TOKENS_PER_BYTE * (size + 4):
+        raise ValueError("more tokens than bytes can have")
     header = Header(
         DTYPES[flags & 7],
         PLACES[flags >> 3 & 3],
@@ -247,10 +259,10 @@ def encode_file(
 
     from ..measures.rates import token_log_probs
 
-    data = _read(source)
+    data = bytes_of(source)
     if not data:
         raise InputError("there is nothing to encode", where=str(source), mend="give a file that is not empty")
-    _writable(out)
+    check_place(out)
     coded = encode_bytes(loaded, data, window)
     with whole_file(out) as aside:
         aside.write_bytes(coded.data)
@@ -277,9 +289,9 @@ def decode_file(
     load: Callable[[Header], LoadedModel],
 ) -> dict[str, Any]:
     """Write ``out``, the bytes that a coded file stands for; ``load`` brings the model that its header asks for."""
-    data = _read(source)
+    data = bytes_of(source)
     header, _, _ = read_coded(data, str(source))
-    _writable(out)
+    check_place(out)
     loaded = load(header)
     restored = decode_bytes(loaded, data, str(source))
     with whole_file(out) as aside:
@@ -330,27 +342,3 @@ def _text_of(loaded: LoadedModel, tokens: Index) -> bytes:
             "what was decoded is no sequence of tokens", where="decode", mend="decode where it was encoded"
         ) from error
     return str(text).encode("utf-8", errors="replace")
-
-
-def _read(path: str | os.PathLike[str]) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror or error}", where=str(path), mend="name a file that can be read"
-        ) from error
-
-
-def _writable(out: str | os.PathLike[str]) -> None:
-    """Find out before the minutes of work whether the result can be written there."""
-    target = Path(out)
-    if target.is_dir():
-        raise InputError("a folder stands where a file is to be written", where=str(target), mend="name a file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"cannot write: {error.strerror or error}", where=str(target), mend="choose a folder that can be written to"
-        ) from error

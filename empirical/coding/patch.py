@@ -44,8 +44,8 @@ def difference(source: bytes, target: bytes) -> bytes:
     return zlib.compress(bytes(out), 9)
 
 
-def mend(source: bytes, patch: bytes) -> bytes:
-    """The target of `difference`. Raises InputError for a patch that does not fit.
+def mend(source: bytes, patch: bytes, most: int | None = None) -> bytes:
+    """The target of `difference`, of at most ``most`` bytes. Raises InputError for a patch that does not fit.
 
     >>> mend(b"abc", b"")
     b'abc'
@@ -53,7 +53,11 @@ def mend(source: bytes, patch: bytes) -> bytes:
     if not patch:
         return source
     try:
-        edits = memoryview(zlib.decompress(patch))
+        limit = 0 if most is None else 4 * (most + len(source)) + (1 << 16)  # an edit is for some bytes, and takes few
+        inflated = zlib.decompressobj()
+        edits = memoryview(inflated.decompress(patch, limit))
+        if not inflated.eof or inflated.unused_data:
+            raise zlib.error("it has no end")
     except zlib.error as error:
         raise InputError("the corrections cannot be read", where="patch", mend="get the file again") from error
     out = bytearray()
@@ -62,7 +66,8 @@ def mend(source: bytes, patch: bytes) -> bytes:
         copy, place = read_varint(edits, place)
         skip, place = read_varint(edits, place)
         insert, place = read_varint(edits, place)
-        if at + copy + skip > len(source) or place + insert > len(edits):
+        large = most is not None and len(out) + copy + insert > most
+        if at + copy + skip > len(source) or place + insert > len(edits) or large:
             raise InputError("the corrections do not fit the text", where="patch", mend="get the file again")
         out += source[at : at + copy]
         out += edits[place : place + insert]

@@ -272,7 +272,7 @@ def _several(row: Row, column: str, number: int, name: str) -> list[str]:
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 f"row {number}: {column} is not a JSON list", where=name, mend='write ["a", "b"], or a; b'
             ) from error

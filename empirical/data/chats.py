@@ -121,7 +121,7 @@ def read_turns(value: Any, where: str, *, least: int) -> tuple[Turn, ...]:
 
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"a chat that is not JSON: {error}", where=where, mend=_MEND) from error
     if not hasattr(value, "__len__") or isinstance(value, str | dict) or len(value) < least:
         count = "a turn" if least == 1 else "two turns"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,7 @@ def read_documents(
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit}", where=name, mend="read at least one document")
     table = open_documents(spec, text_column, where, lines=lines, config=config, revision=revision, cache=cache)
-    texts = tuple(text_of(row, text_column, number, name) for number, row in itertools.islice(table.rows, limit))
+    texts = tuple(text_of(row, text_column, number, name) for number, row in itertools.islice(table.rows, _most(limit)))
     if not any(texts):
         what = "no row meets the condition" if where and not texts else "the data holds no text"
         if texts and limit is not None:
@@ -76,6 +77,10 @@ def read_documents(
         told = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
         raise InputError(f"{what} {told}".strip(), where=name, mend="give data with at least one non-empty document")
     return Documents(texts, name, table.columns, table.sha256)
+
+
+def _most(limit: int | None) -> int | None:
+    return None if limit is None else min(max(limit, 0), sys.maxsize)
 
 
 def open_documents(
@@ -123,7 +128,10 @@ def read_chats(
     table = open_documents(spec, column)
     if not table.columns:
         raise InputError("plain text has no messages", where=name, mend="give JSONL, CSV or Parquet")
-    chats = [read_chat(row.get(column), f"{name}, row {number}") for number, row in itertools.islice(table.rows, limit)]
+    chats = [
+        read_chat(row.get(column), f"{name}, row {number}")
+        for number, row in itertools.islice(table.rows, _most(limit))
+    ]
     before, answers = zip(*chats, strict=True) if chats else ((), ())
     if not any(answers):
         raise InputError("the data holds no answer", where=name, mend="give at least one that is not empty")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from elastomath.errors import InputError, with_extra
+from elastomath.foreign import parquet_of, plain_file
+from elastomath.foreign import text_of as text_of_file
 from elastomath.tables import json_object, read_csv
 
 from ..fetch.catalog import CATALOG
@@ -75,11 +77,10 @@ def read_rows(
         conditions |= _selected(name, selection)
         digest = CATALOG[catalogued].sha256
         columns, rows = _csv(Path(fetch([catalogued], cache)[0]["path"]), name)
-    elif file.is_file():
+    elif file.exists():
+        plain_file(file, name, _choices())
         columns, rows = _file(file, name, text_column, lines)
         digest = sha256_of(file)
-    elif file.is_dir():
-        raise InputError("a folder, not a data file", where=name, mend=_choices())
     elif file.suffix.lower() in SUFFIXES or not HUB_ID.fullmatch(name):
         raise InputError("no such data file", where=name, mend=_choices())
     else:
@@ -162,18 +163,7 @@ def _as_text(value: Any) -> str:
 
 def _decoded(file: Path, name: str) -> str:
     """The whole file as UTF-8, byte for byte: no line ending is touched."""
-    try:
-        return file.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}",
-            where=name,
-            mend="convert the file to UTF-8",
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"cannot read: {error.strerror or error}", where=name, mend="check the file's rights"
-        ) from error
+    return text_of_file(file, name)
 
 
 def _file(file: Path, name: str, text_column: str, lines: bool) -> tuple[tuple[str, ...], Iterable[Row]]:
@@ -213,13 +203,7 @@ def _csv(file: Path, name: str) -> tuple[tuple[str, ...], Iterator[Row]]:
 
 
 def _parquet(file: Path, name: str) -> tuple[tuple[str, ...], Iterator[Row]]:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(file)
-    except Exception as error:  # pyarrow raises many kinds for a damaged file
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"not a readable Parquet file: {line}", where=name, mend="write it again") from error
+    frame = parquet_of(file, name)
     columns = tuple(map(str, frame.columns))
     twice = next((column for column in columns if columns.count(column) > 1), None)
     if twice is not None:
@@ -254,9 +238,9 @@ def _hub(
 def _ask_hub(dataset: str, revision: str | None, name: str) -> None:
     """One question to the hub, which is refused or fails at once where loading would try for half a minute."""
     import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return  # the user asked for the hub's local cache
     try:
         huggingface_hub.HfApi().dataset_info(dataset, revision=revision, timeout=20)

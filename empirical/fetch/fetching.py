@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from elastomath.errors import InputError
 from elastomath.progress import say
+from elastomath.storage import alone
 
 from .catalog import Item, find
 
@@ -100,27 +101,17 @@ def folder_lock(folder: Path) -> Iterator[None]:
 
     Raises InputError where the folder cannot be made or written.
     """
-    import filelock
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
+    with contextlib.ExitStack() as stack:
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            say(f"another process is at work in {folder}, waiting for it")
-            lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot write to the cache: {reason}", where=str(folder), mend="set ELASTOMATH_CACHE to another folder"
-        ) from error
-    try:
+            stack.enter_context(alone(folder / ".lock", f"another process is at work in {folder}, waiting for it"))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"cannot write to the cache: {reason}", where=str(folder), mend="set ELASTOMATH_CACHE to another folder"
+            ) from error
         for leftover in folder.glob(PARTIAL + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
-    finally:
-        lock.release()
 
 
 def _is_pinned(path: Path, item: Item) -> bool:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
 from elastomath.runs.ledger import Configuration, Result, run_key
-from elastomath.storage import whole_file
+from elastomath.storage import alone, whole_file
 from elastomath.units import NATS_PER_BIT
 
 from ..data.chats import joined
@@ -275,9 +275,11 @@ class Laboratory:
     def _recorded(self, key: str) -> Result | None:
         try:
             result: Result = json.loads(self._record(key).read_text(encoding="utf-8"))
+            if not isinstance(result, dict | list):
+                raise ValueError("no record")
         except FileNotFoundError:
             return None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(
                 "damaged record of a stage", where=str(self._record(key)), mend="delete it; its stage is made again"
             ) from error
@@ -286,19 +288,8 @@ class Laboratory:
     @contextlib.contextmanager
     def _alone(self, key: str) -> Iterator[None]:
         """Hold a stage alone among processes where the file system can; elsewhere it may be made twice, to the same end."""
-        import filelock
-
-        lock = filelock.FileLock(self.folder / f".{key}.lock")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        held = False
-        with contextlib.suppress(OSError, NotImplementedError):
-            lock.acquire()
-            held = True
-        try:
+        with alone(self.folder / f".{key}.lock", f"another process makes the stage {key}, waiting for it"):
             yield
-        finally:
-            if held:
-                lock.release()
 
     # -- training --------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,16 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from elastomath.errors import InputError, with_extra
+from elastomath.foreign import check_gguf, check_model_folder, json_of
+from elastomath.memory import affordable
 from elastomath.progress import say
 
 from ..fetch.catalog import CATALOG
@@ -21,6 +25,8 @@ from ..fetch.fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_o
 from .devices import pick_device, pick_dtype
 from .model import LoadedModel, first_line, quiet
 
+READER_BYTES = 1 << 33
+"""Address space of the process that dequantises, beside 32 bytes a weight: the libraries alone reserve gigabytes of it."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 """What can be the id of a model on the Hugging Face hub."""
 
@@ -127,12 +133,16 @@ def _check_folder(folder: Path, name: str) -> None:
         if (folder / "adapter_config.json").is_file():
             mend = "give the base model, and this folder as its adapter"
         raise InputError("the folder holds no config.json", where=name, mend=mend)
+    check_model_folder(folder, name)
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file() or not index.is_file():
         return
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, OSError) as error:
+        named = json_of(index, "list of the weights' files", "copy it again")["weight_map"].values()
+        shards = sorted({file for file in named if Path(file).name == file})  # none outside the folder
+        if not shards:
+            raise ValueError("no files")
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
             "the list of the weights' files cannot be read", where=str(index), mend="copy it again"
         ) from error
@@ -231,9 +241,9 @@ def _refusal(error: Exception, name: str) -> InputError:
 def _locate(name: str, revision: str | None) -> tuple[str | None, bool]:
     """The commit of a hub model and whether only its local copy can be had. Raises InputError for an unknown one."""
     import huggingface_hub
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
+    if constants.HF_HUB_OFFLINE:
         return revision, True
     try:
         with quiet():
@@ -272,12 +282,14 @@ def _load_gguf(
             say(f"the dequantised weights in the cache cannot be used, making them again ({error})")
             with folder_lock(home):
                 shutil.rmtree(kept, ignore_errors=True)
-    quantised = _file_type(file, name)  # a damaged file is refused before anything is written
+    weights = check_gguf(file, name)  # a damaged file is refused before anything is written
+    affordable(weights, 8, "the GGUF file", name, "weights")
+    quantised = _file_type(file, name)
     with folder_lock(home):
         if not kept.is_dir():  # else another process made them while this one waited
             aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=home))
             try:
-                _dequantise(file, name, quantised, aside)
+                _elsewhere(file, name, quantised, aside, weights)
                 for written in (aside, *aside.iterdir()):  # a cache may be shared
                     written.chmod(0o755 if written.is_dir() else 0o644)
                 os.replace(aside, kept)
@@ -292,6 +304,43 @@ def _load_gguf(
     return (*_load(str(kept), name, number, {}), _rounding(kept))
 
 
+def _elsewhere(file: Path, name: str, quantised: str | None, folder: Path, weights: int) -> None:
+    """`_dequantise` in a process of its own, whose memory has an end: the reader of the file is not ours, and may die of it."""
+    say(f"{name}: dequantising the weights to float32 (once; a minute or two)")
+    given = json.dumps([str(file), name, quantised, str(folder), READER_BYTES + 32 * weights])
+    code = "import sys; sys.path[:0] = sys.argv[2:]; from empirical.models import loading; loading.within(sys.argv[1])"
+    command = [sys.executable, "-c", code, given, *sys.path]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        told, _ = process.communicate()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    if process.returncode:
+        raise _damaged(RuntimeError(f"its reader ended with code {process.returncode}"), name)
+    line = (told.decode("utf-8", "replace").strip().splitlines() or ["null"])[-1]
+    refusal = json.loads(line)
+    if refusal is not None:
+        raise InputError(**refusal)
+
+
+def within(given: str) -> None:
+    """The other side of `_elsewhere`: dequantise within the limit, and print null, or why not, as JSON."""
+    file, name, quantised, folder, most = json.loads(given)
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    try:
+        _dequantise(Path(file), name, quantised, Path(folder))
+    except InputError as error:
+        print(json.dumps({"what": error.what, "where": error.where, "mend": error.mend}))
+    else:
+        print("null")
+
+
 def _rounding(folder: Path) -> str | None:
     value = json.loads((folder / "elastomath.json").read_text(encoding="utf-8"))["quantised"]
     return None if value is None else str(value)
@@ -304,7 +353,6 @@ def _dequantise(file: Path, name: str, quantised: str | None, folder: Path) -> N
 
     from .gate import complete
 
-    say(f"{name}: dequantising the weights to float32 (once; a minute or two)")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         with quiet():
@@ -338,9 +386,6 @@ def _file_type(file: Path, name: str) -> str | None:
     """How most weights of a GGUF file are stored, such as ``Q4_1``; None for plain float32. Raises InputError."""
     import gguf
 
-    with open(file, "rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
     try:
         field = gguf.GGUFReader(file).get_field("general.file_type")
         kind = "GGUF" if field is None else gguf.LlamaFileType(int(field.contents())).name

@@ -62,7 +62,7 @@ class StiffnessSettings(Settings):
     positions: int = setting(3840, "Token positions, a third for each text.", gate=COUNT)
     window: int = setting(128, "Positions in a row of text.", gate=COUNT)
     features: int = setting(128, "Features of the tilt.", gate=COUNT)
-    seed: int = setting(0, "Seed of everything that is drawn.", gate=integer(least=0))
+    seed: int = setting(0, "Seed of everything that is drawn.", gate=integer(least=0), each=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

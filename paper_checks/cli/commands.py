@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from elastomath.errors import InputError, with_extra
+from elastomath.errors import InputError, inert, with_extra
 
 from . import check as cli_check
 from . import compare as cli_compare
@@ -29,6 +29,7 @@ from . import track as cli_track
 from . import verify as cli_verify
 from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup
 from .options import protocol
+from .signals import guarded
 from .terminal import Device, Dtype, Json, Seed, conclude, emit, number_of, table
 
 app = typer.Typer(
@@ -53,8 +54,8 @@ def _version(wanted: bool) -> None:
 
 
 EXTRA = ("torch", "transformers", "tokenizers", "safetensors", "gguf")
-STOPPED = 130
-"""The exit code of a command that was interrupted, 128 + SIGINT."""
+INTERRUPTED = 130
+"""What typer gives for an interrupt."""
 FIGURES = 8
 """Runs that get a force-elongation figure of their own."""
 MANY_RUNS = 50
@@ -189,36 +190,40 @@ def elastomath(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The entry point: exit code 0 done, 1 a check did not hold, 2 bad usage or bad input in one line."""
+    """The command line: exit code 0 done, 1 a check did not hold, 2 bad usage or bad input in one line, 130 or 143 a signal."""
+    guarded(lambda: run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a verb; its exit code, which for bad usage and bad input is 2, with one line on stderr."""
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="elastomath")
     except InputError as error:
-        _stop(str(error), 2)
+        return _refused(str(error))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in EXTRA:
             raise
-        _stop(f"the package {error.name} is not installed: {with_extra('llm')}", 2)
-    except KeyboardInterrupt:
-        code = STOPPED
+        return _refused(f"the package {error.name} is not installed: {with_extra('llm')}")
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        return 0  # whoever read has enough
+    except MemoryError:
+        return _refused("not enough memory for that: ask for less, or use a machine with more")
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        _stop(f"{error.strerror or error}{where}: mend that, then run the same command again", 2)
+        where = f" ({inert(str(error.filename))})" if error.filename else ""
+        return _refused(f"{inert(error.strerror or str(error))}{where}: mend that, then run the same command again")
     except Exception as error:
         # typer's own usage errors, from whichever click it carries
         if not hasattr(error, "format_message"):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
-            sys.exit(0)
-        _stop(f"{error.format_message()} (see elastomath --help)", 2)
-    if code == STOPPED:  # typer turns an interrupt into this code before we see it
-        _stop("stopped; the same command continues from what it had recorded", STOPPED)
-    sys.exit(code if isinstance(code, int) else 0)
+            return 0
+        return _refused(f"{inert(error.format_message())} (see elastomath --help)")
+    if code == INTERRUPTED:  # typer turns an interrupt into this code before we see it
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
 
 
-def _stop(line: str, code: int) -> None:
+def _refused(line: str) -> int:
     print(f"elastomath: {' '.join(line.split())}", file=sys.stderr)
-    sys.exit(code)
+    return 2

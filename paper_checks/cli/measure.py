@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elastomath.errors import InputError
+from elastomath.foreign import json_of
 from elastomath.progress import say
 
 from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, table
@@ -159,6 +159,8 @@ def decode(
             raise InputError(
                 f"encoded in {header.dtype}, not in {dtype}", where=str(file), mend=f"use --dtype {header.dtype}"
             )
+        if model is None:
+            _at_hand(header.model_name, file)
         return load_model(
             model or header.model_name,
             device=device or header.place,
@@ -177,13 +179,32 @@ def decode(
     return 0
 
 
+def _at_hand(name: str, file: Path) -> None:
+    """Refuse to download what only a coded file names: whoever wrote it does not decide what is fetched here."""
+    from empirical.fetch.catalog import CATALOG
+    from empirical.fetch.fetching import cache_folder
+
+    if name in CATALOG:
+        item = CATALOG[name]
+        if not (cache_folder() / "files" / item.name / item.file).is_file():
+            raise InputError(
+                f"the coded file names the model {name}, which is not in the cache",
+                where=str(file),
+                mend=f"fetch it first: elastomath fetch {name} ({item.size / 1e6:.0f} MB)",
+            )
+    elif not Path(name).expanduser().exists():
+        raise InputError(
+            f"the coded file names the model {name}", where=str(file), mend=f"if you trust that, pass --model {name}"
+        )
+
+
 def _result(file: Path) -> dict[str, Any]:
     """What an earlier `measure --documents --json` printed."""
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
+        result = json_of(file, "result of measure", "give what measure --documents --json printed")
         if not all(isinstance(row, dict) for row in result["results"]):
             raise TypeError("no results")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(
             "no result of measure", where=str(file), mend="give what measure --documents --json printed"
         ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from elastomath.errors import InputError
+from elastomath.memory import affordable
 
 from .terminal import Device, Json, Seed, at_least_one, conclude, emit, number_of, numbers
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Volumes = list[float]
 POINTS = 13
+RUN_BYTES = 2000
+"""What a run takes at least."""
 LEAVES = 4096
 EXAMPLES = 1024
 """Sequences in one unit of volume where nothing else is asked for: with batches of 32, volumes are multiples of 1/32."""
@@ -98,6 +101,7 @@ def simulate(
     """Simulate a compressor whose law is known, over any settings: writes a curve file and figures, and says what they show."""
     start = time.monotonic()
     count = at_least_one(seeds, "--seeds")
+    affordable(count, RUN_BYTES, "--seeds", "simulate")
     given = {"mode": mode, "source": source, "align": align, "executor": executor, "resistance": resistance}
     if dynamics == "mixture" and all(value is None for value in given.values()):
         result = _mixtures(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from elastomath.errors import InputError
+from elastomath.errors import InputError, escaped
 from elastomath.interval import Interval
 from empirical.fetch.catalog import MODEL as MODEL
 
@@ -25,7 +25,7 @@ PROSE = 100
 Number = TypeVar("Number", int, float)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, and nothing else there.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything that is drawn.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=(1 << 63) - 1, help="Seed of everything that is drawn.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also what was seen in detail.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto (bfloat16 where the hardware multiplies it), float32, ...")]
@@ -44,22 +44,34 @@ def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
             ) from error
         print(text)
     else:
-        show()
+        with contextlib.redirect_stdout(Inert(sys.stdout)):
+            show()
     sys.stdout.flush()
+
+
+class Inert:
+    """A stream in front of another one: names and texts from elsewhere move no cursor, change no colour, ring no bell."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write with what is not printable as its escape."""
+        self.stream.write(escaped(text, kept="\n\t"))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 @contextlib.contextmanager
 def pool(processes: int) -> Iterator[Executor | None]:
     """An executor of so many processes (0: one a core); None for one, where the work is done here."""
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from elastomath.runs.executors import open_executor
 
     count = processes or os.cpu_count() or 1
-    if count == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool
+    with open_executor("here" if count == 1 else "local", workers=count) as opened:
+        yield opened
 
 
 def numbers(text: str, option: str) -> list[float]:
@@ -113,8 +125,9 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*(short(row.get(column)) for column in columns))
-    Console(soft_wrap=False, width=_width(), markup=False, highlight=False).print(table)
+        table.add_row(*(escaped(short(row.get(column))) for column in columns))
+    stream = getattr(sys.stdout, "stream", sys.stdout)  # what rich writes are its own escapes
+    Console(file=stream, soft_wrap=False, width=_width(), markup=False, highlight=False).print(table)
 
 
 def short(value: Any) -> str:

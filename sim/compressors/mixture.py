@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import Curve, InputError
+from elastomath.checks import whole
+from elastomath.memory import affordable
 from elastomath.mixtures.kernels import RATES
 from elastomath.mixtures.leafsums import leaf_sums
 from elastomath.units import NATS_PER_BIT
@@ -17,6 +19,10 @@ from ..sources.problem import COMPONENTS, Problem
 from .paths import MixtureConfiguration, mixture_paths
 
 Array = NDArray[np.float64]
+
+
+POINT_BYTES = 2000
+"""What a reading takes: three rates, and their rows of a curve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +108,7 @@ def perturbation_grid(l_max: float, points: int) -> NDArray[np.float64]:
         raise InputError(f"l_max = {l_max:g}", where="perturbations", mend="l_max has to be finite and > 0")
     if points < 1:
         raise InputError(f"{points} points", where="perturbations", mend="ask for at least one beside 0")
+    affordable(whole(points, "points", "perturbations"), POINT_BYTES, "points", "perturbations")
     return np.asarray(l_max * np.linspace(0.0, 1.0, points + 1) ** 2)
 
 
@@ -140,9 +147,11 @@ def simulate_mixture(
     ratios = [_positive(value, "k") for value in k]
     steps = perturbation_grid(l_max, points) if perturbations is None else _steps(perturbations)
     _check(ratios, "k")
+    affordable(len(seeds), POINT_BYTES, "seeds", "simulate mixture")
     _check(list(seeds), "seeds")
     if not (np.isfinite(noise) and noise >= 0):
         raise InputError(f"noise = {noise:g}", where="simulate mixture", mend="noise has to be finite and >= 0")
+    affordable(len(ratios) * len(seeds) * steps.size, POINT_BYTES, "the sweep", "simulate mixture", "readings")
     grid = tuple(steps.tolist())
     jobs = [
         MixtureConfiguration(ratio, grid, family, alpha, leaves, int(seed), cover, overlap)

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError, finite_law
 from elastomath.fit.quadrature import path_work
+from elastomath.foreign import json_of
 from elastomath.laws.finetuning import gradient_test
 from elastomath.laws.optima import optima_law
 from elastomath.laws.volumes import effective_volumes
@@ -214,7 +214,7 @@ def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], Opt
     """The paths of a file of `save_paths`; InputError where it is none."""
     arrays = ("perturbations", "volumes", "entropies", "gradients", "norms", "misalignments")
     try:
-        text = json.loads(Path(source).read_text(encoding="utf-8"))
+        text = json_of(source, "file of paths", "write it with save_paths")
         if text["schema"] != SCHEMA:
             raise KeyError(text["schema"])
         rows = []

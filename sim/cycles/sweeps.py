@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from elastomath import Curve, InputError
+from elastomath.memory import affordable
 from elastomath.runs.executors import few_threads
 from elastomath.runs.ledger import Configuration, Ledger, Result, run_key, sweep
 from elastomath.storage import whole_file
@@ -25,7 +27,7 @@ from ..compressors.transformer import TransformerCompressor
 from ..sources.behaviour import problem_of_behaviour
 from ..sources.families import FAMILIES, problem_of_family
 from ..sources.grammar import problem_of_grammar
-from ..sources.markov import problem_of_markov
+from ..sources.markov import checked_size, problem_of_markov
 from ..sources.problem import Problem
 from .lifecycle import LifeCycle, curve_of, live
 from .resistance import resist
@@ -35,6 +37,8 @@ DYNAMICS: Final = ("mixture", "counting", "softmax", "transformer")
 """The compressors by name."""
 SOURCES: Final = (*FAMILIES, "markov", "grammar", "behaviour")
 """The sources by name."""
+RUN_BYTES = 20_000
+"""What a run takes before it is made: its configuration and its future."""
 FORMAT = 1
 """Goes into every key: a change of what a run means makes other runs."""
 
@@ -77,6 +81,7 @@ def configurations(
         "seed": 0,
     }
     base = json.loads(json.dumps(base))  # tuples and lists alike
+    affordable(math.prod(len(values) for values in axes.values()), RUN_BYTES, "simulate", "its axes", "runs")
     found: list[Configuration] = []
     tried: set[str] = set()
     for values in itertools.product(*axes.values()):
@@ -114,7 +119,9 @@ def problem_of(configuration: Configuration) -> Problem:
     given = {"seed": configuration["seed"]} | configuration["source"]
     name = given.pop("name")
     if name in FAMILIES:
-        leaves = given.get("alphabet", 2) ** given.pop("length", 1)
+        alphabet, length = given.get("alphabet", 2), given.pop("length", 1)
+        checked_size(alphabet, length)
+        leaves = alphabet**length
         return _made(problem_of_family, {"kind": name, "alpha": 1.5, "leaves": leaves} | given, f"source {name}")
     if name == "markov":
         return _made(problem_of_markov, given, "source markov")

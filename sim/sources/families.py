@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError, pareto_masses
+from elastomath.checks import whole
+from elastomath.memory import affordable
 from elastomath.mixtures.leafsums import scan
 from elastomath.mixtures.masses import Masses
 
@@ -16,6 +18,8 @@ from .unions import pretrained, share
 
 FAMILIES: Final = ("union", "union2", "independent", "disjoint")
 """The kinds that `family` knows."""
+LEAF_BYTES = 100
+"""What a leaf takes: three masses, their sums, and what is computed of them."""
 BLOCK = 1 << 15
 """Masses that are drawn at a time."""
 
@@ -55,6 +59,7 @@ def family_rows(kind: str, alpha: float, leaves: int, seed: int, cover: float, o
     """The three vectors of `family` as the rows of one array, shape (3, leaves)."""
     if kind not in FAMILIES:
         raise InputError(f"unknown family {kind!r}", where="family", mend=f"choose one of {', '.join(FAMILIES)}")
+    affordable(whole(leaves, "leaves", f"family {kind}"), LEAF_BYTES, "leaves", f"family {kind}")
     if leaves < 3:
         raise InputError(f"{leaves} leaves", where=f"family {kind}", mend="ask for at least three")
     if seed < 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError
+from elastomath.checks import whole
+from elastomath.memory import affordable
 
 from .problem import Problem
 from .unions import chosen, life_cycle, opposite, share
@@ -19,6 +22,8 @@ Array = NDArray[np.float64]
 LAWS: Final = ("dirichlet", "pareto")
 LARGEST = 1 << 26
 """Entries that a table of laws or masses may have."""
+SEQUENCE_BYTES = 100
+"""What a sequence takes: masses, their sums, and what is computed of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,12 +266,14 @@ def markov_trees(
 
 def checked_size(alphabet: int, length: int) -> None:
     """Refuse an alphabet below 2, a length below 1, and more than 2^26 sequences."""
-    if alphabet < 2 or length < 1 or length * np.log2(alphabet) > np.log2(LARGEST):
+    alphabet, length = whole(alphabet, "alphabet", "source"), whole(length, "length", "source")
+    if alphabet < 2 or length < 1 or length * math.log2(alphabet) > math.log2(LARGEST):
         raise InputError(
             f"{length} symbols out of {alphabet}",
             where="source",
             mend=f"at least one symbol, out of at least two, and no more than {LARGEST} sequences",
         )
+    affordable(alphabet**length, SEQUENCE_BYTES, "the source", "source", "sequences")
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from elastomath import Curve, InputError
+from elastomath.foreign import json_of
 from elastomath.runs.ledger import Configuration, Ledger, run_key, sweep
 from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
@@ -95,10 +96,10 @@ def summary(
 def load_study(source: str | os.PathLike[str]) -> dict[str, Any]:
     """A saved ``STUDY-sim.json``; InputError where it is none."""
     try:
-        found: dict[str, Any] = json.loads(Path(source).read_text(encoding="utf-8"))
+        found: dict[str, Any] = json_of(source, "study", "write it by `elastomath study`")
         if found["schema"] != SCHEMA or found["study"] not in STUDIES:
             raise KeyError(found["schema"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"no study: {error}", where=str(source), mend="write it by `elastomath study`") from error
     return found
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
+import xml.etree.ElementTree
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,8 @@ import pytest
 
 from elastomath import Curve, InputError
 from elastomath.curve import COLUMNS
+from elastomath.figures.curves import curve_figure
+from elastomath.style import svg
 
 
 def frame(run="r", steps=(0.0, 0.5, 1.0)):
@@ -168,10 +172,10 @@ def test_arrays_that_do_not_fit_together_are_refused(change, says):
 def test_damaged_files_are_refused_in_one_line(tmp_path):
     good = Curve(frame()).write(tmp_path / "good.parquet").read_bytes()
     for name, data, says in (
-        ("cut.parquet", good[: len(good) // 2], "not a readable curve"),
-        ("head.parquet", good[:4], "not a readable curve"),
-        ("none.parquet", b"", "not a readable curve"),
-        ("text.parquet", b"run,component", "not a readable curve"),
+        ("cut.parquet", good[: len(good) // 2], "not a readable Parquet file"),
+        ("head.parquet", good[:4], "not a readable Parquet file"),
+        ("none.parquet", b"", "not a readable Parquet file"),
+        ("text.parquet", b"run,component", "not a readable Parquet file"),
         ("none.csv", b"", "the file is empty"),
         ("binary.csv", b"\xff\xfe\x00", "not UTF-8: byte 1 is 0xff"),
         ("ragged.csv", b"run,component\na,b\na,b,c,d\n", "line 3: 4 fields where the header has 2 fields"),
@@ -189,7 +193,7 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
         assert str(file) in str(caught.value)
         assert "\n" not in str(caught.value)
     for missing in (tmp_path / "no.csv", tmp_path):
-        with pytest.raises(InputError, match="no such curve file"):
+        with pytest.raises(InputError, match=r"no such curve file|a folder, not a file"):
             Curve.read(missing)
 
 
@@ -257,3 +261,20 @@ def test_a_fit_shows_itself():
     assert list(fitted.to_frame()["constant"]) == ["K_pretrain", "K_align", "kappa", "elastic limit"]
     assert fitted.plot().axes
     assert "<svg" in fitted._repr_html_()
+
+
+def test_a_text_that_a_spreadsheet_would_compute_is_quoted_in_csv_and_comes_back(tmp_path):
+    names = ["=1+1", "+cmd|'/c calc'!A0", "-2+3", "@sum", "\tx", "'=1", "''=1", "'plain", "-5", "a=b", "\u202e\x1b[31m"]
+    table = pd.concat([frame().assign(run=name, note=name) for name in names], ignore_index=True)
+    curve = Curve(table)
+    file = curve.write(tmp_path / "a.csv")
+    again = Curve.read(file)
+    assert again.runs == tuple(names)
+    assert [str(note) for note in again.frame["note"].drop_duplicates()] == names
+    fields = [field for line in csv.reader(file.open(newline="", encoding="utf-8")) for field in line]
+    assert not [
+        field for field in fields if field.startswith(("=", "+", "-", "@", "\t")) and not field.lstrip("-").isdigit()
+    ]
+    shown = svg(curve_figure(curve))
+    xml.etree.ElementTree.fromstring(shown)
+    assert "\x1b" not in shown

@@ -157,6 +157,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path):
 
 def test_a_disk_that_fills_is_one_line(tmp_path):
     with Ledger(tmp_path / "l.sqlite") as ledger:
+        ledger.put({"x": -1}, {})
         ledger._connection.execute("PRAGMA max_page_count = 4")
         with pytest.raises(InputError, match="cannot record a run") as caught:
             ledger.put({"x": 1}, {"long": "x" * 1_000_000})

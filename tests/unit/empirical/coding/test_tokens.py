@@ -306,7 +306,7 @@ def test_the_verbs(capsys: pytest.CaptureFixture[str], tiny_model: Path, tmp_pat
     back.unlink()
     refused(call(capsys, "decode", small, "--out", back, "--dtype", "bfloat16"), "encoded in float32, not in bfloat16")
     refused(call(capsys, "decode", file, "--out", back), "not a file that measure --encode wrote", "mine.txt")
-    refused(call(capsys, "decode", tmp_path / "none", "--out", back), "cannot read")
+    refused(call(capsys, "decode", tmp_path / "none", "--out", back), "no such file")
     cut = tmp_path / "cut.emc"
     cut.write_bytes(small.read_bytes()[:-7])
     refused(call(capsys, "decode", cut, "--out", back), "truncated or altered", "cut.emc")
@@ -368,8 +368,10 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
     monkeypatch.setattr(codedfile, "encode_bytes", lambda *_: pytest.fail("worked before it looked"))
     with pytest.raises(InputError, match="cannot write"):
         encode_file(loaded, source, source / "below" / "a.emc")
+    empty = tmp_path / "empty"
+    empty.touch()
     with pytest.raises(InputError, match="nothing to encode"):
-        encode_file(loaded, Path(os.devnull), tmp_path / "a.emc")
+        encode_file(loaded, empty, tmp_path / "a.emc")
 
 
 KILLED = """

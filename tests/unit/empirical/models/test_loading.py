@@ -269,7 +269,7 @@ def test_a_truncated_gguf_file_is_one_line(tiny_model: Path, tmp_path: Path, kep
         as_gguf(tiny_model, file)
     raw = file.read_bytes()
     file.write_bytes(raw[: int(len(raw) * kept)])
-    with pytest.raises(InputError, match="truncated, altered") as caught:
+    with pytest.raises(InputError, match=r"truncated(,| or) altered") as caught:
         load_model(file, cache=tmp_path / "cache")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache").exists()

@@ -1,0 +1,522 @@
+"""Bad input over every verb: ``python -m benchmarks.fuzz --seed 0 --seconds 600`` (`make fuzz`).
+
+A case is a command line on small files of a folder of its own. Half of the cases have one of the files damaged (bytes
+flipped, cut, doubled, numbers of its text or header replaced by the ends of what numbers can be), half of them an option
+set to something absurd. Each case runs in a forked child of a process that has loaded the libraries, so that a crash is
+seen from outside; one in `WHOLE` is a whole process, ``python -m paper_checks``. What has to hold is in `fault`:
+
+- it ends by itself within `SECONDS` of computing, by no signal, without a traceback, a warning, or more than `BYTES` of memory;
+- exit code 2 is one line on stderr, of printable characters, at most `LINE` long, and the folder is as it was before;
+- exit code 0 or 1 leaves no temporary file.
+
+A seed gives the same cases again. ``--case N`` shows one; what was found once is kept in tests/integration/test_fuzz.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SECONDS, PATIENCE = 20.0, 120.0
+"""Seconds of computing that a case may take, and seconds after which it is killed on a busy machine."""
+BYTES = 2 << 30
+LINE = 2500
+WHOLE = 50
+"""One case in so many runs as a whole process."""
+
+NUMBERS = (
+    "0", "-1", "1", "2", "3.5", "nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "1e400", "9223372036854775808", "-9223372036854775809",
+    "18446744073709551616", "4294967296", "2147483648", "1000000000000", "1" + "0" * 400, "", " ", "x", "0x10", "1_000", "1,", ",", "1,,2",
+    "1,1", "3,2,1", "true", "None", "[]", "{}", "\u0661", "1e", "--", "\u202e1", "\x1b[31m", "'", '"', "$(id)", "%s", "../../x", "\\x00",
+)  # fmt: skip
+"""What an option may be given, besides what it takes."""
+WORDS = (*NUMBERS, "auto", "cuda", "cuda:99", "float16", "float8", "here", "local", "slurm", "tcp://127.0.0.1:1", "ftp://x", "/dev/null",
+         "/dev/full", "/proc/self/mem", ".", "..", "/", "nosuch", "nosuch/model", "a" * 5000, "\ud800", "=cmd()", "<script>", "R5", "quick",
+         "film-reviews", "advice", "advice:999999999999", "p.npy", "mine.txt", "pipe", "zero")  # fmt: skip
+
+
+@dataclass
+class Case:
+    """A command line, and the files of its folder."""
+
+    arguments: list[str]
+    files: dict[str, bytes]
+    damaged: str = ""
+
+
+@dataclass
+class Outcome:
+    """How a case ended: exit code (negative for a signal), what it printed, seconds of computing, bytes at most, files left."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    bytes: int
+    left: list[str] = field(default_factory=list)
+
+
+def fault(outcome: Outcome) -> str:
+    """What is wrong with how a case ended; nothing where all is well."""
+    line = outcome.err.strip().splitlines()[-1:] or [""]
+    if outcome.seconds > SECONDS:
+        return f"{outcome.seconds:.0f} s"
+    if outcome.code < 0:
+        return f"signal {-outcome.code}"
+    if outcome.bytes > BYTES:
+        return f"{outcome.bytes / 1e9:.1f} GB"
+    for word in ("Traceback (most recent", "Warning: ", "Exception ignored", "panicked at"):
+        if word in outcome.err:
+            return f"{word.strip(': ')} ({line[0][:150]})"
+    if outcome.code not in (0, 1, 2):
+        return f"exit code {outcome.code}"
+    if not outcome.err.replace("\n", "").isprintable() or any(len(text) > LINE for text in outcome.err.splitlines()):
+        return f"stderr is not plain: {outcome.err[:200]!r}"
+    if outcome.code == 2:
+        if not line[0].startswith("elastomath: "):
+            return f"exit code 2 without its line: {line[0][:150]!r}"
+        if outcome.out:
+            return "exit code 2 after something on stdout"
+        if outcome.left:
+            return f"left behind: {', '.join(outcome.left[:5])}"
+    if [name for name in outcome.left if re.search(r"/?\.[^/]*\.[0-9a-f]{8}-\d+-", name)]:
+        return f"a temporary file: {', '.join(outcome.left[:5])}"
+    return ""
+
+
+# --- the files and the command lines -----------------------------------------------------------------------------------
+
+
+def materials(folder: Path) -> dict[str, bytes]:
+    """One small good file of every kind that a verb reads; a model folder's files have its name before theirs."""
+    import numpy as np
+
+    from elastomath import Curve
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, row in {"p": [0.5, 0.25, 0.25], "a": [0.2, 0.5, 0.3], "t": [0.8, 0.1, 0.1]}.items():
+        np.save(folder / f"{name}.npy", np.array(row))
+    rng = np.random.default_rng(0)
+    words = ["light", "water", "good", "film", "word", "fine", "slow", "drags", "half", "not", "never", "dull"]
+    texts = [" ".join(rng.choice(words, 8)) + f" {i}" for i in range(60)]
+    (folder / "mine.txt").write_text(" ".join(texts[:20]), encoding="utf-8")
+    for name, part in (("good", texts[:30]), ("bad", texts[30:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in part))
+    (folder / "rows.csv").write_text("text,label\n" + "".join(f'"{text}",{i % 2}\n' for i, text in enumerate(texts)))
+    pairs = [{"prompt": f"q {i}", "chosen": text, "rejected": texts[-i - 1]} for i, text in enumerate(texts[:30])]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    steps, curves = [0.0, 0.25, 0.5, 1.0], []
+    for k in (5, 20):
+        rates = {"pretrain": [1.0, 0.99, 0.985, 0.98], "align": [1.0, 1.05, 1.1, 1.2], "perturb": [1.0, 0.8, 0.7, 0.6]}
+        curves.append(
+            Curve.from_paths(
+                f"k{k}", {"pretrain": k, "align": 1, "perturb": 1}, steps, rates, "bits/symbol", "symbols", k=k
+            )
+        )
+    Curve.concat(curves).write(folder / "curve.csv")
+    Curve.concat(curves).write(folder / "curve.parquet")
+    import pandas as pd
+
+    pd.DataFrame({"text": texts}).to_parquet(folder / "rows.parquet")
+    shares = rng.dirichlet([1, 1], 12)
+    rates = -np.log2(shares) / 8 + 1
+    table = "\n".join(f"r{i},{s[0]},{s[1]},{r[0]},{r[1]}" for i, (s, r) in enumerate(zip(shares, rates, strict=True)))
+    (folder / "runs.csv").write_text("run,share_a,share_b,rate_a,rate_b\n" + table + "\n")
+    (folder / "rebound.toml").write_text("max_tokens = 12\nseeds = [0]\n")
+    (folder / "stiffness.yaml").write_text("features: 4\n")
+    _tiny_model(folder / "model")
+    _coded(folder)
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+def _tiny_model(folder: Path) -> None:
+    """A random Llama with a byte-level tokenizer, and the same file cut to a header of GGUF's kind beside it."""
+    import tokenizers
+    import torch
+    import transformers
+
+    bpe = tokenizers.ByteLevelBPETokenizer()
+    bpe.train_from_iterator(
+        ["light water good film"], vocab_size=280, special_tokens=["<s>", "</s>"], show_progress=False
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, bos_token="<s>", eos_token="</s>")
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=280, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=64,
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def _coded(folder: Path) -> None:
+    from empirical.coding.file import encode_file
+    from empirical.models.loading import load_model
+
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        loaded = load_model("model", device="cpu", dtype="float32")
+        Path("short.txt").write_text("good film, good light", encoding="utf-8")
+        encode_file(loaded, "short.txt", "mine.emc")
+    finally:
+        os.chdir(here)
+
+    def text(value: str) -> bytes:
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    keys = text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    keys += text("general.tags") + struct.pack("<IIQ", 9, 4, 3) + struct.pack("<III", 1, 2, 3)
+    tensor = text("token_embd.weight") + struct.pack("<IQQIQ", 2, 4, 4, 0, 0)
+    (folder / "small.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + keys + tensor + bytes(200))
+
+
+TINY = ["--held-out", "4", "--max-tokens", "12", "--batch", "4", "--device", "cpu", "--dtype", "float32"]
+TEXTS = ["--model", "model", "--align", "good.jsonl", *TINY]
+VERBS: dict[str, list[list[str]]] = {
+    "rates": [["p.npy", "a.npy", "t.npy", "--volumes", "10,1,0.5", "--unit", "bits"], ["mine.txt", "good.jsonl", "--volumes", "2,1",
+              "--depth", "2", "--symbols", "bytes"]],
+    "fit": [["curve.csv", "--level", "0.9", "--processes", "1"], ["curve.parquet", "--out", "o", "--by", "k", "--model", "forgetting"]],
+    "joint": [["runs.csv", "--level", "0.9", "--coverage", "0.9", "--out", "o", "--seed", "1"]],
+    "verify": [["--only", "R2", "--cases", "3", "--quick", "--processes", "1", "--seed", "1"], ["--explain", "R5", "--latex"]],
+    "check": [["Thm4.2", "--seed", "1", "--processes", "1"]],
+    "simulate": [
+        ["mixture", "--k", "2,5", "--leaves", "64", "--points", "3", "--seeds", "1", "--alpha", "1.5", "--l-max", "2", "--noise", "0",
+         "--cover", "0.1", "--overlap", "0", "--seed", "1", "--out", "o"],
+        ["counting", "--k", "2", "--alphabet", "3", "--length", "2", "--points", "2", "--examples", "32", "--seeds", "1", "--align", "1",
+         "--forgetting", "0.1", "--epsilon", "0.1", "--workers", "1", "--executor", "here", "--out", "o"],
+        ["softmax", "--k", "2", "--alphabet", "2", "--length", "5", "--points", "2", "--examples", "32", "--learning-rate", "0.1",
+         "--out", "o"],
+        ["counting", "--k", "2", "--alphabet", "2", "--length", "2", "--points", "1", "--examples", "32", "--source", "markov", "--mode",
+         "joint", "--resistance", "1", "--out", "o"],
+        ["transformer", "--k", "1", "--alphabet", "2", "--length", "2", "--points", "1", "--examples", "32", "--size", "50k", "--dtype",
+         "float32", "--device", "cpu", "--out", "o"],
+    ],
+    "study": [["hooke", "--preset", "tiny", "--workers", "1", "--executor", "here", "--out", "o"]],
+    "fetch": [["film-reviews", "--mirror", "model", "--out", "c"]],
+    "measure": [
+        ["--model", "model", "--data", "mine.txt", "good.jsonl", "--window", "16", "--stride", "8", "--limit", "3", "--device", "cpu",
+         "--dtype", "float32", "--seed", "1", "--json", "--documents"],
+        ["--model", "model", "rows.csv", "rows.parquet", "--column", "text", "--lossy", "--device", "cpu", "--dtype", "float32"],
+        ["--model", "model", "--data", "short.txt", "--encode", "o.emc", "--window", "16", "--device", "cpu", "--dtype", "float32"],
+        ["--model", "small.gguf", "--data", "mine.txt"],
+    ],
+    "decode": [["mine.emc", "--out", "back.txt", "--device", "cpu"]],
+    "predict": [["--model", "model", "--pairs", "pairs.jsonl", "--n", "4,8", "--held-out", "8", "--batch", "4", "--max-tokens", "8",
+                 "--learning-rate", "0.01", "--limit", "20", "--seed", "1", "--device", "cpu", "--dtype", "float32"]],
+    "experiment": [
+        ["rebound", *TEXTS, "--perturb", "bad.jsonl", "--adapt-volume", "4", "--align-volumes", "4", "--perturb-volumes", "4",
+         "--seeds", "0",
+         "--kl-documents", "2", "--learning-rate", "0.001", "--lora-rank", "0", "--warmup", "0", "--config", "rebound.toml", "--out", "o"],
+        ["stiffness", "--model", "model", "--texts", "good.jsonl,bad.jsonl,mine.txt", "--config", "stiffness.yaml", "--positions", "48",
+         "--window", "16", "--k", "5", "--volumes", "1", "--device", "cpu", "--out", "o"],
+        ["inversion", *TEXTS, "--opposed", "bad.jsonl", "--budget", "4", "--align-volume", "40", "--readings", "3",
+         "--dry-run", "--out", "o"],
+        ["resistance", *TEXTS, "--align-volume", "12", "--held-samples", "4", "--sample-tokens", "4", "--dry-run", "--out", "o"],
+        ["durability", "--model", "model", "--pairs", "pairs.jsonl", "--align-volumes", "4", *TINY, "--held-out", "8",
+         "--dry-run", "--out", "o"],
+        ["scale", "--seeds", "0", "--batch", "4", "--max-tokens", "8", "--dry-run", "--out", "o"],
+    ],
+    "report": [["--preset", "theory", "--out", "r.txt", "--seed", "1"], ["--preset", "nope", "--out", "o/r.html"]],
+}  # fmt: skip
+"""Small good command lines of every verb; a mutation may leave them good."""
+
+
+LONG = {"verify": {"--only", "--explain"}, "check": {"Thm4.2"}, "report": {"r.txt", "nope"}, "scale": {"--dry-run"}}
+"""Without one of these a good command takes minutes: not what is looked for here."""
+
+
+def case_of(number: int, seed: int, files: dict[str, bytes]) -> Case:
+    """Case ``number`` of a seed: odd ones have a damaged file where the command line names one, even ones a strange option."""
+    draw = random.Random(f"{seed}/{number}")
+    verb = draw.choice(list(VERBS))
+    arguments = [verb, *draw.choice(VERBS[verb])]
+    parts = {part for argument in arguments for part in argument.split(",")}
+    used = {
+        name: data
+        for name, data in files.items()
+        if name in parts or name.partition("/")[0] in parts or name.startswith("model/")
+    }
+    named = [
+        name
+        for name in used
+        if name in parts or (name.startswith("model/") and "model" in parts and name != "model/README.md")
+    ]
+    if verb == "decode":
+        named = ["mine.emc"] * 8 + [name for name in used if name.startswith("model/")]
+    if number % 2 and named:
+        name = draw.choice(named)
+        used[name] = damage(used[name], name, draw)
+        return Case(arguments, used, name)
+    changed = strange(arguments, draw)
+    while not LONG.get(verb, set()) & set(changed) and verb in LONG:
+        changed = strange(arguments, draw)
+    return Case(changed, used)
+
+
+def strange(arguments: list[str], draw: random.Random) -> list[str]:
+    """The command line with one or two of its values replaced, an option left away, doubled, or of another verb."""
+    changed = list(arguments)
+    for _ in range(draw.choice((1, 1, 1, 2))):
+        at = draw.randrange(1, len(changed)) if len(changed) > 1 else 0
+        values = [i for i, word in enumerate(changed) if i and not word.startswith("--")]
+        kind = draw.randrange(10)
+        if kind < 7 and values:
+            at = draw.choice(values)
+            changed[at] = draw.choice(
+                NUMBERS if re.fullmatch(r"[\d.,]+", changed[at]) and draw.random() < 0.8 else WORDS
+            )
+        elif kind == 7 and at:
+            del changed[at]
+        elif kind == 8:
+            changed.insert(at, draw.choice(changed))
+        else:
+            changed += [
+                draw.choice(("--seed", "--out", "--json", "--workers", "--level", "--limit", "--nope", "--config")),
+                draw.choice(WORDS),
+            ]
+    return [word.replace("\0", "") for word in changed]
+
+
+def damage(data: bytes, name: str, draw: random.Random) -> bytes:
+    """A file with something wrong in it."""
+    kind, raw = draw.randrange(10), bytearray(data)
+    text = name.endswith((".csv", ".jsonl", ".json", ".toml", ".yaml", ".txt"))
+    if kind == 0:
+        return bytes(raw[: draw.randrange(len(raw) + 1)])
+    if kind == 1:
+        return draw.randbytes(draw.choice((0, 1, 16, 300)))
+    if kind == 2 and raw:
+        at = draw.randrange(len(raw))
+        return bytes(raw[:at] + raw[at:] * draw.choice((2, 50)))
+    if kind in (3, 4) and text:
+        return _numbers(data, draw)
+    if kind == 5 and text:
+        odd = [
+            "[" * 3000,
+            "\u202e",
+            "\x00",
+            '"',
+            "\n",
+            "," * 300,
+            "\ud800".encode("utf-8", "surrogatepass"),
+            b"\xff",
+            "=1+1",
+            "{" * 2000,
+        ]
+        extra = draw.choice(odd)
+        at = draw.randrange(len(raw) + 1)
+        return bytes(raw[:at]) + (extra if isinstance(extra, bytes) else extra.encode()) + bytes(raw[at:])
+    if kind in (6, 7) and len(raw) > 8:
+        width = draw.choice((1, 2, 4, 8))
+        at = draw.randrange(min(len(raw) - width, draw.choice((16, 200, len(raw)))) or 1)
+        raw[at : at + width] = draw.choice(
+            (0, (1 << 8 * width) - 1, (1 << 8 * width - 1), draw.getrandbits(8 * width))
+        ).to_bytes(width, "little")
+        return _summed(bytes(raw), name)
+    if kind == 8 and name.endswith(".npy"):
+        return _numbers(data, draw)
+    for _ in range(draw.choice((1, 1, 3, 20))):
+        if raw:
+            raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    return _summed(bytes(raw), name)
+
+
+def _summed(data: bytes, name: str) -> bytes:
+    """A damaged coded file with its checksum put right, so that what is behind it is read."""
+    import zlib
+
+    return data[:-4] + zlib.crc32(data[:-4]).to_bytes(4, "little") if name.endswith(".emc") and len(data) > 8 else data
+
+
+def _numbers(data: bytes, draw: random.Random) -> bytes:
+    """The text with one to five of its numbers replaced."""
+    found = list(re.finditer(rb"\d+(\.\d+)?", data[:100_000]))
+    for match in sorted(draw.sample(found, min(len(found), draw.choice((1, 1, 5)))), key=lambda m: -m.start()):
+        new = draw.choice(NUMBERS[:20]).encode()
+        if len(new) < 60:
+            data = data[: match.start()] + new + data[match.end() :]
+    return data
+
+
+# --- running -----------------------------------------------------------------------------------------------------------
+
+
+def lay(case: Case, folder: Path) -> None:
+    """Write the files of a case, a pipe and a device among them."""
+    for name, data in case.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    os.mkfifo(folder / "pipe")
+    (folder / "zero").symlink_to("/dev/zero")
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every path of a folder with its size; links and pipes are not followed."""
+    return {
+        path.relative_to(folder).as_posix(): path.lstat().st_size if path.is_file() else 0 for path in folder.rglob("*")
+    }
+
+
+def run(case: Case, *, whole: bool = False) -> Outcome:
+    """Run a case in a folder of its own: in a forked child, or as a whole process."""
+    folder = Path(tempfile.mkdtemp(prefix="elastomath-fuzz-"))
+    try:
+        lay(case, folder)
+        before = contents(folder)
+        started = time.monotonic()
+        environment = os.environ | {
+            "HF_HUB_OFFLINE": "1", "ELASTOMATH_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "COLUMNS": "100",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }  # fmt: skip
+        arguments = [
+            word.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") for word in case.arguments
+        ]
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            if whole:
+                command = [sys.executable, "-m", "paper_checks", *arguments]
+                child = subprocess.Popen(
+                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                )
+                pid, base = child.pid, 0
+            else:
+                base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+                pid = os.fork()
+                if pid == 0:
+                    _child(arguments, folder, environment, out.fileno(), err.fileno())
+            status, used = _wait(pid)
+            seconds = used.ru_utime + used.ru_stime
+            if time.monotonic() - started > PATIENCE:
+                seconds = PATIENCE
+            printed = []
+            for stream in (out, err):
+                stream.seek(0)
+                printed.append(stream.read().decode("utf-8", "replace"))
+        code = os.waitstatus_to_exitcode(status)
+        after = contents(folder)
+        left = sorted(name for name in after if name not in before or after[name] != before[name])
+        return Outcome(code, *printed, seconds, max(0, used.ru_maxrss * 1024 - base), left)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(pid: int) -> tuple[int, Any]:
+    end = time.monotonic() + PATIENCE + 0.1
+    while True:
+        done, status, used = os.wait4(pid, os.WNOHANG)
+        if done:
+            return status, used
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            _, status, used = os.wait4(pid, 0)
+            return status, used
+        time.sleep(0.002)
+
+
+def _child(arguments: list[str], folder: Path, environment: dict[str, str], out: int, err: int) -> None:
+    """The rest of a forked child's life."""
+    try:
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(folder)
+        os.environ.update(environment)
+        for number, stream in ((1, "stdout"), (2, "stderr")):
+            setattr(sys, stream, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+        from huggingface_hub import constants
+
+        constants.HF_HUB_OFFLINE = True
+        sys.excepthook = sys.__excepthook__
+        from paper_checks.cli.commands import main
+
+        code = 0
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        code = 99
+    os._exit(code)
+
+
+def load_libraries() -> None:
+    """What the verbs import, so that a forked child starts at once."""
+    import importlib
+
+    for name in ("numpy", "scipy.stats", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "torch", "transformers", "peft", "flint",
+                 "sympy",
+                 "paper_checks.cli.commands", "empirical.models.loading", "empirical.durability.predict", "empirical.rebound.run",
+                 "empirical.stiffness.run", "empirical.inversion.run", "empirical.resistance.run", "empirical.scale.run",
+                 "empirical.durability.run", "sim.studies", "elastomath.fit.fit", "elastomath.verification", "paper_checks.claims",
+                 "paper_checks.report.report", "empirical.coding.file", "constriction", "yaml", "numba"):  # fmt: skip
+        importlib.import_module(name)
+
+
+def hunt(
+    seed: int, seconds: float, count: int | None = None, first: int = 0
+) -> tuple[int, Counter[int], list[tuple[int, Case, str]]]:
+    """Run cases of a seed for so long, or so many; (how many, exit codes, faults with their number)."""
+    faults, codes, number = [], Counter[int](), first
+    with tempfile.TemporaryDirectory(prefix="elastomath-fuzz-files-") as folder:
+        files = materials(Path(folder))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and (count is None or number < first + count):
+        case = case_of(number, seed, files)
+        outcome = run(case, whole=number % WHOLE == WHOLE - 1)
+        codes[outcome.code] += 1
+        wrong = fault(outcome)
+        if wrong:
+            faults.append((number, case, wrong))
+            print(f"case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
+        number += 1
+    return number - first, codes, faults
+
+
+def main() -> None:
+    """The command line of the fuzzer; exit code 1 where a case went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--count", type=int, default=None)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--case", type=int, default=None, help="run this case alone and print how it ended")
+    given = parser.parse_args()
+    load_libraries()
+    if given.case is not None:
+        with tempfile.TemporaryDirectory(prefix="elastomath-fuzz-files-") as folder:
+            case = case_of(given.case, given.seed, materials(Path(folder)))
+        outcome = run(case)
+        print(case.arguments, case.damaged, case.files.get(case.damaged, b"")[:2000], outcome, fault(outcome), sep="\n")
+        return
+    count, codes, faults = hunt(given.seed, given.seconds, given.count, given.first)
+    ends = ", ".join(f"{number} with {code}" for code, number in sorted(codes.items()))
+    print(f"seed {given.seed}: {count} cases from {given.first}, {len(faults)} faults; exit codes: {ends}")
+    sys.exit(1 if faults else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""What bad input has done once, in its smallest form; and a short pass of the fuzzer (`benchmarks.fuzz`)."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import crashes, fuzz
+from elastomath import InputError
+from paper_checks.cli.commands import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    pytest.importorskip("torch")
+    return fuzz.materials(tmp_path_factory.mktemp("materials"))
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Run a command line in a folder with these files: its one line of refusal, nothing else, and nothing left."""
+
+    def run(*arguments: str, **given: bytes) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("ELASTOMATH_CACHE", str(tmp_path / "cache"))
+        for name, data in given.items():
+            (tmp_path / name.replace("_", ".")).write_bytes(data)
+        before = fuzz.contents(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        told = capsys.readouterr()
+        outcome = fuzz.Outcome(int(stop.value.code or 0), told.out, told.err, 0.0, 0)
+        assert fuzz.fault(outcome) == ""
+        assert outcome.code == 2, outcome
+        assert fuzz.contents(tmp_path) == before
+        return told.err
+
+    return run
+
+
+LARGE = ("4294967296", "1000000000000", "9223372036854775808", "1" + "0" * 400)
+
+
+@pytest.mark.parametrize("count", LARGE)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "counting", "--seeds"],
+        ["simulate", "mixture", "--leaves"],
+        ["simulate", "mixture", "--points"],
+        ["simulate", "counting", "--length"],
+        ["simulate", "softmax", "--alphabet"],
+        ["simulate", "counting", "--source", "markov", "--length"],
+        ["simulate", "counting", "--executor", "local", "--workers"],
+        ["verify", "--only", "R2", "--cases"],
+        ["verify", "--only", "R2", "--processes"],
+        ["predict", "--pairs", "advice", "--batch"],
+        ["experiment", "rebound", "--lora-rank"],
+        ["experiment", "rebound", "--batch"],
+        ["experiment", "rebound", "--align-volumes"],
+        ["experiment", "durability", "--held-out"],
+        ["experiment", "stiffness", "--positions"],
+        ["experiment", "inversion", "--budget"],
+    ],
+)  # fmt: skip
+def test_every_count_has_an_upper_end(refused, arguments, count):
+    refused(*arguments, count)
+
+
+def test_the_upper_end_says_why(refused):
+    assert "GB of memory are at hand" in refused("simulate", "counting", "--seeds", LARGE[1])
+    assert "GB of memory are at hand" in refused("experiment", "rebound", "--lora-rank", LARGE[1])
+
+
+def test_an_error_line_repeats_no_more_than_its_ends(refused):
+    wide = ",".join(f"c{i}" for i in range(20_000)).encode()
+    assert len(refused("measure", "--data", "a.csv", a_csv=wide + b"\n" + wide)) < 2000
+    assert len(refused("rates", "x" * 100_000)) < 2000
+    line = refused("rates", "a\u202e\x1b[2J.npy")
+    assert "\\u202e\\x1b[2J" in line
+
+
+def test_pipes_and_devices_are_no_files(refused, tmp_path):
+    os.mkfifo(tmp_path / "pipe.txt")
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    for arguments in (["rates"], ["measure", "--data"], ["fit"], ["joint"], ["experiment", "rebound", "--config"]):
+        assert "a pipe, not a file" in refused(*arguments, "pipe.txt")
+        refused(*arguments, "zero.txt")
+    for name in ("pipe.txt", "zero.txt"):
+        refused("decode", name, "--out", "x")
+
+
+def test_rows_that_nest_without_end(refused):
+    deep = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"
+    refused("rates", "a.jsonl", a_jsonl=deep)
+    refused("measure", "--data", "a.jsonl", a_jsonl=deep)
+    refused("predict", "--pairs", "b.jsonl", b_jsonl=deep.replace(b"text", b"prompt"))
+    refused("experiment", "rebound", "--config", "c.toml", c_toml=b"a = " + b"[" * 50_000)
+    refused("experiment", "rebound", "--config", "d.yaml", d_yaml=b"[" * 5000)
+    refused("measure", "--data", "e.txt", "--before", "f.json", e_txt=b"text", f_json=b"[" * 100_000)
+
+
+def test_a_gguf_header_without_end(refused):
+    key = struct.pack("<Q", 12) + b"general.tags"
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + key + struct.pack("<IIQ", 9, 4, 1 << 63)
+    assert "an array of 9223372036854775808 entries" in refused("measure", "--model", "a.gguf", "--data", "b.txt",
+                                                                a_gguf=header + bytes(900), b_txt=b"text")  # fmt: skip
+
+
+def coded(*numbers: int, flags: int = 0, name: bytes = b"") -> bytes:
+    from empirical.coding.patch import varint
+
+    data = b"EMc\x01" + bytes([flags]) + b"".join(map(varint, numbers)) + bytes(32) + name
+    return data + zlib.crc32(data).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (1 << 62, 16, 4, 1, 8, 0),
+        (5000, 16, 4, 1, 8, 0),
+        (1, 1 << 62, 4, 1, 8, 0),
+        (1, 16, 1 << 62, 1, 8, 0),
+        (1, 16, 4, 1 << 62, 8, 0),
+        (1, 16, 4, 200, 8, 0),
+        (1, 16, 4, 1, 1 << 60, 0),
+        (1, 16, 4, 1, 8, 1 << 60),
+        (0, 16, 4, 1, 8, 0),
+    ],
+)
+def test_a_coded_file_with_huge_numbers(refused, numbers):
+    pytest.importorskip("torch")
+    refused("decode", "a.emc", "--out", "b", a_emc=coded(*numbers))
+
+
+def test_a_coded_file_does_not_decide_what_is_fetched(refused):
+    pytest.importorskip("torch")
+    from empirical.coding.patch import varint
+    from empirical.fetch.catalog import CATALOG, MODEL
+
+    known = coded(1, 16, 4, 1, 8, 0)
+    known = known.replace(bytes(32), bytes.fromhex(CATALOG[MODEL].sha256)[:8] + bytes(24))
+    known = known[:-4] + zlib.crc32(known[:-4]).to_bytes(4, "little")
+    assert f"elastomath fetch {MODEL}" in refused("decode", "a.emc", "--out", "b", a_emc=known)
+    name = b"someone/model"
+    other = coded(1, 16, 4, 1, 8, 0, flags=32, name=varint(len(name)) + name + varint(0))
+    assert "--model someone/model" in refused("decode", "a.emc", "--out", "b", a_emc=other)
+    refused("decode", "a.emc", "--out", "b", a_emc=coded(1, 16, 4, 1, 8, 0, flags=7))
+
+
+def test_corrections_that_inflate_without_end():
+    from empirical.coding.patch import difference, mend
+
+    bomb = zlib.compress(bytes(50_000_000), 9)
+    with pytest.raises(InputError, match="corrections"):
+        mend(b"abc", bomb, 10)
+    assert mend(b"abc", difference(b"abc", b"xbcy"), 4) == b"xbcy"
+    with pytest.raises(InputError, match="corrections"):
+        mend(b"abc", difference(b"abc", b"xbcy"), 1)
+
+
+def test_a_checkpoint_that_is_cut_or_changed(tmp_path):
+    torch = pytest.importorskip("torch")
+    from empirical.models.checkpoints import about_checkpoint, load_checkpoint, save_checkpoint
+
+    model = torch.nn.Linear(4, 3)
+    file = tmp_path / "a.safetensors"
+    save_checkpoint(file, model, about={"stage": 1})
+    whole = file.read_bytes()
+    draw = np.random.default_rng(0)
+    for cut in (0, 4, 8, 40, len(whole) - 1):
+        file.write_bytes(whole[:cut])
+        with pytest.raises(InputError, match="checkpoint"):
+            load_checkpoint(file, model)
+        assert about_checkpoint(file) is None
+    for at in draw.integers(0, len(whole), 60):
+        raw = bytearray(whole)
+        raw[at] ^= 1 << int(draw.integers(8))
+        file.write_bytes(raw)
+        before = [value.clone() for value in model.parameters()]
+        try:
+            load_checkpoint(file, model)
+        except InputError as error:
+            assert len(str(error).splitlines()) == 1  # noqa: PT017
+            assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_a_short_pass_of_the_fuzzer(files):
+    fuzz.load_libraries()
+    wrong = []
+    cheap = [
+        number
+        for number in range(400)
+        if fuzz.case_of(number, 0, files).arguments[0] in ("rates", "joint", "simulate", "decode")
+    ]
+    for number in cheap[:24]:
+        case = fuzz.case_of(number, 0, files)
+        said = fuzz.fault(fuzz.run(case))
+        wrong += [(number, case.arguments, said)] if said else []
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("name", "every"), [("mixture", 6), ("joint", 4)])
+def test_a_crash_at_a_write_is_mended_by_the_next_run(files, name, every):
+    tried, wrong = crashes.crashes(name, files, every)
+    assert wrong == []
+    assert tried >= 2
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("name", [name for name in crashes.COMMANDS if name not in ("mixture", "joint")])
+def test_a_crash_at_any_write_is_mended_by_the_next_run(files, name):
+    assert crashes.crashes(name, files, 3)[1] == []
+
+
+def test_what_is_wrong_is_seen():
+    good = fuzz.Outcome(2, "", "elastomath: bad input\n", 0.1, 0)
+    assert fuzz.fault(good) == ""
+    for change in (
+        {"code": -11}, {"code": 3}, {"out": "x"}, {"err": ""}, {"err": "Traceback (most recent call last):\n"}, {"seconds": 21.0},
+        {"bytes": 3 << 30}, {"left": ["o"]}, {"err": "elastomath: \x1b[31m\n"}, {"err": "elastomath: " + "x" * 3000},
+        {"err": "a.py:1: RuntimeWarning: overflow\nelastomath: x\n"}, {"code": 0, "left": [".a.0123abcd-12-x.csv"]},
+    ):  # fmt: skip
+        assert fuzz.fault(fuzz.Outcome(**(good.__dict__ | change))) != "", change
+
+
+def test_the_same_seed_gives_the_same_cases(files):
+    for number in range(20):
+        assert fuzz.case_of(number, 3, files) == fuzz.case_of(number, 3, dict(files))
+    assert {Path(name).suffix for name in files} >= {".npy", ".csv", ".emc", ".gguf", ".parquet", ".safetensors"}
