@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from elastomath.errors import InputError
+from elastomath.memory import memory_at_hand
 
 from ..data.specifications import described
 from ..models.devices import held_and_computed, pick_device, pick_dtype
@@ -47,19 +48,14 @@ def speed(device: str = "auto", dtype: str = "float32", seconds: float = CALIBRA
             return 2.0 * side**3 * count / elapsed
 
 
-def free_memory(device: str) -> int | None:
-    """Bytes of the device's memory: a GPU's free ones, this machine's available ones; None where neither can be told."""
+def free_memory(device: str) -> int:
+    """Bytes of the device's memory: a GPU's free ones, or what this process may still take (`elastomath.memory`)."""
     import torch
 
     place = pick_device(device)
     if place.type == "cuda":
         return int(torch.cuda.mem_get_info(place)[0])
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            told = dict(line.split(":", 1) for line in lines)
-        return int(told["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
+    return memory_at_hand()
 
 
 def pass_seconds(device: str = "auto", seconds: float = 0.05) -> float:
@@ -108,7 +104,7 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
     ]
     memory = max((cost.memory for cost in costs), key=lambda found: found.total)
     there = free_memory(place)
-    fits = None if there is None else memory.total < there
+    fits = memory.total < there
     models = ", ".join(
         f"{part.model} ({_short(cost.memory.parameters)})" for part, cost in zip(parts, costs, strict=True)
     )
@@ -118,7 +114,8 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
         f"at most {_short(sum(tokens.values()))} tokens: "
         + ", ".join(f"{_short(count)} {sort}" for sort, count in tokens.items()),
         f"memory {memory.total / 2**30:.1f} GiB"
-        + ("" if there is None else f" of {there / 2**30:.1f} there" + ("" if fits else ": it does not fit")),
+        + f" of {there / 2**30:.1f} there"
+        + ("" if fits else ": it does not fit"),
         f"time about {_spoken(usual)} ({_spoken(low)} to {_spoken(high)}), from a matrix product timed here at {flops / 1e12:.2f} "
         f"Tflop/s, of which models reach {shares[0]:.0%} to {shares[-1]:.0%}",
     ]

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from elastomath.foreign import text_of
 from elastomath.units import NATS_PER_BIT
 
 from .records import Metric, Record, number, read_json, step_in, unlike
@@ -60,8 +61,8 @@ def read_samples(path: Path) -> list[Record]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+        rows = [json.loads(line) for line in text_of(path).splitlines() if line.strip()]
+    except (ValueError, RecursionError) as error:
         raise unlike(path, "a samples file of lm-evaluation-harness, or cut") from error
     if not rows or not all(isinstance(row, dict) and "doc" in row for row in rows):
         raise unlike(path, "a samples file of lm-evaluation-harness")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath.errors import InputError
+from elastomath.foreign import json_of
 from elastomath.units import NATS_PER_BIT
 
 Array = NDArray[np.float64]
@@ -94,10 +94,7 @@ def number(value: Any) -> float | None:
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises InputError where it is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError("not JSON, or cut", where=str(path), mend="copy the file again") from error
+    return json_of(path, "JSON, or cut", "copy the file again")
 
 
 def unlike(path: Path, what: str) -> InputError:

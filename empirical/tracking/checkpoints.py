@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from elastomath.errors import InputError
+from elastomath.foreign import json_of
 
 from ..models.loading import HUB_ID
 from ..models.lora import CONFIG as ADAPTER_CONFIG
@@ -145,10 +145,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _json(file: Path, what: str) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{what} cannot be read", where=str(file), mend="copy it again") from error
+    content = json_of(file, what, "copy it again")
     if not isinstance(content, dict):
         raise InputError(f"{what} is no JSON object", where=str(file), mend="copy it again")
     return content

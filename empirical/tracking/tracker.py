@@ -13,6 +13,7 @@ import torch
 from elastomath.checks import NONNEGATIVE, POSITIVE, integer
 from elastomath.curve import Curve
 from elastomath.errors import InputError
+from elastomath.foreign import json_of
 from elastomath.runs.ledger import Result
 from elastomath.storage import whole_file
 
@@ -104,7 +105,7 @@ class Tracker:
         if step == 0 or file is None or not file.is_file():
             return
         try:
-            kept = json.loads(file.read_text(encoding="utf-8"))
+            kept = json_of(file, "readings", "delete the file")
             rows = [(float(row["volume"]), int(row["step"]), dict(row["reading"])) for row in kept["readings"]]
             same, base = kept["panel"] == self.panel.sha256, kept["base"]
         except (OSError, ValueError, KeyError, TypeError) as error:
