@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
+LARGEST = 1e30
+"""Of the numbers of a run that is computed with, and their reciprocals: so squares and quotients of them are numbers too."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a field begins that spreadsheets compute."""
 
@@ -175,7 +177,9 @@ class Curve(Shown):
         return tuple(self.frame["run"].drop_duplicates())
 
     def __iter__(self) -> Iterator[Run]:
-        """The runs as arrays; raises InputError for a run whose components are not read at the same perturbations."""
+        """The runs as arrays; raises InputError for a run whose components are not read at the same perturbations, or whose
+        numbers are beyond `LARGEST`: files hold any double, what judges computes with their squares and quotients.
+        """
         for name, rows in self.frame.groupby("run", sort=False):
             yield _run(str(name), rows)
 
@@ -269,6 +273,15 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
     order += ["perturb"] if "perturb" in table.index else []
     errors = rows.pivot(index="component", columns="perturbation", values="rate_se")
     volumes = rows.drop_duplicates("component").set_index("component")["volume"]
+    for column in ("volume", "perturbation", "rate", "rate_se"):
+        sizes = rows[column].to_numpy(dtype=np.float64)
+        beyond = np.flatnonzero((sizes > LARGEST) | ((sizes > 0) & (sizes < 1 / LARGEST)))
+        if beyond.size:
+            raise InputError(
+                f"{column} is {sizes[beyond[0]]:g}",
+                where=f"run {name}",
+                mend=f"a number that is computed with is 0, or between {1 / LARGEST:g} and {LARGEST:g}: take another unit",
+            )
     return Run(
         name,
         tuple(order),

@@ -799,6 +799,8 @@ MODULES_ELSEWHERE = {
     "runs.ledger": "files",
     "progress": "terminal",
     "storage": "files",
+    "foreign": "files, with tests of their own (test_foreign.py)",
+    "memory": "the gate of counts, with a test of its own (test_errors.py)",
     "tables": "files",
     "runs.table": "files",
     "trees.treefile": "files",

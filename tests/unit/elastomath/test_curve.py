@@ -278,3 +278,13 @@ def test_a_text_that_a_spreadsheet_would_compute_is_quoted_in_csv_and_comes_back
     shown = svg(curve_figure(curve))
     xml.etree.ElementTree.fromstring(shown)
     assert "\x1b" not in shown
+
+
+def test_what_is_computed_with_has_squares_and_quotients():
+    for column, value in (("rate", 1e308), ("rate_se", 1e300), ("volume", 1e-300)):
+        table = frame()
+        table.loc[table["component"] == "align", column] = value
+        with pytest.raises(InputError, match=f"{column} is .*: take another unit"):
+            list(Curve(table))
+    with pytest.raises(InputError, match=r"perturbation is 1e-60 .*: take another unit"):
+        list(Curve(frame(steps=(0.0, 1e-60, 1.0))))
