@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from elastomath.checks import positive, whole
 from elastomath.errors import InputError
+from elastomath.memory import affordable
+from elastomath.runs.settings import EACH
 
 from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, integers, table
 
@@ -59,6 +62,15 @@ def predict(
     from empirical.models.loading import load_model
 
     volumes = integers(n, "--n")
+    for value, option, least in (
+        *((volume, "--n", 1) for volume in volumes),
+        (batch, "--batch", 1),
+        (held_out, "--held-out", 2),
+        (max_tokens, "--max-tokens", 1),
+    ):
+        affordable(whole(value, option, "predict", least=least), EACH, option, "predict")
+    if learning_rate is not None:
+        positive(learning_rate, "--learning-rate", "predict")
     if optimiser not in RATES:
         raise InputError(f"no optimiser {optimiser!r}", where="--optimiser", mend=f"choose from {', '.join(RATES)}")
     rate = RATES[optimiser] if learning_rate is None else learning_rate

@@ -28,6 +28,8 @@ def refused(tmp_path, monkeypatch, capsys):
     def run(*arguments: str, **given: bytes) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("ELASTOMATH_CACHE", str(tmp_path / "cache"))
+        for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", ""), ("PIP_INDEX_URL", "file:///dev/null")):
+            monkeypatch.setenv(name, value)  # what is refused too late would be fetched first
         for name, data in given.items():
             (tmp_path / name.replace("_", ".")).write_bytes(data)
         before = fuzz.contents(tmp_path)
