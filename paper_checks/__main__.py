@@ -5,9 +5,7 @@ Signals are answered from here on, before the verbs are loaded.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 from .cli.signals import guarded
 
@@ -37,6 +35,9 @@ def shadowed() -> tuple[str, str] | None:
     The top-level names ``sim`` and ``empirical`` are ours; a user's ``sim.py`` in the current folder comes first where Python
     puts that folder on the path (``python -m``, scripts beside it, PYTHONPATH).
     """
+    import importlib.util
+    from pathlib import Path
+
     home = Path(__file__).resolve().parents[1]
     for name in ("elastomath", "sim", "empirical"):
         found = importlib.util.find_spec(name)
