@@ -194,7 +194,7 @@ def test_bad_executors_are_one_line(spec, options, words, tmp_path, monkeypatch)
 def test_a_missing_extra_is_named(spec, extra, monkeypatch):
     module = {"slurm": "submitit", "dask": "distributed"}[extra]
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=rf"pip install 'elastomath\[{extra}\]'"), open_executor(spec):
+    with pytest.raises(InputError, match=rf"-e '\.\[{extra}\]'"), open_executor(spec):
         pass
 
 
