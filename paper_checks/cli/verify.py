@@ -67,7 +67,8 @@ def conclusion(claims: Sequence[Claim]) -> list[str]:
         return [f"{number_of(len(failed), 'check')} of {len(claims)} did not come out as the theory says: {names}."]
     sentences = []
     if results:
-        which = "The one result asked for holds" if len(results) == 1 else f"All {len(results)} results hold"
+        several = "Both results hold" if len(results) == 2 else f"All {len(results)} results hold"
+        which = "The one result asked for holds" if len(results) == 1 else several
         sentences.append(
             f"{which}: every check of {'it' if len(results) == 1 else 'them'} came out as the theory says."
         )
