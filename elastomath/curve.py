@@ -115,28 +115,7 @@ class Curve(Shown):
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Curve:
         """Read a CSV or Parquet file (by its suffix) and validate it. Raises InputError in one line."""
-        import pandas as pd
-
-        file = Path(path)
-        plain_file(file, mend="give the path of a .csv or .parquet file", what="curve file")
-        try:
-            if file.suffix.lower() == ".parquet":
-                frame = parquet_of(file, mend="write it again, or export it as CSV")
-            elif file.suffix.lower() == ".csv":
-                text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
-                empty = {column: _empty(column) for column in read_csv(file)[0]}  # pandas takes any row and any header
-                frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
-                frame = _texts(frame, _unquoted)
-            else:
-                raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
-        except InputError:
-            raise
-        except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise InputError(
-                f"not a readable curve: {reason}", where=str(file), mend="write it again, or export it as CSV"
-            ) from error
-        return cls(frame, where=str(file))
+        return cls(read_frame(path), where=str(path))
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write CSV or Parquet (by the suffix), whole or not at all; numbers in CSV read back to the same bits.
@@ -189,6 +168,32 @@ class Curve(Shown):
         if rows.empty:
             raise InputError(f"no run named {name!r}", where="curve", mend=f"choose one of {', '.join(self.runs[:8])}")
         return _run(name, rows)
+
+
+def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """The rows of a CSV or Parquet file (by its suffix) as they are, unjudged. Raises InputError in one line."""
+    import pandas as pd
+
+    file = Path(path)
+    plain_file(file, mend="give the path of a .csv or .parquet file", what="curve file")
+    try:
+        if file.suffix.lower() == ".parquet":
+            frame = parquet_of(file, mend="write it again, or export it as CSV")
+        elif file.suffix.lower() == ".csv":
+            text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
+            empty = {column: _empty(column) for column in read_csv(file)[0]}  # pandas takes any row and any header
+            frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
+            frame = _texts(frame, _unquoted)
+        else:
+            raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
+    except InputError:
+        raise
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"not a readable curve: {reason}", where=str(file), mend="write it again, or export it as CSV"
+        ) from error
+    return frame
 
 
 def _fit_together(

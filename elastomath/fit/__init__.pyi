@@ -29,3 +29,5 @@ from .sequential import best_clock as best_clock
 from .sequential import read as read
 from .summary import Summary as Summary
 from .summary import summarise as summarise
+from .tables import Table as Table
+from .tables import read_table as read_table

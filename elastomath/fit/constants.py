@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -350,24 +350,25 @@ def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | 
             if told is None or not run.course.align:
                 continue
             if told.estimate:
-                high, low = told.high or math.nan, told.low or math.nan
-                error = (math.log(high / low) / (2 * NORMAL)) if high > 0 and low > 0 else math.nan
-                points.append((math.log(run.course.align), math.log(told.estimate), error, False))
+                own, common = _log_errors(run, told)
+                points.append((math.log(run.course.align), math.log(told.estimate), own, common, False))
             elif told.low:
-                points.append((math.log(run.course.align), math.log(told.low), 0.0, True))
+                points.append((math.log(run.course.align), math.log(told.low), 0.0, 0.0, True))
         n = np.array([point[0] for point in points])
         if len(points) < 2 or not np.ptp(n):
             continue
         # only where what was not reached belongs to the largest volumes is the slope bounded from below
-        unreached = [point[3] for point in points]
+        unreached = [point[4] for point in points]
         if any(unreached) and (not unreached[-1] or any(a and not b for a, b in pairwise(unreached))):
             continue
         if all(unreached):
             continue
         censored = censored or any(unreached)
         weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
+        logs, apart, shared = (np.array([point[column] for point in points]) for column in (1, 2, 3))
+        # the reading before alignment is the same for all runs of a base: it moves them together
         slopes.append(
-            (float(weights @ [p[1] for p in points]), float(np.linalg.norm(weights * [p[2] for p in points])))
+            (float(weights @ logs), math.hypot(float(np.linalg.norm(weights * apart)), float(weights @ shared)))
         )
     spread = _pooled(slopes, level)
     if spread is None or not censored:
@@ -381,6 +382,29 @@ def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | 
     documents = bound(spread.documents)
     assert documents is not None
     return Spread(documents, bound(spread.seeds))
+
+
+def _log_errors(run: RunConstants, told: Interval) -> tuple[float, float]:
+    """The error of ln m* from the readings of the perturbation, and what one standard error of the base moves it by."""
+    course = run.course
+    error = 0.0 if math.isnan(course.base_error) else course.base_error
+    alone = replace(course, base_error=0.0).passage(1.0, told.level)
+    low, high = alone.low or math.nan, alone.high or math.nan
+    quantile = NORMAL if course.known_errors else float(_student(course, told.level))
+    own = math.log(high / low) / (2 * quantile) if 0 < low < high else math.nan
+    moved = [
+        replace(course, base=course.level + sign * error, base_error=0.0).passage(1.0, told.level).estimate
+        for sign in (-1, 1)
+    ]
+    if error == 0 or not all(moved):
+        return math.log(told.high / told.low) / (2 * quantile) if told.high and told.low else math.nan, 0.0
+    return own, math.log((moved[1] or 1.0) / (moved[0] or 1.0)) / 2
+
+
+def _student(course: Course, level: float) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + level / 2, course.smoothed().freedom))
 
 
 def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..style import INK, STYLES, plain_ticks, styled
+from ..style import INK, STYLES, WIDTH, plain_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .constants import GroupConstants
     from .result import RunFit
+    from .summary import Summary
+
+LINES = 8
+"""Runs that are drawn as courses."""
+ROWS = 40
+"""Settings that a forest plot has."""
 
 
 @styled
@@ -95,4 +102,110 @@ def models_figure(result: dict[str, Any]) -> Figure:
     plain_ticks(axes.xaxis)
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.set_title("● along the perturbation   □ over runs")
+    return figure
+
+
+@styled
+def courses_figure(summary: Summary) -> Figure:
+    """The measure against the volume of the perturbation, a line a run (up to `LINES`), with its smoothed course.
+
+    A mark shows where it is back at its base. Dots are readings; the line is what the undo volume is read from.
+    """
+    from matplotlib.figure import Figure
+
+    runs = summary.runs[:LINES]
+    course = runs[0].course
+    more = f" (the first {LINES} of {len(summary.runs)} runs)" if len(summary.runs) > LINES else ""
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    figure.set_label(
+        f"What a perturbation takes\n{course.measure} of {len(runs)} runs against the volume of the perturbation{more}."
+    )
+    axes = figure.subplots()
+    for index, run in enumerate(runs):
+        colour, marker, line = STYLES[index % len(STYLES)]
+        seen = run.course
+        axes.plot(seen.volumes, seen.values, marker=marker, color=colour, linestyle="", label=seen.run)
+        if seen.values.size > 1:
+            places = np.linspace(seen.volumes[0], seen.volumes[-1], 200)
+            axes.plot(places, seen.smoothed().at(places), color=colour, linestyle=line)
+        if run.undo_volume is not None and run.undo_volume.estimate is not None:
+            axes.plot(run.undo_volume.estimate, seen.level, marker="|", markersize=14, color=colour)
+    axes.set(xlabel=f"perturbation ({course.volume_unit})", ylabel=f"{course.measure} ({course.unit})")
+    axes.set_title("marks: back where it was before alignment")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+@styled
+def undo_figure(summary: Summary) -> Figure:
+    """The undo volume against the alignment volume, both logarithmic, a line a setting; an arrow where it was not reached."""
+    from matplotlib.figure import Figure
+
+    settings: dict[str, list[GroupConstants]] = {}
+    for group in summary.groups:
+        if group.undo_volume is not None and group.align:
+            settings.setdefault(group.label, []).append(group)
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    exponent = summary.answers.exponent
+    told = "" if exponent is None else f" Exponent {exponent.best}."
+    figure.set_label(
+        f"What undoes an alignment\nUndo volume against alignment volume in {len(settings)} settings.{told}"
+    )
+    axes = figure.subplots()
+    for index, (label, groups) in enumerate(settings.items()):
+        colour, marker, line = STYLES[index % len(STYLES)]
+        known = []
+        for group in sorted(groups, key=lambda group: group.align or 0.0):
+            assert group.undo_volume is not None
+            undo, n = group.undo_volume.best, group.align or 1.0
+            if undo.estimate is not None:
+                known.append((n, undo.estimate))
+            if undo.low is not None and undo.high is not None:
+                axes.plot([n, n], [undo.low, undo.high], color=colour, linewidth=1.0)
+            elif undo.low is not None:
+                axes.plot(n, undo.low, marker="^", color=colour, markerfacecolor="white")
+        if known:
+            axes.plot(*zip(*known, strict=True), marker=marker, color=colour, linestyle=line, label=label or "all runs")
+    unit = summary.runs[0].course.volume_unit
+    axes.set(xscale="log", yscale="log", xlabel=f"aligned ({unit})", ylabel=f"undone by ({unit})")
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis, dense=True)
+    axes.set_title("undo volume; open arrows: more than this")
+    if axes.lines and axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8, frameon=False)
+    return figure
+
+
+@styled
+def forest_figure(summary: Summary) -> Figure:
+    """Half-life (open) and undo volume (filled) of each setting with their intervals, a row each; an arrow where one end is open."""
+    from matplotlib.figure import Figure
+
+    groups = [group for group in summary.groups if group.undo_volume is not None][:ROWS]
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.3 * len(groups)), layout="constrained")
+    figure.set_label(f"Half-life and undo volume\nOf {len(groups)} settings, each with its interval.")
+    axes = figure.subplots()
+    for place, group in enumerate(groups):
+        for spread, (colour, marker, _), filled, shift in (
+            (group.half_life, STYLES[1], False, -0.15),
+            (group.undo_volume, STYLES[0], True, 0.15),
+        ):
+            if spread is None:
+                continue
+            told = spread.best
+            ends = [x for x in (told.low, told.estimate, told.high) if x is not None]
+            if ends:
+                axes.plot([ends[0], ends[-1]], [place + shift] * 2, color=colour, linewidth=1.2)
+                axes.plot(
+                    told.estimate or ends[0], place + shift, marker=marker if told.estimate is not None else ">", color=colour,
+                    markerfacecolor=colour if filled else "white",
+                )  # fmt: skip
+    unit = summary.runs[0].course.volume_unit
+    names = [
+        ", ".join(part for part in (g.label, f"n = {g.align:g}" if g.align else "") if part) or "all" for g in groups
+    ]
+    axes.set(xscale="log", yticks=range(len(groups)), yticklabels=names, xlabel=f"perturbation ({unit})")
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    plain_ticks(axes.xaxis, dense=True)
+    axes.set_title("□ half undone   ● undone   > more than this")
     return figure

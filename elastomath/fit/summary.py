@@ -95,6 +95,11 @@ class Summary:
         known = [group for group in self.groups if group.undo_volume is not None and group.half_life is not None]
         if not known:
             group = self.groups[0]
+            kept = group.first_fall.get("kept")
+            if kept is not None:
+                words = kept.best.side("shrinks", "grows", "is not told to change")
+                size = f"{abs(kept.best.estimate or 0.0):.2g} {kept.best.unit}"
+                return f"at first the code length of the kept text {words}, by {size} of the perturbation; nothing was aligned here"
             if group.undone is None and group.after is not None:
                 return f"{len(self.runs)} runs were read; how much of an alignment they undo cannot be told from this table"
             return ""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from elastomath.errors import InputError
 from elastomath.interval import Interval
 
 from .terminal import Json, Verbose, conclude, emit, interval, pool, table
@@ -35,14 +36,30 @@ def fit(
     as_json: Json = False,
 ) -> int:
     """What a curve says of the elasticity of a behaviour: a conclusion, the constants behind it, what cannot be had."""
-    from elastomath.curve import Curve
-    from elastomath.fit.fit import fit_summary
+    from dataclasses import replace
 
-    readings = Curve.read(curve)
-    with pool(processes if len(readings.runs) >= MANY_RUNS else 1) as executor:
-        result, summary = fit_summary(readings, level=level, executor=executor, by=by, laws=model)
+    from elastomath.fit.fit import fit_summary
+    from elastomath.fit.summary import summarise
+    from elastomath.fit.tables import read_table
+
+    told = read_table(curve)
+    result: dict[str, Any]
+    if told.curve is None:
+        if by is not None or model:
+            raise InputError(
+                "--by and --model need pretrain, align and perturb at two perturbations beside 0",
+                where=str(curve),
+                mend="leave them away, or write the whole curve",
+            )
+        summary = summarise(told.courses, level, missing=told.missing)
+        result = {"runs": [], "pooled": None, "models": [], "warnings": []} | summary.as_dict()
+    else:
+        with pool(processes if len(told.curve.runs) >= MANY_RUNS else 1) as executor:
+            result, summary = fit_summary(told.curve, level=level, executor=executor, by=by, laws=model)
+        summary = replace(summary, missing=(*told.missing, *summary.missing))
+        result["missing"] = list(summary.missing)
     if out is not None:
-        _figures(readings, result, out)
+        _figures(told.curve, summary, result, out)
 
     def show() -> None:
         conclude(result["conclusion"])
@@ -52,7 +69,7 @@ def fit(
             print(f"Warning: {line}")
         for line in result["missing"]:
             print(f"Not to be had: {line}.")
-        if verbose:
+        if verbose and result["runs"]:
             _everything(result)
         for group in result.get("groups", ()):
             law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
@@ -170,14 +187,20 @@ def _everything(result: dict[str, Any]) -> None:
         print(f"logit law{', ' + label if label else ''}: {'; '.join(shown)}")
 
 
-def _figures(readings: Any, result: dict[str, Any], out: Path) -> None:
+def _figures(readings: Any, summary: Any, result: dict[str, Any], out: Path) -> None:
     from elastomath.figures.curves import curve_figure, force_elongation_figure
-    from elastomath.fit.figures import constants_figure, models_figure
+    from elastomath.fit.figures import constants_figure, courses_figure, forest_figure, models_figure, undo_figure
     from elastomath.storage import whole_file
     from elastomath.style import save_figure
 
     with whole_file(out / "fit.json") as aside:
         aside.write_text(json.dumps(result, indent=1, allow_nan=False))
+    save_figure(courses_figure(summary), out / "courses.svg")
+    if any(group.undo_volume is not None for group in summary.groups):
+        save_figure(undo_figure(summary), out / "undo.svg")
+        save_figure(forest_figure(summary), out / "forest.svg")
+    if readings is None:
+        return
     save_figure(curve_figure(readings), out / "curve.svg")
     for index, (run, fitted) in enumerate(zip(list(readings)[:FIGURES], result["runs"], strict=False)):
         limit = tuple(fitted["elastic_limit"][end] for end in ("low", "estimate", "high"))

@@ -1,0 +1,152 @@
+"""Tables as people have them: a curve with a part missing, or scores; what can be had from them, and what cannot, said once."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..curve import Curve, read_frame
+from ..errors import InputError
+from .course import Course, courses
+from .readings import ROLES
+
+SCORE = ("run", "perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume", "volume_unit")
+"""Columns of a table of scores that are no covariates; run, perturbation and score have to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a file holds.
+
+    curve    the curve, where every run has what R16 needs (pretrain, align, perturb, two perturbations beside 0), else None
+    courses  the course of each run;  missing  what the table cannot say, a sentence each
+    """
+
+    curve: Curve | None
+    courses: tuple[Course, ...]
+    missing: tuple[str, ...]
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Read a CSV or Parquet file: a `Curve`, one with a part missing, or scores.
+
+    Of a curve may be missing: the component align or pretrain; the volume of pretrain (kappa is then relative); the row at
+    perturbation 0 (volumes are then counted from the first reading); all readings but one. A table of scores has the columns
+    run, perturbation, score (a share), and may have trials (binomial errors) or score_se, base_score (before the alignment) or
+    chance, align_volume, volume_unit; all else are covariates. A score that an attack raises is read as one less the score.
+    Raises InputError in one line, as `Curve.read`, and for scores outside [0, 1].
+
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "scores.csv"
+    >>> _ = file.write_text("run,perturbation,score,trials,chance\\na,0,0.9,400,0.5\\na,8,0.7,400,0.5\\na,16,0.4,400,0.5\\n")
+    >>> print(read_table(file).courses[0].passage())
+    13.4 [12.5, 14.4] examples
+    """
+    frame = read_frame(path)
+    where = str(path)
+    if "score" in frame.columns and "rate" not in frame.columns:
+        return Table(None, tuple(_scores(frame, where)), ("no rates: no effective volumes (R16), and no constant c",))
+    missing = []
+    if {"component", "volume"} <= set(frame.columns):
+        unknown = (frame["component"] == "pretrain") & frame["volume"].isna()
+        if unknown.any():
+            frame = frame.assign(volume=frame["volume"].where(~unknown, 1.0))
+            missing.append("no volume of pretrain: it counts as 1, so that K_pretrain and kappa are relative to it")
+    if {"run", "perturbation"} <= set(frame.columns) and frame["perturbation"].dtype.kind in "if":
+        first = frame.groupby("run")["perturbation"].transform("min")
+        if (first > 0).any():
+            frame = frame.assign(perturbation=frame["perturbation"] - first)
+            missing.append(
+                "no row at perturbation 0: volumes are counted from the first reading, and what was undone before it is not seen"
+            )
+    curve = Curve(frame, where=where)
+    there = {name for run in curve for name in run.components}
+    whole = all(set(ROLES) <= set(run.components) and run.perturbations.size > 2 for run in curve)
+    if not whole:
+        lacking = [role for role in ROLES if role not in there]
+        parts = (
+            [f"no component {' or '.join(lacking)}"]
+            if lacking
+            else ["runs without pretrain, align, perturb at two perturbations"]
+        )
+        missing.append(f"{parts[0]}: no effective volumes and no kappa (R16)")
+    return Table(curve if whole else None, tuple(courses(curve)), tuple(missing))
+
+
+def _scores(frame: Any, where: str) -> list[Course]:
+    import pandas as pd
+
+    absent = [name for name in SCORE[:3] if name not in frame.columns]
+    if absent or frame.empty:
+        raise InputError(
+            f"columns missing: {', '.join(absent)}" if absent else "the table has no rows",
+            where=where,
+            mend="a table of scores has the columns run, perturbation, score",
+        )
+    numbers = {}
+    for name in ("perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume"):
+        if name in frame.columns:
+            numbers[name] = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
+    frame = frame.assign(**numbers)
+    for name, low, high in (
+        ("perturbation", 0.0, math.inf),
+        ("score", 0.0, 1.0),
+        ("base_score", 0.0, 1.0),
+        ("chance", 0.0, 1.0),
+    ):
+        if name in numbers:
+            values = frame[name].to_numpy()
+            wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
+            if name in ("base_score", "chance"):
+                wrong &= ~np.isnan(values)
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                rule = "a number >= 0" if high == math.inf else "a share between 0 and 1"
+                raise InputError(
+                    f"row {row + 1}: {name} is {values[row]:g}", where=where, mend=f"{name} has to be {rule}"
+                )
+    if frame.duplicated(["run", "perturbation"]).any():
+        raise InputError("a perturbation occurs twice in a run", where=where, mend="write one score for each")
+    return [
+        _score_course(str(name), rows.sort_values("perturbation")) for name, rows in frame.groupby("run", sort=False)
+    ]
+
+
+def _score_course(name: str, rows: Any) -> Course:
+    score = rows["score"].to_numpy(np.float64)
+    errors = np.full(score.size, math.nan)
+    if "score_se" in rows.columns:
+        errors = rows["score_se"].to_numpy(np.float64)
+    elif "trials" in rows.columns:
+        trials = rows["trials"].to_numpy(np.float64)
+        share = (score * trials + 2) / (trials + 4)  # Agresti and Coull: a score of 0 or 1 has an error too
+        errors = np.sqrt(share * (1 - share) / (trials + 4))
+    base, base_error = _first(rows, "base_score"), math.nan
+    if math.isnan(base):
+        base = _first(rows, "chance")
+        base_error = 0.0
+    elif "trials" in rows.columns:
+        base_error = math.sqrt(max(base * (1 - base), 1e-6) / _first(rows, "trials"))
+    measure = "score"
+    if base > score[0]:  # an attack raises it: what falls is the rest
+        measure, score, base = "1 - score", 1 - score, 1 - base
+    covariates: Mapping[str, Any] = {
+        str(column): rows[column].iloc[0]
+        for column in rows.columns
+        if column not in SCORE and rows[column].nunique() == 1
+    }
+    align = _first(rows, "align_volume")
+    unit = str(rows["volume_unit"].iloc[0]) if "volume_unit" in rows.columns else "examples"
+    return Course(
+        name, measure, "score", unit, rows["perturbation"].to_numpy(np.float64), score, errors, base, base_error,
+        None if math.isnan(align) else align, covariates=covariates,
+    )  # fmt: skip
+
+
+def _first(rows: Any, column: str) -> float:
+    return float(rows[column].iloc[0]) if column in rows.columns else math.nan

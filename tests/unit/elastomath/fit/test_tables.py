@@ -1,0 +1,106 @@
+"""Tables with a part missing: what is left is told, and what cannot be had is named once."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from elastomath.errors import InputError
+from elastomath.fit.figures import courses_figure, forest_figure, undo_figure
+from elastomath.fit.summary import summarise
+from elastomath.fit.tables import read_table
+
+SAVED = Path(__file__).parents[4] / "paper_checks" / "results" / "durability" / "durability.csv"
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rows = pd.read_csv(SAVED)
+    return rows[(rows.pairs == "advice") & (rows.seed == 0)]
+
+
+def read(frame, tmp_path):
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    return read_table(tmp_path / "table.csv")
+
+
+def test_a_whole_curve_is_one(frame, tmp_path):
+    told = read(frame, tmp_path)
+    assert told.curve is not None
+    assert told.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("cut", "word"),
+    [
+        (lambda rows: rows[rows.component != "align"], "no component align"),
+        (lambda rows: rows[rows.component != "pretrain"], "no component pretrain"),
+        (
+            lambda rows: rows[rows.perturbation == rows.groupby("run").perturbation.transform("max")],
+            "at two perturbations",
+        ),
+    ],
+)
+def test_without_a_part_there_is_no_kappa_and_all_else(frame, tmp_path, cut, word):
+    told = read(cut(frame), tmp_path)
+    assert told.curve is None
+    assert word in told.missing[-1]
+    assert len(told.courses) == 3
+    assert summarise(told.courses, missing=told.missing).sentences()
+
+
+def test_without_pretrain_the_undo_volumes_are_the_same(frame, tmp_path):
+    whole, part = (summarise(read(rows, tmp_path).courses) for rows in (frame, frame[frame.component != "pretrain"]))
+    assert [run.undo_volume for run in part.runs] == [run.undo_volume for run in whole.runs]
+
+
+def test_without_a_row_at_zero_volumes_are_counted_from_the_first_reading(frame, tmp_path):
+    told = read(frame[frame.perturbation > 0], tmp_path)
+    assert told.curve is not None
+    assert "no row at perturbation 0" in told.missing[0]
+    assert told.courses[0].volumes[0] == 0
+    whole = read(frame, tmp_path).courses[0]
+    assert told.courses[0].values == pytest.approx(whole.values[1:])
+    late, early = (c.passage().estimate for c in (told.courses[2], read(frame, tmp_path).courses[2]))
+    assert late + 4 == pytest.approx(early, rel=0.05)
+
+
+def test_an_unknown_volume_of_pretrain_makes_kappa_relative(frame, tmp_path):
+    told = read(frame.assign(volume=frame.volume.where(frame.component != "pretrain")), tmp_path)
+    assert told.curve is not None
+    assert "relative" in told.missing[0]
+
+
+def test_scores_have_binomial_errors_and_come_down_to_chance(tmp_path):
+    """Draws of 400 answers: the interval of the half-life holds the truth; a score that an attack raises is turned round."""
+    steps, rng, held = np.array([0.0, 8, 16, 24, 32, 48]), np.random.default_rng(0), 0
+    exact = 0.25 + 0.6 * np.exp(-steps / 20.0)
+    for _ in range(40):
+        seen = rng.binomial(400, exact) / 400
+        rows = pd.DataFrame({"run": "a", "perturbation": steps, "score": seen, "trials": 400, "chance": 0.25})
+        held += read(rows, tmp_path).courses[0].passage(0.5).holds(20.0 * np.log(2))
+    assert held >= 35
+    raised = rows.assign(score=1 - rows.score, base_score=0.9).drop(columns="chance")
+    (course,) = read(raised, tmp_path).courses
+    assert course.measure == "1 - score"
+    assert course.values == pytest.approx(rows.score)
+    assert course.base == pytest.approx(0.1)
+
+
+def test_scores_that_are_none_are_refused(tmp_path):
+    rows = pd.DataFrame({"run": "a", "perturbation": [0, 1], "score": [0.5, 30.0]})
+    with pytest.raises(InputError, match="row 2: score is 30"):
+        read(rows, tmp_path)
+    with pytest.raises(InputError, match="columns missing: run"):
+        read(rows.drop(columns="run"), tmp_path)
+    with pytest.raises(InputError, match="occurs twice"):
+        read(rows.assign(perturbation=0, score=0.5), tmp_path)
+
+
+def test_figures_of_any_table(frame, tmp_path):
+    told = summarise(read(frame[frame.component != "pretrain"], tmp_path).courses)
+    for draw in (courses_figure, undo_figure, forest_figure):
+        figure = draw(told)
+        assert figure.get_label()
+        assert figure.axes[0].lines
