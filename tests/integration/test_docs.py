@@ -19,8 +19,8 @@ from tests.integration.outputs import SNIPPET, alike, run
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md"))
-ELSEWHERE = {"property-tests.md", "fine-tuning.md"}
-"""Pages whose blocks run in a test of their own."""
+ELSEWHERE = {"property-tests.md", "fine-tuning.md", "trained.md"}
+"""Pages whose blocks of Python run in a test of their own, or with the commands of the page alone."""
 MODEL = "<!-- needs a model -->"
 """Before a block of commands that need a fetched model: it runs in the acceptance tests."""
 
