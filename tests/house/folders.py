@@ -10,6 +10,7 @@ import graphlib
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,8 +176,20 @@ def _module(path: str) -> str:
     return path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-def _imports(path: str, text: str) -> Iterator[tuple[str, int]]:
-    """The dotted names that a file imports; those of ``from X import Y`` as X.Y."""
+@cache
+def _taken(stub: str) -> dict[str, str]:
+    """The names that a face lists, each with the module that it is taken from."""
+    nodes = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in reversed(nodes) for alias in node.names}
+
+
+@cache
+def _imports(path: str, text: str) -> list[tuple[str, int]]:
+    """The dotted names that a file imports; those of ``from X import Y`` as X.Y. Read once, however often the house is."""
+    return list(_read_imports(path, text))
+
+
+def _read_imports(path: str, text: str) -> Iterator[tuple[str, int]]:
     here = path.removesuffix(".py").split("/")
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -199,10 +212,8 @@ def _home(name: str, modules: Mapping[str, str], house: Sources) -> str | None:
         if path is None:
             continue
         stub = house.get(f"{path}i")
-        if stub is not None and length < len(parts):
-            for node in ast.walk(ast.parse(stub)):
-                if isinstance(node, ast.ImportFrom) and parts[length] in [alias.name for alias in node.names]:
-                    return _home(".".join([*parts[:length], node.module or ""]), modules, house)
+        if stub is not None and length < len(parts) and parts[length] in _taken(stub):
+            return _home(".".join([*parts[:length], _taken(stub)[parts[length]]]), modules, house)
         return path
     return None
 
