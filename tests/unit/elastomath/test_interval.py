@@ -85,3 +85,13 @@ def test_the_sign_of_an_interval():
     assert Interval(0.5, -0.2, 1.3).within(0.0, 1.0) == Interval(0.5, 0.0, 1.0)
     assert Interval(0.5, None, 1.3).holds(-9.0)
     assert not Interval(0.5, None, 1.3).holds(1.4)
+
+
+def test_an_edge_is_asked_on_both_sides():
+    assert Interval(-1.0, -1.5, -0.3).sign(edge=0.5) == 0  # below 0, and not wholly below -1/2
+    assert Interval(-1.0, -1.5, -0.6).sign(edge=0.5) == -1
+
+
+def test_an_interval_is_closed_where_everything_is_there():
+    assert Interval(1.0, 0.5, 1.5).closed
+    assert not any(Interval(*ends).closed for ends in ((None, 0.5, 1.5), (1.0, None, 1.5), (1.0, 0.5, None)))

@@ -139,3 +139,9 @@ def worse_in_between(weights):
 def test_bad_input_is_refused(make, says):
     with pytest.raises(InputError, match=says):
         make()
+
+
+def test_two_paths_are_two_objects():
+    """Arrays have no single truth: a path is equal to itself only, and asking is no error."""
+    first, second = (code_path([[3, 1, 2], [1, 4, 1]], [2], 1) for _ in range(2))
+    assert first != second

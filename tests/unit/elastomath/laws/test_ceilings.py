@@ -146,3 +146,10 @@ def test_float_ball_and_symbol_agree():
 def test_bad_input_is_refused(call, what):
     with pytest.raises(InputError, match=what):
         call()
+
+
+def test_without_coverage_only_the_perturbation_falls_without_end():
+    seen = rises(Mixture.of([[0.5, 0.5, 0], [1, 0, 0], [0, 0.5, 0.5]], [10, 1, 0.5]))
+    assert np.isfinite(seen.low[:2]).all()
+    assert np.isfinite(seen.rise[:2]).all()
+    assert (seen.low[2], seen.rise[2]) == (-np.inf, -np.inf)

@@ -211,3 +211,8 @@ def test_a_smaller_remainder_cannot_be_built():
         dataclasses.replace(step, rhs=step.rhs * 0.99)
     assert isinstance(step.proof, Rises)
     assert isinstance(step, Step)
+
+
+def test_displacements_have_the_size_of_the_gradients():
+    with pytest.raises(InputError, match="displacements"):
+        stiffness_ratios([1.0, 0.5], [-2.0, 0.1], [[1.0, 0.5, 0.3]])

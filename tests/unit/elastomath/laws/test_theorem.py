@@ -217,3 +217,17 @@ def test_a_tolerance_of_nothing_is_met_by_what_is_exact():
     off = [0.5, 0.25 + 2.0**-20, 0.25 - 2.0**-20]
     assert union_parts(off, [1, 0, 0], [0, 0.5, 0.5], tolerance=2.0**-20) == (0.5, 0.5)
     assert union_parts(off, [1, 0, 0], [0, 0.5, 0.5], tolerance=2.0**-20 * (1 - 2.0**-52)) is None
+
+
+def test_the_constant_at_a_ratio_below_the_doubles_beside_one():
+    """c(m) in 800 digits where N_0/L and m are both below 1e-300, and m L is ten times N_0."""
+    import mpmath
+
+    base, step, ratio = 1e-5, 1e300, 1e-304
+    with mpmath.workdps(800):
+        n, length, m = mpmath.mpf(base), mpmath.mpf(step), mpmath.mpf(ratio)
+        u = length / (n + length)
+        v = u * (m - 1)
+        log = mpmath.log(1 + v)
+        expected = float(n * u * (v - log) / ((u + v) * log - u * v))
+    assert residual_constant(base, step, ratio) == pytest.approx(expected, rel=1e-12)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, kl_divergence
 from elastomath.laws.response import response, response_matrix
-from elastomath.mixtures.mixture import as_volumes
+from elastomath.mixtures.mixture import as_mixture, as_volumes
 from elastomath.rates.rates import mean_spelled, normalised_rates, pooled_rates, rates
 from elastomath.testing.strategies import mixtures
 
@@ -183,3 +183,10 @@ def test_reciprocity_is_no_accident_of_equal_volumes():
     matrix = response_matrix(Mixture.of([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.3, 0.5, 0.2]], [10, 1, 0.5]))
     assert not np.allclose(matrix * [10, 1, 0.5], (matrix * [10, 1, 0.5]).T)
     assert np.allclose(matrix, matrix.T, rtol=1e-14)
+
+
+def test_one_dataset_is_a_mixture_unless_two_are_asked_for():
+    alone = Mixture.of([[0.5, 0.5]], [1.0])
+    assert as_mixture(alone, "here") is alone
+    with pytest.raises(InputError, match="a mixture of 1 dataset"):
+        as_mixture(alone, "here", least=2)
