@@ -48,7 +48,7 @@ def study_section(found: dict[str, Any]) -> Section:
     section.more(f"{TITLES[study]}: the {len(sentences)} answers in words", "\n".join(sentences))
     section.show(
         [
-            {"answer": answer["id"], "what": answer["question"], "value": interval(answer["value"])}
+            {"answer": answer["id"], "value": interval(answer["value"])}  # in words: on the page of details
             for answer in found["answers"]
         ],
         f"{found['settings']['runs']} runs, saved; intervals are over seeds, at 95%",
