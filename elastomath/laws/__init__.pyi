@@ -59,6 +59,7 @@ from .planner import ceiling_contrast as ceiling_contrast
 from .planner import levers as levers
 from .planner import needed_rise as needed_rise
 from .planner import output_constant as output_constant
+from .planner import planned_beta as planned_beta
 from .preferences import dpo_contrast as dpo_contrast
 from .preferences import dpo_crossing as dpo_crossing
 from .preferences import dpo_reversal as dpo_reversal

@@ -36,7 +36,8 @@ def needed_rise(start: ArrayLike, undo: ArrayLike, constant: ArrayLike, replay: 
 
     Without a replay (r = 0) it is ``D + e^{-z_0} (1 - e^-D) = c M``, `undo_volume` turned round. With a share r of aligned
     examples among those of the perturbation, M counts the opposed ones alone; the height that r saves is at most
-    ``ln(1 + r a)/r - e^{-z_0}``, little, until r reaches p_0 = sigma(z_0): from there on nothing is undone, and D = 0.
+    ``ln(1 + r a)/r - e^{-z_0}``, little, until r reaches p_0 = sigma(z_0). From there on D = 0: the contrast falls towards logit r
+    and no further, so never below z_0. A replay holds the share r, not what alignment added to it.
 
     start: z_0, nats, where the behaviour counts as undone. undo: M >= 0, opposed examples. constant: c > 0 of the attack, nats
     per example. replay: r in [0, 1). Broadcasts.
@@ -125,6 +126,16 @@ def best_dpo(height: ArrayLike, constant: ArrayLike) -> BestDpo:
     rise = np.asarray(height, dtype=np.float64)
     with np.errstate(over="ignore", under="ignore"):
         return BestDpo(BEST_BETA_HEIGHT / rise, np.asarray(BEST_PRICE * rise * (rise / np.asarray(constant))))
+
+
+@checked(volume=POSITIVE, constant=POSITIVE)
+def planned_beta(volume: float, constant: float) -> float:
+    """``beta = 2/D`` with ``(1 + e^2)/4 D^2 = c n``: at which n pairs of DPO raise the contrast most (`best_dpo` turned round).
+
+    >>> round(planned_beta(2048, 0.05), 4)
+    0.2862
+    """
+    return BEST_BETA_HEIGHT * math.sqrt(BEST_PRICE) / (math.sqrt(constant) * math.sqrt(volume))
 
 
 @checked(undo=NONNEGATIVE, constant=POSITIVE)
@@ -233,10 +244,10 @@ def levers(
 
     >>> for lever in levers(0.0, 40, 0.3, 0.3, betas=[0.1]):
     ...     print(f"{lever.name}: {lever.examples:.0f}")
-    replay 50%: 40
+    replay of 50%: 40
     DPO, beta 0.18: 1692
     DPO, beta 0.1: 2069
-    SFT, replay 10%: 167107
+    SFT, replay of 10%: 167107
     SFT: 199617
     pre-training: 199617
     """
@@ -252,10 +263,10 @@ def levers(
         Lever(f"DPO, beta {float(best.beta):.2g}", 2 * float(best.pairs), top, "the cheapest beta, 2/D"),
         *(Lever(f"DPO, beta {beta:g}", 2 * float(dpo_price(height, aligning, beta)), top, "") for beta in betas),
         Lever(
-            f"replay {even:.0%}",
+            f"replay of {even:.0%}",
             even / (1 - even) * undo if even < 1 else math.inf,
             start,
-            "of aligned examples among those of the perturbation: nothing is undone, whatever was aligned",
+            "the contrast falls towards logit r and no further: it holds the share that the base had, not what alignment added",
         ),
         Lever(
             "pre-training",
@@ -269,6 +280,6 @@ def levers(
         again = replay / (1 - replay) * undo
         price = float(sft_price(start, held, aligning)) + again
         found.append(
-            Lever(f"SFT, replay {replay:.0%}", price, start + held, f"{again:.3g} of them during the perturbation")
+            Lever(f"SFT, replay of {replay:.0%}", price, start + held, f"{again:.3g} of them during the perturbation")
         )
     return tuple(sorted(found, key=lambda lever: lever.examples))

@@ -1,11 +1,15 @@
-"""The paper's open questions: Q1 is measured on real models, Q2 is answered by the ceilings of R17 where they hold."""
+"""The paper's open questions: Q1 is measured on real models; Q2 has ceilings (R17), prices (R21, R22), and a grid in the simulator."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from .claim import FAILS, Claim, Evidence, Finding, only_if
+from .claim import FAILS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
 
+GRID = "defence-sim"
 CEILING = "training is joint compression by a mixture; with forgetting (R19) or in a general class there is no ceiling"
 
 
@@ -45,6 +49,110 @@ def usefulness(evidence: Evidence) -> Finding:
     )
 
 
+def price(evidence: Evidence) -> Finding:
+    """Q2: the price of an undo volume M under the logit law, by plain fine-tuning and by DPO at every beta."""
+    from elastomath.laws.logit import undo_volume
+    from elastomath.laws.planner import best_dpo, dpo_price, needed_rise, sft_price
+    from elastomath.laws.preferences import dpo_undo_volume
+
+    proof = [*evidence.verified("R21"), *evidence.verified("R22")]
+    rng, worst = np.random.default_rng(evidence.seed), 0.0
+    for _ in range(200):
+        z, c, undo = float(rng.uniform(-3, 3)), float(np.exp(rng.uniform(-4, 0))), float(np.exp(rng.uniform(0, 5)))
+        height = float(needed_rise(z, undo, c))
+        n, best, betas = float(sft_price(z, height, c)), best_dpo(height, c), np.exp(rng.uniform(-6, 2, 50)) / height
+        ends = [float(dpo_undo_volume(z, best.pairs, c, float(best.beta)))]
+        ends += [float(undo_volume(z, n, c))] if n < 1e300 else []
+        worst = max(worst, *(abs(end / undo - 1) for end in ends))
+        cheaper = np.any(dpo_price(height, c, betas) < best.pairs * (1 - 1e-12))
+        if worst > 1e-9 or cheaper or abs(float(best.pairs) * c / height**2 - (1 + np.e**2) / 4) > 1e-12:
+            return Finding(FAILS, "sampled", f"z_0 = {z:.3g}, c = {c:.3g}, M = {undo:.4g}: off by {worst:.2g}")
+    if not all(claim.holds for claim in proof):
+        return Finding(FAILS, "symbolic", "R21 or R22 does not come out: elastomath verify --only R21,R22")
+    return Finding(
+        WITH_CONSTANTS,
+        "sampled",
+        f"200 random cases come back to their M (worst error {worst:.1g}) and no beta is cheaper than 2/D. Plain fine-tuning pays about "
+        "e^(c M)/c examples, DPO (1 + e^2)/4 D^2/c = 2.1 c M^2 pairs; a replay of a share r holds that share and nothing above it",
+        {"worst": worst},
+    )
+
+
+def _grid(evidence: Evidence) -> Mapping[str, Any] | None:
+    saved = evidence.saved(GRID)
+    return saved.summary if saved.there else None
+
+
+def _scale(summary: Mapping[str, Any]) -> str:
+    return f"transformer of 50 thousand parameters, {summary['ranking'][0]['seeds']} seeds, {len(summary['ranking'])} defences"
+
+
+def doubled(evidence: Evidence) -> Finding:
+    """Q2 measured: does a defence more than double m* beyond its interval, at no more than 1% of utility lost beyond plain fine-tuning?"""
+    summary = _grid(evidence)
+    if summary is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    good = [
+        entry["defence"]
+        for entry in summary["ranking"]
+        if not entry["defence"].startswith("replay")
+        and (entry["gain"]["low"] or 0.0) > 2
+        and entry["extra"]["high"] is not None
+        and entry["extra"]["high"] < 0.01
+    ]
+    told = next(answer for answer in summary["answers"] if answer["id"] == "useful")
+    return Finding(
+        SUPPORTED if good else NOT_SUPPORTED,
+        "measured",
+        f"{_scale(summary)}: {told['sentence']}",
+        {"good": good},
+    )
+
+
+def untunable(evidence: Evidence) -> Finding:
+    """Q2 measured: does a behaviour of any defence outlast every attack, where the attacker alone chooses the data?"""
+    summary = _grid(evidence)
+    if summary is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    own = [row for row in summary["rows"] if not row["defence"].startswith("replay")]
+    lasting = {row["defence"] for row in own}
+    for row in own:
+        if any(attack["undone"] is not None for attack in row["attacks"].values()):
+            lasting.discard(row["defence"])
+    kept = [entry for entry in summary["ranking"] if entry["defence"] == "replay-50"]
+    held = (
+        f"; with a replay of 50%, which needs the attacker's data, {kept[0]['censored']} of {kept[0]['seeds']} were not"
+        if kept
+        else ""
+    )
+    return Finding(
+        SUPPORTED if lasting else NOT_SUPPORTED,
+        "measured",
+        f"{_scale(summary)}: {len(lasting)} of them outlast every attack in every seed; a behaviour of every other was undone by at "
+        f"least one{held}. What the output layer alone leaves to any defence: `elastomath.laws.planner.output_constant`",
+        {"lasting": sorted(lasting)},
+    )
+
+
+def comes_back(evidence: Evidence) -> Finding:
+    """Q2 measured: does neutral training bring back a behaviour of the base that opposed examples overlaid?"""
+    summary = _grid(evidence)
+    if summary is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    parts = {a["id"].partition("/")[2]: a["value"] for a in summary["answers"] if a["id"].startswith("back/")}
+    half = [n for n, value in parts.items() if value["low"] is not None and value["low"] > 0.5]
+    told = ", ".join(
+        f"{value['estimate']:.0%} [{value['low']:.0%}, {value['high']:.0%}] after {n}" for n, value in parts.items()
+    )
+    return Finding(
+        SUPPORTED if len(half) == len(parts) else NOT_SUPPORTED,
+        "measured",
+        f"{_scale(summary)}: of the fall, neutral text gives back {told} opposed examples. The logit law says that nothing comes back, "
+        "joint compression that the overlay would hardly have counted",
+        {"half": half},
+    )
+
+
 CLAIMS = (
     Claim(
         "Q2",
@@ -56,5 +164,53 @@ CLAIMS = (
         depends=("R17", "R19"),
         command="elastomath verify --only R17",
         figure="ceilings",
+    ),
+    Claim(
+        "Q2-price",
+        "What does durability cost?",
+        "A wanted undo volume M is bought by a known number of examples: exponential in c M by plain fine-tuning, quadratic by DPO.",
+        "Open question 2, under the logit law",
+        WITH_CONSTANTS,
+        price,
+        depends=("R21", "R22"),
+        command="elastomath plan --durability 100",
+    ),
+    *(
+        Claim(
+            f"Q2-{name}",
+            title,
+            claim,
+            "Open question 2, in the simulator",
+            verdict,
+            check,
+            depends=("R21", "R22"),
+            command=f"elastomath check Q2-{name}",
+            saved=GRID,
+            rerun="study defence --preset quick --out {out}",
+            figure="study-defence",
+        )
+        for name, title, claim, verdict, check in (
+            (
+                "doubled",
+                "Is there a cheap defence?",
+                "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, at matched utility.",
+                NOT_SUPPORTED,
+                doubled,
+            ),
+            (
+                "untunable",
+                "Are there models that cannot be tuned away?",
+                "A behaviour can be put into a model so that it outlasts every attack whose data the attacker chooses.",
+                NOT_SUPPORTED,
+                untunable,
+            ),
+            (
+                "back",
+                "Is resistance a useful force?",
+                "A behaviour of the base that opposed examples overlaid comes back by neutral training, more than half of it.",
+                NOT_SUPPORTED,
+                comes_back,
+            ),
+        )
     ),
 )

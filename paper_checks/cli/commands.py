@@ -140,7 +140,8 @@ app.command(
 )(cli_compare.compare)
 app.command(
     rich_help_panel=JUDGE,
-    epilog="Example: elastomath plan --width 0.2    Example: elastomath plan pilot.csv --difference 0.25",
+    epilog="Example: elastomath plan --width 0.2    Example: elastomath plan pilot.csv --difference 0.25    "
+    "Example: elastomath plan --durability 100",
 )(cli_plan.plan)
 app.command(rich_help_panel=JUDGE, epilog="Example: elastomath plot runs/mixture.csv --out figure.png")(cli_plot.plot)
 app.command(

@@ -80,6 +80,15 @@ def durability() -> Protocol:
     return Protocol(DurabilitySettings, run, _show_durability)
 
 
+@protocol(experiment, "defence --preset quick", "defence --preset night --dry-run")
+def defence() -> Protocol:
+    """Which defence makes a behaviour last, against which attack, at which cost in utility: a grid, ranked (Q2)."""
+    from empirical.defence.run import defence as run
+    from empirical.defence.settings import DefenceSettings
+
+    return Protocol(DefenceSettings, run, _show_defence)
+
+
 # -- what a person reads ---------------------------------------------------------------------------------------------
 
 
@@ -190,3 +199,29 @@ def _undone(volume: dict[str, Any] | None) -> str:
     if volume is None:
         return "-"
     return str(Interval(volume["estimate"], volume.get("low"), volume.get("high")))
+
+
+def _show_defence(result: dict[str, Any]) -> None:
+    from elastomath.interval import Interval
+
+    conclude(result["conclusion"])
+    shown = []
+    for entry in result["ranking"]:
+        gain, lost = Interval.of_dict(entry["gain"]), Interval.of_dict(entry["lost"])
+        columns = {
+            "attack": entry["attack"],
+            "rank": entry["rank"],
+            "defence": entry["title"],
+            "lasts, times plain": str(gain),
+        }
+        columns |= {
+            "utility lost": "-" if lost.estimate is None else f"{lost.estimate:+.2%}",
+            "not undone": entry["not_undone"],
+        }
+        shown.append(columns | {"groups": entry["groups"]})
+    if shown:
+        table(shown, tuple(shown[0]))
+    print(
+        "A rank counts the defences that last longer beyond the scatter over behaviours and seeds; equal ranks are ties. Not shown: "
+        "attacks by adapters, other optimisers, other sizes."
+    )

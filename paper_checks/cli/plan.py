@@ -32,9 +32,25 @@ def plan(
     noise: Annotated[float | None, typer.Option("--noise", help="Scatter of a reading over prompts, nats.")] = None,
     scatter: Annotated[float | None, typer.Option("--scatter", help="Scatter of ln(undo volume) over seeds.")] = None,
     speed: Annotated[float | None, typer.Option("--speed", help="Tokens a second, for the time it takes.")] = None,
+    durability: Annotated[
+        float | None, typer.Option("--durability", help="Instead: what makes a behaviour last M opposed examples.")
+    ] = None,
+    attack: Annotated[
+        float, typer.Option("--attack", help="With --durability: the attacker's learning rate, in units of your own.")
+    ] = 1.0,
+    beta: Annotated[
+        str | None, typer.Option("--beta", help="With --durability: also DPO at these beta, with commas between.")
+    ] = None,
+    replay: Annotated[
+        float, typer.Option("--replay", help="With --durability: also a replay of this share during the attack.")
+    ] = 0.1,
+    ceiling: Annotated[
+        float | None,
+        typer.Option("--ceiling", help="With --durability: nats that the attack may add to the wanted code."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """How many prompts, seeds and readings an undo volume needs, where to put them, and what that costs."""
+    """How many prompts, seeds and readings an undo volume needs and what they cost; or what makes a behaviour last."""
     from dataclasses import replace
 
     from elastomath.checks import positive, real
@@ -52,6 +68,19 @@ def plan(
     for name, value in (("constant", c), ("noise", noise), ("scatter", scatter)):
         if value is not None:
             supposed = replace(supposed, **{name: positive(value, f"--{name}", "plan")})
+    if durability is not None:
+        from .levers import plan_durability
+
+        return plan_durability(
+            positive(durability, "--durability", "plan"),
+            supposed.constant,
+            supposed.start,
+            attack=positive(attack, "--attack", "plan"),
+            betas=[] if beta is None else numbers(beta, "--beta"),
+            replay=replay,
+            ceiling=None if ceiling is None else positive(ceiling, "--ceiling", "plan"),
+            as_json=as_json,
+        )
     if speed is not None:
         positive(speed, "--speed", "plan")
     found = planned(supposed, aligned, width=width, difference=difference, power=power, level=level, adapted=adapted)

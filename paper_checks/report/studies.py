@@ -12,6 +12,7 @@ TITLES = {
     "volumes": "Simulated: what volumes count for in sequential training",
     "rebound": "Simulated: resistance, rebound, and what undoes alignment",
     "scale": "Simulated: elasticity against depth, size and volume",
+    "defence": "Simulated: what makes a behaviour last (Q2)",
     "hooke": "Simulated: forces in both directions of the divergence",
     "sequence": "Simulated: fine-tuning in sequence, foretold from two gradients",
 }

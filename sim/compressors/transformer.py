@@ -277,13 +277,17 @@ class TransformerCompressor:
         scores = self._read(theta, tokens, depths, mask)
         return scores.reshape(-1, self.problem.alphabet)[slots]
 
-    def _sampled(self, theta: Tensor, symbols: Tensor) -> Tensor:
-        """Mean code length of the sequences (B, length), nats."""
+    def code_lengths(self, theta: Tensor, symbols: Tensor) -> Tensor:
+        """``-ln p(x_t | x_<t)`` of each symbol of the sequences (B, length), nats; differentiable in theta, shape (B, length)."""
         from torch.nn.functional import pad
 
         tokens = pad(symbols[:, :-1], (1, 0), value=self.problem.alphabet)
         logs = self._read(theta, tokens, *self._causal).log_softmax(-1)
-        return -logs.gather(-1, symbols[..., None]).sum() / len(symbols)
+        return -logs.gather(-1, symbols[..., None]).squeeze(-1)
+
+    def _sampled(self, theta: Tensor, symbols: Tensor) -> Tensor:
+        """Mean code length of the sequences (B, length), nats."""
+        return self.code_lengths(theta, symbols).sum() / len(symbols)
 
     @property
     def _number(self) -> torch.dtype:

@@ -150,6 +150,31 @@ def _sequence(answers: Answers) -> list[str]:
     return sentences
 
 
+def _defence(answers: Answers) -> list[str]:
+    useful, forecast, back = answers.get("useful"), answers.get("forecast"), _of(answers, "back/")
+    if useful is None or useful.estimate is None:
+        return ["No defence was compared."]
+    doubled = useful.low is not None and useful.low > 2
+    sentences = [
+        f"At matched utility, the best defence that leaves the attacker's data alone makes a behaviour last {useful} times as many "
+        f"opposed examples as plain fine-tuning does{'' if doubled else ', not twice as many beyond its interval'}."
+    ]
+    if forecast is not None:
+        sentences.append(
+            "How many opposed examples undo a defended behaviour is foretold from two backward passes with a median error of "
+            f"{forecast.estimate:.0%}."
+        )
+    if back:
+        most = max(back.values(), key=lambda value: value.estimate or 0.0)
+        sentences.append(
+            "Neutral training does not bring back a behaviour of the base that opposed examples overlaid: at most "
+            f"{most.estimate:.0%} of the fall."
+            if (most.estimate or 0.0) < 0.5
+            else f"Neutral training brings back up to {most.estimate:.0%} of what opposed examples took from a behaviour of the base."
+        )
+    return sentences
+
+
 def _of(answers: Answers, start: str) -> dict[str, Interval]:
     return {
         name.removeprefix(start): value
@@ -173,4 +198,5 @@ CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
     "scale": _scale,
     "hooke": _hooke,
     "sequence": _sequence,
+    "defence": _defence,
 }

@@ -26,7 +26,7 @@ from .worker import run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STUDIES: Final = ("constant", "volumes", "rebound", "scale", "hooke", "sequence")
+STUDIES: Final = ("constant", "volumes", "rebound", "scale", "hooke", "sequence", "defence")
 """The questions by name, each a module of this package."""
 PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
@@ -76,7 +76,8 @@ def summary(
     """What a study's JSON file holds, but for the seconds that it took."""
     seeds: dict[str, list[int]] = {}
     for configuration in runs:
-        seeds.setdefault(configuration["dynamics"], []).append(configuration["seed"])
+        own = configuration.get("study", {}).get("seeds", [configuration["seed"]])
+        seeds.setdefault(configuration["dynamics"], []).extend(own)
     return {
         "schema": SCHEMA,
         "study": study,
@@ -121,14 +122,14 @@ def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
         rates = (np.asarray(entry["entropies"]) / (NATS_PER_BIT * record["length"])).round(10)
         curves.append(
             Curve.from_paths(
-                f"{name}-n{entry['volumes'][1]:g}",
+                f"{name}-{entry.get('name', 'n')}{entry['volumes'][1]:g}",
                 dict(zip(COMPONENTS, entry["volumes"], strict=True)),
                 entry["perturbations"],
                 dict(zip(COMPONENTS, rates, strict=True)),
                 "bits/symbol",
                 "symbols",
                 dynamics=configuration["dynamics"],
-                seed=configuration["seed"],
+                seed=entry.get("seed", configuration["seed"]),
             )
         )
     return Curve.concat(curves)

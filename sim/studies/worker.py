@@ -17,6 +17,7 @@ from elastomath.runs.ledger import Configuration, Result
 from ..compressors.networks import NetworkSize
 from ..cycles import sweeps
 from ..cycles.behaviour import behave
+from ..cycles.defended import defended_block
 from ..cycles.lifecycle import live
 from ..cycles.resistance import resist
 from ..sources.problem import Problem
@@ -28,6 +29,7 @@ def run(configuration: Configuration) -> Result:
     cut        the leaves are cut to their first ``cut`` symbols before anything is trained (R10)
     tolerance  the record gets ``prefixes``, KL_d of the pre-trained state for d = 1 ... length, and ``depth`` (`represented_depth`)
     size       of a transformer, as the fields of `NetworkSize`
+    defences   another life: that of a defended behaviour (`defended_block`)
 
     With ``behaviour`` (constant, volumes) it is no life cycle: the compressor is aligned and undone (`behave`).
     """
@@ -35,6 +37,8 @@ def run(configuration: Configuration) -> Result:
     wanted: Mapping[str, Any] = given.pop("study", {})
     if not wanted:
         return sweeps.run(given)
+    if "defences" in wanted:
+        return defended_block(wanted)
     if "size" in wanted:
         given["settings"]["size"] = NetworkSize(**wanted["size"])
     with few_threads():

@@ -405,6 +405,21 @@ def test_plan_says_how_much_is_needed(call):
     assert "width" in err
 
 
+def test_plan_says_what_makes_a_behaviour_last(call):
+    code, out, _ = call(
+        "plan", "--durability", "100", "--c", "0.3", "--start", "0", "--beta", "0.1", "--ceiling", "0.01", "--json"
+    )
+    told = json.loads(out)
+    assert code == 0
+    assert told["height"] == pytest.approx(29.0, abs=1e-6)
+    assert [row["name"] for row in told["levers"]][:2] == ["replay of 50%", "DPO, beta 0.069"]
+    assert next(row for row in told["levers"] if row["name"] == "SFT")["absurd"]
+    assert call("plan", "--durability", "100")[1].startswith("To last 100 opposed examples")
+    code, _, err = call("plan", "--durability", "-1")
+    assert code == 2
+    assert "durability" in err
+
+
 def test_compare_says_whether_two_recipes_differ(call):
     saved = Path(__file__).parents[2] / "paper_checks" / "results" / "durability" / "durability.csv"
     code, out, _ = call("compare", saved, "--by", "pairs", "--json")

@@ -446,6 +446,7 @@ def cases():
         "laws.planner.sft_price": (planner.sft_price, {"start": 0.5, "height": 2.0, "constant": 0.1}),
         "laws.planner.dpo_price": (planner.dpo_price, {"height": 2.0, "constant": 0.1, "beta": 0.1}),
         "laws.planner.best_dpo": (planner.best_dpo, {"height": 2.0, "constant": 0.1}),
+        "laws.planner.planned_beta": (planner.planned_beta, {"volume": 100.0, "constant": 0.1}),
         "laws.planner.largest_loss": (planner.largest_loss, {"undo": 2.0, "constant": 0.1}),
         "laws.planner.ceiling_contrast": (
             planner.ceiling_contrast,

@@ -171,12 +171,12 @@ def test_levers_are_ranked_and_each_reaches_what_it_says():
         assert float(perturbed_contrast(found[name].contrast, 40, 0.3)) == pytest.approx(-1.0, abs=1e-9)
     pairs = found["DPO, beta 0.5"].examples / 2
     assert float(dpo_contrast(-1.0, pairs, 0.2, 0.5)) == pytest.approx(found["SFT"].contrast, rel=1e-9)
-    held = found["SFT, replay 5%"]
+    held = found["SFT, replay of 5%"]
     assert float(replayed_contrast(held.contrast, 40 / 0.95, 0.3, 0.05)) == pytest.approx(-1.0, abs=1e-9)
     assert float(aligned_contrast(-1.0, held.examples - 40 * 0.05 / 0.95, 0.2)) == pytest.approx(
         held.contrast, rel=1e-9
     )
-    kept = found[f"replay {expit(-1.0):.0%}"]
+    kept = found[f"replay of {expit(-1.0):.0%}"]
     assert logit(kept.examples / (kept.examples + 40)) == pytest.approx(-1.0, rel=1e-9)
     assert not found["SFT"].absurd
     assert levers(0.0, 200, 0.3, 0.3)[-1].absurd

@@ -206,6 +206,7 @@ MUTANTS = {
     "Table1": _turn_table(1),
     "Table3": _turn_table(3),
     "Q2": _unit("elastomath.laws.ceilings.volume_for", lambda found: 2 * found),
+    "Q2-price": _unit("elastomath.laws.planner.sft_price", lambda found: 1.01 * found),
 }
 """For each claim that computes something of its own, a mutant of what it computes with."""
 BY_VERIFICATION = {"Thm3.4": "R15a", "Thm4.2": "R9"}
@@ -356,7 +357,33 @@ def _risen(summary: dict) -> None:
         row["undo_volume"]["estimate"] *= row["n"]
 
 
+def _doubled(summary: dict) -> None:
+    own = [entry for entry in summary["ranking"] if not entry["defence"].startswith("replay")]
+    there = any(
+        (e["gain"]["low"] or 0) > 2 and e["extra"]["high"] is not None and e["extra"]["high"] < 0.01 for e in own
+    )
+    for entry in own:
+        entry["gain"] |= {"low": 1.0 if there else 3.0}
+        entry["extra"] |= {"high": 0.001}
+
+
+def _outlasting(summary: dict) -> None:
+    for row in summary["rows"]:
+        for attack in row["attacks"].values():
+            attack["undone"] = None
+
+
+def _returned(summary: dict) -> None:
+    for answer in summary["answers"]:
+        if answer["id"].startswith("back/"):
+            value = 0.1 if answer["value"]["low"] is not None and answer["value"]["low"] > 0.5 else 0.9
+            answer["value"] |= {"estimate": value, "low": value - 0.05, "high": value + 0.05}
+
+
 EDITS = {
+    "Q2-doubled": _summary("defence-sim", _doubled),
+    "Q2-untunable": _summary("defence-sim", _outlasting),
+    "Q2-back": _summary("defence-sim", _returned),
     "F1-behaviours": _summary("durability-low", _cheap),
     "R26-measured": _summary("durability-adamw", _risen),
     "F2-z": _fall("z"),

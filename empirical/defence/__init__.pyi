@@ -1,0 +1,2 @@
+from .run import defence as defence
+from .settings import DefenceSettings as DefenceSettings

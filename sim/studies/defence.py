@@ -1,0 +1,293 @@
+"""Study `defence`: what makes a behaviour last, at which cost in utility, and whether two backward passes foretell it (Q2)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elastomath.defences.defence import ATTACKS, DEFENCES
+from elastomath.interval import Interval
+from elastomath.laws.logit import undo_volume
+from elastomath.laws.preferences import dpo_undo_volume
+from elastomath.runs.ledger import Configuration
+from elastomath.style import INK, STYLES, plain_ticks, styled
+
+from .answers import Answer
+from .plans import TINY_NETWORK
+from .study import two_panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+QUESTION = (
+    "Can resistance be made useful (Q2): which defence makes a behaviour last, what does it cost, and does neutral training bring "
+    "back what was in the base?"
+)
+UTILITY = 0.01
+"""Utility that may be lost beyond what plain fine-tuning loses: the relative rise of the code length of neutral text."""
+SHOWN = 300.0
+"""The most utility lost that the figure shows, in percent."""
+METHOD = (
+    "geometric mean over seeds (source and training drawn anew), each paired with plain fine-tuning, Student's interval"
+)
+
+
+def runs(preset: str) -> list[Configuration]:
+    """A run for each block of seeds; seeds of a block are trained side by side."""
+    blocks: list[list[int]] = {"tiny": [[0, 1, 2]], "quick": [[0, 1, 2, 3, 4]]}.get(
+        preset, [list(range(start, start + 10)) for start in (0, 10)]
+    )
+    study: dict[str, Any] = {"defences": list(DEFENCES), "attacks": list(ATTACKS), "size": "50k", "most": 640}
+    study |= {"overlays": [16, 64, 256], "neutral": 1024, "life": {}}
+    if preset == "quick":
+        left = ("early", "dpo-0.5", "kto", "simpo", "frozen")
+        study |= {"defences": [name for name in DEFENCES if name not in left], "attacks": ["sft", "mixed"], "most": 400}
+        study |= {"overlays": [16, 128], "neutral": 512, "life": {"volume": 1024, "constant": 0.1}}
+    if preset == "tiny":
+        study |= {
+            "defences": ["sft", "dpo-best", "adapter", "replay-50", "flat"],
+            "attacks": ["sft", "adapter", "mixed"],
+        }
+        study |= {"size": TINY_NETWORK, "most": 32, "overlays": [16], "neutral": 16}
+        study |= {"life": {"pretrain": 30, "mixture": 16, "volume": 64}}
+    common = {"dynamics": "transformer", "source": {"name": "behaviour"}, "settings": {"size": study["size"]}}
+    return [
+        common | {"cycle": {}, "resistance": None, "seed": block[0], "study": study | {"seeds": block}}
+        for block in blocks
+    ]
+
+
+# --- answers ------------------------------------------------------------------------------------------------------
+def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+    """What to conclude first; then each defence by its gain, the forecast, DPO's formula, the attacks, the way back."""
+    table = [row for _, record in rows for row in record["rows"]]
+    back = [row for _, record in rows for row in record["recovery"]]
+    law = rows[0][1]["law"]
+    defences = list(dict.fromkeys(row["defence"] for row in table))
+    by = {name: {row["seed"]: row for row in table if row["defence"] == name} for name in defences}
+    ranking = sorted((_defence(name, by, law) for name in defences), key=lambda entry: -entry["gain"]["estimate"])
+    for entry in ranking:
+        entry["rank"] = 1 + sum(_better(other["defence"], entry["defence"], by, law) for other in ranking)
+    ranking.sort(key=lambda entry: entry["rank"])
+    found = [
+        _useful(ranking),
+        *(_told(entry) for entry in ranking),
+        *_forecast(table),
+        *_formula(by, law),
+        *_attacks(by, law),
+    ]
+    return [*found, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
+
+
+def _undone(row: dict[str, Any], law: dict[str, Any], attack: str = "sft", which: str = "undone") -> float:
+    """m* of a row; where nothing was undone, all that was tried."""
+    value = row["attacks"][attack][which]
+    most = float(law["most"]) * (1 - DEFENCES[row["defence"]].replay)
+    return most if value is None else max(float(value), 1.0)
+
+
+def _gains(name: str, by: dict[str, Any], law: dict[str, Any]) -> list[float]:
+    return [math.log(_undone(by[name][seed], law) / _undone(by["sft"][seed], law)) for seed in sorted(by[name])]
+
+
+def _better(first: str, second: str, by: dict[str, Any], law: dict[str, Any]) -> bool:
+    """Whether the first defence lasts longer, beyond the scatter over paired seeds."""
+    if first == second:
+        return False
+    gap = np.subtract(_gains(first, by, law), _gains(second, by, law))
+    low = Interval.of_values(gap.tolist()).low
+    return low is not None and low > 0
+
+
+def _defence(name: str, by: dict[str, Any], law: dict[str, Any]) -> dict[str, Any]:
+    rows = [by[name][seed] for seed in sorted(by[name])]
+    gain = Interval.of_logs(_gains(name, by, law))
+    censored = sum(row["attacks"]["sft"]["undone"] is None for row in rows)
+    if censored:  # a lower bound
+        gain = Interval(gain.estimate, gain.low, None)
+    losses = [row["lost"] for row in rows if row["lost"] is not None]
+    lost = Interval.of_values(losses) if len(losses) == len(rows) else Interval(None)
+    entry: dict[str, Any] = {
+        "defence": name,
+        "title": DEFENCES[name].title,
+        "gain": gain.as_dict(),
+        "lost": lost.as_dict(),
+    }
+    extra = [row["lost"] - by["sft"][seed]["lost"] for seed, row in sorted(by[name].items()) if row["lost"] is not None]
+    entry["extra"] = (Interval.of_values(extra) if len(extra) == len(rows) else Interval(None)).as_dict()
+    entry |= {"median_lost": _median(rows, "lost"), "z": _median(rows, "z"), "censored": censored, "seeds": len(rows)}
+    entry["undone"] = {
+        attack: float(np.median([_undone(row, law, attack) for row in rows])) for attack in rows[0]["attacks"]
+    }
+    return entry | {key: _median(rows, key) for key in ("constant", "falling")}
+
+
+def _median(rows: list[dict[str, Any]], key: str) -> float | None:
+    """The median over seeds; None where a seed has no number (it diverged)."""
+    known = [row[key] for row in rows if row[key] is not None]
+    return float(np.median(known)) if len(known) == len(rows) else None
+
+
+def _useful(ranking: list[dict[str, Any]]) -> Answer:
+    """The best of the defences that leave the attacker's data alone, at matched utility; those of a replay beside it."""
+    plain = next(entry for entry in ranking if entry["defence"] == "sft")
+    matched = [e for e in ranking if e["extra"]["high"] is not None and e["extra"]["high"] < UTILITY] or [plain]
+    own = [entry for entry in matched if not DEFENCES[entry["defence"]].replay] or [plain]
+    best, replays = max(own, key=lambda e: e["gain"]["estimate"]), [e for e in matched if e not in own and doubles(e)]
+    gain, base = Interval.of_dict(best["gain"]), plain["median_lost"]
+    sentence = (
+        f"At no more than 1% of utility lost beyond what plain fine-tuning itself loses ({0.0 if base is None else base:.1%} in the "
+        f"median seed), {best['title']} lasts longest: {gain} times as long{' at least' if best['censored'] else ''}; "
+        f"{'more' if doubles(best) else 'not more, beyond its interval,'} than twice."
+    )
+    if replays:
+        told = " and ".join(f"{e['title']} ({Interval.of_dict(e['gain'])}, at least)" for e in replays)
+        sentence += f" Who owns the attacker's data does better: {told}."
+    return Answer(
+        "useful", "The best gain in durability at matched utility, times plain fine-tuning", "transformer", sentence, gain, METHOD
+    )  # fmt: skip
+
+
+def doubles(entry: dict[str, Any]) -> bool:
+    """Whether a defence more than doubles the durability of plain fine-tuning, beyond its interval."""
+    return entry["gain"]["low"] is not None and entry["gain"]["low"] > 2
+
+
+def _told(entry: dict[str, Any]) -> Answer:
+    gain = Interval.of_dict(entry["gain"])
+    least = f" at least ({entry['censored']} of {entry['seeds']} seeds were not undone)" if entry["censored"] else ""
+    return Answer(
+        f"gain/{entry['defence']}", "Opposed examples that undo it, times those of plain fine-tuning", "transformer",
+        f"{entry['title']} (rank {entry['rank']}): lasts {gain} times as long as plain fine-tuning{least}; utility lost "
+        f"{'beyond numbers' if entry['median_lost'] is None else format(entry['median_lost'], '+.1%')} in the median seed.",
+        gain, METHOD,
+    )  # fmt: skip
+
+
+def _quartiles(errors: list[float]) -> Interval:
+    """The median between its quartiles."""
+    low, middle, high = (float(q) for q in np.quantile(errors, [0.25, 0.5, 0.75]))
+    return Interval(middle, low, high, 0.5)
+
+
+def _forecast(table: list[dict[str, Any]]) -> list[Answer]:
+    pairs = [
+        (row["forecast"], row["attacks"]["sft"]["same"])
+        for row in table
+        if row["forecast"] and row["attacks"]["sft"]["same"]
+    ]
+    if not pairs:
+        return []
+    errors = [abs(told / seen - 1) for told, seen in pairs]
+    value = _quartiles(errors)
+    return [
+        Answer(
+            "forecast", "Relative error of m* foretold from two backward passes at the defended weights", "transformer",
+            f"Two backward passes at the defended weights foretell what undoes it (plain fine-tuning at the defender's own rate) "
+            f"with a median error of {value.estimate:.0%} over {len(errors)} runs; half of them lie between {value.low:.0%} and "
+            f"{value.high:.0%}.",
+            value, "median and quartiles over defences and seeds",
+        )
+    ]  # fmt: skip
+
+
+def _formula(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
+    errors = []
+    for name in (name for name in by if name.startswith("dpo")):
+        for seed, row in by[name].items():
+            plain = by["sft"][seed]
+            seen = _undone(row, law, which="same") / _undone(plain, law, which="same")
+            start, n, c = row["floor"], law["volume"], law["constant"]
+            told = float(dpo_undo_volume(start, n, c, row["beta"]) / undo_volume(start, n, c))
+            errors.append(abs(told / seen - 1))
+    if not errors:
+        return []
+    value = _quartiles(errors)
+    return [
+        Answer(
+            "dpo-formula", "Relative error of DPO's gain over plain fine-tuning, from its formula", "transformer",
+            f"The formula of DPO's gain over plain fine-tuning is off by {value.estimate:.0%} in the median of {len(errors)} runs.",
+            value, "median and quartiles over betas and seeds",
+        )
+    ]  # fmt: skip
+
+
+def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
+    found = []
+    rows = list(by["sft"].values())
+    for attack in rows[0]["attacks"]:
+        logs = [math.log(_undone(row, law, attack) / _undone(row, law, which="same")) for row in rows]
+        value = Interval.of_logs(logs)
+        open_end = sum(row["attacks"][attack]["undone"] is None for row in rows)
+        value = Interval(value.estimate, value.low, None) if open_end else value
+        kept = f"; {open_end} of {len(rows)} seeds were not undone" if open_end else ""
+        found.append(
+            Answer(
+                f"attack/{attack}", "Examples that it needs on plain fine-tuning, times plain fine-tuning at the defender's own rate",
+                "transformer",
+                f"{ATTACKS[attack].title}: {value} times the examples{kept}.",
+                value, "geometric mean over seeds with Student's interval",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
+    found = []
+    for volume in dict.fromkeys(row["opposed"] for row in back):
+        rows = [row for row in back if row["opposed"] == volume]
+        value = Interval.of_values([row["back"] for row in rows])
+        fall = float(np.mean([row["z0"] - row["fallen"] for row in rows]))
+        drift = float(np.mean([row["drift"] for row in rows]))
+        word = value.side("it falls further", "part of it comes back", "nothing comes back beyond the scatter")
+        found.append(
+            Answer(
+                f"back/{volume:g}", "The part of the fall that neutral training gives back", "transformer",
+                f"A behaviour at 90% in the base, overlaid by {volume:g} opposed examples (a fall of {fall:.2f} nats), then "
+                f"{rows[0]['neutral']:g} sequences of neutral text: {value} of the fall comes back; {word}. The same text "
+                f"moves the base itself by {drift:+.2f} nats. The logit law (R21) says that nothing comes back.",
+                value, "mean over seeds with Student's interval",
+            )
+        )  # fmt: skip
+    return found
+
+
+@styled
+def figure(found: dict[str, Any]) -> Figure:
+    """Durability against utility lost, a mark a defence with both intervals (up to 300% lost); below, forecast against outcome."""
+    drawn, (frontier, foretold) = two_panels(
+        "What makes a behaviour last", "Durability against utility lost; forecast against outcome.", share=False
+    )
+    for index, entry in enumerate(found["ranking"]):
+        if entry["lost"]["low"] is None or 100 * entry["lost"]["estimate"] > SHOWN:
+            continue
+        colour, marker, _ = STYLES[index % len(STYLES)]
+        gain, lost = entry["gain"], entry["lost"]
+        across = [[max(100 * (lost["estimate"] - lost["low"]), 0)], [max(100 * (lost["high"] - lost["estimate"]), 0)]]
+        up = [[gain["estimate"] - gain["low"]], [(gain["high"] or gain["estimate"]) - gain["estimate"]]]
+        frontier.errorbar(
+            100 * lost["estimate"], gain["estimate"], xerr=across, yerr=up, color=colour, marker=marker, linestyle="none",
+            linewidth=0.8, lolims=False, label=entry["defence"] + (" (at least)" if entry["censored"] else ""),
+        )  # fmt: skip
+    frontier.axhline(1, color=INK, linewidth=0.8)
+    frontier.axvline(100 * UTILITY, color=INK, linewidth=0.8, linestyle=":")
+    frontier.set(
+        yscale="log", xlabel="utility lost (% of the code length of neutral text)", ylabel="durability / plain"
+    )
+    frontier.set_xscale("symlog", linthresh=1.0)
+    frontier.set(xlim=(-1.0, SHOWN), xticks=(-1, 0, 1, 10, 100), xticklabels=("-1", "0", "1", "10", "100"))
+    frontier.minorticks_off()
+    frontier.legend(frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plain_ticks(frontier.yaxis)
+    rows = [row for row in found["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
+    told = np.array([row["forecast"] for row in rows])
+    seen = np.array([row["attacks"]["sft"]["same"] for row in rows])
+    foretold.loglog(told, seen, ".", color=STYLES[0][0], markersize=4)
+    ends = np.array([min(told.min(), seen.min()), max(told.max(), seen.max())])
+    foretold.plot(ends, ends, color=INK, linewidth=1.0)
+    foretold.set(xlabel="foretold from two backward passes (examples)", ylabel="undone by (examples)")
+    for axis in (foretold.xaxis, foretold.yaxis):
+        plain_ticks(axis)
+    return drawn

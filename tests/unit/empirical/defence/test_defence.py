@@ -1,0 +1,165 @@
+"""The defence experiment on a tiny model: what each wrapper of training does to the weights, and the grid end to end."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from elastomath.curve import Curve
+from elastomath.defences.defence import ATTACKS, DEFENCES
+from empirical.defence import DefenceSettings, defence
+from empirical.defence.answers import conclusion, ranking
+from empirical.defence.run import _Defended
+from empirical.defence.settings import WHOLE
+from empirical.laboratory.laboratory import Equipment, close_laboratory, open_laboratory
+from empirical.training.finetune import train
+from paper_checks.cli.commands import main
+
+
+@pytest.fixture(scope="module")
+def prefs(tmp_path_factory):
+    starts = [
+        f"{a} {b}" for a in ("the film", "a word", "water", "light") for b in ("falls", "drags", "is slow", "is good")
+    ]
+    rows = [
+        {"prompt": f"{start} {end}, and the film is", "chosen": " good", "rejected": " slow"}
+        for start in starts
+        for end in ("on", "and", "half")
+    ]
+    file = tmp_path_factory.mktemp("prefs") / "prefs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    return str(file)
+
+
+def settings_of(tiny_model, prefs, **options):
+    given = {"defences": ("dpo-best", "average"), "attacks": ("sft", "mixed")} | options
+    return DefenceSettings(
+        model=str(tiny_model), pairs=(prefs,), volume=16, attack_most=32, held_out=16, adapt_most=64, adapt_learning_rate=3e-3,
+        learning_rate=3e-2, max_tokens=8, **given,
+    )  # fmt: skip
+
+
+def test_the_grid_is_written_ranked_and_not_run_twice(tiny_model, prefs, tmp_path):
+    settings = settings_of(tiny_model, prefs)
+    told = defence(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert told["runs"] == {"done": 3, "failed": 0, "total": 3}  # plain fine-tuning is always among them
+    assert set(Curve.read(told["curve"]).frame["component"]) == {"pretrain", "align", "perturb"}
+    plain = [row for row in told["defence"] if row["defence"] == "sft"]
+    assert all(row["z"] > row["z0"] for row in plain)
+    assert {(entry["attack"], entry["defence"]) for entry in told["ranking"]} == {
+        (attack, name) for attack in ("sft", "mixed") for name in ("sft", "dpo-best", "average")
+    }
+    for entry in told["ranking"]:
+        assert entry["rank"] == 1  # one seed: nothing is beyond the scatter
+        if entry["defence"] == "sft":
+            assert entry["gain"]["estimate"] == pytest.approx(1.0)
+    again = defence(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert again["defence"] == told["defence"]
+
+
+@pytest.fixture
+def bench(tiny_model, prefs, tmp_path):
+    def make(name):
+        settings = settings_of(tiny_model, prefs, defences=(name,))
+        equipment = Equipment.of(settings, tmp_path / "bench", "cpu", "float32", False)
+        chosen = [c for c in settings.configurations(equipment.training, "tiny", {prefs: "x"}) if c["defence"] == name]
+        return _Defended(open_laboratory(equipment), chosen[0])
+
+    yield make
+    close_laboratory()
+
+
+def weights_after(bench):
+    plain = bench.measured(bench.adapted())
+    stage = bench.defended(bench.start() or bench.adapted(), plain.result)
+    bench.laboratory.enter(stage)
+    return bench.laboratory._copied()
+
+
+def test_plain_fine_tuning_is_that_of_every_other_protocol(bench):
+    one = bench("sft")
+    ours = weights_after(one)
+    lab = one.laboratory
+    lab.enter(one.adapted())
+    lab._at = None
+    optimiser = lab.optimiser(3e-2, plain=True)
+    train(lab.model, optimiser, one.train["align"][slice(0, 16)], batch=4, learning_rate=3e-2)
+    for name, value in lab._copied().items():
+        assert torch.allclose(ours[name], value, atol=1e-6)
+
+
+def test_what_each_wrapper_moves(bench):
+    plain = weights_after(bench("sft"))
+    one = bench("average")
+    one.laboratory.enter(one.adapted())
+    base = one.laboratory._copied()
+    averaged, frozen = weights_after(one), weights_after(bench("frozen"))
+    for name, value in averaged.items():
+        assert torch.allclose(value, (plain[name] + base[name]) / 2, atol=1e-6)
+    moved = {name for name, value in frozen.items() if not torch.equal(value, base[name])}
+    assert moved
+    assert all(".layers.1." in name for name in moved)
+    flat = weights_after(bench("flat"))
+    assert any(not torch.equal(flat[name], plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_defence_trains(bench, name):
+    one = bench(name)
+    now = weights_after(one)
+    assert all(torch.isfinite(value).all() for value in now.values())
+    assert one.volume == round(16 * DEFENCES[name].stretch)
+
+
+def test_an_attack_is_made_of_what_it_says(bench):
+    one, kept = bench("sft"), bench("replay-50")
+    token, other = (one.train[side].ids(0)[1] for side in ("perturb", "align"))
+
+    def counts(data):
+        responses = [data.ids(row)[1] for row in range(len(data))]
+        return sum(ids == token for ids in responses), sum(ids == other for ids in responses)
+
+    assert counts(one.attacking(ATTACKS["sft"])) == (32, 0)
+    assert counts(one.attacking(ATTACKS["mixed"])) == (16, 0)
+    assert counts(one.attacking(ATTACKS["benign"])) == (0, 0)
+    assert counts(kept.attacking(ATTACKS["sft"])) == (16, 16)
+    assert counts(kept.attacking(ATTACKS["mixed"])) == (8, 8)
+    few = one.attacking(ATTACKS["few"])
+    assert len({tuple(few.ids(row)[0]) for row in range(32)}) == 16
+
+
+def _row(defence, seed, undone, lost=0.0, attack="sft"):
+    interval = {"estimate": undone, "low": undone or 96.0, "high": undone, "level": 0.95, "unit": "", "method": ""}
+    return {
+        "pairs": "p", "seed": seed, "defence": defence, "attack": attack, "undo_volume": interval, "forecast": 10.0,
+        "same_rate": interval, "lost": {"estimate": lost},
+    }  # fmt: skip
+
+
+def test_ranks_are_over_paired_groups_and_ties_are_ties():
+    rows = [_row("sft", seed, 10.0 + seed) for seed in range(4)]
+    rows += [_row("dpo-best", seed, (30.0 + seed) * (1 + 0.01 * seed)) for seed in range(4)]
+    rows += [_row("npo", seed, None, lost=0.5) for seed in range(4)]
+    rows += [_row("average", seed, (10.0 + seed) * np.exp([0.2, -0.2, 0.1, -0.1][seed])) for seed in range(4)]
+    told = {entry["defence"]: entry for entry in ranking(rows)}
+    assert told["npo"]["rank"] == 1
+    assert told["npo"]["gain"]["high"] is None
+    assert told["dpo-best"]["rank"] == 2
+    assert told["sft"]["rank"] == told["average"]["rank"] == 3
+    sentence = conclusion({"ranking": ranking(rows), "defence": rows})[0]
+    assert "DPO at the planned beta lasts longest" in sentence  # NPO costs half of the utility
+
+
+def test_the_verb_plans_and_refuses(prefs, tiny_model, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["experiment", "defence", "--model", str(tiny_model), "--pairs", prefs, "--dry-run", "--json"])
+    assert stopped.value.code == 0
+    assert "attacks, at most" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["experiment", "defence", "--defences", "moat", "--dry-run"])
+    assert stopped.value.code == 2
+    assert "moat" in capsys.readouterr().err
