@@ -29,8 +29,9 @@ class Tracker:
     """Readings of pairs at steps of a training: ``tracker.read(model, step)``, of which the one at step 0 is the aligned model.
 
     tokenizer   of the model;  pairs, pretrain, limit, max_tokens, swap, chat  as in `Panel.of`
-    out         a folder: ``track.csv`` (the Curve) and ``track.json`` (what it says) are written anew after every reading, whole
-                or not at all, and ``readings.json``, from which a training that is resumed goes on; None: nothing is written
+    out         a folder: ``track.csv`` (the Curve) is written anew after every reading, whole or not at all, and
+                ``readings.json``, from which a training that is resumed goes on; `result` writes ``track.json``, what they
+                say. None: nothing is written
     batch       examples of a step: a perturbation is step times batch where ``read`` is not told another volume
     volumes     nominal volumes of pretrain and align, as far as they are known
     writes      whether this process writes; where there are several, all of them read and one writes
@@ -95,7 +96,9 @@ class Tracker:
             )
         reading = self._read(model)
         self._readings[at] = (step, reading)
+        start = time.perf_counter()
         self._write()
+        self.seconds += time.perf_counter() - start
         return reading
 
     def resume(self, step: int) -> None:
@@ -143,9 +146,13 @@ class Tracker:
         return self.course.curve()
 
     def result(self) -> dict[str, Any]:
-        """What the readings say: `Course.summary`, and the path of the curve where it is written."""
+        """What the readings say: `Course.summary`, and the path of the curve where it is written; kept as ``track.json``."""
         where = {} if self.out is None else {"curve": str(self.out / "track.csv")}
-        return where | self.course.summary()
+        told = where | self.course.summary()
+        if self.out is not None and self.writes:
+            with whole_file(self.out / "track.json") as aside:
+                aside.write_text(json.dumps(told, indent=1, allow_nan=False))
+        return told
 
     def _read(self, model: Any) -> Result:
         if self._sides is None:
@@ -164,5 +171,3 @@ class Tracker:
         with whole_file(self.out / READINGS) as aside:
             aside.write_text(json.dumps({"panel": self.panel.sha256, "base": self.base, "readings": rows}))
         self.curve.write(self.out / "track.csv")
-        with whole_file(self.out / "track.json") as aside:
-            aside.write_text(json.dumps(self.result(), indent=1, allow_nan=False))
