@@ -16,7 +16,7 @@ test: $(VENV)/.dev              ## the default tests (no download, no GPU needed
 search: $(VENV)/.dev            ## the property tests in search of a counterexample: ten times the examples, others each time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal --hypothesis-profile search --timeout 3000 $(or $(TESTS),tests/property tests/unit)
 
-test-versions: $(VENV)/.acceptance  ## the tests that meet transformers, trl, peft and lm-eval, under the two newest minor versions of each
+versions: $(VENV)/.acceptance  ## the tests that meet transformers, trl, peft and lm-eval, under the two newest minor versions of each
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.versions $(PACKAGES)
 
 coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
