@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..checks import positive
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -81,6 +82,4 @@ def loss_of(name: str, beta: float = 0.0) -> Loss:
     """The loss of that name at a strength beta > 0 (sft and ascent have none). Raises InputError for an unknown name, or beta <= 0."""
     if name not in LOSSES:
         raise InputError(f"no loss {name!r}", where="defence", mend=f"choose from {', '.join(LOSSES)}")
-    if name not in WITHOUT_BETA and not beta > 0:
-        raise InputError(f"beta {beta:g} of {name}", where="defence", mend="beta has to be > 0")
-    return LOSSES[name](beta)
+    return LOSSES[name](beta if name in WITHOUT_BETA else positive(beta, "beta", "defence"))

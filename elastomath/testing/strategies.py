@@ -368,7 +368,11 @@ def curves(draw: st.DrawFn, *, runs: int = 2, steps: int = 4) -> Curve:
         nats = np.maximum(path_entropies(mixture, grid), 0.0)
         readings = nats / NATS_PER_BIT if unit == "bits/symbol" else nats
         sizes = dict(zip(("pretrain", "align", "perturb"), [*mixture.volumes[:-1], grid[-1]], strict=True))
-        errors = {name: np.full(grid.size, draw(st.floats(0, 1e-2))) for name in sizes} if draw(st.booleans()) else None
+        errors = (
+            {name: np.full(grid.size, draw(st.just(0.0) | st.floats(1e-12, 1e-2))) for name in sizes}
+            if draw(st.booleans())
+            else None
+        )
         parts.append(
             Curve.from_paths(
                 f"run {index}",

@@ -439,6 +439,11 @@ def cases():
             optimisers.rate_of_undo,
             {"optimiser": optimisers.Optimiser("adam"), "steps": 8, "undo": 7.9, "start": 0.0},
         ),
+        "defences.losses.loss_of": (
+            importlib.import_module("elastomath.defences.losses").loss_of,
+            {"beta": 0.3},
+            {"name": "dpo"},
+        ),
         "laws.planner.needed_rise": (
             planner.needed_rise,
             {"start": 0.5, "undo": 2.0, "constant": 0.1, "replay": 0.25},
@@ -826,6 +831,11 @@ BALLS |= {
 BALLS |= {"certify.pareto.two_part_ball", "certify.pareto.two_mass_ball", "certify.pareto.pareto_mean"}
 BALLS |= {"certify.logit.aligned_ball", "certify.logit.perturbed_ball", "certify.logit.replayed_exposure"}
 INNER = {
+    "defences.defence.named": "a gate",
+    **{
+        f"defences.losses.{name}": "a beta that loss_of checked"
+        for name in ("sft", "dpo", "simpo", "kto", "ascent", "npo")
+    },
     "laws.theorem.log_gap": "a number that was checked",
     "laws.theorem.log_quotient": "volumes that were checked",
     "certify.balls.bounded": "a certificate",

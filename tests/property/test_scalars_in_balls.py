@@ -601,7 +601,7 @@ def scalar_names() -> set[str]:
     out = set()
     for found in pkgutil.walk_packages(elastomath.__path__, "elastomath."):
         home = found.name.removeprefix("elastomath.")
-        if home.split(".")[0] in ("verification", "derivations", "testing", "fit", "figures", "runs"):
+        if home.split(".")[0] in ("verification", "derivations", "testing", "fit", "figures", "runs", "foreign"):
             continue  # they check and draw what the other modules compute
         module = importlib.import_module(found.name)
         for name, thing in vars(module).items():
