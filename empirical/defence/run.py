@@ -27,7 +27,7 @@ from elastomath.runs.ledger import Configuration, Result
 from ..behaviours import mixed, read_pairs
 from ..durability.answers import contrast_of
 from ..durability.gradients import behaviour_gradients, logit_constants, read_behaviour
-from ..durability.run import _Bench
+from ..durability.run import Bench
 from ..laboratory.conduct import conduct
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fingerprint, open_laboratory
 from ..measures.code_lengths import code_lengths
@@ -96,7 +96,7 @@ def run_defence(equipment: Equipment, configuration: Configuration) -> Result:
     return result
 
 
-class _Defended(_Bench):
+class _Defended(Bench):
     """The data, stages and readings of one run."""
 
     def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:
@@ -115,7 +115,7 @@ class _Defended(_Bench):
         """The base of a defence whose data has another share of chosen responses; None where it is the plain one."""
         if self.defence.share is None:
             return None
-        return _Bench(self.laboratory, dict(self.configuration) | {"share": self.defence.share}).adapted()
+        return Bench(self.laboratory, dict(self.configuration) | {"share": self.defence.share}).adapted()
 
     def measured(self, stage: Stage) -> Stage:
         """A reading, the code length of neutral text, and the constants from two backward passes; nothing is trained."""

@@ -77,7 +77,7 @@ def durability(
 
 def run_durability(equipment: Equipment, configuration: Configuration) -> Result:
     """One run: {"configuration", "adapted", "forecast", "aligned", "arms"}, readings per prompt in nats per response."""
-    bench = _Bench(open_laboratory(equipment), configuration)
+    bench = Bench(open_laboratory(equipment), configuration)
     adapted = bench.adapted()
     foretold = bench.forecast(adapted)
     aligned = bench.aligned(adapted)
@@ -100,7 +100,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
     return result
 
 
-class _Bench:
+class Bench:
     """The data, stages and readings of one run."""
 
     def __init__(self, laboratory: Laboratory, configuration: Configuration) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from elastomath import Curve, InputError
+from elastomath.checks import positive
 from elastomath.memory import affordable
 from elastomath.runs.executors import few_threads
 from elastomath.runs.ledger import Configuration, Ledger, Result, run_key, sweep
@@ -71,6 +72,8 @@ def configurations(
     """
     if dynamics not in DYNAMICS:
         raise InputError(f"dynamics {dynamics!r}", where="simulate", mend=f"choose one of {', '.join(DYNAMICS)}")
+    if resistance is not None:
+        positive(resistance, "resistance", "simulate")
     base: Configuration = {
         "format": FORMAT,
         "dynamics": dynamics,

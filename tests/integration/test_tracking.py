@@ -273,7 +273,7 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
 
     from empirical.durability import DurabilitySettings
     from empirical.durability.answers import durability_row
-    from empirical.durability.run import _Bench, run_curve, run_durability
+    from empirical.durability.run import Bench, run_curve, run_durability
     from empirical.laboratory.laboratory import Equipment, close_laboratory, open_laboratory
     from empirical.tracking import ElasticityCallback, TrackSettings
     from empirical.tracking.run import track
@@ -290,7 +290,7 @@ def test_durability_the_callback_and_track_give_one_curve(tiny_model, tmp_path):
     equipment = Equipment.of(settings, tmp_path / "durability", "cpu", "float32", False)
     (configuration,) = settings.configurations(equipment.training, equipment.source, {settings.pairs[0]: "0" * 64})
     measured = run_durability(equipment, configuration)
-    bench = _Bench(open_laboratory(equipment), configuration)
+    bench = Bench(open_laboratory(equipment), configuration)
     (kept,) = (tmp_path / "durability" / "weights").iterdir()
     assert sorted(place.name for place in kept.iterdir()) == ["aligned", "base", "perturb"]
     tokenizer = transformers.AutoTokenizer.from_pretrained(tiny_model)

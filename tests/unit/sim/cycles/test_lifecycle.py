@@ -247,3 +247,11 @@ def test_counting_without_prior_resists_as_the_mixture_does(problem):
 def test_slices_that_do_not_rise_are_refused(problem, slices):
     with pytest.raises(InputError, match="rise"):
         resist(MixtureCompressor(problem), 5.0, slices)
+
+
+@pytest.mark.parametrize("volume", [float("inf"), float("nan"), 0.0, -1.0])
+def test_a_resistance_that_is_no_volume_is_refused_before_anything_runs(volume):
+    from sim.cycles.sweeps import configurations
+
+    with pytest.raises(InputError, match="resistance"):
+        configurations("counting", resistance=volume)
