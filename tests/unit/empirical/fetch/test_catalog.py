@@ -28,6 +28,10 @@ def test_the_hashes_of_the_design_are_pinned() -> None:
     told = {
         "smollm2-135m-instruct-q4": (98_362_432, "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
         "film-reviews": (34_592_250, "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"),
+        "qwen2.5-coder-1.5b-q4": (
+            1_117_320_768,
+            "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+        ),
         "gemma-3-270m-q4": (253_113_024, "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"),
     }
     assert {name: (item.size, item.sha256) for name, item in CATALOG.items()} == told
