@@ -131,9 +131,9 @@ def _plain(text: str) -> str:
 
 def _joint() -> str:
     """The saved reading of other people's runs (R27) as a table."""
-    from paper_checks.claims.keep import RESULTS
+    from paper_checks.claims.keep import SAVED_RUNS
 
-    saved = json.loads((RESULTS / "joint-regmix" / "joint-regmix.json").read_text(encoding="utf-8"))
+    saved = json.loads((SAVED_RUNS / "joint-regmix" / "joint-regmix.json").read_text(encoding="utf-8"))
     rows = [
         "| size | runs | comparisons violated | largest missed, nats/token | shuffled | beta | again |",
         "| --- " * 7 + "|",

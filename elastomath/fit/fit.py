@@ -20,13 +20,13 @@ from .constants import bases
 from .course import Course, courses
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
-from .laws import LAWS, LOGIT, LOGIT_IN_NATS
+from .law_choice import BALANCE, compare, compare_over_bases, predictions
 from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
-from .rivals import BALANCE, compare, compare_over_bases, predictions
+from .rival_laws import LAWS, LOGIT, LOGIT_IN_NATS
 from .summary import Joint, Summary, summarise
 
 Array = NDArray[np.float64]
@@ -170,7 +170,7 @@ def fit(
     models: [{name, parameters, heldout_error, heldout_runs, p, chosen}],
     warnings: [where rate_se is no error within the run (`Scatter`)]``; a constant is `Interval.as_dict`, beta is null
     for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`, forgetting holds the rates of
-    `phase_rates` (null where the data do not tell). The models are described in `rivals.compare`; they are compared on
+    `phase_rates` (null where the data do not tell). The models are described in `law_choice.compare`; they are compared on
     align rates, and only where all runs have one rate_unit (elsewhere their errors are null).
 
     by: a covariate, or ``run``: adds ``groups: [{value, runs, kappa, beta, models}]``, the same for the runs of each value.

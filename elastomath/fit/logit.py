@@ -15,7 +15,7 @@ from ..interval import Interval
 from ..laws.logit import fall_volume
 from ..units import NATS_PER_BIT
 from .course import Course
-from .laws import fallen
+from .rival_laws import fallen
 
 Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)

@@ -57,7 +57,7 @@ class Joint:
 class Summary:
     """The constants of each run, of runs that differ in their seed alone, over alignment volumes, and of the logit law by base.
 
-    joint    None where no run has the three components that R16 needs;  laws  rows of `rivals.compare_over_bases`
+    joint    None where no run has the three components that R16 needs;  laws  rows of `law_choice.compare_over_bases`
     missing  what cannot be had from this table, a sentence each
     """
 

@@ -155,7 +155,7 @@ class Evidence:
         """Saved results by name: those made anew in this call, or those that come with the package."""
         if name in self.reruns:
             return Saved(name, self.reruns[name])
-        return Saved(name, Path(str(files("paper_checks").joinpath("results", name))))
+        return Saved(name, Path(str(files("paper_checks").joinpath("saved_runs", name))))
 
 
 def only_if(condition: str) -> str:

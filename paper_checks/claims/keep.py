@@ -1,4 +1,4 @@
-"""Keep an experiment's curve and summary under ``paper_checks/results``: `python -m paper_checks.claims.keep out/rebound`."""
+"""Keep an experiment's curve and summary under ``paper_checks/saved_runs``: `python -m paper_checks.claims.keep out/rebound`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.storage import whole_file
 
-RESULTS = Path(__file__).parents[1] / "results"
+SAVED_RUNS = Path(__file__).parents[1] / "saved_runs"
 DIGITS = 8
 
 
@@ -30,8 +30,8 @@ def portable(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and value.startswith("/") else value
 
 
-def keep_result(folder: Path, name: str | None = None, results: Path = RESULTS) -> Path:
-    """Copy the one curve of ``folder`` and the JSON file beside it to ``results/NAME``; returns that folder.
+def keep_result(folder: Path, name: str | None = None, saved_runs: Path = SAVED_RUNS) -> Path:
+    """Copy the one curve of ``folder`` and the JSON file beside it to ``saved_runs/NAME``; returns that folder.
 
     name: of the result, by default that of the curve; claims look for a protocol's under ``rebound-algorithms`` and its like.
 
@@ -44,7 +44,7 @@ def keep_result(folder: Path, name: str | None = None, results: Path = RESULTS) 
         )
     curve = curves[0]
     Curve.read(curve)  # a curve, whole
-    at = results / (name or curve.stem)
+    at = saved_runs / (name or curve.stem)
     told = portable(json.loads(curve.with_suffix(".json").read_text(encoding="utf-8")))
     if "curve" in told:
         told["curve"] = f"{at.name}.csv"

@@ -20,7 +20,7 @@ def saved_makers(evidence: Evidence) -> list[tuple[Callable[[Saved], Section], S
 
 def _section(saved: Saved, id: str, title: str, command: str) -> Section:
     section = Section(id, title, command=command, saved=True)
-    section.data += [f"paper_checks/results/{saved.name}/{saved.name}.{end}" for end in ("csv", "json")]
+    section.data += [f"paper_checks/saved_runs/{saved.name}/{saved.name}.{end}" for end in ("csv", "json")]
     settings = saved.summary.get("settings", {})
     told = ("model", "align", "perturb", "opposed", "prompt", "learning_rate", "batch", "seeds", "dtype")
     section.more("Settings", "\n".join(f"{key}: {settings[key]}" for key in told if key in settings))

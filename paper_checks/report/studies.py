@@ -26,7 +26,7 @@ def saved_studies() -> dict[str, dict[str, Any]]:
 
     found = {}
     for study in STUDIES:
-        path = Path(str(files("paper_checks").joinpath("results", f"{study}-sim", f"{study}-sim.json")))
+        path = Path(str(files("paper_checks").joinpath("saved_runs", f"{study}-sim", f"{study}-sim.json")))
         if path.is_file():
             found[study] = load_study(path)
     return found

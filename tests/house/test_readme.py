@@ -64,13 +64,13 @@ def syllables(word):
 
 
 def test_its_numbers_are_those_of_the_saved_results():
-    saved = json.loads((ROOT / "paper_checks/results/durability/durability.json").read_text(encoding="utf-8"))
+    saved = json.loads((ROOT / "paper_checks/saved_runs/durability/durability.json").read_text(encoding="utf-8"))
     error = saved["error"]
     words = f"off by {error['median']:.0%} in the middle of {error['runs']} runs, by {error['worst']:.0%} at worst"
     assert words in " ".join(README.split())
     assert words.replace(", by", " and by") in (ROOT / "docs/tutorials/durable.md").read_text(encoding="utf-8")
     names = ("durability", "durability-adamw", "durability-gemma", "durability-low")
-    results = [ROOT / "paper_checks/results" / name / f"{name}.json" for name in names]
+    results = [ROOT / "paper_checks/saved_runs" / name / f"{name}.json" for name in names]
     drawn = sum(len(json.loads(file.read_text(encoding="utf-8"))["durability"]) for file in results)
     assert f"*{drawn} alignments of" in README
     bought = re.search(r"bought ([0-9.]+) times", " ".join(saved["conclusion"]))[1]

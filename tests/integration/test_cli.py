@@ -378,7 +378,7 @@ def _spent_by_children() -> float:
 
 def test_fit_concludes_on_saved_runs_of_a_real_model(call):
     """Sentences first; no open end, no interval over ten powers of ten, in what is printed without --verbose."""
-    results = Path(__file__).parents[2] / "paper_checks" / "results"
+    results = Path(__file__).parents[2] / "paper_checks" / "saved_runs"
     for name in ("durability", "rebound", "rebound-algorithms", "resistance", "inversion"):
         code, out, _ = call("fit", results / name / f"{name}.csv")
         assert code == 0
@@ -421,7 +421,7 @@ def test_plan_says_what_makes_a_behaviour_last(call):
 
 
 def test_compare_says_whether_two_recipes_differ(call):
-    saved = Path(__file__).parents[2] / "paper_checks" / "results" / "durability" / "durability.csv"
+    saved = Path(__file__).parents[2] / "paper_checks" / "saved_runs" / "durability" / "durability.csv"
     code, out, _ = call("compare", saved, "--by", "pairs", "--json")
     told = json.loads(out)
     assert code == 0

@@ -46,7 +46,7 @@ def test_the_distributions_hold_what_they_need(built: Path) -> None:
         "paper_checks/report/templates/report.html",
     ):
         assert wanted in names
-    saved = {str(path.relative_to(ROOT)) for path in (ROOT / "paper_checks" / "results").rglob("*.*")}
+    saved = {str(path.relative_to(ROOT)) for path in (ROOT / "paper_checks" / "saved_runs").rglob("*.*")}
     assert saved <= set(names)
     assert not [name for name in names if name.startswith(("tests", "docs", "benchmarks"))]
     (sdist,) = built.glob("*.tar.gz")

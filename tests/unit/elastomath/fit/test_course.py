@@ -12,7 +12,7 @@ from elastomath.fit.course import Course, courses
 from elastomath.interval import Interval
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast, undo_volume
 
-RESULTS = Path(__file__).parents[4] / "paper_checks" / "results"
+RESULTS = Path(__file__).parents[4] / "paper_checks" / "saved_runs"
 
 
 def course(n=64, c=0.15, z0=-0.3, points=12, top=60.0, noise=0.05, rng=None, base_noise=0.02, power=1.0):

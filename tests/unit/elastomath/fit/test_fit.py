@@ -22,12 +22,12 @@ from elastomath.fit.effective_volumes import (
     interval,
 )
 from elastomath.fit.fit import fit, fit_run
-from elastomath.fit.laws import LAWS
+from elastomath.fit.law_choice import BALANCE
 from elastomath.fit.pooling import pooled_kappa, scaling_exponent
 from elastomath.fit.quadrature import SCALES, suited_work, work_operator
 from elastomath.fit.readings import Readings
 from elastomath.fit.result import Bound, Goodness, RunFit, Scatter
-from elastomath.fit.rivals import BALANCE
+from elastomath.fit.rival_laws import LAWS
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import Phase, decay, elasticity_constant, sequential_masses
 from sim import simulate_mixture
@@ -680,7 +680,7 @@ def test_joint_compression_predicts_what_a_line_does_not():
     assert models[BALANCE] < 0.01 * models["straight line"]
 
 
-RESULTS = Path(__file__).parents[4] / "paper_checks" / "results"
+RESULTS = Path(__file__).parents[4] / "paper_checks" / "saved_runs"
 
 
 def saved(name: str, errors: str) -> Curve:

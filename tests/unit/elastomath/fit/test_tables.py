@@ -11,7 +11,7 @@ from elastomath.fit.figures import courses_figure, forest_figure, undo_figure
 from elastomath.fit.summary import summarise
 from elastomath.fit.tables import read_table
 
-SAVED = Path(__file__).parents[4] / "paper_checks" / "results" / "durability" / "durability.csv"
+SAVED = Path(__file__).parents[4] / "paper_checks" / "saved_runs" / "durability" / "durability.csv"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from elastomath.errors import InputError
 from elastomath.runs.table import read_runs
-from paper_checks.claims.keep import RESULTS
+from paper_checks.claims.keep import SAVED_RUNS
 from paper_checks.cli.commands import app
 
 
@@ -108,7 +108,7 @@ def test_a_run_that_occurs_twice_is_refused(files, tmp_path):
 
 
 def test_the_saved_reading_of_regmix():
-    saved = json.loads((RESULTS / "joint-regmix" / "joint-regmix.json").read_text())["sets"]
+    saved = json.loads((SAVED_RUNS / "joint-regmix" / "joint-regmix.json").read_text())["sets"]
     seen = {name: (one["runs"], one["violated"], one["comparisons"]) for name, one in saved.items()}
     assert seen == {
         "1M, train": (287, 211, 82082),

@@ -10,13 +10,13 @@ import pytest
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from paper_checks.claims.claim import Evidence
-from paper_checks.claims.keep import RESULTS, keep_result
+from paper_checks.claims.keep import SAVED_RUNS, keep_result
 
 
 def test_a_kept_result_is_found_by_the_claims(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "rebound.csv").write_bytes((RESULTS / "rebound" / "rebound.csv").read_bytes())
+    (out / "rebound.csv").write_bytes((SAVED_RUNS / "rebound" / "rebound.csv").read_bytes())
     told = {"curve": str(out / "rebound.csv"), "falls": [{"slope": 1 / 3}]}
     (out / "rebound.json").write_text(json.dumps(told))
     at = keep_result(out, "rebound-algorithms", tmp_path / "results")
@@ -41,5 +41,5 @@ def test_what_is_no_finished_experiment_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_kept_result_names_a_machine() -> None:
-    for path in RESULTS.glob("*/*.json"):
+    for path in SAVED_RUNS.glob("*/*.json"):
         assert '"/' not in path.read_text(encoding="utf-8"), path

@@ -178,7 +178,7 @@ def test_a_saved_study_opens_with_its_answer(study):
     """One to three whole sentences from the answers alone; an answer that is left out or turned round changes them."""
     from importlib.resources import files
 
-    saved = load_study(str(files("paper_checks").joinpath("results", f"{study}-sim", f"{study}-sim.json")))
+    saved = load_study(str(files("paper_checks").joinpath("saved_runs", f"{study}-sim", f"{study}-sim.json")))
     sentences = conclusion(saved)
     assert 1 <= len(sentences) <= 3
     assert all(sentence[0].isupper() and sentence.endswith(".") for sentence in sentences)

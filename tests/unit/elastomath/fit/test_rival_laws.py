@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elastomath.fit.laws import FORGETTING, JOINT, LAWS, LINE, LOGIT, LOGIT_IN_NATS, POWER, REBOUND
+from elastomath.fit.law_choice import compare_over_bases, foretell
 from elastomath.fit.readings import Readings
-from elastomath.fit.rivals import compare_over_bases, foretell
+from elastomath.fit.rival_laws import FORGETTING, JOINT, LAWS, LINE, LOGIT, LOGIT_IN_NATS, POWER, REBOUND
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast
 
 NAMED = [LOGIT_IN_NATS if law is LOGIT else law for law in LAWS]
@@ -40,7 +40,7 @@ def drawn(law, seed, noise=0.05, volumes=(8, 32, 128, 512)):
 
 @pytest.mark.parametrize("law", TRUTH, ids=lambda law: law.name)
 def test_each_law_is_chosen_on_its_own_contrasts(law):
-    """At 0.05 nats of noise on falls of some nats (`test_rivals` asks for 9 of 10 on rates).
+    """At 0.05 nats of noise on falls of some nats (`test_law_choice` asks for 9 of 10 on rates).
 
     A law that another contains or comes near is not excluded, and the fit says that they are not told apart.
     """

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .effective_volumes import estimate
-from .laws import LAWS, Law
 from .readings import Readings
+from .rival_laws import LAWS, Law
 
 Array = NDArray[np.float64]
 GRID, ROUNDS = 25, 5

@@ -7,11 +7,11 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from elastomath import Curve
-from elastomath.fit import rivals
+from elastomath.fit import law_choice
 from elastomath.fit.fit import fit
-from elastomath.fit.laws import FORGETTING, FOURTH, JOINT, LAWS, LINE, LOGIT, POWER, REBOUND
+from elastomath.fit.law_choice import BALANCE, compare, fit_over_runs, leave_one_out, leave_runs_out, predictions
 from elastomath.fit.readings import Readings
-from elastomath.fit.rivals import BALANCE, compare, fit_over_runs, leave_one_out, leave_runs_out, predictions
+from elastomath.fit.rival_laws import FORGETTING, FOURTH, JOINT, LAWS, LINE, LOGIT, POWER, REBOUND
 from sim import simulate_mixture
 
 TRUTH = {
@@ -59,7 +59,7 @@ def test_each_law_is_chosen_on_its_own_curves(law):
     """At least 90% of the time at 1% to 3% noise of the change: here 9 of 10; 40 of 40 were seen at 0.01 bits.
 
     The logit law of unknown scale and place has one number more than forgetting and comes near it, so that the simpler of
-    two that are not told apart is chosen: it is recovered where its scale is known, on contrasts (`test_contrast_laws`).
+    two that are not told apart is chosen: it is recovered where its scale is known, on contrasts (`test_rival_laws`).
     """
     names = [chosen(drawn(law, seed))[0] for seed in range(10)]
     assert names.count(law.name) >= 9, names
@@ -68,7 +68,7 @@ def test_each_law_is_chosen_on_its_own_curves(law):
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_the_shared_numbers_come_back(law):
     readings = drawn(law, 1, noise=1e-4)
-    found = fit_over_runs(law, rivals._Pile.of(readings))
+    found = fit_over_runs(law, law_choice._Pile.of(readings))
     assert found == pytest.approx(TRUTH[law.name], abs=0.02)
 
 
