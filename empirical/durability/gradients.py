@@ -90,8 +90,8 @@ def behaviour_gradients(
 ) -> BehaviourGradients:
     """Gradients of ``gamma_+ = -ln p(y+|x)`` and ``gamma_-`` summed over each group of prompts, and their products.
 
-    The prompts go into ``groups`` in turn, the same prompts on both sides. Memory: one copy of the trained numbers beside
-    the model and its gradients, and a sketch of each group (`gradients.folded`).
+    The prompts go into ``groups`` in turn, the same prompts on both sides. Memory: a sketch of each group beside the model,
+    and one parameter's gradient at a time (`group_gradients`).
     Raises InputError for fewer than 3 groups, or fewer prompts than groups.
     """
     if groups < 3 or len(chosen) < groups:

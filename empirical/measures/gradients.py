@@ -148,32 +148,47 @@ def group_gradients(
     """The gradient of ``sum -ln p(x_t|x_<t)`` over each group of sequences, folded to at most ``sketch`` numbers: (G, m).
 
     Sequences go into ``groups`` in turn; without dropout; with respect to what training would move. Products of the rows
-    are products of the gradients (`folded`). The model's own gradients are left as they were.
+    are products of the gradients (`folded`). The gradient of a parameter is folded as soon as the backward pass has it and
+    let go, so that the memory beside the model is that of its largest parameter, of the sketches and of a byte a sign. The
+    model's own gradients are left as they were.
     """
-    names = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    training, held = model.training, {name: value.grad for name, value in names}
+    values = [value for value in model.parameters() if value.requires_grad]
+    if not values:
+        raise InputError("no parameter of the model is trained", where="gradients", mend="load it again")
+    places = np.cumsum([0, *(value.numel() for value in values)])
+    size = min(sketch, int(places[-1]))
+    signs = signs_of(int(places[-1]), seed, values[0].device) if places[-1] > sketch else None
+    rows = torch.zeros(groups, size, dtype=_wide(values[0]), device=values[0].device)
+    current = 0
+
+    def fold(value: Tensor, place: int) -> None:
+        if value.grad is not None:
+            fold_into(rows[current], value.grad.to(rows.device, rows.dtype), place, signs)
+        value.grad = None
+
+    training, held = model.training, [value.grad for value in values]
+    hooks = []
     model.eval()
     try:
-        rows = []
-        for group in range(groups):
-            for _, value in names:
-                value.grad = None
-            members = np.arange(group, len(data), groups)
+        for value, place in zip(values, places.tolist(), strict=False):
+            value.grad = None
+            hooks.append(value.register_post_accumulate_grad_hook(functools.partial(fold, place=place)))
+        for current in range(groups):
+            members = np.arange(current, len(data), groups)
             for start in range(0, len(members), batch):
                 part = data[members[start : start + batch]]
                 counted_code_length(model, part, autocast).backward()  # type: ignore[no-untyped-call]
                 if meter:
                     meter.add(3 * part.target_count, "gradients")
-            moved = (value.grad if value.grad is not None else torch.zeros_like(value) for _, value in names)
-            rows.append(folded((g.to(_wide(g)) for g in moved), sketch, seed).double().cpu())
     finally:
+        for hook in hooks:
+            hook.remove()
         model.train(training)
-        for name, value in names:
-            value.grad = held[name]
-    gradients = torch.stack(rows)
-    if not bool(torch.isfinite(gradients).all()):
+        for value, gradient in zip(values, held, strict=True):
+            value.grad = gradient
+    if not bool(torch.isfinite(rows).all()):
         raise InputError("a gradient is not finite", where="gradients", mend="use float32, or shorter texts")
-    return gradients
+    return rows.double().cpu()
 
 
 @dataclass(frozen=True)
@@ -231,22 +246,31 @@ def folded(parts: Iterator[Tensor], size: int, seed: int) -> Tensor:
     vector of no more than ``size`` numbers is left as it is, so that products are exact.
     """
     pieces = list(parts)
-    if sum(piece.numel() for piece in pieces) <= size:
+    count = sum(piece.numel() for piece in pieces)
+    if count <= size:
         return torch.cat([piece.flatten() for piece in pieces])
     device = pieces[0].device
     sketch = torch.zeros(size, dtype=pieces[0].dtype, device=device)
-    whole = signs_of(sum(piece.numel() for piece in pieces), seed, device)
-    place = done = 0
+    signs = signs_of(count, seed, device)
+    place = 0
     for piece in pieces:
-        flat = piece.flatten()
-        start = 0
-        while start < flat.numel():
-            chunk = flat[start : start + size - place]
-            sketch[place : place + chunk.numel()].addcmul_(chunk, whole[done : done + chunk.numel()])
-            start += chunk.numel()
-            done += chunk.numel()
-            place = (place + chunk.numel()) % size
+        fold_into(sketch, piece, place, signs)
+        place += piece.numel()
     return sketch
+
+
+def fold_into(sketch: Tensor, piece: Tensor, place: int, signs: Tensor | None) -> None:
+    """Add a piece of a vector, from entry ``place`` of it on, to its sketch; ``signs`` of the whole vector, None for all +1."""
+    flat, start, size = piece.flatten(), 0, sketch.numel()
+    while start < flat.numel():
+        entry = (place + start) % size
+        chunk = flat[start : start + size - entry]
+        target = sketch[entry : entry + chunk.numel()]
+        if signs is None:
+            target.add_(chunk)
+        else:
+            target.addcmul_(chunk, signs[place + start : place + start + chunk.numel()])
+        start += chunk.numel()
 
 
 @functools.lru_cache(maxsize=1)

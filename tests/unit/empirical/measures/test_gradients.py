@@ -12,8 +12,16 @@ torch = pytest.importorskip("torch")
 from elastomath.errors import InputError
 from elastomath.laws.finetuning import gradient_test
 from empirical.data.examples import Example
+from empirical.measures import gradients as module
 from empirical.measures.code_lengths import code_lengths
-from empirical.measures.gradients import _population, _squares, folded, gradient_reading, jackknife
+from empirical.measures.gradients import (
+    _population,
+    _squares,
+    folded,
+    gradient_reading,
+    group_gradients,
+    jackknife,
+)
 from empirical.measures.sampling import sample
 from empirical.models.loading import load_model
 from empirical.models.lora import LoraSettings, add_lora
@@ -196,6 +204,31 @@ def test_a_sketched_reading_is_close(tiny, sets):
     assert rough.ratio == exact.ratio
     assert rough.population_ratio.estimate == pytest.approx(exact.population_ratio.estimate, rel=0.1)
     assert rough.population_cosine.se == pytest.approx(exact.population_cosine.se, rel=0.5)
+
+
+@pytest.mark.parametrize("sketch", [1 << 22, 4096])
+def test_the_gradient_of_a_group_is_folded_as_it_comes_and_no_two_are_held(tiny, sets, sketch, monkeypatch):
+    """The rows are those of whole gradients; of the parameters only one has a gradient at any time; what was there stays."""
+    model, data = tiny.model, sets[0]
+    values = [value for value in model.parameters() if value.requires_grad]
+    values[0].grad = before = torch.full_like(values[0], 7.0)
+    held = []
+
+    def fold_into(*arguments):
+        held.append(sum(value.grad is not None for value in values))
+        return kept(*arguments)
+
+    kept = module.fold_into
+    monkeypatch.setattr(module, "fold_into", fold_into)
+    rows = group_gradients(model, data, groups=3, batch=5, sketch=sketch)  # 8 texts a group: two batches each
+    monkeypatch.undo()
+    assert values[0].grad is before
+    assert all(value.grad is None for value in values[1:])
+    assert max(held) == 1
+    for group, row in enumerate(rows):
+        part = data[np.arange(group, len(data), 3)]
+        whole = torch.autograd.grad(mean_loss(model, part) * part.target_count, values)
+        torch.testing.assert_close(row, folded(iter(whole), sketch, 0), rtol=1e-9, atol=1e-9)
 
 
 def test_on_its_own_samples_a_model_is_stationary_in_expectation(tiny, sets):
