@@ -2,10 +2,12 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# what was installed is held against hashes.txt before anything of it runs, by the Python that made the environment
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --report $(VENV)/installed.json --editable '.[$(EXTRAS)]' \
+	&& $(PYTHON) -I benchmarks/hashes.py $(VENV)/installed.json
 OUT ?= out
 
-.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants fuzz docs clean
+.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants fuzz crash docs clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -19,7 +21,7 @@ search: $(VENV)/.dev            ## the property tests in search of a counterexam
 versions: $(VENV)/.acceptance  ## the tests that meet transformers, trl, peft and lm-eval, under the two newest minor versions of each
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.versions $(PACKAGES)
 
-coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
+test-coverage: $(VENV)/.dev     ## lines and branches that the default tests run, of TESTS=folder where that is given
 	rm -f .coverage .coverage.*
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n 2 --dist worksteal --timeout 900 $(TESTS)
 	$(BIN)/python -m coverage combine --quiet
@@ -42,6 +44,9 @@ coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated c
 mutants: $(VENV)/.dev          ## break elastomath/ at random and see which test notices, into docs/mutants.md
 	$(BIN)/python -m benchmarks.mutants --seed 0 --count 100
 
+crash: $(VENV)/.dev           ## crashes at random writes, and kills, of every verb that writes: N (500) of SEED (0)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.crashes --seed $(or $(SEED),0) --count $(or $(N),500)
+
 fuzz: $(VENV)/.dev            ## bad input over every verb, for SECONDS (600) from SEED (0): exit 2, one line, nothing left
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz --seed $(or $(SEED),0) --seconds $(or $(SECONDS),600)
 
@@ -51,20 +56,24 @@ docs: $(VENV)/.dev             ## the static site, into out/site; a warning or a
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+$(VENV)/.llm: EXTRAS = llm,encode
 $(VENV)/.llm: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,encode]'
+	$(INSTALL)
 	@touch $@
 
+$(VENV)/.dev: EXTRAS = llm,encode,preference,slurm,dask,docs,dev
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,encode,preference,slurm,dask,docs,dev]'
+	$(INSTALL)
 	@touch $@
 
+$(VENV)/.bench: EXTRAS = llm,encode,preference,slurm,dask,dev,bench
 $(VENV)/.bench: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev,bench]'
+	$(INSTALL)
 	@touch $@
 
+$(VENV)/.acceptance: EXTRAS = llm,encode,preference,slurm,dask,dev,acceptance
 $(VENV)/.acceptance: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[llm,encode,preference,slurm,dask,dev,acceptance]'
+	$(INSTALL)
 	@touch $@
 
 clean:

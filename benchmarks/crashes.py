@@ -1,34 +1,46 @@
-"""A crash at every write of a verb: ``python -m benchmarks.crashes`` stops a command at the n-th open for writing, write,
-fsync, rename or commit, as a kill does (nothing is cleaned up), then runs it again to the end.
+"""Crashes and kills of every verb that writes: ``python -m benchmarks.crashes --seed 0 --count 200`` (`make crash`).
 
-What has to hold, for each n: the second run ends well, its files have the bytes of a run that was never stopped, and
-nothing else lies in the folder.
+A trial stops one command several times in one folder, then runs it to its end. A crash ends the process before its n-th open
+for writing, write, fsync, rename, deletion, or statement of SQLite, as a kill does (nothing is cleaned up); a kill is SIGKILL
+after a random time. What has to hold: the last run ends well, its files have the bytes of a run that was never stopped,
+nothing else lies in the folder, and no run that the ledger held was made again.
+
+A seed gives the same crashes again; kills come when the clock says.
 """
 
 from __future__ import annotations
 
 import argparse
 import builtins
+import hashlib
 import io
 import json
 import os
+import random
 import shutil
+import signal
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from . import fuzz
 
-KILLED = 137
+CRASHED = 137
 COMMANDS: dict[str, list[str]] = {
     "simulate": ["simulate", "counting", "--k", "2,5", "--alphabet", "2", "--length", "2", "--points", "1",
                  "--examples", "32", "--out", "o"],
     "mixture": ["simulate", "mixture", "--k", "2", "--leaves", "16", "--points", "2", "--out", "o"],
     "study": ["study", "hooke", "--preset", "tiny", "--out", "o"],
     "experiment": ["experiment", *fuzz.VERBS["experiment"][0]],
+    "report": ["report", "--preset", "theory", "--out", "o/report.html"],
+    "fetch": ["fetch", "film-reviews", "--mirror", "mirror", "--out", "o"],
     "fit": ["fit", "curve.csv", "--out", "o"],
     "joint": ["joint", "runs.csv", "--out", "o"],
     "encode": ["measure", "--model", "model", "--data", "short.txt", "--encode", "o/mine.emc", "--device", "cpu", "--dtype", "float32"],
@@ -37,19 +49,21 @@ COMMANDS: dict[str, list[str]] = {
 """Small commands that write, by name."""
 CLOCKS = ("seconds", "elapsed")
 """Entries of JSON files that are times, and differ."""
+STOPS = 4
+"""A trial stops a command at most so often before it may end."""
 
 
 class Shim:
     """Counts what a process does to files, and ends it at the n-th event as a kill does."""
 
-    def __init__(self, stop: int | None, report: int) -> None:
-        self.stop, self.report, self.count = stop, report, 0
+    def __init__(self, stop: int | None) -> None:
+        self.stop, self.count, self.again = stop, 0, 0
 
     def event(self) -> None:
         """One more; the last one where it is the n-th."""
         self.count += 1
         if self.count == self.stop:
-            os._exit(KILLED)
+            os._exit(CRASHED)
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with an event before it."""
@@ -61,7 +75,7 @@ class Shim:
         return shimmed
 
     def install(self) -> None:
-        """Put the events where files are made: for Python's files, descriptors, renames, and SQLite's statements."""
+        """Put the events where files are made (Python's files, descriptors, renames, SQLite's statements), and watch the ledger."""
         shim, opened = self, io.open
 
         def watched(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
@@ -73,7 +87,7 @@ class Shim:
             return stream
 
         builtins.open = io.open = watched  # type: ignore[assignment]
-        for name in ("replace", "rename", "fsync", "unlink", "mkdir", "write"):
+        for name in ("replace", "rename", "fsync", "unlink", "mkdir", "rmdir", "write"):
             setattr(os, name, self.before(getattr(os, name)))
 
         class Connection(sqlite3.Connection):
@@ -92,19 +106,38 @@ class Shim:
         connect = sqlite3.connect
         sqlite3.connect = lambda *args, **kwargs: connect(*args, factory=Connection, **kwargs)  # type: ignore[assignment,misc]
 
+        from elastomath.runs.ledger import Ledger
 
-def attempt(name: str, folder: Path, stop: int | None) -> tuple[int, int]:
-    """Run a command in a folder, in a forked child that stops at an event; (exit code, events)."""
+        put = Ledger.put
+
+        def recorded(ledger: Ledger, configuration: Any, result: Any) -> None:
+            shim.again += ledger.get(configuration) is not None
+            put(ledger, configuration, result)
+
+        Ledger.put = recorded  # type: ignore[method-assign]
+
+
+class Ended(NamedTuple):
+    """How a command ended: exit code, events, runs made again that the ledger held, and what it printed."""
+
+    code: int
+    events: int
+    again: int
+    printed: str
+
+
+def attempt(name: str, folder: Path, *, stop: int | None = None, kill: float | None = None) -> Ended:
+    """Run a command in a folder, in a forked child that stops at an event, or is killed after so many seconds."""
     read, write = os.pipe()
     with tempfile.TemporaryFile() as out:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            shim = Shim(stop, write)
+            shim = Shim(stop)
             exit = os._exit
 
             def leave(code: int) -> None:
-                io.FileIO(write, "w", closefd=False).write(str(shim.count).encode())
+                io.FileIO(write, "w", closefd=False).write(f"{shim.count} {shim.again}".encode())
                 exit(code)
 
             os._exit = leave  # type: ignore[assignment]
@@ -112,10 +145,15 @@ def attempt(name: str, folder: Path, stop: int | None) -> tuple[int, int]:
             environment = {"HF_HUB_OFFLINE": "1", "ELASTOMATH_CACHE": str(folder / "cache")}
             fuzz._child(COMMANDS[name], folder, environment, out.fileno(), out.fileno())
         os.close(write)
+        if kill is not None:
+            time.sleep(kill)
+            os.kill(pid, signal.SIGKILL)
         status, _ = fuzz._wait(pid)
-        counted = os.read(read, 100)
+        counts = os.read(read, 100).split() or [b"0", b"0"]
         os.close(read)
-    return os.waitstatus_to_exitcode(status), int(counted or 0)
+        out.seek(0)
+        printed = out.read().decode("utf-8", "replace")
+    return Ended(os.waitstatus_to_exitcode(status), int(counts[0]), int(counts[1]), printed)
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -142,62 +180,164 @@ def _timeless(value: Any) -> Any:
     return [_timeless(inner) for inner in value] if isinstance(value, list) else value
 
 
-def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, list[str]]:
-    """Stop a command at every ``every``-th event and run it again; (how many crashes, what went wrong)."""
-    arguments = {part for word in COMMANDS[name] for part in word.split(",")}
-    used = {file: data for file, data in files.items() if file in arguments or file.startswith("model/")}
+@dataclass
+class Bench:
+    """A command, the files that it reads, its events, seconds and files when nothing stops it."""
 
-    def fresh() -> Path:
+    name: str
+    used: dict[str, bytes]
+    events: int = 0
+    seconds: float = 0.0
+    whole: dict[str, bytes] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, files: dict[str, bytes]) -> Bench:
+        """The command run once to its end. Raises RuntimeError where that fails."""
+        arguments = {part for word in COMMANDS[name] for part in word.split(",")}
+        folders = tuple(f"{part}/" for part in arguments | {"model"})
+        bench = cls(name, {file: data for file, data in files.items() if file in arguments or file.startswith(folders)})
+        with bench.folder() as folder:
+            begun = time.monotonic()
+            ended = attempt(name, folder)
+            bench.events = ended.events
+            bench.seconds, bench.whole = time.monotonic() - begun, written(folder)
+        if ended.code != 0 or not bench.whole:
+            raise RuntimeError(f"{name} ended with {ended.code}: {ended.printed[-1000:]}")
+        return bench
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A folder with the files of the command."""
         folder = Path(tempfile.mkdtemp(prefix="elastomath-crash-"))
-        fuzz.lay(fuzz.Case([], used), folder)
-        return folder
-
-    def check(folder: Path, stop: int | None) -> str:
-        if stop is not None:
-            code, _ = attempt(name, folder, stop)
-            if code != KILLED:
-                return f"{name}, event {stop}: ended with {code}"
-        code, _ = attempt(name, folder, None)
-        if code != 0:
-            return f"{name}, event {stop}: the next run ended with {code}"
-        found = written(folder)
-        if sorted(found) != sorted(whole):
-            return f"{name}, event {stop}: {sorted(set(found) ^ set(whole))} differ"
-        other = [file for file in found if found[file] != whole[file]]
-        return f"{name}, event {stop}: other bytes in {', '.join(other)}" if other else ""
-
-    folder = fresh()
-    code, events = attempt(name, folder, None)
-    whole = written(folder)
-    shutil.rmtree(folder)
-    wrong = [] if code == 0 and whole else [f"{name}: ended with {code}"]
-    tried = 0
-    for stop in range(1, events + 1, every):
-        folder = fresh()
         try:
-            said = check(folder, stop)
-            wrong += [said] if said else []
+            fuzz.lay(fuzz.Case([], self.used), folder)
+            yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def ended(self, folder: Path, stopped: str) -> str:
+        """Run the command to its end; what is wrong with it then, nothing where all is well."""
+        before = fuzz.contents(folder)
+        ended = attempt(self.name, folder)
+        found = written(folder)
+        if ended.code != 0:
+            return f"{self.name}, {stopped}: the next run ended with {ended.code}: {ended.printed[-500:]}"
+        if ended.again:
+            return f"{self.name}, {stopped}: {ended.again} finished runs were made again"
+        beside = {name for name in fuzz.contents(folder).keys() - before.keys() if name.partition("/")[0] != "o"}
+        odd = sorted(set(found) ^ set(self.whole)) + sorted(beside - {"cache"})
+        if odd:
+            return f"{self.name}, {stopped}: {', '.join(odd)} left or lacking"
+        other = [file for file in found if found[file] != self.whole[file]]
+        return f"{self.name}, {stopped}: other bytes in {', '.join(other)}" if other else ""
+
+    def trial(self, draw: random.Random, kills: bool, most: int = STOPS) -> tuple[int, str]:
+        """Stop the command up to ``most`` times, then run it to its end; (how often it was stopped, what went wrong)."""
+        stopped: list[str] = []
+        with self.folder() as folder:
+            while len(stopped) < most:
+                if kills:
+                    after = draw.uniform(0, self.seconds)
+                    code, _, again, _ = attempt(self.name, folder, kill=after)
+                    what, wanted = f"killed after {after:.3f} s", -signal.SIGKILL
+                else:
+                    stop = draw.randint(1, self.events)
+                    code, _, again, _ = attempt(self.name, folder, stop=stop)
+                    what, wanted = f"event {stop}", CRASHED
+                if again:
+                    return len(stopped), f"{self.name}, {', '.join(stopped)}: {again} finished runs were made again"
+                if code == 0:  # it had less to do than that
+                    break
+                stopped.append(what)
+                if code != wanted:
+                    return len(stopped), f"{self.name}, {', '.join(stopped)}: ended with {code}"
+            return len(stopped), self.ended(folder, ", ".join(stopped))
+
+
+def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, list[str]]:
+    """Stop a command at every ``every``-th event and run it again; (how many crashes, what went wrong)."""
+    bench, tried, wrong = Bench.of(name, files), 0, []
+    for stop in range(1, bench.events + 1, every):
+        with bench.folder() as folder:
+            code = attempt(name, folder, stop=stop).code
+            said = (
+                bench.ended(folder, f"event {stop}") if code == CRASHED else f"{name}, event {stop}: ended with {code}"
+            )
+        wrong += [said] if said else []
         tried += 1
     return tried, wrong
 
 
+def materials(folder: Path) -> dict[str, bytes]:
+    """The files of the fuzzer; a small file pinned in the catalogue for `fetch`; a short report whose clock stands still."""
+    from empirical.fetch.catalog import CATALOG
+    from paper_checks import claims
+    from paper_checks.report import report
+
+    files = fuzz.materials(folder)
+    data = random.Random(0).randbytes(3_000_000)
+    item = CATALOG["film-reviews"]
+    files[f"mirror/{item.file}"] = data
+    CATALOG["film-reviews"] = replace(item, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    outcomes = claims.check(["Thm3.4"], claims.Evidence())
+    report.check = lambda *_: outcomes  # type: ignore[assignment]
+    for name in ("law_section", "springs_section", "ceilings_section", "phase_section", "published_section"):
+        setattr(report, name, report.trees_section)
+    report.saved_makers, report.saved_studies = (lambda _: []), dict  # type: ignore[assignment,misc]
+    report.time = SimpleNamespace(monotonic=lambda: 0.0)  # type: ignore[assignment]
+    return files
+
+
 def main() -> None:
     """The command line; exit code 1 where something went wrong."""
-    parser = argparse.ArgumentParser(description="crashes at every write of a verb")
+    parser = argparse.ArgumentParser(description="crashes and kills of every verb that writes")
     parser.add_argument("names", nargs="*", help=f"of {', '.join(COMMANDS)}; all")
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=200, help="crashes and kills, four crashes to a kill")
+    parser.add_argument(
+        "--every", type=int, default=None, help="instead: one crash at each so manieth event of each command"
+    )
     given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # as in `benchmarks.fuzz`
     fuzz.load_libraries()
     with tempfile.TemporaryDirectory(prefix="elastomath-crash-files-") as folder:
-        files = fuzz.materials(Path(folder))
-    failed = False
-    for name in given.names or COMMANDS:
-        tried, wrong = crashes(name, files, given.every)
-        print(f"{name}: {tried} crashes, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
-        failed |= bool(wrong)
-    sys.exit(1 if failed else 0)
+        files = materials(Path(folder))
+    names = given.names or list(COMMANDS)
+    if given.every is not None:
+        failed = False
+        for name in names:
+            tried, wrong = crashes(name, files, given.every)
+            print(f"{name}: {tried} crashes, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
+            failed |= bool(wrong)
+        sys.exit(1 if failed else 0)
+    sys.exit(1 if _hunt(names, files, given.seed, given.count) else 0)
+
+
+def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int) -> list[str]:
+    """Trials of the commands in turn until they were stopped so often; what went wrong, all of it printed."""
+    benches = [Bench.of(name, files) for name in names]
+    stops: dict[str, dict[str, int]] = {kind: dict.fromkeys(names, 0) for kind in ("crashes", "kills")}
+    wrong: list[str] = []
+    trial = 0
+
+    def told() -> str:
+        return "; ".join(
+            f"{sum(each.values())} {kind} ({', '.join(f'{name} {n}' for name, n in each.items())})"
+            for kind, each in stops.items()
+        )
+
+    while sum(sum(each.values()) for each in stops.values()) < count:
+        bench, kills = benches[trial % len(benches)], trial // len(benches) % 5 == 4
+        done, said = bench.trial(random.Random(f"{seed}/{trial}"), kills)
+        stops["kills" if kills else "crashes"][bench.name] += done
+        if said:
+            wrong.append(said)
+            print(f"trial {trial}: {said}", flush=True)
+        trial += 1
+        if trial % (5 * len(benches)) == 0:
+            print(f"seed {seed}: {told()}; {len(wrong)} went wrong", flush=True)
+    print(f"seed {seed}, {trial} trials: {told()}; {len(wrong)} went wrong")
+    return wrong
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ A seed gives the same cases again. ``--case N`` shows one; what was found once i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -36,7 +37,7 @@ SECONDS, PATIENCE = 20.0, 120.0
 """Seconds of computing that a case may take, and seconds after which it is killed on a busy machine."""
 BYTES = 2 << 30
 LINE = 2500
-WHOLE = 50
+WHOLE = 100
 """One case in so many runs as a whole process."""
 
 NUMBERS = (
@@ -61,7 +62,8 @@ class Case:
 
 @dataclass
 class Outcome:
-    """How a case ended: exit code (negative for a signal), what it printed, seconds of computing, bytes at most, files left."""
+    """How a case ended: exit code (negative for a signal), what it printed, seconds of computing, bytes at most, files left, and
+    whether a child of it lived on."""
 
     code: int
     out: str
@@ -69,6 +71,7 @@ class Outcome:
     seconds: float
     bytes: int
     left: list[str] = field(default_factory=list)
+    orphans: bool = False
 
 
 def fault(outcome: Outcome) -> str:
@@ -78,6 +81,8 @@ def fault(outcome: Outcome) -> str:
         return f"{outcome.seconds:.0f} s"
     if outcome.code < 0:
         return f"signal {-outcome.code}"
+    if outcome.orphans:
+        return "a child outlives it"
     if outcome.bytes > BYTES:
         return f"{outcome.bytes / 1e9:.1f} GB"
     for word in ("Traceback (most recent", "Warning: ", "Exception ignored", "panicked at"):
@@ -137,10 +142,21 @@ def materials(folder: Path) -> dict[str, bytes]:
     rates = -np.log2(shares) / 8 + 1
     table = "\n".join(f"r{i},{s[0]},{s[1]},{r[0]},{r[1]}" for i, (s, r) in enumerate(zip(shares, rates, strict=True)))
     (folder / "runs.csv").write_text("run,share_a,share_b,rate_a,rate_b\n" + table + "\n")
+    saved = Path(__file__).parents[1] / "paper_checks/results/durability/durability.csv"
+    runs = saved.read_text(encoding="utf-8").splitlines(keepends=True)
+    for name, wanted in (("low", "advice-sgd-n-16-seed"), ("high", "advice-sgd-n-64-seed")):
+        (folder / f"{name}.csv").write_text("".join([runs[0], *(row for row in runs if row.startswith(wanted))]))
+    scores = [f"a{seed},{m},{0.9 - m / 64:.3f},100,0.5,{seed}" for seed in (0, 1) for m in (0, 8, 16, 32)]
+    (folder / "scores.csv").write_text("\n".join(["run,perturbation,score,trials,chance,seed", *scores]) + "\n")
+    _logs(folder)
     (folder / "rebound.toml").write_text("max_tokens = 12\nseeds = [0]\n")
     (folder / "stiffness.yaml").write_text("features: 4\n")
     _tiny_model(folder / "model")
+    _adapter(folder)
     _coded(folder)
+    finished = [sys.executable, "-m", "paper_checks", "simulate", *VERBS["simulate"][0][:-1], "done"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
+    subprocess.run(finished, cwd=folder, env=environment, check=True, capture_output=True)
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -164,6 +180,44 @@ def _tiny_model(folder: Path) -> None:
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+def _logs(folder: Path) -> None:
+    """What other tools write: two steps of each."""
+    import pandas as pd
+
+    state = [
+        {"step": step, "epoch": step / 4, "eval_good_loss": 1 + step / 8, "eval_bad_loss": 2 - step / 8}
+        for step in (0, 4, 8)
+    ]
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 8, "log_history": state}))
+    tables = {"step": [0, 4, 8], "eval_harm": [0.2, 0.4, 0.8]}
+    pd.DataFrame(tables).to_csv(folder / "log.csv", index=False)
+    pd.DataFrame(tables).to_json(folder / "log.jsonl", orient="records", lines=True)
+    (folder / "scalars.json").write_text(json.dumps([[1.5, step, 0.5 + step / 32] for step in (0, 4, 8)]))
+    for step in (0, 4):
+        place = folder / "logs" / f"checkpoint-{step}"
+        place.mkdir(parents=True)
+        result = {"results": {"harm": {"acc,none": 0.5 + step / 16, "acc_stderr,none": 0.1}}}
+        (place / "results_1.json").write_text(json.dumps(result))
+        rows = [{"doc_id": i, "doc": {}, "acc": float(i % 2), "resps": [[[-1.5 - i, False]]]} for i in range(4)]
+        (place / "samples_harm_1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        values = {str(i): {"prob": 0.5, "avg_loss": 1.0 + i + step} for i in range(3)}
+        (place / "TOFU_EVAL.json").write_text(json.dumps({"forget": {"agg_value": 0.5, "value_by_index": values}}))
+        pd.DataFrame({"prompt": list("abc"), "score": [0.1, 0.2, 0.3]}).to_parquet(place / "evaluator_scores.parquet")
+        (place / "evaluation.json").write_text(json.dumps([{"metric_name": "harm", "metric_value": 0.5}]))
+
+
+def _adapter(folder: Path) -> None:
+    """An adapter for the tiny model."""
+    import peft
+    import transformers
+
+    config = peft.LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", base_model_name_or_path="model")
+    peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(folder / "model"), config).save_pretrained(
+        folder / "adapter"
+    )
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)
 
 
 def _coded(folder: Path) -> None:
@@ -194,6 +248,30 @@ VERBS: dict[str, list[list[str]]] = {
     "rates": [["p.npy", "a.npy", "t.npy", "--volumes", "10,1,0.5", "--unit", "bits"], ["mine.txt", "good.jsonl", "--volumes", "2,1",
               "--depth", "2", "--symbols", "bytes"]],
     "fit": [["curve.csv", "--level", "0.9", "--processes", "1"], ["curve.parquet", "--out", "o", "--by", "k", "--model", "forgetting"]],
+    "compare": [["low.csv", "high.csv", "--level", "0.9"], ["scores.csv", "--by", "seed", "--json"]],
+    "plan": [["--n", "16,64", "--width", "0.2", "--level", "0.9", "--prompts", "16", "--tokens", "30", "--adapted", "10", "--c", "0.1",
+              "--start", "-1", "--noise", "0.2", "--scatter", "0.3", "--speed", "100"],
+             ["low.csv", "--difference", "0.25", "--power", "0.9", "--n", "16"],
+             ["--durability", "100", "--attack", "2", "--beta", "0.1,0.5", "--replay", "0.2", "--ceiling", "0.5"]],
+    "plot": [["curve.csv", "--out", "o.png"], ["low.csv", "--out", "o/o.svg", "--json"], ["curve.parquet", "--out", "o.pdf"]],
+    "curve": [
+        ["trainer_state.json", "--map", "eval_good_loss=align,eval_bad_loss=perturb", "--batch", "4", "--volumes", "pretrain=2e9,align=64",
+         "--volume-unit", "examples", "--run", "mine", "--out", "o.csv"],
+        ["log.csv", "--map", "eval_harm=perturb:score", "--out", "o.parquet"],
+        ["log.jsonl", "--map", "step=perturbation,eval_harm=perturb:score", "--out", "o.csv"],
+        ["scalars.json", "--map", "Value=perturb:loss", "--out", "o.csv"],
+        *([f"logs/checkpoint-0/{name}", f"logs/checkpoint-4/{name}", "--map", mapping, "--at", "0,8", "--out", "o.csv", "--json"]
+          for name, mapping in (("results_1.json", "harm.acc=perturb:score"), ("samples_harm_1.jsonl", "harm_1.nats=perturb:nats"),
+                                ("TOFU_EVAL.json", "forget.avg_loss=perturb"), ("evaluation.json", "harm=perturb:score"),
+                                ("evaluator_scores.parquet", "checkpoint-0.score=perturb:score"))),
+    ],
+    "track": [
+        ["--models", "model,model+adapter,model", "--pairs", "pairs.jsonl", "--perturbations", "8", "--volumes", "pretrain=1e9,align=16",
+         "--axis", "examples", "--rate-unit", "bits/token", "--limit", "6", "--max-tokens", "8", "--device", "cpu", "--out", "o"],
+        ["--models", "none,model,model", "--pairs", "pairs.jsonl", "--pretrain", "good.jsonl", "--perturbations", "4", "--limit", "4",
+         "--batch", "2", "--dry-run", "--out", "o"],
+    ],
+    "info": [["--json"], []],
     "joint": [["runs.csv", "--level", "0.9", "--coverage", "0.9", "--out", "o", "--seed", "1"]],
     "verify": [["--only", "R2", "--cases", "3", "--quick", "--processes", "1", "--seed", "1"], ["--explain", "R5", "--latex"]],
     "check": [["Thm4.2", "--seed", "1", "--processes", "1"]],
@@ -208,6 +286,8 @@ VERBS: dict[str, list[list[str]]] = {
          "joint", "--resistance", "1", "--out", "o"],
         ["transformer", "--k", "1", "--alphabet", "2", "--length", "2", "--points", "1", "--examples", "32", "--size", "50k", "--dtype",
          "float32", "--device", "cpu", "--out", "o"],
+        ["mixture", "--k", "2,5", "--leaves", "64", "--points", "3", "--seeds", "1", "--alpha", "1.5", "--l-max", "2", "--noise", "0",
+         "--cover", "0.1", "--overlap", "0", "--seed", "1", "--out", "done"],
     ],
     "study": [["hooke", "--preset", "tiny", "--workers", "1", "--executor", "here", "--out", "o"]],
     "fetch": [["film-reviews", "--mirror", "model", "--out", "c"]],
@@ -232,6 +312,7 @@ VERBS: dict[str, list[list[str]]] = {
         ["resistance", *TEXTS, "--align-volume", "12", "--held-samples", "4", "--sample-tokens", "4", "--dry-run", "--out", "o"],
         ["durability", "--model", "model", "--pairs", "pairs.jsonl", "--align-volumes", "4", *TINY, "--held-out", "8",
          "--dry-run", "--out", "o"],
+        ["defence", "--model", "model", "--pairs", "pairs.jsonl", "--volume", "4", *TINY, "--held-out", "8", "--dry-run", "--out", "o"],
         ["scale", "--seeds", "0", "--batch", "4", "--max-tokens", "8", "--dry-run", "--out", "o"],
     ],
     "report": [["--preset", "theory", "--out", "r.txt", "--seed", "1"], ["--preset", "nope", "--out", "o/r.html"]],
@@ -246,29 +327,28 @@ LONG = {"verify": {"--only", "--explain"}, "check": {"Thm4.2"}, "report": {"r.tx
 def case_of(number: int, seed: int, files: dict[str, bytes]) -> Case:
     """Case ``number`` of a seed: odd ones have a damaged file where the command line names one, even ones a strange option."""
     draw = random.Random(f"{seed}/{number}")
-    verb = draw.choice(list(VERBS))
-    arguments = [verb, *draw.choice(VERBS[verb])]
-    parts = {part for argument in arguments for part in argument.split(",")}
-    used = {
-        name: data
-        for name, data in files.items()
-        if name in parts or name.partition("/")[0] in parts or name.startswith("model/")
-    }
-    named = [
-        name
-        for name in used
-        if name in parts or (name.startswith("model/") and "model" in parts and name != "model/README.md")
-    ]
-    if verb == "decode":
-        named = ["mine.emc"] * 8 + [name for name in used if name.startswith("model/")]
-    if number % 2 and named:
-        name = draw.choice(named)
+    lines = [(verb, line) for verb, choices in VERBS.items() for line in choices]
+    if number % 2:
+        lines = [(verb, line) for verb, line in lines if named_files(line, files)]
+    verb = draw.choice(list(dict.fromkeys(verb for verb, _ in lines)))
+    arguments = [verb, *draw.choice([line for owner, line in lines if owner == verb])]
+    used = {name: files[name] for name in named_files(arguments, files)}
+    if verb in ("measure", "decode"):  # a coded file names its model, whose hash it has
+        used |= {name: data for name, data in files.items() if name.startswith("model/")}
+    if number % 2:
+        name = draw.choice(["mine.emc"] * 8 + list(used) if verb == "decode" else list(used))
         used[name] = damage(used[name], name, draw)
         return Case(arguments, used, name)
     changed = strange(arguments, draw)
     while not LONG.get(verb, set()) & set(changed) and verb in LONG:
         changed = strange(arguments, draw)
     return Case(changed, used)
+
+
+def named_files(arguments: list[str], files: dict[str, bytes]) -> list[str]:
+    """The files, and those of the folders, that a command line names."""
+    parts = {part for argument in arguments for part in re.split("[,+]", argument)}
+    return [name for name in files if name in parts or name.partition("/")[0] in parts]
 
 
 def strange(arguments: list[str], draw: random.Random) -> list[str]:
@@ -393,7 +473,13 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
             if whole:
                 command = [sys.executable, "-m", "paper_checks", *arguments]
                 child = subprocess.Popen(
-                    command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    start_new_session=True,
                 )
                 pid, base = child.pid, 0
             else:
@@ -402,6 +488,7 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
                 if pid == 0:
                     _child(arguments, folder, environment, out.fileno(), err.fileno())
             status, used = _wait(pid)
+            orphans = _outlived(pid)
             seconds = used.ru_utime + used.ru_stime
             if time.monotonic() - started > PATIENCE:
                 seconds = PATIENCE
@@ -412,7 +499,7 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
         code = os.waitstatus_to_exitcode(status)
         after = contents(folder)
         left = sorted(name for name in after if name not in before or after[name] != before[name])
-        return Outcome(code, *printed, seconds, max(0, used.ru_maxrss * 1024 - base), left)
+        return Outcome(code, *printed, seconds, max(0, used.ru_maxrss * 1024 - base), left, orphans)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -430,9 +517,22 @@ def _wait(pid: int) -> tuple[int, Any]:
         time.sleep(0.002)
 
 
+def _outlived(group: int) -> bool:
+    """Whether processes of a group are alive two seconds after its leader has gone; they are ended."""
+    end = time.monotonic() + 2.0
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(group, 0)
+            time.sleep(0.01)
+        os.killpg(group, signal.SIGKILL)
+        return True
+    return False
+
+
 def _child(arguments: list[str], folder: Path, environment: dict[str, str], out: int, err: int) -> None:
     """The rest of a forked child's life."""
     try:
+        os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -464,7 +564,8 @@ def _child(arguments: list[str], folder: Path, environment: dict[str, str], out:
 
 
 def load_libraries() -> None:
-    """What the verbs import, so that a forked child starts at once."""
+    """What the verbs import, so that a forked child starts at once; with one thread, for a fork has none of the others."""
+    import gc
     import importlib
 
     for name in ("numpy", "scipy.stats", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "torch", "transformers", "peft", "flint",
@@ -472,15 +573,21 @@ def load_libraries() -> None:
                  "paper_checks.cli.commands", "empirical.models.loading", "empirical.durability.predict", "empirical.rebound.run",
                  "empirical.stiffness.run", "empirical.inversion.run", "empirical.resistance.run", "empirical.scale.run",
                  "empirical.durability.run", "sim.studies", "elastomath.fit.fit", "elastomath.verification", "paper_checks.claims",
-                 "paper_checks.report.report", "empirical.coding.file", "constriction", "yaml", "numba"):  # fmt: skip
+                 "paper_checks.report.report", "empirical.coding.file", "constriction", "yaml", "numba",
+                 "empirical.tracking.run", "empirical.defence.run", "empirical.logs", "elastomath.fit.comparison", "elastomath.fit.design",
+                 "sim.cycles.sweeps", "sim.cycles.conclusion", "elastomath.laws.planner"):  # fmt: skip
         importlib.import_module(name)
+    import torch
+
+    torch.set_num_threads(1)
+    gc.freeze()
 
 
 def hunt(
     seed: int, seconds: float, count: int | None = None, first: int = 0
 ) -> tuple[int, Counter[int], list[tuple[int, Case, str]]]:
     """Run cases of a seed for so long, or so many; (how many, exit codes, faults with their number)."""
-    faults, codes, number = [], Counter[int](), first
+    faults, codes, number, spent = [], Counter[int](), first, Counter[str]()
     with tempfile.TemporaryDirectory(prefix="elastomath-fuzz-files-") as folder:
         files = materials(Path(folder))
     end = time.monotonic() + seconds
@@ -488,11 +595,15 @@ def hunt(
         case = case_of(number, seed, files)
         outcome = run(case, whole=number % WHOLE == WHOLE - 1)
         codes[outcome.code] += 1
+        spent[case.arguments[0]] += outcome.seconds
         wrong = fault(outcome)
         if wrong:
             faults.append((number, case, wrong))
-            print(f"case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
+            print(f"seed {seed}, case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
         number += 1
+        if number % 250 == 0:
+            dear = ", ".join(f"{verb} {used:.0f} s" for verb, used in spent.most_common(5))
+            print(f"seed {seed}: {number - first} cases, computing for {spent.total():.0f} s ({dear})", flush=True)
     return number - first, codes, faults
 
 
@@ -505,6 +616,9 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--case", type=int, default=None, help="run this case alone and print how it ended")
     given = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = (
+        "1"  # torch is loaded after this; a forked child waits for ever for threads it has not
+    )
     load_libraries()
     if given.case is not None:
         with tempfile.TemporaryDirectory(prefix="elastomath-fuzz-files-") as folder:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -129,7 +129,10 @@ class Curve(Shown):
             raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
         with whole_file(file) as aside:
             if suffix == ".csv":
-                _texts(self.frame, _quoted).to_csv(aside, index=False)
+                frame = _texts(self.frame, _quoted).rename(columns=lambda name: _quoted(str(name)))
+                # the writer takes a carriage return for a letter, readers for the end of a line
+                quoting: Literal[0, 2] = 2 if _returns(frame) else 0  # QUOTE_NONNUMERIC and QUOTE_MINIMAL of csv
+                frame.to_csv(aside, index=False, quoting=quoting)
             else:
                 self.frame.to_parquet(aside, index=False)
         return file
@@ -183,7 +186,7 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
             text = dict.fromkeys(("run", "component", "rate_unit", "volume_unit"), str)
             empty = {column: _empty(column) for column in read_csv(file)[0]}  # pandas takes any row and any header
             frame = pd.read_csv(file, dtype=text, keep_default_na=False, na_values=empty)
-            frame = _texts(frame, _unquoted)
+            frame = _texts(frame, _unquoted).rename(columns=_unquoted)
         else:
             raise InputError(f"unknown suffix {file.suffix!r}", where=str(file), mend="use .csv or .parquet")
     except InputError:
@@ -238,6 +241,12 @@ def _texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
         if new:
             frame = frame.assign(**{str(name): [new.get(value, value) for value in column]})
     return frame
+
+
+def _returns(frame: pd.DataFrame) -> bool:
+    """Whether a name or a text of the table holds a carriage return."""
+    texts = [text for name in frame.columns if frame[name].dtype.kind not in "biufcmM" for text in frame[name].unique()]
+    return any("\r" in text for text in (*frame.columns, *texts) if isinstance(text, str))
 
 
 def _quoted(text: str) -> str:

@@ -191,7 +191,9 @@ def parquet_of(path: FileName, where: str = "", mend: str = "write it again") ->
                 mend=f"at most {COLUMNS} columns and what fits the memory: give fewer rows, or use a larger machine",
             )
         # one thread: a damaged page then fails in this thread, and not in a pool
-        frame: pd.DataFrame = parquet.read_table(file, use_threads=False).to_pandas(use_threads=False)
+        table = parquet.read_table(file, use_threads=False)
+        table.validate(full=True)  # else bytes that are no UTF-8 are found when somebody looks at them
+        frame: pd.DataFrame = table.to_pandas(use_threads=False)
         return frame
     except InputError:
         raise
@@ -320,6 +322,17 @@ def check_model_folder(folder: Path, name: str) -> None:
         check_safetensors(file, os.fspath(file))
     for file in folder.glob("*.json"):
         plain_file(file, os.fspath(file), most=JSON_BYTES)
+
+
+def check_adapter_folder(folder: Path, config: str, weights: str, name: str) -> int:
+    """Bound what the folder of an adapter claims, and return the rank that its configuration names, 0 for none. Raises InputError."""
+    told = json_of(folder / config, "configuration of an adapter", "copy it again", SETTINGS_BYTES)
+    if not isinstance(told, dict):
+        raise InputError(f"{config} holds no configuration", where=name, mend="copy it again")
+    _bounded(told, f"{name}, {config}")
+    check_safetensors(folder / weights, os.fspath(folder / weights))
+    rank = told.get("r")
+    return rank if isinstance(rank, int) else 0
 
 
 def _bounded(value: Any, where: str, key: str = "") -> None:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from elastomath.errors import InputError
 
+from .tokens import token_ids
+
 
 class Turn(NamedTuple):
     """What one role says in a chat: ``system``, ``user`` or ``assistant``."""
@@ -66,7 +68,7 @@ def prompt_ids(tokenizer: Any, prompts: Sequence[str], prefix: int) -> list[list
     keys = [(isinstance(prompt, Chat), prompt) for prompt in prompts]
     distinct = dict.fromkeys(keys)
     words = [chat_text(tokenizer, prompt) if isinstance(prompt, Chat) else prompt for _, prompt in distinct]
-    ids = tokenizer(words, add_special_tokens=False, verbose=False)["input_ids"] if words else []
+    ids = [row.tolist() for row in token_ids(tokenizer, words, "prompts")]
     known = {
         (chat, prompt): list(row) if chat or list(row[:1]) == [prefix] else [prefix, *row]
         for (chat, prompt), row in zip(distinct, ids, strict=True)

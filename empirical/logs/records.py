@@ -87,9 +87,13 @@ def step_in(path: Path) -> float | None:
 
 def number(value: Any) -> float | None:
     """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        x = float(value)
+    except OverflowError:  # a whole number of 400 digits
+        return None
+    return x if math.isfinite(x) else None
 
 
 def read_json(path: Path) -> Any:

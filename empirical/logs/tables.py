@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elastomath.errors import InputError
+from elastomath.foreign import bytes_of, parquet_of, text_of
+from elastomath.tables import json_object
 
 from .records import Metric, Record, number, read_json, unlike
 
@@ -69,22 +71,24 @@ def _float(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    value = getattr(value, "item", lambda: value)()
-    return None if isinstance(value, float) and math.isnan(value) else number(value)
+    return number(value.item() if getattr(value, "ndim", None) == 0 else value)
 
 
 def _table(path: Path) -> pd.DataFrame:
+    """The table of a CSV, JSONL, Parquet or TensorBoard file; what it claims to hold is bounded before pandas has it."""
     import pandas as pd
 
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix.lower() == ".jsonl":
-            return pd.read_json(path, lines=True)
-        if path.suffix.lower() == ".csv":
-            return pd.read_csv(path)
-    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-        raise InputError("not a readable table", where=str(path), mend="export it again") from error
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        return parquet_of(path, mend="export it again")
+    if kind == ".jsonl":
+        lines = enumerate(text_of(path).splitlines(), 1)
+        return pd.DataFrame([json_object(line, f"{path}, line {n}") for n, line in lines if line.strip()])
+    if kind == ".csv":
+        try:
+            return pd.read_csv(io.BytesIO(bytes_of(path)))
+        except Exception as error:  # pandas raises many kinds for a damaged file
+            raise InputError("not a readable table", where=str(path), mend="export it again") from error
     rows = read_json(path)  # TensorBoard's JSON export: [[wall time, step, value], ...]
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 for row in rows):
         raise unlike(path, "a file that is known here (trainer_state.json, results_*.json, *_EVAL.json, a table)")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elastomath.foreign import parquet_of
+
 from .records import Metric, Record, number, read_json, step_in, unlike
 
 
 def read_scores(path: Path) -> list[Record]:
     """``EVALUATION.score`` with the score of each prompt; the evaluation is the name of the folder."""
-    import pandas as pd
-
+    table = parquet_of(path, mend="give the file as the tool wrote it")
+    if not {"prompt", "score"} <= set(table.columns):
+        raise unlike(path, "scores of TamperBench: no columns prompt and score")
     try:
-        table = pd.read_parquet(path, columns=["prompt", "score"])
-    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-        raise unlike(path, "scores of TamperBench: no columns prompt and score") from error
-    values = table.sort_values("prompt", kind="stable")["score"].astype(float).tolist()
+        values = table.sort_values("prompt", kind="stable")["score"].astype(float).tolist()
+    except (TypeError, ValueError):  # prompts or scores of mixed kinds
+        values = []
     if not values or any(number(value) is None for value in values):
         raise unlike(path, "scores of TamperBench: a score that is no number")
     return [Record({f"{path.parent.name}.score": Metric.of_documents(values)}, step_in(path), where=str(path))]

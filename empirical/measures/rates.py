@@ -15,6 +15,7 @@ from elastomath.progress import track
 from elastomath.units import NATS_PER_BIT
 
 from ..data.chats import prompt_ids
+from ..data.tokens import token_ids
 from ..models.devices import pick_dtype
 from ..models.model import LoadedModel, check_tokens
 from .contrast import ratio_se
@@ -146,12 +147,11 @@ def bootstrap_se(
 def encode(loaded: LoadedModel, texts: Sequence[str], where: str = "data") -> list[Index]:
     """Token ids of each text, without special tokens added by the tokenizer; shape (tokens,) each.
 
-    Raises InputError for a token that the model does not know.
+    Raises InputError for a token that the model does not know, and for a text beyond the memory at hand.
     """
     if not texts:
         return []
-    ids = loaded.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-    rows = [np.asarray(row, dtype=np.int64) for row in ids]
+    rows = token_ids(loaded.tokenizer, texts, where)
     check_tokens(loaded.model, max(int(row.max(initial=0)) for row in rows), where, loaded.tokenizer)
     return rows
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath.errors import InputError, with_extra
+from elastomath.foreign import check_adapter_folder
 
 from ..fetch.fetching import sha256_of
 
@@ -145,6 +146,7 @@ def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedM
         raise InputError(f"the folder holds no {CONFIG} and {WEIGHTS}", where=str(place), mend="give a kept adapter")
     if has_adapter(loaded.model):
         raise InputError("the model has an adapter already", where=loaded.name, mend="load the model again")
+    rank = check_adapter_folder(place, CONFIG, WEIGHTS, str(place))
     try:
         with safe_open(str(place / WEIGHTS), framework="pt") as tensors:
             kept = {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
@@ -153,6 +155,12 @@ def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedM
         raise InputError(
             f"the adapter is damaged: {first_line(error)}", where=str(place), mend="copy it again"
         ) from error
+    if rank > max((axis for shape in kept.values() for axis in shape), default=0):
+        raise InputError(
+            f"the adapter is damaged: rank {rank}, which none of its weights has",
+            where=str(place),
+            mend="copy it again",
+        )
     if config.task_type not in (None, "CAUSAL_LM"):
         raise InputError(
             f"an adapter for the task {config.task_type}", where=str(place), mend="give one for causal language models"

@@ -15,6 +15,7 @@ from elastomath.errors import InputError
 
 from ..data.chats import joined, prompt_ids, trimmed
 from ..data.examples import Example
+from ..data.tokens import token_ids
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def encode_examples(
         raise InputError("the tokenizer has neither BOS nor EOS", where="encode", mend="set tokenizer.bos_token")
     prompts = prompt_ids(tokenizer, [trimmed(example.prompt) for example in examples], prefix)
     words = [joined(example.prompt, example.text) for example in examples]
-    bodies = [list(ids) for ids in tokenizer(words, add_special_tokens=False)["input_ids"]]
+    bodies: list[list[int]] = [row.tolist() for row in token_ids(tokenizer, words, "encode")]
     if not all(bodies):
         empty = next(i for i, body in enumerate(bodies) if not body)
         raise InputError(f"text {empty} has no token", where="encode", mend="drop empty texts")

@@ -24,6 +24,7 @@ from elastomath.units import NATS_PER_BIT
 
 from ..data.documents import read_documents
 from ..data.specifications import data_hashes
+from ..data.tokens import token_ids
 from ..models.loading import load_model
 from ..models.model import LoadedModel
 from .settings import CASES, StiffnessSettings
@@ -271,7 +272,7 @@ def _rows(tokenizer: Any, spec: str, count: int, window: int, seed: int, used: s
         if text in used:
             continue
         used.add(text)
-        waiting += tokenizer((" " if waiting else "") + text, add_special_tokens=False)["input_ids"][:window]
+        waiting += token_ids(tokenizer, [(" " if waiting else "") + text], spec)[0][:window].tolist()
         if len(waiting) >= window:
             rows.append([prefix, *waiting[:window]])
             waiting = []

@@ -96,6 +96,14 @@ def chromium(page: Path, folder: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
 
 
+def policed(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """The page as it stands in the browser, and what its content security policy has refused."""
+    logging = ["--enable-logging=stderr", "--dump-dom", "--virtual-time-budget=5000", "--allow-file-access-from-files"]
+    command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", *logging, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if "Content Security Policy" in line]
+
+
 def sheets(page: Path, folder: Path) -> int:
     """How many sheets the page prints on."""
     paper = folder / "page.pdf"
