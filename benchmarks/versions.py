@@ -28,19 +28,21 @@ TESTS = {
     "lm-eval": ("tests/acceptance/test_logs_lm_eval.py",),
 }
 """The tests that meet each package."""
+PARTS = {"lm-eval": 3}
+"""How many numbers of a version name a minor release, where it is not two: lm-evaluation-harness has been at 0.4 since 2023."""
 
 
-def newest(versions: list[str], count: int = 2) -> list[str]:
-    """The newest release of each of the newest minor versions (of the newest patches, where the major version is 0).
+def newest(versions: list[str], count: int = 2, parts: int = 2) -> list[str]:
+    """The newest release of each of the newest minor versions, which are those that differ in the first ``parts`` numbers.
 
-    >>> newest(["1.16.0", "1.15.1", "1.15.0", "1.14.0"]), newest(["0.4.13", "0.4.12", "0.4.11"])
+    >>> newest(["1.16.0", "1.15.1", "1.15.0", "1.14.0"]), newest(["0.4.13", "0.4.12", "0.4.11"], parts=3)
     (['1.16.0', '1.15.1'], ['0.4.13', '0.4.12'])
     """
     found: dict[tuple[str, ...], str] = {}
     for version in versions:
-        parts = tuple(version.split("."))
-        if all(part.isdigit() for part in parts):
-            found.setdefault(parts if parts[0] == "0" else parts[:2], version)
+        numbers = tuple(version.split("."))
+        if all(number.isdigit() for number in numbers):
+            found.setdefault(numbers[:parts], version)
     return list(found.values())[:count]
 
 
@@ -85,7 +87,7 @@ def main(arguments: list[str]) -> int:
     good = True
     for asked in arguments or list(TESTS):
         package, _, version = asked.partition("==")
-        for each in [version] if version else newest(released(package)):
+        for each in [version] if version else newest(released(package), parts=PARTS.get(package, 2)):
             with tempfile.TemporaryDirectory(prefix="elastomath-versions-") as folder:
                 told = tried(package, each, Path(folder) / "environment")
             good &= told == "passed"

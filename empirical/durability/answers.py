@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
+from .forecast import undo_volume
 from .undoing import undo_interval
 
 Array = NDArray[np.float64]
@@ -21,6 +22,15 @@ LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
 MEASURES = ("z", "code_length", "probability")
 """The contrast z, the code length of the chosen response and its probability sigma(z)."""
+
+
+GIVEN = "given"
+"""In the place of an algorithm: the model came aligned."""
+
+
+def algorithm_of(configuration: Mapping[str, Any]) -> str:
+    """How a run was aligned: sft, dpo, kto, simpo, ppo, or given."""
+    return GIVEN if configuration.get("aligned") else str(configuration.get("algorithm", "sft"))
 
 
 def contrast_of(reading: Result) -> Array:
@@ -49,9 +59,12 @@ def durability_row(result: Result) -> dict[str, Any]:
     """Forecast beside measurement, the constants behind it, and the first fall in each measure: one run's row."""
     c, card = result["configuration"], result["forecast"]
     start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
-    foretold = next(row for row in card["forecast"] if row["n"] == c["n"])
+    if algorithm_of(c) == "sft":
+        foretold = next(row for row in card["forecast"] if row["n"] == c["n"])
+    else:
+        foretold = {"z": Interval(None, None, None).as_dict(), "undo_volume": _from_here(result).as_dict()}
     row: dict[str, Any] = {key: c[key] for key in ("pairs", "n", "optimiser", "seed", "learning_rate", "batch")}
-    row |= {"algorithm": "sft", "closure": card["closure"], "applies": card["applies"], "reasons": card["reasons"]}
+    row |= {"algorithm": algorithm_of(c)} | {key: card[key] for key in ("closure", "applies", "reasons")}
     row |= {"z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"]}
     row |= {"cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"]}
     if "perturb" not in result["arms"]:
@@ -67,6 +80,21 @@ def durability_row(result: Result) -> dict[str, Any]:
     return row
 
 
+def _from_here(result: Result) -> Interval:
+    """The undo volume by the logit law from the contrast where another algorithm ended: how it is undone is foretold, it is not.
+
+    In proportion to 1/c_-, whose interval it has; under SGD alone.
+    """
+    c, constant = result["configuration"], result["forecast"]["c"]["perturbing"]
+    value = constant["estimate"]
+    if c["optimiser"] != "sgd" or not value or value <= 0:
+        return Interval(None, None, None, unit="examples")
+    start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
+    volume = undo_volume(start, end, value, c["batch"])
+    ends = [volume * value / constant[side] if (constant[side] or 0) > 0 else None for side in ("high", "low")]
+    return Interval(volume, ends[0], ends[1], constant["level"], "examples")
+
+
 def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[str, float]]:
     """The fall per opposed example over the first few, in each measure, with its standard error over paired prompts."""
     first = next((reading for reading in readings if reading["volume"] >= FIRST), readings[-1])
@@ -79,14 +107,14 @@ def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[
 
 
 def forecast_error(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """|forecast - measured| / measured of the undo volumes: the median, the worst and its run; censored runs do not count.
+    """|forecast - measured| / measured of the undo volumes after sft: the median, the worst and its run; not of censored runs.
 
     ``inside``: runs whose measured value lies in the forecast's interval over prompts.
     """
     errors = [
         (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
         for row in rows
-        if row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
+        if row["algorithm"] == "sft" and row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
     ]
     if not errors:
         return {"median": None, "worst": None, "runs": 0, "inside": 0}
@@ -104,14 +132,14 @@ def _within(value: float, interval: Mapping[str, Any]) -> bool:
 
 # --- over runs ----------------------------------------------------------------------------------------------------
 def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
-    """For each optimiser: exponent of m* in n, first falls against n, and the cost of going back over that of coming (Q1).
+    """For each optimiser, after each algorithm: exponent of m* in n, first falls, and the cost of going back over coming (Q1).
 
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
     and the interval is Student's over groups. ``smallest_visible``: the half width, the smallest effect that would be seen.
     """
     answers: dict[str, Any] = {}
-    for optimiser in dict.fromkeys(result["configuration"]["optimiser"] for result in results):
-        some = [result for result in results if result["configuration"]["optimiser"] == optimiser]
+    for optimiser in dict.fromkeys(_phases(result) for result in results):
+        some = [result for result in results if _phases(result) == optimiser]
         groups: dict[tuple[str, int], list[Result]] = {}
         for result in some:
             groups.setdefault((result["configuration"]["pairs"], result["configuration"]["seed"]), []).append(result)
@@ -128,6 +156,11 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
             "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
         }
     return answers
+
+
+def _phases(result: Result) -> str:
+    algorithm = algorithm_of(result["configuration"])
+    return str(result["configuration"]["optimiser"]) + ("" if algorithm == "sft" else f" after {algorithm}")
 
 
 def _log(value: float | None) -> float | None:
@@ -208,6 +241,14 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
         if ratio["estimate"] is not None:
             sentences.append(
                 f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+            )
+    for row in told["durability"]:
+        if row["algorithm"] != "sft" and "undo_volume" in row:
+            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            sentences.append(
+                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} opposed ones; the law says "
+                f"{row['forecast_text']} from there."
             )
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
-from ..measures.code_lengths import code_lengths
+from ..measures.code_lengths import pair_lengths
 from ..measures.gradients import SKETCH, group_gradients
 from ..models.sequences import Sequences
 
@@ -51,8 +51,8 @@ def read_behaviour(
     meter: Meter | None = None,
 ) -> BehaviourReading:
     """gamma_+ and gamma_- of every held-out prompt at the weights of now."""
-    nats = [code_lengths(model, data, autocast=autocast, meter=meter).nats for data in (chosen, rejected)]
-    return BehaviourReading(nats[0], nats[1])
+    plus, minus = pair_lengths(model, chosen, rejected, autocast=autocast, meter=meter)
+    return BehaviourReading(plus.nats, minus.nats)
 
 
 @dataclass(frozen=True, slots=True)

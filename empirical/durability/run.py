@@ -4,7 +4,8 @@
          -> aligned on n chosen responses -> perturbed by rejected ones, read after every step until the behaviour is undone
 
 The contrast z is read on held-out prompts at every step, so a run is a curve of 20 to 60 readings; errors are paired over
-prompts. All alignment volumes lie on one way, and runs of one seed share the stages that they have in common.
+prompts. All alignment volumes lie on one way, and runs of one seed share the stages that they have in common. The alignment may be
+by another algorithm (``algorithms``), or have been done by others (``aligned``): then only what undoes it is foretold.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from elastomath.curve import Curve
+from elastomath.errors import InputError
 from elastomath.progress import say
 from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
@@ -26,11 +28,21 @@ from elastomath.runs.ledger import Configuration, Result
 from ..behaviours import mixed, read_pairs
 from ..data.examples import Example, Preference
 from ..laboratory.conduct import conduct
-from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory, source_of
 from ..measures.contrast import within_run_se
+from ..models.loading import load_model
 from ..models.model import quiet
-from ..models.sequences import Sequences
-from .answers import conclusion, contrast_of, durability_row, forecast_error, outside_of, pooled_answers
+from ..models.sequences import Sequences, from_ids
+from .answers import (
+    GIVEN,
+    algorithm_of,
+    conclusion,
+    contrast_of,
+    durability_row,
+    forecast_error,
+    outside_of,
+    pooled_answers,
+)
 from .card import behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
@@ -54,7 +66,8 @@ def durability(
     """
     equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
     hashes = {spec: read_pairs(spec, swap=settings.swap, chat=settings.chat).sha256 for spec in settings.pairs}
-    configurations = settings.configurations(equipment.training, equipment.source, hashes)
+    given = None if settings.aligned is None else source_of(settings.aligned)
+    configurations = settings.configurations(equipment.training, equipment.source, hashes, given)
     about = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
@@ -113,6 +126,7 @@ class Bench:
         )
         self.neutral = self._encoded([(pair, None) for pair in held[: c["held_out"]]])
         adapt, align, opposed = _parts(rest, c["adapt_most"], c["align_path"][-1], c["perturb_most"])
+        self.aligning = align
         self.train = {
             "adapt": self._encoded(mixed(adapt, c["share"])),
             "align": self._encoded([(pair, True) for pair in align]),
@@ -147,16 +161,17 @@ class Bench:
     def forecast(self, adapted: Stage) -> Stage:
         """What two backward passes at the adapted base say; nothing is trained."""
         c = self.configuration
+        volumes = (
+            c["align_path"] if algorithm_of(c) == "sft" else [c["batch"]]
+        )  # of others the constants alone are used
         name = (
-            self.common
-            | self.phase
-            | {"stage": "forecast", "volumes": c["align_path"], "neutral": fingerprint(self.neutral)}
+            self.common | self.phase | {"stage": "forecast", "volumes": volumes, "neutral": fingerprint(self.neutral)}
         )
 
         def make() -> Result:
             lab, c = self.laboratory, self.configuration
             return behaviour_card(
-                lab.model, self.chosen, self.rejected, c["align_path"], learning_rate=c["learning_rate"], batch=c["batch"],
+                lab.model, self.chosen, self.rejected, volumes, learning_rate=c["learning_rate"], batch=c["batch"],
                 optimiser=c["optimiser"],
                 neutral=self.neutral, limit=c["closure"], autocast=lab.autocast, meter=lab.meter,
             ).as_dict()  # fmt: skip
@@ -166,6 +181,9 @@ class Bench:
     def aligned(self, adapted: Stage) -> list[Stage]:
         """The way of alignment, a stage for each volume on it, with readings on a geometric grid of steps."""
         c, stages, parent, done = self.configuration, [], adapted, 0
+        algorithm = algorithm_of(c)
+        if algorithm != "sft":
+            return [self._given(adapted) if algorithm == GIVEN else self._preferred(adapted, algorithm)]
         for volume in c["align_path"]:
             part = self.train["align"][slice(done, volume)]
             name = self.common | self.phase | {"stage": "aligned", "train": fingerprint(part), "before": done}
@@ -173,6 +191,41 @@ class Bench:
             stages.append(parent)
             done = volume
         return stages
+
+    def _preferred(self, adapted: Stage, algorithm: str) -> Stage:
+        """The aligned state by another algorithm: AdamW, from the adapted base, a pair an example, read at its end."""
+        c, opposed = self.configuration, self._encoded([(pair, False) for pair in self.aligning])
+        name = {"stage": "aligned", "algorithm": algorithm, "seed": c["seed"], "max_tokens": c["max_tokens"]}
+        name |= {"train": fingerprint(self.train["align"]), "opposed": fingerprint(opposed)}
+        phase = {"batch": c["batch"], "learning_rate": c["tune_learning_rate"]}
+
+        def make() -> Result:
+            self.laboratory.tune(self.aligning, algorithm, seed=c["seed"], max_tokens=c["max_tokens"], **phase)
+            return {"readings": [self._read(c["n"])]}
+
+        return self.laboratory.stage(self.common | name | phase, adapted, make)
+
+    def _given(self, base: Stage) -> Stage:
+        """The model that came aligned: its weights in the place of its base's."""
+        c, lab = self.configuration, self.laboratory
+
+        def make() -> Result:
+            held, trust = lab.equipment.held, lab.equipment.trust_remote_code
+            weights = dict(
+                load_model(c["aligned"], device="cpu", dtype=held, trust_remote_code=trust).model.named_parameters()
+            )
+            own = dict(lab.model.named_parameters())
+            unlike = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+            if unlike or len(weights) != len(own):
+                raise InputError(
+                    f"the aligned model has other weights than its base ({(unlike or sorted(weights.keys() - own.keys()))[0]})",
+                    where=c["aligned"],
+                    mend="give the base that it was trained from by --model",
+                )
+            lab._put(weights)
+            return {"readings": [self._read(c["n"])]}
+
+        return lab.stage(self.common | {"stage": "aligned", "weights": c["aligned_source"], "n": c["n"]}, base, make)
 
     def arm(self, arm: str, aligned: Stage, adapted: Stage) -> Stage:
         """What follows alignment: training on one kind of text, read step by step, until the behaviour is undone."""
@@ -239,6 +292,8 @@ class Bench:
 
     def _encoded(self, pairs: Sequence[tuple[Preference, bool | None]]) -> Sequences:
         """Prompt and response of each pair; role True is the chosen one, False the rejected one, None the prompt itself as text."""
+        if not pairs:
+            return from_ids([[]], [[0]], 0)[slice(0, 0)]
         examples = [
             Example("", pair.prompt) if role is None else Example(pair.prompt, pair.chosen if role else pair.rejected)
             for pair, role in pairs
@@ -256,9 +311,10 @@ def _parts(rest: Sequence[Preference], adapt: int, align: int, opposed: int) -> 
 
 
 def run_name(configuration: Configuration) -> str:
-    """What a run is called in the curve: its pairs, optimiser, alignment volume and seed."""
-    c = configuration
-    return f"{c['pairs']}-{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
+    """What a run is called in the curve: its pairs, optimiser, alignment volume and seed, and its algorithm if it is not sft."""
+    c, algorithm = configuration, algorithm_of(configuration)
+    by = "" if algorithm == "sft" else f"{algorithm}-"
+    return f"{c['pairs']}-{by}{c['optimiser']}-n-{c['n']}-seed-{c['seed']}"
 
 
 def run_curve(result: Result) -> Curve:
@@ -284,6 +340,7 @@ def run_curve(result: Result) -> Curve:
     }
     names = ("model", "seed", "learning_rate", "batch", "optimiser", "pairs", "dtype")
     covariates = {key: c[key] for key in names} | {"protocol": "durability", "arm": arm, "contrast_se": scatter[1:]}
+    covariates["algorithm"] = algorithm_of(c)
     covariates |= {"base_contrast": float(courses[0].mean()), "base_contrast_se": float(scatter[0])}
     return Curve.from_paths(
         run_name(c), volumes, steps, rates, "nats/response", "examples", rate_se=errors, **covariates

@@ -12,6 +12,7 @@ from elastomath.runs.settings import setting
 
 from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each, rising_volumes
 from ..laboratory.work import Work
+from ..training.settings import ALGORITHMS
 
 OPTIMISERS = ("sgd", "adamw", "adamw-carried")
 """Plain stochastic gradient descent; AdamW with fresh moments in each phase; AdamW whose moments go on from phase to phase."""
@@ -26,7 +27,8 @@ class DurabilitySettings(ProtocolSettings):
     """One durability experiment: a run for each behaviour, optimiser, seed and alignment volume. Volumes are in examples.
 
     The base is adapted until the mean probability outside the pair is below ``closure``, not for a fixed number of examples; where
-    that is not reached, the law is said not to apply. All alignment volumes lie on one way.
+    that is not reached, the law is said not to apply. All alignment volumes lie on one way, but for other algorithms than sft, of
+    which each volume starts from the adapted base again. With ``aligned`` nothing is trained before the perturbation.
     """
 
     NAME = "durability"
@@ -41,11 +43,25 @@ class DurabilitySettings(ProtocolSettings):
     closure: float = setting(
         0.05, "The base is adapted until the mean probability outside the pair is below this.", gate=SHARE
     )
-    adapt_most: int = setting(480, "Most examples that adapting may take.", gate=FROM_ZERO)
+    adapt_most: int = setting(
+        480, "Most examples that adapting may take; 0 for a base that is taken as it is.", gate=FROM_ZERO
+    )
     adapt_step: int = setting(32, "Examples of adapting between two readings.", gate=COUNT)
     adapt_learning_rate: float = setting(1e-5, "Of AdamW, while adapting.", gate=POSITIVE)
     align_volumes: tuple[int, ...] = setting(
         (16, 64, 256), "Aligned examples after which the perturbation starts, rising; a run each.", gate=rising_volumes
+    )
+    algorithms: tuple[str, ...] = setting(
+        ("sft",),
+        "Of the alignment: sft on chosen responses, or dpo, kto, simpo, ppo on pairs; commas between. The rest is sft always.",
+        option="--algorithm",
+        gate=each(one_of(*ALGORITHMS)),
+    )
+    tune_learning_rate: float = setting(1e-5, "Of AdamW, while aligning by another algorithm than sft.", gate=POSITIVE)
+    aligned: str | None = setting(
+        None,
+        "A model that is aligned already (folder, GGUF file, hub id): it is perturbed until it is where its base --model is; "
+        "nothing is adapted or aligned, --align-volumes is the number of examples it was aligned on.",
     )
     perturb_most: int = setting(192, "Most opposed examples of a run.", gate=COUNT)
     overshoot: float = setting(
@@ -79,19 +95,44 @@ class DurabilitySettings(ProtocolSettings):
             raise InputError(
                 f"alignment volumes {list(self.align_volumes)}", where="durability", mend="give at least one batch each"
             )
+        others = [algorithm for algorithm in self.algorithms if algorithm != "sft"]
+        if "adamw-carried" in self.optimisers and (others or self.aligned):
+            raise InputError(
+                f"moments of {self.aligned or others[0]} are not there to be carried",
+                where="durability",
+                mend="perturb by sgd or adamw",
+            )
+        if self.aligned is not None and (others or self.lora_rank or len(self.align_volumes) != 1):
+            raise InputError(
+                "an aligned model is given, and what to align it by",
+                where="durability",
+                mend="give one of --align-volumes, the examples that it was aligned on, and neither --algorithm nor --lora-rank",
+            )
 
     def rate(self, optimiser: str) -> float:
         """The learning rate of a phase."""
         return RATES[optimiser] if self.learning_rate is None else self.learning_rate
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str]) -> list[Configuration]:
-        """The full configuration of every run: one for each behaviour, optimiser, seed and alignment volume."""
+    def configurations(
+        self, training: dict[str, Any], source: str, data: dict[str, str], aligned_source: str | None = None
+    ) -> list[Configuration]:
+        """The full configuration of every run: one for each behaviour, optimiser, algorithm, seed and alignment volume."""
         common = asdict(self) | {"protocol": "durability", "version": 1} | training | {"model_source": source}
-        for name in ("pairs", "optimisers", "seeds", "align_volumes", "learning_rate"):
+        for name in (
+            "pairs",
+            "optimisers",
+            "algorithms",
+            "seeds",
+            "align_volumes",
+            "learning_rate",
+            "tune_learning_rate",
+        ):
             del common[name]
-        for name in ("chat", "keep_weights"):  # the keys of runs from before there were such settings
+        for name in ("chat", "keep_weights", "aligned"):  # the keys of runs from before there were such settings
             if not common[name]:
                 del common[name]
+        if self.aligned is not None:
+            common |= {"aligned_source": aligned_source, "adapt_most": 0}
         return [
             common
             | {
@@ -101,11 +142,19 @@ class DurabilitySettings(ProtocolSettings):
                 "learning_rate": self.rate(optimiser),
             }
             | {"seed": seed, "n": n, "align_path": [v for v in self.align_volumes if v <= n]}
+            | self._by(algorithm, n)
             for pairs in self.pairs
             for optimiser in self.optimisers
+            for algorithm in self.algorithms
             for seed in self.seeds
             for n in self.align_volumes
         ]
+
+    def _by(self, algorithm: str, n: int) -> Configuration:
+        """What an algorithm has in a configuration; sft has nothing, as before there were others."""
+        if algorithm == "sft":
+            return {}
+        return {"algorithm": algorithm, "tune_learning_rate": self.tune_learning_rate, "align_path": [n]}
 
     def work(self) -> list[Work]:
         """Adaption once a behaviour and seed, the forecast and the way of alignment once an optimiser, the arms of each run.
@@ -113,17 +162,27 @@ class DurabilitySettings(ProtocolSettings):
         Upper bounds: a base that is closed early, and a behaviour that is undone early, take less.
         """
         ways = len(self.pairs) * len(self.seeds) * len(self.optimisers)
+        sft, others = "sft" in self.algorithms and self.aligned is None, [a for a in self.algorithms if a != "sft"]
         reading, most = 2 * self.held_out * self.max_tokens, self.align_volumes[-1]
         steps = -(-self.perturb_most // self.batch)
         readings = min(steps, 16) + min(max(steps - 16, 0), 16) // 2 + 1 + max(steps - 32, 0) // 4 + 1
         adapting = -(-self.adapt_most // self.adapt_step) + 1
         walked = _walked(most, self.batch) + len(self.align_volumes)
-        stages = [
-            Work("adapted", len(self.pairs) * len(self.seeds), self.adapt_most * self.max_tokens, adapting * reading),
-            Work("forecast", ways, 3 * self.held_out * self.max_tokens, reading),
-            Work(f"aligned to {most}", ways, most * self.max_tokens, walked * reading),
-        ]
-        runs = ways * len(self.align_volumes)
+        adapted = Work(
+            "adapted", len(self.pairs) * len(self.seeds), self.adapt_most * self.max_tokens, adapting * reading
+        )
+        if self.aligned is not None:
+            adapted = Work("base", len(self.pairs) * len(self.seeds), 0, reading)
+        stages = [adapted, Work("forecast", ways * len(self.algorithms), 3 * self.held_out * self.max_tokens, reading)]
+        if sft:
+            stages.append(Work(f"aligned to {most}", ways, most * self.max_tokens, walked * reading))
+        for algorithm in others:
+            trained = 2 * sum(self.align_volumes) * self.max_tokens
+            drawn = trained // 2 if algorithm == "ppo" else 0
+            stages.append(
+                Work(f"aligned ({algorithm})", ways, trained, trained + len(self.align_volumes) * reading, drawn)
+            )
+        runs = ways * len(self.algorithms) * len(self.align_volumes)
         stages += [
             Work(f"{arm}, at most", runs, self.perturb_most * self.max_tokens, readings * reading) for arm in self.arms
         ]

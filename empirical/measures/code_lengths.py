@@ -21,6 +21,8 @@ from ..models.sequences import Sequences
 Array = NDArray[np.float64]
 MEASURED_POSITIONS = 4096
 """Positions in a batch that is only measured."""
+EVEN = 256
+"""Positions up to which sequences go together whatever their lengths: fewer do not fill a processor's products of matrices."""
 
 
 @dataclass(frozen=True)
@@ -138,17 +140,34 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 
 def _by_prompt(model: Any, chosen: Sequences, rejected: Sequences) -> Iterator[NDArray[np.int64]]:
-    """Rows in the order of their prompts' lengths, as many at a time as a batch may hold."""
+    """Rows in the order of their prompts' lengths, as many at a time as a batch may hold, and as are of about one length on a CPU."""
     prompt = chosen.first.numpy()
     body = int(torch.maximum(chosen.length - chosen.first, rejected.length - rejected.first).max())
     alone = "logits_to_keep" in inspect.signature(model.forward).parameters  # else the prompts' logits are held, too
     logits = max(2 * body, 1 if alone else int(prompt.max())) * int(
         unwrapped(model).config.get_text_config().vocab_size
     )
-    room = min(64, MEASURED_POSITIONS // (int(prompt.max()) + 2 * body), LOGIT_BUDGET // logits)
-    order = np.argsort(prompt, kind="stable")
-    for start in range(0, len(order), max(1, room)):
-        yield order[start : start + max(1, room)]
+    room = max(1, min(64, MEASURED_POSITIONS // (int(prompt.max()) + 2 * body), LOGIT_BUDGET // logits))
+    waits = next(model.parameters()).device.type == "cpu"  # an accelerator has padding for nothing, a CPU pays for it
+    order, start = np.argsort(prompt, kind="stable"), 0
+    lengths = prompt[order]
+    while start < len(order):
+        end = min(start + room, len(order))
+        if waits:
+            end = start + _even(lengths[start:end])
+        yield order[start:end]
+        start = end
+
+
+def _even(lengths: NDArray[np.int64]) -> int:
+    """How many of these rising lengths go together: all whose padding is under a tenth, or what fills a product of matrices.
+
+    >>> _even(np.array([10] * 40 + [11, 30])), _even(np.array([16] * 20 + [32] * 20))
+    (41, 20)
+    """
+    count = np.arange(1, len(lengths) + 1)
+    padded = lengths * count
+    return int(count[(padded <= 1.1 * lengths.cumsum()) | (padded <= EVEN)][-1])
 
 
 _GOES_ON: weakref.WeakKeyDictionary[Any, dict[torch.dtype | None, bool]] = weakref.WeakKeyDictionary()

@@ -74,10 +74,13 @@ def counted_code_length(model: Any, data: Sequences, autocast: torch.dtype | Non
     layout = laid_out(model, data)
     if not support(model).splits:
         return -_plain_log_probs(model, layout, autocast).sum()
-    hidden = _counted_hidden(model, layout, autocast)
-    head = unwrapped(model).get_output_embeddings()
-    weights = [weight for weight in head.parameters() if weight.requires_grad]
-    return _CodeLength.apply(unwrapped(model), autocast, hidden, layout.target, *weights)  # type: ignore[no-any-return, no-untyped-call]
+    hidden, plain = _counted_hidden(model, layout, autocast), unwrapped(model)
+    if len(layout.target) <= _chunk(
+        plain
+    ):  # one piece: its logits are less than a gradient of the output layer, kept and added
+        return torch.nn.functional.cross_entropy(_logits(plain, hidden, autocast), layout.target, reduction="sum")
+    weights = [weight for weight in plain.get_output_embeddings().parameters() if weight.requires_grad]
+    return _CodeLength.apply(plain, autocast, hidden, layout.target, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def counted_log_probs(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> tuple[Tensor, Tensor]:

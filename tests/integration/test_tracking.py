@@ -511,9 +511,13 @@ def test_a_trainer_state_of_a_trainer_becomes_a_curve(tiny_model, tmp_path):
     assert read.rates[read.components.index("perturb")] == pytest.approx(np.array(logged) / np.log(2))
 
 
-@pytest.mark.parametrize("algorithm", ["SFT", "DPO", pytest.param("KTO", marks=pytest.mark.acceptance)])
+SLOW = [pytest.param(algorithm, marks=pytest.mark.acceptance) for algorithm in ("KTO", "GRPO")]
+
+
+@pytest.mark.parametrize("algorithm", ["SFT", "DPO", *SLOW])
 def test_the_callback_in_trainers_of_trl(lives, tmp_path, algorithm):
     import datasets
+    import torch
     import transformers
 
     trl = pytest.importorskip("trl")
@@ -528,6 +532,10 @@ def test_the_callback_in_trainers_of_trl(lives, tmp_path, algorithm):
     if algorithm == "KTO":
         sides = [(row, side) for row in rows for side in ("chosen", "rejected")]
         rows = [{"prompt": r["prompt"], "completion": r[side], "label": side == "rejected"} for r, side in sides]
+    own = {}
+    if algorithm == "GRPO":  # it draws its completions from the model, after a reading as without one
+        rows = [{"prompt": row["prompt"]} for row in rows]
+        own = {"num_generations": 2, "max_completion_length": 4, "beta": 0.0}
     told = []
     for on in (False, True):
         callbacks = (
@@ -536,15 +544,20 @@ def test_the_callback_in_trainers_of_trl(lives, tmp_path, algorithm):
         kind, config = getattr(trl, f"{algorithm}Trainer"), getattr(trl, f"{algorithm}Config")
         arguments = config(
             output_dir=str(tmp_path / "run"), max_steps=2, per_device_train_batch_size=2, learning_rate=1e-2, logging_steps=1,
-            report_to=[], use_cpu=True, bf16=False, disable_tqdm=True, save_strategy="no", seed=3,
+            report_to=[], use_cpu=True, bf16=False, disable_tqdm=True, save_strategy="no", seed=3, **own,
         )  # fmt: skip
+        reward = {"reward_funcs": [lambda completions, **_: [float(len(set(text))) for text in completions]]}
         trainer = kind(
             model=opened(folder / "base"), args=arguments, train_dataset=datasets.Dataset.from_list(rows),
-            processing_class=tokenizer, callbacks=callbacks,
+            processing_class=tokenizer, callbacks=callbacks, **(reward if algorithm == "GRPO" else {}),
         )  # fmt: skip
         trainer.train()
-        told.append([row["loss"] for row in trainer.state.log_history if "loss" in row])
-    assert told[0] == told[1]
+        losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+        told.append((losses, torch.nn.utils.parameters_to_vector(trainer.model.parameters())))
+    assert told[0][0] == told[1][0]
+    assert len(told[0][0]) == 2
+    assert torch.equal(told[0][1], told[1][1])
+    assert not torch.equal(told[0][1], torch.nn.utils.parameters_to_vector(opened(folder / "base").parameters()))
     assert callbacks[0].tracker.steps == (0, 1, 2)
     assert Curve.read(tmp_path / "track" / "track.csv").run("prefs").perturbations.tolist() == [0, 2, 4]
 

@@ -288,6 +288,78 @@ def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, t
     assert again["durability"] == rows
 
 
+ALGORITHMS = ["dpo", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("kto", "simpo", "ppo"))]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_an_alignment_by_another_algorithm_is_undone_by_the_same_perturbation(tiny_model, prefs, tmp_path, algorithm):
+    pytest.importorskip("trl")
+    given = {
+        "model": str(tiny_model), "pairs": (prefs,), "align_volumes": (16,), "perturb_most": 16, "held_out": 16, "adapt_most": 64,
+        "adapt_learning_rate": 3e-3, "learning_rate": 3e-2, "max_tokens": 8, "tune_learning_rate": 3e-3,
+    }  # fmt: skip
+    settings = DurabilitySettings(algorithms=("sft", algorithm), **given)
+    told = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert told["failures"] == []
+    rows = {row["algorithm"]: row for row in told["durability"]}
+    assert set(rows) == {"sft", algorithm}
+    assert rows[algorithm]["z0"] == rows["sft"]["z0"]
+    assert rows[algorithm]["z"] > rows[algorithm]["z0"]
+    assert rows[algorithm]["forecast_z"] is None
+    assert set(told["answers"]) == {"sgd", f"sgd after {algorithm}"}
+    assert told["error"]["runs"] <= 1  # of the forecast before alignment, which is that of sft
+    assert any(f"was aligned by {algorithm}" in sentence for sentence in told["conclusion"])
+    assert set(Curve.read(told["curve"]).frame["algorithm"]) == {"sft", algorithm}
+    assert (
+        settings.configurations({}, "", {prefs: ""})[0]
+        == DurabilitySettings(**given).configurations({}, "", {prefs: ""})[0]
+    )
+
+
+def test_a_model_that_came_aligned_is_perturbed_as_the_one_that_was_aligned_here(tiny_model, prefs, tmp_path):
+    """Kept weights of a run, given as base and aligned model: the same contrasts, the same undo volume, nothing trained before."""
+    given = {
+        "pairs": (prefs,), "align_volumes": (16,), "perturb_most": 64, "held_out": 16, "learning_rate": 3e-2, "max_tokens": 8,
+        "adapt_learning_rate": 3e-3,
+    }  # fmt: skip
+    here = DurabilitySettings(model=str(tiny_model), adapt_most=128, keep_weights=True, **given)
+    ours = durability(here, tmp_path / "here", device="cpu", dtype="float32")["durability"][0]
+    (kept,) = (tmp_path / "here" / "weights").iterdir()
+    base, aligned = str(kept / "base"), str(kept / "aligned")
+    there = DurabilitySettings(model=base, aligned=aligned, **given)
+    told = durability(there, tmp_path / "there", device="cpu", dtype="float32")
+    (row,) = told["durability"]
+    assert (row["algorithm"], ours["algorithm"]) == ("given", "sft")
+    assert (row["z0"], row["z"]) == pytest.approx((ours["z0"], ours["z"]), rel=1e-5)
+    assert row["first_fall"]["z"]["estimate"] > 0
+    assert row["undo_volume"]["estimate"] or row["undo_volume"]["censored"]
+    assert "came aligned" in told["conclusion"][-1]
+    assert [work.stage for work in there.work()] == ["base", "forecast", "perturb, at most"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"aligned": "there", "algorithms": ("dpo",)}, "an aligned model is given"),
+        ({"aligned": "there", "align_volumes": (16, 64)}, "one of --align-volumes"),
+        ({"aligned": "there", "align_volumes": (16,), "lora_rank": 2}, "an aligned model is given"),
+        ({"algorithms": ("kto",), "optimisers": ("adamw-carried",)}, "moments of kto"),
+        ({"algorithms": ("grpo",)}, "algorithms"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        DurabilitySettings(**given)
+
+
+def test_an_aligned_model_of_another_shape_is_no_child_of_the_base(tiny, prefs, tmp_path):
+    settings = DurabilitySettings(
+        model=tiny("llama"), aligned=tiny("gpt2"), pairs=(prefs,), align_volumes=(16,), held_out=16, max_tokens=8
+    )
+    with pytest.raises(InputError, match=r"other weights than its base .*give the base that it was trained from"):
+        durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+
+
 def test_predict_refuses_what_it_cannot_read(tiny_model):
     loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
     few = Pairs("few", tuple(Preference(prompt, "good", "slow") for prompt in PROMPTS[:6]))
