@@ -35,6 +35,7 @@ class Bench:
 
     panel: Panel
     device: str
+    weights: str
     dtype: str
     trust_remote_code: bool
 
@@ -51,7 +52,7 @@ def track(
 ) -> dict[str, Any]:
     """Read every model that the ledger ``out/track.sqlite`` lacks; write ``track.csv`` (a Curve) and ``track.json``.
 
-    Weights are held in float32 (float64 where ``dtype`` asks for it) and computed with in ``dtype``; one model is in memory at
+    Weights are held in ``settings.weights`` (float64 where ``dtype`` asks for it) and computed with in ``dtype``; one model is in memory at
     a time, and of adapters of one base only the adapter is changed.
 
     Returns {"runs", "curve", "failures"} and `Course.summary` with {"axis", "models", "settings"}. Raises InputError in one
@@ -61,7 +62,7 @@ def track(
     progress = [progress_of(source) for source in sources[2:]]
     perturbations, how = settings.axis_of(sources[2:], progress)
     volumes = settings.nominal()
-    bench = Bench(panel, str(pick_device(device)), dtype, trust_remote_code)
+    bench = Bench(panel, str(pick_device(device)), settings.weights, dtype, trust_remote_code)
     there = [source for source in sources if source.name != NO_BASE]
     lender = next((source for source in there if not source.bare), None)
     configurations = [_configuration(bench, source, lender) for source in there]
@@ -101,7 +102,7 @@ def track(
 
 def _configuration(bench: Bench, source: Source, lender: Source | None) -> Configuration:
     """All that a reading depends on; the model by the hash of its weights or its commit."""
-    held, computed = held_and_computed("float32", bench.dtype, bench.device)
+    held, computed = held_and_computed(bench.weights, bench.dtype, bench.device)
     configuration: Configuration = {
         "model": source.name,
         "load": source.model,

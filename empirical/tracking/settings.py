@@ -56,6 +56,9 @@ class TrackSettings(Settings):
     )
     limit: int | None = setting(None, "Pairs, and pre-training texts, that are read.", gate=optional(COUNT))
     max_tokens: int = setting(MAX_TOKENS, "Tokens of a response or text that are kept.", gate=COUNT)
+    weights: str = setting(
+        "float32", "What the weights are held in: bfloat16 where a model of billions of numbers would not fit."
+    )
     swap: bool = setting(False, "Exchange the roles of chosen and rejected.")
     chat: bool = setting(False, "Put each prompt into the model's own chat template, as the user's turn.")
 
@@ -147,6 +150,7 @@ class TrackSettings(Settings):
                 (Work(f"read {source.name}", 1, measured=sum(lengths)),),
                 max(1, min(64, 4096 // longest)),
                 longest,
+                self.weights,
                 shape=source.model,
                 revision=source.revision,
             )

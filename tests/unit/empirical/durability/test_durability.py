@@ -354,7 +354,12 @@ def test_settings_that_do_not_go_together_are_refused(given, said):
 
 def test_an_aligned_model_of_another_shape_is_no_child_of_the_base(tiny, prefs, tmp_path):
     settings = DurabilitySettings(
-        model=tiny("llama"), aligned=tiny("gpt2"), pairs=(prefs,), align_volumes=(16,), held_out=16, max_tokens=8
+        model=str(tiny("llama")),
+        aligned=str(tiny("gpt2")),
+        pairs=(prefs,),
+        align_volumes=(16,),
+        held_out=16,
+        max_tokens=8,
     )
     with pytest.raises(InputError, match=r"other weights than its base .*give the base that it was trained from"):
         durability(settings, tmp_path / "out", device="cpu", dtype="float32")
