@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import random
@@ -39,6 +40,8 @@ BYTES = 2 << 30
 LINE = 2500
 WHOLE = 100
 """One case in so many runs as a whole process."""
+_tried: set[str] = set()
+"""Modules that a child had loaded and that were loaded here, or could not be."""
 
 NUMBERS = (
     "0", "-1", "1", "2", "3.5", "nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "1e400", "9223372036854775808", "-9223372036854775809",
@@ -112,6 +115,7 @@ def materials(folder: Path) -> dict[str, bytes]:
     import numpy as np
 
     from elastomath import Curve
+    from paper_checks.claims.keep import SAVED_RUNS
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, row in {"p": [0.5, 0.25, 0.25], "a": [0.2, 0.5, 0.3], "t": [0.8, 0.1, 0.1]}.items():
@@ -142,8 +146,7 @@ def materials(folder: Path) -> dict[str, bytes]:
     rates = -np.log2(shares) / 8 + 1
     table = "\n".join(f"r{i},{s[0]},{s[1]},{r[0]},{r[1]}" for i, (s, r) in enumerate(zip(shares, rates, strict=True)))
     (folder / "runs.csv").write_text("run,share_a,share_b,rate_a,rate_b\n" + table + "\n")
-    saved = Path(__file__).parents[1] / "paper_checks/results/durability/durability.csv"
-    runs = saved.read_text(encoding="utf-8").splitlines(keepends=True)
+    runs = (SAVED_RUNS / "durability" / "durability.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     for name, wanted in (("low", "advice-sgd-n-16-seed"), ("high", "advice-sgd-n-64-seed")):
         (folder / f"{name}.csv").write_text("".join([runs[0], *(row for row in runs if row.startswith(wanted))]))
     scores = [f"a{seed},{m},{0.9 - m / 64:.3f},100,0.5,{seed}" for seed in (0, 1) for m in (0, 8, 16, 32)]
@@ -502,6 +505,7 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
         return Outcome(code, *printed, seconds, max(0, used.ru_maxrss * 1024 - base), left, orphans)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _learn(folder)
 
 
 def _wait(pid: int) -> tuple[int, Any]:
@@ -540,6 +544,7 @@ def _child(arguments: list[str], folder: Path, environment: dict[str, str], out:
         os.environ.update(environment)
         for number, stream in ((1, "stdout"), (2, "stderr")):
             setattr(sys, stream, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+        before = set(sys.modules)
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
@@ -558,9 +563,32 @@ def _child(arguments: list[str], folder: Path, environment: dict[str, str], out:
             code = 1
         sys.stdout.flush()
         sys.stderr.flush()
+        _loaded_file(folder).write_text("\n".join(sys.modules.keys() - before))
     except BaseException:
         code = 99
     os._exit(code)
+
+
+def _loaded_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.loaded")
+
+
+def _learn(folder: Path) -> None:
+    """Load what a child has loaded beside the libraries that it was born with, so that no later one has to."""
+    import gc
+    import importlib
+
+    file = _loaded_file(folder)
+    if not file.exists():
+        return
+    new = [name for name in file.read_text().split() if name not in sys.modules and name not in _tried]
+    file.unlink()
+    for name in new:
+        _tried.add(name)
+        with contextlib.suppress(BaseException), contextlib.redirect_stderr(io.StringIO()):
+            importlib.import_module(name)
+    if new:
+        gc.freeze()
 
 
 def load_libraries() -> None:
@@ -579,7 +607,12 @@ def load_libraries() -> None:
         importlib.import_module(name)
     import torch
 
+    from paper_checks.cli.commands import run as run_verb
+
     torch.set_num_threads(1)
+    for line in [[verb] for verb in VERBS] + [["experiment", line[0]] for line in VERBS["experiment"]]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_verb([*line, "--help"])  # a verb's options are made when it is first asked for
     gc.freeze()
 
 

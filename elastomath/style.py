@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import re
+import warnings
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -104,7 +105,7 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     own_title, _, own_description = str(figure.get_label()).partition("\n")
     title, description = escaped(title or own_title or "Figure"), escaped(description or own_description, kept="\n")
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    _write(figure, buffer, "svg", {"Date": None, "Creator": None})
     text = escaped(buffer.getvalue(), kept="\n\r\t")  # XML has no control characters, and a name may
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     # a style element in a page would hold for the whole page: its two properties are inherited from the root instead
@@ -137,5 +138,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
             aside.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + svg(figure) + "\n", encoding="utf-8")
         else:
             silent: dict[str, Any] = {"Software": None} if suffix == ".png" else {"CreationDate": None}
-            figure.savefig(aside, format=suffix[1:], dpi=150, metadata=silent)
+            _write(figure, aside, suffix[1:], silent, dpi=150)
     return file
+
+
+def _write(figure: Figure, file: Any, kind: str, about: dict[str, Any], **how: Any) -> None:
+    """Save the figure, and warn of no letter that the font lacks: a name may have any, and SVG names the letter, not its shape."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
+        figure.savefig(file, format=kind, metadata=about, **how)
