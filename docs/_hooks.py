@@ -50,6 +50,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     markdown = re.sub(r"<!-- derivation (\w+) -->", lambda found: _derivation(found[1]), markdown)
     if "<!-- joint-regmix -->" in markdown:
         markdown = markdown.replace("<!-- joint-regmix -->", _joint())
+    if "<!-- published-laws -->" in markdown:
+        markdown = markdown.replace("<!-- published-laws -->", _published_laws())
     if "<!-- graph of results -->" in markdown:
         markdown = markdown.replace("<!-- graph of results -->", _graph())
     if "<!-- verbs -->" in markdown:
@@ -160,6 +162,25 @@ def _joint() -> str:
         rows.append(
             f"| {name} | {one['runs']} | {one['violated']} of {one['comparisons']:,} | {max(one['delta']):.4f} "
             f"| {one['shuffled']:.0%} | {beta['estimate']:.2f} [{beta['low']:.2f}, {beta['high']:.2f}] | `{one['command']}` |"
+        )
+    return "\n".join(rows)
+
+
+def _published_laws() -> str:
+    """The rival laws on the attacks that others published, as a table."""
+    from elastomath.interval import Interval
+    from paper_checks.claims.keep import RESULTS
+
+    saved = json.loads((RESULTS / "published" / "published.json").read_text(encoding="utf-8"))
+    along = saved["unlearn"]["laws_along"]
+    rows = [
+        "| law of the score | numbers | off by (share of answers) | best in | ln of its squared error over the logit law's |",
+        "| --- " * 5 + "|",
+    ]
+    for law in along["laws"]:
+        behind = "" if law["behind"] is None else f"{Interval.of_dict(law['behind']):+.2f}"
+        rows.append(
+            f"| {law['name']} | {law['numbers']} | {law['error']:.4f} | {law['best']} of {along['attacks']} | {behind} |"
         )
     return "\n".join(rows)
 

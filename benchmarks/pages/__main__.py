@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PAGES = ("assumption-a7", "durability", "joint-optima", "simulation")
+PAGES = ("assumption-a7", "durability", "joint-optima", "published", "simulation")
 
 
 def main() -> int:

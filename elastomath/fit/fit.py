@@ -26,7 +26,7 @@ from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_ex
 from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
-from .rival_laws import LAWS, LOGIT, LOGIT_IN_NATS
+from .rival_laws import LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES
 from .summary import Joint, Summary, summarise
 
 Array = NDArray[np.float64]
@@ -237,18 +237,28 @@ def _contrast_laws(
     readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None
 ) -> list[dict[str, Any]]:
     """The rival laws on the contrast, where the logit law is at home: rows of `compare_over_bases`."""
-    if len({(course.unit, course.volume_unit) for course in seen}) > 1:
-        return []
     contrasts = []
     for r, course in zip(readings, seen, strict=True):
         rates, errors = r.rates.copy(), r.rate_se.copy()
         rates[1] = course.values
         errors[1] = course.errors if course.known_errors else 0.0
         contrasts.append(replace(r, rates=rates, rate_se=errors))
-    named = [law for law in LAWS if laws is None or law.name in laws]
-    if seen[0].unit == "nats/response":
-        named = [LOGIT_IN_NATS if law is LOGIT else law for law in named]
-    return compare_over_bases(contrasts, bases(seen), named)
+    return _compared(contrasts, seen, laws)
+
+
+def course_laws(seen: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The rival laws on courses alone, of contrasts or of scores: rows of `compare_over_bases`; runs of two readings are left aside."""
+    whole = [course for course in seen if course.volumes.size > 2]
+    return _compared([Readings.of_course(course) for course in whole], whole, laws)
+
+
+def _compared(readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The laws over runs of one base; the logit law in the form of the measure. None where the measures or units differ."""
+    if len({(course.measure, course.unit, course.volume_unit) for course in seen}) != 1:
+        return []
+    own = LOGIT_IN_NATS if seen[0].unit == "nats/response" else LOGIT_OF_SHARES if seen[0].unit == "score" else LOGIT
+    named = [own if law is LOGIT else law for law in LAWS if laws is None or law.name in laws]
+    return compare_over_bases(readings, bases(seen), named)
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:

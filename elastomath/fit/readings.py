@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..curve import Run
 from ..errors import InputError
+from .course import Course
 from .effective_volumes import Balance, Estimate, estimate
 from .quadrature import suited_work, work_operator
 
@@ -76,6 +77,27 @@ class Readings:
             others,
         )
         return readings if known else readings._with_noise()
+
+    @classmethod
+    def of_course(cls, course: Course) -> Readings:
+        """The measure of a course in the place of the align rate: for the rival laws alone, R16 has nothing to read here.
+
+        Volumes that the course does not have count as 0. Raises InputError where there are fewer than two positive perturbations.
+        """
+        if course.volumes.size < 3:
+            raise InputError(
+                f"{course.volumes.size} readings", where=f"run {course.run}", mend="laws are compared on three or more"
+            )
+        unit = float(course.volumes[-1])
+        empty = np.zeros((3, course.volumes.size))
+        rates, errors = empty.copy(), empty.copy()
+        rates[1] = course.values
+        known = course.known_errors and bool((course.errors > 0).all())
+        errors[1] = course.errors if known else 0.0
+        return cls(
+            course.run, course.unit, course.volumes / unit, rates, errors, known,
+            np.array([0.0, course.align or 0.0, unit]), unit, "spline", (),
+        )  # fmt: skip
 
     @property
     def changes(self) -> Array:

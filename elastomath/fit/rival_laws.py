@@ -154,6 +154,29 @@ def _logit_starts(steps: Array, rates: Array, start: Array, base: Array) -> list
     ]
 
 
+def _share_shape(steps: Array, theta: Array) -> Array:
+    odds = theta[1][:, None]
+    left = odds * np.exp(-fallen(odds, theta[0][:, None] * steps))
+    return np.asarray(odds / (1 + odds) - left / (1 + left))
+
+
+def _share(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    floor, span = numbers[1], np.exp(np.clip(numbers[2], -30.0, 30.0))
+    kept = np.clip((start - floor) / span, 1e-9, 1 - 1e-9)
+    odds = kept / (1 - kept)
+    left = odds * np.exp(-fallen(odds, np.exp(min(numbers[0], 300.0)) * steps))
+    return np.asarray(start - span * (kept - left / (1 + left)))
+
+
+def _share_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, end = _ends(steps, rates, start)
+    size = max(abs(change), 1e-3)
+    return [
+        [np.log(pace / middle), min(end, float(start.min()) - size), np.log(span * size)]
+        for pace, span in ((1.0, 3.0), (4.0, 3.0), (4.0, 10.0))
+    ]
+
+
 def _line(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
     return np.asarray(start + numbers[0] * steps)
 
@@ -227,6 +250,16 @@ LOGIT_IN_NATS = replace(
     numbers=("ln c",),
 )
 """The logit law where its scale is known: the measure is the log-odds itself, and one number is shared."""
+LOGIT_OF_SHARES = Law(
+    "logit law",
+    "y = y_inf + s sigma(z), z - e^{-z} = z_0 - e^{-z_0} - c l: a share of answers under gradient descent on its log-odds (R21)",
+    _share_shape,
+    ((1e-1, 1e2), (1e-2, 1e4)),
+    _share,
+    _share_starts,
+    ("ln c", "y_inf", "ln s"),
+)
+"""The logit law of a score, which lies between what chance gives and the most that can be had."""
 LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps[None, :], (), _line, _line_starts, ("c",))
 
 LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, LOGIT, POWER, FOURTH, LINE)

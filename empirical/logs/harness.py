@@ -14,7 +14,7 @@ from .records import Metric, Record, number, read_json, step_in, unlike
 
 
 def read_results(path: Path) -> list[Record]:
-    """``TASK.METRIC`` for each task; the filter is named where it is another than ``none``.
+    """``TASK.METRIC`` for each task; the filter is named where it is another than ``none`` (files before 0.4 have none).
 
     The ``stderr`` beside a metric is its error for other documents, which all readings of a run share: it is not read.
     """
@@ -27,8 +27,8 @@ def read_results(path: Path) -> list[Record]:
         for name, value in row.items():
             metric, _, kind = name.partition(",")
             x = number(value)
-            if x is not None and not metric.endswith("_stderr") and kind:
-                metrics[f"{task}.{metric}" if kind == "none" else f"{task}.{name}"] = Metric(x)
+            if x is not None and not metric.endswith("_stderr") and (kind or f"{metric}_stderr" in row):
+                metrics[f"{task}.{metric}" if kind in ("", "none") else f"{task}.{name}"] = Metric(x)
     return [Record(metrics, step_in(path), where=str(path))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +15,12 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 
 from ..measures.contrast import within_run_se
-from . import harness, tables, tamperbench, trainer, unlearning
+from . import harness, notebook, tables, tamperbench, trainer, unlearning
 from .records import KINDS, Array, Metric, Record, step_in
 
 AXIS = "perturbation"
+RESULTS = re.compile(r"_eval_results_|_step\d+\.json$")
+"""What results files of the harness are called in repositories of checkpoints."""
 COMPONENTS = ("pretrain", "align", "perturb")
 
 
@@ -51,7 +54,9 @@ def read_records(path: str | Path, step: str | None = None) -> list[Record]:
     name = file.name
     if name == "trainer_state.json":
         return trainer.read(file)
-    if name.startswith("results") and file.suffix == ".json":
+    if file.suffix == ".md":
+        return notebook.read(file)
+    if file.suffix == ".json" and (name.startswith("results") or RESULTS.search(name)):
         return harness.read_results(file)
     if name.startswith("samples_") and file.suffix == ".jsonl":
         return harness.read_samples(file)

@@ -38,7 +38,7 @@ def fit(
     """What a curve says of the elasticity of a behaviour: a conclusion, the constants behind it, what cannot be had."""
     from dataclasses import replace
 
-    from elastomath.fit.fit import fit_summary
+    from elastomath.fit.fit import course_laws, fit_summary
     from elastomath.fit.summary import summarise
     from elastomath.fit.tables import read_table
 
@@ -51,7 +51,8 @@ def fit(
                 where=str(curve),
                 mend="leave them away, or write the whole curve",
             )
-        summary = summarise(told.courses, level, missing=told.missing)
+        laws = course_laws(told.courses)
+        summary = summarise(told.courses, level, laws=laws, missing=told.missing)
         result = {"runs": [], "pooled": None, "models": [], "warnings": []} | summary.as_dict()
     else:
         with pool(processes if len(told.curve.runs) >= MANY_RUNS else 1) as executor:

@@ -218,3 +218,59 @@ def test_a_model_card_has_what_was_found(tmp_path):
     }  # fmt: skip
     with pytest.raises(InputError, match="no number to enter"):
         write_model_card({"undo_volume": None}, "mine", tmp_path / "card.yaml")
+
+
+NOTEBOOK = """# Notes
+
+## A sweep
+
+| Model | Metric | Step 0 | Step 1,000 | Notes |
+|---|---|---|---|---|
+| base | kept | 45.10 | - | before |
+| one | forget | 25.0% | **40.0** | |
+| | kept | 44.0 | 43.0 | |
+
+text
+### In shares
+
+| Attack | Step 0 | Step 10 |
+|---|---|---|
+| mild | 0.25 | 0.42 |
+
+| no | steps |
+|---|---|
+| 1 | 2 |
+"""
+
+
+def test_tables_of_a_notebook_whose_columns_are_steps(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text(NOTEBOOK)
+    read = {(r.run, r.step): {name: m.value for name, m in r.metrics.items()} for r in read_records(path)}
+    assert read == {
+        ("A sweep: base", 0.0): {"kept": pytest.approx(0.451)},
+        ("A sweep: one", 0.0): {"forget": pytest.approx(0.25), "kept": pytest.approx(0.44)},
+        ("A sweep: one", 1000.0): {"forget": pytest.approx(0.4), "kept": pytest.approx(0.43)},
+        ("In shares: mild", 0.0): {"score": 0.25},
+        ("In shares: mild", 10.0): {"score": 0.42},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("# nothing", "not a notebook"), (NOTEBOOK.replace("44.0", "144.0"), "a score of 144.0")]
+)
+def test_a_notebook_without_steps_or_with_no_scores_is_refused(tmp_path, text, message):
+    path = tmp_path / "notes.md"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_records(path)
+
+
+def test_results_of_the_harness_before_0_4_tell_their_step_in_their_name(tmp_path):
+    path = tmp_path / "intervention-70m-deduped_step134000.json"
+    path.write_text(
+        json.dumps({"results": {"lambada": {"acc": 0.5, "acc_stderr": 0.01, "alias": "l"}}, "versions": {}})
+    )
+    (record,) = read_records(path)
+    assert record.step == 134000
+    assert {name: m.value for name, m in record.metrics.items()} == {"lambada.acc": 0.5}

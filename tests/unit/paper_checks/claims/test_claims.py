@@ -380,7 +380,17 @@ def _returned(summary: dict) -> None:
             answer["value"] |= {"estimate": value, "low": value - 0.05, "high": value + 0.05}
 
 
+def _sooner(summary: dict) -> None:
+    summary["unlearn"]["regression"]["all"]["held_apart"]["depth"] |= {"estimate": -2.0, "low": -3.0, "high": -1.0}
+
+
+def _larger_moves_more(summary: dict) -> None:
+    summary["pythia"]["by_size"] |= {"estimate": -0.02, "low": -0.03, "high": -0.01}
+
+
 EDITS = {
+    "F2-published": _summary("published", _sooner),
+    "F3-published": _summary("published", _larger_moves_more),
     "Q2-doubled": _summary("defence-sim", _doubled),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),
