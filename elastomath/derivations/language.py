@@ -45,7 +45,7 @@ elastomath.derivations.words.DerivationError: any number is at most 1: E is decl
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -590,7 +590,8 @@ class Step:
         """The step in LaTeX: the statement as text, the formula as a display."""
         import sympy as sp
 
-        lines = [rf"\item {tex_words(self.statement)}.", rf"\[ {self.claim.latex()} \]"]
+        stop = "" if self.statement.endswith(".") else "."
+        lines = [rf"\item {tex_words(self.statement)}{stop}", rf"\[ {self.claim.latex()} \]"]
         if isinstance(self.proof, Witness):
             lines.append(rf"Difference: \( {sp.latex(self.proof.expression, ln_notation=True)} \ge 0 \).")
         elif self.reason:
@@ -603,7 +604,7 @@ class Step:
             ("Assuming", list(self.carried)),
         ):
             if relations:
-                lines.append(rf"{word} \( {', '.join(r.latex() for r in relations)} \).")
+                lines.append(f"{word} {_formulas(relations)}.")
         if self.uses:
             lines.append(f"By {tex_words(', '.join(self.uses))}.")
         return "\n".join(lines)
@@ -717,13 +718,18 @@ class Derivation:
             f"Numbers: {tex_words('; '.join(self._domain()))}.",
         ]
         if self.functions():
-            head.append(rf"Functions: \( {', '.join(r.latex() for r in self.functions())} \).")
+            head.append(f"Functions: {_formulas(self.functions())}.")
         steps = [r"\begin{enumerate}", *(step.latex() for step in self.steps), r"\end{enumerate}"]
         hence = [f"In words: {tex_words(self.summary)}"]
         for relation, step in zip(self.conclusion, self.grounds, strict=True):
             carried = _in_brackets(step, lambda r: rf"\( {r.latex()} \)")
             hence.append(rf"Hence \( {relation.latex()} \){carried}.")
         return "\n".join([*head, *steps, "\n\n".join(hence)])
+
+
+def _formulas(relations: Sequence[Relation]) -> str:
+    """Relations in LaTeX, a formula each, so that a line may break between them."""
+    return ", ".join(rf"\( {relation.latex()} \)" for relation in relations)
 
 
 def _in_brackets(step: Step, shown: Callable[[Relation], str]) -> str:

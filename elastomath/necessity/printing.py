@@ -55,6 +55,10 @@ GREEK = {
         "tau",
         "psi",
         "omega",
+        "zeta",
+        "chi",
+        "xi",
+        "rho",
     )
 } | {
     "phi": r"\varphi",

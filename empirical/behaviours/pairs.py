@@ -13,7 +13,8 @@ from elastomath.errors import InputError
 
 from ..data.chats import Chat, read_turns, user_turn
 from ..data.examples import Preference
-from ..data.rows import Row, holds_turns, no_column, read_rows, text_of
+from ..data.rows import Row, holds_turns, is_hub_dataset, no_column, read_rows, text_of
+from ..fetch.catalog import CATALOG
 from .behaviour import shipped
 
 COLUMNS = ("prompt", "chosen", "rejected")
@@ -92,6 +93,13 @@ def read_pairs(
                 f"wordings {count!r}", where=name, mend="write a number behind the colon, such as advice:3"
             )
         pairs = Pairs(name, known[short].pairs(int(count or 1))[:limit])
+    elif not Path(name).expanduser().exists() and short not in CATALOG and not is_hub_dataset(name):
+        raise InputError(
+            "no such file of pairs",
+            where=name,
+            mend="give a file (.jsonl, .csv, .parquet) with the columns prompt, chosen and rejected, a hub dataset owner/name, or "
+            f"a shipped behaviour: {', '.join(known)}",
+        )
     else:
         pairs = _read(name, limit)
     if chat:

@@ -81,7 +81,7 @@ def read_rows(
         plain_file(file, name, _choices())
         columns, rows = _file(file, name, text_column, lines)
         digest = sha256_of(file)
-    elif file.suffix.lower() in SUFFIXES or not HUB_ID.fullmatch(name):
+    elif not is_hub_dataset(name):
         raise InputError("no such data file", where=name, mend=_choices())
     else:
         on_hub = True
@@ -131,6 +131,15 @@ def holds_turns(value: Any) -> bool:
     if value is None or isinstance(value, str | bytes | dict) or not hasattr(value, "__len__"):
         return False
     return len(value) > 0 and all(isinstance(part, dict) for part in value)
+
+
+def is_hub_dataset(name: str) -> bool:
+    """Whether a name has the form ``owner/name`` and does not end like a file.
+
+    >>> is_hub_dataset("owner/prefs"), is_hub_dataset("prefs.jsonl")
+    (True, False)
+    """
+    return Path(name).suffix.lower() not in SUFFIXES and HUB_ID.fullmatch(name) is not None
 
 
 def _choices() -> str:

@@ -33,6 +33,7 @@ class Card(Shown):
 
     z0         mean contrast over the held-out prompts, nats;  closure  mean probability of neither response
     constants  by name (`LogitConstants`), each with its interval over prompts;  limit  the closure that the law needs
+    adapted    examples of both responses that the model was trained on before it was read
     """
 
     drawer = "empirical.durability.figures:card_figure"
@@ -46,6 +47,7 @@ class Card(Shown):
     batch: int
     prompts: int
     limit: float
+    adapted: int = 0
 
     @property
     def applies(self) -> bool:
@@ -59,7 +61,7 @@ class Card(Shown):
         if not self.closure < self.limit:
             told.append(
                 f"{self.closure:.0%} of the probability lies outside the pair (limit {self.limit:.0%}): train the base on both "
-                "responses first, until it answers with one of them"
+                "responses first, until it answers with one of them (predict does so with --adapt)"
             )
         cosine = self.constants["cosine"].estimate
         if cosine is None or cosine > ANTIPARALLEL:
@@ -75,13 +77,19 @@ class Card(Shown):
         if not self.applies:
             return ["The forecast is not to be trusted here: " + "; ".join(self.reasons) + "."]
         told = []
+        if self.adapted:
+            told.append(
+                f"After {self.adapted} examples of both responses, which the model needed to answer with one of them:"
+            )
         for row in (self.forecast[0], self.forecast[-1]) if len(self.forecast) > 1 else self.forecast:
-            told.append(f"{row.n} aligned examples would be undone by {row.undo_volume.without_unit()} opposed ones.")
+            told.append(
+                f"{row.n} examples of the chosen response would be undone by {row.undo_volume.without_unit()} of the rejected one."
+            )
         if len(self.forecast) > 1:
             first, last = self.forecast[0], self.forecast[-1]
             if first.undo_volume.estimate and last.undo_volume.estimate:
                 ratio = last.undo_volume.estimate / first.undo_volume.estimate
-                told.append(f"{last.n / first.n:.3g} times the alignment buys {ratio:.2g} times the durability.")
+                told.append(f"{last.n / first.n:.3g} times the aligning examples buy {ratio:.2g} times the durability.")
         return told
 
     def table(self) -> list[dict[str, Any]]:
@@ -104,6 +112,7 @@ class Card(Shown):
             "learning_rate": self.learning_rate,
             "batch": self.batch,
             "prompts": self.prompts,
+            "adapted": self.adapted,
             "applies": self.applies,
             "reasons": self.reasons,
             "forecast": [row.as_dict() for row in self.forecast],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,12 +11,16 @@ import torch
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
-from ..behaviours import Pairs
-from ..data.examples import Example
+from ..behaviours import Pairs, mixed
+from ..data.examples import Example, Preference
 from ..models.devices import held_and_computed
 from ..models.model import LoadedModel
 from ..models.sequences import Sequences, encode_examples
+from ..training.finetune import new_optimiser, train
+from .adaptation import adapt as adapt_to
 from .card import CLOSURE, Card, behaviour_card
+from .gradients import read_behaviour
+from .settings import DurabilitySettings
 
 ALREADY = 0.999
 """A share of the chosen response above which there is nothing left to align."""
@@ -34,11 +39,14 @@ def predict(
     limit: float = CLOSURE,
     seed: int = 0,
     autocast: str = "auto",
+    adapt: bool = False,
 ) -> Card:
     """How many opposed examples would undo n aligned ones in this model: two gradients of it, nothing trained (R25).
 
     held_out    prompts that are read, at least 8; optimiser, learning_rate, batch: of the training that is foretold
     autocast    the dtype of autocast by name; ``auto`` is bfloat16 where the hardware multiplies it
+    adapt       first train the model, in memory, on both responses to the prompts that are not read, half and half, until it
+                answers with one of them (as the experiment does, by its settings); the forecast is then of that model
 
     Raises InputError for volumes below 1, too few prompts, a response longer than the context, a learning rate that is not
     > 0, and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
@@ -49,7 +57,7 @@ def predict(
             where="predict",
             mend="volumes and batch are at least 1, the learning rate > 0, prompts at least 8",
         )
-    held, _ = pairs.split(min(held_out, max(8, len(pairs.pairs) - 4)), seed)
+    held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - 4)), seed)
     weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
     if weights != loaded.dtype:
         raise InputError(
@@ -61,6 +69,8 @@ def predict(
 
     chosen, rejected = (encoded([Example(p.prompt, getattr(p, side)) for p in held]) for side in ("chosen", "rejected"))
     prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held]
+    precision = None if computed == weights else getattr(torch, computed)
+    adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, limit, precision) if adapt else 0
     card = behaviour_card(
         loaded.model,
         chosen,
@@ -71,9 +81,10 @@ def predict(
         optimiser=optimiser,
         neutral=encoded([Example("", prompt) for prompt in prompts]),
         limit=limit,
-        autocast=None if computed == weights else getattr(torch, computed),
+        autocast=precision,
         meter=Meter(8.0 * (chosen.target_count + rejected.target_count), "reading"),
     )
+    card = replace(card, adapted=adapted)
     share = card.constants["p"].estimate
     if share is not None and share > ALREADY:
         raise InputError(
@@ -82,6 +93,34 @@ def predict(
             mend="exchange the roles with --swap, or take a model that does not",
         )
     return card
+
+
+def _adapted(
+    loaded: LoadedModel,
+    encoded: Callable[[list[Example]], Sequences],
+    rest: Sequence[Preference],
+    chosen: Sequences,
+    rejected: Sequences,
+    batch: int,
+    closure: float,
+    autocast: torch.dtype | None,
+) -> int:
+    """Train the model on both responses until it answers with one of them; how many examples that took."""
+    settings = DurabilitySettings
+    roles = mixed([rest[index % len(rest)] for index in range(settings.adapt_most)], settings.share)
+    data = encoded([Example(pair.prompt, pair.chosen if role else pair.rejected) for pair, role in roles])
+    optimiser, rate = new_optimiser(loaded.model, settings.adapt_learning_rate), settings.adapt_learning_rate
+    read_once = float(chosen.target_count + rejected.target_count)
+    meter = Meter(3.0 * data.target_count + (1 + settings.adapt_most // settings.adapt_step) * read_once, "at most")
+
+    def read(volume: int) -> dict[str, Any]:
+        now = read_behaviour(loaded.model, chosen, rejected, autocast=autocast, meter=meter)
+        return {"volume": volume, "chosen": now.chosen.tolist(), "rejected": now.rejected.tolist()}
+
+    def step(part: Sequences) -> None:
+        train(loaded.model, optimiser, part, batch=batch, learning_rate=rate, autocast=autocast, meter=meter)
+
+    return int(adapt_to(data, read, step, step=settings.adapt_step, closure=closure)[-1]["volume"])
 
 
 def card_json(card: Card, loaded: LoadedModel, pairs: Pairs) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from ..measures.contrast import within_run_se
 from ..models.loading import load_model
 from ..models.model import quiet
 from ..models.sequences import Sequences, from_ids
+from .adaptation import adapt
 from .answers import (
     GIVEN,
     algorithm_of,
@@ -146,14 +147,12 @@ class Bench:
         name = self.common | {"stage": "adapted", "train": fingerprint(data)} | {key: c[key] for key in names}
 
         def make() -> Result:
-            readings = [self._read(0)]
-            optimiser = self.laboratory.optimiser(c["adapt_learning_rate"])
-            for start in range(0, len(data), c["adapt_step"]):
-                if outside_of(readings[-1]) < c["closure"]:
-                    break
-                part = data[slice(start, start + c["adapt_step"])]
-                self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["adapt_learning_rate"])
-                readings.append(self._read(min(start + c["adapt_step"], len(data))))
+            optimiser, rate = self.laboratory.optimiser(c["adapt_learning_rate"]), c["adapt_learning_rate"]
+
+            def train(part: Sequences) -> None:
+                self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=rate)
+
+            readings = adapt(data, self._read, train, step=c["adapt_step"], closure=c["closure"])
             return {"readings": readings, "closure": outside_of(readings[-1])}
 
         return self.laboratory.stage(name, self.laboratory.base, make)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import Json, Seed, Verbose, conclude, emit, table
+from .terminal import Json, Seed, Verbose, conclude, emit, indented, table
 
 
 def check(
@@ -56,8 +56,9 @@ def check(
                 ("id", "claim", "verdict", "evidence", *([] if all(one.stands for one in group) else [""])),
             )
         for row in rows if ids or verbose else ():
-            print(f"\n{row['id']}  {row['title']} ({row['where']})\n  {row['claim']}\n  {row['detail']}")
-            print(f"  again: {row['command']}")
+            print(f"\n{row['id']}  {row['title']} ({row['where']})")
+            for word, text in (("says", row["claim"]), ("seen", row["detail"]), ("again", row["command"])):
+                indented(f"{word}: {text}")
         if not (ids or verbose):
             print("\nWhat was seen for a claim: elastomath check Thm4.2, or elastomath check -v for all.")
 

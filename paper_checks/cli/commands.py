@@ -27,7 +27,7 @@ from . import simulate as cli_simulate
 from . import study as cli_study
 from . import track as cli_track
 from . import verify as cli_verify
-from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup
+from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup, examples
 from .options import protocol
 from .signals import guarded
 from .terminal import Device, Dtype, Json, Seed, conclude, emit, number_of, table
@@ -64,31 +64,34 @@ MANY_RUNS = 50
 
 app.command(
     rich_help_panel=UNDERSTAND,
-    epilog="Example: elastomath verify --quick    Example: elastomath verify --explain R18",
+    epilog=examples("elastomath verify --quick", "elastomath verify --explain R18"),
 )(cli_verify.verify)
-app.command(
-    rich_help_panel=UNDERSTAND, epilog="Example: elastomath check    Example: elastomath check Thm4.2 F1 --json"
-)(cli_check.check)
+app.command(rich_help_panel=UNDERSTAND, epilog=examples("elastomath check", "elastomath check Thm4.2 F1 --json"))(
+    cli_check.check
+)
 app.command(
     rich_help_panel=UNDERSTAND,
-    epilog="Example: elastomath rates base.npy good.npy bad.npy --volumes 100,1,0.5    "
-    "Example: elastomath rates mine.txt --depth 4",
+    epilog=examples(
+        "elastomath rates base.npy good.npy bad.npy --volumes 100,1,0.5", "elastomath rates mine.txt --depth 4"
+    ),
 )(cli_rates.rates)
 app.command(
     rich_help_panel=UNDERSTAND,
-    epilog="Example: elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs    "
-    "Example: elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2",
+    epilog=examples(
+        "elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs",
+        "elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2",
+    ),
 )(cli_simulate.simulate)
 app.command(
-    rich_help_panel=UNDERSTAND, epilog="Example: elastomath study constant    Example: elastomath study volumes --json"
+    rich_help_panel=UNDERSTAND, epilog=examples("elastomath study constant", "elastomath study volumes --json")
 )(cli_study.study)
 app.command(
     rich_help_panel=MEASURE,
-    epilog="Example: elastomath predict --pairs advice    Example: elastomath predict --model mine --pairs prefs.jsonl --n 64",
+    epilog=examples("elastomath predict --pairs advice", "elastomath predict --model mine --pairs prefs.jsonl --n 64"),
 )(cli_predict.predict)
 
 
-@app.command(rich_help_panel=MEASURE, epilog="Example: elastomath fetch smollm2-135m-instruct-q4 film-reviews")
+@app.command(rich_help_panel=MEASURE, epilog=examples("elastomath fetch smollm2-135m-instruct-q4 film-reviews"))
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Names of models and data.")],
     mirror: Annotated[
@@ -112,10 +115,12 @@ def fetch(
 
 app.command(
     rich_help_panel=MEASURE,
-    epilog="Example: elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl    "
-    "Example: elastomath measure --data mine.txt --encode mine.emc",
+    epilog=examples(
+        "elastomath measure --model smollm2-135m-instruct-q4 --data mine.txt other.jsonl",
+        "elastomath measure --data mine.txt --encode mine.emc",
+    ),
 )(cli_measure.measure)
-app.command(rich_help_panel=MEASURE, epilog="Example: elastomath decode mine.emc --out mine.txt")(cli_measure.decode)
+app.command(rich_help_panel=MEASURE, epilog=examples("elastomath decode mine.emc --out mine.txt"))(cli_measure.decode)
 protocol(
     app,
     "track --models base,aligned,ckpt-* --pairs prefs.jsonl",
@@ -125,32 +130,35 @@ protocol(
 )(cli_track.track)
 app.command(
     rich_help_panel=MEASURE,
-    epilog="Example: elastomath curve out/trainer_state.json --map eval_good_loss=align,eval_bad_loss=perturb    "
-    "Example: elastomath curve log.csv --map step=perturbation,eval_harm=perturb:score",
+    epilog=examples(
+        "elastomath curve out/trainer_state.json --map eval_good_loss=align,eval_bad_loss=perturb",
+        "elastomath curve log.csv --map step=perturbation,eval_harm=perturb:score",
+    ),
 )(cli_curve.curve)
 
 
 app.command(
     rich_help_panel=JUDGE,
-    epilog="Example: elastomath fit out/simulate/mixture.csv    Example: elastomath fit runs.csv --by model --json",
+    epilog=examples("elastomath fit out/simulate/mixture.csv", "elastomath fit runs.csv --by model --json"),
 )(cli_fit.fit)
 app.command(
     rich_help_panel=JUDGE,
-    epilog="Example: elastomath compare small.csv large.csv    Example: elastomath compare runs.csv --by optimiser",
+    epilog=examples("elastomath compare small.csv large.csv", "elastomath compare runs.csv --by optimiser"),
 )(cli_compare.compare)
 app.command(
     rich_help_panel=JUDGE,
-    epilog="Example: elastomath plan --width 0.2    Example: elastomath plan pilot.csv --difference 0.25    "
-    "Example: elastomath plan --durability 100",
+    epilog=examples(
+        "elastomath plan --width 0.2", "elastomath plan pilot.csv --difference 0.25", "elastomath plan --durability 100"
+    ),
 )(cli_plan.plan)
-app.command(rich_help_panel=JUDGE, epilog="Example: elastomath plot runs/mixture.csv --out figure.png")(cli_plot.plot)
+app.command(rich_help_panel=JUDGE, epilog=examples("elastomath plot runs/mixture.csv --out figure.png"))(cli_plot.plot)
 app.command(
     rich_help_panel=JUDGE,
-    epilog="Example: elastomath joint runs.csv    Example: elastomath joint mixtures.csv losses.csv --json",
+    epilog=examples("elastomath joint runs.csv", "elastomath joint mixtures.csv losses.csv --json"),
 )(cli_joint.joint)
 
 
-@app.command(rich_help_panel=JUDGE, epilog="Example: elastomath report --preset theory --out report.html")
+@app.command(rich_help_panel=JUDGE, epilog=examples("elastomath report --preset theory --out report.html"))
 def report(
     preset: Annotated[
         Literal["theory", "quick", "full"], typer.Option("--preset", help="theory needs no model.")
@@ -178,7 +186,7 @@ def report(
     return 0 if result["checks_hold"] else 1
 
 
-app.command(rich_help_panel=HELP, epilog="Example: elastomath info --json")(cli_info.info)
+app.command(rich_help_panel=HELP, epilog=examples("elastomath info --json"))(cli_info.info)
 
 
 @app.callback()

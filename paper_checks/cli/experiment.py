@@ -6,14 +6,14 @@ from typing import Any
 
 import typer
 
-from .groups import VerbGroup
+from .groups import VerbGroup, examples
 from .options import Protocol, protocol
 from .terminal import conclude, interval, short, table
 
 experiment = typer.Typer(
     cls=VerbGroup,
     help="A protocol on a real language model, resumed by the same command.",
-    epilog="Example: elastomath experiment stiffness --k 10,100    Example: elastomath experiment rebound --seeds 0,1",
+    epilog=examples("elastomath experiment stiffness --k 10,100", "elastomath experiment rebound --seeds 0,1"),
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -14,6 +14,15 @@ GROUPS = (UNDERSTAND, MEASURE, JUDGE, HELP)
 """The groups of verbs, in the order in which the help shows them."""
 
 
+def examples(*commands: str) -> str:
+    """The end of a verb's help: a line an example, which click leaves as they are.
+
+    >>> examples("elastomath info")
+    '\\x08\\nExample: elastomath info'
+    """
+    return "\b\n" + "\n".join(f"Example: {command}" for command in commands)
+
+
 class VerbGroup(TyperGroup):
     """A group of commands whose help names every command under its heading (`rich_help_panel`), with its first paragraph whole."""
 

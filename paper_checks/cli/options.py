@@ -19,6 +19,7 @@ from typer.core import TyperCommand
 
 from elastomath.runs.settings import Field, Settings, read_values, toml
 
+from .groups import examples
 from .terminal import Device, Dtype, Json, RemoteCode, emit, table
 
 Preset = Annotated[
@@ -86,12 +87,12 @@ class ProtocolCommand(TyperCommand):
 
 
 def protocol(
-    app: typer.Typer, *examples: str, under: str = "experiment ", panel: str | None = None
+    app: typer.Typer, *commands: str, under: str = "experiment ", panel: str | None = None
 ) -> Callable[[Callable[[], Protocol]], Callable[[], Protocol]]:
     """Register a protocol as a verb; the docstring of the function that gives it is the help, its name the verb."""
 
     def register(give: Callable[[], Protocol]) -> Callable[[], Protocol]:
-        epilog = "    ".join(f"Example: elastomath {under}{example}" for example in examples)
+        epilog = examples(*(f"elastomath {under}{command}" for command in commands))
         kind = type("OwnCommand", (ProtocolCommand,), {"protocol": staticmethod(give)})
         app.command(give.__name__, cls=kind, help=give.__doc__, epilog=epilog, rich_help_panel=panel)(_unused)
         return give

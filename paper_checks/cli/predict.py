@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 from elastomath.memory import affordable
 from elastomath.runs.settings import EACH
 
-from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, integers, table
+from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, conclude, emit, integers, table
 
 
 def predict(
@@ -44,6 +44,13 @@ def predict(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the card (card.json) and its figure (card.svg).")
     ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="First train a copy in memory on both responses, until it answers with one of them: a base needs it.",
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -79,15 +86,13 @@ def predict(
     loaded = load_model(model, device=device, dtype=weights, revision=revision, trust_remote_code=trust_remote_code)
     card = card_of(
         loaded, data, volumes, learning_rate=rate, batch=batch, optimiser=optimiser, held_out=held_out, max_tokens=max_tokens,
-        seed=seed, autocast=dtype,
+        seed=seed, autocast=dtype, adapt=adapt,
     )  # fmt: skip
 
     def show() -> None:
-        for sentence in card.sentences():
-            print(sentence)
-        print(
-            f"\n{data.name} in {loaded.name}; {optimiser}, learning rate {rate:g}, batch {batch}; {card.prompts} held-out prompts"
-        )
+        conclude(card.sentences())
+        what = f"{data.name} in {loaded.name}; {optimiser}, learning rate {rate:g}, batch {batch}; {card.prompts} held-out prompts."
+        conclude([what] if card.applies else [what, "What the law would say if it applied:"])
         rows = [
             {
                 "aligned": row.n,
@@ -98,14 +103,18 @@ def predict(
             for row in card.forecast
         ]
         table(rows, tuple(rows[0]))
-        print(
-            f"contrast z0 now: {card.z0}; probability of neither response {card.closure:.1%}; cosine {card.constants['cosine']}"
+        print()
+        constants = card.constants
+        conclude(
+            (
+                f"The contrast, ln of the chosen response's probability over the rejected one's, is {card.z0} now. Neither response "
+                f"has {card.closure:.1%} of the probability; the cosine of the two gradients is {constants['cosine']}.",
+                f"One example moves the contrast by at most c: {constants['aligning']} aligning, {constants['perturbing']} "
+                f"perturbing. Over the squared gradient of a neutral text's code length, that of the contrast is {constants['relative']}.",
+                "Not shown: how far c moves along training, other prompts than these. Words: docs/glossary.md.",
+            ),
+            blank=False,
         )
-        print(
-            f"c aligning {card.constants['aligning']}, perturbing {card.constants['perturbing']}; kernel relative to neutral text "
-            f"{card.constants['relative']}"
-        )
-        print("Not shown: how far the constants move along training, other prompts than these.")
 
     result = card_json(card, loaded, data)
     if out is not None:

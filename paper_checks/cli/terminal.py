@@ -106,6 +106,16 @@ def conclude(sentences: Sequence[str], *, blank: bool = True) -> None:
         print()
 
 
+def indented(text: str) -> None:
+    """A paragraph two columns in, broken at the terminal's width where there is one."""
+    width = _width() if sys.stdout.isatty() else PROSE
+    print(
+        textwrap.fill(
+            text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+    )
+
+
 def number_of(count: int, noun: str) -> str:
     """``3 runs``, ``1 run``, ``1 study``, ``2 studies``.
 

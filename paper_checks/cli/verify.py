@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from elastomath.verification import Claim
 
 
+DATASETS = (
+    "P_p, P_a, P_t are the datasets of pre-training, alignment and perturbation, with the volumes k, 1 and l (L at the end); "
+    "H_i is the code length of dataset i under the model q, in nats; DeltaH_i is its change."
+)
+BEHAVIOUR = (
+    "p is the share of the wanted response, z = ln(p/(1-p)) the contrast, c what one example moves it by at most; n examples "
+    "align, m opposed ones undo, m* all of them."
+)
+
+
 def verify(
     explain: Annotated[str | None, typer.Option("--explain", help="Print the derivation of a result, e.g. R5.")] = None,
     latex: Annotated[bool, typer.Option("--latex", help="With --explain: a LaTeX document.")] = False,
@@ -42,7 +52,7 @@ def verify(
             from .latex import document
 
             text = document(text)
-        emit({"id": explain, "text": text}, as_json, lambda: print(text))
+        emit({"id": explain, "text": text}, as_json, lambda: print(text if latex else _wrapped(text)))
         return 0
     ids = None if only is None else [id.strip() for id in only.split(",")]
     claims = verification.verify(
@@ -126,7 +136,26 @@ def _statement(id: str) -> str:
     """What a result says, before its derivation."""
     from ..claims.theory import TITLES
 
-    return f"{id} says: {TITLES[id][1]} Its derivation:\n\n" if id in TITLES else ""
+    if id not in TITLES:
+        return ""
+    letters = BEHAVIOUR if id in ("R21", "R22", "R23", "R24", "R25", "R26") else DATASETS
+    return f"{id} says: {TITLES[id][1]}\n\nLetters: {letters} All others: docs/glossary.md. The derivation:\n\n"
+
+
+def _wrapped(text: str) -> str:
+    """The text at the width of the terminal, each line with its indent; as it is in a file or a pipe."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size((100, 40)).columns
+    lines = []
+    for line in text.splitlines():
+        lead = len(line) - len(line.lstrip())
+        indent = " " * (lead + 4 if lead else 0)
+        whole = textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
+        )
+        lines += whole or [""]
+    return "\n".join(lines)
 
 
 def _title(id: str) -> str:

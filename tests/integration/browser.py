@@ -44,56 +44,69 @@ addEventListener("load", async () => {
 </script>"""
 
 
-def probe(
-    page: Path, folder: Path, width: int, *, axe: bool = False, paper: bool = False, scrolls: str = ".none"
-) -> dict[str, Any]:
-    """What the page is like in a frame of so many pixels (headless Chromium has no window below 500).
+def probe(page: Path, folder: Path, width: int, **how: Any) -> dict[str, Any]:
+    """What one page is like (`probes`)."""
+    return probes([page], folder, width, **how)[0]
+
+
+def probes(
+    pages: list[Path], folder: Path, width: int, *, axe: bool = False, paper: bool = False, scrolls: str = ".none"
+) -> list[dict[str, Any]]:
+    """What each page is like in a frame of so many pixels (headless Chromium has no window below 500); one browser for all.
 
     axe: also check it with axe. paper: with its rules for print. scrolls: a selector of what may scroll sideways within itself.
     """
-    text = page.read_text(encoding="utf-8")
-    if paper:
-        text = text.replace("@media screen", "@media print")  # never true in a frame
-        text = text.replace("@media print {", "@media all {")
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)  # it lets no script run, ours neither
     script = PROBE.replace("SCROLLS", scrolls).replace("RULES", json.dumps(RULES))
     if axe:
         import axe_core_python
 
         checker = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
         script = f"<script>{checker}</script>{script}"
-    probed = page.with_name(f"probed-{page.name}")  # beside the page, so that its files are found
-    probed.write_text(text.replace("</head>", script + "</head>", 1), encoding="utf-8")
-    outer = folder / "outer.html"
-    outer.write_text(
-        f'<iframe id="f" src="{probed.as_uri()}" style="width:{width}px;height:2000px;border:0"></iframe><script>'
-        'const look = setInterval(() => { const title = document.getElementById("f").contentDocument.title;'
-        'if (title.startsWith("PROBED")) { document.title = title; clearInterval(look); } }, 100);</script>',
-        encoding="utf-8",
-    )
+    probed = [page.with_name(f"probed-{page.name}") for page in pages]  # beside the page, so that its files are found
     try:
+        for page, aside in zip(pages, probed, strict=True):
+            text = page.read_text(encoding="utf-8")
+            if paper:
+                text = text.replace("@media screen", "@media print")  # never true in a frame
+                text = text.replace("@media print {", "@media all {")
+            # a page that lets no script run would let ours not run either
+            text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+            aside.write_text(text.replace("</head>", script + "</head>", 1), encoding="utf-8")
+        outer = folder / "outer.html"
+        outer.write_text(
+            f'<iframe id="f" style="width:{width}px;height:2000px;border:0"></iframe><script>'
+            f"const pages = {json.dumps([aside.as_uri() for aside in probed])}, out = [];"
+            'const frame = document.getElementById("f"); frame.src = pages[0];'
+            "const look = setInterval(() => { const page = frame.contentDocument;"
+            'if (!page || !page.title.startsWith("PROBED")) return; out.push(JSON.parse(page.title.slice(6))); page.title = "";'
+            "if (out.length < pages.length) { frame.src = pages[out.length]; return; }"
+            'clearInterval(look); document.title = "PROBED" + JSON.stringify(out); }, 100);</script>',
+            encoding="utf-8",
+        )
         dom = chromium(
             outer,
             folder,
             "--dump-dom",
-            "--virtual-time-budget=30000",
+            f"--virtual-time-budget={30_000 * len(pages)}",
             "--allow-file-access-from-files",
             "--window-size=1500,2100",
+            timeout=180 + 20 * len(pages),
         )
     finally:
-        probed.unlink()
-    found = re.search(r"<title>PROBED(\{.*?\})</title>", dom, re.DOTALL)
-    assert found, f"{page.name}: {dom[-300:]}"
+        for aside in probed:
+            aside.unlink(missing_ok=True)
+    found = re.search(r"<title>PROBED(\[.*?\])</title>", dom, re.DOTALL)
+    assert found, f"{[page.name for page in pages]}: {dom[-300:]}"
     import html
 
-    result: dict[str, Any] = json.loads(html.unescape(found[1]))
-    return result
+    results: list[dict[str, Any]] = json.loads(html.unescape(found[1]))
+    return results
 
 
-def chromium(page: Path, folder: Path, *arguments: str) -> str:
+def chromium(page: Path, folder: Path, *arguments: str, timeout: float = 180) -> str:
     """What Chromium prints for a page."""
     command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", *arguments, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True).stdout
 
 
 def policed(page: Path, folder: Path) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from elastomath import Mixture, response
 from elastomath.derivations import derive
 from elastomath.errors import InputError
 from elastomath.necessity.assumptions import ASSUMPTIONS, PARTS
+from elastomath.necessity.certificate import exact_counterexample
 from elastomath.necessity.drawing import Batch
 from elastomath.necessity.instance import IndependentLaws, Instance
 from elastomath.necessity.printing import table
@@ -313,3 +314,13 @@ def test_a_larger_part_of_the_theorem_by_hand():
     # q = (7.433.., 3.667)/11.1: A = T = 11.1/7.7667
     assert 1 - same.gaps()[1] == 1 - same.gaps()[2] == Fraction(333, 233)
     assert same.ratio() == Fraction(10, 11)
+
+
+def test_a_counterexample_whose_masses_no_rounding_keeps_is_certified_all_the_same():
+    """P_t lies where P_p has 1e-12 and P_a nothing: rounded away, it would be uncovered."""
+    components = [[1 - 1e-12, 1e-12, 0], [0.5, 0, 0.5], [0, 1, 0]]
+    covered = exact_counterexample(components, [10, 1, 0.1], lambda one: not one.uncovered() and one.gaps()[0] > 0)
+    assert covered.uncovered() == 0
+    assert covered.gaps()[0] > 0
+    with pytest.raises(InputError, match="do not violate"):
+        exact_counterexample(components, [10, 1, 0.1], lambda one: one.gaps()[2] > 0)

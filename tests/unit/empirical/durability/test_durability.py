@@ -411,7 +411,7 @@ def test_the_verb_writes_the_card_and_its_figure(tiny_model, prefs, tmp_path, ca
         )
     assert end.value.code == 0
     card = json.loads((out / "card.json").read_text())
-    assert card["conclusion"][0] == capsys.readouterr().out.splitlines()[0]
+    assert " ".join(capsys.readouterr().out.split()).startswith(card["conclusion"][0])
     assert [row["n"] for row in card["forecast"]] == [8, 32]
     figure = (out / "card.svg").read_text()
     assert "opposed examples that undo them" in figure
@@ -424,3 +424,26 @@ def test_a_card_says_that_the_law_does_not_apply_where_the_pair_is_not_closed(ti
     assert card.closure > 0.5
     assert not card.applies
     assert "lies outside the pair" in card.sentences()[0]
+
+
+def test_a_base_is_adapted_first_where_it_is_asked_for(tiny_model):
+    """The base answers with neither response; after adaptation the pair is closed and the forecast is of that model."""
+    pairs = Pairs("open", tuple(Preference(p, "good", "slow") for p in PROMPTS))
+    before, after = load_model(str(tiny_model), device="cpu", dtype="float32"), []
+    for most in (0, 480):
+        loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+        after.append(predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16, limit=0.9, adapt=most > 0))
+    raw, adapted = after
+    assert (raw.adapted, raw.closure > 0.9) == (0, True)
+    assert adapted.adapted % 32 == 0
+    assert 0 < adapted.adapted <= 480
+    assert adapted.closure < raw.closure
+    assert f"After {adapted.adapted} examples of both responses" in " ".join(adapted.sentences()) or not adapted.applies
+    assert next(before.model.parameters()).shape == next(loaded.model.parameters()).shape
+
+
+def test_pairs_that_are_nowhere_name_what_can_be_given():
+    with pytest.raises(InputError, match=r"no such file of pairs .*columns prompt, chosen and rejected.*advice, "):
+        read_pairs("prefs.jsonl")
+    with pytest.raises(InputError, match="no such file of pairs"):
+        read_pairs("advize")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -89,8 +90,20 @@ def test_words_are_typeset(words: str, latex: str) -> None:
     assert tex_words(words) == latex
 
 
+def _compiles(id: str, folder: Path) -> None:
+    (folder / f"{id}.tex").write_text(document(explain(id, style="latex")))
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", f"{id}.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout[-1000:]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX on this machine")
-def test_a_document_compiles(tmp_path) -> None:
-    (tmp_path / "R2.tex").write_text(document(explain("R2", style="latex")))
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "R2.tex"]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False, timeout=120).returncode == 0
+def test_a_document_compiles(tmp_path: Path) -> None:
+    _compiles("R2", tmp_path)
+
+
+@pytest.mark.acceptance
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX on this machine")
+@pytest.mark.parametrize("id", list(verified()))
+def test_every_document_compiles(id: str, tmp_path: Path) -> None:
+    _compiles(id, tmp_path)
