@@ -33,7 +33,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri in {f"reference/{floor}.md" for floor in FLOORS}:
         return re.sub(r"\n\n+(?=- \[)", "\n", MODULE.sub(_link, markdown)).replace(".\n- [", ".\n\n- [")
     if page.file.src_uri == "findings.md":
-        return ENTRY.sub(lambda found: entry(found[0]), markdown)
+        parts = re.split(r"^(?=##)", markdown, flags=re.MULTILINE)
+        return "".join(ENTRY.sub(lambda found, part=part: entry(found[0], _level(part) + 1), part) for part in parts)
     return markdown
 
 
@@ -44,11 +45,16 @@ def _link(found: re.Match[str]) -> str:
     return f"- [{found[1]}](modules/{found[1]}.md): {words}"
 
 
-def entry(text: str) -> str:
-    """A heading, the first sentence with its evidence, and the rest folded.
+def _level(part: str) -> int:
+    """How many signs the heading has that a part of a page begins with."""
+    return len(part) - len(part.lstrip("#"))
 
-    >>> print(entry("- **It holds.** In 3 of 3 runs. Not in the fourth. *Measured:* R9."))
-    #### It holds
+
+def entry(text: str, level: int) -> str:
+    """A heading of that level, the first sentence with its evidence, and the rest folded.
+
+    >>> print(entry("- **It holds.** In 3 of 3 runs. Not in the fourth. *Measured:* R9.", 3))
+    ### It holds
     <BLANKLINE>
     In 3 of 3 runs. *Measured:* [R9](results/R9.md).
     <BLANKLINE>
@@ -71,7 +77,7 @@ def entry(text: str) -> str:
     first, *more = SENTENCE.split(rest) if rest else ("",)
     shown = first if whole else re.sub(r" (?=[,;:.])", "", f"{bold} {first.strip()}", count=1)
     shown = shown[:1].upper() + shown[1:] if whole and re.match(r"[a-z]+ ", shown) else shown
-    parts = ["#### " + bold.rstrip(".:;,"), f"{shown} {evidence}".strip()]
+    parts = ["#" * level + " " + bold.rstrip(".:;,"), f"{shown} {evidence}".strip()]
     if more:
         parts.append('??? note "More"\n    ' + " ".join(more))
     return "\n\n".join(part for part in parts if part) + "\n"

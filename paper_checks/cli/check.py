@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .terminal import Json, Seed, Verbose, conclude, emit, indented, table
+from .terminal import Json, Seed, Verbose, conclude, emit, table
 
 
 def check(
@@ -58,7 +58,7 @@ def check(
         for row in rows if ids or verbose else ():
             print(f"\n{row['id']}  {row['title']} ({row['where']})")
             for word, text in (("says", row["claim"]), ("seen", row["detail"]), ("again", row["command"])):
-                indented(f"{word}: {text}")
+                print(f"  {word}: {text}")
         if not (ids or verbose):
             print("\nWhat was seen for a claim: elastomath check Thm4.2, or elastomath check -v for all.")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-HEAD = r"""% Compile: pdflatex, twice. The part between the two lines of % goes into an appendix as it stands.
+HEAD = r"""% Compile: pdflatex, twice.
+% The part between the two lines of % goes into an appendix as it stands.
 \documentclass[11pt,a4paper]{article}
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}

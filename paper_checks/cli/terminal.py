@@ -50,18 +50,38 @@ def emit(result: dict[str, Any], as_json: bool, show: Any) -> None:
 
 
 class Inert:
-    """A stream in front of another one: names and texts from elsewhere move no cursor, change no colour, ring no bell."""
+    """A stream in front of another one: names and texts from elsewhere move no cursor, change no colour, ring no bell.
+
+    At a terminal, lines that are too long for it are broken between words and keep their indent.
+    """
 
     def __init__(self, stream: Any) -> None:
-        self.stream = stream
+        self.stream, self.width = stream, _width() if stream.isatty() else 0
 
     def write(self, text: str) -> int:
         """Write with what is not printable as its escape."""
-        self.stream.write(escaped(text, kept="\n\t"))
+        safe = escaped(text, kept="\n\t")
+        self.stream.write(broken(safe, self.width) if self.width else safe)
         return len(text)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
+
+
+def broken(text: str, width: int) -> str:
+    """The text with its lines broken at ``width``; what goes on in a further line is indented by four more, prose not at all.
+
+    >>> print(broken("  assuming that this line is too long", 24))
+      assuming that this
+          line is too long
+    """
+    lines = []
+    for line in text.split("\n"):
+        lead = len(line) - len(line.lstrip())
+        further = " " * (lead + 4 if lead else 0)
+        whole = textwrap.wrap(line, width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False)
+        lines.append("\n".join(whole) if len(line) > width else line)
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -104,16 +124,6 @@ def conclude(sentences: Sequence[str], *, blank: bool = True) -> None:
     print(textwrap.fill(" ".join(sentences), min(_width(), PROSE)))
     if blank:
         print()
-
-
-def indented(text: str) -> None:
-    """A paragraph two columns in, broken at the terminal's width where there is one."""
-    width = _width() if sys.stdout.isatty() else PROSE
-    print(
-        textwrap.fill(
-            text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-        )
-    )
 
 
 def number_of(count: int, noun: str) -> str:

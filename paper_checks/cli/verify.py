@@ -52,7 +52,7 @@ def verify(
             from .latex import document
 
             text = document(text)
-        emit({"id": explain, "text": text}, as_json, lambda: print(text if latex else _wrapped(text)))
+        emit({"id": explain, "text": text}, as_json, lambda: print(text))
         return 0
     ids = None if only is None else [id.strip() for id in only.split(",")]
     claims = verification.verify(
@@ -140,22 +140,6 @@ def _statement(id: str) -> str:
         return ""
     letters = BEHAVIOUR if id in ("R21", "R22", "R23", "R24", "R25", "R26") else DATASETS
     return f"{id} says: {TITLES[id][1]}\n\nLetters: {letters} All others: docs/glossary.md. The derivation:\n\n"
-
-
-def _wrapped(text: str) -> str:
-    """The text at the width of the terminal, each line with its indent; as it is in a file or a pipe."""
-    if not sys.stdout.isatty():
-        return text
-    width = shutil.get_terminal_size((100, 40)).columns
-    lines = []
-    for line in text.splitlines():
-        lead = len(line) - len(line.lstrip())
-        indent = " " * (lead + 4 if lead else 0)
-        whole = textwrap.wrap(
-            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, drop_whitespace=True
-        )
-        lines += whole or [""]
-    return "\n".join(lines)
 
 
 def _title(id: str) -> str:
