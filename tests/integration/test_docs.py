@@ -196,7 +196,9 @@ def test_the_site_builds_without_a_warning_or_a_dead_link(built: tuple[Path, str
     assert reference.count('class="gp"') > 150  # prompts, set as code
     assert "ArrayLike" in reference  # types of arguments
     findings = (site / "findings.html").read_text(encoding="utf-8")
-    assert len(re.findall("<h[34]", findings)) > 90  # an entry has a heading and a sentence, and the rest of it is folded
+    assert (
+        len(re.findall("<h[34]", findings)) > 90
+    )  # an entry has a heading and a sentence, and the rest of it is folded
     assert findings.count("<details") > 50
     graph = (site / "results" / "index.html").read_text(encoding="utf-8")
     assert set(re.findall(r'<a href="(R\d+)\.html"><rect', graph)) == set(FIGURES)
