@@ -41,8 +41,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def _link(found: re.Match[str]) -> str:
     import importlib
 
-    words = (importlib.import_module(found[1]).__doc__ or "").strip().partition("\n")[0]
-    return f"- [{found[1]}](modules/{found[1]}.md): {words}"
+    told = " ".join((importlib.import_module(found[1]).__doc__ or "").strip().partition("\n\n")[0].split())
+    return f"- [{found[1]}](modules/{found[1]}.md): {SENTENCE.split(told)[0]}"
 
 
 def _level(part: str) -> int:

@@ -111,7 +111,8 @@ def _show(claims: Sequence[Claim], verbose: bool) -> None:
             "instances against an independent computation (sampled), instances of a search for the smallest counterexample.",
             ""
             if verbose
-            else "What each check saw: elastomath verify -v. A derivation: elastomath verify --explain R18.",
+            else "What each result states: docs/results/index.md. What each check saw: elastomath verify -v. A derivation: elastomath "
+            "verify --explain R18.",
             "Not shown: that training a language model reaches a joint optimum; that is what experiments ask.",
         ),
         blank=False,
