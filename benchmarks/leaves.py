@@ -18,6 +18,8 @@ from elastomath.mixtures import kernels
 
 Array = NDArray[np.float64]
 VOLUMES = np.array([10.0, 1.0, 0.5])
+LEAVES = "leaves, one core"
+"""How the names of these cases end."""
 STEPS = np.array([0.0, 0.1, 1.0])
 
 
@@ -55,11 +57,12 @@ def leaf_cases(leaves: int) -> Iterator[Case]:
     )
     for name, ours, plain in sums:
         yield Case(
-            f"{name}, {leaves:.0e} leaves, one core",
+            f"{name}, {leaves:.0e} {LEAVES}",
             ours if leaves < kernels.THREADS_FROM else _on_one_core(ours),
             {"numpy": plain},
             _numbers,
             tolerance=1e-6,
+            brief=True,
         )
 
 

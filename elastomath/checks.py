@@ -250,7 +250,11 @@ def rising(
     elastomath.errors.InputError: perturbations do not rise (demo): give at least 1 in one row, sorted, starting at 0
     """
     array = reals(values, name, where, shape=(None,), least=least)
-    if array.size < least_size or (from_zero and array[0] != 0) or not (array[1:] > array[:-1]).all():
+    if (
+        array.size < least_size
+        or (from_zero and array[0] != 0)
+        or np.count_nonzero(array[1:] > array[:-1]) < array.size - 1
+    ):
         start = ", starting at 0" if from_zero else f", >= {least:g}" if least > -math.inf else ""
         raise InputError(
             f"{name} do not rise", where=where, mend=f"give at least {least_size} in one row, sorted{start}"

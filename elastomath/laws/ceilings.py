@@ -107,7 +107,7 @@ def rises(mixture: Mixture) -> Rises:
     """
     step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
     ends = mixture.along(np.array([0.0, step]))
-    before, after = leaf_sums(mixture.components, ends, wanted=RESPONSES).gram
+    before, after = leaf_sums(mixture.components, ends, wanted=RESPONSES, compiled=True).gram
     moves, _, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
     rise = moves[:, 0]
     low = -np.log1p(step / (base + step) * (before - outside))  # gram = O_i - 1 + outside

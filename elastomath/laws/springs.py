@@ -134,15 +134,17 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     steps = _steps(perturbations)
     if len(mixture.volumes) < 2:
         raise InputError("no spring", where="springs", mend="pass at least two datasets, the perturbation last")
-    volumes = mixture.volumes[:-1]
-    elongations, fall, energy = _moves(mixture.components, volumes, steps)
-    sums = leaf_sums(mixture.components, mixture.along(steps), wanted=DIVERGENCES | RESPONSES)
-    reverse = sums.reverse.T[:-1]
+    rows, volumes = mixture.components, mixture.volumes[:-1]
+    elongations, fall, energy = _moves(rows, volumes, steps)
+    ends = np.empty((steps.size, len(rows)))
+    ends[:, :-1], ends[:, -1] = volumes, steps
+    reverse = leaf_sums(rows[:-1], ends, base=rows, wanted=DIVERGENCES, compiled=True).reverse.T
+    at_rest = leaf_sums(rows[-1:], ends[0], base=rows, wanted=RESPONSES, compiled=True)
     reverse = np.where(np.isfinite(reverse), reverse, np.nan)
     reverse -= reverse[:, :1].copy()
     near = np.zeros(steps.size)
     # divided first: squares of quotients of masses may be near the largest double
-    near[1:] = steps[1:] ** 2 / (2 * volumes.sum()) * sums.squares[0, -1]
+    near[1:] = steps[1:] ** 2 / (2 * volumes.sum()) * at_rest.squares[0]
     return Springs(steps, volumes, elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol")
 
 

@@ -73,18 +73,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[int, int], object], leaves: int, threads: int | None = None) -> None:
-    """``work(first, last)`` for ranges of chunks that cover all leaves, in ``threads`` threads (default: all cores)."""
+def in_threads(work: Callable[[int, int], bool], leaves: int, threads: int | None = None) -> bool:
+    """``work(first, last)`` for ranges of chunks that cover all leaves, in ``threads`` threads (default: all cores).
+
+    Whether it says yes for all of them.
+    """
     chunks = -(-leaves // CHUNK)
     count = threads or (cores() if leaves >= THREADS_FROM else 1)
     if count == 1 or chunks == 1:
-        work(0, chunks)
-        return
+        return work(0, chunks)
     length = -(-chunks // (8 * count))
     starts = range(0, chunks, length)
     with ThreadPoolExecutor(count) as pool:
-        for _ in pool.map(lambda start: work(start, min(start + length, chunks)), starts):
-            pass
+        return all(list(pool.map(lambda start: work(start, min(start + length, chunks)), starts)))
 
 
 @functools.cache
@@ -93,15 +94,15 @@ def compiled() -> SimpleNamespace:
     import numba
     from numba.extending import register_jitable
 
-    leaf: list[Callable[..., Any]] = [_ln, _apart, _terms, _blend, _underflow]
+    leaf: list[Callable[..., Any]] = [_ln, _apart, _terms, _ordinary, _blend, _underflow]
     for helper in leaf:  # products and sums may become one instruction, and no more inside a leaf
         register_jitable(forceinline=True, error_model="numpy", fastmath={"contract"})(helper)
     register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(_three)
 
-    def loop(source: Callable[..., None]) -> Callable[..., None]:
+    def loop(source: Callable[..., Any]) -> Callable[..., Any]:
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
         try:
-            machine: Callable[..., None] = numba.njit(cache=True, **options)(source)
+            machine: Callable[..., Any] = numba.njit(cache=True, **options)(source)
         except RuntimeError:  # no folder to keep the compiled code in
             machine = numba.njit(**options)(source)
         return machine
@@ -146,6 +147,14 @@ def _apart(p: Any, q: Any, difference: Any, inverse: Any) -> Any:
 
 
 # --- blocks and chunks ---------------------------------------------------------------------------------------------
+
+
+def _ordinary(volumes: Array) -> bool:
+    """Whether every share w_i / sum w is 0 or a number with all its digits."""
+    total, ordinary = volumes.sum(), True
+    for i in range(volumes.size):
+        ordinary &= (volumes[i] >= TINY * total) | (volumes[i] == 0.0)
+    return bool(ordinary)
 
 
 def _blend(base: Array, weights: Array, start: int, code: Array) -> bool:
@@ -212,7 +221,7 @@ def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array,
 def _sums(
     rows: Array,
     base: Array,
-    weights: Array,
+    volumes: Array,
     beside: Array,
     wanted: int,
     three: bool,
@@ -220,13 +229,19 @@ def _sums(
     last: int,
     parts: NDArray[np.float64],
     odd: NDArray[np.bool_],
-) -> None:
+) -> bool:
     """Chunks ``first`` to ``last`` of `leafsums.leaf_sums`, each into its own place of ``parts`` (8, J, n, chunks).
 
-    rows (n, M), base (m, M), weights (J, m), beside (M,); ``three``: that rows are
+    rows (n, M), base (m, M), volumes (J, m), beside (M,); ``three``: that rows are
     base and three, and beside is the last. ``odd`` (J, blocks) becomes True where a block is left out.
+    False, and nothing done, where a share of the volumes has not all its digits.
     """
     n, leaves = rows.shape
+    weights: Array = np.empty_like(volumes)
+    for mix in range(volumes.shape[0]):
+        if not _ordinary(volumes[mix]):
+            return False
+        weights[mix] = volumes[mix] / volumes[mix].sum()
     whole, inverses, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     sums = np.zeros((8, n))
     three &= wanted & ALL_BUT_DIVERGENCES == ALL_BUT_DIVERGENCES
@@ -289,25 +304,32 @@ def _sums(
             for s in range(8):
                 for i in range(n):
                     parts[s, mix, i, chunk] = sums[s, i]
+    return True
 
 
 def _moves(
     rows: Array,
-    weights: Array,
-    shares: Array,
-    rests: Array,
+    volumes: Array,
+    steps: Array,
     first: int,
     last: int,
     parts: NDArray[np.float64],
     odd: NDArray[np.bool_],
-) -> None:
+) -> bool:
     """Chunks of `leafsums.leaf_moves` into ``parts`` (n + 2, J, chunks).
 
     sum P_i ln(q_0/q_l) for each row, sum q_0 ln(q_0/q_l) - q_0 + q_l, and the mass of the last row outside q_0.
 
-    weights (n - 1,) of q_0; shares (J,) of P_t in q_l and rests (J,) of q_0. ``odd`` (J, blocks) as in `_sums`.
+    volumes (n - 1,) of q_0, steps (J,) of P_t. ``odd`` (J, blocks) and what is returned as in `_sums`.
     """
     n, leaves = rows.shape
+    total = volumes.sum()
+    shares, rests, weights = steps / (total + steps), total / (total + steps), volumes / total
+    ordinary = _ordinary(volumes)
+    for step in range(steps.size):
+        ordinary &= min(shares[step] if steps[step] > 0.0 else 1.0, rests[step]) >= TINY
+    if not ordinary:
+        return False
     whole, logs = np.empty(BLOCK), np.empty(BLOCK)
     base = rows[: n - 1]
     for chunk in range(first, last):
@@ -322,6 +344,8 @@ def _moves(
             for step in range(shares.size):
                 share, rest = shares[step], rests[step]
                 if share == 0.0:
+                    odd[step, start // BLOCK] |= careful
+                    parts[n + 1, step, chunk] += 0.0 if careful else outside
                     continue
                 energy, low = 0.0, False
                 for j in range(size):
@@ -342,9 +366,10 @@ def _moves(
                     for j in range(size):
                         move += row[j] * log[j]
                     parts[i, step, chunk] += move
+    return True
 
 
-def _pair(p: Array, t: Array, q: Array, wanted: int, first: int, last: int, parts: NDArray[np.float64]) -> None:
+def _pair(p: Array, t: Array, q: Array, wanted: int, first: int, last: int, parts: NDArray[np.float64]) -> bool:
     """Chunks of `leafsums.checked_pair`, into ``parts`` (4, chunks): a sum, those of p and q, and 1 where more care is due."""
     for chunk in range(first, last):
         stop = min((chunk + 1) * CHUNK, p.size)
@@ -364,15 +389,17 @@ def _pair(p: Array, t: Array, q: Array, wanted: int, first: int, last: int, part
             whole += z[j]
         parts[0, chunk], parts[1, chunk], parts[2, chunk] = value, total, whole
         parts[3, chunk] = 1.0 if least < 0 else 0.0
+    return True
 
 
-def _scan(values: Array, first: int, last: int, parts: NDArray[np.float64]) -> None:
+def _scan(values: Array, first: int, last: int, parts: NDArray[np.float64]) -> bool:
     """Chunks of `leafsums.scan`: 1 where a sign bit is set, and the sum."""
     leaves = values.size
     for chunk in range(first, last):
         part = values[chunk * CHUNK : min((chunk + 1) * CHUNK, leaves)]
-        lowest, total = np.int64(1 << 62), 0.0
+        signs, total = np.int64(0), 0.0
         for j in range(part.size):
-            lowest = min(lowest, np.float64(part[j]).view(np.int64))
+            signs |= np.float64(part[j]).view(np.int64)
             total += part[j]
-        parts[0, chunk], parts[1, chunk] = 1.0 if lowest < 0 else 0.0, total
+        parts[0, chunk], parts[1, chunk] = 1.0 if signs < 0 else 0.0, total
+    return True

@@ -1,12 +1,14 @@
 """Sums over leaves: rates, overlaps and divergences of datasets from a mixture, right over the whole range of doubles.
 
-Two ways lead to each sum. Large trees are read by the loops of `kernels`. Small ones, and the blocks of large ones where a
-mass of the mixture is so small that its share underflows, are summed here in numpy; there a mass is ``x 2^e`` with its
-exponent apart, so that 1e-312 under a volume of 1e12, or 1e-300 beside 1e300, are numbers like any other.
+Large trees, and whatever takes several sums of one tree, are read by the loops of `kernels`; one sum of a small tree is
+taken in numpy, for which nothing has to be loaded. Blocks where a mass of the mixture is so small that its share underflows
+are summed here with the exponent of a mass ``x 2^e`` apart, so that 1e-312 under a volume of 1e12, or 1e-300 beside
+1e300, are numbers like any other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from . import kernels
 from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RATES, RESPONSES, TINY, Array
 
 COMPILED_FROM = 1 << 14
-"""Leaves from which a compiled loop is worth the third of a second in which numba is imported, once in a process."""
+"""Leaves from which one sum is worth the half second in which the compiled loops are loaded, once in a process."""
 CHUNK = 1 << 15
 """Numbers that a temporary array of numpy has at most: they stay in the second-level cache."""
 LN2 = float(np.log(2.0))
@@ -56,43 +58,38 @@ def leaf_sums(
     base: Array | None = None,
     beside: Array | None = None,
     wanted: int = ALL_BUT_DIVERGENCES | DIVERGENCES,
+    compiled: bool = False,
     threads: int | None = None,
 ) -> LeafSums:
     """All sums of ``rows`` (n, M) against ``q = sum_i w_i base_i / sum_i w_i``, in one reading of the masses.
 
     volumes: w, shape (m,), or (J, m) for J mixtures at once; >= 0, not all 0. base: (m, M), by default the rows. beside:
     P_t, shape (M,), by default the last row. ``wanted``: of `kernels.RATES`, `OVERLAPS`, `RESPONSES` and `DIVERGENCES`.
-    Masses have to be checked.
+    ``compiled``: by the compiled loops however few the leaves are. Masses have to be checked.
     """
     rows = np.ascontiguousarray(rows)
     three = base is None and beside is None and len(rows) == 3
     base = rows if base is None else np.ascontiguousarray(base)
     beside = rows[-1] if beside is None else np.ascontiguousarray(beside)
-    mixtures = np.atleast_2d(volumes)
+    mixtures = np.ascontiguousarray(volumes if volumes.ndim == 2 else volumes[None])
     leaves, count = rows.shape[1], len(mixtures)
-    sums = np.zeros((8, count, len(rows)))
-    with np.errstate(all="ignore"):
-        if leaves >= COMPILED_FROM and _ordinary(mixtures):
-            shares = mixtures / mixtures.sum(axis=1, keepdims=True)
-            parts = np.zeros((8, count, len(rows), -(-leaves // kernels.CHUNK)))
-            odd = np.zeros((count, -(-leaves // kernels.BLOCK)), dtype=np.bool_)
-            loop = kernels.compiled().sums
-            kernels.in_threads(
-                lambda first, last: loop(rows, base, shares, beside, wanted, three, first, last, parts, odd),
-                leaves,
-                threads,
-            )
-            sums += parts.sum(axis=-1)
-            for mix, block in zip(*np.nonzero(odd), strict=True):
-                part = slice(block * kernels.BLOCK, (block + 1) * kernels.BLOCK)
-                one = mixtures[mix : mix + 1]
-                _numpy_sums(rows[:, part], base[:, part], one, beside[part], wanted, sums[:, mix : mix + 1])
-        else:
-            length = max(CHUNK // (count * len(rows)), 64)
-            for start in range(0, leaves, length):
-                part = slice(start, start + length)
-                _numpy_sums(rows[:, part], base[:, part], mixtures, beside[part], wanted, sums)
-    if np.ndim(volumes) == 1:
+    loop: Any = kernels.compiled().sums if compiled or leaves >= COMPILED_FROM else None
+    if loop:
+        parts, odd = _places((8, count, len(rows)), count, leaves)
+    if loop and kernels.in_threads(
+        lambda *chunks: loop(rows, base, mixtures, beside, wanted, three, *chunks, parts, odd), leaves, threads
+    ):
+        sums = _whole(parts)
+        for mix, part in _blocks(odd):
+            one = mixtures[mix : mix + 1]
+            _numpy_sums(rows[:, part], base[:, part], one, beside[part], wanted, sums[:, mix : mix + 1])
+    else:
+        sums = np.zeros((8, count, len(rows)))
+        length = max(CHUNK // (count * len(rows)), 64)
+        for start in range(0, leaves, length):
+            part = slice(start, start + length)
+            _numpy_sums(rows[:, part], base[:, part], mixtures, beside[part], wanted, sums)
+    if volumes.ndim == 1:
         sums = sums[:, 0]
     cross, overlaps, gram, squares, outside, missing, forward, reverse = sums
     if np.count_nonzero(outside):
@@ -100,7 +97,9 @@ def leaf_sums(
             values[outside > 0] = np.inf
     if np.count_nonzero(missing):
         reverse[missing > 0] = np.inf
-    return LeafSums(cross, overlaps, gram, squares, np.maximum(forward, 0.0), np.maximum(reverse, 0.0), outside)
+    if wanted & DIVERGENCES:
+        np.maximum(sums[-2:], 0.0, out=sums[-2:])
+    return LeafSums(cross, overlaps, gram, squares, forward, reverse, outside)
 
 
 def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None = None) -> tuple[Array, Array, float]:
@@ -113,26 +112,18 @@ def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None
     From the difference ``l/(N_0 + l) (P_t - q_0)`` itself, so digits are kept however small l is. rows: (n, M), P_t the
     last; volumes: w, shape (n - 1,); steps: l >= 0, shape (J,). In nats; masses have to be checked.
     """
-    rows = np.ascontiguousarray(rows)
-    leaves, total = rows.shape[1], float(volumes.sum())
-    with np.errstate(all="ignore"):
-        if leaves >= COMPILED_FROM and _ordinary(volumes[None]) and _least_share(total, steps) >= TINY:
-            shares, rests = steps / (total + steps), total / (total + steps)
-            parts = np.zeros((len(rows) + 2, steps.size, -(-leaves // kernels.CHUNK)))
-            odd = np.zeros((steps.size, -(-leaves // kernels.BLOCK)), dtype=np.bool_)
-            loop, weights = kernels.compiled().moves, volumes / total
-            kernels.in_threads(
-                lambda first, last: loop(rows, weights, shares, rests, first, last, parts, odd), leaves, threads
-            )
-            sums = parts.sum(axis=-1)
-            for step, block in zip(*np.nonzero(odd), strict=True):
-                part = rows[:, block * kernels.BLOCK : (block + 1) * kernels.BLOCK]
-                sums[:, step : step + 1] += _numpy_moves(part, volumes, steps[step : step + 1])
-        else:
-            length = max(CHUNK // steps.size, 64)
-            sums = _numpy_moves(rows[:, :length], volumes, steps)
-            for start in range(length, leaves, length):
-                sums += _numpy_moves(rows[:, start : start + length], volumes, steps)
+    rows, volumes, steps = np.ascontiguousarray(rows), np.ascontiguousarray(volumes), np.ascontiguousarray(steps)
+    leaves, loop = rows.shape[1], kernels.compiled().moves
+    parts, odd = _places((len(rows) + 2, steps.size), steps.size, leaves)
+    if kernels.in_threads(lambda *chunks: loop(rows, volumes, steps, *chunks, parts, odd), leaves, threads):
+        sums = _whole(parts)
+        for step, part in _blocks(odd):
+            sums[:, step : step + 1] += _careful_moves(rows[:, part], volumes, steps[step : step + 1])
+    else:
+        length = max(CHUNK // steps.size, 64)
+        sums = np.zeros((len(rows) + 2, steps.size))
+        for start in range(0, leaves, length):
+            sums += _careful_moves(rows[:, start : start + length], volumes, steps)
     return sums[:-2], np.maximum(sums[-2], 0.0), max(sums[-1].tolist())
 
 
@@ -163,30 +154,38 @@ def scan(values: Array) -> tuple[bool, float]:
     return not signs.any(), float(sums.sum())
 
 
-def _ordinary(mixtures: Array) -> bool:
-    """Whether every share w_i / sum w is 0 or a number with all its digits."""
-    least = TINY * mixtures.sum(axis=1, keepdims=True)
-    return bool(((mixtures >= least) | (mixtures == 0)).all())
+def _places(shape: tuple[int, ...], count: int, leaves: int) -> tuple[Array, NDArray[np.bool_]]:
+    """Zeros for the sums of each chunk, and for whether a block is left out, of ``count`` mixtures."""
+    chunks, blocks = -(-leaves // kernels.CHUNK), -(-leaves // kernels.BLOCK)
+    return np.zeros((*shape, chunks)), np.zeros((count, blocks), dtype=np.bool_)
 
 
-def _least_share(total: float, steps: Array) -> float:
-    """The least of l/(N_0 + l), where l > 0, and N_0/(N_0 + l)."""
-    return float(min(min(step or total, total) / (total + step) for step in steps.tolist()))
+def _whole(parts: Array) -> Array:
+    """The sums of all chunks."""
+    return parts[..., 0] if parts.shape[-1] == 1 else np.asarray(parts.sum(axis=-1))
+
+
+def _blocks(odd: NDArray[np.bool_]) -> Iterator[tuple[int, slice]]:
+    """The mixtures and the leaves of the blocks that were left out."""
+    if np.count_nonzero(odd):
+        for mix, block in np.argwhere(odd).tolist():
+            yield mix, slice(block * kernels.BLOCK, (block + 1) * kernels.BLOCK)
 
 
 # --- numpy, where all masses are ordinary ---------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")
 def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted: int, sums: Array) -> None:
     """The rows of `kernels` for a few leaves, added to ``sums`` (8, J, n)."""
-    ordinary, q = _joint(base, mixtures)
+    ordinary, q, lowest = _joint(base, mixtures)
     least = rows.min() if wanted & DIVERGENCES else 1.0
     if least < TINY and np.count_nonzero((rows > 0) & (rows < TINY)):
         ordinary = False
     if not ordinary:
         _careful_sums(rows, base, mixtures, beside, sums)
         return
-    transposed, full = rows.T, bool(q.min() > 0)
+    transposed, full = rows.T, lowest > 0
     seen = q > 0
     if not full:
         sums[kernels.OUTSIDE] += ~seen @ transposed
@@ -216,39 +215,14 @@ def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted
         sums[kernels.REVERSE] += reverse.sum(axis=-1)
 
 
-def _numpy_moves(rows: Array, volumes: Array, steps: Array) -> Array:
-    """Rises (n, J), divergences (J,) and what is outside (J,) for a few leaves, shape (n + 2, J)."""
-    sums = np.empty((len(rows) + 2, steps.size))
-    total, perturb = float(volumes.sum()), rows[-1]
-    ordinary, base = _joint(rows[:-1], volumes[None])
-    p = base[0]
-    least, lowest, whole = _least_share(total, steps), float(p.min()), total + steps[:, None]
-    share, rest = steps[:, None] / whole, total / whole
-    if not ordinary or least < TINY:
-        return _careful_moves(rows, volumes, steps, sums)
-    q = rest * p
-    q += share * perturb
-    if least * lowest < TINY:
-        moved = np.minimum(share, rest) * p  # it has to keep its digits too
-        low = (q < TINY) & (perturb > 0) | (moved < TINY) & (p > 0)
-        if (low & (share > 0)).any():
-            return _careful_moves(rows, volumes, steps, sums)
-    logs, full = np.log(p / q), lowest > 0
-    if not full:
-        logs = np.where(p > 0, logs, 0.0)
-    log, forward, _ = _apart(p, q, share * (p - perturb), logs)
-    sums[:-2], sums[-2] = rows @ log.T, forward.sum(axis=-1)
-    sums[-1] = 0.0 if full else perturb[p == 0].sum()
-    return sums
-
-
-def _joint(base: Array, mixtures: Array) -> tuple[bool, Array]:
-    """``q = sum_i w_i base_i / sum w``, shape (J, M), and whether all of it that is not 0 has all its digits."""
+def _joint(base: Array, mixtures: Array) -> tuple[bool, Array, float]:
+    """Whether all that is not 0 of ``q = sum_i w_i base_i / sum w`` has all its digits; q, shape (J, M); the least of it."""
     q = mixtures / mixtures.sum(axis=1, keepdims=True) @ base
-    if q.min() >= TINY:
-        return True, q
+    least = float(q.min())
+    if least >= TINY:
+        return True, q, least
     mass = (mixtures > 0).astype(np.float64) @ (base > 0)
-    return not ((q < TINY) & (mass > 0)).any(), q
+    return not ((q < TINY) & (mass > 0)).any(), q, least
 
 
 NEAR = 3.0 - 2.0 * np.sqrt(2.0)
@@ -343,8 +317,9 @@ def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums
     add(kernels.REVERSE, reverse, top, where=True)
 
 
-def _careful_moves(rows: Array, volumes: Array, steps: Array, sums: Array) -> Array:
-    """`_numpy_moves` for any masses and volumes."""
+@np.errstate(all="ignore")
+def _careful_moves(rows: Array, volumes: Array, steps: Array) -> Array:
+    """Rises (n, J), divergences (J,) and what is outside (J,) for any masses and volumes, shape (n + 2, J)."""
     start, a = (values[0] for values in _wide_joint(rows[:-1], volumes[None]))
     mixtures = np.concatenate([np.broadcast_to(volumes, (steps.size, volumes.size)), steps[:, None]], axis=1)
     end, b = _wide_joint(rows, mixtures)
@@ -355,6 +330,5 @@ def _careful_moves(rows: Array, volumes: Array, steps: Array, sums: Array) -> Ar
     seen = start > 0
     logs = np.where(seen, np.log(np.where(seen, start, 1.0) / np.where(end > 0, end, 1.0)) + (a - b) * LN2, 0.0)
     log, forward, _ = _apart(p, q, gap, logs)
-    sums[:-2], sums[-2] = rows @ log.T, np.ldexp(forward, top).sum(axis=-1)
-    sums[-1] = rows[-1][~seen].sum()
-    return sums
+    outside = np.full(steps.size, rows[-1][~seen].sum())
+    return np.vstack([rows @ log.T, np.ldexp(forward, top).sum(axis=-1), outside])

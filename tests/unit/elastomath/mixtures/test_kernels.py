@@ -202,10 +202,17 @@ def exact_moves(rows, volumes, step):
 
 
 def both_ways(patch):
-    """First as numpy does it for small trees, then as the compiled loops do it for large ones."""
-    for least in (1 << 40, 1):
-        patch.setattr(leafsums, "COMPILED_FROM", least)
-        yield "compiled" if least == 1 else "numpy"
+    """First as the compiled loops do it, then in numpy: sums as for small trees, moves with exponents of their own."""
+    patch.setattr(leafsums, "COMPILED_FROM", 1)
+    yield "compiled"
+    patch.setattr(leafsums, "COMPILED_FROM", 1 << 40)
+    patch.setattr(kernels, "compiled", careful_loops)
+    yield "numpy"
+
+
+def careful_loops():
+    """Loops that leave everything to the careful way."""
+    return SimpleNamespace(moves=lambda *_: False)
 
 
 whole = examples(150)
@@ -302,7 +309,7 @@ def test_a_mutant_of_the_loops_is_seen(old, new):
     [
         ("NOWHERE", 0),
         ("NEAR", 0.0),
-        ("_joint", lambda base, mixtures: (True, mixtures / mixtures.sum(axis=1, keepdims=True) @ base)),
+        ("_joint", lambda base, mixtures: (True, q := mixtures / mixtures.sum(axis=1, keepdims=True) @ base, q.min())),
     ],
 )
 def test_a_mutant_of_the_careful_way_is_seen(name, broken, monkeypatch):
@@ -323,8 +330,12 @@ def test_shares_that_underflow_do_not_go_through_the_loops(monkeypatch):
     rows, volumes = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1e300, 1e-300])
     assert leaf_sums(rows, volumes).cross == pytest.approx([0.0, 600 * math.log(10)])
     assert leaf_moves(rows, volumes[:1], volumes[1:])[1] == 0
-    monkeypatch.setattr(leafsums, "_ordinary", lambda mixtures: True)  # a mutant
-    assert leaf_sums(rows, volumes).cross[1] == np.inf
+    source = inspect.getsource(kernels)
+    rule = "ordinary &= (volumes[i] >= TINY * total) | (volumes[i] == 0.0)"
+    assert source.count(rule) == 1
+    monkeypatch.setattr(kernels, "compiled", lambda: loops_of(source.replace(rule, "pass")))
+    with np.errstate(all="ignore"):
+        assert leaf_sums(rows, volumes).cross[1] == np.inf
 
 
 def test_the_named_figures():
@@ -377,13 +388,14 @@ def test_large_trees_with_every_kind_of_block_agree_with_small_ones():
     rows[2, rng.integers(0, leaves, 50)] = 1e-300 * rows.sum()
     rows[:, rng.integers(0, leaves, 5)] = 1e-316
     mixture = Mixture.of(rows / rows.sum(axis=1, keepdims=True), [10, 1, 0.5])
-    assert leafsums._ordinary(mixture.volumes[None])
+    assert kernels._ordinary(mixture.volumes)
     for at in (0.0, 0.5):
         one, steps = mixture.at(at), np.array([0.0, 0.5, 1e9])
         found, moves = leaf_sums(one.components, one.volumes), leaf_moves(one.components, one.volumes[:-1], steps)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(leafsums, "COMPILED_FROM", 1 << 40)
             expected = leaf_sums(one.components, one.volumes)
+            patch.setattr(kernels, "compiled", careful_loops)
             plain = leaf_moves(one.components, one.volumes[:-1], steps)
         for field in FIELDS:
             np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-12, atol=1e-15)
