@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..curve import Curve, read_frame
+from ..curve import LARGEST, Curve, read_frame
 from ..errors import InputError
 from .course import Course, courses
 from .readings import ROLES
@@ -93,23 +93,17 @@ def _scores(frame: Any, where: str) -> list[Course]:
         if name in frame.columns:
             numbers[name] = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
     frame = frame.assign(**numbers)
-    for name, low, high in (
-        ("perturbation", 0.0, math.inf),
-        ("score", 0.0, 1.0),
-        ("base_score", 0.0, 1.0),
-        ("chance", 0.0, 1.0),
-    ):
-        if name in numbers:
-            values = frame[name].to_numpy()
-            wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
-            if name in ("base_score", "chance"):
-                wrong &= ~np.isnan(values)
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                rule = "a number >= 0" if high == math.inf else "a share between 0 and 1"
-                raise InputError(
-                    f"row {row + 1}: {name} is {values[row]:g}", where=where, mend=f"{name} has to be {rule}"
-                )
+    for name, values in ((name, column.to_numpy()) for name, column in numbers.items()):
+        share = name in ("score", "base_score", "chance")
+        wrong = ~((values >= 0) & (values <= (1.0 if share else LARGEST)))
+        if not share:  # as the numbers of a curve, which are computed with
+            wrong |= (values > 0) & (values < 1 / LARGEST)
+        if name not in ("perturbation", "score"):
+            wrong &= ~np.isnan(values)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            rule = "a share between 0 and 1" if share else f"0 or a number between {1 / LARGEST:g} and {LARGEST:g}"
+            raise InputError(f"row {row + 1}: {name} is {values[row]:g}", where=where, mend=f"{name} has to be {rule}")
     if frame.duplicated(["run", "perturbation"]).any():
         raise InputError("a perturbation occurs twice in a run", where=where, mend="write one score for each")
     return [

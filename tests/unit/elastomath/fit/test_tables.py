@@ -104,3 +104,18 @@ def test_figures_of_any_table(frame, tmp_path):
         figure = draw(told)
         assert figure.get_label()
         assert figure.axes[0].lines
+
+
+@pytest.mark.parametrize("column", ["perturbation", "trials", "score_se", "align_volume"])
+@pytest.mark.parametrize("value", ["-1", "1e308", "1e-300", "inf"])
+def test_numbers_of_scores_have_the_ends_of_a_curve(tmp_path: Path, column: str, value: str) -> None:
+    row = {"run": "a", "perturbation": "1", "score": "0.5", "trials": "10", "score_se": "0.1", "align_volume": "4"} | {
+        column: value
+    }
+    first = row | {"perturbation": "0", column: "0" if column == "perturbation" else row[column]}
+    file = tmp_path / "scores.csv"
+    file.write_text("\n".join(",".join(part) for part in (row, first.values(), row.values())) + "\n")
+    with pytest.raises(
+        InputError, match=f"row [12]: {column} is .*{column} has to be 0 or a number between 1e-30 and 1e\\+30"
+    ):
+        read_table(file)
