@@ -634,7 +634,7 @@ def hunt(
             faults.append((number, case, wrong))
             print(f"seed {seed}, case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
         number += 1
-        if number % 250 == 0:
+        if number % 100 == 0:
             dear = ", ".join(f"{verb} {used:.0f} s" for verb, used in spent.most_common(5))
             print(f"seed {seed}: {number - first} cases, computing for {spent.total():.0f} s ({dear})", flush=True)
     return number - first, codes, faults
