@@ -22,6 +22,12 @@ from tests import examples  # its profiles; --hypothesis-profile search takes th
 
 settings.load_profile(examples.DEFAULT)
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What rests on all derivations stands together at the start: one worker derives them, and the other does not wait."""
+    items.sort(key=lambda item: not {"verified_theory", "built_site"} & set(getattr(item, "fixturenames", ())))
+
+
 TEXT = (
     "A slow film, and a good one: the light falls on the water and nobody says a word. "
     "The second half drags; the acting does not. Größe, café, naïve, 映画, кино, 🎬 — written in many alphabets. "

@@ -18,14 +18,18 @@ MODULES = (
     "pareto",
     "codes",
     "optima",
+    "volumes",
     "ceilings",
     "theorem",
     "necessity",
     "finetuning",
     "union",
     "rebound",
+    "forgetting",
     "divergences",
     "logit",
+    "optimisers",
+    "jointness",
 )
 """The files that derive results."""
 

@@ -1,4 +1,4 @@
-"""R21-R26: the logit law of sequential fine-tuning; R27: runs that are joint optima.
+"""R21-R25: the logit law of sequential fine-tuning.
 
 Everything is written in odds: ``x = e^z`` for the contrast z, so that z = ln x, p = x/(1+x), d/dz = x d/dx, and an end of a
 path is ``x = x_0 (1 + d)`` with d >= 0, D = ln(1 + d).
@@ -19,7 +19,7 @@ CLOSURE = "closure: gamma_+ = ln(1 + 1/x), gamma_- = ln(1 + x)"
 
 
 @cache
-def _names() -> SimpleNamespace:
+def odds() -> SimpleNamespace:
     """x, x_0, x_1 > 0 (odds), d >= 0, c, n, o > 0 (odds of pi), t -> 0."""
     names = SimpleNamespace(x=parameter("x"), start=parameter("x_0"), low=parameter("x_1"), high=parameter("x_2"))
     names.y, names.t, names.c, names.n = (
@@ -33,11 +33,11 @@ def _names() -> SimpleNamespace:
     return names
 
 
-def _slope(expression: Expr) -> Expr:
+def contrast_slope(expression: Expr) -> Expr:
     """d/dz = x d/dx of an expression in x."""
     import sympy as sp
 
-    x = _names().x
+    x = odds().x
     return x * sp.Derivative(expression, x)
 
 
@@ -55,14 +55,14 @@ def _climb(name: str = "A") -> Expr:
     """A(z) = z + e^z in odds."""
     import sympy as sp
 
-    x = _names().x
+    x = odds().x
     return sp.log(x) + x if name == "A" else sp.log(x) - 1 / x
 
 
 def _derive_law() -> Derivation:
     import sympy as sp
 
-    s = _names()
+    s = odds()
     x, start, y, c, o = s.x, s.start, s.y, s.c, s.o
     share, root, volume = s.share, parameter("w"), parameter("n_c", nonnegative=True)
     total = parameter("X", real=True)
@@ -73,13 +73,13 @@ def _derive_law() -> Derivation:
     steps = [
         Step(
             "Aligning (pi = 1): A(z) = z + e^z grows by c with every example",
-            _slope(_climb("A")) * drift(1, c, x),
+            contrast_slope(_climb("A")) * drift(1, c, x),
             c,
             uses=(FLOW,),
         ),
         Step(
             "Perturbing (pi = 0): B(z) = z - e^-z falls by c with every example",
-            _slope(_climb("B")) * drift(0, c, x),
+            contrast_slope(_climb("B")) * drift(0, c, x),
             -c,
             uses=(FLOW,),
         ),
@@ -90,13 +90,13 @@ def _derive_law() -> Derivation:
         ),
         Step(
             "Data with a share pi, below logit pi: z/pi - ln(pi - (1-pi) e^z)/(pi (1-pi)) grows by c (pi = o/(1+o))",
-            _slope(level) * drift(share, c, x),
+            contrast_slope(level) * drift(share, c, x),
             c,
             uses=(FLOW,),
         ),
         Step(
             "and above it the same with the sign in the logarithm turned",
-            _slope(other) * drift(share, c, x),
+            contrast_slope(other) * drift(share, c, x),
             c,
             uses=(FLOW,),
         ),
@@ -149,7 +149,7 @@ def _derive_law() -> Derivation:
         ),
         Step(
             "so near logit pi the distance dies at the rate pi (1-pi) c: the slope of the drift at x = o",
-            sp.Subs(_slope(drift(share, c, x)), x, o),
+            sp.Subs(contrast_slope(drift(share, c, x)), x, o),
             -share * (1 - share) * c,
             uses=(FLOW,),
         ),
@@ -191,7 +191,7 @@ def _derive_law() -> Derivation:
 def _derive_durability() -> Derivation:
     import sympy as sp
 
-    s = _names()
+    s = odds()
     x, start, y, c, low, high = s.x, s.start, s.y, s.c, s.low, s.high
     gap, kernel = symbols().Gap, open_function("k", positive=True)
     aligning, opposed = open_function("k_a", positive=True), open_function("k_t", positive=True)
@@ -212,19 +212,19 @@ def _derive_durability() -> Derivation:
         ),
         Step(
             "One more aligned example buys dm*/dn = e^{-z_n} = (1-p)/p opposed ones",
-            _slope(_climb("B")) / c * drift(1, c, x),
+            contrast_slope(_climb("B")) / c * drift(1, c, x),
             1 / x,
             uses=("step 1", "R21"),
         ),
         Step(
             "whatever the kernel is as a function of the state, as long as both phases share it: k(z) drops out",
-            _slope(_climb("B")) / kernel(x) * drift(1, kernel(x), x),
+            contrast_slope(_climb("B")) / kernel(x) * drift(1, kernel(x), x),
             1 / x,
             uses=("dm = (1 + e^-z) dz/k(z), dn = (1 + e^z) dz/k(z)",),
         ),
         Step(
             "and where they do not, the two kernels at z_n enter as their ratio",
-            _slope(_climb("B")) / opposed(x) * drift(1, aligning(x), x),
+            contrast_slope(_climb("B")) / opposed(x) * drift(1, aligning(x), x),
             aligning(x) / opposed(x) / x,
             uses=("step 3",),
         ),
@@ -314,7 +314,7 @@ def _derive_durability() -> Derivation:
 def _derive_falls() -> Derivation:
     import sympy as sp
 
-    s = _names()
+    s = odds()
     x, start, c, p, base, u = s.x, s.start, s.c, parameter("p"), parameter("p_0"), s.u
     rise = parameter("D", nonnegative=True)
     perturbing = drift(0, c, x)
@@ -326,7 +326,7 @@ def _derive_falls() -> Derivation:
         Step("In the contrast the first opposed example takes c p", -perturbing, c * share, uses=("R21",)),
         Step(
             "which grows with alignment",
-            _slope(c * share),
+            contrast_slope(c * share),
             0,
             ">=",
             uses=("step 1",),
@@ -335,40 +335,45 @@ def _derive_falls() -> Derivation:
         Step("and saturates at c", (c * share).subs(x, 1 / s.t), c, uses=("step 1",), proof=Limit(s.t)),
         Step(
             "In gamma_+ = ln(1 + e^-z): c p (1-p)",
-            _slope(code) * perturbing,
+            contrast_slope(code) * perturbing,
             c * x / (1 + x) ** 2,
             uses=(CLOSURE, "R21"),
         ),
         Step(
             "which grows exactly while p < 1/2, that is x < 1",
-            _slope(c * x / (1 + x) ** 2),
+            contrast_slope(c * x / (1 + x) ** 2),
             c * x * (1 - x) / (1 + x) ** 3,
             uses=("step 4",),
         ),
         Step(
             "In gamma_- = ln(1 + e^z): c p^2",
-            -_slope(opposed) * perturbing,
+            -contrast_slope(opposed) * perturbing,
             c * x**2 / (1 + x) ** 2,
             uses=(CLOSURE, "R21"),
         ),
         Step(
             "which always grows",
-            _slope(c * x**2 / (1 + x) ** 2),
+            contrast_slope(c * x**2 / (1 + x) ** 2),
             0,
             ">=",
             uses=("step 6",),
             proof=Witness(2 * c * x**2 / (1 + x) ** 3),
         ),
-        Step("In the probability p: c p^2 (1-p)", -_slope(share) * perturbing, c * x**2 / (1 + x) ** 3, uses=("R21",)),
+        Step(
+            "In the probability p: c p^2 (1-p)",
+            -contrast_slope(share) * perturbing,
+            c * x**2 / (1 + x) ** 3,
+            uses=("R21",),
+        ),
         Step(
             "which grows exactly while p < 2/3, that is x < 2",
-            _slope(c * x**2 / (1 + x) ** 3),
+            contrast_slope(c * x**2 / (1 + x) ** 3),
             c * x**2 * (2 - x) / (1 + x) ** 4,
             uses=("step 8",),
         ),
         Step(
             "In KL(base || model): c p (p - p_0)",
-            -_slope(forward) * perturbing,
+            -contrast_slope(forward) * perturbing,
             c * share * (share - origin),
             uses=("R21",),
         ),
@@ -380,13 +385,13 @@ def _derive_falls() -> Derivation:
         ),
         Step(
             "In KL(model || base): c p^2 (1-p) (z - z_0)",
-            -_slope(reverse) * perturbing,
+            -contrast_slope(reverse) * perturbing,
             c * x**2 / (1 + x) ** 3 * sp.log(x / start),
             uses=("R21",),
         ),
         Step(
             "which turns where (2 - e^z)(z - z_0) + 1 + e^z = 0",
-            _slope(c * x**2 / (1 + x) ** 3 * sp.log(x / start)),
+            contrast_slope(c * x**2 / (1 + x) ** 3 * sp.log(x / start)),
             c * x**2 / (1 + x) ** 4 * ((2 - x) * sp.log(x / start) + 1 + x),
             uses=("step 12",),
         ),
@@ -415,7 +420,7 @@ def _derive_falls() -> Derivation:
 def _derive_volumes() -> Derivation:
     import sympy as sp
 
-    s = _names()
+    s = odds()
     x, start, y, c = s.x, s.start, s.y, s.c
     gap = symbols().Gap
     pretrain, align = parameter("K_p"), parameter("K_a", real=True)
@@ -541,7 +546,7 @@ def _derive_volumes() -> Derivation:
 def _derive_gradients() -> Derivation:
     import sympy as sp
 
-    s = _names()
+    s = odds()
     x, eta, batch = s.x, s.eta, s.batch
     total = symbols().Total
     direction = leaf_symbol("g_z", real=True)  # a coordinate of grad z
@@ -553,11 +558,11 @@ def _derive_gradients() -> Derivation:
     steps = [
         Step(
             "With closure grad gamma_+ = -(1-p) grad z: the slope of gamma_+ = ln(1 + e^-z)",
-            _slope(sp.log(1 + 1 / x)),
+            contrast_slope(sp.log(1 + 1 / x)),
             -(1 - share),
             uses=(CLOSURE,),
         ),
-        Step("and grad gamma_- = p grad z", _slope(sp.log(1 + x)), share, uses=(CLOSURE,)),
+        Step("and grad gamma_- = p grad z", contrast_slope(sp.log(1 + x)), share, uses=(CLOSURE,)),
         Step(
             "so c_+ = -eta (grad z . grad gamma_+)/(B (1-p)) is c = eta |grad z|^2/B",
             -eta * total(direction * wanted) / (batch * (1 - share)),
@@ -606,189 +611,10 @@ def _derive_gradients() -> Derivation:
     )
 
 
-def _derive_optimisers() -> Derivation:
-    import sympy as sp
-
-    s = _names()
-    x, c = s.x, s.c
-    rate, root_n, root_s, way, m = (
-        parameter("r"),
-        parameter("v"),
-        parameter("s"),
-        parameter("D"),
-        parameter("m", nonnegative=True),
-    )
-    friction, momentum = parameter("mu"), parameter("nu")  # mu = 1/(1 + nu) < 1
-    constant, fade, level, steps_so_far = parameter("G"), parameter("h"), parameter("S"), parameter("n")
-    noise = parameter("q")
-    undo = way * root_s / (rate * root_n) + way**2 / (4 * rate**2 * root_n**2)
-    steps = [
-        Step(
-            "Momentum: a velocity at rest under the gradient g, v = mu v + g with mu = 1/(1+nu), is g/(1 - mu)",
-            friction * (constant / (1 - friction)) + constant,
-            constant / (1 - friction),
-            uses=("definition of SGD with momentum",),
-            where=((friction, 1 / (1 + momentum)),),
-        ),
-        Step(
-            "so the constant of the logit law is c/(1 - mu) = c (1 + nu)/nu",
-            c / (1 - friction),
-            c * (1 + momentum) / momentum,
-            uses=("step 1", "R21"),
-            where=((friction, 1 / (1 + momentum)),),
-        ),
-        Step(
-            "Adam starts at one rate r a step; the squares of an alignment at that speed: dS/dz = g^2/r, g = 1/(1 + e^z)",
-            _slope(-(sp.log(1 + 1 / x) - 1 / (1 + x)) / rate),
-            1 / (rate * (1 + x) ** 2),
-            uses=("definition of Adam, no noise",),
-        ),
-        Step(
-            "then, with n = v^2 < 1/(1-beta_2) steps behind it and S = s^2 at rest, dz/dn = r sqrt(n/S) e^-z has "
-            "e^z = (2/3) r n^{3/2}/sqrt(S): z grows like (3/2) ln n",
-            sp.Derivative(sp.log(2 * rate * root_n**3 / (3 * root_s)), root_n) / (2 * root_n),
-            rate * root_n / root_s * (3 * root_s / (2 * rate * root_n**3)),
-            uses=("step 3", "d/dn = (1/2v) d/dv"),
-        ),
-        Step(
-            "Moments carried: dz/dm = -r sqrt(n/(S + m)) at unit gradient, so 2 r sqrt(n) sqrt(S + m) falls with z",
-            sp.Derivative(2 * rate * root_n * sp.sqrt(level + m), m),
-            rate * root_n / sp.sqrt(level + m),
-            uses=("definition of Adam, no noise",),
-        ),
-        Step(
-            "and D is undone after m* = D sqrt(S)/(r sqrt(n)) + D^2/(4 r^2 n): sqrt(S + m*) = sqrt(S) + D/(2 r sqrt(n))",
-            (root_s + way / (2 * rate * root_n)) ** 2,
-            root_s**2 + undo,
-            uses=("step 5",),
-        ),
-        Step(
-            "The exponent of its first term, for D = a + (3/2) ln n with any a: -1/2 + 3/(2D), below 0 once D > 3",
-            root_n / 2 * sp.Derivative(sp.log(constant + 3 * sp.log(1 + root_n)) - sp.log(root_n), root_n),
-            root_n / 2 * 3 / ((1 + root_n) * (constant + 3 * sp.log(1 + root_n))) - sp.Rational(1, 2),
-            uses=("steps 4, 6", "n = v^2, ln(1 + v) for ln v"),
-        ),
-        Step(
-            "Beyond 1/(1-beta_2) steps v only fades, like e^{-h n} with h = -ln beta_2: g stays at its root, so dz/dn = h/2",
-            sp.Derivative(-sp.log(constant * sp.exp(-fade * steps_so_far / 2)), steps_so_far),
-            fade / 2,
-            uses=("definition of Adam, no noise",),
-        ),
-        Step(
-            "In noise q^2 far above g^2 the second moment is q^2: Adam is SGD with c = r/q, moments carried or not",
-            rate * (1 / (1 + x)) / sp.sqrt(noise**2),
-            rate / noise * (1 - x / (1 + x)),
-            uses=("definition of Adam",),
-        ),
-    ]
-    return Derivation(
-        "R26",
-        "The optimiser is part of the law",
-        (
-            "one logit; S the sum of squared gradients so far; the first moment left out (it delays by up to 1/(1-beta_1) steps)",
-        ),
-        tuple(steps),
-        claims(steps, 1, 2, 3, 4, 5, 6, 7, 8, 9),
-        "momentum makes c/(1-mu); Adam without noise aligns like (3/2) ln n, and with its second moment carried undoes in "
-        "m* = D sqrt(S)/(r sqrt(n)) + D^2/(4 r^2 n), whose exponent turns negative; beyond 1/(1-beta_2) steps alignment grows "
-        "by -ln(beta_2)/2 a step; in noise Adam is SGD.",
-    )
-
-
-def _derive_jointness() -> Derivation:
-    import sympy as sp
-
-    total = symbols().Total
-    own, other = leaf_symbol("w_r"), leaf_symbol("w_s")
-    here, there = leaf_symbol("H_r", real=True), leaf_symbol("H_s", real=True)
-    slack, back, best = parameter("a", nonnegative=True), parameter("b", nonnegative=True), parameter("V", real=True)
-    gain, step = parameter("E", nonnegative=True), parameter("u")
-    potential = open_function("f", real=True)
-    first, second = parameter("w_1"), parameter("w_2")
-    ratio = first / second
-    rate_one = sp.Subs(sp.Derivative(potential(step), step), step, ratio)
-    rate_two = potential(ratio) - ratio * rate_one
-    forward, backward = total(own * there) - total(own * here), total(other * here) - total(other * there)
-    steps = [
-        Step(
-            "Necessary: a joint optimum r of any class that holds run s has w_r . H_r <= w_r . H_s",
-            total(own * there),
-            total(own * here),
-            ">=",
-            uses=("R6",),
-            where=((slack, forward),),
-            assume=(slack,),
-            proof=Witness(slack),
-        ),
-        Step(
-            "Sufficient: in the class of the runs themselves the optimum for w_r is the least w_r . H_s, which is r's own",
-            total(own * here) - best,
-            0,
-            uses=("definition of the class",),
-            where=((best, total(own * here)),),
-        ),
-        Step(
-            "What run r missed: in any class that holds s, with the optimum V <= w_r . H_s, it is at least w_r . (H_r - H_s)",
-            total(own * here) - best,
-            total(own * here) - total(own * there),
-            ">=",
-            uses=("R6",),
-            where=((gain, total(own * there) - best),),
-            assume=(gain,),
-            proof=Witness(gain),
-        ),
-        Step(
-            "For two joint optima a = w_r . (H_s - H_r) and b = w_s . (H_r - H_s) add up to -(w_r - w_s) . (H_r - H_s)",
-            forward + backward,
-            -total((own - other) * (here - there)),
-            uses=("step 1",),
-        ),
-        Step(
-            "so rates fall where volumes rise: H is a supergradient of a concave function",
-            total((own - other) * (here - there)),
-            0,
-            "<=",
-            uses=("step 4",),
-            where=((slack, forward), (back, backward)),
-            assume=(slack, back),
-            proof=Witness(slack + back),
-        ),
-        Step(
-            "and the midpoint's balance (w_r + w_s)/2 . (H_r - H_s) is (b - a)/2: of third order, as a and b agree to second",
-            total((own + other) / 2 * (here - there)),
-            (backward - forward) / 2,
-            uses=("step 4",),
-        ),
-        Step(
-            "For two datasets h = w_2 f(w_1/w_2): the response matrix is symmetric",
-            sp.Derivative(rate_one, second),
-            sp.Derivative(rate_two, first),
-            uses=("h homogeneous of degree 1, H_i = dh/dw_i",),
-        ),
-        Step(
-            "and its null vector is w: w_1 dH_1 + w_2 dH_2 = 0 along any change of volumes (R2 for any number of datasets)",
-            first * sp.Derivative(rate_one, first) + second * sp.Derivative(rate_two, first),
-            0,
-            uses=("step 7", "R2"),
-        ),
-    ]
-    return Derivation(
-        "R27",
-        "Are these runs joint optima at all?",
-        ("runs of one class and budget, a volume w_i and a rate H_i for each dataset; sums over datasets",),
-        tuple(steps),
-        claims(steps, 1, 2, 3, 4, 5, 6, 7, 8),
-        "runs are joint optima of some class iff w_r . H_r <= w_r . H_s for all pairs; otherwise run r missed at least "
-        "max_s w_r . (H_r - H_s), in every class; the response matrix is symmetric with null vector w.",
-    )
-
-
 BUILDERS: dict[str, Callable[[], Derivation]] = {
     "R21": _derive_law,
     "R22": _derive_durability,
     "R23": _derive_falls,
     "R24": _derive_volumes,
     "R25": _derive_gradients,
-    "R26": _derive_optimisers,
-    "R27": _derive_jointness,
 }

@@ -48,13 +48,16 @@ MODULES = (
     "divergences",
     "codes",
     "optima",
+    "volumes",
     "ceilings",
     "theorem",
     "finetuning",
     "union",
     "rebound",
+    "forgetting",
     "logit",
-    "sequence",
+    "optimisers",
+    "jointness",
 )
 """The files that verify results."""
 CASE_BYTES = 10_000

@@ -178,6 +178,7 @@ def _load(place: str, name: str, number: Any, options: dict[str, Any], lender: s
 
     from .gate import complete, wide
 
+    local = bool(options.get("local_files_only"))
     try:
         with quiet(), wide() if number == torch.float64 else contextlib.nullcontext():
             model, keys = transformers.AutoModelForCausalLM.from_pretrained(
@@ -186,6 +187,7 @@ def _load(place: str, name: str, number: Any, options: dict[str, Any], lender: s
                 use_safetensors=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # they are told in `keys`
+                adapter_kwargs={"local_files_only": True} if local else None,  # else an adapter is looked for for 23 s
                 **options,
             )
     except Exception as error:  # transformers, safetensors and the hub's client raise many kinds

@@ -1,6 +1,6 @@
-"""The folders of the house: their order, the arrows between them, and the table of them in CONTRIBUTING.md.
+"""The folders of the house: their order, the arrows between them, the noun of each result, and their tables in CONTRIBUTING.md.
 
-``python tests/house/folders.py`` prints the table; with ``--write`` it goes between its markers in CONTRIBUTING.md.
+``python tests/house/folders.py`` prints the tables; with ``--write`` they go between their markers in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ ORDER = (
 )
 """Every folder, the ground first. An import goes down this list: a folder may use those before it, and none behind it."""
 START, END = "<!-- folders: made by tests/house/folders.py -->", "<!-- end of folders -->"
+NOUNS_START, NOUNS_END = "<!-- results: made by tests/house/folders.py -->", "<!-- end of results -->"
+PLACES = ("laws", "mixtures", "certify", "derivations", "verification")
+"""Folders of `elastomath/` in which files have the noun of a result as their name."""
 
 Sources = Mapping[str, str]
 Arrow = tuple[str, str, str]
@@ -163,10 +166,38 @@ def table(house: Sources) -> str:
     return "\n".join(rows)
 
 
+def nouns(house: Sources, folder: str, name: str) -> dict[str, str]:
+    """The noun of each result, R1 first: the file of ``folder`` whose dictionary ``name`` has it as a key; cases (R9a) aside."""
+    found = {}
+    for path, text in house.items():
+        if folder_of(path) == folder and path.endswith(".py"):
+            for node in ast.parse(text).body:
+                target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+                if getattr(target, "id", "") == name and isinstance(value := getattr(node, "value", None), ast.Dict):
+                    keys = [key.value for key in value.keys if isinstance(key, ast.Constant)]
+                    found |= {str(key): Path(path).stem for key in keys if str(key)[1:].isdigit()}
+    return dict(sorted(found.items(), key=lambda item: int(item[0][1:])))
+
+
+def results_table(house: Sources) -> str:
+    """For each noun its results, and the files and folders that have its name."""
+    by_noun: dict[str, list[str]] = {}
+    for id, noun in nouns(house, "elastomath/derivations", "BUILDERS").items():
+        by_noun.setdefault(noun, []).append(id)
+    rows = ["| noun | results | stands in `elastomath/` |", "| --- | --- | --- |"]
+    for noun, ids in by_noun.items():
+        files = [f"{place}/{noun}.py" for place in PLACES if f"elastomath/{place}/{noun}.py" in house]
+        files = ([f"{noun}/"] if f"elastomath/{noun}/__init__.py" in house else []) + files
+        rows.append(f"| {noun} | {', '.join(ids)} | {', '.join(f'`{file}`' for file in files)} |")
+    return "\n".join(rows)
+
+
 def page(text: str, house: Sources) -> str:
-    """CONTRIBUTING.md with the table between its markers."""
-    head, rest = text.split(START)
-    return f"{head}{START}\n{table(house)}\n{END}{rest.split(END)[1]}"
+    """CONTRIBUTING.md with the tables between their markers."""
+    for start, end, inner in ((START, END, table(house)), (NOUNS_START, NOUNS_END, results_table(house))):
+        head, rest = text.split(start)
+        text = f"{head}{start}\n{inner}\n{end}{rest.split(end)[1]}"
+    return text
 
 
 def _short(name: str, folder: str) -> str:
@@ -226,7 +257,7 @@ def main() -> None:
         target = ROOT / "CONTRIBUTING.md"
         target.write_text(page(target.read_text(encoding="utf-8"), house), encoding="utf-8")
     else:
-        print(table(house))
+        print(table(house), results_table(house), sep="\n\n")
 
 
 if __name__ == "__main__":

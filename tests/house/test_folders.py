@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .folders import ORDER, ROOT, breaches, circles, page, sources
+from .folders import ORDER, ROOT, breaches, circles, nouns, page, sources
 
 HOUSE = sources()
 LAZY = "def f():\n    {}\n"
@@ -80,6 +80,18 @@ def test_a_circle_of_files_is_found_out():
     assert circles(house) == [["elastomath/laws/finite.py", "elastomath/laws/response.py"]]
 
 
-def test_the_table_in_contributing_is_the_one_of_the_folders():
+def nouns_agree(house: dict[str, str]) -> bool:
+    derived = nouns(house, "elastomath/derivations", "BUILDERS")
+    assert list(derived) == [f"R{number}" for number in range(1, 28)]
+    return derived == nouns(house, "elastomath/verification", "RESULTS")
+
+
+def test_a_result_is_derived_and_verified_under_one_noun():
+    assert nouns_agree(HOUSE)
+    verified = "elastomath/verification/rebound.py"
+    assert not nouns_agree(HOUSE | {verified: HOUSE[verified] + '\n\nRESULTS = {"R19": None}\n'})
+
+
+def test_the_tables_in_contributing_are_those_of_the_folders():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert page(text, HOUSE) == text, "run: python tests/house/folders.py --write"

@@ -49,6 +49,20 @@ def records(out: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in (out / "stages").glob("[!.]*.json")}
 
 
+def counted_trainings(monkeypatch: Any) -> list[int]:
+    """A list that grows by one with each training of the laboratory in this process."""
+    from empirical.laboratory import laboratory
+
+    true, trained = laboratory.train, []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        trained.append(len(trained))
+        return true(*args, **options)
+
+    monkeypatch.setattr(laboratory, "train", counted)
+    return trained
+
+
 def write_reviews(folder: Path, kind: str, words: list[str], count: int = 220, length: int = 8) -> str:
     """Random reviews of these words, each with a number of its own."""
     import numpy as np

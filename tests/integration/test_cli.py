@@ -300,7 +300,7 @@ def test_bad_volumes_and_masses_end_in_one_line(call, masses, tmp_path):
 
 
 def test_an_unknown_model_and_wrong_columns_end_in_one_line(call, tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     text = tmp_path / "a.jsonl"
     text.write_text('{"body": "x"}\n', encoding="utf-8")
     refused(call("measure", "--model", tiny_model, "--data", text), "text", "body")

@@ -7,12 +7,14 @@ import pytest
 
 from elastomath.certify import logit as certify_logit
 from elastomath.derivations import logit as derivation
+from elastomath.derivations import optimisers as optimiser_derivation
 from elastomath.derivations.words import DerivationError
 from elastomath.laws import jointness as joint
 from elastomath.laws import logit as law
 from elastomath.laws import optimisers
+from elastomath.verification import jointness as joint_checks
 from elastomath.verification import logit as checks
-from elastomath.verification import sequence
+from elastomath.verification import optimisers as optimiser_checks
 
 from .helper import changed, red_ids, scaled
 
@@ -68,26 +70,26 @@ FLOATS = {
     "a slope of exactly -1": (checks, "kappa_exponent", lambda z, n, c: -np.ones_like(n + z), "R24"),
     "c_+ over p": (checks, "gradient_constants", changed(true_gradients, aligning=lambda g: g.aligning * 1.5), "R25"),
     "a cosine of +1": (checks, "gradient_constants", changed(true_gradients, cosine=lambda g: -g.cosine), "R25"),
-    "m* a step too long": (sequence, "durability", changed(true_durability, undo=lambda d: d.undo + 1), "R26"),
+    "m* a step too long": (optimiser_checks, "durability", changed(true_durability, undo=lambda d: d.undo + 1), "R26"),
     "z_n a step too far": (
-        sequence,
+        optimiser_checks,
         "durability",
         changed(true_durability, contrast=lambda d: d.contrast * 1.01),
         "R26",
     ),
-    "momentum that multiplies by mu": (sequence, "momentum_constant", lambda c, mu: np.asarray(c * mu), "R26"),
-    "noise that does not slow": (sequence, "noisy_constant", lambda rate, noise, batch=1: rate * 100, "R26"),
-    "a late speed of twice the size": (sequence, "late_speed", scaled(optimisers.late_speed, 2), "R26"),
-    "nothing missed": (sequence, "jointness", changed(true_joint, missed=lambda j: j.missed * 0), "R27"),
-    "missed twice": (sequence, "jointness", changed(true_joint, missed=lambda j: j.missed * 2), "R27"),
+    "momentum that multiplies by mu": (optimiser_checks, "momentum_constant", lambda c, mu: np.asarray(c * mu), "R26"),
+    "noise that does not slow": (optimiser_checks, "noisy_constant", lambda rate, noise, batch=1: rate * 100, "R26"),
+    "a late speed of twice the size": (optimiser_checks, "late_speed", scaled(optimisers.late_speed, 2), "R26"),
+    "nothing missed": (joint_checks, "jointness", changed(true_joint, missed=lambda j: j.missed * 0), "R27"),
+    "missed twice": (joint_checks, "jointness", changed(true_joint, missed=lambda j: j.missed * 2), "R27"),
     "comparisons the wrong way round": (
-        sequence,
+        joint_checks,
         "jointness",
         changed(true_joint, violated=lambda j: j.comparisons - j.violated),
         "R27",
     ),
     "a beta of 1 for everything": (
-        sequence,
+        joint_checks,
         "effective",
         changed(true_effective, beta=lambda e: np.array([1.0, 0.9, 1.1])),
         "R27",
@@ -117,11 +119,11 @@ def test_a_broken_float_is_found_out(name, monkeypatch):
         ("R25a", checks, "gradient_constants", changed(true_gradients, aligning=lambda g: g.kernel)),
         (
             "R26a",
-            sequence,
+            optimiser_checks,
             "durability",
             lambda o, steps, **k: true_durability(dataclasses.replace(o, carried=False), steps, **k),
         ),
-        ("R27a", sequence, "jointness", changed(true_joint, violated=lambda j: 0)),
+        ("R27a", joint_checks, "jointness", changed(true_joint, violated=lambda j: 0)),
     ],
 )
 def test_a_limit_that_is_none_is_found_out(id, module, attribute, broken, monkeypatch):
@@ -154,10 +156,15 @@ def test_a_derivation_from_another_drift_does_not_hold(build, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "build", [derivation._derive_law, derivation._derive_durability, derivation._derive_optimisers]
+    ("module", "build"),
+    [
+        (derivation, derivation._derive_law),
+        (derivation, derivation._derive_durability),
+        (optimiser_derivation, optimiser_derivation._derive_optimisers),
+    ],
 )
-def test_a_derivation_with_another_level_does_not_hold(build, monkeypatch):
-    true = derivation._slope
-    monkeypatch.setattr(derivation, "_slope", lambda expression: true(2 * expression))
+def test_a_derivation_with_another_level_does_not_hold(module, build, monkeypatch):
+    true = derivation.contrast_slope
+    monkeypatch.setattr(module, "contrast_slope", lambda expression: true(2 * expression))
     with pytest.raises(DerivationError):
         build()

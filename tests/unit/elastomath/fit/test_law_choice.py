@@ -54,15 +54,16 @@ def chosen(readings):
     return row["name"], rows
 
 
+@pytest.mark.parametrize("draws", [2, pytest.param(10, marks=pytest.mark.acceptance)])
 @pytest.mark.parametrize("law", [law for law in LAWS if law is not LOGIT], ids=lambda law: law.name)
-def test_each_law_is_chosen_on_its_own_curves(law):
-    """At least 90% of the time at 1% to 3% noise of the change: here 9 of 10; 40 of 40 were seen at 0.01 bits.
+def test_each_law_is_chosen_on_its_own_curves(law, draws):
+    """At least 90% of the time at 1% to 3% noise of the change: both of 2, or 9 of 10; 40 of 40 were seen at 0.01 bits.
 
     The logit law of unknown scale and place has one number more than forgetting and comes near it, so that the simpler of
     two that are not told apart is chosen: it is recovered where its scale is known, on contrasts (`test_rival_laws`).
     """
-    names = [chosen(drawn(law, seed))[0] for seed in range(10)]
-    assert names.count(law.name) >= 9, names
+    names = [chosen(drawn(law, seed))[0] for seed in range(draws)]
+    assert names.count(law.name) >= 0.9 * draws, names
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)

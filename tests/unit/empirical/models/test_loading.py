@@ -130,6 +130,7 @@ def test_the_hub_without_a_network_is_one_line(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail(f"tries again after {seconds} s"))
     with pytest.raises(InputError, match="no network") as caught:
         load_model("owner/no-such-model")
     assert "\n" not in str(caught.value)

@@ -1,17 +1,14 @@
-"""R26 and R27 verified: one logit under its optimiser, and whether runs are joint optima."""
+"""R26 verified: one logit under its optimiser."""
 
 from __future__ import annotations
 
 import math
-from fractions import Fraction
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..certify.balls import working_precision
-from ..laws.jointness import effective, jointness
 from ..laws.logit import undo_exponent
 from ..laws.optimisers import (
     Optimiser,
@@ -23,13 +20,12 @@ from ..laws.optimisers import (
     noisy_constant,
 )
 from .logit import explained
-from .tally import COUNTEREXAMPLE, Check, Result, Tally, symbolic
+from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
 
 COUNTS = [2**i for i in range(3, 11)]
 """Aligning steps of the page's exponents."""
 
 
-# --- R26 -------------------------------------------------------------------------------------------------------
 Settings = tuple[Any, Any, Any, Any]
 """rate, beta_1, beta_2 and epsilon of Adam."""
 Moments = tuple[Any, Any, int]
@@ -144,108 +140,21 @@ def _falling(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     )
 
 
-# --- R27 -------------------------------------------------------------------------------------------------------
-def _dot(first: list[Fraction], second: list[Fraction]) -> Fraction:
-    return sum((a * b for a, b in zip(first, second, strict=True)), start=Fraction(0))
-
-
-def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for size in (3, 6, 12):
-        tally.cases += 1
-        models = [[Fraction(int(x), 7) for x in rng.integers(1, 60, size=3)] for _ in range(4 * size)]
-        shares = [
-            [Fraction(int(x), 9) for x in rng.integers(0, 9, size=3) + np.eye(3, dtype=int)[j % 3]] for j in range(size)
-        ]
-        best = [min(models, key=partial(_dot, w)) for w in shares]
-        told = jointness([[float(x) for x in w] for w in shares], [[float(x) for x in h] for h in best])
-        for r, w in enumerate(shares):
-            values = [_dot(w, h) for h in best]
-            tally.true("a joint optimum is beaten in fractions", min(values) == values[r])
-            tally.close("missed", float(told.missed[r]), 0.0, float(values[r]), 1e-14)
-        worse = [list(h) for h in best]
-        worse[0] = [x + Fraction(1, 3) for x in worse[0]]
-        values = [_dot(shares[0], h) for h in worse]
-        exact = max(values[0] - min(values), Fraction(0))
-        again = jointness([[float(x) for x in w] for w in shares], [[float(x) for x in h] for h in worse])
-        tally.close("missed by a run that was spoiled", float(again.missed[0]), float(exact), float(values[0]), 1e-14)
-        tally.true("more missed than was added", exact <= sum(shares[0]) / 3)
-
-
-def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
-        runs, datasets = int(rng.integers(2, 12)), int(rng.integers(2, 6))
-        w, h = rng.dirichlet(np.ones(datasets), runs), rng.uniform(1, 3, size=(runs, datasets))
-        told, violated = jointness(w, h), 0
-        for r in range(runs):
-            values = [math.fsum(w[r] * h[s]) for s in range(runs)]
-            tally.close("missed", float(told.missed[r]), max(0.0, values[r] - min(values)), 1.0, 1e-13)
-            violated += sum(values[r] > value + 1e-12 for value in values)
-        tally.true(f"{told.violated} violated where {violated} are", told.violated == violated)
-        rows = rng.dirichlet(np.ones(20), datasets)
-        volumes = rng.dirichlet(np.ones(datasets), runs)
-        mixed = jointness(volumes, -np.log(volumes @ rows) @ rows.T)
-        tally.true("mixtures are not joint optima", mixed.missed.max() <= 1e-12)
-    shares = np.stack([rng.dirichlet(np.full(4, size)) for size in rng.uniform(0.5, 2, 80)])
-    rows = 0.5 / 60 + 0.5 * rng.dirichlet(np.full(60, 0.2), 4)
-    for power in (0.5, 1.0):
-        volumes = shares**power
-        seen = effective(shares, -np.log(volumes / volumes.sum(axis=1, keepdims=True) @ rows) @ rows.T).beta
-        tally.true(f"beta = {seen} where volumes count as w^{power}", seen[1] < power < seen[2])
-    tally.notes.append("missed optima against a double loop; beta of two families inside its interval")
-
-
-def _one_after_the_other(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    shares = np.stack([rng.dirichlet(np.ones(3)) for _ in range(60)])
-    rows = rng.dirichlet(np.full(50, 0.3), 3)
-    later = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1] - shares
-    found = []
-    for memory in (1e-6, 2.0, 8.0):  # eta times the budget
-        tally.cases += 1
-        counted = -np.expm1(-memory * shares) * np.exp(-memory * later)
-        rates = -np.log(counted / counted.sum(axis=1, keepdims=True) @ rows) @ rows.T
-        told = jointness(shares, rates)
-        found.append(told.violated / told.comparisons)
-        tally.true("of the volumes that count they are not joint", jointness(counted, rates).missed.max() < 1e-11)
-    tally.true(f"forgetting is not seen: {found}", found[0] < 1e-3 and found[1] > 0.02 and found[2] > found[1])
-    budgets = np.array([[0.5, 0.5], [0.5, 0.5]])
-    unequal = jointness(budgets, [[2.0, 2.0], [1.5, 1.5]])
-    tally.true("two budgets look joint", unequal.missed[0] == 0.5)
-    tally.notes.append(
-        f"datasets trained one after the other (R19) at eta x budget = 0, 2, 8: {', '.join(f'{100 * x:.1f}%' for x in found)} of the "
-        "comparisons violated, none with the volumes that count; unequal budgets look like a missed optimum too"
-    )
-
-
-LIMITS: dict[str, tuple[str, str, Check]] = {
-    "R26a": (
-        "Memoryless optimisers dropped: Adam with its moments carried over",
-        "The second moment remembers how small the gradients of a long alignment were, and makes the first opposed gradients into "
-        "large steps: m* falls with n, which no constant c gives (R22). It needs gradients without noise, a phase of at least some "
-        "1/(1-beta_1) and fewer than 1/(1-beta_2) steps, and an optimiser that is not started anew.",
-        _falling,
-    ),
-    "R27a": (
-        "One after the other, or with unequal budgets",
-        "R27 judges runs by their nominal volumes. Runs that see their datasets in turn and forget (R19) are joint optima of other "
-        "volumes and violate the comparison with the nominal ones; so do runs of unequal budgets, whose missed optimum is their lack "
-        "of training.",
-        _one_after_the_other,
-    ),
-}
-"""Each hypothesis dropped: title, the size of the error, the check."""
+DROPPED = (
+    "The second moment remembers how small the gradients of a long alignment were, and makes the first opposed gradients into "
+    "large steps: m* falls with n, which no constant c gives (R22). It needs gradients without noise, a phase of at least some "
+    "1/(1-beta_1) and fewer than 1/(1-beta_2) steps, and an optimiser that is not started anew."
+)
+"""The size of the error where the hypothesis is dropped."""
 
 RESULTS = {
     "R26": Result(
         "holds with constants",
         (("symbolic", symbolic("R26")), ("certified", _certified_optimisers), ("sampled", _sampled_optimisers)),
     ),
-    "R27": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R27")), ("certified", _certified_jointness), ("sampled", _sampled_jointness)),
+    "R26a": Result(
+        COUNTEREXAMPLE,
+        (("counterexample", _falling),),
+        explained("R26a", "Memoryless optimisers dropped: Adam with its moments carried over", DROPPED),
     ),
-    **{
-        id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-        for id, (title, words, check) in LIMITS.items()
-    },
 }
