@@ -21,11 +21,13 @@ from hypothesis import settings
 from tests import examples  # its profiles; --hypothesis-profile search takes the other one
 
 settings.load_profile(examples.DEFAULT)
+DERIVED = {"verified_theory", "built_site", "test_derivations"}
+"""Fixtures and files that need the derivations of all results."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What rests on all derivations stands together at the start: one worker derives them, and the other does not wait."""
-    items.sort(key=lambda item: not {"verified_theory", "built_site"} & set(getattr(item, "fixturenames", ())))
+    items.sort(key=lambda item: not (DERIVED & {item.path.stem, *getattr(item, "fixturenames", ())}))
 
 
 TEXT = (

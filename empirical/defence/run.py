@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -21,14 +21,13 @@ from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
 from elastomath.laws.planner import planned_beta
 from elastomath.progress import say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
 from ..durability.answers import contrast_of
 from ..durability.gradients import behaviour_gradients, logit_constants, read_behaviour
 from ..durability.run import Bench
-from ..laboratory.conduct import conduct
+from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fingerprint, open_laboratory
 from ..measures.code_lengths import code_lengths
 from ..models.outputs import counted_log_probs
@@ -37,34 +36,19 @@ from .answers import conclusion, defence_rows, ranking
 from .settings import MOST, DefenceSettings
 
 
-def defence(
-    settings: DefenceSettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the experiment, resuming what ``out`` holds; writes ``defence.csv`` (a Curve) and ``defence.json``.
 
     Returns {"runs", "curve", "failures", "conclusion", "defence", "ranking", "settings"}: ``defence`` has a row for each run with m*,
     half-life, constants and forecast, ``ranking`` the defences against each attack with their gain over plain fine-tuning.
     """
-    equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
-    hashes = {spec: read_pairs(spec, swap=settings.swap, chat=settings.chat).sha256 for spec in settings.pairs}
-    configurations = settings.configurations(equipment.training, equipment.source, hashes)
-    about = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         table = [row for result in done for row in defence_rows(result)]
         told = {"defence": table, "ranking": ranking(table)}
-        return {"conclusion": conclusion(told)} | told | {"settings": about}
+        return {"conclusion": conclusion(told)} | told
 
-    return conduct(
-        "defence", run_defence, equipment, configurations, out, run_curve, describe, executor=executor, workers=workers
-    )
+    return perform(settings, run_defence, run_curve, describe, out, **where)
 
 
 def run_defence(equipment: Equipment, configuration: Configuration) -> Result:

@@ -10,6 +10,7 @@ from elastomath.defences.defence import ATTACKS, DEFENCES
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import setting
 
+from ..behaviours import read_pairs
 from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each
 from ..laboratory.work import Work
 
@@ -55,6 +56,10 @@ class DefenceSettings(ProtocolSettings):
     held_out: int = setting(32, "Prompts that are measured and never trained on.", gate=integer(least=8))
     max_tokens: int = setting(48, "Tokens of a response that are kept.", gate=COUNT)
     batch: int = 4
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the pairs of each behaviour, as they are read."""
+        return {spec: read_pairs(spec, swap=self.swap, chat=self.chat).sha256 for spec in self.pairs}
 
     def configurations(self, training: dict[str, Any], source: str, data: dict[str, str]) -> list[Configuration]:
         """The full configuration of every run; plain fine-tuning is among the defences, since all are compared with it."""

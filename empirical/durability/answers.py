@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
@@ -193,20 +194,11 @@ def _return_ratio(result: Result) -> float | None:
     for readings, sign in ((up, 1.0), (down, -1.0)):
         z = np.array([contrast_of(reading).mean() for reading in readings])
         volumes = np.array([float(reading["volume"]) for reading in readings])
-        passed = [_passage(volumes, sign * z, sign * level) for level in (low, high)]
-        if None in passed:
+        passed = [float(first_crossing(volumes, sign * (level - z))) for level in (low, high)]
+        if not all(0 < volume < math.inf for volume in passed):
             return None
-        costs.append(sign * (passed[1] - passed[0]))  # type: ignore[operator]
+        costs.append(sign * (passed[1] - passed[0]))
     return float(costs[1] / costs[0]) if min(costs) > 0 else None
-
-
-def _passage(volumes: Array, rising: Array, level: float) -> float | None:
-    """Where a course first rises through a level, linear between readings."""
-    if not rising[0] < level <= rising.max():
-        return None
-    last = int(np.argmax(rising >= level))
-    share = (level - rising[last - 1]) / (rising[last] - rising[last - 1])
-    return float(volumes[last - 1] + share * (volumes[last] - volumes[last - 1]))
 
 
 def _over_groups(values: Sequence[float | None]) -> dict[str, Any]:

@@ -11,9 +11,8 @@ by another algorithm (``algorithms``), or have been done by others (``aligned``)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -22,13 +21,12 @@ from numpy.typing import ArrayLike
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.progress import say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
 from ..data.examples import Example, Preference
-from ..laboratory.conduct import conduct
-from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory, source_of
+from ..laboratory.conduct import Where, perform
+from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.contrast import within_run_se
 from ..models.loading import load_model
 from ..models.model import quiet
@@ -49,44 +47,20 @@ from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
 
-def durability(
-    settings: DurabilitySettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the experiment, resuming what ``out`` holds; writes ``durability.csv`` (a Curve) and ``durability.json``.
 
     Returns {"runs", "curve", "failures", "conclusion", "durability", "error", "answers", "settings"}: ``durability`` has a row
     for each run with forecast beside measurement, ``error`` the median and the worst relative error of the forecast undo
     volumes, ``answers`` what the runs together say of F2 and Q1 (`answers.pooled_answers`), ``conclusion`` all of it in words.
     """
-    equipment = Equipment.of(settings, out, device, dtype, trust_remote_code)
-    hashes = {spec: read_pairs(spec, swap=settings.swap, chat=settings.chat).sha256 for spec in settings.pairs}
-    given = None if settings.aligned is None else source_of(settings.aligned)
-    configurations = settings.configurations(equipment.training, equipment.source, hashes, given)
-    about = asdict(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         rows = [durability_row(result) for result in done]
         told = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
-        return {"conclusion": conclusion(told)} | told | {"settings": about}
+        return {"conclusion": conclusion(told)} | told
 
-    return conduct(
-        "durability",
-        run_durability,
-        equipment,
-        configurations,
-        out,
-        run_curve,
-        describe,
-        executor=executor,
-        workers=workers,
-    )
+    return perform(settings, run_durability, run_curve, describe, out, **where)
 
 
 def run_durability(equipment: Equipment, configuration: Configuration) -> Result:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elastomath.checks import COUNT, POSITIVE, SHARE, integer, one_of, optional, rows
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import setting
 
+from ..behaviours import read_pairs
 from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each, rising_volumes
 from ..laboratory.work import Work
 from ..training.settings import ALGORITHMS
+
+if TYPE_CHECKING:
+    from ..laboratory.laboratory import Equipment
 
 OPTIMISERS = ("sgd", "adamw", "adamw-carried")
 """Plain stochastic gradient descent; AdamW with fresh moments in each phase; AdamW whose moments go on from phase to phase."""
@@ -112,6 +116,17 @@ class DurabilitySettings(ProtocolSettings):
     def rate(self, optimiser: str) -> float:
         """The learning rate of a phase."""
         return RATES[optimiser] if self.learning_rate is None else self.learning_rate
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the pairs of each behaviour, as they are read."""
+        return {spec: read_pairs(spec, swap=self.swap, chat=self.chat).sha256 for spec in self.pairs}
+
+    def planned(self, equipment: Equipment) -> list[Configuration]:
+        """The full configuration of every run with this equipment."""
+        from ..laboratory.laboratory import source_of
+
+        given = None if self.aligned is None else source_of(self.aligned)
+        return self.configurations(equipment.training, equipment.source, self.hashes(), given)
 
     def configurations(
         self, training: dict[str, Any], source: str, data: dict[str, str], aligned_source: str | None = None

@@ -25,20 +25,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
-from ..data.specifications import described, examples_of, source_hash
+from ..data.specifications import examples_of
 from ..data.splits import mix, split_kinds
-from ..laboratory.conduct import conduct
+from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.behaviour import fit_classifier
 from ..measures.contrast import reading_curve
@@ -51,40 +50,17 @@ LEGS: Final = ("forward", "inverse", "control", "descent", "again")
 """The legs after the way up."""
 
 
-def inversion(
-    settings: InversionSettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def inversion(settings: InversionSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the protocol, resuming what ``out`` holds; writes ``inversion.csv`` (a Curve) and ``inversion.json``.
 
     Returns {"runs", "curve", "failures", "seeds", "ratios", "predictions", "reading", "settings"}, as
-    `costs.summarise` explains. `figures.inversion_figure` draws what the JSON file holds.
+    `costs.summarise` explains. `figures.inversion_figure` draws what the JSON file holds. where: `laboratory.conduct.Where`.
     """
-    equipment = settings.equipment(out, device, dtype, trust_remote_code)
-    hashes = {spec: source_hash(spec) for spec in (settings.align, settings.opposed)}
-    configurations = settings.configurations(equipment.training, equipment.source, hashes)
-    told = described(settings) | equipment.training | {"model_source": equipment.source}
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
-        return summarise(done, settings.low, settings.high) | {"settings": told}
+        return summarise(done, settings.low, settings.high)
 
-    return conduct(
-        "inversion",
-        run_inversion,
-        equipment,
-        configurations,
-        out,
-        run_curve,
-        describe,
-        executor=executor,
-        workers=workers,
-    )
+    return perform(settings, run_inversion, run_curve, describe, out, **where)
 
 
 def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:

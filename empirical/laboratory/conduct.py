@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, Unpack
 
 from elastomath.curve import Curve
 from elastomath.runs.conduct import conclude
@@ -15,6 +15,75 @@ from elastomath.runs.ledger import Configuration, Ledger, Result, sweep
 
 if TYPE_CHECKING:
     from .laboratory import Equipment
+
+
+class Where(TypedDict, total=False):
+    """Where the runs of a protocol are made, and in which numbers; what is left out is ``auto``, no, `HERE` and 1.
+
+    device             ``auto``, ``cpu``, ``cuda`` ...
+    dtype              that of the layers, as `Equipment` takes it
+    trust_remote_code  run the code that comes with the model
+    executor           ``here``, or what `elastomath.runs.executors.open_executor` takes (local, slurm, slurm-local, tcp://HOST:PORT)
+    workers            how many runs are made side by side on that executor
+    """
+
+    device: str
+    dtype: str
+    trust_remote_code: bool
+    executor: str
+    workers: int
+
+
+class Experiment(Protocol):
+    """What the settings of a protocol say of its runs."""
+
+    NAME: ClassVar[str]
+
+    def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
+        """What every run needs beside its configuration."""
+
+    def planned(self, equipment: Equipment) -> list[Configuration]:
+        """The configuration of every run."""
+
+    def about(self, equipment: Equipment) -> dict[str, Any]:
+        """The settings as the summary tells them."""
+
+
+def perform(
+    settings: Experiment,
+    run: Callable[[Equipment, Configuration], Result],
+    to_curve: Callable[[Result], Curve],
+    describe: Callable[[list[Result], Curve], dict[str, Any]],
+    out: Path,
+    *,
+    opened: Callable[[Equipment, int], None] | None = None,
+    **where: Unpack[Where],
+) -> dict[str, Any]:
+    """The runs that the settings plan, through `conduct`, with the settings in the summary: how every protocol begins and ends.
+
+    opened: called before the first run with the equipment and the number of runs, where they are made in this process.
+    """
+    equipment = settings.equipment(
+        out, where.get("device", "auto"), where.get("dtype", "auto"), where.get("trust_remote_code", False)
+    )
+    configurations, executor = settings.planned(equipment), where.get("executor", HERE)
+    if opened is not None and executor == HERE:
+        opened(equipment, len(configurations))
+
+    def described(done: list[Result], curve: Curve) -> dict[str, Any]:
+        return describe(done, curve) | {"settings": settings.about(equipment)}
+
+    return conduct(
+        settings.NAME,
+        run,
+        equipment,
+        configurations,
+        out,
+        to_curve,
+        described,
+        executor=executor,
+        workers=where.get("workers", 1),
+    )
 
 
 def conduct(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from elastomath.checks import COUNT, POSITIVE, Gate, integer, rising, rows, whole
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import Settings, setting
 
-from ..data.specifications import common_prompt
+from ..data.specifications import common_prompt, data_hashes, described
 from ..fetch.catalog import MODEL
 from .work import Part, Work, part_of
 
@@ -68,6 +68,26 @@ class ProtocolSettings(Settings):
 
         return Equipment.of(self, out, device, dtype, trust_remote_code)
 
+    def hashes(self) -> dict[str, Any]:
+        """What the data of each specification are, for the keys of runs."""
+        raise NotImplementedError
+
+    def configurations(self, training: dict[str, Any], source: str, data: dict[str, Any]) -> list[Configuration]:
+        """The full configuration of every run. training: `Equipment.training`; source: what the weights are; data: `hashes`."""
+        raise NotImplementedError
+
+    def planned(self, equipment: Equipment) -> list[Configuration]:
+        """The full configuration of every run with this equipment."""
+        return self.configurations(equipment.training, equipment.source, self.hashes())
+
+    def about(self, equipment: Equipment) -> dict[str, Any]:
+        """The settings as a summary tells them, with what the equipment adds."""
+        return self.told() | equipment.training | {"model_source": equipment.source}
+
+    def told(self) -> dict[str, Any]:
+        """The settings by name."""
+        return asdict(self)
+
     def work(self) -> list[Work]:
         """The stages that the protocol makes, with their tokens."""
         raise NotImplementedError
@@ -100,6 +120,14 @@ class TextSettings(ProtocolSettings):
     def sources(self) -> tuple[str, ...]:
         """The data specifications."""
         return (self.align,)
+
+    def hashes(self) -> dict[str, str | None]:
+        """SHA-256 of the file behind each data specification, None for the hub."""
+        return data_hashes(self.sources)
+
+    def told(self) -> dict[str, Any]:
+        """The settings by name, the prompt as it is used."""
+        return described(self)
 
     @property
     def wording(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example, Preference, pairs
-from ..data.specifications import data_hashes, described, examples_of
+from ..data.specifications import examples_of
 from ..data.splits import mix, split_kinds
-from ..laboratory.conduct import conduct
+from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.behaviour import Classifier, behaviour_score, fit_classifier, load_classifier
 from ..measures.contrast import contrast, reading_curve
@@ -31,40 +30,22 @@ from .settings import ReboundSettings as ReboundSettings
 Array = NDArray[np.float64]
 
 
-def rebound(
-    settings: ReboundSettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the protocol, resuming what ``out`` holds already; writes ``rebound.csv`` (a Curve) and ``rebound.json``.
 
     Returns {"runs": {"done", "failed", "total"}, "curve", "failures", "readings", "falls"}; every rate is in bits per
-    token of held-out text. `falls` says what ``falls`` holds: F2 in numbers, against R13 and R19.
+    token of held-out text. `falls` says what ``falls`` holds: F2 in numbers, against R13 and R19. where:
+    `laboratory.conduct.Where`.
     """
-    equipment = settings.equipment(out, device, dtype, trust_remote_code)
-    configurations = settings.configurations(
-        equipment.training, equipment.source, data_hashes((settings.align, settings.perturb))
-    )
-    if executor == HERE:
-        laboratory = open_laboratory(equipment)
-        laboratory.meter = Meter(_tokens(settings, len(configurations)), "rebound", pause=20.0)
+
+    def metered(equipment: Equipment, runs: int) -> None:
+        open_laboratory(equipment).meter = Meter(_tokens(settings, runs), "rebound", pause=20.0)
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
-        used = {"model_source": equipment.source} | equipment.training
-        return {
-            "readings": [summarise(result, run_name(result["configuration"])) for result in done],
-            "falls": falls(done),
-            "settings": described(settings) | used,
-        }
+        readings = [summarise(result, run_name(result["configuration"])) for result in done]
+        return {"readings": readings, "falls": falls(done)}
 
-    return conduct(
-        "rebound", run_rebound, equipment, configurations, out, run_curve, describe, executor=executor, workers=workers
-    )
+    return perform(settings, run_rebound, run_curve, describe, out, opened=metered, **where)
 
 
 def run_rebound(equipment: Equipment, configuration: Configuration) -> Result:

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
 from ..data.chats import prompt_ids, trimmed
 from ..data.examples import Example
-from ..data.specifications import described, examples_of, has_prompts, source_hash
+from ..data.specifications import examples_of, has_prompts
 from ..data.splits import split_documents, split_examples
-from ..laboratory.conduct import conduct
+from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, open_laboratory
 from ..measures.contrast import rate, reading_curve
 from ..measures.sampling import sample
@@ -33,41 +32,13 @@ from .excess import summarise
 from .settings import ResistanceSettings
 
 
-def resistance(
-    settings: ResistanceSettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def resistance(settings: ResistanceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the protocol, resuming what ``out`` holds; writes ``resistance.csv`` (a Curve) and ``resistance.json``.
 
     Returns {"runs", "curve", "failures", "pairs", "pooled", "verdicts", "reading", "settings"}; rates in bits per token.
-    `figures.resistance_figure` draws what the JSON file holds. executor, workers: as `laboratory.conduct.conduct` takes
-    them.
+    `figures.resistance_figure` draws what the JSON file holds. where: device, dtype, executor ... (`laboratory.conduct.Where`).
     """
-    equipment = settings.equipment(out, device, dtype, trust_remote_code)
-    hashes = {spec: source_hash(spec) for spec in (settings.align, settings.prompts) if spec is not None}
-    configurations = settings.configurations(equipment.training, equipment.source, hashes)
-    told = described(settings) | equipment.training | {"model_source": equipment.source}
-
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
-        return summarise(done) | {"settings": told}
-
-    return conduct(
-        "resistance",
-        run_resistance,
-        equipment,
-        configurations,
-        out,
-        run_curve,
-        describe,
-        executor=executor,
-        workers=workers,
-    )
+    return perform(settings, run_resistance, run_curve, lambda done, _: summarise(done), out, **where)
 
 
 def run_resistance(equipment: Equipment, configuration: Configuration) -> Result:

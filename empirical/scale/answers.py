@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from elastomath.curve import Curve
 from elastomath.errors import InputError
+from elastomath.fit.crossing import first_crossing
 from elastomath.fit.fit import fit_run
 from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
 from elastomath.interval import Interval
@@ -173,14 +174,8 @@ def undoing_volume(steps: Sequence[int], path: Array, start: Array) -> Array:
     >>> undoing_volume([0, 10, 30], np.array([[4.0, 2.0, 0.0], [4.0, 3.0, 2.0]]), np.array([1.0, 1.0]))
     array([20., nan])
     """
-    x = np.asarray(steps, dtype=np.float64)
-    below = (path[:, 1:] <= start[:, None]) & (path[:, :-1] > start[:, None])
-    place = below.argmax(axis=1)
-    rows = np.arange(len(path))
-    before, after = path[rows, place], path[rows, place + 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossed = x[place] + (x[place + 1] - x[place]) * (before - start) / (before - after)
-    return np.where(below.any(axis=1), crossed, np.nan)
+    crossed = first_crossing(steps, path - start[:, None])
+    return np.where((path[:, 0] > start) & np.isfinite(crossed), crossed, np.nan)
 
 
 def _rates(result: Result, weights: dict[str, Array]) -> _Run:

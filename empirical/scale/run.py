@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from elastomath.curve import Curve
 from elastomath.progress import say
-from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example
-from ..laboratory.conduct import conduct
+from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.gradients import gradient_reading
 from ..models.sequences import Sequences
@@ -30,30 +29,14 @@ GROUPS = 8
 """Groups of documents from which a gradient's errors are taken."""
 
 
-def scale(
-    settings: ScaleSettings,
-    out: Path,
-    *,
-    device: str = "auto",
-    dtype: str = "auto",
-    trust_remote_code: bool = False,
-    executor: str = HERE,
-    workers: int = 1,
-) -> dict[str, Any]:
+def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
     """Run the protocol, resuming what ``out`` holds already; writes ``scale.csv`` (a Curve) and ``scale.json``.
 
     A family's members are kept under ``out/family`` as folders that any verb takes for a model. Returns
-    {"runs": {"done", "failed", "total"}, "curve", "failures", "settings"} and what `answers.answers` finds.
+    {"runs": {"done", "failed", "total"}, "curve", "failures", "settings"} and what `answers.answers` finds. where:
+    `laboratory.conduct.Where`.
     """
-    equipment = settings.equipment(out, device, dtype, trust_remote_code)
-
-    def describe(done: list[Result], curve: Curve) -> dict[str, Any]:
-        return answers(done, curve) | {"settings": asdict(settings) | equipment.training}
-
-    configurations = settings.configurations(equipment)
-    return conduct(
-        "scale", run_scale, equipment, configurations, out, run_curve, describe, executor=executor, workers=workers
-    )
+    return perform(settings, run_scale, run_curve, answers, out, **where)
 
 
 def run_scale(equipment: Equipment, configuration: Configuration) -> Result:

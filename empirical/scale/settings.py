@@ -71,7 +71,11 @@ class ScaleSettings(Settings):
         found = self.rebounds[0].equipment(out, device, dtype, trust_remote_code)
         return replace(found, model="family" if self.family else found.model)
 
-    def configurations(self, equipment: Equipment) -> list[Configuration]:
+    def about(self, equipment: Equipment) -> dict[str, Any]:
+        """The settings as a summary tells them; each run names its own model."""
+        return asdict(self) | equipment.training
+
+    def planned(self, equipment: Equipment) -> list[Configuration]:
         """The configuration of every run, members that share a pre-training together: by seed, size, volume."""
         first = self.rebounds[0]
         data = data_hashes((first.align, first.perturb, *(self.family.texts if self.family else ())))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
+from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import fall_volume
 from elastomath.laws.planner import planned_beta
 
@@ -256,19 +257,8 @@ class Course:
 
     def undone(self, floor: Array) -> list[float | None]:
         """Examples until each seed is first back at its floor, linear between steps; None where it never is."""
-        found: list[float | None] = []
-        for path, level in zip(self.z.T, floor, strict=True):
-            below = np.flatnonzero(~(path > level))
-            if not below.size:
-                found.append(None)
-                continue
-            at = int(below[0])
-            if at == 0 or not math.isfinite(path[at]):
-                found.append(float(self.seen[at]))
-                continue
-            share = (path[at - 1] - level) / (path[at - 1] - path[at])
-            found.append(float(self.seen[at - 1] + share * (self.seen[at] - self.seen[at - 1])))
-        return found
+        gap = np.where(np.isfinite(self.z), self.z - floor, 0.0)  # what blew up is gone
+        return [volume if math.isfinite(volume) else None for volume in first_crossing(self.seen, gap.T).tolist()]
 
 
 class _Trained:

@@ -117,7 +117,7 @@ def test_no_member_has_seen_what_is_held_out(settings, tmp_path):
     from empirical.rebound.run import parts_of
     from empirical.scale.run import _taken
 
-    run_ = settings.configurations(equipment(tmp_path))[0]
+    run_ = settings.planned(equipment(tmp_path))[0]
     taken = {example.text for example in _taken(run_)}
     assert {example.text for part in parts_of(run_).values() for example in part} <= taken
     family = Family(settings.family, equipment(tmp_path), 0, _taken(run_))

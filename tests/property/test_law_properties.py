@@ -19,7 +19,7 @@ from tests.examples import examples
 ROUNDING = 1e-13
 """Allowed relative to the size of the terms that were added up."""
 
-common = examples(200, suppress_health_check=[HealthCheck.too_slow])
+common = examples(100, suppress_health_check=[HealthCheck.too_slow])
 search = settings(max_examples=3000, deadline=None, derandomize=True, database=None)
 
 weights = st.one_of(

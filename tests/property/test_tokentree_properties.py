@@ -20,7 +20,7 @@ from elastomath.trees.tokentree import TokenTree
 from elastomath.trees.treefile import load_tree, save_tree
 from tests.examples import examples
 
-common = examples(150)
+common = examples(100)
 depths = st.integers(1, 14)
 
 

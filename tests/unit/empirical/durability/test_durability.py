@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from elastomath.curve import Curve
 from elastomath.errors import InputError
+from elastomath.fit.crossing import first_crossing
 from elastomath.laws import logit
 from empirical.behaviours import Pairs, mixed, read_pairs, shipped
 from empirical.data.examples import Example, Preference
@@ -19,7 +20,7 @@ from empirical.durability.card import behaviour_card
 from empirical.durability.forecast import undo_volume
 from empirical.durability.gradients import behaviour_gradients, logit_constants, read_behaviour
 from empirical.durability.predict import predict
-from empirical.durability.undoing import crossing, undo_interval
+from empirical.durability.undoing import undo_interval
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
 from empirical.training.finetune import train
@@ -138,8 +139,8 @@ def test_the_undo_volume_in_small_steps_is_that_of_the_law():
 
 
 def test_crossing_takes_the_first_return():
-    assert crossing([0, 4, 8, 12], [3.0, -1.0, 1.0, -1.0]) == 3.0
-    assert crossing([0, 4], [1.0, 0.0]) == 4.0
+    assert first_crossing([0, 4, 8, 12], [3.0, -1.0, 1.0, -1.0]) == 3.0
+    assert first_crossing([0, 4], [1.0, 0.0]) == 4.0
 
 
 def test_an_undo_volume_that_is_not_reached_is_a_bound():

@@ -45,7 +45,7 @@ class At:
 
 def of_scale(settings: scale.ScaleSettings, monkeypatch: pytest.MonkeyPatch) -> list[Configuration]:
     monkeypatch.setattr(scale, "data_hashes", lambda _: FILES)
-    return settings.configurations(At())  # type: ignore[arg-type]
+    return settings.planned(At())  # type: ignore[arg-type]
 
 
 SETTINGS = {
