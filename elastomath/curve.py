@@ -312,6 +312,15 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
 
 
 def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The table with numbers as floats and names as text. Raises InputError with the first row that breaks a rule, and the rule."""
+    frame = _typed(_with_columns(frame, where), where)
+    _check_rows(frame, where)
+    _check_runs(frame, where)
+    return frame
+
+
+def _with_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The table, if it has the columns of a curve, each once, and rows; ``rate_se`` may stay away."""
     import pandas as pd
 
     if not isinstance(frame, pd.DataFrame):
@@ -331,8 +340,13 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if frame.empty:
         raise InputError("the curve has no rows", where=where, mend="write at least one reading for each component")
     frame = frame.reset_index(drop=True)
-    if "rate_se" not in frame.columns:
-        frame = frame.assign(rate_se=np.nan)
+    return frame if "rate_se" in frame.columns else frame.assign(rate_se=np.nan)
+
+
+def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The same with numbers as floats and names as text that is not empty."""
+    import pandas as pd
+
     numbers = {}
     for column in ("volume", "perturbation", "rate", "rate_se"):
         numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
@@ -342,46 +356,26 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         numbers[column] = values
     frame = frame.assign(**numbers)
     for column in ("run", "component", "rate_unit", "volume_unit"):
-        _refuse(
-            frame[column].isna() | (frame[column].astype(str).str.strip() == ""),
-            frame,
-            column,
-            "may not be empty",
-            where,
-        )
-    frame = frame.assign(run=frame["run"].astype(str), component=frame["component"].astype(str))
-    finite = {column: np.isfinite(frame[column]) for column in ("volume", "perturbation", "rate", "rate_se")}
-    _refuse(~finite["volume"] | (frame["volume"] <= 0), frame, "volume", "has to be finite and > 0", where)
-    _refuse(
-        ~finite["perturbation"] | (frame["perturbation"] < 0),
-        frame,
-        "perturbation",
-        "has to be finite and >= 0",
-        where,
-    )
-    _refuse(~finite["rate"] | (frame["rate"] < 0), frame, "rate", "has to be finite and >= 0", where)
-    given = frame["rate_se"].notna()
-    _refuse(
-        given & (~finite["rate_se"] | (frame["rate_se"] < 0)),
-        frame,
-        "rate_se",
-        "has to be empty, or finite and >= 0",
-        where,
-    )
-    _refuse(
-        ~frame["rate_unit"].isin(RATE_UNITS),
-        frame,
-        "rate_unit",
-        f"has to be one of {', '.join(RATE_UNITS)}",
-        where,
-    )
-    _refuse(
-        ~frame["volume_unit"].isin(VOLUME_UNITS),
-        frame,
-        "volume_unit",
-        f"has to be one of {', '.join(VOLUME_UNITS)}",
-        where,
-    )
+        empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
+        _refuse(empty, frame, column, "may not be empty", where)
+    return frame.assign(run=frame["run"].astype(str), component=frame["component"].astype(str))
+
+
+def _check_rows(frame: pd.DataFrame, where: str) -> None:
+    """What each row has to keep by itself."""
+    positive, least = "has to be finite and > 0", "has to be finite and >= 0"
+    for column, low, rule in (("volume", frame["volume"] <= 0, positive), ("perturbation", frame["perturbation"] < 0, least),
+                              ("rate", frame["rate"] < 0, least)):  # fmt: skip
+        _refuse(~np.isfinite(frame[column]) | low, frame, column, rule, where)
+    errors = frame["rate_se"]
+    wrong = errors.notna() & (~np.isfinite(errors) | (errors < 0))
+    _refuse(wrong, frame, "rate_se", "has to be empty, or finite and >= 0", where)
+    for column, units in (("rate_unit", RATE_UNITS), ("volume_unit", VOLUME_UNITS)):
+        _refuse(~frame[column].isin(units), frame, column, f"has to be one of {', '.join(units)}", where)
+
+
+def _check_runs(frame: pd.DataFrame, where: str) -> None:
+    """What the rows of a run have to keep together: one unit, one volume, each perturbation once, a start at 0."""
     for column in ("rate_unit", "volume_unit"):
         first = frame.groupby("run")[column].transform("first")
         _refuse(frame[column] != first, frame, column, "has to be the same in the whole run", where)
@@ -395,7 +389,6 @@ def _validated(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     _refuse(beyond, frame, "perturbation", "may not exceed the volume of the run's component `perturb`", where)
     zero = frame.groupby(keys)["perturbation"].transform("min")
     _refuse(zero != 0, frame, "perturbation", "every run needs a row at 0 for every component", where)
-    return frame
 
 
 def _refuse(wrong: Any, frame: pd.DataFrame, column: str, rule: str, where: str) -> None:

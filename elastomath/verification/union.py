@@ -89,15 +89,7 @@ def _certified_union(tally: Tally, cases: int, rng: np.random.Generator) -> None
             else:
                 tally.true(f"{where}: threshold {seen.threshold}", seen.threshold == math.inf)
             constants.append(float(constant))
-        turning = union_turning(
-            [[float(p) for p in part] for part in parts], [float(k), 1.0, 0.0], [float(s) for s in shares]
-        )
-        if turning is not None:
-            sides = []
-            for factor in (1 - 1e-9, 1 + 1e-9):
-                at = Fraction(turning * factor)
-                sides.append(exact_overlaps([pretrain, parts[1], parts[2]], [k, ONE, at])[0] > 1)
-            tally.true(f"{name}: dH_p does not turn at {turning!r}", sides == [True, False])
+        _certified_turning(tally, name, parts, shares, k)
         if name == "disjoint":
             for step in (Fraction(1, 10), Fraction(3, 2)):
                 exact = step * (2 * k + 3) / (k + 3 * step)
@@ -110,6 +102,21 @@ def _certified_union(tally: Tally, cases: int, rng: np.random.Generator) -> None
         f"eps, constant, signs and T + A + A' in fractions, constants from {min(constants):.4g} to {max(constants):.4g}; "
         f"{free} times pi_a + R <= 0, where every l will do; a Gaussian class; R' <= 1 under exchange"
     )
+
+
+def _certified_turning(
+    tally: Tally, name: str, parts: list[list[Fraction]], shares: list[Fraction], k: Fraction
+) -> None:
+    """dH_p is negative just before the volume of `union_turning`, and positive just after it, in fractions."""
+    turning = union_turning(
+        [[float(p) for p in part] for part in parts], [float(k), 1.0, 0.0], [float(s) for s in shares]
+    )
+    if turning is not None:
+        datasets = [_union(parts, shares), parts[1], parts[2]]
+        sides = [
+            exact_overlaps(datasets, [k, ONE, Fraction(turning * factor)])[0] > 1 for factor in (1 - 1e-9, 1 + 1e-9)
+        ]
+        tally.true(f"{name}: dH_p does not turn at {turning!r}", sides == [True, False])
 
 
 def _certified_class(tally: Tally) -> None:

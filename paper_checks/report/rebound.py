@@ -38,30 +38,7 @@ def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str,
     )
     section.draw(divergence_figure(readings), "Divergence of the model from its base on held-out reviews.")
     for reading in readings:
-        section.show(
-            [
-                {
-                    "phase": r["phase"],
-                    "examples": r["volume"],
-                    "positive": r["rates"]["align"],
-                    "negative": r["rates"]["perturb"],
-                }
-                | {"contrast": r["contrast"], "change": r["contrast_change"], "se": r["contrast_change_se"]}
-                | {"KL(base||model)": r["kl_forward"], "KL(model||base)": r["kl_reverse"]}
-                for r in reading["rows"]
-            ],
-            f"{reading['run']}: bits per token; changes count from the adapted model, and from the aligned one under perturbation",
-        )
-        aligned = [r for r in reading["rows"] if r["phase"] == "aligned"][-1]
-        last = [r for r in reading["rows"] if r["phase"] == "perturb"][-1]
-        for row, wanted, sign in ((aligned, "rises", 1), (last, "falls", -1)):
-            z = row["contrast_change"] / row["contrast_change_se"]
-            section.check(
-                f"{reading['run']}: the contrast {wanted} ({row['phase']} {row['volume']})",
-                "beyond 2 standard errors",
-                f"{z:+.1f} se",
-                sign * z > 2,
-            )
+        _reading(section, reading)
     curve = Curve.read(result["curve"])
     section.draw(
         curve_figure(curve), "The curve that the fit reads: rates on held-out reviews against negative examples."
@@ -80,3 +57,31 @@ def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str,
         "with noise leave most ends open. One seed at this scale: it shows that the pipeline measures, not that F2 holds or fails."
     )
     return section
+
+
+def _reading(section: Section, reading: dict[str, Any]) -> None:
+    """One run: its stages as a table, and the two moves that its contrast has to make."""
+    section.show(
+        [
+            {
+                "phase": r["phase"],
+                "examples": r["volume"],
+                "positive": r["rates"]["align"],
+                "negative": r["rates"]["perturb"],
+            }
+            | {"contrast": r["contrast"], "change": r["contrast_change"], "se": r["contrast_change_se"]}
+            | {"KL(base||model)": r["kl_forward"], "KL(model||base)": r["kl_reverse"]}
+            for r in reading["rows"]
+        ],
+        f"{reading['run']}: bits per token; changes count from the adapted model, and from the aligned one under perturbation",
+    )
+    aligned = [r for r in reading["rows"] if r["phase"] == "aligned"][-1]
+    last = [r for r in reading["rows"] if r["phase"] == "perturb"][-1]
+    for row, wanted, sign in ((aligned, "rises", 1), (last, "falls", -1)):
+        z = row["contrast_change"] / row["contrast_change_se"]
+        section.check(
+            f"{reading['run']}: the contrast {wanted} ({row['phase']} {row['volume']})",
+            "beyond 2 standard errors",
+            f"{z:+.1f} se",
+            sign * z > 2,
+        )

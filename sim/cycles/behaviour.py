@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError
-from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import aligned_contrast, fall_volume
 from elastomath.runs.ledger import Result
 
@@ -58,12 +56,11 @@ def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
         now = compressor.gradients(state)
         moved = now[PERTURB] - now[ALIGN]
         steps, course = _undo(compressor, state, start["z"], rate, constant)
-        undo = float(first_crossing(steps, course[PERTURB] - course[ALIGN] - start["z"]))
         foretold = float(aligned_contrast(start["z"], n, aligning))
         ways.append(
             _reading(compressor, state)
             | {"n": n, "kernel": float(moved @ moved) / kernel, "forecast_z": foretold}
-            | {"undo_volume": undo if math.isfinite(undo) else None}
+            | {"undo_volume": _crossing(steps, course[PERTURB] - course[ALIGN], start["z"])}
             | {"forecast_undo_volume": float(fall_volume(foretold, foretold - start["z"], perturbing))}
         )
         runs.append({"volumes": [1.0, float(n), steps[-1]], "reverse": None} | _thinned(steps, course))
@@ -106,3 +103,13 @@ def _thinned(steps: Sequence[float], course: Array) -> dict[str, Any]:
     wide = np.geomspace(1, len(steps), KEPT).round().astype(int) - 1
     places = np.unique(np.append(wide, len(steps) - 1))
     return {"perturbations": [steps[i] for i in places], "entropies": course[:, places].tolist()}
+
+
+def _crossing(steps: Sequence[float], z: Array, level: float) -> float | None:
+    """Where the falling course meets the level, linear between readings; None where it does not."""
+    if z[0] <= level:
+        return 0.0
+    if z[-1] > level:
+        return None
+    share = (z[-2] - level) / (z[-2] - z[-1])
+    return float(steps[-2] + share * (steps[-1] - steps[-2]))
