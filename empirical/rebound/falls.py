@@ -29,6 +29,7 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination, rate
+from .results import Reading, RunReadings
 
 Array = NDArray[np.float64]
 LEVEL = 0.95
@@ -39,7 +40,7 @@ Term = tuple[float, str, int]
 """A coefficient and the reading that it multiplies, by phase and volume (0 where there is none)."""
 
 
-def summarise(result: Result, name: str) -> dict[str, Any]:
+def summarise(result: Result, name: str) -> RunReadings:
     """The readings of one run for people: rates, contrast, its change from the aligned state, divergences (bits per token).
 
     beyond_control: the excess at the largest perturbation, sign turned (opposed minus control), with its standard error
@@ -48,15 +49,26 @@ def summarise(result: Result, name: str) -> dict[str, Any]:
     """
     readings = result["readings"]
     aligned, adapted = _at(readings, "aligned"), _at(readings, "adapted")
-    rows = []
+    rows: list[Reading] = []
     for reading in readings:
         start = aligned if reading["phase"] in ("perturb", "control") else adapted
         change, se = contrast_combination([(1.0, reading), (-1.0, start)])
-        rates = {kind: rate(reading, kind) for kind in ("align", "perturb")}
-        row = {"phase": reading["phase"], "volume": reading["volume"], "rates": rates, "contrast": contrast(reading)}
-        row |= {"contrast_change": change, "contrast_change_se": se, "change_from": start["phase"]}
-        row |= {key: reading[key] for key in ("kl_forward", "kl_reverse")}
-        rows.append(row | {key: reading[key] for key in ("behaviour", "behaviour_se", "classifier") if key in reading})
+        row: Reading = {
+            "phase": reading["phase"],
+            "volume": reading["volume"],
+            "rates": {kind: rate(reading, kind) for kind in ("align", "perturb")},
+            "contrast": contrast(reading),
+            "contrast_change": change,
+            "contrast_change_se": se,
+            "change_from": start["phase"],
+            "kl_forward": reading["kl_forward"],
+            "kl_reverse": reading["kl_reverse"],
+        }
+        if "behaviour" in reading:
+            row["behaviour"], row["behaviour_se"] = reading["behaviour"], reading["behaviour_se"]
+        if "classifier" in reading:
+            row["classifier"] = reading["classifier"]
+        rows.append(row)
     beyond = None
     last = [r for r in readings if r["phase"] == "perturb"][-1]
     control = _at(readings, "control", last["volume"])
@@ -66,7 +78,10 @@ def summarise(result: Result, name: str) -> dict[str, Any]:
     c = result["configuration"]
     return {
         "run": name,
-        **{key: c[key] for key in ("align_volume", "seed", "algorithm", "direction")},
+        "align_volume": c["align_volume"],
+        "seed": c["seed"],
+        "algorithm": c["algorithm"],
+        "direction": c["direction"],
         "rows": rows,
         "beyond_control": beyond,
         "return_volume": _return_volume(rows),
@@ -321,7 +336,7 @@ def _slopes(
     return predicted
 
 
-def _return_volume(rows: Sequence[dict[str, Any]]) -> dict[str, float] | None:
+def _return_volume(rows: Sequence[Reading]) -> dict[str, float] | None:
     adapted = next(row["contrast"] for row in rows if row["phase"] == "adapted")
     path = [(0, next(row["contrast"] for row in rows if row["phase"] == "aligned"))]
     path += [(row["volume"], row["contrast"]) for row in rows if row["phase"] == "perturb"]

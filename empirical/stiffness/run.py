@@ -27,6 +27,7 @@ from ..data.specifications import data_hashes
 from ..data.tokens import token_ids
 from ..models.loading import load_model
 from ..models.model import LoadedModel
+from .results import Control, Noise, ProbeRow
 from .settings import CASES, StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
@@ -166,7 +167,7 @@ def run_name(configuration: Configuration) -> str:
     return f"{configuration['case']}-k{configuration['k']:g}"
 
 
-def summarise(result: Result, curve: Curve) -> dict[str, Any]:
+def summarise(result: Result, curve: Curve) -> ProbeRow:
     """What the probe shows for one run, beside what the theory says it has to be.
 
     gradient_norm of the joint optimum (the largest along the path); one_plus_cosine and stiffness_ratio of the two
@@ -202,7 +203,7 @@ def summarise(result: Result, curve: Curve) -> dict[str, Any]:
     }
 
 
-def controls(result: Result, noises: Sequence[float] = (1e-8, 1e-6, 1e-4)) -> dict[str, Any]:
+def controls(result: Result, noises: Sequence[float] = (1e-8, 1e-6, 1e-4)) -> Control:
     """Controls on one run: a right-endpoint rule in R16 has to miss kappa; noise on the readings has to widen its interval.
 
     noises: standard deviations in nats added to every reading (seeded), with the standard error given to the fit.
@@ -212,7 +213,7 @@ def controls(result: Result, noises: Sequence[float] = (1e-8, 1e-6, 1e-4)) -> di
     right = fit_run(run, quadrature="right").kappa
     rng = np.random.default_rng(int(result["configuration"]["seed"]))
     draw = rng.standard_normal(len(curve.frame))
-    noisy = []
+    noisy: list[Noise] = []
     for noise in noises:
         size = noise / NATS_PER_BIT
         frame = curve.frame.assign(rate=curve.frame["rate"] + size * draw, rate_se=size)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from .groups import VerbGroup, examples
 from .options import Protocol, protocol
 from .terminal import conclude, interval, short, table
+
+if TYPE_CHECKING:
+    from empirical.stiffness.results import ProbeRow
 
 experiment = typer.Typer(
     cls=VerbGroup,
@@ -129,7 +132,7 @@ def _show_stiffness(result: dict[str, Any]) -> None:
     )
 
 
-def stiffness_words(row: dict[str, Any]) -> str:
+def stiffness_words(row: ProbeRow) -> str:
     """What the probe of one run says: up to which perturbation the theorem's signs hold.
 
     >>> stiffness_words({"run": "halves-k10", "perturbations": [0, 0.5, 1, 2], "align_rises": [True] * 4,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from empirical.rebound.results import RunReadings
+    from empirical.stiffness.results import ProbeRow
 
 INK, SOFT = "#1b1f24", "#8a949e"
 STYLES = (("o", "-", "#0b5394"), ("s", "--", "#b45309"), ("^", "-.", "#0b6e4f"), ("D", ":", "#7a1f5c"))
@@ -29,7 +33,7 @@ def _log_ticks(axis: Any, values: Sequence[float]) -> None:
     axis.set_ticks([], minor=True)
 
 
-def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
+def rebound_figure(readings: Sequence[RunReadings]) -> Figure:
     """The contrast (rate on the opposed kind minus rate on the aligned kind) through all phases, and the fall by volume.
 
     readings: the `readings` of `rebound.json`. Left: the contrast at every stage. Right: its change from the aligned
@@ -73,7 +77,7 @@ def rebound_figure(readings: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
+def divergence_figure(readings: Sequence[RunReadings]) -> Figure:
     """D_KL(base || model) in bits per token on held-out text through the stages: a panel for each algorithm and direction.
 
     A style for each alignment volume, a line for each seed.
@@ -108,7 +112,7 @@ def divergence_figure(readings: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def probe_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+def probe_figure(rows: Sequence[ProbeRow]) -> Figure:
     """R5 on the model: residual over bound against l for each k of the union (R5: in (0, 1); 1/2 as l -> 0)."""
     figure = Figure(figsize=(7.2, 3.6), layout="constrained")
     axes = _axes(figure, 111, "residual of the balance over its bound (R5)", "l = |D_t| / |D_a|", "residual / bound")
@@ -125,7 +129,7 @@ def probe_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def signs_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+def signs_figure(rows: Sequence[ProbeRow]) -> Figure:
     """dH_a/dl and k dH_p/dl against l, a panel for each case: the theorem wants the first above 0 and the second below."""
     cases = list(dict.fromkeys(row["case"] for row in rows))
     chosen = [next(row for row in rows if row["case"] == case) for case in cases]
@@ -147,7 +151,7 @@ def signs_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _name_stages(axes: Any, readings: Sequence[dict[str, Any]]) -> None:
+def _name_stages(axes: Any, readings: Sequence[RunReadings]) -> None:
     """The stages that all runs share; how much a run was aligned by is in its label."""
     rows = [row for row in readings[0]["rows"] if row["phase"] != "control"]
     names = [f"{row['phase']}\n{row['volume']}" if row["phase"] == "perturb" else row["phase"] for row in rows]

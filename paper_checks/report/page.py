@@ -7,7 +7,7 @@ and prints whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -147,7 +147,7 @@ def number(value: Any) -> str:
     return str(value)
 
 
-def interval(constant: dict[str, Any] | None) -> str:
+def interval(constant: Mapping[str, float | None] | None) -> str:
     """An estimate with its interval, where an end that the data do not bound is said to be open.
 
     >>> interval({"estimate": 10.0, "low": 9.5, "high": None, "level": 0.95})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elastomath import Curve
 
 from .common import fit_table
 from .page import Section
 from .presets import MODEL
+
+if TYPE_CHECKING:
+    from empirical.rebound.results import RunReadings
 
 
 def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str, seed: int) -> Section:
@@ -59,7 +62,7 @@ def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str,
     return section
 
 
-def _reading(section: Section, reading: dict[str, Any]) -> None:
+def _reading(section: Section, reading: RunReadings) -> None:
     """One run: its stages as a table, and the two moves that its contrast has to make."""
     section.show(
         [

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from .page import Section, interval
 from .presets import MODEL, Preset
+
+if TYPE_CHECKING:
+    from empirical.stiffness.results import Control, Ends, ProbeRow
 
 
 def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Section:
@@ -22,7 +25,7 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
     section = Section("stiffness", "The tilt probe: the law on a real model", command=command)
     result = stiffness(settings, data / "stiffness", device=device)
     section.data += ["stiffness/stiffness.csv", "stiffness/stiffness.json"]
-    rows = result["probe"]
+    rows: list[ProbeRow] = result["probe"]
     section.say(
         f"The model is frozen; its probabilities at {plan.positions:,} token positions of film reviews are tilted by "
         f"{settings.features} features, so that the joint optimum at known volumes (k, 1, l) is reached exactly. The laws are "
@@ -39,8 +42,8 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
                 "ratio / k - 1": row["stiffness_ratio"] / row["k"] - 1.0,
                 "R5 ratio at the first l": row["r5_ratio"][0],
                 "kappa from the curve": interval(row["kappa"]),
-                "dH_a > 0 at": _where(row, "align_rises"),
-                "dH_p < 0 at": _where(row, "pretrain_falls"),
+                "dH_a > 0 at": _where(row["perturbations"], row["align_rises"]),
+                "dH_p < 0 at": _where(row["perturbations"], row["pretrain_falls"]),
             }
             for row in rows
         ]
@@ -59,7 +62,7 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
     return section
 
 
-def _union_checks(section: Section, row: dict[str, Any]) -> None:
+def _union_checks(section: Section, row: ProbeRow) -> None:
     """What R2, R5, R7 and R16 force where pre-training data are the union of both parts."""
     name = f"k = {row['k']:g}"
     section.check(
@@ -72,12 +75,15 @@ def _union_checks(section: Section, row: dict[str, Any]) -> None:
     section.check(f"stiffness ratio over k, {name}", "1 within 1e-6", f"1 {ratio:+.1e}", abs(ratio) < 1e-6)
     section.check(f"R5 inside its bound at every l, {name}", "yes", row["r5_holds"], row["r5_holds"])
     first = row["r5_ratio"][row["perturbations"].index(0.1) - 1]
-    section.check(f"residual over bound at l = 0.1, {name}", "0.49 to 0.51", first, 0.49 < first < 0.51)
+    section.check(
+        f"residual over bound at l = 0.1, {name}", "0.49 to 0.51", first, first is not None and 0.49 < first < 0.51
+    )
     error = row["kappa_error"]
-    section.check(f"kappa from the curve, {name}", "within 0.05% of k", f"{100 * error:+.5f}%", abs(error) < 5e-4)
+    near = error is not None and abs(error) < 5e-4
+    section.check(f"kappa from the curve, {name}", "within 0.05% of k", _percent(error), near)
 
 
-def _controls(section: Section, controls: list[dict[str, Any]]) -> None:
+def _controls(section: Section, controls: list[Control]) -> None:
     """A wrong quadrature has to miss kappa, and noise has to widen its interval."""
     section.head("Controls that have to fail, and noise")
     table = []
@@ -96,7 +102,7 @@ def _controls(section: Section, controls: list[dict[str, Any]]) -> None:
     section.show(table, "kappa with its 95% interval")
 
 
-def _signs_checks(section: Section, rows: list[dict[str, Any]]) -> None:
+def _signs_checks(section: Section, rows: list[ProbeRow]) -> None:
     """The signs of each case at the smallest positive l, against what theory or section 5 says."""
     by_case = {row["case"]: row for row in reversed(rows)}
     union, halves, separate, shared = (by_case[case] for case in ("union", "halves", "separate", "shared"))
@@ -117,14 +123,14 @@ def _signs_checks(section: Section, rows: list[dict[str, Any]]) -> None:
     section.check("D_t shares half of D_a (control): dH_a > 0 fails", "dH_a < 0", seen, not shared["align_rises"][1])
 
 
-def _where(row: dict[str, Any], key: str) -> str:
-    signs = [f"{step:g}" for step, good in zip(row["perturbations"], row[key], strict=True) if good]
-    if len(signs) == len(row[key]):
+def _where(steps: list[float], flags: list[bool]) -> str:
+    signs = [f"{step:g}" for step, good in zip(steps, flags, strict=True) if good]
+    if len(signs) == len(flags):
         return f"every l to {signs[-1]}"
     return f"l = {', '.join(signs)}" if signs else "no l"
 
 
-def _width(constant: dict[str, Any]) -> float:
+def _width(constant: Ends) -> float:
     if constant["low"] is None or constant["high"] is None:
         return float("inf")
     return float(constant["high"] - constant["low"])
