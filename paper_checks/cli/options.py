@@ -132,7 +132,7 @@ def command_of(name: str, protocol: Protocol) -> Callable[..., int]:
         """The options that are of no setting."""
 
     kinds = typing.get_type_hints(shared, include_extras=True)
-    taken = inspect.signature(protocol.run).parameters
+    taken = _places(protocol.run)
     running = [part for part in ("device", "dtype", "trust_remote_code", "executor", "workers") if part in taken]
     rest = [
         part.replace(annotation=kinds[part.name], kind=Parameter.KEYWORD_ONLY)
@@ -194,3 +194,12 @@ def _conduct(name: str, protocol: Protocol, settings: Settings, out: Path, where
 
     emit(result, as_json, show)
     return 0 if not result["runs"]["failed"] else 1
+
+
+def _places(run: Callable[..., Any]) -> set[str]:
+    """The names of what a protocol's function takes; ``**where`` stands for all of `Where`."""
+    from empirical.laboratory.conduct import Where
+
+    parameters = inspect.signature(run).parameters.values()
+    named = {part.name for part in parameters}
+    return named | set(Where.__annotations__) if any(part.kind is part.VAR_KEYWORD for part in parameters) else named
