@@ -133,7 +133,9 @@ def command_of(name: str, protocol: Protocol) -> Callable[..., int]:
 
     kinds = typing.get_type_hints(shared, include_extras=True)
     taken = _places(protocol.run)
-    running = [part for part in ("device", "dtype", "trust_remote_code", "executor", "workers") if part in taken]
+    running: list[str] = [
+        part for part in ("device", "dtype", "trust_remote_code", "executor", "workers") if part in taken
+    ]
     rest = [
         part.replace(annotation=kinds[part.name], kind=Parameter.KEYWORD_ONLY)
         for part in inspect.signature(shared).parameters.values()
