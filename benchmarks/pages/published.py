@@ -30,7 +30,7 @@ from elastomath.storage import whole_file
 from elastomath.style import STYLES, plain_ticks, save_figure, styled
 from empirical.logs.reading import read_records
 
-RESULTS = Path(__file__).parents[2] / "paper_checks" / "results" / "published"
+SAVED = Path(__file__).parents[2] / "paper_checks" / "saved_runs" / "published"
 NAME = "published.json"
 COMMAND = "python -m benchmarks.pages published --unlearn CLONE --pythia CLONE --scaling CLONE"
 
@@ -504,7 +504,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     """Read the clones that are given, save the results, and draw the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=DOCS)
-    parser.add_argument("--saved", type=Path, default=RESULTS / NAME)
+    parser.add_argument("--saved", type=Path, default=SAVED / NAME)
     readers = {"unlearn": read_unlearn, "pythia": read_pythia, "scaling": read_scaling}
     for name in readers:
         parser.add_argument(f"--{name}", type=Path)
