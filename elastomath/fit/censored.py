@@ -90,7 +90,11 @@ def volume_regression(
 
     first = np.append(np.linalg.lstsq(design, middle)[0], np.log(max(float(middle.std()), 0.1)))
     patient: Any = {"maxiter": 40_000, "maxfev": 40_000, "xatol": 1e-8, "fatol": 1e-10, "adaptive": True}
-    found = minimize(lambda numbers: -float(terms(numbers).sum()), first, method="Nelder-Mead", options=patient)
+
+    def cost(numbers: Array, *_: Any) -> float:
+        return -float(terms(numbers).sum())
+
+    found = minimize(cost, first, method="Nelder-Mead", options=patient)
     step = 1e-4 * np.eye(first.size)
     scores = np.stack([(terms(found.x + h) - terms(found.x - h)) / 2e-4 for h in step], axis=1)
     curvature = np.array([[_mixed(terms, found.x, h, k) for k in step] for h in step])
