@@ -169,9 +169,9 @@ def _joint() -> str:
 def _published_laws() -> str:
     """The rival laws on the attacks that others published, as a table."""
     from elastomath.interval import Interval
-    from paper_checks.claims.keep import RESULTS
+    from paper_checks.claims.keep import SAVED_RUNS
 
-    saved = json.loads((RESULTS / "published" / "published.json").read_text(encoding="utf-8"))
+    saved = json.loads((SAVED_RUNS / "published" / "published.json").read_text(encoding="utf-8"))
     along = saved["unlearn"]["laws_along"]
     rows = [
         "| law of the score | numbers | off by (share of answers) | best in | ln of its squared error over the logit law's |",
