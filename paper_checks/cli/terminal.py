@@ -137,17 +137,30 @@ def number_of(count: int, noun: str) -> str:
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Print these columns of the rows as a table."""
+    """Print these columns of the rows as a table, words whole; where they do not fit side by side, a paragraph for each row."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(escaped(short(row.get(column))) for column in columns))
+    width, heads = _width(), [column.replace("_", " ") for column in columns]
+    cells = [[escaped(short(row.get(column))) for column in columns] for row in rows]
+    least = [
+        max(len(word) for text in texts for word in (*text.split(), "")) for texts in zip(heads, *cells, strict=True)
+    ]
     stream = getattr(sys.stdout, "stream", sys.stdout)  # what rich writes are its own escapes
-    Console(file=stream, soft_wrap=False, width=_width(), markup=False, highlight=False).print(table)
+    spare = width - sum(least) - 2 * (len(least) - 1)
+    if spare < 0:
+        for first, *others in cells:
+            told = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], others, strict=True))
+            print(broken(f"{first}\n  {told}", width), file=stream)
+        return
+    wanted = [max(map(len, texts)) - word for texts, word in zip(zip(heads, *cells, strict=True), least, strict=True)]
+    share = min(1.0, spare / max(1, sum(wanted)))
+    table = Table(box=None, pad_edge=False)
+    for head, word, more in zip(heads, least, wanted, strict=True):
+        table.add_column(head, overflow="fold", width=word + int(more * share))
+    for row in cells:
+        table.add_row(*row)
+    Console(file=stream, soft_wrap=False, width=width, markup=False, highlight=False).print(table)
 
 
 def short(value: Any) -> str:

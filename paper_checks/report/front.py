@@ -120,9 +120,12 @@ def _answers(
         f"**{verdicts.get('F2-z', NOT_TESTED)}** by log-odds, **{verdicts.get('F2-code-length', NOT_TESTED)}** by code length."
     )
     total = len(judged)
+    others = total - measured[SUPPORTED] - measured[NOT_SUPPORTED] - measured[NOT_TESTED]
+    conditional = f", {others} {'holds' if others == 1 else 'hold'} under a condition only" if others else ""
     sentences.append(
         f"Of {total} findings and questions that measurements on small models can judge, **{measured[SUPPORTED]} are supported**, "
-        f"**{measured[NOT_SUPPORTED]} are not** and {measured[NOT_TESTED]} were not tested; the paper's own models were not run."
+        f"**{measured[NOT_SUPPORTED]} are not**{conditional} and {measured[NOT_TESTED]} were not tested; the paper's own models were "
+        "not run."
     )
     return sentences
 
