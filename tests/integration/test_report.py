@@ -135,6 +135,15 @@ def test_a_changed_verdict_changes_the_first_screen():
     assert front(turned, None).answers != front(outcomes, None).answers
 
 
+def test_the_first_screen_counts_every_finding():
+    from paper_checks.claims import check
+    from paper_checks.report.front import front
+
+    last = front(check(["F2-z", "F2-code-length", "Table1", "F2-ppo"]), None).answers[-1]
+    total, *counts = map(int, re.findall(r"\d+", last))
+    assert (total, sum(counts)) == (4, 4), last
+
+
 def test_every_figure_that_a_claim_names_is_a_section(theory):
     from paper_checks.claims import claims
 
