@@ -46,7 +46,8 @@ def predict(
     held_out    prompts that are read, at least 8; optimiser, learning_rate, batch: of the training that is foretold
     autocast    the dtype of autocast by name; ``auto`` is bfloat16 where the hardware multiplies it
     adapt       first train the model, in memory, on both responses to the prompts that are not read, half and half, until it
-                answers with one of them (as the experiment does, by its settings); the forecast is then of that model
+                answers with one of them (as the experiment does, by its settings); the forecast is then of that model. Half of
+                the pairs are kept for that where there are few
 
     Raises InputError for volumes below 1, too few prompts, a response longer than the context, a learning rate that is not
     > 0, and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
@@ -57,7 +58,8 @@ def predict(
             where="predict",
             mend="volumes and batch are at least 1, the learning rate > 0, prompts at least 8",
         )
-    held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - 4)), seed)
+    kept = len(pairs.pairs) // 2 if adapt else 4  # to train on
+    held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
     weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
     if weights != loaded.dtype:
         raise InputError(
