@@ -255,7 +255,8 @@ def _derive_closed() -> Derivation:
     total = w_a * y_a + w_t * y_t + w_b * y_b
     excess = parameter("eta", positive=True)  # alpha = 1 + eta
     leaves, mu = parameter("M", positive=True), parameter("mu", positive=True)
-    psi, beta = open_function("psi", real=True), parameter("beta", positive=True)
+    psi, beta, squares = open_function("psi", real=True), parameter("beta", real=True), parameter("I", real=True)
+    phi = open_function("phi", positive=True)(s)
     lower, upper = psi(alpha / 2), psi((alpha + 1) / 2)
     fold = sp.Integral(v ** (alpha - 1), (v, 0, 1))
     steps = [
@@ -277,10 +278,11 @@ def _derive_closed() -> Derivation:
             uses=("independence of the parts", "Tonelli: all is positive"),
         ),
         Step(
-            "Equal parts, k -> inf (w_j = 1/n, N = 1; s in units of n): A_n = (n/mu) int phi^{n-2} phi'^2 ds",
-            (1 / x) * sp.Integral(sp.exp(-s * y / parts), (s, 0, sp.oo)),
-            (parts / x) * sp.Integral(sp.exp(-s * y), (s, 0, sp.oo)),
-            uses=("step 2", "law of large numbers: sum_x Y/M -> mu = x"),
+            "Equal parts, k -> inf (w_j = 1/n, N = 1; Y_b the sum of the others): what is averaged is (n/mu) int ds of a "
+            "product with the mean phi^{n-2} phi'^2, so A_n = (n/mu) int phi^{n-2} phi'^2 ds",
+            y_a * y_t / (mu * (y_a + y_t + y_b) / parts),
+            (parts / mu) * sp.Integral(y_a * y_t * sp.exp(-s * (y_a + y_t + y_b)), (s, 0, sp.oo)),
+            uses=("steps 1-3", "law of large numbers: sum_x Y/M -> mu"),
         ),
         Step(
             "Pareto: phi(s) = alpha E_{alpha+1}(s), and -phi' = alpha E_alpha",
@@ -296,13 +298,23 @@ def _derive_closed() -> Derivation:
             where=((alpha, 1 + excess),),
         ),
         Step(
-            "so three parts have A_3 = 3 (alpha-1) alpha^2 int E_{alpha+1} E_alpha^2 ds",
-            3 / mean * alpha**3,
-            3 * (alpha - 1) * alpha**2,
+            "so three parts have A_3 = 3 (alpha-1) alpha^2 int E_{alpha+1} E_alpha^2 ds: under the integral of step 4 stands",
+            3 / mean * phi * sp.Derivative(phi, s) ** 2,
+            3 * (alpha - 1) * alpha**2 * sp.expint(alpha + 1, s) * sp.expint(alpha, s) ** 2,
             uses=("steps 4-6",),
+            where=((phi, alpha * sp.expint(alpha + 1, s)),),
+            assume=(phi,),
         ),
         Step(
-            "Two parts: int E_alpha^2 ds = int int (xy)^-alpha/(x+y) dx dy; twice y > x, y = xu, splits it",
+            "Two parts: A_2 = 2 (alpha-1) alpha int E_alpha^2 ds",
+            2 / mean * sp.Derivative(phi, s) ** 2,
+            2 * (alpha - 1) * alpha * sp.expint(alpha, s) ** 2,
+            uses=("steps 4-6",),
+            where=((phi, alpha * sp.expint(alpha + 1, s)),),
+            assume=(phi,),
+        ),
+        Step(
+            "int E_alpha^2 ds = int int (xy)^-alpha/(x+y) dx dy; twice y > x, y = xu, splits it",
             (x * x * ratio) ** -alpha * x / (x + x * ratio),
             x ** (-2 * alpha) * ratio**-alpha / (1 + ratio),
             uses=("step 1", "Tonelli"),
@@ -339,14 +351,15 @@ def _derive_closed() -> Derivation:
             "|beta - D|(alpha) = |beta - D|(alpha + m) <= 1/(alpha + m) for every m, and that vanishes",
             1 / (alpha + 1 / x),
             0,
-            uses=("steps 11-13",),
+            uses=("steps 12-14",),
             proof=Limit(x),
         ),
         Step(
-            "so 2 beta(alpha) = psi((alpha+1)/2) - psi(alpha/2), and A_2 is the closed form",
-            2 / mean * alpha**2 * (2 * beta / (2 * alpha - 1)),
-            two_part_factor(alpha) * (2 * beta),
-            uses=("steps 4, 5, 8-14",),
+            "so beta = D, int E_alpha^2 ds = 2 beta/(2 alpha - 1), and A_2 is the closed form",
+            2 * (alpha - 1) * alpha * squares,
+            two_part_factor(alpha) * (upper - lower),
+            uses=("steps 8-15",),
+            where=((squares, 2 * beta / (2 * alpha - 1)), (beta, (upper - lower) / 2)),
         ),
         Step(
             "Gamma masses with shape c, phi = (1+s)^-c: A_n = nc/(nc+1)",
@@ -385,7 +398,7 @@ def _derive_closed() -> Derivation:
             "Pareto: Pr[Y > y] = y^-alpha for y >= 1, alpha > 1",
         ),
         tuple(steps),
-        claims(steps, 4, 7, 15, 16, 17, 18),
+        claims(steps, 4, 7, 8, 16, 17, 18, 19),
         "A_n = (n/mu) int phi^{n-2} phi'^2 ds; Pareto: A_3 = 3 (alpha-1) alpha^2 int E_{alpha+1} E_alpha^2 ds and "
         "A_2 = [2 alpha (alpha-1)/(2 alpha-1)] [psi((alpha+1)/2) - psi(alpha/2)]; gamma: A_n = nc/(nc+1).",
     )

@@ -70,7 +70,7 @@ def fit_tail(
     if sample.whole:
         x_m = math.ceil(x_m)
     tail = sample.tail(x_m)
-    total, size = float(np.log(tail.values / x_m) @ tail.multiplicities), tail.size
+    total, size = float(log_ratios(tail.values, x_m) @ tail.multiplicities), tail.size
     if total <= 0:
         raise InputError(
             f"all {size} values of the tail equal the threshold {x_m:g}", where="tail", mend="lower the threshold"
@@ -88,7 +88,7 @@ def fit_tail(
 
 def most_likely_index(tail: Sample, x_m: float) -> float:
     """The index of `fit_tail` for a tail of values >= x_m, without its interval; infinite where all are equal to x_m."""
-    total = float(np.log(tail.values / x_m) @ tail.multiplicities)
+    total = float(log_ratios(tail.values, x_m) @ tail.multiplicities)
     if total <= 0:
         return math.inf
     return float(zeta.most_likely_index(total / tail.size, x_m)) if tail.whole else tail.size / total
@@ -103,7 +103,14 @@ def largest_gap(tail: Sample, x_m: float, alpha: float) -> float:
 
 def survival(x: Array, x_m: ArrayLike, alpha: ArrayLike, whole: bool) -> Array:
     """``Pr[X >= x | X >= x_m]`` of the law; shapes broadcast."""
-    return zeta.tail_probability(x, x_m, alpha) if whole else np.asarray((x / np.asarray(x_m)) ** -np.asarray(alpha))
+    return zeta.tail_probability(x, x_m, alpha) if whole else np.exp(-np.asarray(alpha) * log_ratios(x, x_m))
+
+
+def log_ratios(x: Array, x_m: ArrayLike) -> Array:
+    """``ln(x/x_m)`` for x >= x_m > 0, where the quotient is beyond the doubles, too; shapes broadcast."""
+    with np.errstate(over="ignore"):
+        logs = np.log(x / np.asarray(x_m))
+    return np.where(np.isinf(logs), np.log(x) - np.log(x_m), logs)
 
 
 def _zeta_fit(alpha: float, total: float, size: int, x_m: float, level: float) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import FINITE, POSITIVE, an, checked, choice, optional
 from ..pareto.law import exponential_integral
-from .fit import fit_tail
+from .fit import fit_tail, log_ratios
 from .sample import Sample
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ def likelihood_ratio(
     sample = Sample.of(values, whole)
     fit = fit_tail(sample, threshold)
     tail, x_m = sample.tail(fit.threshold), fit.threshold
-    t, share = np.log(tail.values / x_m), tail.multiplicities / tail.size
+    t, share = log_ratios(tail.values, x_m), tail.multiplicities / tail.size
     lognormal = alternative == "lognormal"
     means = np.array([share @ t, share @ (t * t if lognormal else np.expm1(t))])
     a, b, top = _most_likely(alternative, means, fit.alpha, x_m, tail.whole, float(t[-1]))

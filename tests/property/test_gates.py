@@ -83,6 +83,7 @@ COUNTS = [[3, 1, 2], [1, 4, 1], [1, 1, 5]]
 RUNS = [[1, 3], [2, 1.5], [1.3, 1.9], [1.5, 1.6], [1.1, 2.3]]
 STEPS, RATES = [0.0, 0.5, 1.0], [[1.0, 0.99, 0.98], [1.0, 1.1, 1.3], [1.0, 0.7, 0.5]]
 TEXTS = ["abacbdab", "bcbcaaab"]
+MEASURED = [3.5, 1.25, 4.0, 1.75, 5.5, 9.0, 2.5, 6.0]
 COUNTED = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9]
 SCORES_KEYS = {"base": 0.5, "positive": 1.0, "negative": 0.25}
 
@@ -660,6 +661,23 @@ def cases():
             tailrivals.likelihood_ratio,
             {"values": COUNTED, "alternative": "cutoff", "threshold": 2.0},
         ),
+        "tails.fit.fit_tail, of numbers": (tailfit.fit_tail, {"values": MEASURED, "threshold": 2.0}),
+        "tails.rivals.likelihood_ratio, of numbers": (
+            tailrivals.likelihood_ratio,
+            {"values": MEASURED, "alternative": "cutoff", "threshold": 2.0},
+        ),
+        "tails.rivals.likelihood_ratio, lognormal": (
+            tailrivals.likelihood_ratio,
+            {"values": MEASURED, "alternative": "lognormal", "threshold": 2.0},
+        ),
+        "tails.goodness.goodness_of_fit, of numbers": (
+            tailtest.goodness_of_fit,
+            {"values": MEASURED, "threshold": 2.0, "samples": 2, "seed": 0},
+        ),
+        "tails.threshold.scan_threshold, of numbers": (
+            threshold.scan_threshold,
+            {"values": MEASURED, "least_tail": 2, "level": 0.95},
+        ),
         "tails.rivals.half_chi_square": (tailrivals.half_chi_square, {"statistic": 1.0}),
         "tails.rivals.cutoff_p_value": (tailrivals.cutoff_p_value, {"statistic": 1.0, "alpha": 1.5}),
         "tails.sample.Sample.of": (tailsample.Sample.of, {"values": COUNTED}),
@@ -856,6 +874,7 @@ INNER = {
     "tails.fit.most_likely_index": "a Sample that was checked",
     "tails.fit.largest_gap": "a Sample that was checked",
     "tails.fit.survival": "numbers that were checked",
+    "tails.fit.log_ratios": "numbers that were checked",
     "tails.sample.Sample.tallied": "tallies that were checked",
     "tails.sample.draw_counts": "a function for its law",
     "tails.threshold.best_of_scan": "a Sample that was checked",

@@ -421,3 +421,17 @@ def test_any_positive_numbers_have_a_fit(values):
     assert fit.low <= fit.alpha <= fit.high
     assert 0 <= largest_gap(Sample.of(x), fit.threshold, fit.alpha) <= 1
     assert scan_threshold(x).best.distance <= fit.distance + 1e-12
+
+
+@pytest.mark.parametrize("threshold", [1e-320, 5e-324, 1e-310])
+def test_a_threshold_whose_quotients_are_beyond_the_doubles(threshold):
+    values = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]
+    fitted = fit_tail(values, threshold)
+    total = sum(math.log(value) - math.log(threshold) for value in values)
+    assert fitted.alpha == pytest.approx(8 / total, rel=1e-14)
+    assert fitted.log_likelihood == pytest.approx(8 * math.log(8 / total) - 8, rel=1e-12)
+    assert fitted.low < fitted.alpha < fitted.high
+    # no law has its observed values so far above where it begins: F is near 1 - 1/e at all of them
+    assert fitted.distance == pytest.approx(
+        1 - math.exp(-fitted.alpha * (math.log(1.0) - math.log(threshold))), abs=1e-12
+    )
