@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,8 @@ from .course import Course
 Array = NDArray[np.float64]
 NORMAL = 1.959963984540054
 """The normal quantile at 0.95, by which errors are read back from intervals of that level."""
+OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
+"""What a run's name says of its optimiser, where the table has no column of that name."""
 SEEDS = ("seed",)
 """Covariates over which runs are repeats of each other."""
 MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
@@ -154,6 +157,15 @@ class GroupConstants:
         return about | told | {"first_fall": falls}
 
 
+def optimiser(course: Course) -> str:
+    """The column ``optimiser`` of a run, else what its name says, else nothing: m* rises with n under one and falls under another (R26)."""
+    told = course.covariates.get("optimiser")
+    if told is not None:
+        return str(told).lower()
+    named = OPTIMISERS.search(course.run)
+    return "" if named is None else named[1].lower()
+
+
 def labels(courses: Sequence[Course]) -> list[str]:
     """What tells the runs apart besides seed and alignment volume: the values of the covariates that vary, "" for none."""
     names = list(dict.fromkeys(name for course in courses for name in course.covariates))
@@ -286,22 +298,38 @@ class Answers:
     first_fall  by measure: its change for each doubling of n
     resistance  held-out loss after training forward less the one after training back, mean over pairs of slices (F1)
     control     share of the fall that the control does not explain
+    by_optimiser  where runs were trained by several optimisers: exponent and first_fall of each, which are then not pooled
     """
 
     exponent: Spread | None
     first_fall: Mapping[str, Spread]
     resistance: Spread | None
     control: Spread | None
+    by_optimiser: Mapping[str, Answers] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         names = ("exponent", "resistance", "control")
-        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
-        return told | {"first_fall_per_doubling": {name: fall.as_dict() for name, fall in self.first_fall.items()}}
+        told: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names
+        }
+        told["first_fall_per_doubling"] = {name: fall.as_dict() for name, fall in self.first_fall.items()}
+        if self.by_optimiser:
+            told["by_optimiser"] = {name: mine.as_dict() for name, mine in self.by_optimiser.items()}
+        return told
 
 
 def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
-    """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control."""
+    """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control.
+
+    Runs of several optimisers are read apart: an exponent of both would be that of neither.
+    """
+    kinds: dict[str, list[RunConstants]] = {}
+    for run in runs:
+        kinds.setdefault(optimiser(run.course), []).append(run)
+    if len(kinds) > 1:
+        apart = {name or "another": answers(mine, level) for name, mine in kinds.items()}
+        return Answers(None, {}, _resistance(runs, level), _control(runs, level), apart)
     ways: dict[str, list[RunConstants]] = {}
     for base, run in zip(bases([run.course for run in runs]), runs, strict=True):
         ways.setdefault(base, []).append(run)

@@ -16,17 +16,17 @@ from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
 from ..laws.finite import finite_law
-from .constants import bases
+from .constants import bases, optimiser
 from .course import Course, courses
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
-from .law_choice import BALANCE, compare, compare_over_bases, predictions
+from .law_choice import BALANCE, compare, compare_over_bases, predictions, verdict
 from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
-from .rival_laws import LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES
+from .rival_laws import ADAM, LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES
 from .summary import Joint, Summary, summarise
 
 Array = NDArray[np.float64]
@@ -167,7 +167,7 @@ def fit(
 
     ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, scatter, notes}],
     pooled: {kappa, beta, covariates, forgetting: {align, perturb}},
-    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}],
+    models: [{name, parameters, heldout_error, heldout_runs, p, chosen}], models_verdict: a sentence,
     warnings: [where rate_se is no error within the run (`Scatter`)]``; a constant is `Interval.as_dict`, beta is null
     for fewer than two distinct nominal kappa, covariates are those of `covariate_effects`, forgetting holds the rates of
     `phase_rates` (null where the data do not tell). The models are described in `law_choice.compare`; they are compared on
@@ -194,7 +194,7 @@ def fit_summary(
 ) -> tuple[dict[str, Any], Summary]:
     """What `fit` returns, and its `Summary` as an object."""
     runs = list(curve)
-    known = [*(law.name for law in LAWS), BALANCE]
+    known = [*(law.name for law in (*LAWS, *ADAM)), BALANCE]
     for name in laws or ():
         if name not in known:
             raise InputError(f"unknown law {name!r}", where="fit", mend=f"choose from {', '.join(known)}")
@@ -216,6 +216,7 @@ def fit_summary(
         "runs": [fitted.as_dict() for fitted, _, _ in results],
         "pooled": {"kappa": whole["kappa"], "beta": whole["beta"], "covariates": effects, "forgetting": rates},
         "models": whole["models"],
+        "models_verdict": whole["models_verdict"],
         "warnings": _warnings([fitted for fitted, _, _ in results], whole_scatter),
     }
     if by is not None:
@@ -258,6 +259,8 @@ def _compared(readings: Sequence[Readings], seen: Sequence[Course], laws: Sequen
         return []
     own = LOGIT_IN_NATS if seen[0].unit == "nats/response" else LOGIT_OF_SHARES if seen[0].unit == "score" else LOGIT
     named = [own if law is LOGIT else law for law in LAWS if laws is None or law.name in laws]
+    if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in seen):
+        named += [law for law in ADAM if laws is None or law.name in laws]
     return compare_over_bases(readings, bases(seen), named)
 
 
@@ -288,4 +291,5 @@ def _together(results: Sequence[_Result], level: float, laws: Sequence[str] | No
     if found is not None:
         beta = found.as_dict()
     models = compare([readings for _, readings, _ in results], [told for _, _, told in results], laws)
-    return {"kappa": pooled_kappa(fits, level).as_dict(), "beta": beta, "models": models}
+    kappa = pooled_kappa(fits, level).as_dict()
+    return {"kappa": kappa, "beta": beta, "models": models, "models_verdict": verdict(models)}

@@ -30,12 +30,12 @@ BALANCE = "balance of the rates (R16)"
 def leave_one_out(law: Law, readings: Readings) -> Array | None:
     """The align rate at every l > 0, shape (J,), in rate_unit: entry j from every align reading but that one.
 
-    None where no reading is to spare. Weighted least squares, exact in y_0 and D, on grids in the shape's numbers that
-    are drawn closer around the best of each left-out reading.
+    None where no reading is to spare, and for a law without a shape. Weighted least squares, exact in y_0 and D, on grids in the
+    shape's numbers that are drawn closer around the best of each left-out reading.
     """
     steps, rates, errors = readings.perturbations, readings.rates[1], readings.rate_se[1]
     count = steps.size - 1
-    if count <= law.parameters:
+    if count <= law.parameters or law.shape is None:
         return None
     weights = np.tile(_weights(errors), (count, 1))
     rows = np.arange(count)
@@ -110,6 +110,7 @@ class _Pile:
     errors: Array
     start: Array
     base: Array
+    align: Array
 
     @classmethod
     def of(cls, readings: Sequence[Readings]) -> _Pile:
@@ -122,7 +123,12 @@ class _Pile:
             np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(sum(sizes)),
             np.repeat([r.rates[1, 0] for r in readings], sizes),
             np.repeat([float(r.volumes[:2].sum()) for r in readings], sizes),
+            np.repeat([float(r.volumes[1]) for r in readings], sizes),
         )
+
+    def before(self, law: Law) -> Array:
+        """The volume before the perturbation that a law reads."""
+        return self.align if law.by_align else self.base
 
     def only(self, keep: NDArray[np.bool_]) -> _Pile:
         return _Pile(*(getattr(self, name)[keep] for name in self.__slots__))
@@ -140,14 +146,14 @@ def fit_over_runs(law: Law, pile: _Pile, starts: Sequence[Sequence[float] | Arra
 
     def residual(numbers: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            gap = law.over_runs(numbers, pile.steps, pile.start, pile.base) - pile.rates
+            gap = law.over_runs(numbers, pile.steps, pile.start, pile.before(law)) - pile.rates
         gap = np.nan_to_num(gap, nan=1e6, posinf=1e6, neginf=-1e6)
         offset = np.bincount(pile.run, weights**2 * gap) / np.where(total > 0, total, 1.0)
         return np.asarray((gap - offset[pile.run]) * weights)
 
     found = [
         least_squares(residual, start, x_scale=np.maximum(np.abs(np.asarray(start)), 0.1), max_nfev=200)
-        for start in (law.starts(pile.steps, pile.rates, pile.start, pile.base) if starts is None else starts)
+        for start in (law.starts(pile.steps, pile.rates, pile.start, pile.before(law)) if starts is None else starts)
     ]
     return np.asarray(min(found, key=lambda answer: answer.cost).x)
 
@@ -167,7 +173,7 @@ def leave_runs_out(law: Law, readings: Sequence[Readings]) -> list[Array] | None
         out = fold[pile.run] == part
         numbers = fit_over_runs(law, pile.only(~out), [near])
         left = pile.only(out)
-        predicted[out] = law.over_runs(numbers, left.steps, left.start, left.base)
+        predicted[out] = law.over_runs(numbers, left.steps, left.start, left.before(law))
     return [predicted[pile.run == index][1:] for index in range(len(readings))]
 
 
@@ -186,7 +192,7 @@ def foretell(law: Law, readings: Sequence[Readings]) -> dict[int, Array]:
     told = {}
     for index in np.flatnonzero(~small):
         one = pile.only(pile.run == index)
-        told[int(index)] = law.over_runs(numbers, one.steps, one.start, one.base)[1:]
+        told[int(index)] = law.over_runs(numbers, one.steps, one.start, one.before(law))[1:]
     return told
 
 
@@ -298,6 +304,34 @@ def compare(
         losses.append(_loss(gaps, over, readings) if law and len(known) == len(readings) else None)
     _choose(rows, losses, len(readings))
     return rows
+
+
+def undecided(models: Sequence[dict[str, Any]]) -> list[str]:
+    """Of the rows of `compare` the laws that the test does not tell from the best (p >= 0.05), the best first; R16 is none of them."""
+    judged = [row for row in models if row["name"] != BALANCE and row["heldout_error"] is not None]
+    if not any(row["chosen"] for row in judged):
+        return []
+    best = [row["name"] for row in judged if row["p"] is None]
+    close = sorted((row for row in judged if (row["p"] or 0.0) >= SIGNIFICANT), key=lambda row: -float(row["p"]))
+    return [*best, *(row["name"] for row in close)]
+
+
+def verdict(models: Sequence[dict[str, Any]]) -> str:
+    """What `compare` decides, in a sentence; nothing where no law was compared.
+
+    >>> row = {"heldout_error": 0.1, "chosen": False}
+    >>> verdict([row | {"name": "a", "p": None, "chosen": True}, row | {"name": "b", "p": 0.4}, row | {"name": "c", "p": 0.01}])
+    'The align rates do not tell apart a and b; more runs, or more readings of each, would. Excluded: c.'
+    """
+    close = undecided(models)
+    if not close:
+        return ""
+    out = [row["name"] for row in models if row["name"] not in (*close, BALANCE) and row["heldout_error"] is not None]
+    rest = f" Excluded: {', '.join(out)}." if out else ""
+    if len(close) == 1:
+        return f"Of the laws of the align rates {close[0]} foretells best what it has not seen.{rest}"
+    named = f"{', '.join(close[:-1])} and {close[-1]}"
+    return f"The align rates do not tell apart {named}; more runs, or more readings of each, would.{rest}"
 
 
 def predictions(readings: Readings) -> list[Array | None]:

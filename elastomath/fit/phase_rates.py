@@ -13,6 +13,8 @@ from ..interval import Interval
 from .readings import Readings
 
 Array = NDArray[np.float64]
+LEAST_ERROR = 1e-60
+"""The least error of a reading, as a share of the largest reading: its square is still a double."""
 
 
 @checked(level=SHARE)
@@ -50,19 +52,24 @@ def _rate(
     """eta of ``values = end (1 - d) + level_g d``, d = e^{-eta volumes}, the end shared and a level for each group free."""
     from scipy.optimize import least_squares
 
+    # in units of a middle volume and of the largest value: nothing leaves the range of the doubles
+    scale, size = float(np.median(volumes[volumes > 0])), float(np.abs(values).max())
+    with np.errstate(over="ignore"):
+        volumes = np.minimum(volumes / scale, 1e12)
+        values, errors = values / size, np.clip(errors / size if known else errors, LEAST_ERROR, 1.0 / LEAST_ERROR)
+
     def within(column: Array, decay: Array) -> Array:  # less its best multiple of decay in each group
         share = np.bincount(group, decay * column) / np.bincount(group, decay**2)
         return np.asarray(column - share[group] * decay)
 
     def residual(log_rate: Array) -> Array:
-        decay = np.exp(-np.exp(min(log_rate[0], 700.0)) * volumes)
+        decay = np.exp(-np.minimum(np.exp(min(log_rate[0], 300.0)) * volumes, 700.0))
         scaled = np.maximum(decay, 1e-150) / errors
         y, x = within(values / errors, scaled), within((1.0 - decay) / errors, scaled)
         size = float(x @ x)
         return y - (float(x @ y) / size if size > 0 else 0.0) * x
 
-    scale = float(np.median(volumes[volumes > 0]))
-    tried = [least_squares(residual, [np.log(pace / scale)], max_nfev=200) for pace in (0.03, 0.3, 3.0)]
+    tried = [least_squares(residual, [np.log(pace)], max_nfev=200) for pace in (0.03, 0.3, 3.0)]
     answer = min(tried, key=lambda fitted: fitted.cost)
     freedom = values.size - int(group.max()) - 3
     slope = float((np.asarray(answer.jac) ** 2).sum())
@@ -70,7 +77,7 @@ def _rate(
         return None
     scatter = 2.0 * float(answer.cost) / freedom
     se = float(np.sqrt((max(scatter, 1.0) if known else scatter) / slope))
-    found = Interval.of_log(float(answer.x[0]), se, freedom, level=level)
+    found = Interval.of_log(float(answer.x[0]) - np.log(scale), se, freedom, level=level)
     assert found.estimate is not None
     wide = found.high is None or found.high >= 1e3 * found.estimate
     return replace(found, low=None, high=None) if wide else found

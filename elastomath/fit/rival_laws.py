@@ -21,21 +21,24 @@ OverRuns = Callable[[Array, Array, Array, Array], Array]
 class Law:
     """One law of how the align rate y answers a perturbation of volume l.
 
-    shape      f(l, theta): l (J,) in units of the largest perturbation, theta (d, G) > 0 -> (G, J)
+    shape      f(l, theta): l (J,) in units of the largest perturbation, theta (d, G) > 0 -> (G, J); None for a law that is
+               compared over runs only
     ranges     lowest and highest of each of the d numbers of the shape, tried on a logarithmic grid
     over_runs  y(numbers, l, y_0, base): numbers (m,), the rest (R,), readings of many runs one after another, in the
-               curve's units; base is the volume of everything but the perturbation -> (R,)
+               curve's units; base is the volume of everything but the perturbation, or that of the alignment where
+               ``by_align`` -> (R,)
     starts     first guesses of those m numbers, given (l, y, y_0, base)
     numbers    their names; a logarithm where the number has to be > 0
     """
 
     name: str
     formula: str
-    shape: Shape
+    shape: Shape | None
     ranges: tuple[tuple[float, float], ...]
     over_runs: OverRuns
     starts: Callable[[Array, Array, Array, Array], list[list[float]]]
     numbers: tuple[str, ...]
+    by_align: bool = False
 
     @property
     def parameters(self) -> int:
@@ -154,6 +157,50 @@ def _logit_starts(steps: Array, rates: Array, start: Array, base: Array) -> list
     ]
 
 
+PIECES = 48
+"""Steps in which the course under Adam is integrated from 0 to a reading."""
+
+
+def _adam(pace: float, squares: float, steps: Array, start: Array, before: Array) -> Array:
+    """z after l: ``z' = -r g sqrt((n + l)/(S + int g^2)), g = sigma(z)``, the second moment a mean since it began (R26); midpoints."""
+    from scipy.special import expit
+
+    z, total = start.copy(), squares + 1e-9 * expit(start) ** 2
+    width = steps / PIECES
+
+    def moves(z: Array, total: Array, volume: Array) -> tuple[Array, Array]:
+        force = expit(z)
+        return -pace * force * np.sqrt((before + 1e-9 + volume) / total), force**2
+
+    for piece in range(PIECES):
+        at = piece * width
+        slope, gained = moves(z, total, at)
+        slope, gained = moves(z + slope * width / 2, total + gained * width / 2, at + width / 2)
+        z, total = z + slope * width, total + gained * width
+    return z
+
+
+def _adam_fresh(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return _adam(float(np.exp(min(numbers[0], 50.0))), 0.0, steps, start, np.zeros_like(base))
+
+
+def _adam_carried(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    pace, squares = np.exp(np.clip(numbers, -50.0, 50.0))
+    return _adam(float(pace), float(squares), steps, start, base)
+
+
+def _adam_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    middle, change, _ = _ends(steps, rates, start)
+    return [[np.log(max(abs(change), 1e-6) / middle)]]
+
+
+def _adam_carried_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    return [
+        [*_adam_starts(steps, rates, start, base)[0], np.log(max(share * float(base.mean()), 1e-6))]
+        for share in (0.05, 0.5)
+    ]
+
+
 def _share_shape(steps: Array, theta: Array) -> Array:
     odds = theta[1][:, None]
     left = odds * np.exp(-fallen(odds, theta[0][:, None] * steps))
@@ -260,6 +307,29 @@ LOGIT_OF_SHARES = Law(
     ("ln c", "y_inf", "ln s"),
 )
 """The logit law of a score, which lies between what chance gives and the most that can be had."""
+ADAM_FRESH = Law(
+    "logit law, Adam with fresh moments",
+    "z' = -r g / sqrt(mean of g^2 since the perturbation began), g = sigma(z): nats a response under Adam, phases shorter than "
+    "1/(1 - beta_2) steps (R26)",
+    None,
+    (),
+    _adam_fresh,
+    _adam_starts,
+    ("ln r",),
+    by_align=True,
+)
+ADAM_CARRIED = Law(
+    "logit law, Adam with carried moments",
+    "z' = -r g sqrt((n + l)/(S + int g^2)), g = sigma(z), S the squares that n aligned examples left in the second moment (R26)",
+    None,
+    (),
+    _adam_carried,
+    _adam_carried_starts,
+    ("ln r", "ln S"),
+    by_align=True,
+)
+ADAM = (ADAM_FRESH, ADAM_CARRIED)
+"""The logit law under Adam: rivals on contrasts in nats a response, unless the table says that another optimiser was used."""
 LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps[None, :], (), _line, _line_starts, ("c",))
 
 LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, LOGIT, POWER, FOURTH, LINE)

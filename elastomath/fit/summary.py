@@ -84,7 +84,12 @@ class Summary:
 
     def sentences(self) -> list[str]:
         """The conclusion, three to six sentences in words with numbers."""
-        told = [self._undoing(), self._durability(), self._first_fall(), self._logit(), self._laws()]
+        apart = self.answers.by_optimiser or {"": self.answers}
+        told = [self._undoing()]
+        for name, mine in apart.items():
+            said = [sentence for sentence in (_durability(mine), _first_fall(mine)) if sentence]
+            told += [f"under {name}, {'; '.join(said)}"] if name and said else said
+        told += [self._logit(), self._laws()]
         if self.answers.resistance is not None:
             told.append(self._resistance(self.answers.resistance))
         if self.joint is not None:
@@ -122,34 +127,6 @@ class Summary:
         others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
         tail = f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)" if len(others) > 1 else ""
         return " ".join(parts) + tail
-
-    def _durability(self) -> str:
-        if self.answers.exponent is None:
-            return ""
-        told = self.answers.exponent.best
-        if told.estimate is not None and told.closed:
-            low, high = 2 ** (told.low or 0.0), 2 ** (told.high or 0.0)
-            buys = Interval(2**told.estimate, low, high, told.level)
-            return (
-                f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {told}; 1 is in proportion, "
-                "0 is nothing)"
-            )
-        if told.low is not None:
-            return f"twice the alignment buys at least {2**told.low:.2g} times that; the largest was not undone"
-        return ""
-
-    def _first_fall(self) -> str:
-        words: dict[int, list[str]] = {-1: [], 0: [], 1: []}
-        for name, spread in self.answers.first_fall.items():
-            words[spread.best.sign()].append(NAMES[name])
-        if not any(words.values()):
-            return ""
-        parts = [
-            f"{verb} in {_listed(words[sign])}"
-            for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not told to change"))
-            if words[sign]
-        ]
-        return f"with more alignment the first fall per example {_listed(parts)}"
 
     def _logit(self) -> str:
         known = {
@@ -192,6 +169,43 @@ class Summary:
         spread = told.seeds or told.documents
         word = spread.side("easier to go forward", "easier to go back", "neither way is told to be easier")
         return f"after training forward the held-out loss less the one after training back is {spread}: {word}"
+
+
+def _durability(answers: Answers) -> str:
+    """What more alignment buys."""
+    if answers.exponent is None:
+        return ""
+    told = answers.exponent.best
+    if told.estimate is not None and told.closed:
+        low, high = 2 ** (told.low or 0.0), 2 ** (told.high or 0.0)
+        buys = Interval(2**told.estimate, low, high, told.level)
+        return (
+            f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {told}; 1 is in proportion, "
+            "0 is nothing)"
+        )
+    if told.low is not None:
+        return f"twice the alignment buys at least {2**told.low:.2g} times that; the largest was not undone"
+    if told.estimate is not None:
+        return (
+            f"twice the alignment buys about {2**told.estimate:.2g} times that (exponent of the undo volume in n: {told.estimate:.2g}, "
+            "without an interval, since an undo volume is open above: a larger perturbation closes it)"
+        )
+    return ""
+
+
+def _first_fall(answers: Answers) -> str:
+    """How the first fall changes with more alignment, by measure."""
+    words: dict[int, list[str]] = {-1: [], 0: [], 1: []}
+    for name, spread in answers.first_fall.items():
+        words[spread.best.sign()].append(NAMES[name])
+    if not any(words.values()):
+        return ""
+    parts = [
+        f"{verb} in {_listed(words[sign])}"
+        for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not told to change"))
+        if words[sign]
+    ]
+    return f"with more alignment the first fall per example {_listed(parts)}"
 
 
 def _is(count: int) -> str:

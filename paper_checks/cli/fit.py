@@ -66,6 +66,8 @@ def fit(
         conclude(result["conclusion"])
         _constants(summary, verbose)
         _kappas(result, verbose)
+        if result.get("models_verdict"):
+            conclude([result["models_verdict"]])
         for line in result["warnings"]:
             print(f"Warning: {line}")
         for line in result["missing"]:
@@ -73,8 +75,7 @@ def fit(
         if verbose and result["runs"]:
             _everything(result)
         for group in result.get("groups", ()):
-            law = next((row["name"] for row in group["models"] if row["chosen"]), "none")
-            print(f"{by} {group['value']}: kappa {_one(group['kappa'])}, law of the align rates {law}")
+            print(f"{by} {group['value']}: kappa {_one(group['kappa'])}. {group['models_verdict']}")
 
     emit(result, as_json, show)
     return 0
@@ -137,13 +138,18 @@ def _one(constant: dict[str, Any] | None) -> str:
 def _kappas(result: dict[str, Any], verbose: bool) -> None:
     """K_pretrain, K_align, kappa of the runs for which they mean something."""
     near = set((result["joint"] or {}).get("near", ()))
-    names = ("K_pretrain", "K_align", "kappa")
+    names: tuple[str, ...] = ("K_pretrain", "K_align", "kappa")
     runs = [run for run in result["runs"] if run["run"] in near]
     rows = [
         {"run": run["run"]} | {name: _one(run[name]) for name in names} | {"nominal kappa": run["nominal_kappa"]}
         for run in runs
     ]
     rows = [row for row in rows if any(row[name] != "not bounded" for name in names)]
+    open_ones = [name for name in names if rows and all(row[name] == "not bounded" for row in rows)]
+    rows = [{name: value for name, value in row.items() if name not in open_ones} for row in rows]
+    names = tuple(name for name in names if name not in open_ones)
+    for name in open_ones:
+        print(f"{name}: no run bounds it; perturbations that are larger beside it, or more held-out documents, would.")
     if rows:
         print()
         table(rows if verbose else rows[:SHOWN], ("run", *names, "nominal kappa"))

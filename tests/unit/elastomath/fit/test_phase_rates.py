@@ -1,5 +1,7 @@
 """The rate of each phase under forgetting: known rates come back, with intervals that cover them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,19 @@ def test_fit_shows_the_rates():
     assert shown["align"]["low"] < ALIGN < shown["align"]["high"]
     assert shown["perturb"]["low"] < PERTURB < shown["perturb"]["high"]
     assert next(model["name"] for model in result["models"] if model["chosen"]) == "forgetting"
+
+
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("volume", [1e-290, 1.0, 1e290])
+def test_at_the_ends_of_the_doubles_nothing_overflows(size, volume):
+    """The rates of a curve do not depend on its units, up to the ends of the doubles, and no warning is given."""
+    seen = [
+        replace(r, rates=r.rates * size, rate_se=r.rate_se * size, volumes=r.volumes * volume, unit=r.unit * volume)
+        for r in readings(3)
+    ]
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        told = phase_rates(seen)
+    plain = phase_rates(readings(3))
+    for name in ("align", "perturb"):
+        assert told[name].estimate * volume == pytest.approx(plain[name].estimate, rel=1e-5)
+        assert told[name].high / told[name].low == pytest.approx(plain[name].high / plain[name].low, rel=1e-4)

@@ -4,12 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
+from elastomath.fit.constants import answers, run_constants
 from elastomath.fit.course import Course
 from elastomath.fit.fit import course_laws
 from elastomath.fit.law_choice import compare_over_bases, foretell
 from elastomath.fit.readings import Readings
-from elastomath.fit.rival_laws import FORGETTING, JOINT, LAWS, LINE, LOGIT, LOGIT_IN_NATS, POWER, REBOUND
+from elastomath.fit.rival_laws import (
+    ADAM_CARRIED,
+    ADAM_FRESH,
+    FORGETTING,
+    JOINT,
+    LAWS,
+    LINE,
+    LOGIT,
+    LOGIT_IN_NATS,
+    POWER,
+    REBOUND,
+)
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast
 
 NAMED = [LOGIT_IN_NATS if law is LOGIT else law for law in LAWS]
@@ -101,3 +114,54 @@ def test_the_logit_law_of_a_share_is_found_on_scores():
     rows = course_laws(seen)
     assert rows[0]["name"] == "logit law"
     assert rows[0]["weight"] > 0.9
+
+
+@pytest.mark.parametrize(("law", "numbers"), [(ADAM_FRESH, [np.log(0.1)]), (ADAM_CARRIED, [np.log(0.1), np.log(30.0)])])
+def test_the_law_under_adam_is_its_differential_equation(law, numbers):
+    steps, n, start = np.array([0.0, 5.0, 40.0, 120.0]), 200.0, 4.0
+    carried = len(numbers) == 2
+    pace, squares = np.exp(numbers[0]), np.exp(numbers[1]) if carried else 0.0
+
+    def force(m, state):
+        g = 1 / (1 + np.exp(-state[0]))
+        weight = (n * carried + m + 1e-9) / (squares + state[1] + 1e-9 * g * g)
+        return [-pace * g * np.sqrt(weight), g * g]
+
+    path = solve_ivp(force, (0, 120), [start, 0.0], t_eval=steps, rtol=1e-9, atol=1e-11).y[0]
+    told = law.over_runs(np.array(numbers), steps, np.full(4, start), np.full(4, n))
+    assert told == pytest.approx(path, abs=0.02)
+
+
+def adam(n, m, carried, rate=0.1, beta=0.99999):
+    """The contrast from 0 through n aligned and m opposed steps of Adam without momentum, bias corrected: (n + m + 1,)."""
+    z, moment, taken, path = 0.0, 0.0, 0, [0.0]
+    for step in range(n + m):
+        if step == n and not carried:
+            moment, taken = 0.0, 0
+        gradient = -1 / (1 + np.exp(z)) if step < n else 1 / (1 + np.exp(-z))
+        moment, taken = beta * moment + (1 - beta) * gradient**2, taken + 1
+        z -= rate * gradient / np.sqrt(moment / (1 - beta**taken))
+        path.append(z)
+    return np.array(path)
+
+
+def test_adam_as_it_is_trained_is_found_and_m_falls_only_where_moments_are_carried():
+    """Courses of Adam on one logit (R26): the form with its moments foretells them, and says how m* goes with n."""
+    together, at = [], np.arange(0, 81, 8)
+    for kind, own in (("adamw", ADAM_FRESH), ("adamw-carried", ADAM_CARRIED)):
+        seen = [
+            Course(
+                f"{kind}-{n}", "contrast", "nats/response", "examples", at.astype(float), adam(n, 80, own is ADAM_CARRIED)[n + at],
+                np.full(11, 0.02), 0.0, 0.01, float(n), covariates={"optimiser": kind},
+            )
+            for n in (32, 64, 128, 256)
+        ]  # fmt: skip
+        rows = course_laws(seen)
+        assert rows[0]["name"] == own.name, rows
+        together += seen
+    told = answers([run_constants(c) for c in together])
+    assert told.exponent is None
+    slopes = {name: mine.exponent.documents.estimate for name, mine in told.by_optimiser.items()}
+    assert slopes["adamw"] > 0.2 > 0.1 > slopes["adamw-carried"]
+    by_name = [replace(c, covariates={}, run=f"tone-{c.covariates['optimiser']}-n-{c.align}-seed-0") for c in together]
+    assert set(answers([run_constants(c) for c in by_name]).by_optimiser) == {"adamw", "adamw-carried"}
