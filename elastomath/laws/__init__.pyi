@@ -47,12 +47,16 @@ from .optima import branch_response as branch_response
 from .optima import joint_optima as joint_optima
 from .optima import optima_law as optima_law
 from .optimisers import Optimiser as Optimiser
+from .optimisers import carried_exponent as carried_exponent
 from .optimisers import carried_undo as carried_undo
 from .optimisers import durability as durability
+from .optimisers import falling_steps as falling_steps
 from .optimisers import fitted_exponent as fitted_exponent
 from .optimisers import late_speed as late_speed
+from .optimisers import late_undo as late_undo
 from .optimisers import momentum_constant as momentum_constant
 from .optimisers import noisy_constant as noisy_constant
+from .optimisers import warmed_steps as warmed_steps
 from .planner import Lever as Lever
 from .planner import best_dpo as best_dpo
 from .planner import ceiling_contrast as ceiling_contrast

@@ -290,6 +290,68 @@ def late_speed(beta: float) -> float:
     return -math.log(beta) / 2
 
 
+@checked(climbed=POSITIVES, rate=POSITIVE, beta=SHARE)
+def late_undo(climbed: ArrayLike, rate: float, beta: float) -> Array:
+    """``-ln(beta_2) D^2/(4 rate^2)``: opposed steps, second moment carried from far more than 1/(1-beta_2) noise-free steps (R26).
+
+    v has faded by then and is -ln(beta_2) m after m opposed steps at unit gradient. D grows by `late_speed`, so that the exponent of
+    m* in n rises up to 2; where m* comes to 1/(1-beta_2) the speed is one rate a step again, and the exponent 1. Whole steps add 0.73,
+    -zeta(1/2)/2, to the root of m*.
+
+    >>> float(late_undo(8.0, 0.05, 0.999).round(2))
+    6.4
+    """
+    with np.errstate(over="ignore"):
+        return np.asarray(late_speed(beta) / 2 * (np.asarray(climbed) / rate) ** 2, dtype=np.float64)
+
+
+@checked(climbed=POSITIVES, noise=NONNEGATIVES)
+def carried_exponent(climbed: ArrayLike, noise: ArrayLike = 0.0) -> Array:
+    """``3/(2 D) - 1/(2 (1 + noise))``: d ln m*/d ln n with moments carried, within 1/(1-beta_2) steps (R26).
+
+    climbed: D > 0, nats. noise: n q^2/S, what the noise q of a step's gradient adds to S, the sum of g^2. Without noise -0.15 is
+    reached at D = 30/7; with noise = 1 the exponent is above 0 up to D = 6.
+
+    >>> carried_exponent([3.0, 30 / 7, 6.0, 6.0], [0.0, 0.0, 0.0, 1.0]).round(3)
+    array([ 0.  , -0.15, -0.25,  0.  ])
+    """
+    with np.errstate(over="ignore", divide="ignore"):
+        rising, falling = 1.5 / np.asarray(climbed), 0.5 / (1 + np.asarray(noise))
+        return np.asarray(rising - falling, dtype=np.float64)
+
+
+@checked(exponent=number(above=-0.5, below=0.0), rate=POSITIVE, start=FINITE)
+def falling_steps(exponent: float, rate: float, start: float = 0.0) -> float:
+    """``n = [(3/2) e^{z_0 + D} sqrt(S r)]^{2/3}/r``, ``D = 3/(1 + 2 e)``: aligning steps after which m* falls with exponent e (R26).
+
+    Moments carried, no noise, a phase shorter than 1/(1-beta_2) and, since a first moment only delays, longer than 1/(1-beta_1).
+    S = `squares_at_constant_speed`. For Table 3's -0.15 from even odds it is 13.2/rate.
+
+    >>> round(falling_steps(-0.15, 0.1), 1)
+    131.9
+    """
+    try:
+        squares = math.sqrt(squares_at_constant_speed(start, 1.0))
+        return math.pow(1.5 * math.exp(start + 3 / (1 + 2 * exponent)) * squares, 2 / 3) / rate
+    except OverflowError:
+        return math.inf
+
+
+@checked(steps=POSITIVES, warm_up=POSITIVES)
+def warmed_steps(steps: ArrayLike, warm_up: ArrayLike) -> Array:
+    """``n^2/(2 w)`` up to w steps, then ``n - w/2``: how many full steps n steps with a linear warm-up over w are worth (R26).
+
+    Each phase with a warm-up of its own: ``warmed(m) = M(warmed(n))``, M being R22's m*. Exponent of m* in n: half of R22's where m*
+    alone is below w, R22's at n^2/(2w) where both are. The steps of `Optimiser.warm_up` are worth half a step's rate more.
+
+    >>> warmed_steps([10, 20, 40], 20)
+    array([ 2.5, 10. , 30. ])
+    """
+    n, w = np.asarray(steps, dtype=np.float64), np.asarray(warm_up, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.where(n < w, n / 2 * (n / w), n - w / 2), dtype=np.float64)
+
+
 @checked(steps=POSITIVES, undo=POSITIVES)
 def fitted_exponent(steps: ArrayLike, undo: ArrayLike) -> float:
     """The slope of ln m* in ln n by least squares, as Table 3's -0.15 is read.

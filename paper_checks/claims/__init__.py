@@ -34,7 +34,7 @@ __all__ = [
     "rerun_saved",
 ]
 
-MODULES = ("definitions", "laws", "findings", "behaviours", "others", "tables", "questions", "theory")
+MODULES = ("definitions", "laws", "findings", "behaviours", "others", "tables", "questions", "simulated", "theory")
 """The files that hold claims, in the order in which the page shows them."""
 
 

@@ -13,7 +13,7 @@ from .terminal import Json, Verbose, conclude, emit, interval, number_of, table
 
 def study(
     question: Annotated[
-        Literal["constant", "volumes", "rebound", "scale", "hooke", "sequence", "defence"],
+        Literal["constant", "volumes", "rebound", "scale", "hooke", "sequence", "kernel", "replay", "order", "defence"],
         typer.Argument(help="The question that is asked."),
     ],
     preset: Annotated[

@@ -15,6 +15,9 @@ TITLES = {
     "defence": "Simulated: what makes a behaviour last (Q2)",
     "hooke": "Simulated: forces in both directions of the divergence",
     "sequence": "Simulated: fine-tuning in sequence, foretold from two gradients",
+    "kernel": "Simulated: does the kernel stand still in wide networks?",
+    "replay": "Simulated: how much replay restores the joint law",
+    "order": "Simulated: a behaviour early, late or interleaved in the base",
 }
 
 

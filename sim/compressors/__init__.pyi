@@ -10,5 +10,6 @@ from .paths import MixtureConfiguration as MixtureConfiguration
 from .paths import MixturePath as MixturePath
 from .paths import mixture_path as mixture_path
 from .paths import mixture_paths as mixture_paths
+from .perceptron import PerceptronCompressor as PerceptronCompressor
 from .softmax import SoftmaxCompressor as SoftmaxCompressor
 from .transformer import TransformerCompressor as TransformerCompressor

@@ -168,12 +168,15 @@ class SoftmaxCompressor:
             theta = theta + self.learning_rate * (size / self.batch) * (seen - law @ self.phi)
         return SoftmaxState(np.asarray(theta, dtype=np.float64), state.drawn + count)
 
-    def descend(self, state: SoftmaxState, dataset: int, steps: int, rate: float) -> SoftmaxState:
-        """``steps`` of gradient descent on H_dataset itself, ``theta += rate (E_dataset[phi] - E_q[phi])``: nothing is drawn."""
-        theta = state.theta
+    def descend(self, state: SoftmaxState, shares: ArrayLike, steps: int, rate: float) -> SoftmaxState:
+        """``steps`` of gradient descent on ``sum_i s_i H_i`` for shares s of total 1: nothing is drawn.
+
+        A step is ``theta += rate (sum_i s_i E_i[phi] - E_q[phi])``.
+        """
+        theta, aim = state.theta, np.asarray(shares, dtype=np.float64) @ self.moments
         for _ in range(steps):
             law, _ = self._law(theta)
-            theta = theta + rate * (self.moments[dataset] - law @ self.phi)
+            theta = theta + rate * (aim - law @ self.phi)
         return SoftmaxState(np.asarray(theta, dtype=np.float64), state.drawn)
 
     def _law(self, theta: Array) -> tuple[Array, float]:

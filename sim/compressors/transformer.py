@@ -161,16 +161,17 @@ class TransformerCompressor:
             phase=dataset,
         )
 
-    def descend(self, state: TransformerState, dataset: int, steps: int, rate: float) -> TransformerState:
-        """``steps`` of plain gradient descent on H_dataset itself, summed over all leaves: nothing is drawn, no moments."""
+    def descend(self, state: TransformerState, shares: ArrayLike, steps: int, rate: float) -> TransformerState:
+        """``steps`` of plain gradient descent on ``sum_i shares_i H_i``, over all leaves: nothing is drawn, no moments."""
         with self._working() as torch:
-            theta, table = state.theta, self._tables[dataset]
+            weights = torch.as_tensor(np.asarray(shares, dtype=np.float64), dtype=self._number, device=self._where)
+            theta, table = state.theta, torch.einsum("i,icy->cy", weights, self._tables)
             for _ in range(steps):
                 with torch.enable_grad():
                     at = theta.detach().requires_grad_(True)
                     (slope,) = torch.autograd.grad(-(table * self._logits(at).log_softmax(-1)).sum(), at)
                 theta = theta - rate * slope
-        return TransformerState(theta.detach(), drawn=state.drawn, phase=dataset)
+        return TransformerState(theta.detach(), drawn=state.drawn)
 
     def entropies(self, state: TransformerState) -> Array:
         """``H_i = -sum_x P_i(x) ln q(x)``, shape (n,), nats per leaf, summed over all leaves in float64."""

@@ -1,4 +1,6 @@
 from .behaviour import behave as behave
+from .behaviour import ordered as ordered
+from .behaviour import replayed as replayed
 from .figures import stationarity_figure as stationarity_figure
 from .lifecycle import LifeCycle as LifeCycle
 from .lifecycle import live as live

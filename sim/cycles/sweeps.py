@@ -23,6 +23,7 @@ from ..compressors.compressor import Compressor
 from ..compressors.counting import CountingCompressor
 from ..compressors.descent import JointTraining
 from ..compressors.mixture import MixtureCompressor
+from ..compressors.perceptron import PerceptronCompressor
 from ..compressors.softmax import SoftmaxCompressor
 from ..compressors.transformer import TransformerCompressor
 from ..sources.behaviour import problem_of_behaviour
@@ -34,7 +35,7 @@ from .lifecycle import LifeCycle, curve_of, live
 from .resistance import resist
 
 Made = TypeVar("Made")
-DYNAMICS: Final = ("mixture", "counting", "softmax", "transformer")
+DYNAMICS: Final = ("mixture", "counting", "softmax", "perceptron", "transformer")
 """The compressors by name."""
 SOURCES: Final = (*FAMILIES, "markov", "grammar", "behaviour")
 """The sources by name."""
@@ -149,6 +150,8 @@ def compressor_of(configuration: Configuration) -> Compressor:
         made = CountingCompressor
     elif name == "softmax":
         made = SoftmaxCompressor
+    elif name == "perceptron":
+        made = PerceptronCompressor
     else:
         made = TransformerCompressor
         if isinstance(given.get("joint"), Mapping):

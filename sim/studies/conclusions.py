@@ -150,6 +150,77 @@ def _sequence(answers: Answers) -> list[str]:
     return sentences
 
 
+def _kernel(answers: Answers) -> list[str]:
+    width, depth, steps = (answers.get(f"turned/{name}") for name in ("width", "depth", "steps"))
+    if width is None or width.estimate is None:
+        return ["No network was wide enough to be compared."]
+    sentences = [
+        f"The gradient of the contrast turns less the wider the network is, as its width to the power {width}: "
+        + (
+            "it stands still in the limit of wide networks, and there the law has one constant."
+            if width.sign() < 0
+            else "not decided, over so few networks."
+        )
+    ]
+    if depth is not None and depth.estimate is not None:
+        word = depth.side(
+            "turns less in deeper networks", "turns more in deeper networks", "has no decided trend in the depth"
+        )
+        sentences.append(
+            f"It {word} (power {depth} of the depth)"
+            + (f", and grows as the steps to the power {steps}." if steps else ".")
+        )
+    return sentences
+
+
+def _replay(answers: Answers) -> list[str]:
+    none, share, past = (list(_of(answers, f"{name}/").values()) for name in ("none", "share", "past"))
+    if not none:
+        return ["No run was undone."]
+    sentences = [
+        f"Without a replay an alignment is undone by {_span(none)} of the opposed steps that joint compression needs."
+    ]
+    if share:
+        sentences.append(
+            f"A share of {_span(share, 3)} of aligned data in the mix restores that number, just below the share that the base has; "
+            "from that share on nothing is undone."
+        )
+    if past:
+        sentences.append(
+            f"Replaying everything in proportion follows the joint law with a lag: {_span(past)} of its undo volume."
+        )
+    return sentences
+
+
+def _span(values: Sequence[Interval], digits: int = 2) -> str:
+    """The least and the largest of the numbers, or the one that they share."""
+    low, high = (f"{end(_middle(values)):.{digits}f}" for end in (min, max))
+    return low if low == high else f"{low} to {high}"
+
+
+def _order(answers: Answers) -> list[str]:
+    sentences = []
+    for kind, words in (
+        ("mixed", "answers the same prompts half and half"),
+        ("neutral", "is neutral text on other prompts"),
+    ):
+        early, between = (
+            [value for name, value in _of(answers, f"{which}/").items() if f"/{kind}/" in name]
+            for which in ("early", "interleaved")
+        )
+        if not early or not between:
+            continue
+        below = sum(value.high is not None and value.high < 1 for value in early)
+        sentences.append(
+            f"Where the rest of the base {words}, a behaviour learned early is undone by {_span(early)} times the opposed "
+            f"steps of one learned last (below 1 beyond the scatter in {below} of "
+            f"{len(early)} settings), an interleaved one by {_span(between)} times."
+        )
+    if sentences:
+        sentences.append("Under joint compression the order is nothing: 1.")
+    return sentences or ["No behaviour was undone."]
+
+
 def _defence(answers: Answers) -> list[str]:
     useful, forecast, back = answers.get("useful"), answers.get("forecast"), _of(answers, "back/")
     if useful is None or useful.estimate is None:
@@ -198,5 +269,8 @@ CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
     "scale": _scale,
     "hooke": _hooke,
     "sequence": _sequence,
+    "kernel": _kernel,
+    "replay": _replay,
+    "order": _order,
     "defence": _defence,
 }

@@ -26,7 +26,18 @@ from .worker import run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STUDIES: Final = ("constant", "volumes", "rebound", "scale", "hooke", "sequence", "defence")
+STUDIES: Final = (
+    "constant",
+    "volumes",
+    "rebound",
+    "scale",
+    "hooke",
+    "sequence",
+    "kernel",
+    "replay",
+    "order",
+    "defence",
+)
 """The questions by name, each a module of this package."""
 PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""

@@ -16,7 +16,7 @@ from elastomath.runs.ledger import Configuration, Result
 
 from ..compressors.networks import NetworkSize
 from ..cycles import sweeps
-from ..cycles.behaviour import behave
+from ..cycles.behaviour import behave, ordered, replayed
 from ..cycles.defended import defended_block
 from ..cycles.lifecycle import live
 from ..cycles.resistance import resist
@@ -31,7 +31,8 @@ def run(configuration: Configuration) -> Result:
     size       of a transformer, as the fields of `NetworkSize`
     defences   another life: that of a defended behaviour (`defended_block`)
 
-    With ``behaviour`` (constant, volumes) it is no life cycle: the compressor is aligned and undone (`behave`).
+    With ``behaviour``, ``replay`` or ``order`` it is no life cycle: the compressor is aligned and undone (`behave`), perturbed beside
+    a replay (`replayed`), or has the behaviour early, late or interleaved (`ordered`).
     """
     given = copy.deepcopy(configuration)
     wanted: Mapping[str, Any] = given.pop("study", {})
@@ -45,8 +46,9 @@ def run(configuration: Configuration) -> Result:
         compressor: Any = sweeps.compressor_of(given)
         if "cut" in wanted:
             compressor = replace(compressor, problem=cut(compressor.problem, int(wanted["cut"])))
-        if "behaviour" in wanted:
-            return behave(compressor, **wanted["behaviour"])
+        for part, live_through in (("behaviour", behave), ("replay", replayed), ("order", ordered)):
+            if part in wanted:
+                return live_through(compressor, **wanted[part])
         watched = _Watched(compressor)
         record = live(watched, sweeps.cycle_of(given))
         record["covariates"] = {}

@@ -80,6 +80,15 @@ FLOATS = {
     "momentum that multiplies by mu": (optimiser_checks, "momentum_constant", lambda c, mu: np.asarray(c * mu), "R26"),
     "noise that does not slow": (optimiser_checks, "noisy_constant", lambda rate, noise, batch=1: rate * 100, "R26"),
     "a late speed of twice the size": (optimiser_checks, "late_speed", scaled(optimisers.late_speed, 2), "R26"),
+    "long phases that undo in half the steps": (
+        optimiser_checks,
+        "late_undo",
+        scaled(optimisers.late_undo, 0.5),
+        "R26",
+    ),
+    "-0.15 after twice the steps": (optimiser_checks, "falling_steps", scaled(optimisers.falling_steps, 2), "R26"),
+    "an exponent without 3/(2D)": (optimiser_checks, "carried_exponent", lambda d, noise=0.0: -0.5, "R26"),
+    "a warm-up that costs nothing": (optimiser_checks, "warmed_steps", lambda n, w: np.asarray(n, dtype=float), "R26"),
     "nothing missed": (joint_checks, "jointness", changed(true_joint, missed=lambda j: j.missed * 0), "R27"),
     "missed twice": (joint_checks, "jointness", changed(true_joint, missed=lambda j: j.missed * 2), "R27"),
     "comparisons the wrong way round": (
@@ -123,6 +132,13 @@ def test_a_broken_float_is_found_out(name, monkeypatch):
             "durability",
             lambda o, steps, **k: true_durability(dataclasses.replace(o, carried=False), steps, **k),
         ),
+        (
+            "R26b",
+            optimiser_checks,
+            "durability",
+            lambda o, steps, **k: true_durability(dataclasses.replace(o, noise=0.0), steps, **k),
+        ),
+        ("R26c", optimiser_checks, "_adam_undo", lambda counts, settings: ([], [float(1 / n) for n in counts])),
         ("R27a", joint_checks, "jointness", changed(true_joint, violated=lambda j: 0)),
     ],
 )

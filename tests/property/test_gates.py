@@ -435,6 +435,13 @@ def cases():
             {"start": 0.5, "rate": 0.1},
         ),
         "laws.optimisers.late_speed": (optimisers.late_speed, {"beta": 0.9}),
+        "laws.optimisers.late_undo": (optimisers.late_undo, {"climbed": 8.0, "rate": 0.1, "beta": 0.9}),
+        "laws.optimisers.carried_exponent": (optimisers.carried_exponent, {"climbed": 4.0, "noise": 0.5}),
+        "laws.optimisers.falling_steps": (
+            optimisers.falling_steps,
+            {"exponent": -0.15, "rate": 0.1, "start": 0.5},
+        ),
+        "laws.optimisers.warmed_steps": (optimisers.warmed_steps, {"steps": 10, "warm_up": 20}),
         "laws.optimisers.fitted_exponent": (optimisers.fitted_exponent, {"steps": [1, 2], "undo": [3.0, 4.0]}),
         "laws.optimisers.rate_of_undo": (
             optimisers.rate_of_undo,

@@ -10,15 +10,19 @@ from elastomath.errors import InputError
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast, undo_exponent, undo_volume
 from elastomath.laws.optimisers import (
     Optimiser,
+    carried_exponent,
     carried_undo,
     durability,
     entry_force,
+    falling_steps,
     fitted_exponent,
     late_speed,
+    late_undo,
     momentum_constant,
     noisy_constant,
     rate_of_undo,
     squares_at_constant_speed,
+    warmed_steps,
 )
 
 POWERS = [2**i for i in range(3, 15)]
@@ -230,3 +234,89 @@ def test_bad_settings_are_refused(bad):
 def test_bad_input_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+# --- regimes ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("rate", [0.05, 0.1, 0.4])
+def test_table_3s_exponent_is_reached_after_thirteen_rates(rate):
+    """n = 13.2/r, with the default first moment some 1/(1 - beta_1) steps later."""
+    n = falling_steps(-0.15, rate)
+    assert n == pytest.approx(13.19 / rate, rel=1e-3)
+    around = [round(n / 1.2), round(n * 1.2)]
+    for betas, off in (((0.0, 0.99999), 0.07), ((0.9, 0.999), 0.09)):
+        seen = durability(Optimiser("adam", rate=rate, betas=betas, carried=True), around).exponents[0]
+        assert seen == pytest.approx(-0.15, abs=off)
+        fresh = durability(Optimiser("adam", rate=rate, betas=betas), around).exponents[0]
+        assert fresh > 0
+    assert falling_steps(-0.3, rate) > n > falling_steps(-0.05, rate)
+
+
+def test_after_long_phases_the_undo_volume_rises_faster_than_the_contrast():
+    """m* = h D^2/(4 r^2), its exponent twice that of D, until m* comes to 1/(1 - beta_2)."""
+    long = Optimiser("adam", rate=0.05, betas=(0.0, 0.999), eps=1e-300, carried=True)
+    seen = durability(long, [16000, 32000])
+    assert np.sqrt(seen.undo) - 0.73 == pytest.approx(np.sqrt(late_undo(seen.contrast, 0.05, 0.999)), rel=0.06)
+    rise = math.log(seen.contrast[1] / seen.contrast[0]) / math.log(2)
+    assert 1 < seen.exponents[0] < 2 * rise < 2
+    fresh = durability(replace(long, carried=False), [16000, 32000])
+    assert fresh.exponents[0] == pytest.approx(rise, rel=0.1)
+
+
+def test_adams_epsilon_ends_alignment():
+    """Where the gradient has come down to eps, z = -ln eps = 18.4 at the default, the late speed ends."""
+    z = durability(Optimiser("adam", rate=0.1, betas=(0.9, 0.99)), [2000, 4000, 8000, 16000]).contrast
+    assert (z[1] - z[0]) / 2000 == pytest.approx(late_speed(0.99), rel=0.25)
+    assert z[3] - z[2] < 0.05 * late_speed(0.99) * 8000
+    assert z[3] > -math.log(1e-8)
+
+
+def test_noise_takes_the_fall_away():
+    assert float(carried_exponent(30 / 7)) == pytest.approx(-0.15, rel=1e-12)
+    assert float(carried_exponent(6.0, 1.0)) == pytest.approx(0.0, abs=1e-12)
+    steps = [16, 31, 78, 156]
+    exponents = [
+        fitted_exponent(
+            steps, durability(Optimiser("adam", rate=0.4, noise=q, carried=True), steps, runs=200).undo.mean(axis=1)
+        )
+        for q in (0.02, 0.1, 0.5)
+    ]
+    assert exponents[0] < -0.15 < exponents[1] < 0 < exponents[2]
+
+
+@pytest.mark.parametrize(("warm", "n"), [(1600, 200), (1600, 800), (80, 1600)])
+def test_a_warm_up_counts_half_of_its_steps(warm, n):
+    c = 0.05
+    seen = durability(Optimiser("sgd", rate=c, warm_up=warm), [n, round(1.1 * n)])
+    worth = warmed_steps(n, warm)
+    assert seen.contrast[0] == pytest.approx(aligned_contrast(0.0, worth, c), abs=0.03)
+    assert warmed_steps(seen.undo[0], warm) == pytest.approx(float(undo_volume(0.0, worth, c)), rel=0.04)
+    if n < warm:  # both phases are that short
+        told = float(undo_exponent(0.0, warmed_steps(1.05 * n, warm), c))
+        assert seen.exponents[0] == pytest.approx(told, rel=0.03)
+
+
+def test_a_warm_up_halves_the_exponent_of_a_shorter_phase():
+    long = durability(Optimiser("sgd", rate=0.1, warm_up=600), [12_000, 13_200])
+    assert np.all(long.undo < 600)
+    assert long.exponents[0] == pytest.approx(float(undo_exponent(0.0, 12_300, 0.1)) / 2, rel=0.04)
+
+
+def test_decay_only_lowers_what_an_example_buys():
+    """0 <= dm*/dn <= e^-z: the undo volume comes to rest with the contrast, and never falls."""
+    c, decay = 0.05, 1e-3 / 0.05
+    steps = [200, 220, 2000, 2200, 6000]
+    plain, held = (durability(Optimiser("sgd", rate=c, decay=d, anchor=-1.0), steps) for d in (0.0, decay))
+    assert np.all(held.undo < plain.undo)
+    bought = np.diff(held.undo) / np.diff(steps)
+    assert np.all(bought > -1e-9)
+    assert bought[0] < math.exp(-held.contrast[0])
+    assert held.exponents[-1] < 0.01 < plain.exponents[-1]
+    z = held.contrast[-1]
+    assert c / (1 + math.exp(z)) == pytest.approx(c * decay * (z + 1), rel=1e-3)
+
+
+def test_a_batch_reads_the_law_at_its_own_steps():
+    """m* = B M(n/B) in examples: a batch of 16 with its gradient the mean is 16 examples at a sixteenth of c each."""
+    c, batch, examples = 0.02, 16, [1600, 1760]
+    seen = batch * durability(Optimiser("sgd", rate=c * batch / 16), [n // batch for n in examples]).undo
+    assert seen == pytest.approx(undo_volume(0.0, examples, c / 16), rel=0.01)

@@ -388,9 +388,21 @@ def _larger_moves_more(summary: dict) -> None:
     summary["pythia"]["by_size"] |= {"estimate": -0.02, "low": -0.03, "high": -0.01}
 
 
+def _answers(start: str, value: float):
+    def change(summary: dict) -> None:
+        for answer in summary["answers"]:
+            if answer["id"].startswith(start):
+                answer["value"] |= {"estimate": value, "low": value - 0.05, "high": value + 0.05}
+
+    return change
+
+
 EDITS = {
     "F2-published": _summary("published", _sooner),
     "F3-published": _summary("published", _larger_moves_more),
+    "R21-frozen": _summary("kernel-sim", _answers("turned/width", 0.0)),
+    "R21-replay": _summary("replay-sim", _answers("rest/", 0.5)),
+    "R13-order": _summary("order-sim", _answers("early/", 1.0)),
     "Q2-doubled": _summary("defence-sim", _doubled),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),

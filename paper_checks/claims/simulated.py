@@ -1,0 +1,103 @@
+"""Sequential training in the simulator: whether the kernel stands still in wide networks, what a replay restores, the order of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from elastomath.interval import Interval
+
+from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+
+NEAR = 0.1
+"""How near to a joint optimum a contrast has to rest, nats."""
+
+
+def _answers(evidence: Evidence, study: str) -> tuple[dict[str, Interval], dict[str, str]] | None:
+    """The numbers of a saved study, and its sentences, by id."""
+    saved = evidence.saved(f"{study}-sim")
+    if not saved.there:
+        return None
+    answers = saved.summary["answers"]
+    return (
+        {answer["id"]: Interval.of_dict(answer["value"]) for answer in answers},
+        {answer["id"]: answer["sentence"] for answer in answers},
+    )
+
+
+def _frozen(evidence: Evidence) -> Finding:
+    """R21 simulated: does the gradient of the contrast turn less in wider networks, beyond the scatter over seeds?"""
+    found = _answers(evidence, "kernel")
+    if found is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    numbers, words = found
+    return Finding(
+        SUPPORTED if numbers["turned/width"].sign() < 0 else NOT_SUPPORTED,
+        "measured",
+        f"perceptrons: {words['turned/width']} {words['kernel/width']}",
+        {"exponent": numbers["turned/width"].estimate},
+    )
+
+
+def _held(evidence: Evidence) -> Finding:
+    """R13 and R21 simulated: does a replay of a fixed share bring the contrast to the joint optimum of the mix, and what was undone?"""
+    found = _answers(evidence, "replay")
+    if found is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    numbers, words = found
+    rest, none = (
+        {id: value for id, value in numbers.items() if id.startswith(f"{part}/")} for part in ("rest", "none")
+    )
+    far = max(value.estimate or 0.0 for value in rest.values())
+    return Finding(
+        SUPPORTED if far < NEAR else NOT_SUPPORTED,
+        "measured",
+        f"{len(rest)} compressors rest within {far:.3f} nats of it; without a replay "
+        + ", ".join(f"{value}" for value in none.values())
+        + f" of the joint law's opposed steps undo the behaviour. {words[min(id for id in words if id.startswith('past/'))]}",
+        {"far": far},
+    )
+
+
+def _no_order(evidence: Evidence) -> Finding:
+    """R13 simulated: does a behaviour learned early last as long as one learned last, within the scatter over seeds?"""
+    found = _answers(evidence, "order")
+    if found is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    numbers, words = found
+    early = {id: value for id, value in numbers.items() if id.startswith("early/") and value.high is not None}
+    shorter = [id for id, value in early.items() if value.high is not None and value.high < 1]
+    neutral = [words[id] for id in shorter if "/neutral/" in id]
+    return Finding(
+        NOT_SUPPORTED if shorter else SUPPORTED,
+        "measured",
+        f"in {len(shorter)} of {len(early)} settings an early behaviour is undone by fewer opposed steps. {' '.join(neutral[-1:])}".strip(),
+        {"shorter": len(shorter)},
+    )
+
+
+def _claim(
+    study: str, id: str, title: str, claim: str, verdict: str, check: Callable[[Evidence], Finding], *rests: str
+) -> Claim:
+    return Claim(
+        id, title, claim, "Section 6, in the simulator", verdict, check, depends=rests, command=f"elastomath check {id}",
+        saved=f"{study}-sim", rerun=f"study {study} --preset quick --out {{out}}", figure=f"study-{study}",
+    )  # fmt: skip
+
+
+CLAIMS = (
+    _claim(
+        "kernel", "R21-frozen", "One constant in wide networks",
+        "The wider a network, the less the gradient of the contrast turns in fine-tuning: in the limit the law has one constant.",
+        SUPPORTED, _frozen, "R21", "R25",
+    ),
+    _claim(
+        "replay", "R21-replay", "What a replay restores",
+        "A fixed share of replayed data brings the contrast to the joint optimum of the mix, whatever alignment had made of it.",
+        SUPPORTED, _held, "R13", "R21",
+    ),
+    _claim(
+        "order", "R13-order", "The order of data",
+        "A behaviour lasts as long wherever in the training of the base it was learned, as under joint compression.",
+        NOT_SUPPORTED, _no_order, "R13", "R21",
+    ),
+)  # fmt: skip
