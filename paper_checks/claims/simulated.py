@@ -38,6 +38,20 @@ def _frozen(evidence: Evidence) -> Finding:
     )
 
 
+def _wider(evidence: Evidence) -> Finding:
+    """R25 simulated: does the error of the forecast fall with the width of a transformer, beyond the scatter?"""
+    found = _answers(evidence, "sequence")
+    if found is None:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    numbers, words = found
+    return Finding(
+        SUPPORTED if numbers["width/transformer"].sign() < 0 else NOT_SUPPORTED,
+        "measured",
+        f"{words['width/transformer']} {words['turned/transformer']}",
+        {"exponent": numbers["width/transformer"].estimate},
+    )
+
+
 def _held(evidence: Evidence) -> Finding:
     """R13 and R21 simulated: does a replay of a fixed share bring the contrast to the joint optimum of the mix, and what was undone?"""
     found = _answers(evidence, "replay")
@@ -89,6 +103,16 @@ CLAIMS = (
         "kernel", "R21-frozen", "One constant in wide networks",
         "The wider a network, the less the gradient of the contrast turns in fine-tuning: in the limit the law has one constant.",
         SUPPORTED, _frozen, "R21", "R25",
+    ),
+    _claim(
+        "sequence",
+        "R25-width",
+        "The forecast gets better with the width",
+        "The wider a transformer, the nearer the undo volume comes to what two gradients of its base foretell.",
+        SUPPORTED,
+        _wider,
+        "R21",
+        "R25",
     ),
     _claim(
         "replay", "R21-replay", "What a replay restores",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, plain_ticks, styled
 
+from ..compressors.networks import SIZES, NetworkSize
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from .answers import T_METHOD, Answer, over_seeds
 from .plans import sized
 
 if TYPE_CHECKING:
@@ -24,12 +27,13 @@ CONSTANT = 0.02
 """c of the logit law at the base, per step: small, so that what is seen is the law and not the size of the steps."""
 FROZEN, MOVING = "one direction", "a direction for each last word"
 """The softmax by what it can tell apart: nothing of the prompt, so that the behaviour is one direction; the prompt's last symbol."""
-PRESETS: dict[str, tuple[int, tuple[int, ...], int]] = {
+ALPHABET, LENGTH = 4, 3
+PRESETS: dict[str, tuple[int, tuple[int | str, ...], int]] = {
     "tiny": (2, (8, 12), 1),
-    "quick": (4, (8, 16, 32, 64), 3),
-    "full": (20, (8, 16, 32, 64, 128), 10),
+    "quick": (4, (8, 16, 32, "50k", 64), 3),
+    "full": (20, (8, 16, 32, "50k", 64, 128), 10),
 }
-"""Seeds of the softmax, widths of the transformers, and their seeds."""
+"""Seeds of the softmax, widths of the transformers or the name of one (`SIZES`), and their seeds."""
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -45,12 +49,15 @@ def runs(preset: str) -> list[Configuration]:
         configuration["study"] = {"behaviour": {"constant": CONSTANT, "volumes": _volumes(most)}}
     for width in widths:
         some = configurations(
-            "transformer", source={"name": "behaviour", "alphabet": 4, "length": 3}, settings={"dtype": "float64"},
+            "transformer", source={"name": "behaviour", "alphabet": ALPHABET, "length": LENGTH}, settings={"dtype": "float64"},
             seed=list(range(trained)),
         )  # fmt: skip
-        some = sized(some, {"width": width, "layers": 2, "heads": 2, "inner": 4 * width})
+        some = sized(
+            some, width if isinstance(width, str) else {"width": width, "layers": 2, "heads": 2, "inner": 4 * width}
+        )
         for configuration in some:
-            configuration["study"]["behaviour"] = {"constant": CONSTANT, "volumes": _volumes(min(most, 11), 2)}
+            behaviour = {"constant": CONSTANT, "volumes": _volumes(min(most, 11), 2)}
+            configuration.setdefault("study", {})["behaviour"] = behaviour
         made += some
     return made
 
@@ -67,7 +74,9 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     answers, data = [], []
     for (name, setting), members in groups.items():
         seeds = [_errors(record["behaviour"]) for _, record in members]
-        undo, contrast, drift = (over_seeds([seed[key] for seed in seeds], within=(0.0, np.inf)) for key in KEYS)
+        undo, contrast, drift, turned = (
+            over_seeds([seed[key] for seed in seeds], within=(0.0, np.inf)) for key in KEYS
+        )
         label = f"{name}, {setting}"
         largest = members[0][1]["behaviour"]["ways"][-1]["n"]
         ways = [
@@ -80,8 +89,11 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             for configuration, record in members
             for way in record["behaviour"]["ways"]
         ]
-        data.append({"compressor": name, "setting": setting, "ways": ways, "undo": [seed["undo"] for seed in seeds]})
-        if undo is None or contrast is None or drift is None:
+        group = {"compressor": name, "setting": setting, "ways": ways} | {
+            key: [seed[key] for seed in seeds] for key in KEYS
+        }
+        data.append(group | ({"width": _size(members[0][0]).width} if name == "transformer" else {}))
+        if undo is None or contrast is None or drift is None or turned is None:
             continue
         answers.append(
             Answer(
@@ -89,7 +101,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                 f"largest relative error of the forecast undo volume, n up to {largest}",
                 name,
                 f"{label}: the opposed steps that undo 8 to {largest} aligned ones were foretold to {undo} at worst over n, the "
-                f"contrast to {contrast} of its rise; the kernel |grad z|^2 moved by {drift}.",
+                f"contrast to {contrast} of its rise; the kernel |grad z|^2 moved by {drift}, its gradient turned by {turned}.",
                 undo,
                 f"worst over n, then {T_METHOD}",
             )
@@ -97,47 +109,87 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     return answers + _by_width(data), {"groups": data}
 
 
-KEYS = ("undo", "contrast", "drift")
+KEYS = ("undo", "contrast", "drift", "turned")
 
 
 def _errors(behaviour: dict[str, Any]) -> dict[str, float | None]:
-    """The worst over n of the errors of m* and of z (over its rise), and of the change of the kernel."""
+    """The worst over n of the errors of m* and of z (over its rise), of the change of the kernel, and of the gradient's turn."""
     start, ways = behaviour["base"]["z"], behaviour["ways"]
     undone = [abs(way["forecast_undo_volume"] / way["undo_volume"] - 1) for way in ways if way["undo_volume"]]
     return {
         "undo": max(undone, default=None),
         "contrast": max(abs(way["forecast_z"] - way["z"]) / (way["z"] - start) for way in ways),
         "drift": max(abs(way["kernel"] - 1) for way in ways),
+        "turned": max(way["turned"] for way in ways),
     }
 
 
+SLOPE = "least squares over widths with a level of its own for each seed, Student's interval of what is left"
+
+
+def _slope(widths: list[float], values: list[list[float | None]]) -> Interval | None:
+    """The exponent in the width that all seeds share; values by width and seed, those that are missing left out."""
+    from scipy.stats import t
+
+    points = [
+        (math.log(width), math.log(value), seed)
+        for width, row in zip(widths, values, strict=True)
+        for seed, value in enumerate(row)
+        if value is not None and value > 0
+    ]
+    seeds = sorted({seed for *_, seed in points})
+    free = len(points) - len(seeds) - 1
+    if free < 1:
+        return None
+    table = np.array([[x, *(float(seed == one) for one in seeds)] for x, _, seed in points])
+    aim = np.array([y for _, y, _ in points])
+    found = np.linalg.lstsq(table, aim, rcond=None)[0]
+    spread = float(np.sum((aim - table @ found) ** 2)) / free
+    half = float(t.ppf(0.975, free)) * math.sqrt(spread * np.linalg.inv(table.T @ table)[0, 0])
+    return Interval(float(found[0]), float(found[0]) - half, float(found[0]) + half)
+
+
 def _by_width(groups: list[dict[str, Any]]) -> list[Answer]:
-    """The exponent of the error in the width of the transformer, a slope for each seed."""
+    """The exponents of the error and of the gradient's turn in the width of the transformer, a level for each seed."""
     wide = [group for group in groups if group["compressor"] == "transformer"]
     if len(wide) < 2:
         return []
-    widths = [float(group["setting"].split()[1]) for group in wide]
-    count = min(len(group["undo"]) for group in wide)
-    slope = over_seeds([exponent(widths, [group["undo"][seed] for group in wide]) for seed in range(count)])
-    if slope is None:
+    widths = [float(group["width"]) for group in wide]
+    slope, turn = (_slope(widths, [group[key] for group in wide]) for key in ("undo", "turned"))
+    if slope is None or turn is None:
         return []
     return [
+        Answer(
+            "turned/transformer",
+            "exponent of the turn of the gradient in the width",
+            "transformer",
+            f"transformer: from width {widths[0]:g} to {widths[-1]:g} the gradient of the contrast turns as width^{turn} (frozen at "
+            "infinite width: -0.5).",
+            turn,
+            SLOPE,
+        ),
         Answer(
             "width/transformer",
             "exponent of the error of the undo volume in the width",
             "transformer",
-            f"transformer: from width {widths[0]:g} to {widths[-1]:g} the error of the forecast goes as width^{slope}: the wider the "
-            "network, the nearer its base is to the law.",
+            f"transformer: from width {widths[0]:g} to {widths[-1]:g} the error of the forecast goes as width^{slope}: "
+            f"{slope.side('the wider the network, the better', 'the wider, the worse', 'no decided trend')}.",
             slope,
-            f"least squares over widths, then {T_METHOD}",
-        )
+            SLOPE,
+        ),
     ]
 
 
 def _setting(configuration: Configuration) -> str:
     if configuration["dynamics"] == "softmax":
         return FROZEN if configuration["settings"]["order"] == 1 else MOVING
-    return f"width {configuration['study']['size']['width']}"
+    size = _size(configuration)
+    return f"width {size.width}, {size.parameters(ALPHABET, LENGTH):,} parameters"
+
+
+def _size(configuration: Configuration) -> NetworkSize:
+    given = configuration["study"].get("size")
+    return SIZES[configuration["settings"]["size"]] if given is None else NetworkSize(**given)
 
 
 @styled
@@ -163,7 +215,7 @@ def figure(found: dict[str, Any]) -> Figure:
     above.legend(frameon=False, fontsize=8.5, ncols=2)
     wide = [group for group in found["groups"] if group["compressor"] == "transformer"]
     for group in wide:
-        width = float(group["setting"].split()[1])
+        width = group["width"]
         errors = [error for error in group["undo"] if error]
         below.plot([width] * len(errors), errors, color=STYLES[0][0], marker="o", linestyle="none")
     below.set(xscale="log", yscale="log", xlabel="width of the transformer", ylabel="error of the forecast")

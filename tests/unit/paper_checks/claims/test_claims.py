@@ -401,6 +401,7 @@ EDITS = {
     "F2-published": _summary("published", _sooner),
     "F3-published": _summary("published", _larger_moves_more),
     "R21-frozen": _summary("kernel-sim", _answers("turned/width", 0.0)),
+    "R25-width": _summary("sequence-sim", _answers("width/", 0.0)),
     "R21-replay": _summary("replay-sim", _answers("rest/", 0.5)),
     "R13-order": _summary("order-sim", _answers("early/", 1.0)),
     "Q2-doubled": _summary("defence-sim", _doubled),

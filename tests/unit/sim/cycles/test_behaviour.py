@@ -15,6 +15,7 @@ from sim.cycles.behaviour import behave, ordered, replayed
 from sim.sources.behaviour import problem_of_behaviour
 from sim.studies.order import forecast
 from sim.studies.replay import law_volume, restoring_share
+from sim.studies.sequence import _slope
 
 VOLUMES = [2**i for i in range(3, 13)]
 
@@ -204,3 +205,13 @@ def test_the_share_that_restores_the_joint_law():
     assert law_volume(told, share) == pytest.approx(100, rel=1e-9)
     assert restoring_share(told, 1.5) < share
     assert restoring_share(told | {"n": 10}) is None  # without a replay it takes more than that
+
+
+def test_the_exponent_in_the_width_is_that_of_all_seeds():
+    """Exact powers give it exactly, with a level for each seed; scatter gives Student's interval; one seed of two widths none."""
+    widths = [8.0, 16.0, 32.0]
+    exact = _slope(widths, [[3 * w**-1.5, 7 * w**-1.5] for w in widths])
+    assert (exact.estimate, exact.low, exact.high) == pytest.approx((-1.5, -1.5, -1.5), abs=1e-9)
+    rough = _slope(widths, [[3 * w**-1.5, 7 * w**-1.5 * (2 if w == 16 else 1)] for w in widths])
+    assert rough.low < -1.5 < rough.high < 0.5
+    assert _slope(widths[:2], [[1.0], [0.5]]) is None
