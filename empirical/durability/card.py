@@ -66,7 +66,8 @@ class Card(Shown):
         cosine = self.constants["cosine"].estimate
         if cosine is None or cosine > ANTIPARALLEL:
             told.append(
-                f"the two gradients are not opposed (cosine {'-' if cosine is None else format(cosine, '.2f')}, -1 where they are)"
+                f"the two gradients are not opposed (cosine {'-' if cosine is None else format(cosine, '.2f')}, -1 where they are): "
+                "what one prompt teaches says little about the next; give more prompts, or prompts of one kind"
             )
         if any((self.constants[name].estimate or 0.0) <= 0 for name in ("aligning", "perturbing")):
             told.append("a constant is not positive on these prompts: give more of them")
