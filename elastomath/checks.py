@@ -489,10 +489,10 @@ def optional(gate: Gate) -> Gate:
     return lambda value, name, where: None if value is None else gate(value, name, where)
 
 
-def listed(gate: Gate) -> Gate:
-    """A sequence whose entries all pass another gate, as a list; it may be empty."""
+def listed(gate: Gate, *, empty: bool = True) -> Gate:
+    """A sequence whose entries all pass another gate, as a list; it may be empty unless that is refused."""
     return lambda values, name, where: [
-        gate(value, f"an entry of {name}", where) for value in rows(values, name, where, empty=True)
+        gate(value, f"an entry of {name}", where) for value in rows(values, name, where, empty=empty)
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import SHARE, checked
+from ..checks import SHARE, an, checked, instance, listed, one_of
 from ..errors import InputError
 from ..interval import Interval
 from .constants import RunConstants, run_constants
@@ -75,7 +75,13 @@ class Difference:
         return f"In {of} {self.first} and {self.second} {verdict}: {kind} {self.effect} (p = {self.corrected:.2g} corrected{least})."
 
 
-@checked(level=SHARE)
+def _sets(sets: Any, name: str, where: str) -> dict[Any, list[Course]]:
+    """The gate of sets of courses."""
+    instance(sets, Mapping, name, where, "pass a mapping from the name of each set to its courses")
+    return {label: listed(an(Course))(runs, f"set {label}", where) for label, runs in sets.items()}
+
+
+@checked(sets=_sets, level=SHARE, constants=listed(one_of(*CONSTANTS)))
 def differences(
     sets: Mapping[str, Sequence[Course]], level: float = 0.95, *, constants: Sequence[str] = tuple(CONSTANTS)
 ) -> list[Difference]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import an, checked, listed, number
 from ..interval import Interval
 from .course import Course
 
@@ -57,6 +58,11 @@ def _dict(told: Interval | None) -> dict[str, Any] | None:
     return None if told is None else told.as_dict() | {"censored": told.estimate is None and told.low is not None}
 
 
+LEVEL = number(least=1e-6, below=1.0)
+"""The gate of a level from whose intervals errors are read again: they may not be points."""
+
+
+@checked(course=an(Course), level=LEVEL)
 def run_constants(course: Course, level: float = 0.95) -> RunConstants:
     """The constants of one run; see `RunConstants`.
 
@@ -157,6 +163,7 @@ class GroupConstants:
         return about | told | {"first_fall": falls}
 
 
+@checked(course=an(Course))
 def optimiser(course: Course) -> str:
     """The column ``optimiser`` of a run, else what its name says, else nothing: m* rises with n under one and falls under another (R26)."""
     told = course.covariates.get("optimiser")
@@ -166,6 +173,7 @@ def optimiser(course: Course) -> str:
     return "" if named is None else named[1].lower()
 
 
+@checked(courses=listed(an(Course)))
 def labels(courses: Sequence[Course]) -> list[str]:
     """What tells the runs apart besides seed and alignment volume: the values of the covariates that vary, "" for none."""
     names = list(dict.fromkeys(name for course in courses for name in course.covariates))
@@ -188,6 +196,7 @@ def labels(courses: Sequence[Course]) -> list[str]:
     ]
 
 
+@checked(courses=listed(an(Course)))
 def bases(courses: Sequence[Course]) -> list[str]:
     """The base that each run began from: its label and its seed."""
     told = []
@@ -205,6 +214,7 @@ def _is_volume(values: Sequence[Any], courses: Sequence[Course]) -> bool:
     )
 
 
+@checked(runs=listed(an(RunConstants)), level=LEVEL)
 def grouped(runs: Sequence[RunConstants], level: float = 0.95) -> list[GroupConstants]:
     """The runs' constants over seeds, a group for each label and alignment volume, in the order of the runs."""
     groups: dict[tuple[str, float | None], list[RunConstants]] = {}
@@ -319,6 +329,7 @@ class Answers:
         return told
 
 
+@checked(runs=listed(an(RunConstants), empty=False), level=LEVEL)
 def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control.
 

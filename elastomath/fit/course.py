@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import NONNEGATIVES, SHARE, checked, number
+from ..checks import SHARE, an, checked, number, reals
 from ..curve import Curve, Run
+from ..errors import InputError
 from ..interval import Interval
 
 Array = NDArray[np.float64]
@@ -21,6 +22,14 @@ MOST_TERMS = 9
 """The most numbers that a smoothed course may have."""
 MISFIT = 0.05
 """A smoother course than this chance of its scatter is not smooth enough to be true: it gets one more number."""
+
+
+def _places(volumes: Any, name: str, where: str) -> Array:
+    """The gate of one volume, or of several in a row."""
+    array = reals(volumes, name, where, least=0.0)
+    if array.ndim > 1 or not array.size:
+        raise InputError(f"{name} have shape {array.shape}", where=where, mend="give one volume, or several in a row")
+    return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +113,12 @@ class Smoothed:
     errors: Array
     freedom: float
 
-    @checked(volumes=NONNEGATIVES)
+    @checked(volumes=_places)
     def weights(self, volumes: ArrayLike) -> Array:
         """The weight of each reading in y(m), shape (..., J)."""
         return np.asarray(self.basis(np.asarray(volumes, dtype=np.float64)) @ self.operator)
 
-    @checked(volumes=NONNEGATIVES)
+    @checked(volumes=_places)
     def at(self, volumes: ArrayLike) -> Array:
         """y(m)."""
         return np.asarray(self.weights(volumes) @ self.values)
@@ -209,6 +218,7 @@ def _first(grid: Array, values: Array, edge: float) -> float | None:
 
 
 # --- from a curve ------------------------------------------------------------------------------------------------
+@checked(curve=an(Curve))
 def courses(curve: Curve) -> Iterator[Course]:
     """The course of each run of a curve: of its contrast, or of what it keeps of pretrain where nothing was aligned."""
     from .pooling import run_covariates

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FINITE, POSITIVE, POSITIVES, SHARE, an, checked, integer, number, optional
+from ..checks import FINITE, NONNEGATIVES, POSITIVE, SHARE, an, checked, integer, listed, number, numbers, optional
 from ..errors import InputError
 from ..laws.logit import aligned_contrast, perturbed_contrast, undo_volume
 from .constants import grouped, run_constants
@@ -45,7 +45,7 @@ class Pilot:
     scatter: float = 0.15
     tokens: float = 40.0
 
-    @checked(prompts=integer(least=1))
+    @checked(volumes=NONNEGATIVES, align=POSITIVE, prompts=integer(least=1))
     def course(self, volumes: Array, align: float, prompts: int) -> Course:
         """The course that is expected after ``align`` examples, with the errors of so many prompts."""
         z = perturbed_contrast(aligned_contrast(self.start, align, self.constant), volumes, self.constant)
@@ -77,6 +77,7 @@ class Plan:
     power: float | None
     level: float
 
+    @checked(speed=optional(POSITIVE))
     def sentences(self, speed: float | None = None) -> list[str]:
         """The plan in words; speed: tokens a second, for the time."""
         last = self.readings[-1]
@@ -104,8 +105,8 @@ def _many(count: float) -> str:
 
 
 @checked(
-    pilot=optional(an(Pilot)), aligned=POSITIVES, width=POSITIVE, difference=optional(POSITIVE), power=SHARE, level=SHARE,
-    adapted=number(least=0.0),
+    pilot=optional(an(Pilot)), aligned=numbers(shape=(None,), above=0.0), width=POSITIVE, difference=optional(POSITIVE), power=SHARE,
+    level=SHARE, adapted=number(least=0.0),
 )  # fmt: skip
 def plan(
     pilot: Pilot | None = None,
@@ -212,9 +213,12 @@ def power_of(effect: float, sigma: float, seeds: int, level: float = 0.95) -> fl
 
     freedom, shift = 2 * (seeds - 1), effect / (sigma * math.sqrt(2 / seeds))
     edge = float(t.ppf(0.5 + level / 2, freedom))
+    if abs(shift) > 1e3 + 1e3 * edge:  # beyond any doubt, and beyond scipy
+        return 1.0
     return float(nct.sf(edge, freedom, shift) + nct.cdf(-edge, freedom, shift))
 
 
+@checked(courses=listed(an(Course)), prompts=integer(least=1), tokens=POSITIVE)
 def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().tokens) -> Pilot:
     """A pilot's c, z_0, noise and scatter over seeds from its own courses, read on so many prompts.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..checks import SHARE, checked
+from ..checks import SHARE, an, checked
 from ..interval import Interval
 from ..laws.springs import springs_of_readings
 from .readings import ROUNDING, Readings
 
 
-@checked(level=SHARE)
+@checked(readings=an(Readings), level=SHARE)
 def elastic_limit(readings: Readings, level: float = 0.95) -> Interval:
     """The first l at which no spring pushes back: every ``V_i D gamma_i`` is >= 0, and energy equals the linear term.
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import SHARE, checked
+from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
 from .readings import Readings
 
@@ -17,7 +17,7 @@ LEAST_ERROR = 1e-60
 """The least error of a reading, as a share of the largest reading: its square is still a double."""
 
 
-@checked(level=SHARE)
+@checked(readings=listed(an(Readings), empty=False), level=SHARE)
 def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, Interval | None]:
     """``{"align": eta_a, "perturb": eta_t}``, per volume_unit, from the align rates of runs whose alignment volumes differ.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import SHARE, checked
+from ..checks import SHARE, an, checked, listed
 from ..curve import COLUMNS, READ, Curve
 from ..interval import Interval
 from .result import RunFit
@@ -16,7 +16,7 @@ from .result import RunFit
 Array = NDArray[np.float64]
 
 
-@checked(level=SHARE)
+@checked(fits=listed(an(RunFit)), level=SHARE)
 def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Interval:
     """The common kappa of several runs: mean of ln kappa with a random effect (DerSimonian and Laird 1986).
 
@@ -37,7 +37,7 @@ def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Interval:
     return Interval(centre, low, high, level)
 
 
-@checked(level=SHARE)
+@checked(fits=listed(an(RunFit)), level=SHARE)
 def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Interval | None:
     """beta in ``kappa ~ k^beta``: the slope of ln kappa on ln k over runs, k the nominal kappa, with a random effect.
 
@@ -102,6 +102,7 @@ def _weighted(design: Array, values: Array, weights: Array) -> tuple[Array, Arra
     return np.asarray(middle), np.asarray(values - design @ middle), np.asarray(covariance)
 
 
+@checked(curve=an(Curve))
 def run_covariates(curve: Curve) -> dict[str, list[Any]]:
     """The curve's further columns that have one value a run, by name: a list in the order of its runs."""
     frame, found = curve.frame, {}
@@ -115,7 +116,7 @@ def run_covariates(curve: Curve) -> dict[str, list[Any]]:
     return found
 
 
-@checked(level=SHARE)
+@checked(fits=listed(an(RunFit)), level=SHARE)
 def covariate_effects(
     fits: Sequence[RunFit], covariates: Mapping[str, Sequence[Any]], level: float = 0.95
 ) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import an, checked, one_of
 from ..curve import Run
 from ..errors import InputError
 from .course import Course
 from .effective_volumes import Balance, Estimate, estimate
-from .quadrature import suited_work, work_operator
+from .quadrature import RULES, suited_work, work_operator
 
 Array = NDArray[np.float64]
 ROLES = ("pretrain", "align", "perturb")
@@ -42,6 +43,7 @@ class Readings:
     others: tuple[str, ...]
 
     @classmethod
+    @checked(run=an(Run), rule=one_of(*RULES))
     def of(cls, run: Run, rule: str = "spline") -> Readings:
         """Raises InputError where a component is missing or fewer than two perturbations are positive."""
         where = f"run {run.name}"

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..checks import an, checked, listed
 from ..interval import Interval
-from .constants import Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
+from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
 from .logit import LogitConstants, logit_constants
 
@@ -239,6 +240,7 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
+@checked(courses=listed(an(Course), empty=False), level=LEVEL)
 def summarise(
     courses: Sequence[Course],
     level: float = 0.95,

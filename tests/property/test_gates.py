@@ -165,6 +165,17 @@ def cases():
         "symbols",
     )
     (run,) = curve
+    fit_modules = ("comparison", "constants", "course", "design", "elastic_limit", "logit", "phase_rates", "pooling")
+    comparison, constants, courses, design, limits, fit_logit, phase_rates, pooling = (
+        importlib.import_module(f"elastomath.fit.{name}") for name in fit_modules
+    )
+    readings_of, summary = (importlib.import_module(f"elastomath.fit.{name}") for name in ("readings", "summary"))
+    places = np.arange(0.0, 41, 4)
+    course = courses.Course(
+        "run", "contrast", "nats/response", "examples", places, logit.perturbed_contrast(3.0, places, 0.1),
+        np.full(11, 0.01), 0.0, 0.01, 64.0,
+    )  # fmt: skip
+    fitted, read = fitting.fit_run(run), readings_of.Readings.of(run)
     path = codepath.code_path(COUNTS, [2, 1], 1)
     at = {"start": 0.5, "volume": 10.0, "constant": 0.1}
     return {
@@ -193,6 +204,46 @@ def cases():
             effective.critical_rise,
             {"highest": 25.0, "equations": 11, "level": 0.9},
         ),
+        "fit.censored.volume_regression": (
+            importlib.import_module("elastomath.fit.censored").volume_regression,
+            {
+                "low": np.arange(1.0, 13),
+                "high": np.arange(2.0, 14),
+                "columns": np.arange(12.0)[:, None] % 4,
+                "level": 0.9,
+            },
+        ),
+        "fit.comparison.differences": (
+            comparison.differences,
+            {"sets": {"one": [course], "other": [course]}, "level": 0.9, "constants": ["after"]},
+        ),
+        "fit.constants.run_constants": (constants.run_constants, {"course": course, "level": 0.9}),
+        "fit.constants.optimiser": (constants.optimiser, {"course": course}),
+        "fit.constants.labels": (constants.labels, {"courses": [course]}),
+        "fit.constants.bases": (constants.bases, {"courses": [course]}),
+        "fit.constants.grouped": (constants.grouped, {"runs": [constants.run_constants(course)], "level": 0.9}),
+        "fit.constants.answers": (constants.answers, {"runs": [constants.run_constants(course)], "level": 0.9}),
+        "fit.course.Course.passage": (course.passage, {"share": 0.5, "level": 0.9}),
+        "fit.course.Course.undone": (course.undone, {"level": 0.9}),
+        "fit.course.Smoothed.weights": (course.smoothed().weights, {"volumes": [0.0, 4.0]}),
+        "fit.course.Smoothed.at": (course.smoothed().at, {"volumes": [0.0, 4.0]}),
+        "fit.course.courses": (courses.courses, {"curve": curve}),
+        "fit.design.Pilot.course": (design.Pilot().course, {"volumes": places, "align": 16.0, "prompts": 8}),
+        "fit.design.Plan.sentences": (design.plan(width=0.5).sentences, {"speed": 100.0}),
+        "fit.design.plan": (
+            design.plan,
+            {"aligned": [16.0], "width": 0.5, "difference": 0.5, "power": 0.8, "level": 0.9, "adapted": 10.0},
+        ),
+        "fit.design.power_of": (design.power_of, {"effect": 1.0, "sigma": 0.5, "seeds": 6, "level": 0.9}),
+        "fit.design.pilot_of": (design.pilot_of, {"courses": [course], "prompts": 8, "tokens": 40.0}),
+        "fit.elastic_limit.elastic_limit": (limits.elastic_limit, {"readings": read, "level": 0.9}),
+        "fit.logit.logit_constants": (fit_logit.logit_constants, {"courses": [course], "level": 0.9}),
+        "fit.phase_rates.phase_rates": (phase_rates.phase_rates, {"readings": [read], "level": 0.9}),
+        "fit.pooling.pooled_kappa": (pooling.pooled_kappa, {"fits": [fitted], "level": 0.9}),
+        "fit.pooling.scaling_exponent": (pooling.scaling_exponent, {"fits": [fitted], "level": 0.9}),
+        "fit.pooling.run_covariates": (pooling.run_covariates, {"curve": curve}),
+        "fit.readings.Readings.of": (readings_of.Readings.of, {"run": run, "rule": "spline"}),
+        "fit.summary.summarise": (summary.summarise, {"courses": [course], "level": 0.9}),
         "interval.Estimate.interval": (interval.Estimate(1.0, 0.1).interval, {"freedom": 9.0, "level": 0.9}),
         "interval.Interval.holds": (interval.Interval(1.0, 0.5, 1.5).holds, {"value": 1.0}),
         "interval.Interval.sign": (interval.Interval(1.0, 0.5, 1.5).sign, {"edge": 0.5}),
@@ -808,7 +859,10 @@ OPTIONAL = {"interval.Interval.of_draws estimate", "mixtures.masses.as_shares sh
 UNDEFINED = {"laws.finetuning.gradient_test", "laws.finetuning.stiffness_ratios"}
 """Their docstrings say that NaN is the answer where nothing moves."""
 MODULES_ELSEWHERE = {
-    "fit": "readings of checked curves, with tests of their own",
+    "fit.figures": "drawings of what the fit gives",
+    "fit.tables": "files",
+    "fit.rival_laws": "the laws in arrays of the fit's own",
+    "fit.law_choice": "readings of checked curves",
     "figures.results": "drawings of what the laws give",
     "style": "drawings",
     "shown": "what a notebook shows",
@@ -855,12 +909,27 @@ BALLS |= {
 }
 BALLS |= {"certify.pareto.two_part_ball", "certify.pareto.two_mass_ball", "certify.pareto.pareto_mean"}
 BALLS |= {"certify.logit.aligned_ball", "certify.logit.perturbed_ball", "certify.logit.replayed_exposure"}
+BALANCE = ("deviance", "without", "polish", "along", "at_infinity", "span")
 INNER = {
     "defences.defence.named": "a gate",
     **{
         f"defences.losses.{name}": "a beta that loss_of checked"
         for name in ("sft", "dpo", "simpo", "kto", "ascent", "npo")
     },
+    **{
+        f"fit.effective_volumes.{name}": "moments of readings that were checked"
+        for name in ("estimate", "interval", *(f"Balance.{inner}" for inner in BALANCE))
+    },
+    "fit.crossing.first_crossing": "courses that were read",
+    "fit.course.run_course": "a run and its rows of a curve that was checked",
+    "fit.fit.course_laws": "courses of a curve that was checked",
+    "fit.fit.fit_summary": "as fit, with its summary",
+    "fit.pooling.covariate_effects": "columns of a curve that was checked",
+    "fit.quadrature.suited_work": "a grid that was checked",
+    "fit.quadrature.work_operator": "a grid that was checked",
+    "fit.readings.Readings.of_course": "a course of a curve that was checked",
+    "fit.result.Scatter.too_small": "a bound of the fit's own",
+    "fit.summary.bounded": "an interval",
     "laws.theorem.log_gap": "a number that was checked",
     "laws.theorem.log_quotient": "volumes that were checked",
     "certify.balls.bounded": "a certificate",
