@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import SHARE, an, checked, instance, listed, one_of
+from ..checks import SHARE, an, checked, listed, one_of
 from ..errors import InputError
 from ..interval import Interval
 from .constants import RunConstants, run_constants
@@ -77,7 +77,12 @@ class Difference:
 
 def _sets(sets: Any, name: str, where: str) -> dict[Any, list[Course]]:
     """The gate of sets of courses."""
-    instance(sets, Mapping, name, where, "pass a mapping from the name of each set to its courses")
+    if not isinstance(sets, Mapping):
+        raise InputError(
+            f"{name} is a {type(sets).__name__}",
+            where=where,
+            mend="pass a mapping from the name of each set to its courses",
+        )
     return {label: listed(an(Course))(runs, f"set {label}", where) for label, runs in sets.items()}
 
 
