@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ FAMILIES = ("union", "disjoint", "opposed", "independent", "overlap", "free")
 
 
 # --- masses -------------------------------------------------------------------------------------------------------
+@cache  # a strategy that is made again is validated again, which takes longer than drawing from it
 def _weights(leaves: int, least: int, kind: str | None = None) -> st.SearchStrategy[list[int]]:
     """Integer weights of one kind, at least one > 0; by default flat, heavy-tailed, tiny, any up to 2^40, and sparse ones."""
     entries = {
@@ -79,6 +81,11 @@ def masses(
     Raises InputError for an unknown kind, and for sparse masses that are positive.
     """
     _known_kind(kind, positive)
+    return _masses(leaves, positive, most, kind)
+
+
+@cache
+def _masses(leaves: int | None, positive: bool, most: int, kind: str | None) -> st.SearchStrategy[Array]:
     return _counts(leaves, positive, most, kind).map(_floats)
 
 
@@ -115,15 +122,29 @@ def volumes(draw: st.DrawFn, count: int = 3, *, ratio: float = 1e4) -> Array:
 
     The unit is 1, a power of two, or anything from 1e-3 to 1e3: no law may depend on it.
     """
-    orders = st.floats(-np.log10(ratio), np.log10(ratio))
-    unit = draw(st.one_of(st.just(1.0), st.integers(-10, 10).map(lambda n: 2.0**n), st.floats(1e-3, 1e3)))
+    orders = _orders(ratio)
+    unit = draw(UNITS)
     return unit * np.array([10.0 ** draw(orders) for _ in range(count)])
+
+
+UNITS = st.one_of(st.just(1.0), st.integers(-10, 10).map(lambda n: 2.0**n), st.floats(1e-3, 1e3))
+"""What volumes are counted in."""
+
+
+@cache
+def _orders(ratio: float) -> st.SearchStrategy[float]:
+    return st.floats(-np.log10(ratio), np.log10(ratio))
+
+
+@cache
+def _quotients(most: int) -> st.SearchStrategy[Fraction]:
+    return st.builds(Fraction, st.integers(1, most), st.integers(1, most))
 
 
 @st.composite
 def exact_volumes(draw: st.DrawFn, *, most: int = 100) -> tuple[Fraction, Fraction, Fraction]:
     """(k, 1, l) as fractions > 0 with numerators and denominators up to ``most``."""
-    sizes = st.builds(Fraction, st.integers(1, most), st.integers(1, most))
+    sizes = _quotients(most)
     return draw(sizes), Fraction(1), draw(sizes)
 
 
@@ -328,6 +349,11 @@ def instances(
 # --- trees --------------------------------------------------------------------------------------------------------
 def documents(*, most: int = 6, longest: int = 12) -> st.SearchStrategy[list[str | bytes]]:
     """Documents of different lengths, as text or bytes, empty ones among them, at least one of them not empty."""
+    return _documents(most, longest)
+
+
+@cache
+def _documents(most: int, longest: int) -> st.SearchStrategy[list[str | bytes]]:
     letters = st.one_of(st.sampled_from("ab"), st.characters(codec="utf-8"))
     text = st.text(letters, max_size=longest)
     found = st.lists(st.one_of(st.binary(max_size=longest), text), min_size=1, max_size=most)
@@ -340,9 +366,14 @@ def sequences(
 ) -> tuple[list[list[int]], int]:
     """Ragged integer sequences and the size of their alphabet: 2 to 2^18 symbols, the last of which is drawn too."""
     size = draw(st.sampled_from([2, 3, 256, 257, 1 << 16, 1 << 18])) if alphabet is None else alphabet
+    return draw(_rows(size, most, longest)), size
+
+
+@cache
+def _rows(size: int, most: int, longest: int) -> st.SearchStrategy[list[list[int]]]:
     symbols = st.one_of(st.integers(0, min(1, size - 1)), st.integers(0, size - 1), st.just(size - 1))
     row = st.lists(symbols, max_size=longest)
-    return draw(st.lists(row, min_size=1, max_size=most).filter(any)), size
+    return st.lists(row, min_size=1, max_size=most).filter(any)
 
 
 @st.composite

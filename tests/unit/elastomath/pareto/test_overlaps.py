@@ -250,12 +250,13 @@ def test_depth_can_turn_the_sign_where_the_parts_are_unequal():
     assert all(fine > coarse > 0 for fine, coarse in itertools.pairwise(equal))
 
 
-def test_merging_lowers_the_gap_of_equal_parts_at_every_volume():
-    """Proved for k -> inf; here on a grid of alpha, k and l: no exception in 550 cells, and A < 1 in each."""
+@pytest.mark.parametrize(("ks", "steps"), [(4, 3), pytest.param(11, 9, marks=pytest.mark.acceptance)])
+def test_merging_lowers_the_gap_of_equal_parts_at_every_volume(ks, steps):
+    """Proved for k -> inf; here on a grid of alpha, k and l: no exception in 80 cells (or 550), and A < 1 in each."""
     alpha = np.array([1.05, 1.2, 2.0, 3.0, 5.0])[:, None, None]
-    k, step = np.geomspace(1e-3, 1e4, 11)[:, None], np.concatenate([[0], np.geomspace(1e-3, 1e3, 9)])
+    k, step = np.geomspace(1e-3, 1e4, ks)[:, None], np.concatenate([[0], np.geomspace(1e-3, 1e3, steps)])
     gaps = [1 - expected_overlaps(Coarse(Pareto(alpha), f), k, step).align for f in (1, 2, 8)]
-    assert gaps[0].size == 550
+    assert gaps[0].size == 5 * ks * (steps + 1)
     assert (gaps[0] > gaps[1]).all()
     assert (gaps[1] > gaps[2]).all()
     assert gaps[2].min() > 0
