@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from .forecast import undo_volume
+from .gradients import jackknifed
 from .undoing import undo_interval
 
 Array = NDArray[np.float64]
@@ -68,6 +69,7 @@ def durability_row(result: Result) -> dict[str, Any]:
     row |= {"algorithm": algorithm_of(c)} | {key: card[key] for key in ("closure", "applies", "reasons")}
     row |= {"z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"]}
     row |= {"cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"]}
+    row["arms"] = _other_arms(result)
     if "perturb" not in result["arms"]:
         return row
     readings = result["arms"]["perturb"]["readings"]
@@ -79,6 +81,53 @@ def durability_row(result: Result) -> dict[str, Any]:
     row["first_fall"] = _first_falls(result["aligned"][-1], readings)
     row["course"] = {"volume": volumes, "z": [float(end.mean()), *(float(contrast_of(r).mean()) for r in readings)]}
     return row
+
+
+def _other_arms(result: Result) -> dict[str, Any]:
+    """What the arms beside the opposed examples did, each with its interval over paired prompts.
+
+    neutral, mixed   (z_n - z) / (z_n - z_0): the share of the alignment that the arm gave back, below 0 where it went on
+    again            of a second alignment after sft: the examples it took over those that the first one took, between the
+                     higher one of the contrasts where the two began and the lower one of those that they reached
+    """
+    start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
+    told: dict[str, Any] = {}
+    for arm, stage in result["arms"].items():
+        last = stage["readings"][-1]
+        if arm != "perturb" and end.mean() > start.mean():
+            left = end - contrast_of(last)
+            share = _over_prompts(lambda kept, left=left: left[kept].mean() / (end - start)[kept].mean(), start.size)  # type: ignore[misc]
+            told[arm] = {"volume": last["volume"], "given_back": share.as_dict()}
+    second = result["arms"].get("perturb", {}).get("again")
+    if second and algorithm_of(result["configuration"]) == "sft":
+        ways = [
+            [result["adapted"]["readings"][-1], *result["aligned"]],
+            [result["arms"]["perturb"]["readings"][-1], *second],
+        ]
+        told["again"] = _over_prompts(lambda kept: _second_over_first(ways, kept), start.size).as_dict()
+    return told
+
+
+def _second_over_first(ways: Sequence[Sequence[Result]], kept: NDArray[np.int64]) -> float:
+    courses = [np.array([contrast_of(reading)[kept].mean() for reading in way]) for way in ways]
+    volumes = [np.array([0.0, *(float(reading["volume"]) for reading in way[1:])]) for way in ways]
+    low, high = max(course[0] for course in courses), min(course.max() for course in courses)
+    costs = []
+    for course, volume in zip(courses, volumes, strict=True):
+        passed = [0.0 if course[0] >= level else _passage(volume, course, level) for level in (low, high)]
+        costs.append(math.nan if None in passed else passed[1] - passed[0])  # type: ignore[operator]
+    return costs[1] / costs[0] if costs[0] > 0 else math.nan
+
+
+def _over_prompts(statistic: Callable[[NDArray[np.int64]], float], count: int) -> Interval:
+    """A statistic of some prompts, for all of them, with the jackknife's interval; nothing where it is not finite."""
+    rows = np.arange(count)
+    value, error = jackknifed(
+        lambda left: np.asarray(statistic(rows if left is None else np.delete(rows, left))), count
+    )
+    if not np.isfinite(value) or not np.isfinite(error):
+        return Interval(None, None, None)
+    return Interval.of_mean(float(value), float(error), count - 1, method="jackknife over prompts")
 
 
 def _from_here(result: Result) -> Interval:
@@ -242,7 +291,36 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
                 f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} opposed ones; the law says "
                 f"{row['forecast_text']} from there."
             )
+    sentences += _arm_sentences(told["durability"])
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _arm_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    told = []
+    for arm, texts in (("neutral", "neutral texts"), ("mixed", "examples of both responses")):
+        seen = [
+            row["arms"][arm] for row in rows if row.get("arms", {}).get(arm, {}).get("given_back", {}).get("estimate")
+        ]
+        if seen:
+            share = _text_of_all([each["given_back"] for each in seen])
+            most = max(each["volume"] for each in seen)
+            told.append(
+                f"{most} {texts} gave back {share} of the alignment (1 is all of it; below 0 the contrast went on rising)."
+            )
+    again = [row["arms"]["again"] for row in rows if row.get("arms", {}).get("again", {}).get("estimate")]
+    if again:
+        told.append(
+            f"Over the same contrasts a second alignment took {_text_of_all(again)} times the examples of the first."
+        )
+    return told
+
+
+def _text_of_all(intervals: Sequence[Mapping[str, Any]]) -> str:
+    """One interval as it is, of several their median and range."""
+    if len(intervals) == 1:
+        return _text(intervals[0], "")
+    values = [each["estimate"] for each in intervals]
+    return f"{np.median(values):.2f} (median of {len(values)} runs, {min(values):.2f} to {max(values):.2f})"
 
 
 def _text(interval: Mapping[str, Any], unit: str = "examples") -> str:

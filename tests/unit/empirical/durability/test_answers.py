@@ -118,3 +118,25 @@ def test_the_page_says_what_the_saved_results_say():
     assert sum(line.startswith("| ") for line in text.splitlines()) >= sum(
         len(summary["durability"]) for summary in saved_runs().values()
     )
+
+
+def test_other_arms_give_back_what_they_gave_back_and_a_second_alignment_is_timed_over_the_same_contrasts():
+    """Arms that stop halfway, and beyond; a second way that follows the first one's law, at full and at half speed."""
+    result = run(512)
+    start, end = 0.0, float(logit.aligned_contrast(0.0, 512, C))
+    result["arms"]["neutral"] = {"readings": [reading(64, end + 0.25 * (end - start))]}
+    result["arms"]["mixed"] = {"readings": [reading(64, end - 0.75 * (end - start))]}
+    for speed in (1.0, 0.5):
+        volumes = np.arange(1.0, 1024.0, 1.0)
+        result["arms"]["perturb"]["readings"] = [reading(400, start)]
+        result["arms"]["perturb"]["again"] = [
+            reading(v, float(logit.aligned_contrast(start, speed * v, C))) for v in volumes
+        ]
+        arms = durability_row(result)["arms"]
+        assert arms["neutral"]["given_back"]["estimate"] == pytest.approx(-0.25)
+        assert arms["mixed"]["given_back"]["estimate"] == pytest.approx(0.75)
+        assert arms["again"]["estimate"] == pytest.approx(1 / speed, rel=0.01)
+    row = durability_row(result)
+    told = conclusion({"error": forecast_error([row]), "answers": {}, "durability": [row]})
+    assert "64 neutral texts gave back -0.25" in told[-3]
+    assert "a second alignment took 2 " in told[-1]

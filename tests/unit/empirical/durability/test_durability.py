@@ -285,6 +285,8 @@ def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, t
     rows = told["durability"]
     assert [row["n"] for row in rows] == [8, 16]
     assert all(row["z"] > row["z0"] for row in rows)
+    assert all(row["arms"]["neutral"]["volume"] == 64 and "again" in row["arms"] for row in rows)
+    assert any("64 neutral texts gave back" in sentence for sentence in told["conclusion"])
     again = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert again["durability"] == rows
 
