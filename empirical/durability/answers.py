@@ -112,10 +112,10 @@ def _second_over_first(ways: Sequence[Sequence[Result]], kept: NDArray[np.int64]
     courses = [np.array([contrast_of(reading)[kept].mean() for reading in way]) for way in ways]
     volumes = [np.array([0.0, *(float(reading["volume"]) for reading in way[1:])]) for way in ways]
     low, high = max(course[0] for course in courses), min(course.max() for course in courses)
-    costs = []
-    for course, volume in zip(courses, volumes, strict=True):
-        passed = [0.0 if course[0] >= level else _passage(volume, course, level) for level in (low, high)]
-        costs.append(math.nan if None in passed else passed[1] - passed[0])  # type: ignore[operator]
+    costs = [
+        float(first_crossing(volume, high - course) - first_crossing(volume, low - course))
+        for course, volume in zip(courses, volumes, strict=True)
+    ]
     return costs[1] / costs[0] if costs[0] > 0 else math.nan
 
 
