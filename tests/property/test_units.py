@@ -29,6 +29,11 @@ from elastomath.certify.balls import exact_input
 from elastomath.certify.optima import certify_rises, certify_tilt
 from elastomath.certify.response import certify_law
 from elastomath.codes.path import code_path
+from elastomath.fit import sequential
+from elastomath.fit.course import Course
+from elastomath.fit.fit import fit_run
+from elastomath.fit.quadrature import path_work, work_operator
+from elastomath.fit.readings import Readings
 from elastomath.laws.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
 from elastomath.laws.finetuning import elastic_path
 from elastomath.laws.finite import as_readings, finite_law, mixture_constant, mixture_residual, sign_change
@@ -72,6 +77,11 @@ VOLUMES = {"volumes", "volume", "mixture", "base_volume", "perturbation", "pertu
 """Names of arguments that are volumes, or hold them."""
 
 ONE_UNIT = {
+    "foreign.check_adapter_folder": "weights of a model",
+    "fit.course.run_course": "the volumes are those of the run, in its unit",
+    "fit.design.Pilot.course": "volumes are counted in examples: c is what one example does",
+    "fit.effective_volumes.Balance.deviance": "readings in a unit of their own: fit_run is in LAWS",
+    "fit.quadrature.suited_work": "readings in a unit of their own: fit_run is in LAWS",
     "mixtures.mixture.PERTURBED": "a gate",
     "pareto.overlaps.Expansion.epsilon": "volumes are (k, 1, l), in units of |D_a|",
     "pareto.fluctuation.leaf_limit": "volumes are (k, 1, l), in units of |D_a|",
@@ -261,7 +271,59 @@ def _tuple(values, powers):
     return {str(index): pair for index, pair in enumerate(zip(values, powers, strict=True))}
 
 
+def _fitting_run(m, c):
+    steps = c * np.array([0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
+    named = dict(zip(("pretrain", "align", "perturb"), path_entropies(m, steps), strict=True))
+    errors = dict.fromkeys(named, np.full(steps.size, 1e-5))
+    sizes = {"pretrain": 10 * c, "align": c, "perturb": 2 * c}
+    (run,) = Curve.from_paths("run", sizes, steps, named, "nats/symbol", "symbols", rate_se=errors)
+    return run
+
+
+def _read(found):
+    return parts(found, pretrain=1, align=1, misfit=0, clock=-1)
+
+
+def _readings_of(m, c):
+    found = Readings.of(_fitting_run(m, c))
+    seen = {"perturbations": (found.perturbations, 0), "volumes": (found.volumes, 1), "unit": (found.unit, 1)}
+    return seen | {"changes": (found.changes, 0), "rates": (found.rates, 0), "rate_se": (found.rate_se, 0)}
+
+
+def _fit_run(m, c):
+    found = fit_run(_fitting_run(m, c))
+    constants = (("K_pretrain", 1), ("K_align", 1), ("kappa", 0))
+    return {
+        f"{name} {end}": (getattr(getattr(found, name), end), power)
+        for name, power in constants
+        for end in ("low", "estimate", "high")
+    }
+
+
+def _smoothed(m, c):
+    values, errors = np.array([3.0, 2.1, 1.5, 0.9, 0.2, -0.4]), np.full(6, 0.05)
+    volumes = c * np.arange(0.0, 24.0, 4.0)
+    course = Course("r", "contrast", "nats/response", "examples", volumes, values, errors, 0.0, 0.01, 64.0)
+    asked = c * np.array([0.0, 1.0, 10.0, 20.0])
+    seen = {"at": (course.smoothed().at(asked), 0), "weights": (course.smoothed().weights(asked), 0)}
+    return seen | {f"passage {end}": (getattr(course.passage(), end), 1) for end in ("low", "estimate", "high")}
+
+
 LAWS = {
+    "fit.course.Smoothed.at": _smoothed,
+    "fit.course.Smoothed.weights": _smoothed,
+    "fit.fit.fit_run": _fit_run,
+    "fit.readings.Readings.of": _readings_of,
+    "fit.quadrature.work_operator": lambda m, c: {
+        rule: (work_operator(GRID * c, rule, c), 1) for rule in ("spline", "trapezoid", "right")
+    },
+    "fit.sequential.best_clock": lambda m, c: _read(sequential.best_clock(GRID * c, path_entropies(m, GRID * c))),
+    "fit.sequential.read": lambda m, c: _read(sequential.read(GRID * c, path_entropies(m, GRID * c), 0.5 / c)),
+    "fit.quadrature.path_work": lambda m, c: {"": (path_work(GRID * c, -GRID, c), 1)},
+    "fit.sequential.elastic_limit": lambda m, c: {
+        "": (sequential.elastic_limit(c * GRID, m.volumes[:-1], path_entropies(m, c * GRID)), 1)
+    },
+    "fit.sequential.run_down": lambda m, c: {"": (sequential.run_down(GRID * c, 0.5 / c), 1)},
     "laws.ceilings.string_ceiling": lambda m, c: {"": (string_ceiling(11 * c, c), 0)},
     "laws.ceilings.volume_for": lambda m, c: {"": (volume_for(0.25, c), 1)},
     "laws.ceilings.pooled_ceiling": lambda m, c: {"": (pooled_ceiling(11 * c, c), 1)},
@@ -364,11 +426,27 @@ LAWS = {
 FIXED = {
     name
     for name in LAWS
-    if name.startswith(("codes.path.", "trees.jointtree.", "verification.softmax.", "rates.datasets."))
+    if name.startswith(
+        (
+            "fit.course.",
+            "fit.fit.",
+            "fit.readings.",
+            "fit.sequential.best",
+            "codes.path.",
+            "trees.jointtree.",
+            "verification.softmax.",
+            "rates.datasets.",
+        )
+    )
     or name in ("certify.optima.certify_tilt", "laws.springs.springs_of_run", "curve.Curve.from_paths")
 }
 """Entries whose data do not come from the mixture that is drawn, or that are slow: asked at one mixture only."""
 SOLVED = {
+    "fit.fit.fit_run": 1e-6,
+    "fit.sequential.read": 1e-7,
+    "fit.sequential.best_clock": 1e-7,
+    "fit.course.Smoothed.at": 1e-9,
+    "fit.course.Smoothed.weights": 1e-9,
     "laws.finite.sign_change": 1e-9,
     "laws.springs.elastic_limit": 1e-9,
     "laws.union.union_turning": 1e-9,
@@ -441,7 +519,6 @@ def test_units_from_a_thousandth_to_a_thousand_leave_rounding_only(name):
 NOT_ASKED = (
     "derivations.",
     "verification.",
-    "fit.",
     "runs.",
     "laws.jointness",
     "laws.logit",
@@ -621,26 +698,3 @@ def test_the_readings_of_a_path_of_optima_do_not_know_the_unit():
     assert (first.K_pretrain, first.K_align) == pytest.approx((10.0, 1.0), rel=1e-4)
     assert (other.K_pretrain, other.K_align) == pytest.approx((64 * first.K_pretrain, 64 * first.K_align), rel=1e-9)
     assert (other.low, other.high, other.ratio) == pytest.approx((first.low, first.high, first.ratio), rel=1e-9)
-
-
-@pytest.mark.parametrize("factor", [1e-3, 7.0, 1e6])
-def test_the_fit_does_not_know_the_unit(factor):
-    from elastomath.fit.fit import fit_run
-
-    def read(c):
-        steps = c * np.array([0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0])
-        codes = path_entropies(in_unit(ONE, c), steps)
-        named = dict(zip(("pretrain", "align", "perturb"), codes, strict=True))
-        errors = dict.fromkeys(named, np.full(steps.size, 1e-5))
-        sizes = {"pretrain": 10 * c, "align": c, "perturb": 2 * c}
-        (run,) = Curve.from_paths("run", sizes, steps, named, "nats/symbol", "symbols", rate_se=errors)
-        return fit_run(run)
-
-    first, other = read(1.0), read(factor)
-    for name, power in (("K_pretrain", 1), ("K_align", 1), ("kappa", 0)):
-        one, two = getattr(first, name), getattr(other, name)
-        for end in ("low", "estimate", "high"):
-            before, after = getattr(one, end), getattr(two, end)
-            assert (before is None) == (after is None)
-            if before is not None:
-                assert after == pytest.approx(before * factor**power, rel=1e-6), (name, end)
