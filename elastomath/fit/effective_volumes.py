@@ -50,9 +50,9 @@ class Balance:
         residual, _, whitened = self._residual(volumes)
         return np.asarray((residual * whitened).sum(-1))
 
-    def without(self, equation: int) -> Balance:
-        """The same run with the align reading of one equation unknown, which is that equation gone."""
-        keep = np.arange(self.equations) != equation
+    def without(self, equations: int | NDArray[np.intp]) -> Balance:
+        """The same run with the align readings of some equations unknown, which is those equations gone."""
+        keep = np.isin(np.arange(self.equations), equations, invert=True)
         return Balance(self.terms[:, keep], self.covariances[:, keep][:, :, keep])
 
     def _residual(self, volumes: Array) -> tuple[Array, Array, Array]:

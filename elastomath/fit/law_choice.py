@@ -27,9 +27,18 @@ BALANCE = "balance of the rates (R16)"
 """R16 as a prediction. It reads the other rates at the same l, so it is shown beside the laws but not chosen among them."""
 
 
+ALONE, FOLDS = 64, 16
+"""Readings of a run up to which each is left out alone, and how many shares are left out in turn of a longer one."""
+
+
+def _folds(count: int) -> int:
+    return count if count <= ALONE else FOLDS
+
+
 def leave_one_out(law: Law, readings: Readings) -> Array | None:
     """The align rate at every l > 0, shape (J,), in rate_unit: entry j from every align reading but that one.
 
+    Of more than `ALONE` readings each is left out together with every `FOLDS`-th one after it, so that the cost is linear in J.
     None where no reading is to spare, and for a law without a shape. Weighted least squares, exact in y_0 and D, on grids in the
     shape's numbers that are drawn closer around the best of each left-out reading.
     """
@@ -37,20 +46,24 @@ def leave_one_out(law: Law, readings: Readings) -> Array | None:
     count = steps.size - 1
     if count <= law.parameters or law.shape is None:
         return None
-    weights = np.tile(_weights(errors), (count, 1))
-    rows = np.arange(count)
-    weights[rows, rows + 1] = 0.0
+    places = np.arange(count)
+    fold = places % _folds(count)
+    rows = np.arange(_folds(count))
+    weights = np.tile(_weights(errors), (rows.size, 1))
+    weights[fold, places + 1] = 0.0
     numbers = len(law.ranges)
-    low, high = (np.tile(np.log([r[end] for r in law.ranges]), (count, 1)).reshape(count, numbers) for end in (0, 1))
+    low, high = (
+        np.tile(np.log([r[end] for r in law.ranges]), (rows.size, 1)).reshape(rows.size, numbers) for end in (0, 1)
+    )
     predicted = np.zeros(count)
     for _ in range(ROUNDS if numbers else 1):
         theta = _grid(low, high)
         each = theta.shape[2]
-        shapes = law.shape(steps, np.exp(theta.transpose(1, 0, 2).reshape(numbers, count * each)))
-        shapes = np.broadcast_to(shapes.reshape(-1, each, steps.size), (count, each, steps.size))
+        shapes = law.shape(steps, np.exp(theta.transpose(1, 0, 2).reshape(numbers, rows.size * each)))
+        shapes = np.broadcast_to(shapes.reshape(-1, each, steps.size), (rows.size, each, steps.size))
         cost, fitted = _separable(shapes, rates, weights)
         chosen = cost.argmin(1)
-        predicted = fitted[rows, chosen, rows + 1]
+        predicted = fitted[fold, chosen[fold], places + 1]
         middle, width = theta[rows, :, chosen], 1.5 * (high - low) / (GRID - 1)
         low, high = middle - width, middle + width
     return predicted
@@ -65,14 +78,15 @@ def balance_prediction(readings: Readings) -> Array | None:
     balance = readings.balance()
     if balance.equations < 3:
         return None
-    changes = []
-    for index in range(balance.equations):
-        best = estimate(balance.without(index))
-        pretrain, _, work = (float(term) for term in balance.terms[:, index])
+    changes = np.zeros(balance.equations)
+    folds = _folds(balance.equations)
+    for first in range(folds):
+        out = np.arange(first, balance.equations, folds)
+        best = estimate(balance.without(out))
         volume = float(best.volumes[1])
-        free = best.kappa == np.inf or volume == 0
-        changes.append(0.0 if free else work / volume - best.kappa * pretrain)
-    return np.asarray(readings.rates[1, 0] + np.array(changes))
+        if best.kappa != np.inf and volume != 0:
+            changes[out] = balance.terms[2, out] / volume - best.kappa * balance.terms[0, out]
+    return np.asarray(readings.rates[1, 0] + changes)
 
 
 def _weights(errors: Array) -> Array:

@@ -99,7 +99,7 @@ def test_a_signal_while_it_starts_is_one_line(tmp_path):
             assert "/elastomath/" not in err
         else:
             assert process.returncode in (2, 130, -signal.SIGINT)
-            assert len(err.splitlines()) == 1
+            assert len(err.splitlines()) == (process.returncode != -signal.SIGINT)  # that was before Python itself
 
 
 def test_a_reader_that_goes_away_and_a_full_stdout_are_no_traceback(tmp_path):
