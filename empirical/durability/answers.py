@@ -288,7 +288,7 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
             came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
             sentences.append(
                 f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} opposed ones; the law says "
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; the law says "
                 f"{row['forecast_text']} from there."
             )
     sentences += _arm_sentences(told["durability"])
