@@ -206,9 +206,10 @@ def r18():
 
 
 def r20():
-    """Two equal parts of Pareto masses, alpha = 3/2; 2 beta is the step's own difference of digammas."""
-    half = {place: sp.polygamma(0, sp.Rational(place, 4)) for place in (3, 5)}
-    symbol = number("R20", "so 2 beta(alpha)", "rhs", alpha=sp.Rational(3, 2), beta=(half[5] - half[3]) / 2)
+    """Two equal parts of Pareto masses, alpha = 3/2: the closed form, whose psi is the digamma function."""
+    closed = number("R20", "so beta = D", "rhs", alpha=sp.Rational(3, 2))
+    (psi,) = {call.func for call in closed.atoms(sp.core.function.AppliedUndef)}
+    symbol = sp.N(closed.replace(psi, lambda at: sp.polygamma(0, at)), 40)
     exact = ball(lambda: flint.arb(flint.fmpq(3, 4)) * (flint.arb(1.25).digamma() - flint.arb(0.75).digamma()))
     return symbol, float(two_part_overlap(1.5)), exact
 

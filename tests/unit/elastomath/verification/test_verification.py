@@ -39,7 +39,7 @@ def test_one_claim_for_each_id_and_level(claims):
             assert "sampled" in levels, id
     assert [id for id in verified() if id.startswith("R9")] == ["R9", *(f"R9{letter}" for letter in "abcdefghi")]
     assert all(claim.verdict == results()[claim.id].verdict for claim in claims)
-    assert all(claim.cases == 200 for claim in claims if claim.level == "sampled")
+    assert all(claim.cases >= 200 for claim in claims if claim.level == "sampled")
     assert all(claim.detail for claim in claims)
 
 
