@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from .page import Section
 from .presets import MODEL
 
-COLUMNS = ("behaviour", "aligned", "seed", "contrast", "forecast contrast", "undone by", "forecast")
 GATE = 0.5
 """The median relative error beyond which the section's check does not hold: a run of one seed is a smoke test, not a verdict."""
 
@@ -48,16 +48,25 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
     section.draw(
         courses_figure(result), "The way back: the contrast falls from each alignment; the level line is the base."
     )
-    rows = [
-        {"behaviour": row["pairs"], "aligned": row["n"], "seed": row["seed"], "contrast": row["z"]}
-        | {
-            "forecast contrast": row["forecast_z"],
-            "undone by": row.get("undo_volume_text"),
-            "forecast": row.get("forecast_text"),
-        }
-        for row in result["durability"]
-    ]
-    section.show(rows, "Undo volumes with 95% intervals over prompts; contrasts in nats.")
+    rows = result["durability"]
+    if drawn:  # many runs: here a row for all seeds of a setting, each run on the page of details
+        section.show(
+            _over_seeds(rows), "Undo volumes: the median over seeds, forecast and measured, in opposed examples."
+        )
+        section.more("Durability of behaviours: each run", "\n".join(map(_in_words, rows)))
+    else:
+        section.show(
+            [
+                {"behaviour": row["pairs"], "aligned": row["n"], "seed": row["seed"], "contrast": row["z"]}
+                | {
+                    "forecast contrast": row["forecast_z"],
+                    "undone by": row.get("undo_volume_text"),
+                    "forecast": row.get("forecast_text"),
+                }
+                for row in rows
+            ],
+            "Undo volumes with 95% intervals over prompts; contrasts in nats.",
+        )
     error = result["error"]
     if error["median"] is not None:
         section.check(
@@ -74,3 +83,27 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
     for sentence in doubts:  # one for all volumes of a run
         section.say(sentence)
     return section
+
+
+def _over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each behaviour and volume: the medians over its seeds."""
+    settings: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        settings.setdefault((row["pairs"], row["n"]), []).append(row)
+
+    def middle(runs: list[dict[str, Any]], key: str) -> str:
+        values = [row[key]["estimate"] for row in runs if row[key]["estimate"] is not None]
+        return f"{median(values):.3g}" if len(values) == len(runs) else "not bounded"
+
+    return [
+        {"behaviour": pairs, "aligned": n, "seeds": len(runs)}
+        | {"undone by": middle(runs, "undo_volume"), "forecast": middle(runs, "forecast_interval")}
+        for (pairs, n), runs in settings.items()
+    ]
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    return (
+        f"{row['pairs']}, seed {row['seed']}, {row['n']} aligned: contrast {row['z']:.3g} nats (forecast {row['forecast_z']:.3g}), "
+        f"undone by {row['undo_volume_text']} (forecast {row['forecast_text']})"
+    )
