@@ -1,4 +1,4 @@
-"""The sections on the five questions to the simulator, from saved results."""
+"""The sections on the questions to the simulator, from saved results."""
 
 from __future__ import annotations
 
