@@ -390,7 +390,9 @@ def test_fit_concludes_on_saved_runs_of_a_real_model(call):
         assert not re.search(r"e[-+]\d\d", numbers), name
     code, out, _ = call("fit", results / "rebound" / "rebound.csv", "--verbose")
     assert "nominal" in out
-    assert re.search(r"^run .* holds *$", out, re.MULTILINE)  # of the table by run, whose heads are broken at this width
+    assert re.search(
+        r"^run .* holds *$", out, re.MULTILINE
+    )  # of the table by run, whose heads are broken at this width
 
 
 def test_plan_says_how_much_is_needed(call):
