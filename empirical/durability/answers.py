@@ -13,6 +13,7 @@ from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
+from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
 from .gradients import jackknifed
 from .undoing import undo_interval
@@ -24,10 +25,6 @@ LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
 MEASURES = ("z", "code_length", "probability")
 """The contrast z, the code length of the chosen response and its probability sigma(z)."""
-
-
-GIVEN = "given"
-"""In the place of an algorithm: the model came aligned."""
 
 
 def algorithm_of(configuration: Mapping[str, Any]) -> str:

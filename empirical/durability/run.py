@@ -10,7 +10,7 @@ by another algorithm (``algorithms``), or have been done by others (``aligned``)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -19,7 +19,6 @@ import torch
 from numpy.typing import ArrayLike
 
 from elastomath.curve import Curve
-from elastomath.errors import InputError
 from elastomath.progress import say
 from elastomath.runs.ledger import Configuration, Result
 
@@ -27,13 +26,11 @@ from ..behaviours import mixed, read_pairs
 from ..data.examples import Example, Preference
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..laboratory.settings import GIVEN
 from ..measures.contrast import within_run_se
-from ..models.loading import load_model
-from ..models.model import quiet
 from ..models.sequences import Sequences, from_ids
 from .adaptation import adapt
 from .answers import (
-    GIVEN,
     algorithm_of,
     conclusion,
     contrast_of,
@@ -79,7 +76,8 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         "arms": {arm: stage.result for arm, stage in arms.items()},
     }
     if configuration.get("keep_weights"):
-        bench.export({"base": adapted, "aligned": aligned[-1]} | arms)
+        home = bench.laboratory.folder.parent / "weights" / Path(run_name(configuration)).name
+        bench.laboratory.export(home, {"base": adapted, "aligned": aligned[-1]} | arms)
     row = durability_row(result)
     say(
         f"  {configuration['pairs']}, {configuration['optimiser']}, seed {configuration['seed']}, n {configuration['n']}: "
@@ -183,19 +181,7 @@ class Bench:
         c, lab = self.configuration, self.laboratory
 
         def make() -> Result:
-            held, trust = lab.equipment.held, lab.equipment.trust_remote_code
-            weights = dict(
-                load_model(c["aligned"], device="cpu", dtype=held, trust_remote_code=trust).model.named_parameters()
-            )
-            own = dict(lab.model.named_parameters())
-            unlike = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
-            if unlike or len(weights) != len(own):
-                raise InputError(
-                    f"the aligned model has other weights than its base ({(unlike or sorted(weights.keys() - own.keys()))[0]})",
-                    where=c["aligned"],
-                    mend="give the base that it was trained from by --model",
-                )
-            lab._put(weights)
+            lab.take(c["aligned"])
             return {"readings": [self._read(c["n"])]}
 
         return lab.stage(self.common | {"stage": "aligned", "weights": c["aligned_source"], "n": c["n"]}, base, make)
@@ -224,15 +210,6 @@ class Bench:
             return told
 
         return self.laboratory.stage(name, aligned, make, keep=bool(c.get("keep_weights")))
-
-    def export(self, stages: Mapping[str, Stage]) -> None:
-        """Write the weights of stages as folders that `load_model` (or, with lora, `track`) reads: ``OUT/weights/RUN/NAME``."""
-        home = self.laboratory.folder.parent / "weights" / Path(run_name(self.configuration)).name
-        for name, stage in stages.items():
-            self.laboratory.enter(stage)
-            with quiet():
-                self.laboratory.model.save_pretrained(home / name)
-                self.laboratory.tokenizer.save_pretrained(home / name)
 
     # -- training and reading --------------------------------------------------------------------------------------
 

@@ -11,7 +11,15 @@ from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import setting
 
 from ..behaviours import read_pairs
-from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each, rising_volumes
+from ..laboratory.settings import (
+    ALIGNED,
+    FROM_ZERO,
+    KEEP_WEIGHTS,
+    ProtocolSettings,
+    check_aligned,
+    each,
+    rising_volumes,
+)
 from ..laboratory.work import Work
 from ..training.settings import ALGORITHMS
 
@@ -62,11 +70,7 @@ class DurabilitySettings(ProtocolSettings):
         gate=each(one_of(*ALGORITHMS)),
     )
     tune_learning_rate: float = setting(1e-5, "Of AdamW, while aligning by another algorithm than sft.", gate=POSITIVE)
-    aligned: str | None = setting(
-        None,
-        "A model that is aligned already (folder, GGUF file, hub id): it is perturbed until it is where its base --model is; "
-        "nothing is adapted or aligned, --align-volumes is the number of examples it was aligned on.",
-    )
+    aligned: str | None = setting(None, ALIGNED)
     perturb_most: int = setting(192, "Most opposed examples of a run.", gate=COUNT)
     overshoot: float = setting(
         0.3, "A perturbation ends when the mean contrast lies this far below its start, in nats.", gate=POSITIVE
@@ -86,9 +90,7 @@ class DurabilitySettings(ProtocolSettings):
         gate=each(one_of(*ARMS)),
     )
     again: bool = setting(False, "After the perturbation, align once more on the volume that was undone.")
-    keep_weights: bool = setting(
-        False, "Keep base, aligned and perturbed weights of each run as models that can be loaded, under OUT/weights."
-    )
+    keep_weights: bool = setting(False, KEEP_WEIGHTS)
     held_out: int = setting(32, "Prompts that are measured and never trained on.", gate=integer(least=8))
     max_tokens: int = setting(48, "Tokens of a response that are kept.", gate=COUNT)
     batch: int = 4
@@ -106,12 +108,8 @@ class DurabilitySettings(ProtocolSettings):
                 where="durability",
                 mend="perturb by sgd or adamw",
             )
-        if self.aligned is not None and (others or self.lora_rank or len(self.align_volumes) != 1):
-            raise InputError(
-                "an aligned model is given, and what to align it by",
-                where="durability",
-                mend="give one of --align-volumes, the examples that it was aligned on, and neither --algorithm nor --lora-rank",
-            )
+        if self.aligned is not None:
+            check_aligned(self.algorithms, self.align_volumes, self.lora_rank, "durability")
 
     def rate(self, optimiser: str) -> float:
         """The learning rate of a phase."""
@@ -123,9 +121,9 @@ class DurabilitySettings(ProtocolSettings):
 
     def planned(self, equipment: Equipment) -> list[Configuration]:
         """The full configuration of every run with this equipment."""
-        from ..laboratory.laboratory import source_of
+        from ..laboratory.laboratory import aligned_source
 
-        given = None if self.aligned is None else source_of(self.aligned)
+        given = None if self.aligned is None else aligned_source(self.aligned)
         return self.configurations(equipment.training, equipment.source, self.hashes(), given)
 
     def configurations(

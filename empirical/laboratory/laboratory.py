@@ -38,8 +38,11 @@ from ..measures.rates import lost
 from ..models.checkpoints import load_checkpoint, save_checkpoint, trainable
 from ..models.devices import held_and_computed, hold_memory, pick_device, pick_dtype
 from ..models.loading import _folder_hash, _locate, load_model
-from ..models.model import LoadedModel
+from ..models.lora import WEIGHTS as ADAPTER_WEIGHTS
+from ..models.lora import merge_adapter
+from ..models.model import LoadedModel, quiet
 from ..models.sequences import Sequences, encode_examples
+from ..models.sources import Source
 from ..training.finetune import new_optimiser, train
 
 Array = NDArray[np.float64]
@@ -239,6 +242,36 @@ class Laboratory:
         named = self.model.named_parameters()
         return {name: value.detach().to("cpu", copy=True) for name, value in named if value.requires_grad}
 
+    def take(self, spec: str) -> None:
+        """Put the weights of another model of the same shape, named as `Source.of` reads it, in the place of those of now.
+
+        An adapter is merged first. Raises InputError where the other model has other weights than this one.
+        """
+        source, trust = Source.of(spec), self.equipment.trust_remote_code
+        other = load_model(
+            source.model, revision=source.revision, device="cpu", dtype=self.equipment.held, trust_remote_code=trust,
+            adapter=source.adapter,
+        )  # fmt: skip
+        if source.adapter is not None:
+            other = merge_adapter(other)
+        weights, own = dict(other.model.named_parameters()), dict(self.model.named_parameters())
+        unlike = [name for name in own if name not in weights or weights[name].shape != own[name].shape]
+        if unlike or len(weights) != len(own):
+            raise InputError(
+                f"the aligned model has other weights than its base ({(unlike or sorted(weights.keys() - own.keys()))[0]})",
+                where=spec,
+                mend="give the base that it was trained from by --model",
+            )
+        self._put(weights)
+
+    def export(self, home: Path, stages: Mapping[str, Stage]) -> None:
+        """Write the weights of stages as folders that `load_model` (or, with lora, `track`) reads: ``home/NAME``."""
+        for name, stage in stages.items():
+            self.enter(stage)
+            with quiet():
+                self.model.save_pretrained(home / name)
+                self.tokenizer.save_pretrained(home / name)
+
     def _put(self, weights: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, value in self.model.named_parameters():
@@ -418,6 +451,18 @@ def source_of(model: str, revision: str | None = None) -> str:
     if path.is_dir():
         return _folder_hash(path) or model
     return _locate(model, revision)[0] or revision or model
+
+
+def aligned_source(spec: str) -> str:
+    """What the weights of a model that came aligned are (`Source.of`): those of `source_of`, and of its adapter."""
+    source = Source.of(spec)
+    own = source_of(source.model, source.revision)
+    if source.adapter is None:
+        return own
+    file = Path(source.adapter).expanduser() / ADAPTER_WEIGHTS
+    if not file.is_file():
+        raise InputError(f"the folder holds no {ADAPTER_WEIGHTS}", where=source.adapter, mend="give a kept adapter")
+    return f"{own}+{sha256_of(file)}"
 
 
 def fingerprint(data: Sequences) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from elastomath.checks import COUNT, POSITIVE, Gate, integer, rising, rows, whole
+from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import Settings, setting
 
@@ -20,6 +21,25 @@ if TYPE_CHECKING:
 
 FROM_ZERO = integer(least=0)
 PAIR = integer(least=2)
+
+
+GIVEN = "given"
+"""In the place of an algorithm of alignment: the model came aligned."""
+ALIGNED = (
+    "A model that is aligned already (folder, GGUF file, hub id with @REVISION, BASE+ADAPTER): it is perturbed, nothing is adapted "
+    "or aligned; --model is its base, --align-volumes the number of examples that it was aligned on."
+)
+KEEP_WEIGHTS = "Keep base, aligned and perturbed weights of each run as models that can be loaded, under OUT/weights."
+
+
+def check_aligned(algorithms: Sequence[str], align_volumes: Sequence[int], lora_rank: int, where: str) -> None:
+    """Raise InputError where settings say how to align a model that came aligned."""
+    if list(algorithms) != ["sft"] or lora_rank or len(align_volumes) != 1:
+        raise InputError(
+            "an aligned model is given, and what to align it by",
+            where=where,
+            mend="give one of --align-volumes, the examples that it was aligned on, and neither --algorithm nor --lora-rank",
+        )
 
 
 def each(gate: Gate) -> Gate:

@@ -218,6 +218,46 @@ def without_adapter(base: LoadedModel, adapted: LoadedModel, logits: Any) -> boo
     return bool(torch.equal(probe(model), logits))
 
 
+def merge_adapter(loaded: LoadedModel) -> LoadedModel:
+    """The model with its adapter in its weights, in place: W + (alpha/rank) B A for W, and the same logits up to rounding.
+
+    Raises InputError for an adapter that is more than a change of weights (tokens of its own in front, routing).
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    from .model import first_line
+
+    model, mend = loaded.model, "give the model with its adapter merged, as a folder of weights"
+    where = str(loaded.adapter or loaded.name)
+    if hasattr(model, "get_base_model"):
+        raise InputError("the adapter is more than a change of weights", where=where, mend=mend)
+    before = probe(model)
+    try:
+        for name, layer in list(model.named_modules()):
+            parent, _, own = name.rpartition(".")
+            if isinstance(layer, BaseTunerLayer):
+                layer.merge()
+                setattr(model.get_submodule(parent), own, layer.get_base_layer())
+            elif isinstance(layer, AuxiliaryTrainingWrapper):
+                merged = layer.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+                setattr(model.get_submodule(parent), own, merged)
+    except Exception as error:  # each kind of adapter raises its own
+        raise InputError(f"the adapter does not merge: {first_line(error)}", where=where, mend=mend) from error
+    for attribute in ("_hf_peft_config_loaded", "peft_config"):
+        if attribute in vars(model):
+            delattr(model, attribute)
+    off = float((probe(model) - before).abs().max() / before.abs().max())
+    if not off <= MERGED * float(torch.finfo(before.dtype).eps):
+        raise InputError(f"merged, the adapter gives other logits, by {off:.1e}", where=where, mend=mend)
+    return dataclasses.replace(loaded, adapter=None, adapter_sha256=None)
+
+
+MERGED = 1e4
+"""So many roundings, of the largest logit, may a model with its adapter merged differ from the one with it beside."""
+
+
 def probe(model: Any) -> Any:
     """The logits of eight tokens (1, 8, V): the same bits, the same model."""
     import torch

@@ -20,6 +20,7 @@ from ..data.specifications import examples_of
 from ..data.splits import mix, split_kinds
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
+from ..laboratory.settings import GIVEN
 from ..measures.behaviour import Classifier, behaviour_score, fit_classifier, load_classifier
 from ..measures.contrast import contrast, reading_curve
 from ..models.sequences import Sequences
@@ -60,6 +61,10 @@ def run_rebound(equipment: Equipment, configuration: Configuration) -> Result:
     branches = [bench.branch("perturb", aligned)]
     if configuration["control"]:
         branches.append(bench.branch("control", aligned))
+    if configuration.get("keep_weights"):
+        base = stages[1] if configuration["adapt_volume"] else laboratory.base
+        home = laboratory.folder.parent / "weights" / run_name(configuration)
+        laboratory.export(home, {"base": base, "aligned": aligned, "perturb": branches[0]})
     bench.tidy(stages)
     readings = [reading for stage in (*stages[:2], aligned, *branches) for reading in stage.result["readings"]]
     kinds = dict(zip(DIRECTIONS[configuration["direction"]], ("align", "perturb"), strict=True))
@@ -96,6 +101,9 @@ class Bench:
         else:
             adapted = self._stage({"stage": "unadapted"}, start, lambda: [self._read("adapted", 0)], keep=False)
         stages = [first, adapted]
+        if c["algorithm"] == GIVEN:
+            stages.append(self._given(start))
+            return stages, stages[-1]
         if c["algorithm"] != "sft":
             stages.append(self._preferred(start))
             return stages, stages[-1]
@@ -122,7 +130,8 @@ class Bench:
                 readings.append(self._read(phase, volume))
             return readings
 
-        return self._stage(self._branch_name(phase, data), parent, make, keep=False)
+        kept = phase == "perturb" and bool(self.configuration.get("keep_weights"))
+        return self._stage(self._branch_name(phase, data), parent, make, keep=kept)
 
     def tidy(self, stages: list[Stage]) -> None:
         """Delete the checkpoints of smaller alignment volumes whose branches have ended."""
@@ -155,6 +164,17 @@ class Bench:
 
         name = name | {"train": fingerprint(data), "continues": continues} | self.sft
         return self._stage(name, parent, make, keep=True, moments=reading[0] == "aligned")
+
+    def _given(self, base: Stage) -> Stage:
+        """The model that came aligned: its weights in the place of its base's."""
+        c = self.configuration
+
+        def make() -> list[Result]:
+            self.laboratory.take(c["aligned"])
+            return [self._read("aligned", c["align_volume"])]
+
+        name = {"stage": "aligned", "weights": c["aligned_source"], "n": c["align_volume"]}
+        return self._stage(name, base, make, keep=True)
 
     def _preferred(self, parent: Stage) -> Stage:
         """The aligned state by a preference algorithm: fresh from the adapted one, one pair an example."""
@@ -241,8 +261,8 @@ def parts_of(configuration: Configuration) -> dict[str, list[Example]]:
         }
         for kind in KINDS
     }
-    if c["algorithm"] == "sft":
-        sizes[aligned] |= {"own": c["align_path"][-1]}
+    if c["algorithm"] in ("sft", GIVEN):
+        sizes[aligned] |= {"own": 0 if c["algorithm"] == GIVEN else c["align_path"][-1]}
         sizes[opposed] |= {"own": most}
     else:
         for kind in KINDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from elastomath.checks import COUNT, one_of
 from elastomath.errors import InputError
@@ -12,9 +12,21 @@ from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import setting
 
 from ..data.specifications import described
-from ..laboratory.settings import FROM_ZERO, TextSettings, each, rising_volumes
+from ..laboratory.settings import (
+    ALIGNED,
+    FROM_ZERO,
+    GIVEN,
+    KEEP_WEIGHTS,
+    TextSettings,
+    check_aligned,
+    each,
+    rising_volumes,
+)
 from ..laboratory.work import Work
 from ..training.settings import ALGORITHMS
+
+if TYPE_CHECKING:
+    from ..laboratory.laboratory import Equipment
 
 KINDS = ("plus", "minus")
 """The data given as ``align`` and as ``perturb``; which of them a run is aligned on is its direction."""
@@ -27,6 +39,8 @@ TFIDF = "tfidf"
 @dataclass(frozen=True)
 class ReboundSettings(TextSettings):
     """One rebound experiment: a run for each (algorithm, direction, seed, alignment volume); volumes are in examples.
+
+    With ``aligned`` nothing is trained before the perturbation.
 
     Adaption and perturbation are supervised fine-tuning always, as in F2. The examples of adaption are D_p of the curve, the
     union of R18, so that the contrast starts from a model that knows both kinds. A larger alignment volume continues the
@@ -46,6 +60,8 @@ class ReboundSettings(TextSettings):
         option="--algorithm",
         gate=each(one_of(*ALGORITHMS)),
     )
+    aligned: str | None = setting(None, ALIGNED)
+    keep_weights: bool = setting(False, KEEP_WEIGHTS)
     adapt_volume: int = setting(
         96, "Examples of both kinds first: D_p, the start of the scale; 0 aligns the base as it is.", gate=FROM_ZERO
     )
@@ -67,11 +83,16 @@ class ReboundSettings(TextSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.adapt_volume == 0 and not (self.pretrain_volume or 0) > 0:
+        if self.aligned is not None:
+            check_aligned(self.algorithms, self.align_volumes, self.lora_rank, "rebound")
+            if len(self.directions) != 1:
+                raise InputError("one aligned model, two directions", where="rebound", mend="give one of --directions")
+        if (self.adapt_volume == 0 or self.aligned is not None) and not (self.pretrain_volume or 0) > 0:
             raise InputError(
-                f"{self.adapt_volume} examples to adapt on",
+                "0 examples to adapt on",
                 where="rebound",
-                mend="give --adapt-volume of at least 1, or 0 with --pretrain-volume, the nominal |D_p| in examples",
+                mend=("give " if self.aligned else "give --adapt-volume of at least 1, or 0 with ")
+                + "--pretrain-volume, the nominal |D_p| in examples",
             )
         if self.kl_documents > self.held_out:
             raise InputError(
@@ -94,10 +115,20 @@ class ReboundSettings(TextSettings):
         """The data specifications."""
         return self.align, self.perturb
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+    def planned(self, equipment: Equipment) -> list[Configuration]:
+        """The full configuration of every run with this equipment."""
+        from ..laboratory.laboratory import aligned_source
+
+        given = None if self.aligned is None else aligned_source(self.aligned)
+        return self.configurations(equipment.training, equipment.source, self.hashes(), given)
+
+    def configurations(
+        self, training: dict[str, Any], source: str, data: dict[str, str | None], aligned_source: str | None = None
+    ) -> list[Configuration]:
         """The full configuration of every run, in the order in which they share their stages.
 
-        training, source, data: `Equipment.training`, what the weights are, and what the data files are, by hash.
+        training, source, data: `Equipment.training`, what the weights are, and what the data files are, by hash; aligned_source: what
+        the weights of the model are that came aligned.
         """
         own = dict.fromkeys(KINDS, 0)
         for direction in self.directions:
@@ -115,12 +146,16 @@ class ReboundSettings(TextSettings):
         if self.behaviour is not None:
             common |= {"behaviour": self.behaviour, "continuations": self.continuations}
         common |= {"data_sources": data, "perturb_volumes": list(self.perturb_volumes)} | training
+        if self.keep_weights:
+            common |= {"keep_weights": True}
+        if self.aligned is not None:
+            common |= {"aligned": self.aligned, "aligned_source": aligned_source, "adapt_volume": 0}
         runs = []
         for seed in self.seeds:
             for direction in self.directions:
-                for algorithm in self.algorithms:
+                for algorithm in self.algorithms if self.aligned is None else (GIVEN,):
                     # the rejected texts of preference pairs lie behind what the phases train on
-                    sizes = {"own": own} if algorithm != "sft" else {}
+                    sizes = {"own": own} if algorithm not in ("sft", GIVEN) else {}
                     for index, size in enumerate(self.align_volumes):
                         path = list(self.align_volumes[: index + 1])
                         run = {"seed": seed, "direction": direction, "algorithm": algorithm, "align_volume": size}
@@ -134,9 +169,12 @@ class ReboundSettings(TextSettings):
             (2 * self.held_out + 2 * self.kl_documents) * self.max_tokens,
         )
         most, steps = self.perturb_volumes[-1] * self.max_tokens, len(self.perturb_volumes)
+        adapting = 0 if self.aligned is not None else self.adapt_volume
         found = [Work("base", len(self.seeds), 0, held)]
-        found.append(Work("adapted", len(self.seeds), self.adapt_volume * self.max_tokens, held))
-        for algorithm in self.algorithms:
+        found.append(Work("adapted", len(self.seeds), adapting * self.max_tokens, held))
+        if self.aligned is not None:
+            found.append(Work("aligned (given)", units, 0, held))
+        for algorithm in self.algorithms if self.aligned is None else ():
             if algorithm == "sft":  # a larger volume continues a smaller one
                 sizes = [b - a for a, b in zip([0, *self.align_volumes], self.align_volumes, strict=False)]
             else:  # pairs, each volume from the adapted state; the reference is read once

@@ -5,42 +5,18 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elastomath.errors import InputError
 from elastomath.foreign import json_of
 
-from ..models.loading import HUB_ID
-from ..models.lora import CONFIG as ADAPTER_CONFIG
+from ..models.sources import Source
 
 NO_BASE = "none"
 """In the place of the base: it is not there."""
 STATE = "trainer_state.json"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "spiece.model")
-
-
-@dataclass(frozen=True)
-class Source:
-    """One model of a list: ``name`` as it was written, a model, its revision on the hub, an adapter that is put into it."""
-
-    name: str
-    model: str
-    revision: str | None = None
-    adapter: str | None = None
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder that training wrote: the adapter's, or the model's; None for a file or the hub."""
-        place = Path(self.adapter or self.model).expanduser()
-        return place if place.is_dir() else None
-
-    @property
-    def bare(self) -> bool:
-        """Whether the model is a folder without a tokenizer, as a Trainer without ``processing_class`` writes it."""
-        place = Path(self.model).expanduser()
-        return place.is_dir() and not any((place / file).is_file() for file in TOKENIZER_FILES)
 
 
 @dataclass(frozen=True)
@@ -72,7 +48,7 @@ def read_sources(names: Sequence[str]) -> list[Source]:
     repeated = next((name for index, name in enumerate(written) if name in written[:index]), None)
     if repeated is not None and repeated != NO_BASE:
         raise InputError("a model occurs twice", where=f"--models, {repeated}", mend="name each once")
-    return [_source(name) for name in written]
+    return [Source(name, "") if name == NO_BASE else Source.of(name) for name in written]
 
 
 def _expanded(name: str) -> list[str]:
@@ -90,32 +66,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _source(name: str) -> Source:
-    if name == NO_BASE:
-        return Source(name, "")
-    if Path(name).expanduser().exists():
-        return _local(name)
-    model, plus, adapter = name.rpartition("+")
-    if plus and (Path(adapter).expanduser() / ADAPTER_CONFIG).is_file():
-        return replace(_source(model), name=name, adapter=adapter)
-    hub, at, revision = name.rpartition("@")
-    if at and revision and HUB_ID.fullmatch(hub):
-        return Source(name, hub, revision)
-    return Source(name, name)
-
-
-def _local(name: str) -> Source:
-    """A folder or a file; a folder with an adapter alone is its own base with it."""
-    place = Path(name).expanduser()
-    config = place / ADAPTER_CONFIG
-    if not config.is_file() or (place / "config.json").is_file():
-        return Source(name, name)
-    base = _json(config, "adapter_config.json").get("base_model_name_or_path")
-    if not base:
-        raise InputError("the adapter names no base model", where=name, mend="write BASE+ADAPTER")
-    return replace(_source(str(base)), name=name, adapter=name)
-
-
 def progress_of(source: Source) -> Progress:
     """What ``trainer_state.json`` of a checkpoint's folder says; else the step in its name or its revision (``step143000``).
 
@@ -124,7 +74,9 @@ def progress_of(source: Source) -> Progress:
     """
     state = source.folder and source.folder / STATE
     if state and state.is_file():
-        found = _json(state, STATE)
+        found = json_of(state, STATE, "copy it again")
+        if not isinstance(found, dict):
+            raise InputError(f"{STATE} is no JSON object", where=str(state), mend="copy it again")
         logged = [
             row[name]
             for row in found.get("log_history") or []
@@ -142,10 +94,3 @@ def progress_of(source: Source) -> Progress:
 
 def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and value > 0 else None
-
-
-def _json(file: Path, what: str) -> dict[str, Any]:
-    content = json_of(file, what, "copy it again")
-    if not isinstance(content, dict):
-        raise InputError(f"{what} is no JSON object", where=str(file), mend="copy it again")
-    return content

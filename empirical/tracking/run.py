@@ -23,7 +23,8 @@ from ..models.devices import held_and_computed, pick_device
 from ..models.loading import load_model
 from ..models.lora import WEIGHTS, load_adapter, probe, without_adapter
 from ..models.model import LoadedModel
-from .checkpoints import NO_BASE, Source, progress_of
+from ..models.sources import Source
+from .checkpoints import NO_BASE, progress_of
 from .course import Course
 from .panel import Panel, read_model
 from .settings import TrackSettings

@@ -11,7 +11,8 @@ from elastomath.errors import InputError
 from elastomath.runs.settings import Settings, setting
 
 from ..laboratory.work import Part, Work
-from .checkpoints import NO_BASE, Progress, Source, read_sources
+from ..models.sources import Source
+from .checkpoints import NO_BASE, Progress, read_sources
 from .course import RATE_UNITS, VOLUME_UNITS
 from .panel import MAX_TOKENS, Panel
 

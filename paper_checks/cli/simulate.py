@@ -13,7 +13,7 @@ import typer
 from elastomath.errors import InputError
 from elastomath.memory import affordable
 
-from .terminal import Device, Json, Seed, at_least_one, conclude, emit, number_of, numbers
+from .terminal import Device, Json, Seed, at_least_one, conclude, emit, integers, number_of, numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ EXAMPLES = 1024
 
 def simulate(
     dynamics: Annotated[
-        Literal["mixture", "counting", "softmax", "transformer"],
+        Literal["mixture", "counting", "logit", "softmax", "perceptron", "transformer"],
         typer.Argument(help="The compressor that is simulated."),
     ],
     k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
@@ -57,7 +57,7 @@ def simulate(
         str | None, typer.Option("--mode", help="joint (optima) or sequential (phases; the default of life cycles).")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="A family, markov or grammar. Default: the --family.")
+        str | None, typer.Option("--source", help="A family, markov, grammar or behaviour. Default: the --family.")
     ] = None,
     alphabet: Annotated[int, typer.Option("--alphabet", help="Symbols of a sequence.")] = 4,
     length: Annotated[int, typer.Option("--length", help="Symbols in a sequence: alphabet^length leaves.")] = 4,
@@ -70,7 +70,19 @@ def simulate(
     ] = None,
     learning_rate: Annotated[
         str | None,
-        typer.Option("--learning-rate", help="softmax, transformer; several with commas. Default: 0.1, 0.001."),
+        typer.Option(
+            "--learning-rate", help="softmax, perceptron, transformer; several with commas. Default: 0.1, 0.1, 0.001."
+        ),
+    ] = None,
+    constant: Annotated[
+        str | None,
+        typer.Option("--constant", help="logit: c of the logit law in a unit of volume; several. Default: 1."),
+    ] = None,
+    width: Annotated[
+        str | None, typer.Option("--width", help="perceptron: numbers in a layer; several. Default: 64.")
+    ] = None,
+    depth: Annotated[
+        str | None, typer.Option("--depth", help="perceptron: hidden layers; several. Default: 2.")
     ] = None,
     forgetting: Annotated[
         str | None,
@@ -121,8 +133,10 @@ def simulate(
         if noise:
             raise InputError("noise on a life cycle", where="--noise", mend="leave it out: readings are exact sums")
         axes: dict[str, Any] = {"k": numbers(k, "--k")}
-        settings = _settings(dynamics, size, learning_rate, forgetting, axes)
-        if dynamics != "mixture":
+        options = {"size": size, "learning_rate": learning_rate, "forgetting": forgetting, "constant": constant}
+        options |= {"width": width, "depth": depth}
+        settings = _settings(dynamics, options, axes)
+        if dynamics not in EXACT:
             settings["examples"] = at_least_one(examples, "--examples")
         chosen = mode or "sequential"
         if dynamics == "transformer":
@@ -130,8 +144,7 @@ def simulate(
         axes["seed"] = list(range(seed, seed + count))
         result = _life_cycles(
             dynamics,
-            source=_source(source or family, alpha, overlap, axes)
-            | {"alphabet": alphabet, "length": length, "cover": cover},
+            source=_source(source or family, alpha, overlap, cover, axes) | {"alphabet": alphabet, "length": length},
             settings=settings,
             cycle={
                 "mode": chosen,
@@ -218,36 +231,52 @@ def _life_cycles(
     return result | {"figures": made, "runs": counts["done"], "failed": counts["failed"]}
 
 
-def _settings(
-    dynamics: str, size: str | None, learning_rate: str | None, forgetting: str | None, axes: dict[str, Any]
-) -> dict[str, Any]:
+EXACT = ("mixture", "logit")
+"""The compressors that train on any volume, not on so many sequences."""
+DESCENDING = ("softmax", "perceptron", "transformer")
+"""The compressors that are trained by steps of gradient descent."""
+OPTIONS = {
+    "size": ("transformer",),
+    "learning_rate": DESCENDING,
+    "forgetting": ("counting",),
+    "constant": ("logit",),
+    "width": ("perceptron",),
+    "depth": ("perceptron",),
+}
+"""Which compressors have an option."""
+
+
+def _settings(dynamics: str, options: dict[str, str | None], axes: dict[str, Any]) -> dict[str, Any]:
     """Options that a compressor has go into the axes; those that it has not are refused."""
-    for option, text, of in (
-        ("size", size, ("transformer",)),
-        ("learning_rate", learning_rate, ("softmax", "transformer")),
-        ("forgetting", forgetting, ("counting",)),
-    ):
+    for option, text in options.items():
         if text is None:
             continue
-        name = f"--{option.replace('_', '-')}"
+        name, of = f"--{option.replace('_', '-')}", OPTIONS[option]
         if dynamics not in of:
             raise InputError(f"{dynamics} has no {option}", where=name, mend=f"it belongs to {', '.join(of)}")
-        axes[f"settings__{option}"] = text.split(",") if option == "size" else numbers(text, name)
-    return {"batch": 32} if dynamics in ("softmax", "transformer") else {}
+        if option == "size":
+            axes["settings__size"] = text.split(",")
+        elif option in ("width", "depth"):
+            axes[f"settings__{option}"] = integers(text, name)
+        else:
+            axes[f"settings__{option}"] = numbers(text, name)
+    return {"batch": 32} if dynamics in DESCENDING else {}
 
 
-def _source(name: str, alpha: str, overlap: str, axes: dict[str, Any]) -> dict[str, Any]:
-    """The source, with the tail index and the overlap as its own function calls them."""
+def _source(name: str, alpha: str, overlap: str, cover: float, axes: dict[str, Any]) -> dict[str, Any]:
+    """The source, with the tail index, the overlap and the cover as its own function calls them."""
+    if name == "behaviour":  # its datasets are told by their responses
+        return {"name": name}
     shares = numbers(overlap, "--overlap")
     if name in ("markov", "grammar"):
         axes["source__conflict"] = [1.0 - share for share in shares]
         if name == "grammar":
-            return {"name": name}
+            return {"name": name, "cover": cover}
         axes["source__sharpness"] = numbers(alpha, "--alpha")
-        return {"name": name, "law": "pareto"}
+        return {"name": name, "law": "pareto", "cover": cover}
     axes["source__alpha"] = numbers(alpha, "--alpha")
     axes["source__overlap"] = shares
-    return {"name": name}
+    return {"name": name, "cover": cover}
 
 
 def _precision(dtype: str, mode: str) -> str:

@@ -2,6 +2,7 @@ from .compressor import Compressor as Compressor
 from .compressor import State as State
 from .counting import CountingCompressor as CountingCompressor
 from .descent import JointTraining as JointTraining
+from .logit import LogitCompressor as LogitCompressor
 from .mixture import MixtureCompressor as MixtureCompressor
 from .mixture import perturbation_grid as perturbation_grid
 from .mixture import simulate_mixture as simulate_mixture

@@ -22,6 +22,7 @@ from elastomath.storage import whole_file
 from ..compressors.compressor import Compressor
 from ..compressors.counting import CountingCompressor
 from ..compressors.descent import JointTraining
+from ..compressors.logit import LogitCompressor
 from ..compressors.mixture import MixtureCompressor
 from ..compressors.perceptron import PerceptronCompressor
 from ..compressors.softmax import SoftmaxCompressor
@@ -35,7 +36,7 @@ from .lifecycle import LifeCycle, curve_of, live
 from .resistance import resist
 
 Made = TypeVar("Made")
-DYNAMICS: Final = ("mixture", "counting", "softmax", "perceptron", "transformer")
+DYNAMICS: Final = ("mixture", "counting", "logit", "softmax", "perceptron", "transformer")
 """The compressors by name."""
 SOURCES: Final = (*FAMILIES, "markov", "grammar", "behaviour")
 """The sources by name."""
@@ -143,22 +144,18 @@ def compressor_of(configuration: Configuration) -> Compressor:
     """The compressor of a run on its problem; those that draw or start at random have the seed of the run."""
     problem, name = problem_of(configuration), configuration["dynamics"]
     given = dict(configuration["settings"])
-    made: Callable[..., Any]
-    if name == "mixture":
-        made = MixtureCompressor
-    elif name == "counting":
-        made = CountingCompressor
-    elif name == "softmax":
-        made = SoftmaxCompressor
-    elif name == "perceptron":
-        made = PerceptronCompressor
-    else:
-        made = TransformerCompressor
-        if isinstance(given.get("joint"), Mapping):
-            given["joint"] = _made(JointTraining, given["joint"], "joint training")
-    if name != "mixture":
+    exact: dict[str, Callable[..., Any]] = {"mixture": MixtureCompressor, "logit": LogitCompressor}
+    drawn: dict[str, Callable[..., Any]] = {
+        "counting": CountingCompressor,
+        "softmax": SoftmaxCompressor,
+        "perceptron": PerceptronCompressor,
+        "transformer": TransformerCompressor,
+    }
+    if isinstance(given.get("joint"), Mapping):
+        given["joint"] = _made(JointTraining, given["joint"], "joint training")
+    if name in drawn:
         given = {"seed": configuration["seed"]} | given
-    return cast(Compressor, _made(made, {"problem": problem} | given, name))
+    return cast(Compressor, _made((exact | drawn)[name], {"problem": problem} | given, name))
 
 
 def run(configuration: Configuration) -> Result:

@@ -38,10 +38,22 @@ arguments = transformers.TrainingArguments(
 trainer = transformers.Trainer(
     model, arguments, train_dataset=rows, processing_class=tokenizer, callbacks=[callback] if on else []
 )
-start = time.perf_counter()
+readings, read = [], callback.tracker.read
+
+
+def timed(*given):
+    begin = time.process_time()
+    found = read(*given)
+    readings.append(time.process_time() - begin)
+    return found
+
+
+callback.tracker.read = timed
+start, used = time.perf_counter(), time.process_time()
 trainer.train()
 told = {
-    "seconds": time.perf_counter() - start, "readings": callback.tracker.seconds, "steps": callback.tracker.steps,
+    "seconds": time.perf_counter() - start, "used": time.process_time() - used, "reading": sum(readings),
+    "readings": callback.tracker.seconds, "steps": callback.tracker.steps,
     "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     "losses": [row["loss"] for row in trainer.state.log_history if "loss" in row],
 }
@@ -63,11 +75,15 @@ def told(folder: Path, tmp_path: Path, on: str, *launcher: str) -> dict[str, obj
 def test_a_training_takes_its_readings_longer_and_hardly_more_memory(tiny_model: Path, tmp_path: Path) -> None:
     without, with_it = (told(tiny_model, tmp_path, on) for on in ("off", "on"))
     print(
-        f"seconds {without['seconds']:.2f} without, {with_it['seconds']:.2f} with, of them {with_it['readings']:.2f} readings"
+        f"seconds {without['seconds']:.2f} without, {with_it['seconds']:.2f} with, of them {with_it['readings']:.2f} readings; "
+        f"of a processor {without['used']:.2f}, {with_it['used']:.2f} and {with_it['reading']:.2f}"
     )
     print(f"peak {without['peak'] / 1024:.0f} MB without, {with_it['peak'] / 1024:.0f} MB with")  # type: ignore[operator]
     assert with_it["losses"] == without["losses"]
     assert with_it["peak"] < 1.1 * without["peak"]  # type: ignore[operator]
+    grown = with_it["used"] - without["used"]  # type: ignore[operator]
+    assert grown < with_it["reading"] + 0.1 * without["used"]  # type: ignore[operator]
+    assert with_it["reading"] > 0  # type: ignore[operator]
 
 
 def test_of_two_processes_one_writes_and_both_train_as_without(tiny_model: Path, tmp_path: Path) -> None:

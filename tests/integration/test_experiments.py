@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from elastomath import Curve
 from elastomath.errors import InputError
@@ -91,6 +92,41 @@ def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, mon
     before = calls["count"]
     run(settings, tmp_path / "killed")
     assert calls["count"] == before  # a third time trains nothing
+
+
+def test_rebound_from_a_model_that_came_aligned_perturbs_it_as_the_run_that_aligned_it(settings, tmp_path):
+    """Weights that a run kept, given as base and aligned model: the perturbation's readings again, and nothing trained before."""
+    from dataclasses import replace
+
+    made = run(replace(settings, align_volumes=(12,), keep_weights=True, control=False), tmp_path / "made")
+    (kept,) = (tmp_path / "made" / "weights").iterdir()
+    assert sorted(place.name for place in kept.iterdir()) == ["aligned", "base", "perturb"]
+    asked = replace(
+        settings, model=str(kept / "base"), aligned=str(kept / "aligned"), align_volumes=(12,), control=False,
+        pretrain_volume=8.0, keep_weights=True,
+    )  # fmt: skip
+    given = run(asked, tmp_path / "given")
+    curve = Curve.read(given["curve"]).run("given-align-12-seed-0")
+    np.testing.assert_array_equal(curve.volumes, [8, 12, 8])
+    (again,) = (tmp_path / "given" / "weights").iterdir()
+
+    def weights(place, name):
+        return load_file(str(place / name / "model.safetensors"))
+
+    kept_aligned, aligned, perturbed = weights(kept, "aligned"), weights(again, "aligned"), weights(again, "perturb")
+    assert all((kept_aligned[key] == aligned[key]).all() for key in aligned)
+    assert any((perturbed[key] != aligned[key]).any() for key in aligned)
+    (row,) = given["readings"]
+    assert [r["phase"] for r in row["rows"]] == ["base", "adapted", "aligned", "perturb", "perturb"]
+    assert row["rows"][2]["contrast_change"] > 0 > row["rows"][4]["contrast_change"]
+    assert [work.stage for work in asked.work()] == ["base", "adapted", "aligned (given)", "perturbed to 8"]
+    assert made["readings"][0]["rows"][2]["contrast"] == pytest.approx(row["rows"][2]["contrast"], abs=1e-12)
+    with pytest.raises(InputError, match="two directions"):
+        replace(asked, directions=("forward", "exchanged"))
+    with pytest.raises(InputError, match="give --pretrain-volume"):
+        replace(asked, pretrain_volume=None)
+    with pytest.raises(InputError, match="what to align it by"):
+        replace(asked, align_volumes=(4, 12))
 
 
 def test_data_or_settings_that_changed_are_not_taken_from_the_ledger(settings, tmp_path):

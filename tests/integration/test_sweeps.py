@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from elastomath import Curve, InputError
+from elastomath.laws.logit import aligned_contrast, undo_volume
 from elastomath.runs.executors import open_executor
 from elastomath.runs.ledger import Ledger
 from paper_checks.cli.commands import main
@@ -75,6 +76,7 @@ def test_a_ledger_that_differs_is_seen(here, tmp_path):
 
 DRIVER = """
 import os, signal, sys
+from elastomath.laws.logit import aligned_contrast, undo_volume
 from elastomath.runs.executors import open_executor
 from sim.cycles.sweeps import configurations, simulate
 from sweeps_with_a_log import logged
@@ -220,6 +222,53 @@ def test_simulate_goes_through_a_ledger_and_the_same_command_ends_at_once(capsys
     assert Path(first["records"]).read_bytes() == content
 
 
+def test_the_logit_compressor_is_undone_by_what_the_law_says(capsys, tmp_path):
+    """A behaviour of one direction, aligned by two volumes in sequence: its undo volumes are those of R22."""
+    command = [
+        "simulate",
+        "logit",
+        "--source",
+        "behaviour",
+        "--alphabet",
+        "2",
+        "--align",
+        "16,64",
+        "--constant",
+        "0.3,0.6",
+    ]
+    code, out, _ = call(capsys, *command, "--k", "10", "--points", "2", "--out", tmp_path, "--json")
+    told = json.loads(out)
+    assert (code, told["runs"], told["failed"]) == (0, 2, 0)
+    for row in json.loads(Path(told["records"]).read_text())["runs"]:
+        constant = row["configuration"]["settings"]["constant"]
+        for way in row["record"]["runs"]:
+            n, undo = way["volumes"][1], way["undo"]
+            z = way["entropies"][2][0] - way["entropies"][1][0]
+            assert z == pytest.approx(float(aligned_contrast(0.0, n, constant)), rel=1e-12)
+            assert undo["volume"] == pytest.approx(float(undo_volume(0.0, n, constant)), rel=2e-3)
+
+
+def test_perceptrons_of_several_widths_go_through_their_life_cycle(capsys, tmp_path):
+    command = [
+        "simulate",
+        "perceptron",
+        "--width",
+        "4,8",
+        "--depth",
+        "1",
+        "--alphabet",
+        "2",
+        "--length",
+        "3",
+        "--k",
+        "2",
+    ]
+    code, out, _ = call(capsys, *command, "--points", "2", "--examples", "64", "--out", tmp_path, "--json")
+    told = json.loads(out)
+    assert (code, told["runs"], told["failed"]) == (0, 2, 0)
+    assert set(Curve.read(told["curve"]).frame["width"]) == {4, 8}
+
+
 def test_joint_life_cycles_of_the_mixture_keep_the_fast_curve(capsys, tmp_path):
     """Both ways to a mixture's joint optima, `--mode joint` and none, are the same law on the same masses."""
     shared = ["--k", "4", "--points", "5", "--l-max", "2"]
@@ -246,6 +295,11 @@ def test_joint_life_cycles_of_the_mixture_keep_the_fast_curve(capsys, tmp_path):
         (["transformer", "--dtype", "float8"], ["float8"]),
         (["softmax", "--learning-rate", "-1"], ["learning rate"]),
         (["counting", "--alphabet", "1"], ["1"]),
+        (["softmax", "--width", "8"], ["softmax has no width", "perceptron"]),
+        (["perceptron", "--depth", "1.5"], ["--depth", "1.5"]),
+        (["perceptron", "--width", "0"], ["width 0"]),
+        (["logit", "--alphabet", "4"], ["4 symbols", "--alphabet 2"]),
+        (["logit", "--alphabet", "2", "--constant", "0"], ["constant"]),
     ],
 )
 def test_bad_sweeps_are_one_line(capsys, tmp_path, arguments, words):

@@ -401,6 +401,32 @@ def test_adapters_are_swapped_in_place_and_read_as_if_loaded_alone(lives, tmp_pa
     assert result["contrast"]["base"]["estimate"] != result["contrast"]["aligned"]["estimate"]
 
 
+def test_weights_are_held_in_what_was_asked_for(lives, tmp_path, monkeypatch):
+    """``--weights bfloat16``: every model is loaded in it, the readings are those of such a model, and the plan takes half the memory."""
+    from dataclasses import replace
+
+    from empirical.laboratory.estimate import plan_of
+    from empirical.models.loading import load_model
+    from empirical.tracking import TrackSettings, run
+    from empirical.tracking.panel import read_model
+
+    monkeypatch.chdir(lives[0])
+    whole = TrackSettings(models=("none", "aligned", "perturbed/checkpoint-4"), pairs="prefs.jsonl")
+    settings = replace(whole, weights="bfloat16")
+    held = []
+    monkeypatch.setattr(run, "load_model", lambda *a, **k: held.append(k["dtype"]) or load_model(*a, **k))
+    rows = run.track(settings, tmp_path / "half", device="cpu")["rows"]
+    assert held == ["bfloat16", "bfloat16"]
+    alone = load_model("perturbed/checkpoint-4", device="cpu", dtype="bfloat16")
+    reading = read_model(alone.model, settings.panel().encoded(alone.model, alone.tokenizer))
+    assert rows[1]["align"] == pytest.approx(np.mean(reading["nats_chosen"]), rel=1e-3)
+    full = run.track(whole, tmp_path / "whole", device="cpu")["rows"]
+    assert rows[1]["align"] != full[1]["align"]
+    assert rows[1]["align"] == pytest.approx(full[1]["align"], rel=0.02)
+    small, large = (plan_of(chosen, device="cpu", dtype="float32")["memory"]["weights"] for chosen in (settings, whole))
+    assert 2 * small == large
+
+
 def test_a_checkpoint_without_a_tokenizer_borrows_one(lives, tmp_path, capsys):
     from empirical.tracking import TrackSettings
     from empirical.tracking.run import track

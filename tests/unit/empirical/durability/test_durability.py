@@ -343,6 +343,41 @@ def test_a_model_that_came_aligned_is_perturbed_as_the_one_that_was_aligned_here
     assert [work.stage for work in there.work()] == ["base", "forecast", "perturb, at most"]
 
 
+def test_an_aligned_model_may_be_its_base_with_an_adapter(tiny_model, prefs, tmp_path):
+    """``BASE+ADAPTER`` and the adapter merged by peft itself: the same contrasts; an adapter of more than weights is refused."""
+    import peft
+
+    base = load_model(str(tiny_model), device="cpu", dtype="float32")
+    adapted = peft.get_peft_model(base.model, peft.LoraConfig(r=2, task_type="CAUSAL_LM", modules_to_save=["norm"]))
+    with torch.no_grad():
+        for key, value in adapted.named_parameters():
+            if "lora_" in key or "modules_to_save" in key:
+                value.normal_(std=0.1, generator=torch.Generator().manual_seed(len(key)))
+    adapted.save_pretrained(tmp_path / "adapter")
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    base.tokenizer.save_pretrained(tmp_path / "merged")
+    given = {
+        "model": str(tiny_model), "pairs": (prefs,), "align_volumes": (16,), "perturb_most": 8, "held_out": 16, "max_tokens": 8,
+        "learning_rate": 3e-2,
+    }  # fmt: skip
+    rows = [
+        durability(DurabilitySettings(aligned=aligned, **given), tmp_path / name, device="cpu", dtype="float32")[
+            "durability"
+        ][0]
+        for name, aligned in (("one", f"{tiny_model}+{tmp_path / 'adapter'}"), ("other", str(tmp_path / "merged")))
+    ]
+    assert rows[0]["z"] == pytest.approx(rows[1]["z"], abs=1e-5)
+    assert abs(rows[0]["z"] - rows[0]["z0"]) > 1e-3
+    base = load_model(str(tiny_model), device="cpu", dtype="float32")
+    peft.get_peft_model(
+        base.model, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    ).save_pretrained(tmp_path / "prompt")
+    with pytest.raises(InputError, match="more than a change of weights"):
+        durability(
+            DurabilitySettings(aligned=f"{tiny_model}+{tmp_path / 'prompt'}", **given), tmp_path / "third", device="cpu"
+        )
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -11,8 +11,10 @@ from elastomath import InputError
 from sim.compressors.compressor import Compressor
 from sim.compressors.counting import CountingCompressor
 from sim.compressors.descent import JointTraining
+from sim.compressors.logit import LogitCompressor
 from sim.compressors.mixture import MixtureCompressor
 from sim.compressors.networks import NetworkSize
+from sim.compressors.perceptron import PerceptronCompressor
 from sim.compressors.softmax import SoftmaxCompressor
 from sim.compressors.transformer import TransformerCompressor
 from sim.cycles.stationary import optima_path, path_grid, stationarity
@@ -30,6 +32,14 @@ def problem():
     return Problem(np.stack([np.mean(laws, axis=0), *laws[:2]]), 3, 2)
 
 
+@cache
+def closed():
+    """The same on three places of two symbols, of which the last is the response to a prompt."""
+    rng = np.random.default_rng(1)
+    laws = [0.9 * rng.dirichlet(np.ones(8)) + 0.1 / 8 for _ in range(3)]
+    return Problem(np.stack([np.mean(laws, axis=0), *laws[:2]]), 2, 3)
+
+
 COMPRESSORS = {
     "mixture": lambda: MixtureCompressor(problem()),
     "counting": lambda: CountingCompressor(problem(), prior=0.0),
@@ -38,6 +48,8 @@ COMPRESSORS = {
     "softmax of random features": lambda: SoftmaxCompressor(problem(), "random", count=5, sampled=False),
     "softmax of words": lambda: SoftmaxCompressor(problem(), "ngrams", order=1),
     "softmax of prefixes": lambda: SoftmaxCompressor(problem(), "prefix", order=1),
+    "logit": lambda: LogitCompressor(closed(), 0.3),
+    "perceptron": lambda: PerceptronCompressor(problem(), 8, 1, examples=64, batch=8),
     "transformer": lambda: TransformerCompressor(
         problem(), NetworkSize(8, 1, 2, 12), dtype="float64", learning_rate=1e-2, joint=JointTraining(adamw=200)
     ),
