@@ -58,6 +58,7 @@ MODULES = (
     "logit",
     "optimisers",
     "jointness",
+    "limits",
 )
 """The files that verify results."""
 CASE_BYTES = 10_000

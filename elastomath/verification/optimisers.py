@@ -242,6 +242,35 @@ def _long_phase(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     )
 
 
+def _lag(one: float, square: float, undo: float) -> float:
+    """``beta_1/(1 - beta_1) sqrt((S + m*)/(S + 1))``: the opposed steps that a first moment carried over can cost."""
+    return one / (1 - one) * math.sqrt((square + undo) / (square + 1))
+
+
+def _first_moment(tally: Tally, cases: int, rng: np.random.Generator) -> None:
+    shares, costs = [], []
+    for rate in (0.02, 0.1, 0.4):
+        for one in (0.5, 0.9, 0.95):
+            for n in (16, 64, 256):
+                tally.cases += 1
+                undo, square = [], 0.0
+                for beta in (0.0, one):
+                    settings, z, moments = (rate, beta, 0.99999, 1e-12), 0.0, (0.0, 0.0, 0)
+                    for _ in range(n):
+                        z, moments = _adam(z, moments, settings, True)
+                    square = n * moments[1] / (1 - 0.99999**n)
+                    undo.append(_undone(z, moments, settings))
+                shares.append((undo[1] - undo[0]) / _lag(one, square, undo[1]))
+                costs.append((undo[1] - undo[0]) * (1 - one))
+    tally.true(f"a first moment costs {min(shares)} to {max(shares)} of its lag", min(shares) > 0 and max(shares) < 1)
+    tally.true(f"it costs 1/(1 - beta_1) steps at most: {max(costs)}", max(costs) > 1.4)
+    tally.true(f"the bound is loose: {max(shares)}", max(shares) > 0.9)
+    tally.notes.append(
+        f"a first moment carried over costs {min(costs):.1f} to {max(costs):.1f} times 1/(1 - beta_1) opposed steps: up to "
+        f"{max(shares):.2f} of beta_1/(1 - beta_1) sqrt((S + m*)/(S + 1)), since it sleeps through the strongest steps"
+    )
+
+
 LIMITS: dict[str, tuple[str, str, Check]] = {
     "R26a": (
         "Memoryless optimisers dropped: Adam with its moments carried over",
@@ -262,6 +291,13 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
         "undoes it grows with an exponent of up to 2 with moments carried (up to 1 with fresh ones, or once m* comes to 1/(1-beta_2)), "
         "until the gradient has come down to Adam's epsilon, where alignment stops.",
         _long_phase,
+    ),
+    "R26d": (
+        "No first moment dropped",
+        "With moments carried over the first moment still points forwards when the perturbation begins, and the strongest steps, the first "
+        "ones, are lost: the undo volume is larger by some beta_1/(1-beta_1) steps, at most (in the instances) by that times "
+        "sqrt((S + m*)/(S + 1)), S being the sum of g^2 over the alignment: up to 1.6/(1-beta_1), not 1/(1-beta_1).",
+        _first_moment,
     ),
 }
 """Each hypothesis dropped: title, the size of the error, the check."""

@@ -13,12 +13,14 @@ from elastomath.laws import jointness as joint
 from elastomath.laws import logit as law
 from elastomath.laws import optimisers
 from elastomath.verification import jointness as joint_checks
+from elastomath.verification import limits
 from elastomath.verification import logit as checks
 from elastomath.verification import optimisers as optimiser_checks
 
 from .helper import changed, red_ids, scaled
 
 true_falls, true_volumes, true_gradients = law.first_falls, law.matched_volumes, law.gradient_constants
+true_open = limits._falls_without_closure
 true_joint, true_effective, true_durability = joint.jointness, joint.effective, optimisers.durability
 
 FLOATS = {
@@ -139,7 +141,20 @@ def test_a_broken_float_is_found_out(name, monkeypatch):
             lambda o, steps, **k: true_durability(dataclasses.replace(o, noise=0.0), steps, **k),
         ),
         ("R26c", optimiser_checks, "_adam_undo", lambda counts, settings: ([], [float(1 / n) for n in counts])),
+        ("R26d", optimiser_checks, "_lag", lambda one, square, undo: one / (1 - one)),
         ("R27a", joint_checks, "jointness", changed(true_joint, violated=lambda j: 0)),
+        ("R22b", limits, "softmax_path", lambda z, _, *given: checks.softmax_path(z, 1e-9, *given)),
+        ("R23b", limits, "_falls_without_closure", lambda z, e, c: true_open(z, e / 2, c)),
+        ("R23c", limits, "SIGMOID_BEND", checks.SIGMOID_BEND * 0.99),
+        ("R23d", limits, "SIGMOID_BEND", checks.SIGMOID_BEND * 0.99),
+        ("R24b", limits, "matched_volumes", changed(true_volumes, align=lambda v: v.align * 1.01)),
+        ("R24c", limits, "matched_volumes", changed(true_volumes, pretrain=lambda v: v.pretrain * 1.001)),
+        ("R24d", limits, "aligned_contrast", lambda z, n, c: law.aligned_contrast(z, n, np.mean(c) + 0 * c)),
+        ("R24e", limits, "matched_volumes", changed(true_volumes, kappa=lambda v: v.kappa * 10)),
+        ("R25b", limits, "gradient_constants", changed(true_gradients, aligning=lambda g: g.aligning * 1.01)),
+        ("R25c", limits, "gradient_constants", changed(true_gradients, kernel=lambda g: g.kernel * 1.01)),
+        ("R27b", limits, "jointness", changed(true_joint, violated=lambda j: 0)),
+        ("R27c", limits, "jointness", changed(true_joint, missed=lambda j: j.missed / 2)),
     ],
 )
 def test_a_limit_that_is_none_is_found_out(id, module, attribute, broken, monkeypatch):
