@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tomllib
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
@@ -14,22 +15,65 @@ from typing import Any
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
+ROOT = Path(__file__).parents[1]
 CLAIMS = "claims.md"
+ABOUT = "about.md"
 NOTEBOOKS = ("verify", "simulate", "fit")
 RUN = "ELASTOMATH_DOCS_RUN"
 """Set to 0 where the notebooks are not to be run: then they are shown without outputs."""
 LONG = 30
 """Letters of LaTeX from which a formula within a line may be wider than a phone."""
+ASIDE = "code|pre|math|svg|script|style|title|button"
+"""Elements whose text is no prose."""
+_NAME = r"(?:d|[ΔδE])?[A-Za-zΑ-ω]"
+_INDEX = r"(?:_(?:\{[^{}]*\}|[A-Za-z0-9]{1,2}(?![A-Za-z0-9_])|[+−-](?!\w))|[₀-₉]+)"
+_POWER = r"(?:\^(?:\([^()]*\)|\{[^{}]*\}|[−-]?\w+(?:\.\d+)?)|[²³⁰-⁹]|\*(?![\w*]))"
+_ALONE = r"(?<!\d )(?<!/(?=[hsx]))(?!E\b)[b-hj-zB-HJ-ZΓ-ω](?![\w'’.+#/-]|\.\w)"
+LETTER = re.compile(rf"(?<![\w.'’#&^])(?<!\w-)(?:{_NAME}(?:{_INDEX}{_POWER}?|{_POWER})(?!\w)|\d+\^[−-]?\w+|{_ALONE})")
+"""A letter with an index or a power, or one that stands alone and is no word."""
+LOWERED = {sign: f"_{index}" for index, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")} | {
+    "²": "^2",
+    "³": "^3",
+    "*": "^*",
+    "−": "-",
+}
 BOX, GAP = (150, 40), (26, 46)
 """A box of the graph of results, and the space between boxes, in pixels."""
 
 
 def on_config(config: Any) -> Any:
-    """The version, which the package knows, into the foot of every page."""
+    """The version into the foot of every page, and the address of the repository, where `pyproject.toml` has one."""
     from elastomath import __version__
 
     config.copyright = f"elastomath {__version__}, MIT licence"
+    config.repo_url = repository()
     return config
+
+
+def repository() -> str | None:
+    """The address of the public repository, ``[project.urls] Repository`` of `pyproject.toml`; None where none is set."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository")
+
+
+def _about() -> str:
+    """The page of version, licence and source."""
+    from elastomath import __version__
+
+    address = repository()
+    source = (
+        f"The source is at [{address}]({address})."
+        if address
+        else (
+            "The source is the clone that this site was built from: no public address is set. Who publishes it writes it into "
+            "`pyproject.toml`, `[project.urls]`, as `Repository`; then every page links to it."
+        )
+    )
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8").strip()
+    return (
+        f"# Version, licence, source\n\nThis is elastomath {__version__}. {source} It is free to use under the MIT licence.\n\n"
+        f"## Licence\n\n```text\n{licence}\n```\n"
+    )
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -40,6 +84,7 @@ def on_files(files: Files, config: Any) -> Files:
     for id, draw in FIGURES.items():
         files.append(File.generated(config, f"figures/{id}.svg", content=svg(draw())))
     files.append(File.generated(config, CLAIMS, content=_claims()))
+    files.append(File.generated(config, ABOUT, content=_about()))
     for name in NOTEBOOKS:
         files.append(File.generated(config, f"notebooks/{name}.md", content=_notebook(config, name)))
     return files
@@ -56,11 +101,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         markdown = markdown.replace("<!-- graph of results -->", _graph())
     if "<!-- verbs -->" in markdown:
         markdown = markdown.replace("<!-- verbs -->", _verbs())
-    if page.file.src_uri == "glossary.md":
-        return markdown
-    return (
-        f"{markdown}\n\n---\n\n[Glossary: every word and letter]({'../' * page.file.src_uri.count('/')}glossary.md)\n"
-    )
+    up, links = "../" * page.file.src_uri.count("/"), []
+    for name, words in (("glossary.md", "Glossary: every word and letter"), (ABOUT, "Version, licence, source")):
+        if page.file.src_uri != name:
+            links.append(f"[{words}]({up}{name})")
+    return f"{markdown}\n\n---\n\n{' · '.join(links)}\n"
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
@@ -71,7 +116,24 @@ def on_page_content(html: str, page: Any, config: Any, files: Files) -> str:
         inner = found[2].strip()[2:-2].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         return _typeset(inner, block)
 
-    return re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL)
+    return letters(re.sub(r'<(div|span) class="arithmatex">(.*?)</\1>', formula, html, flags=re.DOTALL))
+
+
+def letters(html: str) -> str:
+    """Letters of formulas within words, typeset as in formulas: H_t, c_+, N₀, e^z and a k alone; code and formulas stay as they are."""
+    out, skipped = [], 0
+    for part in re.split(r"(<[^>]*>)", html):
+        tag = re.match(rf"<(/?)(?:{ASIDE})\b", part)
+        if tag:
+            skipped += -1 if tag[1] else 1
+        out.append(part if skipped or part.startswith("<") else LETTER.sub(_letter, part))
+    return "".join(out)
+
+
+def _letter(found: re.Match[str]) -> str:
+    inner = "".join(LOWERED.get(sign, sign) for sign in found[0])
+    inner = re.sub(r"([_^])\(?([^\s{}()_^]+(?:_\w+)?)\)?", r"\1{\2}", inner)
+    return str(convert(re.sub(r"_\{([A-Z]{2})\}", r"_{\\mathrm{\1}}", inner), display="inline"))
 
 
 def on_post_page(output: str, **_: Any) -> str:

@@ -22,6 +22,12 @@ RULES = (
 PROBE = """<script>
 addEventListener("load", async () => {
   const out = {};
+  const print = (rules) => { for (const rule of rules) {
+    if (rule.media) rule.media.mediaText = /print/.test(rule.media.mediaText) ? "all" :
+      /screen/.test(rule.media.mediaText) ? "not all" : rule.media.mediaText;
+    if (rule.cssRules) print(rule.cssRules);
+  } };
+  if (ONPAPER) for (const sheet of document.styleSheets) print(sheet.cssRules);
   const inside = (e) => e.closest("svg, math, .md-sidebar, .md-search, .md-header, .md-overlay, .md-skip, SCROLLS");
   const hidden = (e) => { const s = getComputedStyle(e); return s.position === "absolute" && s.clipPath !== "none"; };
   const wide = [...document.querySelectorAll("main *, body > *")].filter((e) => !inside(e) && !e.closest("thead") &&
@@ -34,6 +40,8 @@ addEventListener("load", async () => {
   out.flat = [...document.querySelectorAll("figure svg")].filter((e) => e.getBoundingClientRect().height < 50).length;
   out.figures = document.querySelectorAll("figure svg").length;
   out.details = document.querySelectorAll("details").length;
+  out.empty = [...document.querySelectorAll("details")].filter((e) => ONPAPER && e.querySelector("summary") &&
+    e.scrollHeight < e.querySelector("summary").offsetHeight + 10).map((e) => e.textContent.trim().slice(0, 40));
   out.loaded = performance.getEntriesByType("resource").map((e) => e.name).filter((n) => !n.startsWith("file:"));
   if (window.axe) {
     const result = await axe.run(document, {runOnly: {type: "rule", values: RULES}, resultTypes: ["violations"]});
@@ -56,7 +64,7 @@ def probes(
 
     axe: also check it with axe. paper: with its rules for print. scrolls: a selector of what may scroll sideways within itself.
     """
-    script = PROBE.replace("SCROLLS", scrolls).replace("RULES", json.dumps(RULES))
+    script = PROBE.replace("SCROLLS", scrolls).replace("RULES", json.dumps(RULES)).replace("ONPAPER", json.dumps(paper))
     if axe:
         import axe_core_python
 
@@ -66,9 +74,6 @@ def probes(
     try:
         for page, aside in zip(pages, probed, strict=True):
             text = page.read_text(encoding="utf-8")
-            if paper:
-                text = text.replace("@media screen", "@media print")  # never true in a frame
-                text = text.replace("@media print {", "@media all {")
             # a page that lets no script run would let ours not run either
             text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
             aside.write_text(text.replace("</head>", script + "</head>", 1), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
 import logging
@@ -17,7 +18,7 @@ import typer
 
 from elastomath.figures.results import FIGURES
 from paper_checks.cli.commands import app, main
-from tests.integration.browser import CHROMIUM, probes, sheets
+from tests.integration.browser import CHROMIUM, PAPER, probes, sheets
 from tests.integration.outputs import SNIPPET, alike, run
 
 ROOT = Path(__file__).parents[2]
@@ -167,12 +168,14 @@ SOME = ["index.html", "glossary.html", "findings.html", "results/R5.html", "tuto
 
 
 def _faults(pages: list[Path], folder: Path, width: int) -> dict[str, dict[str, object]]:
-    """What is wrong with each page: wider than the frame, loaded from elsewhere, or found by axe."""
-    found = zip(pages, probes(pages, folder, width, axe=True, scrolls=SCROLLS), strict=True)
+    """What is wrong with each page: wider than the frame, loaded from elsewhere, found by axe; on paper cut, or details empty."""
+    paper = width == PAPER
+    found = probes(pages, folder, width, axe=not paper, paper=paper, scrolls=".none" if paper else SCROLLS)
+    keys = ("wide", "loaded", "cut", "empty") if paper else ("wide", "loaded", "axe")
     return {
-        page.name: {key: one[key] for key in ("page", "wide", "loaded", "axe")}
-        for page, one in found
-        if one["page"] > 1 or one["wide"] or one["loaded"] or one["axe"]
+        str(page): {key: one[key] for key in ("page", *keys)}
+        for page, one in zip(pages, found, strict=True)
+        if one["page"] > 1 or any(one[key] for key in keys)
     }
 
 
@@ -184,11 +187,15 @@ def test_a_page_fits_a_phone_and_axe_has_no_complaint(built_site: tuple[Path, st
 
 @pytest.mark.acceptance
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, 1280, PAPER])
 def test_every_page_fits(built_site: tuple[Path, str], width: int, tmp_path: Path) -> None:
+    """No sideways scroll and no complaint of axe on a phone and on a screen; on paper nothing cut and no details empty."""
     pytest.importorskip("axe_core_python")
     pages = [page for page in sorted(built_site[0].rglob("*.html")) if page.name != "404.html"]
-    assert _faults(pages, tmp_path, width) == {}
+    wrong: dict[str, dict[str, object]] = {}
+    for start in range(0, len(pages), 32):
+        wrong |= _faults(pages[start : start + 32], tmp_path, width)
+    assert wrong == {}
 
 
 @pytest.mark.acceptance
@@ -196,6 +203,31 @@ def test_every_page_fits(built_site: tuple[Path, str], width: int, tmp_path: Pat
 def test_every_page_prints(built_site: tuple[Path, str], tmp_path: Path) -> None:
     for page in sorted(built_site[0].rglob("*.html")):
         assert 1 <= sheets(page, tmp_path) <= 250, page
+
+
+@pytest.mark.parametrize(
+    ("words", "typeset"),
+    [
+        ("N₀ KL(q₀‖q_L)", ["N_{0}", "q_{0}", "q_{L}"]),
+        ("e^(-z_n), c_-/c_+ and m*/n", ["e^{-z_n}", "c_{-}", "c_{+}", "m^{*}", "n"]),
+        ("N² dH_i/dl at 10^-4", ["N^{2}", "dH_{i}", "10^{-4}"]),
+        ("D_KL of M^{−(α−1)/2}, k alone", [r"D_{\mathrm{KL}}", "M^{-(α-1)/2}", "k"]),
+        ("4 s, 2 GB/s, A.7, p-value, e.g. a file_name, Bob's, R5", []),
+        ("<code>H_t</code> <pre>k</pre> <math><mi>z</mi></math>", []),
+    ],
+)
+def test_letters_within_words_are_typeset_as_in_formulas(
+    words: str, typeset: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "_hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    seen: list[str] = []
+    monkeypatch.setattr(hooks, "convert", lambda formula, display: seen.append(formula) or "")
+    hooks.letters(words)
+    assert seen == typeset
 
 
 def test_the_site_builds_without_a_warning_or_a_dead_link(built_site: tuple[Path, str]) -> None:
