@@ -25,10 +25,10 @@ LONG = 30
 """Letters of LaTeX from which a formula within a line may be wider than a phone."""
 ASIDE = "code|pre|math|svg|script|style|title|button"
 """Elements whose text is no prose."""
-_NAME = r"(?:d|[ΔδE])?[A-Za-zΑ-ω]"
+_NAME = r"(?:(?:d|[ΔδE])?[A-Za-zΑ-ω]|[a-z][Α-ω])"
 _INDEX = r"(?:_(?:\{[^{}]*\}|[A-Za-z0-9]{1,2}(?![A-Za-z0-9_])|[+−-](?!\w))|[₀-₉]+)"
 _POWER = r"(?:\^(?:\([^()]*\)|\{[^{}]*\}|[−-]?\w+(?:\.\d+)?)|[²³⁰-⁹]|\*(?![\w*]))"
-_ALONE = r"(?<!\d )(?<!/(?=[hsx]))(?!E\b)[b-hj-zB-HJ-ZΓ-ω](?![\w'’.+#/-]|\.\w)"
+_ALONE = r"(?<!\d )(?<!\d\()(?<!/(?=[hsx]))(?!E\b)[b-hj-zB-HJ-ZΓ-ω](?![\w'’+#-]|\.\w|/s)"
 LETTER = re.compile(rf"(?<![\w.'’#&^])(?<!\w-)(?:{_NAME}(?:{_INDEX}{_POWER}?|{_POWER})(?!\w)|\d+\^[−-]?\w+|{_ALONE})")
 """A letter with an index or a power, or one that stands alone and is no word."""
 LOWERED = {sign: f"_{index}" for index, sign in enumerate("₀₁₂₃₄₅₆₇₈₉")} | {

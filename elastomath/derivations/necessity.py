@@ -120,7 +120,7 @@ def _large_k() -> list[Step]:
     import sympy as sp
 
     n = symbols()
-    total, known = n.k + 1 + n.l, leaf_symbol("p_", positive=True)  # a mass of P_p that is > 0
+    total, known = n.k + 1 + n.l, leaf_symbol("p_y", positive=True)  # a mass of P_p that is > 0
     share = (n.a + n.l * n.t) / known
     joint = (n.k * n.p + n.a + n.l * n.t) / total
     scaled = total * n.t - total * n.p * n.t / joint

@@ -240,7 +240,7 @@ def _branch_steps() -> list[Step]:
             where=(balanced, (epsilon, -n.l * fall / rise)),
         ),
         Step(
-            "and R4: where dH_a > 0 and eps < 1 (dH_a = l x + l dH_t_down, x > 0), dH_p < 0",
+            "and R4: where dH_a > 0 and eps < 1 (dH_a = l x - l dH_t, x > 0), dH_p < 0",
             -n.k * slope,
             0,
             ">=",

@@ -226,7 +226,11 @@ def fit_summary(
             names = [fitted.run for fitted, _, _ in mine]
             answer["groups"].append({"value": value, "runs": names} | _together(mine, level, laws))
     near = [fitted for fitted, _, _ in results if fitted.near_joint]
-    joint = Joint(tuple(fitted.run for fitted in near), len(runs), pooled_kappa(near, level))
+    kappas = [fitted.kappa.estimate for fitted in near if fitted.kappa.estimate is not None]
+    differ = len(kappas) > 1 and len({fitted.nominal_kappa for fitted in near}) > 1
+    common = Interval(None, None, None, level) if differ else pooled_kappa(near, level)
+    apart = (min(kappas), max(kappas)) if differ else None
+    joint = Joint(tuple(fitted.run for fitted in near), len(runs), common, apart)
     seen = list(courses(curve))
     summary = summarise(
         seen, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], seen, laws)

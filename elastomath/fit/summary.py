@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checks import an, checked, listed
 from ..interval import Interval
+from ..shown import Shown
 from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
 from .logit import LogitConstants, logit_constants
@@ -27,11 +28,15 @@ NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """How many runs are near a joint optimum (`RunFit.near_joint`), and the kappa that those have in common."""
+    """How many runs are near a joint optimum (`RunFit.near_joint`), and the kappa that those have in common.
+
+    apart  the least and the largest kappa of those runs where their nominal volumes differ, so that they have none in common
+    """
 
     near: tuple[str, ...]
     runs: int
     kappa: Interval
+    apart: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON, with the verdict in words."""
@@ -47,6 +52,9 @@ class Joint:
                 else "K_pretrain, K_align and kappa are not given: the run is not near a joint optimum of its volumes"
             )
         some = "the run is" if self.runs == 1 else f"{len(self.near)} of {self.runs} runs {_is(len(self.near))}"
+        if self.apart is not None:
+            low, high = (f"{end:.4g}" for end in self.apart)
+            return f"{some} near a joint optimum, of effective volumes whose ratio kappa = K_p/K_a runs from {low} to {high}"
         ratio = bounded(self.kappa)
         if ratio is None:
             return f"{some} near a joint optimum, but their perturbations are too few or too small to bound kappa = K_p/K_a"
@@ -54,13 +62,15 @@ class Joint:
         return f"{some} near a joint optimum, of effective volumes whose ratio is kappa = K_p/K_a {sign}{ratio}"
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+@dataclass(frozen=True, slots=True, repr=False)
+class Summary(Shown):
     """The constants of each run, of runs that differ in their seed alone, over alignment volumes, and of the logit law by base.
 
     joint    None where no run has the three components that R16 needs;  laws  rows of `law_choice.compare_over_bases`
     missing  what cannot be had from this table, a sentence each
     """
+
+    drawer = "elastomath.fit.figures:courses_figure"
 
     runs: tuple[RunConstants, ...]
     groups: tuple[GroupConstants, ...]
@@ -82,6 +92,21 @@ class Summary:
             "laws": [dict(row) for row in self.laws],
             "missing": list(self.missing),
         }
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each group of runs that differ in their seed alone: half-life and undo volume with their intervals."""
+        return [
+            {"group": group.label, "align": group.align, "runs": len(group.runs)}
+            | {
+                name: None if spread is None else spread.best
+                for name, spread in (
+                    ("after", group.after),
+                    ("half_life", group.half_life),
+                    ("undo_volume", group.undo_volume),
+                )
+            }
+            for group in self.groups
+        ]
 
     def sentences(self) -> list[str]:
         """The conclusion, three to six sentences in words with numbers."""

@@ -211,8 +211,8 @@ class Instance:
         volumes = ", ".join("0+" if index == 2 and not v else str(v) for index, v in enumerate(self.volumes))
         return "\n".join([*lines, f"    (k, 1, l) = ({volumes})"])
 
-    def latex(self) -> str:
-        """The same in LaTeX (formulas only, without the dollars)."""
+    def latex(self, between: str = r",\; ") -> str:
+        """The same in LaTeX (formulas only, without the dollars), with ``between`` between datasets."""
         parts = [f"{name} = ({', '.join(map(tex, row))})" for name, row in self._rows()]
         if self.shares:
             parts.insert(
@@ -223,7 +223,7 @@ class Instance:
                 ),
             )
         volumes = ", ".join("0^+" if index == 2 and not v else tex(v) for index, v in enumerate(self.volumes))
-        return ",\\; ".join([*parts, f"(k, 1, l) = ({volumes})"])
+        return between.join([*parts, f"(k, 1, l) = ({volumes})"])
 
     def _rows(self) -> list[tuple[str, tuple[Fraction, ...]]]:
         if self.shares:
@@ -350,5 +350,8 @@ def _simpler(volume: Fraction) -> Iterator[Fraction]:
 
 
 def tex(value: Fraction) -> str:
-    """A fraction in LaTeX."""
-    return str(value) if value.denominator == 1 else rf"\tfrac{{{value.numerator}}}{{{value.denominator}}}"
+    """A fraction in LaTeX: small within a row, large where its numbers are long."""
+    if value.denominator == 1:
+        return str(value)
+    size = "tfrac" if value.denominator < 1000 else "frac"
+    return rf"{'-' if value < 0 else ''}\{size}{{{abs(value.numerator)}}}{{{value.denominator}}}"

@@ -71,12 +71,15 @@ GREEK = {
 """Letters that plain words spell out."""
 SIGNS = {
     "<=": r"\le", ">=": r"\ge", "!=": r"\ne", "->": r"\to", "=>": r"\Rightarrow", "||": r"\|", "<": "<", ">": ">",
-    "|": "|", "-inf": r"-\infty",
+    "|": "|", "-inf": r"-\infty", "∪": r"\cup",
 }  # fmt: skip
 """Signs that plain words write with keys."""
 _NAME = r"(?:[A-Za-z]+)(?:_(?:[A-Za-z0-9]+|\{[^{}]*\}|[+-]))?'*(?:\^(?:[A-Za-z0-9]+|\{[^{}]*\}|-[A-Za-z0-9]+))?"
+_ALONE = r"(?<!\d )(?<!\d\()(?!E\b)[b-hj-zB-HJ-Z](?![\w'’^_+#-]|\.\w)"
+"""A letter that stands alone and is no word."""
+_NUMBER = r"[0-9)\]]+\^(?:[A-Za-z0-9]+|\{[^{}]*\}|-[A-Za-z0-9]+)"
 _MATH = re.compile(
-    rf"(?<![\w\\])(?:{_NAME}|[0-9)\]]+\^(?:[A-Za-z0-9]+|\{{[^{{}}]*\}}|-[A-Za-z0-9]+))(?!\w)|<=|>=|!=|->|=>|\|\||\*\*[0-9A-Za-z]+|[<>|]"
+    rf"d\^2[A-Z]_\w|(?<![\w\\'.]){_ALONE}|(?<![\w\\])(?:{_NAME}|{_NUMBER})(?!\w)|<=|>=|!=|->|=>|\|\||\*\*[0-9A-Za-z]+|[<>|∪]"
 )
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
@@ -91,6 +94,7 @@ def tex_words(words: str) -> str:
     \(N^{2}\) \(dH_{p}\) never falls: \(\varphi\) \(\ge\) 0 on \(q_{0}\), 50\% of \(D_{a}\) \& \(D_{p}\)
     """
     parts, last = [], 0
+    words = re.sub(r"(?<=\d) u (?=[DP]_)", " ∪ ", words)
     for match in _MATH.finditer(words):
         formula = _formula(match[0])
         if formula is not None:
@@ -105,6 +109,10 @@ def _formula(token: str) -> str | None:
         return SIGNS[token]
     if token.startswith("**"):
         return f"{{}}^{{{token[2:]}}}"
+    if len(token) == 1:
+        return token
+    if token.startswith("d^2"):
+        return rf"d^{{2}}{token[3:]}"
     body, _, power = token.partition("^")
     name, _, index = body.rstrip("'").partition("_")
     primes = "'" * (len(body) - len(body.rstrip("'")))

@@ -85,11 +85,12 @@ class Counterexample:
         """The same as a LaTeX fragment."""
         total = 1 if self.instance.model else sum(self.instance.volumes)
         by = "ds" if self.instance.model else "dl"
-        slopes = ", ".join(
+        slopes = r",\quad ".join(
             f"dH_{name}/{by} = {tex(gap / total)}" for name, gap in zip("pa", self.instance.gaps()[:2], strict=True)
         )
         words = f"Without {ASSUMPTIONS[self.assumption].says} this fails: {PARTS[self.part]}."
-        return f"{tex_words(words)}\n\\[ {self.instance.latex()} \\]\n\\[ {slopes} \\]"
+        rows = self.instance.latex(r",\\[2pt] ")
+        return f"{tex_words(words)}\n\\[ \\begin{{gathered}} {rows} \\end{{gathered}} \\]\n\\[ {slopes}. \\]"
 
 
 def fails(part: str, gaps: Any, k: Any, bound: Any = BOUND) -> Any:

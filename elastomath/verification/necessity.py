@@ -102,7 +102,8 @@ class Example:
         head = rf"\paragraph{{{self.id}. {tex_words(self.title)}}}"
         words = tex_words(f"Without {rule.says}; instead: {rule.instead}. {self.note}")
         hand = Counterexample(self.assumption, self.part, self.instance, self.hand).latex()
-        return "\n".join([head, words, "By hand.", hand, "By search.", *(found.latex() for found in self.found())])
+        found = [one.latex() for one in self.found()]
+        return "\n\n".join([head, words, r"\emph{By hand.} " + hand, r"\emph{By search.} " + found[0], *found[1:]])
 
 
 def _two(align: Row, perturb: Row, k: Fraction, step: Fraction, shares: Row = (1, 1)) -> Instance:

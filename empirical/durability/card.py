@@ -21,7 +21,9 @@ from .gradients import behaviour_gradients, jackknifed, logit_constants, read_be
 GROUPS = 8
 """Groups of prompts of the jackknife."""
 CLOSURE = 0.05
-"""The mean probability outside the pair above which the logit law is said not to apply."""
+"""The mean probability outside the pair below which the logit law is at home."""
+TRUSTED = 0.125
+"""The one up to which its forecast came true: in six runs with 11% and 12% outside the measured undo volume lay in the interval."""
 ANTIPARALLEL = -0.8
 """The cosine of the two gradients above which the behaviour is not one direction."""
 NAMES = ("aligning", "perturbing", "kernel", "cosine", "relative", "p")
@@ -60,8 +62,13 @@ class Card(Shown):
         told = []
         if not self.closure < self.limit:
             told.append(
-                f"{self.closure:.0%} of the probability lies outside the pair (limit {self.limit:.0%}): train the base on both "
-                "responses first, until it answers with one of them (predict does so with --adapt)"
+                f"{self.closure:.0%} of the probability lies outside the pair (limit {100 * self.limit:.3g}%): "
+                + (
+                    f"{self.adapted} examples of both responses were not enough to make the model answer a prompt that it had "
+                    "not seen with one of them; give more prompts, and to all of them the same few responses, in the same words"
+                    if self.adapted
+                    else "train the base on both responses first, until it answers with one of them (predict does so with --adapt)"
+                )
             )
         cosine = self.constants["cosine"].estimate
         if cosine is None or cosine > ANTIPARALLEL:
@@ -91,6 +98,11 @@ class Card(Shown):
             if first.undo_volume.estimate and last.undo_volume.estimate:
                 ratio = last.undo_volume.estimate / first.undo_volume.estimate
                 told.append(f"{last.n / first.n:.3g} times the aligning examples buy {ratio:.2g} times the durability.")
+        if self.closure >= CLOSURE:
+            told.append(
+                f"{self.closure:.0%} of the probability lies outside the pair, more than the {CLOSURE:.0%} where the law is at home: "
+                "more prompts would make the forecast surer."
+            )
         return told
 
     def table(self) -> list[dict[str, Any]]:

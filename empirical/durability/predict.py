@@ -18,7 +18,7 @@ from ..models.model import LoadedModel
 from ..models.sequences import Sequences, encode_examples
 from ..training.finetune import new_optimiser, train
 from .adaptation import adapt as adapt_to
-from .card import CLOSURE, Card, behaviour_card
+from .card import CLOSURE, TRUSTED, Card, behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
@@ -36,7 +36,8 @@ def predict(
     optimiser: str = "sgd",
     held_out: int = 32,
     max_tokens: int = 48,
-    limit: float = CLOSURE,
+    closure: float = CLOSURE,
+    limit: float = TRUSTED,
     seed: int = 0,
     autocast: str = "auto",
     adapt: bool = False,
@@ -44,6 +45,7 @@ def predict(
     """How many opposed examples would undo n aligned ones in this model: two gradients of it, nothing trained (R25).
 
     held_out    prompts that are read, at least 8; optimiser, learning_rate, batch: of the training that is foretold
+    closure     the mean probability outside the pair at which adapting ends;  limit  the one up to which the forecast is trusted
     autocast    the dtype of autocast by name; ``auto`` is bfloat16 where the hardware multiplies it
     adapt       first train the model, in memory, on both responses to the prompts that are not read, half and half, until it
                 answers with one of them (as the experiment does, by its settings); the forecast is then of that model. Half of
@@ -72,7 +74,7 @@ def predict(
     chosen, rejected = (encoded([Example(p.prompt, getattr(p, side)) for p in held]) for side in ("chosen", "rejected"))
     prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held]
     precision = None if computed == weights else getattr(torch, computed)
-    adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, limit, precision) if adapt else 0
+    adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, closure, precision) if adapt else 0
     card = behaviour_card(
         loaded.model,
         chosen,

@@ -148,7 +148,8 @@ def test_shrinking_stops_at_its_limit_and_no_earlier():
 
 
 def test_fractions_in_latex():
-    assert (tex(Fraction(3)), tex(Fraction(-3, 7))) == ("3", r"\tfrac{-3}{7}")
+    assert (tex(Fraction(3)), tex(Fraction(-3, 7))) == ("3", r"-\tfrac{3}{7}")
+    assert tex(Fraction(1, 1001)) == r"\frac{1}{1001}"
 
 
 @pytest.mark.parametrize(("step", "shown", "drawn"), [(TENTH, "1/10", r"\tfrac{1}{10}"), (Fraction(0), "0+", "0^+")])

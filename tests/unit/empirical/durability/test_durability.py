@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -473,7 +474,9 @@ def test_a_base_is_adapted_first_where_it_is_asked_for(tiny_model):
     before, after = load_model(str(tiny_model), device="cpu", dtype="float32"), []
     for most in (0, 480):
         loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
-        after.append(predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16, limit=0.9, adapt=most > 0))
+        after.append(
+            predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16, limit=0.9, closure=0.9, adapt=most > 0)
+        )
     raw, adapted = after
     assert (raw.adapted, raw.closure > 0.9) == (0, True)
     assert adapted.adapted % 32 == 0
@@ -481,6 +484,23 @@ def test_a_base_is_adapted_first_where_it_is_asked_for(tiny_model):
     assert adapted.closure < raw.closure
     assert f"After {adapted.adapted} examples of both responses" in " ".join(adapted.sentences()) or not adapted.applies
     assert next(before.model.parameters()).shape == next(loaded.model.parameters()).shape
+
+
+def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model):
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    pairs = Pairs("open", tuple(Preference(p, "good", "slow") for p in PROMPTS))
+    card = predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16)
+    assert "--adapt" in card.reasons[0]
+    adapted = replace(card, adapted=480)
+    assert "--adapt" not in adapted.reasons[0]
+    assert "480 examples of both responses were not enough" in adapted.reasons[0]
+    opposed = card.constants | {"cosine": replace(card.constants["cosine"], estimate=-1.0)}
+    kept = {name: replace(opposed[name], estimate=1.0) for name in ("aligning", "perturbing")}
+    for share, surer in ((0.04, False), (0.11, True)):
+        closed = replace(card, closure=share, constants=opposed | kept)
+        assert closed.applies
+        assert ("would make the forecast surer" in " ".join(closed.sentences())) == surer
+    assert not replace(card, closure=0.13, constants=opposed | kept).applies
 
 
 def test_pairs_that_are_nowhere_name_what_can_be_given():
