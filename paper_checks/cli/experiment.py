@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elastomath.interval import Interval
+
 from .groups import VerbGroup, examples
 from .options import Protocol, protocol
 from .terminal import conclude, interval, short, table
@@ -158,7 +160,27 @@ def stiffness_words(row: ProbeRow) -> str:
     return f"{row['run']}: {'; '.join(parts)}."
 
 
+def rebound_words(group: dict[str, Any]) -> str:
+    """What the falls after one algorithm say of F2: whether more alignment falls faster, and deeper.
+
+    >>> slope = {"estimate": 0.01, "low": 0.004, "high": 0.016}
+    >>> rebound_words({"algorithm": "sft", "direction": "forward", "first_fall": {"slope": slope}, "depth": {"slope": None}})
+    'sft, forward: the first fall grows with the alignment (0.010 [0.004, 0.016] bits/token for each doubling).'
+    """
+    parts = []
+    for name, words in (("first_fall", "the first fall"), ("depth", "the depth of the fall")):
+        slope = (group.get(name) or {}).get("slope")
+        if slope is not None:
+            told = Interval.of_dict(slope)
+            way = told.side("shrinks", "grows", "is not told to change")
+            parts.append(f"{words} {way} with the alignment ({told} bits/token for each doubling)")
+    name = f"{group['algorithm']}, {group['direction']}"
+    return f"{name}: {'; '.join(parts) or 'one alignment volume, so that nothing is told of more'}."
+
+
 def _show_rebound(result: dict[str, Any]) -> None:
+    for group in result["falls"]:
+        conclude([rebound_words(group)], blank=False)
     for reading in result["readings"]:
         print(reading["run"])
         table(reading["rows"], ("phase", "volume", "contrast", "contrast_change", "contrast_change_se", "kl_forward"))
@@ -197,16 +219,12 @@ def _show_durability(result: dict[str, Any]) -> None:
 
 def _undone(volume: dict[str, Any] | None) -> str:
     """An undo volume as it is said; a censored one is above what was tried."""
-    from elastomath.interval import Interval
-
     if volume is None:
         return "-"
     return str(Interval(volume["estimate"], volume.get("low"), volume.get("high")))
 
 
 def _show_defence(result: dict[str, Any]) -> None:
-    from elastomath.interval import Interval
-
     conclude(result["conclusion"])
     shown = []
     for entry in result["ranking"]:
