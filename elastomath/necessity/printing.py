@@ -79,7 +79,7 @@ _ALONE = r"(?<!\d )(?<!\d\()(?!E\b)[b-hj-zB-HJ-Z](?![\w'’^_+#-]|\.\w)"
 """A letter that stands alone and is no word."""
 _NUMBER = r"[0-9)\]]+\^(?:[A-Za-z0-9]+|\{[^{}]*\}|-[A-Za-z0-9]+)"
 _MATH = re.compile(
-    rf"d\^2[A-Z]_\w|(?<![\w\\'.]){_ALONE}|(?<![\w\\])(?:{_NAME}|{_NUMBER})(?!\w)|<=|>=|!=|->|=>|\|\||\*\*[0-9A-Za-z]+|[<>|∪]"
+    rf"d\^2[A-Z]_\w|(?<![\w\\'.])(?P<alone>{_ALONE})|(?<![\w\\])(?:{_NAME}|{_NUMBER})(?!\w)|<=|>=|!=|->|=>|\|\||\*\*[0-9A-Za-z]+|[<>|∪]"
 )
 _SPECIAL = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "^": r"\^{}", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$",
@@ -96,7 +96,7 @@ def tex_words(words: str) -> str:
     parts, last = [], 0
     words = re.sub(r"(?<=\d) u (?=[DP]_)", " ∪ ", words)
     for match in _MATH.finditer(words):
-        formula = _formula(match[0])
+        formula = match["alone"] or _formula(match[0])
         if formula is not None:
             parts += [_safe(words[last : match.start()]), rf"\({formula}\)"]
             last = match.end()
@@ -109,8 +109,6 @@ def _formula(token: str) -> str | None:
         return SIGNS[token]
     if token.startswith("**"):
         return f"{{}}^{{{token[2:]}}}"
-    if len(token) == 1:
-        return token
     if token.startswith("d^2"):
         return rf"d^{{2}}{token[3:]}"
     body, _, power = token.partition("^")

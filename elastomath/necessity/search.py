@@ -89,7 +89,7 @@ class Counterexample:
             f"dH_{name}/{by} = {tex(gap / total)}" for name, gap in zip("pa", self.instance.gaps()[:2], strict=True)
         )
         words = f"Without {ASSUMPTIONS[self.assumption].says} this fails: {PARTS[self.part]}."
-        rows = self.instance.latex(r",\\[2pt] ")
+        rows = self.instance.latex(r",\\ ")
         return f"{tex_words(words)}\n\\[ \\begin{{gathered}} {rows} \\end{{gathered}} \\]\n\\[ {slopes}. \\]"
 
 
