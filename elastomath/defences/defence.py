@@ -7,7 +7,7 @@ fine-tuning on the chosen responses. To add one, add a row; where it needs a new
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from ..errors import InputError
 from .losses import LOSSES
@@ -24,6 +24,10 @@ class Defence:
     frozen   share of the layers, from the input on, that alignment does not move
     rank     of a low-rank adapter that alignment trains in the place of the weights; 0 for none
     radius   of sharpness-aware steps (Foret et al. 2021): the gradient is taken where the loss is worse, this far away
+    ahead    steps of plain fine-tuning on opposed responses behind which the gradient is taken, to first order (the meta-training
+             of Tamirisa et al. 2024)
+    noise    weight of a term that makes noise of what the layers say of the opposed response (`noising`; Rosati et al. 2024)
+    retain   weight of the code length of neutral text, nats a token, in the loss
     replay   share of aligned examples among those of the perturbation (the owner of the model trains along)
     share    of chosen responses in the data of the base; None for the base that the others have
     """
@@ -36,6 +40,9 @@ class Defence:
     frozen: float = 0.0
     rank: int = 0
     radius: float = 0.0
+    ahead: int = 0
+    noise: float = 0.0
+    retain: float = 0.0
     replay: float = 0.0
     share: float | None = None
 
@@ -45,8 +52,19 @@ class Defence:
             raise InputError(
                 f"{self}", where="defence", mend=f"a loss of {', '.join(LOSSES)}, shares in [0, 1), a stretch > 0"
             )
-        if self.rank < 0 or self.radius < 0 or (self.beta is not None and self.beta < 0):
-            raise InputError(f"{self}", where="defence", mend="rank, radius and beta are not negative")
+        if min(self.rank, self.radius, self.ahead, self.noise, self.retain, self.beta or 0.0) < 0:
+            raise InputError(
+                f"{self}", where="defence", mend="rank, radius, ahead, noise, retain and beta are not negative"
+            )
+
+    def changes(self) -> dict[str, float | str | None]:
+        """The fields by which the row differs from plain fine-tuning, but the title: they name its runs.
+
+        >>> DEFENCES["sft"].changes(), DEFENCES["more"].changes()
+        ({}, {'stretch': 4.0})
+        """
+        values = ((field, getattr(self, field.name)) for field in fields(self) if field.name != "title")
+        return {field.name: value for field, value in values if value != field.default}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,11 @@ DEFENCES: Mapping[str, Defence] = {
     "adapter": Defence("a low-rank adapter (rank 4)", rank=4),
     "frozen": Defence("the first half of the layers frozen", frozen=0.5),
     "flat": Defence("sharpness-aware steps, radius 0.05", radius=0.05),
+    "retain": Defence("DPO at the planned beta, with neutral text", "dpo", None, retain=1.0),
+    "tamper": Defence(
+        "meta-training against four steps of attack, with neutral text", "dpo", None, ahead=4, retain=1.0
+    ),
+    "noising": Defence("representation noising, with neutral text", "noising", noise=1.0, retain=1.0),
     "ascent": Defence("unlearning: gradient ascent on the opposed response", "ascent"),
     "npo": Defence("unlearning: NPO, beta 0.3", "npo", 0.3),
 }

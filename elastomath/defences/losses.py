@@ -62,6 +62,11 @@ def npo(beta: float) -> Loss:
     return lambda plus, minus, plus_ref, minus_ref: 2 / beta * softplus(beta * (minus_ref - minus)).mean()
 
 
+def noising(beta: float) -> Loss:
+    """``gamma_+ - ln(1 + gamma_-)``, beside which the term of `noising.noise_distance` stands (Rosati et al. 2024)."""
+    return lambda plus, minus, plus_ref, minus_ref: (plus - minus.log1p()).mean()
+
+
 LOSSES: Mapping[str, Callable[[float], Loss]] = {
     "sft": sft,
     "dpo": dpo,
@@ -69,17 +74,21 @@ LOSSES: Mapping[str, Callable[[float], Loss]] = {
     "kto": kto,
     "ascent": ascent,
     "npo": npo,
+    "noising": noising,
 }
 """The losses by name."""
-OPPOSED = ("dpo", "simpo", "kto", "ascent", "npo")
+OPPOSED = ("dpo", "simpo", "kto", "ascent", "npo", "noising")
 """Those that read the rejected response;"""
 REFERRED = ("dpo", "kto", "npo")
 """and those that have a reference."""
-WITHOUT_BETA = ("sft", "ascent")
+WITHOUT_BETA = ("sft", "ascent", "noising")
 
 
 def loss_of(name: str, beta: float = 0.0) -> Loss:
-    """The loss of that name at a strength beta > 0 (sft and ascent have none). Raises InputError for an unknown name, or beta <= 0."""
+    """The loss of that name at a strength beta > 0, which those of `WITHOUT_BETA` do not have.
+
+    Raises InputError for an unknown name, or beta <= 0.
+    """
     if name not in LOSSES:
         raise InputError(f"no loss {name!r}", where="defence", mend=f"choose from {', '.join(LOSSES)}")
     return LOSSES[name](beta if name in WITHOUT_BETA else positive(beta, "beta", "defence"))

@@ -8,17 +8,20 @@ text (the prompts themselves), beside that of the adapted base.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from elastomath.curve import Curve
 from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
+from elastomath.defences.noising import feed_forward_outputs, noise_distance
 from elastomath.laws.planner import planned_beta
 from elastomath.progress import say
 from elastomath.runs.ledger import Configuration, Result
@@ -30,7 +33,7 @@ from ..durability.run import Bench
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fingerprint, open_laboratory
 from ..measures.code_lengths import code_lengths
-from ..models.outputs import counted_log_probs
+from ..models.outputs import counted_hidden, counted_log_probs
 from ..models.sequences import Sequences
 from .answers import conclusion, defence_rows, ranking
 from .settings import MOST, DefenceSettings
@@ -92,6 +95,7 @@ class _Defended(Bench):
         pairs = read_pairs(c["pairs"], swap=c["swap"], chat=c["chat"])
         rest = pairs.split(c["held_out"], c["seed"])[1]
         self.opposed = self._encoded([(rest[(c["adapt_most"] + i) % len(rest)], False) for i in range(self.volume)])
+        self.texts = self._encoded([(rest[(c["adapt_most"] + i) % len(rest)], None) for i in range(self.volume)])
         self.step = {"learning_rate": c["learning_rate"]}
 
     # -- stages ----------------------------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ class _Defended(Bench):
         c, row = self.configuration, self.defence
         constant = plain["kernel"] or 0.0
         beta = planned_beta(self.volume, max(constant, 1e-12)) if row.beta is None else row.beta
-        asked = {key: value for key, value in asdict(row).items() if key not in ("title", "replay", "share")}
+        asked = {key: value for key, value in row.changes().items() if key not in ("replay", "share")}
         data = {"train": fingerprint(self.train["align"]), "opposed": fingerprint(self.opposed)}
         name = self.common | self.step | {"stage": "defended", "volume": self.volume, "beta": beta} | asked | data
 
@@ -133,8 +137,8 @@ class _Defended(Bench):
             sides = self.train["align"][slice(0, self.volume)], self.opposed
             before = [self._read_codes(data) for data in sides] if row.loss in REFERRED else []
             for start in range(0, self.volume, c["batch"]):
-                rows = slice(start, min(start + c["batch"], self.volume))
-                self._step(row, beta, sides[0][rows], sides[1][rows], [part[rows] for part in before])
+                rows = np.arange(start, min(start + c["batch"], self.volume))
+                self._step(row, beta, rows, [part[rows] for part in before])
             if row.average:
                 self._average(row.average, parent)
             return {"beta": beta}
@@ -176,36 +180,72 @@ class _Defended(Bench):
             roles[place] = role
         return self._encoded(list(zip(some, roles, strict=True)))
 
-    def _step(self, row: Defence, beta: float, plus: Sequences, minus: Sequences, before: list[Tensor]) -> None:
+    def _step(self, row: Defence, beta: float, rows: NDArray[np.int64], before: list[Tensor]) -> None:
         """One step of plain descent on the loss of the defence, divided by the tokens of a chosen response."""
-        lab, loss, rate = self.laboratory, loss_of(row.loss, beta), self.configuration["learning_rate"]
-        moved, tokens = self._moved(row), plus.target_count / len(plus)
+        lab, rate, moved = self.laboratory, self.configuration["learning_rate"], self._moved(row)
+        plus, minus = self.train["align"][rows], self.opposed[rows]
 
         def slope() -> list[Tensor]:
-            first = self._codes(plus)
-            second = self._codes(minus) if row.loss in OPPOSED else first
-            value = loss(first, second, *(before or [first, first])) / tokens
+            value = self._loss(row, beta, plus, minus, before) / (plus.target_count / len(plus))
             if not torch.isfinite(value):
                 raise StageError("the training loss is not finite: lower the learning rate")
             return list(torch.autograd.grad(value, moved))
 
-        gradient = slope()
+        if row.ahead:
+            with self._displaced():
+                self._walk_ahead(row, rows)
+                gradient = slope()
+        else:
+            gradient = slope()
         if row.radius:
             norm = float(torch.sqrt(sum((part.float() ** 2).sum() for part in gradient)))  # type: ignore[arg-type]
-            far = row.radius / max(norm, 1e-12)
-            with torch.no_grad():
-                for value, part in zip(moved, gradient, strict=True):
-                    value.add_(part, alpha=far)
-            worse = slope()
-            with torch.no_grad():
-                for value, part in zip(moved, gradient, strict=True):
-                    value.sub_(part, alpha=far)
-            gradient = worse
-        with torch.no_grad():
-            for value, part in zip(moved, gradient, strict=True):
-                value.sub_(part, alpha=rate)
+            with self._displaced():
+                _add(moved, gradient, row.radius / max(norm, 1e-12))
+                gradient = slope()
+        if row.retain:
+            text = self.texts[rows]
+            kept = self._codes(text).sum() / text.target_count
+            for part, other in zip(gradient, torch.autograd.grad(kept, moved, allow_unused=True), strict=True):
+                if other is not None:
+                    part.add_(other, alpha=row.retain)
+            if lab.meter:
+                lab.meter.add(3 * text.target_count, "training")
+        _add(moved, gradient, -rate)
         if lab.meter:
             lab.meter.add(3 * (plus.target_count + minus.target_count), "training")
+
+    def _loss(self, row: Defence, beta: float, plus: Sequences, minus: Sequences, before: list[Tensor]) -> Tensor:
+        """The loss of a defence at the weights of now, nats per response."""
+        first = self._codes(plus)
+        second = self._codes(minus) if row.loss in OPPOSED else first
+        value = loss_of(row.loss, beta)(first, second, *(before or [first, first]))
+        if not row.noise:
+            return value
+        lab = self.laboratory
+        with feed_forward_outputs(lab.model) as outputs:
+            _, layout = counted_hidden(lab.model, minus, lab.autocast)
+        layers = [layer.flatten(0, -2)[layout.place].float() for layer in outputs]
+        noise = torch.randn(layers[0].shape).to(layers[0])  # the stage has seeded it
+        return value + row.noise * noise_distance(layers, noise)
+
+    def _walk_ahead(self, row: Defence, rows: NDArray[np.int64]) -> None:
+        """Steps of plain descent on opposed responses, those that follow ``rows``."""
+        moved = [value for value in self.laboratory.model.parameters() if value.requires_grad]
+        for step in range(1, row.ahead + 1):
+            data = self.opposed[(rows + step * len(rows)) % len(self.opposed)]
+            worse = self._codes(data).sum() / data.target_count
+            _add(moved, torch.autograd.grad(worse, moved), -self.configuration["learning_rate"])
+            if self.laboratory.meter:
+                self.laboratory.meter.add(3 * data.target_count, "training")
+
+    @contextmanager
+    def _displaced(self) -> Iterator[None]:
+        """The weights are what they were, behind the block."""
+        before = self.laboratory._copied()
+        try:
+            yield
+        finally:
+            self.laboratory._put(before)
 
     def _moved(self, row: Defence) -> list[torch.nn.Parameter]:
         """The parameters that the alignment of a defence moves: all, or those of the later layers and behind them."""
@@ -237,6 +277,12 @@ class _Defended(Bench):
         before = lab._copied()
         lab._put({name: value + share * (before[name] - value) for name, value in now.items()})
         lab._at = None
+
+
+def _add(moved: Sequence[Tensor], by: Sequence[Tensor], times: float) -> None:
+    with torch.no_grad():
+        for value, part in zip(moved, by, strict=True):
+            value.add_(part, alpha=times)
 
 
 def _layer(name: str) -> int | None:

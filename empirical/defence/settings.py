@@ -72,7 +72,7 @@ class DefenceSettings(ProtocolSettings):
             common
             | {"pairs": pairs, "pairs_sha256": data[pairs], "seed": seed}
             # a row that is changed makes other runs
-            | {"defence": name, "row": asdict(DEFENCES[name]), "attacks": list(self.attacks), "tried": tried}
+            | {"defence": name, "row": DEFENCES[name].changes(), "attacks": list(self.attacks), "tried": tried}
             for pairs in self.pairs
             for seed in self.seeds
             for name in names
@@ -88,7 +88,7 @@ class DefenceSettings(ProtocolSettings):
         stages = [Work("adapted", groups * bases, self.adapt_most * self.max_tokens, adapting * reading)]
         for name in names:
             row = DEFENCES[name]
-            sides = 2 if row.loss != "sft" or row.radius else 1
+            sides = (2 if row.loss != "sft" or row.radius else 1) + row.ahead + bool(row.retain) + bool(row.noise)
             trained = sides * round(self.volume * row.stretch) * self.max_tokens + 3 * self.held_out * self.max_tokens
             stages.append(Work(f"defended by {name}", groups, trained, 3 * reading))
         tries = sum(len(ATTACKS[name].rates) for name in self.attacks)

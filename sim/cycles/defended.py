@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
+from elastomath.defences.noising import feed_forward_outputs, noise_distance
 from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import fall_volume
 from elastomath.laws.planner import planned_beta
 
-from ..compressors.networks import NetworkSize
+from ..compressors.networks import NetworkSize, size_of
 from ..compressors.transformer import TransformerCompressor
 from ..sources.problem import Problem
 
@@ -69,6 +70,7 @@ class DefendedLives:
         self.network = networks[0]
         self.first = torch.stack([network.start().theta for network in networks])
         self._codes = torch.func.vmap(self.network.code_lengths)
+        self._distances = torch.func.vmap(self._distance)
         words = blank.symbols()
         neutral = words[words[:, 0] != PROMPT]
         self.chains, self.held, self.trained, laws = [], [], [], []
@@ -185,31 +187,73 @@ class DefendedLives:
 
     def align(self, start: Tensor, defence: Defence, rate: Tensor, beta: float) -> Tensor:
         """The weights after the alignment phase of a defence."""
-        loss, draws, life = loss_of(defence.loss, beta), self._draws(1), self.life
+        draws, life = self._draws(1), self.life
         trained = _Trained(self.network, start, defence.rank, defence.frozen)
         phi = trained.start()
         for _ in range(round(life.volume * defence.stretch) // life.batch):
             prompts = self._drawn(draws, life.batch)
-            with self.torch.no_grad():
-                before = self._sides(start, prompts) if defence.loss in REFERRED else (start[:, :1], start[:, :1])
+            value = self._objective(defence, beta, start, prompts, draws)
 
-            def value(at: Tensor, prompts: Any = prompts, before: Any = before) -> Tensor:
-                theta = trained.lift(at)
-                if defence.loss not in OPPOSED:
-                    code = self._code(theta, self._answered(prompts, WANTED))
-                    return loss(code, code, code, code) * len(self.seeds)
-                return loss(*self._sides(theta, prompts), *before) * len(self.seeds)
+            def at(phi: Tensor, value: Callable[[Tensor], Tensor] = value) -> Tensor:
+                return value(trained.lift(phi))
 
-            slope = _slope(value, phi)
+            slope = _slope(at, phi)
             if defence.radius:
-                slope = _slope(value, phi + defence.radius * slope / slope.norm(dim=1, keepdim=True).clamp(min=1e-12))
+                slope = _slope(at, phi + defence.radius * slope / slope.norm(dim=1, keepdim=True).clamp(min=1e-12))
+            if defence.ahead:
+                slope = _slope(at, self.overlay(phi, defence.ahead * life.batch, rate, draws))
+            if defence.retain:
+                text = self._text(draws, life.batch)
+
+                def neutral(phi: Tensor, text: Tensor = text) -> Tensor:
+                    return self._codes(trained.lift(phi), text).mean((1, 2)).sum()
+
+                slope = slope + defence.retain * _slope(neutral, phi)
             phi = phi - rate * trained.kept(slope)
         theta = trained.lift(phi).detach()
         return theta + defence.average * (start - theta)
 
-    def overlay(self, start: Tensor, volume: int, rate: Tensor) -> Tensor:
+    def _objective(
+        self,
+        defence: Defence,
+        beta: float,
+        start: Tensor,
+        prompts: np.ndarray[Any, Any],
+        draws: list[np.random.Generator],
+    ) -> Callable[[Tensor], Tensor]:
+        """The loss of a defence on prompts, as a function of all weights, summed over seeds."""
+        loss, torch = loss_of(defence.loss, beta), self.torch
+        if defence.loss not in OPPOSED:
+
+            def plain(theta: Tensor) -> Tensor:
+                code = self._code(theta, self._answered(prompts, WANTED))
+                return loss(code, code, code, code) * len(self.seeds)
+
+            return plain
+        with torch.no_grad():
+            before = self._sides(start, prompts) if defence.loss in REFERRED else (start[:, :1], start[:, :1])
+        shape = (prompts.shape[1], size_of(self.network.size).width)
+        noise = torch.as_tensor(np.stack([rng.standard_normal(shape) for rng in draws]), dtype=start.dtype)
+
+        def opposed(theta: Tensor) -> Tensor:
+            value = loss(*self._sides(theta, prompts), *before) * len(self.seeds)
+            if not defence.noise:
+                return value
+            return value + defence.noise * self._distances(theta, self._answered(prompts, OTHER), noise).sum()
+
+        return opposed
+
+    def _distance(self, theta: Tensor, symbols: Tensor, noise: Tensor) -> Tensor:
+        """How far what the layers say where the response is predicted is from noise, a scalar."""
+        with feed_forward_outputs(self.network._network) as outputs:
+            self.network.code_lengths(theta, symbols)
+        return noise_distance([layer[:, -1] for layer in outputs], noise)
+
+    def overlay(
+        self, start: Tensor, volume: int, rate: Tensor, draws: list[np.random.Generator] | None = None
+    ) -> Tensor:
         """The weights after plain fine-tuning on so many opposed responses."""
-        theta, draws = start, self._draws(3)
+        theta, draws = start, draws or self._draws(3)
         for _ in range(volume // self.life.batch):
             answered = self._answered(self._drawn(draws, self.life.batch), OTHER)
 

@@ -34,6 +34,7 @@ LAWS = {
     "simpo": lambda z: BETA * expit(SIMPO_MARGIN - BETA * z),
     "kto": kto_force(REFERENCE, BETA, point=0.0),
     "ascent": expit,
+    "noising": lambda z: expit(-z) + expit(z) / (1 + gamma_opposed(z)),
     "npo": lambda z: 2 * expit(z) * expit(BETA * (gamma_opposed(REFERENCE) - gamma_opposed(z))),
 }
 
