@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from elastomath.defences.defence import DEFENCES
+from elastomath.defences.figures import UTILITY
 from elastomath.interval import Interval
+from elastomath.laws.logit import undo_volume as plain_volume
+from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Result
 
 from ..durability.answers import contrast_of
 from ..durability.forecast import undo_volume
 from ..durability.undoing import undo_interval
 
-UTILITY = 0.01
-"""Utility that may be lost: the relative rise of the code length of neutral text."""
 Row = Mapping[str, Any]
 
 
@@ -42,6 +43,7 @@ def defence_rows(result: Result) -> list[dict[str, Any]]:
     shared |= {"beta": result["beta"], "z0": float(start.mean()), "z": float(state.mean())}
     told = forecast(result) if opposed == 1 else None
     shared |= {"forecast": told, "forecast_text": "-" if told is None else f"{told:.3g} examples"}
+    shared |= {"c_align": result["floor"]["aligning"]}
     shared |= {"c_before": result["floor"]["perturbing"], "c_after": result["defended"]["perturbing"]}
     shared["lost"] = _lost(result["before"], result["defended"]).as_dict()
     rows = []
@@ -124,34 +126,90 @@ def _longer(first: Sequence[float], second: Sequence[float]) -> bool:
     return low is not None and low > 0
 
 
-def forecast_error(rows: Sequence[Row]) -> Interval:
-    """The median of |forecast / m* - 1| with its quartiles, over runs of plain fine-tuning at the defender's own rate."""
-    errors = [
-        abs(row["forecast"] / row["same_rate"]["estimate"] - 1)
+def foretold(rows: Sequence[Row]) -> list[Row]:
+    """The runs of plain fine-tuning against a defence, at the defender's own rate, that had a forecast and were undone."""
+    return [
+        row
         for row in rows
         if row["attack"] == "sft" and row["forecast"] and row["same_rate"] and row["same_rate"]["estimate"]
     ]
+
+
+def forecast_error(rows: Sequence[Row]) -> Interval:
+    """The median of |forecast / m* - 1| with its quartiles, over runs of plain fine-tuning at the defender's own rate."""
+    return _quartiles([abs(row["forecast"] / row["same_rate"]["estimate"] - 1) for row in foretold(rows)])
+
+
+def formula_error(rows: Sequence[Row]) -> Interval:
+    """The median of |foretold / measured - 1| of DPO's gain over plain fine-tuning, with its quartiles over betas and groups.
+
+    Foretold from what the base says alone: its contrast z_0 and its constant of aligning (R21 and its form for DPO).
+    """
+    undone = {
+        (row["pairs"], row["seed"], row["defence"]): row
+        for row in rows
+        if row["attack"] == "sft" and row["same_rate"]["estimate"]
+    }
+    errors = []
+    for (pairs, seed, name), row in undone.items():
+        plain = undone.get((pairs, seed, "sft"))
+        if plain is None or DEFENCES[name].changes().keys() - {"loss", "beta"} or DEFENCES[name].loss != "dpo":
+            continue
+        start, n, c = row["z0"], row["volume"], row["c_align"]
+        formula = float(dpo_undo_volume(start, n, c, row["beta"]) / plain_volume(start, n, c))
+        errors.append(abs(formula * plain["same_rate"]["estimate"] / row["same_rate"]["estimate"] - 1))
+    return _quartiles(errors)
+
+
+def _quartiles(errors: Sequence[float]) -> Interval:
     if not errors:
         return Interval(None)
-    low, high = np.quantile(errors, [0.25, 0.75])
-    return Interval(float(np.median(errors)), float(low), float(high), 0.5, method="median and quartiles over runs")
+    low, middle, high = (float(q) for q in np.quantile(errors, [0.25, 0.5, 0.75]))
+    return Interval(middle, low, high, 0.5, method="median and quartiles over runs")
+
+
+def cheap(ranking: Sequence[Row]) -> list[Row]:
+    """Entries whose utility lost lies below 1% with its interval (of one group: by itself), and which leave the attacker's data alone."""
+
+    def most(entry: Row) -> float:
+        lost = entry["lost"]
+        return float(lost["estimate"] if entry["groups"] == 1 else lost["high"])
+
+    return [entry for entry in ranking if most(entry) < UTILITY and not DEFENCES[entry["defence"]].replay]
+
+
+def doubles(entry: Row) -> bool:
+    """Whether a defence more than doubles the durability of plain fine-tuning, beyond its interval.
+
+    >>> doubles({"gain": {"estimate": 2.5, "low": 2.1, "high": None}}), doubles({"gain": {"estimate": 2.5, "low": 1.1, "high": 4}})
+    (True, False)
+    """
+    return entry["gain"]["low"] is not None and entry["gain"]["low"] > 2
 
 
 def conclusion(told: Mapping[str, Any]) -> list[str]:
     """What to conclude, in whole sentences."""
     sentences = []
     for attack in dict.fromkeys(entry["attack"] for entry in told["ranking"]):
-        some = [entry for entry in told["ranking"] if entry["attack"] == attack and entry["lost"]["estimate"] < UTILITY]
-        if some:
-            best = max(some, key=lambda entry: entry["gain"]["estimate"])
-            gain, least = Interval.of_dict(best["gain"]), " at least" if best["not_undone"] else ""
-            sentences.append(
-                f"Against {attack}, at less than 1% of utility lost, {best['title']} lasts longest: {gain} times as long as plain "
-                f"fine-tuning{least}."
-            )
-    error = forecast_error(told["defence"])
+        some = cheap([entry for entry in told["ranking"] if entry["attack"] == attack])
+        if not some:
+            sentences.append(f"Against {attack}, no defence costs less than 1% of utility.")
+            continue
+        best = max(some, key=lambda entry: entry["gain"]["estimate"])
+        gain, least = Interval.of_dict(best["gain"]), " at least" if best["not_undone"] else ""
+        sentence = f"Against {attack}, at less than 1% of utility lost, {best['title']} lasts longest: {gain} times as long as plain "
+        sentence += f"fine-tuning{least}"
+        good = [entry["title"] for entry in some if doubles(entry)]
+        if best["groups"] > 1:
+            sentence += f"; more than twice as long, beyond the interval, last: {', '.join(good) or 'none'}"
+        sentences.append(sentence + ".")
+    error, formula = forecast_error(told["defence"]), formula_error(told["defence"])
     if error.estimate is not None:
         sentences.append(
             f"Two backward passes at the defended weights foretold the volume that undoes it with a median error of {error.estimate:.0%}."
         )
-    return sentences or ["No defence costs less than 1% of utility."]
+    if formula.estimate is not None:
+        sentences.append(
+            f"DPO's gain over plain fine-tuning, foretold from the base alone, is off by {formula.estimate:.0%} in the median."
+        )
+    return sentences

@@ -67,13 +67,7 @@ def run_defence(equipment: Equipment, configuration: Configuration) -> Result:
     defended = bench.defended(start or adapted, plain.result)
     result: Result = {"configuration": configuration, "floor": plain.result, "before": before.result}
     result |= {"defended": bench.measured(defended).result, "beta": defended.result["beta"]}
-    result["attacks"] = {
-        name: {
-            str(factor): bench.attacked(defended, ATTACKS[name], factor, plain.result).result["readings"]
-            for factor in ATTACKS[name].rates
-        }
-        for name in configuration["attacks"]
-    }
+    result["attacks"] = {name: bench.tries(defended, ATTACKS[name], plain.result) for name in configuration["attacks"]}
     bench.laboratory.forget(defended)
     for row in defence_rows(result):
         say(
@@ -145,10 +139,21 @@ class _Defended(Bench):
 
         return self.laboratory.stage(name, parent, make)
 
-    def attacked(self, defended: Stage, attack: Attack, factor: float, plain: Result) -> Stage:
-        """The attack at a learning rate, read after every step or two, until the mean contrast is the plain base's again."""
+    def tries(self, defended: Stage, attack: Attack, plain: Result) -> dict[str, list[Result]]:
+        """The readings of an attack by learning rate, the defender's own first: a later try gives up where an earlier one was through."""
+        tries, most = {}, self.configuration["attack_most"]
+        floor = float(np.mean(contrast_of(plain)))
+        for factor in sorted(attack.rates, key=lambda factor: (factor != 1.0, -factor)):
+            readings = self.attacked(defended, attack, factor, floor, most).result["readings"]
+            tries[str(factor)] = readings
+            if np.mean(contrast_of(readings[-1])) <= floor:
+                most = min(most, int(readings[-1]["volume"]))
+        return tries
+
+    def attacked(self, defended: Stage, attack: Attack, factor: float, floor: float, most: int) -> Stage:
+        """The attack at a learning rate, read after every step or two, until the mean contrast is back at ``floor``, or ``most``."""
         c, lab = self.configuration, self.laboratory
-        floor, rate, data = float(np.mean(contrast_of(plain))), c["learning_rate"] * factor, self.attacking(attack)
+        rate, data = c["learning_rate"] * factor, self.attacking(attack)[slice(0, most)]
         name = self.common | {"stage": "attacked", "learning_rate": rate, "train": fingerprint(data), "until": floor}
 
         def make() -> Result:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from elastomath.errors import InputError
 from elastomath.interval import Interval
 
 from .groups import VerbGroup, examples
@@ -82,16 +83,17 @@ def durability() -> Protocol:
     from empirical.durability.run import durability as run
     from empirical.durability.settings import DurabilitySettings
 
-    return Protocol(DurabilitySettings, run, _show_durability)
+    return Protocol(DurabilitySettings, run, _show_durability, _durability_figure)
 
 
 @protocol(experiment, "defence --preset quick", "defence --preset night --dry-run")
 def defence() -> Protocol:
     """Which defence makes a behaviour last, against which attack, at which cost in utility: a grid, ranked (Q2)."""
+    from empirical.defence.figures import defence_figure
     from empirical.defence.run import defence as run
     from empirical.defence.settings import DefenceSettings
 
-    return Protocol(DefenceSettings, run, _show_defence)
+    return Protocol(DefenceSettings, run, _show_defence, defence_figure)
 
 
 # -- what a person reads ---------------------------------------------------------------------------------------------
@@ -101,6 +103,15 @@ def _curve_figure(result: dict[str, Any]) -> Any:
     from elastomath.curve import Curve
 
     return Curve.read(result["curve"]).plot()
+
+
+def _durability_figure(result: dict[str, Any]) -> Any:
+    from empirical.durability.figures import forecast_figure
+
+    try:
+        return forecast_figure(result)
+    except InputError:  # nothing was foretold, or nothing attacked: the courses alone
+        return _curve_figure(result)
 
 
 def _rebound_figure(result: dict[str, Any]) -> Any:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath.defences.defence import ATTACKS, DEFENCES
+from elastomath.defences.figures import UTILITY, defences_figure
 from elastomath.interval import Interval
 from elastomath.laws.logit import undo_volume
 from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, plain_ticks, styled
+from elastomath.style import styled
 
 from .answers import Answer
 from .plans import TINY_NETWORK
-from .study import two_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,10 +25,6 @@ QUESTION = (
     "Can resistance be made useful (Q2): which defence makes a behaviour last, what does it cost, and does neutral training bring "
     "back what was in the base?"
 )
-UTILITY = 0.01
-"""Utility that may be lost beyond what plain fine-tuning loses: the relative rise of the code length of neutral text."""
-SHOWN = 300.0
-"""The most utility lost that the figure shows, in percent."""
 METHOD = (
     "geometric mean over seeds (source and training drawn anew), each paired with plain fine-tuning, Student's interval"
 )
@@ -257,37 +253,11 @@ def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
 @styled
 def figure(found: dict[str, Any]) -> Figure:
     """Durability against utility lost, a mark a defence with both intervals (up to 300% lost); below, forecast against outcome."""
-    drawn, (frontier, foretold) = two_panels(
-        "What makes a behaviour last", "Durability against utility lost; forecast against outcome.", share=False
-    )
-    for index, entry in enumerate(found["ranking"]):
-        if entry["lost"]["low"] is None or 100 * entry["lost"]["estimate"] > SHOWN:
-            continue
-        colour, marker, _ = STYLES[index % len(STYLES)]
-        gain, lost = entry["gain"], entry["lost"]
-        across = [[max(100 * (lost["estimate"] - lost["low"]), 0)], [max(100 * (lost["high"] - lost["estimate"]), 0)]]
-        up = [[gain["estimate"] - gain["low"]], [(gain["high"] or gain["estimate"]) - gain["estimate"]]]
-        frontier.errorbar(
-            100 * lost["estimate"], gain["estimate"], xerr=across, yerr=up, color=colour, marker=marker, linestyle="none",
-            linewidth=0.8, lolims=False, label=entry["defence"] + (" (at least)" if entry["censored"] else ""),
-        )  # fmt: skip
-    frontier.axhline(1, color=INK, linewidth=0.8)
-    frontier.axvline(100 * UTILITY, color=INK, linewidth=0.8, linestyle=":")
-    frontier.set(
-        yscale="log", xlabel="utility lost (% of the code length of neutral text)", ylabel="durability / plain"
-    )
-    frontier.set_xscale("symlog", linthresh=1.0)
-    frontier.set(xlim=(-1.0, SHOWN), xticks=(-1, 0, 1, 10, 100), xticklabels=("-1", "0", "1", "10", "100"))
-    frontier.minorticks_off()
-    frontier.legend(frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    plain_ticks(frontier.yaxis)
     rows = [row for row in found["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
-    told = np.array([row["forecast"] for row in rows])
-    seen = np.array([row["attacks"]["sft"]["same"] for row in rows])
-    foretold.loglog(told, seen, ".", color=STYLES[0][0], markersize=4)
-    ends = np.array([min(told.min(), seen.min()), max(told.max(), seen.max())])
-    foretold.plot(ends, ends, color=INK, linewidth=1.0)
-    foretold.set(xlabel="foretold from two backward passes (examples)", ylabel="undone by (examples)")
-    for axis in (foretold.xaxis, foretold.yaxis):
-        plain_ticks(axis)
-    return drawn
+    return defences_figure(
+        "What makes a behaviour last",
+        "Durability against utility lost; forecast against outcome.",
+        found["ranking"],
+        [row["forecast"] for row in rows],
+        [row["attacks"]["sft"]["same"] for row in rows],
+    )

@@ -76,3 +76,9 @@ def test_rows_are_checked():
         with pytest.raises(InputError):
             wrong()
     named(tuple(ATTACKS), ATTACKS, "attack")
+
+
+def test_a_row_is_named_by_what_it_changes():
+    assert DEFENCES["tamper"].changes() == {"loss": "dpo", "beta": None, "ahead": 4, "retain": 1.0}
+    with pytest.raises(InputError):
+        Defence("backwards", ahead=-1)

@@ -11,8 +11,11 @@ torch = pytest.importorskip("torch")
 
 from elastomath.curve import Curve
 from elastomath.defences.defence import ATTACKS, DEFENCES
+from elastomath.laws.logit import undo_volume
+from elastomath.laws.preferences import dpo_undo_volume
 from empirical.defence import DefenceSettings, defence
-from empirical.defence.answers import conclusion, ranking
+from empirical.defence.answers import conclusion, formula_error, ranking
+from empirical.defence.figures import defence_figure
 from empirical.defence.run import _Defended
 from empirical.defence.settings import WHOLE
 from empirical.laboratory.laboratory import Equipment, close_laboratory, open_laboratory
@@ -107,6 +110,30 @@ def test_what_each_wrapper_moves(bench):
     assert any(not torch.equal(flat[name], plain[name]) for name in plain)
 
 
+def test_meta_training_leaves_the_attack_behind(bench):
+    """One step by hand: the gradient behind the steps of attack, taken at the weights before them, and neutral text at these."""
+    one = bench("tamper")
+    adapted = one.adapted()
+    one.laboratory.enter(adapted)
+    one.laboratory._at = None
+    base, rows = one.laboratory._copied(), np.arange(4)
+    row, moved = one.defence, one._moved(one.defence)
+    plus, minus = one.train["align"][rows], one.opposed[rows]
+    before = [one._read_codes(side) for side in (plus, minus)]
+    text = one.texts[rows]
+    kept = torch.autograd.grad(one._codes(text).sum() / text.target_count, moved)
+    with one._displaced():
+        one._walk_ahead(row, rows)
+        assert any(not torch.equal(value, base[name]) for name, value in one.laboratory._copied().items())
+        slope = torch.autograd.grad(one._loss(row, 0.5, plus, minus, before) / (plus.target_count / 4), moved)
+    by_hand = [
+        value.detach() - 3e-2 * (one_part + two) for value, one_part, two in zip(moved, slope, kept, strict=True)
+    ]
+    one._step(row, 0.5, rows, before)
+    for value, wanted in zip(moved, by_hand, strict=True):
+        assert torch.allclose(value, wanted, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_every_defence_trains(bench, name):
     one = bench(name)
@@ -136,7 +163,7 @@ def _row(defence, seed, undone, lost=0.0, attack="sft"):
     interval = {"estimate": undone, "low": undone or 96.0, "high": undone, "level": 0.95, "unit": "", "method": ""}
     return {
         "pairs": "p", "seed": seed, "defence": defence, "attack": attack, "undo_volume": interval, "forecast": 10.0,
-        "same_rate": interval, "lost": {"estimate": lost},
+        "same_rate": interval, "lost": {"estimate": lost}, "z0": 0.0, "volume": 64, "c_align": 0.1, "beta": 0.5,
     }  # fmt: skip
 
 
@@ -152,6 +179,13 @@ def test_ranks_are_over_paired_groups_and_ties_are_ties():
     assert told["sft"]["rank"] == told["average"]["rank"] == 3
     sentence = conclusion({"ranking": ranking(rows), "defence": rows})[0]
     assert "DPO at the planned beta lasts longest" in sentence  # NPO costs half of the utility
+    assert "beyond the interval, last: DPO at the planned beta." in sentence
+    formula = formula_error(rows)
+    gain = float(dpo_undo_volume(0.0, 64, 0.1, 0.5) / undo_volume(0.0, 64, 0.1))
+    seen = [(30.0 + seed) * (1 + 0.01 * seed) / (10.0 + seed) for seed in range(4)]
+    assert formula.estimate == pytest.approx(np.median([abs(gain / one - 1) for one in seen]))
+    drawn = defence_figure({"ranking": ranking(rows), "defence": rows})
+    assert len(drawn.axes) == 2
 
 
 def test_the_verb_plans_and_refuses(prefs, tiny_model, capsys):

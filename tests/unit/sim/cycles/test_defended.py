@@ -9,7 +9,7 @@ from elastomath.defences.defence import ATTACKS, DEFENCES, Defence
 from elastomath.laws.planner import planned_beta
 from elastomath.laws.preferences import dpo_contrast
 from sim.compressors.networks import NetworkSize
-from sim.cycles.defended import Course, Defended, DefendedLives, _Trained, defend, recovery
+from sim.cycles.defended import Course, Defended, DefendedLives, _slope, _Trained, defend, recovery
 
 torch = pytest.importorskip("torch")
 TINY = NetworkSize(8, 2, 1, 16)
@@ -75,6 +75,8 @@ def test_wrappers_of_training(lives):
             assert not part.any()
     assert not torch.equal(lives.align(base, DEFENCES["flat"], rate, 0.0), plain)
     assert torch.equal(lives.align(base, Defence("radius 0", radius=0.0), rate, 0.0), plain)
+    kept = lives.align(base, dataclasses.replace(DEFENCES["sft"], retain=5.0), rate, 0.0)
+    assert (lives.utility(kept) < lives.utility(plain)).all()
     more = lives.align(base, DEFENCES["more"], rate, 0.0)
     assert (lives.contrast(more) > lives.contrast(plain)).all()
 
@@ -111,3 +113,32 @@ def test_rows_and_the_way_back(lives):
     for row in recovery(lives, [16], 16):
         assert row["fallen"] < row["z0"]
         assert row["back"] == pytest.approx((row["rest"] - row["fallen"]) / (row["z0"] - row["fallen"]))
+
+
+def test_meta_training_takes_the_gradient_behind_the_attack(lives):
+    """One step of it, by hand."""
+    base, rate = lives.base(0.5), lives.rate()
+    one = DefendedLives([3, 4], TINY, dataclasses.replace(LIFE, volume=8))
+    one._bases = lives._bases
+    row = Defence("ahead", "dpo", 0.3, ahead=2)
+    draws = one._draws(1)
+    prompts = one._drawn(draws, 8)
+    value = one._objective(row, 0.3, base, prompts, draws)
+    attacked = one.overlay(base, 16, rate, draws)
+    by_hand = base - rate * _slope(value, attacked)
+    assert torch.equal(one.align(base, row, rate, 0.3), by_hand)
+    assert not torch.equal(by_hand, base - rate * _slope(value, base))
+
+
+def test_noising_brings_the_layers_nearer_to_noise(lives):
+    longer = DefendedLives([3, 4], TINY, dataclasses.replace(LIFE, volume=512))
+    longer._bases = lives._bases
+    base, rate = lives.base(0.5), lives.rate()
+    noise = torch.randn(2, 16, 8, generator=torch.Generator().manual_seed(0))
+    symbols = lives._answered(np.stack(lives.held), 1)[:, :16]
+
+    def far(weight):
+        row = dataclasses.replace(DEFENCES["noising"], noise=weight)
+        return lives._distances(longer.align(base, row, rate, 0.0), symbols, noise).detach()
+
+    assert (far(10.0) < far(0.0) - 0.3).all()  # 2.20, 2.44 become 0.97, 2.06
