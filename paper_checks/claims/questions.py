@@ -10,6 +10,10 @@ import numpy as np
 from .claim import FAILS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
 
 GRID = "defence-sim"
+MODEL = "defence"
+"""The grid on a real model."""
+FORETOLD = 0.3
+"""The median relative error at which what undoes a defended behaviour counts as foretold."""
 CEILING = "training is joint compression by a mixture; with forgetting (R19) or in a general class there is no ceiling"
 
 
@@ -153,6 +157,57 @@ def comes_back(evidence: Evidence) -> Finding:
     )
 
 
+def doubled_model(evidence: Evidence) -> Finding:
+    """Q2 on a real model: does a defence more than double m* beyond its interval, at less than 1% of utility lost?"""
+    saved = evidence.saved(MODEL)
+    if not saved.there:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    own = [entry for entry in saved.summary["ranking"] if not entry["defence"].startswith("replay")]
+    attacks = {entry["attack"] for entry in own}
+    good: dict[str, set[str]] = {}
+    for entry in own:
+        if (entry["gain"]["low"] or 0.0) > 2 and entry["lost"]["high"] is not None and entry["lost"]["high"] < 0.01:
+            good.setdefault(entry["defence"], set()).add(entry["attack"])
+    lasting = sorted(name for name, against in good.items() if against == attacks)
+    return Finding(
+        SUPPORTED if lasting else NOT_SUPPORTED,
+        "measured",
+        f"{_model_scale(saved.summary)}: {' '.join(saved.summary['conclusion'])}",
+        {"good": lasting},
+    )
+
+
+def foretold_model(evidence: Evidence) -> Finding:
+    """Q2 on a real model: do two backward passes at the defended weights foretell what undoes a behaviour?"""
+    saved = evidence.saved(MODEL)
+    if not saved.there:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    errors = {
+        (row["pairs"], row["seed"], row["defence"]): abs(row["forecast"] / row["same_rate"]["estimate"] - 1)
+        for row in saved.summary["defence"]
+        if row["attack"] == "sft" and row["forecast"] and row["same_rate"]["estimate"]
+    }
+    median, worst = float(np.median(list(errors.values()))), max(errors, key=lambda key: errors[key])
+    return Finding(
+        SUPPORTED if median < FORETOLD else NOT_SUPPORTED,
+        "measured",
+        f"{_model_scale(saved.summary)}: off by {median:.0%} in the median of {len(errors)} runs, by {errors[worst]:.0%} at worst "
+        f"({worst[2]}, {worst[0]}, seed {worst[1]}); a defence whose attack has a replay has no forecast",
+        {"median": median},
+    )
+
+
+def _model_scale(summary: Mapping[str, Any]) -> str:
+    rows, settings = summary["defence"], summary["settings"]
+    groups = {(row["pairs"], row["seed"]) for row in rows}
+    names = ", ".join(dict.fromkeys(row["pairs"] for row in rows))
+    return (
+        f"{settings['model']}, {names}, {len(groups)} behaviours and seeds, {len({row['defence'] for row in rows})} defences after "
+        f"{settings['volume']} examples, against {' and '.join(dict.fromkeys(row['attack'] for row in rows))}"
+    )
+
+
+RERUN = "experiment defence --preset night --attacks sft,few --out {out}"
 CLAIMS = (
     Claim(
         "Q2",
@@ -210,6 +265,38 @@ CLAIMS = (
                 "A behaviour of the base that opposed examples overlaid comes back by neutral training, more than half of it.",
                 NOT_SUPPORTED,
                 comes_back,
+            ),
+        )
+    ),
+    *(
+        Claim(
+            f"Q2-{name}",
+            title,
+            claim,
+            "Open question 2, on a real model",
+            verdict,
+            check,
+            depends=("R21", "R22"),
+            command=f"elastomath check Q2-{name}",
+            saved=MODEL,
+            rerun=RERUN,
+            figure="defence-saved",
+        )
+        for name, title, claim, verdict, check in (
+            (
+                "doubled-model",
+                "Is there a cheap defence on a real model?",
+                "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, against every attack "
+                "that was tried, at less than 1% of utility lost.",
+                NOT_SUPPORTED,
+                doubled_model,
+            ),
+            (
+                "foretold-model",
+                "Is what undoes a defended behaviour foretold?",
+                "Two backward passes at the defended weights foretell what undoes a behaviour, whatever defence put it there.",
+                SUPPORTED,
+                foretold_model,
             ),
         )
     ),

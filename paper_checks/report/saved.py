@@ -153,8 +153,34 @@ def durability_saved_section(saved: Saved) -> Section:
     return fill(section, dict(saved.summary), drawn=True)
 
 
+def defence_section(saved: Saved) -> Section:
+    """Q2 on a real model."""
+    from empirical.defence.figures import defence_figure
+
+    command = "elastomath experiment defence --preset night --attacks sft,few"
+    section = _section(saved, "defence-saved", "What makes a behaviour last (Q2)", command)
+    for sentence in saved.summary["conclusion"]:
+        section.say(sentence)
+    section.draw(defence_figure(saved.summary), "Durability against utility lost; what was foretold against what came.")
+    section.show(
+        [
+            {
+                "attack": entry["attack"],
+                "rank": entry["rank"],
+                "defence": entry["defence"],
+                "lasts, times plain": interval(entry["gain"]),
+            }
+            | {"utility lost": f"{entry['lost']['estimate']:+.1%}", "not undone": entry["not_undone"]}
+            for entry in saved.summary["ranking"]
+        ],
+        f"geometric means over {saved.summary['ranking'][0]['groups']} behaviours and seeds; equal ranks are ties",
+    )
+    return section
+
+
 MAKERS: dict[str, Callable[[Saved], Section]] = {
     "durability": durability_saved_section,
+    "defence": defence_section,
     "rebound": rebound_saved_section,
     "rebound-algorithms": rebound_algorithms_section,
     "resistance": resistance_section,

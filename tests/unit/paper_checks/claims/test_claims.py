@@ -367,6 +367,19 @@ def _doubled(summary: dict) -> None:
         entry["extra"] |= {"high": 0.001}
 
 
+def _doubled_model(summary: dict) -> None:
+    own = [entry for entry in summary["ranking"] if not entry["defence"].startswith("replay")]
+    good = {e["defence"] for e in own if (e["gain"]["low"] or 0) > 2 and (e["lost"]["high"] or 1.0) < 0.01}
+    for entry in own:
+        entry["gain"] |= {"low": 1.0 if good else 3.0}
+        entry["lost"] |= {"high": 0.001}
+
+
+def _unforetold(summary: dict) -> None:
+    for row in summary["defence"]:
+        row["forecast"] = None if row["forecast"] is None else 2 * row["forecast"]
+
+
 def _outlasting(summary: dict) -> None:
     for row in summary["rows"]:
         for attack in row["attacks"].values():
@@ -405,6 +418,8 @@ EDITS = {
     "R21-replay": _summary("replay-sim", _answers("rest/", 0.5)),
     "R13-order": _summary("order-sim", _answers("early/", 1.0)),
     "Q2-doubled": _summary("defence-sim", _doubled),
+    "Q2-doubled-model": _summary("defence", _doubled_model),
+    "Q2-foretold-model": _summary("defence", _unforetold),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),
     "F1-behaviours": _summary("durability-low", _cheap),
