@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from elastomath.defences.defence import DEFENCES
 from elastomath.defences.figures import UTILITY
@@ -17,9 +18,11 @@ from elastomath.runs.ledger import Result
 
 from ..durability.answers import contrast_of
 from ..durability.forecast import undo_volume
-from ..durability.undoing import undo_interval
+from ..durability.undoing import undo_draws, undo_interval
 
 Row = Mapping[str, Any]
+GROUPS = 4
+"""Behaviours and seeds from which on the interval of a pooled gain is over these, not over prompts alone."""
 
 
 def forecast(result: Result) -> float | None:
@@ -29,6 +32,39 @@ def forecast(result: Result) -> float | None:
     if c is None or not c > 0 or not np.isfinite(state).all():
         return None
     return undo_volume(start, state, c, result["configuration"]["batch"])
+
+
+def grid_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """`defence_rows` of every run, with ``gain``: m* over that of plain fine-tuning of the same behaviour and seed, paired over prompts.
+
+    Where a defence was not undone, its gain has a lower end alone; draws in which plain fine-tuning was not count as what was tried.
+    """
+    rows = [(row, result) for result in results for row in defence_rows(result)]
+    draws = {_key(row): _draws(row, result) for row, result in rows}
+    for row, _ in rows:
+        plain = draws[_key(row | {"defence": "sft"})]
+        row["gain"] = _gain(row, draws[_key(row)] / plain, plain).as_dict()
+    return [row for row, _ in rows]
+
+
+def _key(row: Row) -> tuple[Any, ...]:
+    return row["pairs"], row["seed"], row["attack"], row["defence"]
+
+
+def _draws(row: Row, result: Result) -> NDArray[np.float64]:
+    opposed = 1 - DEFENCES[row["defence"]].replay
+    readings = result["attacks"][row["attack"]][str(row["best_rate"])]
+    volumes, z = _course(contrast_of(result["defended"]), readings, opposed)
+    draws = undo_draws(contrast_of(result["floor"]), volumes, z)
+    return np.where(np.isfinite(draws), draws, volumes[-1]) if row["defence"] == "sft" else draws
+
+
+def _gain(row: Row, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
+    if row["undo_volume"]["estimate"] is None:
+        low, middle = np.quantile(row["undo_volume"]["low"] / plain, [0.025, 0.5])
+        return Interval(float(middle), float(low), None, method="bootstrap over prompts, paired; not undone")
+    middle = float(np.median(ratios))
+    return Interval.of_draws(middle, ratios, method="bootstrap over prompts, paired")
 
 
 def defence_rows(result: Result) -> list[dict[str, Any]]:
@@ -58,8 +94,13 @@ def defence_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def _undone(start: Any, state: Any, readings: Sequence[Result], opposed: float) -> Interval:
+    return undo_interval(start, *_course(state, readings, opposed))
+
+
+def _course(state: Any, readings: Sequence[Result], opposed: float) -> tuple[list[float], NDArray[np.float64]]:
+    """Opposed examples of each reading, from 0 on (J,), and the contrast of every prompt there (J, prompts)."""
     volumes = [0.0, *(opposed * float(reading["volume"]) for reading in readings)]
-    return undo_interval(start, volumes, np.stack([state, *(contrast_of(reading) for reading in readings)]))
+    return volumes, np.stack([state, *(contrast_of(reading) for reading in readings)])
 
 
 def _lost(before: Result, after: Result) -> Interval:
@@ -87,7 +128,7 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
             if not shared:
                 continue
             gains = [math.log(_volume(group[key]) / _volume(plain[key])) for key in shared]
-            gain = Interval.of_logs(gains, method="Student's t on logarithms over behaviours and seeds")
+            gain = _pooled(gains, [group[key]["gain"] for key in shared])
             open_end = sum(group[key]["undo_volume"]["estimate"] is None for key in shared)
             if open_end:  # a lower bound
                 gain = Interval(gain.estimate, gain.low, None, method=gain.method)
@@ -108,6 +149,15 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
     for entry in told:
         del entry["gains"]
     return told
+
+
+def _pooled(gains: Sequence[float], each: Sequence[Mapping[str, Any]]) -> Interval:
+    """The geometric mean over groups; its interval is over groups where they are `GROUPS` or more, else over their prompts alone."""
+    if len(gains) >= GROUPS:
+        return Interval.of_logs(gains, method="Student's t on logarithms over behaviours and seeds")
+    widths = [math.log((one["high"] or one["estimate"]) / one["low"]) / (3.92 if one["high"] else 1.96) for one in each]
+    se = math.sqrt(sum(width**2 for width in widths)) / len(gains)
+    return Interval.of_log(float(np.mean(gains)), se, math.inf, method="bootstrap over the prompts of each group")
 
 
 def _by_group(rows: Sequence[Row], name: str) -> dict[tuple[str, int], Row]:

@@ -35,7 +35,7 @@ from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fi
 from ..measures.code_lengths import code_lengths
 from ..models.outputs import counted_hidden, counted_log_probs
 from ..models.sequences import Sequences
-from .answers import conclusion, defence_rows, ranking
+from .answers import conclusion, defence_rows, grid_rows, ranking
 from .settings import MOST, DefenceSettings
 
 
@@ -47,7 +47,7 @@ def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dic
     """
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
-        table = [row for result in done for row in defence_rows(result)]
+        table = grid_rows(done)
         told = {"defence": table, "ranking": ranking(table)}
         return {"conclusion": conclusion(told)} | told
 

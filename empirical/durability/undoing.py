@@ -28,9 +28,17 @@ def undo_interval(
     """
     gap = np.asarray(contrasts, dtype=np.float64) - np.asarray(start, dtype=np.float64)
     estimate = float(first_crossing(volumes, gap.mean(1)))
-    rows = np.random.default_rng(seed).integers(0, gap.shape[1], (DRAWS, gap.shape[1]))
-    draws = first_crossing(volumes, gap.T[rows].mean(1))
-    method = "bootstrap over prompts"
     if not np.isfinite(estimate):
         return Interval(None, float(volumes[-1]), None, level, "examples", "not reached")
-    return Interval.of_draws(estimate, draws, level=level, unit="examples", method=method)
+    draws = undo_draws(start, volumes, contrasts, seed=seed)
+    return Interval.of_draws(estimate, draws, level=level, unit="examples", method="bootstrap over prompts")
+
+
+def undo_draws(start: ArrayLike, volumes: Sequence[float], contrasts: ArrayLike, *, seed: int = 0) -> Array:
+    """The undo volumes of `DRAWS` draws of prompts with replacement, inf where a draw does not come back.
+
+    The draws of one seed and number of prompts are the same in every run: their quotients are paired.
+    """
+    gap = np.asarray(contrasts, dtype=np.float64) - np.asarray(start, dtype=np.float64)
+    rows = np.random.default_rng(seed).integers(0, gap.shape[1], (DRAWS, gap.shape[1]))
+    return np.asarray(first_crossing(volumes, gap.T[rows].mean(1)), dtype=np.float64)

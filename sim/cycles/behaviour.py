@@ -69,7 +69,7 @@ def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
             | {"undo_volume": _crossing(steps, course[PERTURB] - course[ALIGN], start["z"])}
             | {"forecast_undo_volume": float(fall_volume(foretold, foretold - start["z"], perturbing))}
         )
-        runs.append({"volumes": [1.0, float(n), steps[-1]], "reverse": None} | _thinned(steps, course))
+        runs.append({"volumes": [1.0, float(n), steps[-1]], "reverse": None} | thinned(steps, course))
     return {
         "mode": "sequential",
         "length": compressor.problem.length,
@@ -141,9 +141,7 @@ def replayed(compressor: Any, constant: float, volume: int, past: float, mixes: 
         row = {"of": of, "share": share, "undo_volume": undone, "end": float(z[-1]), "joint": joint}
         found.append(row | {"speed": None if speed is None else speed / law})
         name = f"{of}{share:g}-n"
-        runs.append(
-            {"name": name, "volumes": [past, float(volume), steps[-1]], "reverse": None} | _thinned(steps, path)
-        )
+        runs.append({"name": name, "volumes": [past, float(volume), steps[-1]], "reverse": None} | thinned(steps, path))
     told = {
         "z0": start["z"],
         "p0": start["p"],
@@ -194,7 +192,7 @@ def ordered(compressor: Any, constant: float, past: int, volume: int) -> Result:
         rows.append({"order": name, "z": z, "undo_volume": undone})
         runs.append(
             {"name": f"{name}-n", "volumes": [float(past), float(volume), seen[-1]], "reverse": None}
-            | _thinned(seen, course)
+            | thinned(seen, course)
         )
     told = {"floor": floor, "start": _contrast(compressor, start), "past": past, "n": volume, "constant": constant}
     return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "order": told | {"orders": rows}}
@@ -226,9 +224,9 @@ def _undo(compressor: Any, state: Any, until: float, rate: float, constant: floa
     return steps, np.array(course, dtype=np.float64).T
 
 
-def _thinned(steps: Sequence[float], course: Array) -> dict[str, Any]:
-    """At most `KEPT` readings of a course, dense near its start, with its first and its last."""
-    wide = np.geomspace(1, len(steps), KEPT).round().astype(int) - 1
+def thinned(steps: Sequence[float], course: Array, kept: int = KEPT) -> dict[str, Any]:
+    """At most ``kept`` readings of a course, dense near its start, with its first and its last."""
+    wide = np.geomspace(1, len(steps), kept).round().astype(int) - 1
     places = np.unique(np.append(wide, len(steps) - 1))
     return {"perturbations": [steps[i] for i in places], "entropies": course[:, places].tolist()}
 

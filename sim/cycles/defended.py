@@ -27,6 +27,7 @@ from elastomath.laws.planner import planned_beta
 from ..compressors.networks import NetworkSize, size_of
 from ..compressors.transformer import TransformerCompressor
 from ..sources.problem import Problem
+from .behaviour import thinned
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 ALPHABET, LENGTH, PROMPT = 4, 5, 2
 WANTED, OTHER = 0, 1
+READINGS = 16
+"""Readings of a course that its curve keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,13 +457,9 @@ def defended_block(study: Mapping[str, Any]) -> dict[str, Any]:
             plus, minus = course.codes[:, 0, index], course.codes[:, 1, index]
             mixed = life.share * plus + (1 - life.share) * minus
             volumes = [life.pretrain * life.mixture / 2, life.volume * DEFENCES[name].stretch, float(course.seen[-1])]
-            entry = {
-                "name": f"{name}-s{seed}-n",
-                "seed": seed,
-                "volumes": volumes,
-                "perturbations": course.seen.tolist(),
-            }
-            found.append(entry | {"entropies": [mixed.tolist(), plus.tolist(), minus.tolist()]})
+            course_codes = np.stack([mixed, plus, minus])
+            entry = {"name": f"{name}-s{seed}-n", "seed": seed, "volumes": volumes}
+            found.append(entry | thinned(course.seen.astype(float).tolist(), course_codes, READINGS))
     law = {"constant": life.constant, "volume": life.volume, "most": life.most}
     return {"rows": rows, "recovery": back, "runs": found, "length": 1, "law": law}
 

@@ -46,6 +46,10 @@ def settings_of(tiny_model, prefs, **options):
     )  # fmt: skip
 
 
+def plain_rows(told):
+    return [row for row in told["defence"] if row["defence"] == "sft"]
+
+
 def test_the_grid_is_written_ranked_and_not_run_twice(tiny_model, prefs, tmp_path):
     settings = settings_of(tiny_model, prefs)
     told = defence(settings, tmp_path / "out", device="cpu", dtype="float32")
@@ -60,6 +64,12 @@ def test_the_grid_is_written_ranked_and_not_run_twice(tiny_model, prefs, tmp_pat
         assert entry["rank"] == 1  # one seed: nothing is beyond the scatter
         if entry["defence"] == "sft":
             assert entry["gain"]["estimate"] == pytest.approx(1.0)
+    for row in told["defence"]:
+        gain, plain = row["gain"], next(p for p in plain_rows(told) if p["attack"] == row["attack"])
+        if row["undo_volume"]["estimate"] and plain["undo_volume"]["high"]:
+            assert gain["low"] <= row["undo_volume"]["estimate"] / plain["undo_volume"]["estimate"] <= gain["high"]
+        if row["defence"] == "sft" and plain["undo_volume"]["high"]:
+            assert gain["low"] == gain["high"] == pytest.approx(1.0)  # paired: the same draws
     again = defence(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert again["defence"] == told["defence"]
 
@@ -163,6 +173,7 @@ def _row(defence, seed, undone, lost=0.0, attack="sft"):
     interval = {"estimate": undone, "low": undone or 96.0, "high": undone, "level": 0.95, "unit": "", "method": ""}
     return {
         "pairs": "p", "seed": seed, "defence": defence, "attack": attack, "undo_volume": interval, "forecast": 10.0,
+        "gain": {"estimate": 1.0, "low": 0.9, "high": 1.1},
         "same_rate": interval, "lost": {"estimate": lost}, "z0": 0.0, "volume": 64, "c_align": 0.1, "beta": 0.5,
     }  # fmt: skip
 
