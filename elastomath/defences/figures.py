@@ -46,24 +46,27 @@ def defences_figure(
 
 
 def _frontier(axes: Axes, ranking: Sequence[Mapping[str, Any]]) -> None:
-    for index, entry in enumerate(ranking):
+    """A numbered mark a defence, filled where it costs less than `UTILITY`; the names stand beside the panel."""
+    names = []
+    for number, entry in enumerate(ranking, 1):
         gain, lost = entry["gain"], entry["lost"]
         if lost["estimate"] is None or 100 * lost["estimate"] > SHOWN:
             continue
-        colour, marker, _ = STYLES[index % len(STYLES)]
-        bound = gain["high"] is None
-        across, up = _around(lost, 100), _around(gain, 1)
+        names.append(f"{number}  {entry['defence']}" + (" (at least)" if gain["high"] is None else ""))
+        x, y, colour = 100 * lost["estimate"], gain["estimate"], STYLES[0][0]
+        filled = colour if lost["estimate"] < UTILITY else "white"
         axes.errorbar(
-            100 * lost["estimate"], gain["estimate"], xerr=across, yerr=up, color=colour, marker=marker, linestyle="none",
-            linewidth=0.8, label=entry["defence"] + (" (at least)" if bound else ""),
+            x, y, xerr=_around(lost, 100), yerr=_around(gain, 1), color=colour, marker="o", markerfacecolor=filled,
+            linestyle="none", linewidth=0.6,
         )  # fmt: skip
+        axes.annotate(str(number), (x, y), (3, 3), textcoords="offset points", fontsize=8)
     axes.axhline(1, color=INK, linewidth=0.8)
     axes.axvline(100 * UTILITY, color=INK, linewidth=0.8, linestyle=":")
     axes.set(yscale="log", xlabel="utility lost (% of the code length of neutral text)", ylabel="durability / plain")
     axes.set_xscale("symlog", linthresh=1.0)
-    axes.set(xlim=(-10.0, SHOWN), xticks=(-10, -1, 0, 1, 10, 100), xticklabels=("-10", "-1", "0", "1", "10", "100"))
+    axes.set(xlim=(-30.0, SHOWN), xticks=(-10, -1, 0, 1, 10, 100), xticklabels=("-10", "-1", "0", "1", "10", "100"))
     axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.text(1.02, 0.5, "\n".join(names), transform=axes.transAxes, fontsize=8, va="center")
     plain_ticks(axes.yaxis)
 
 
