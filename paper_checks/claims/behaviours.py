@@ -175,6 +175,41 @@ def _last_slopes(rows: list[Mapping[str, Any]], optimiser: str) -> list[tuple[fl
     return slopes
 
 
+CARDS = "cards"
+"""Cards of models of different sizes, as they come."""
+PARAMETERS = {"smollm2-135m-instruct-q4": 134.5e6, "gemma-3-270m-q4": 268.1e6, "qwen2.5-coder-1.5b-q4": 1543.7e6}
+
+
+def _stiffness(evidence: Evidence) -> Finding:
+    """F3 on behaviours: does the squared gradient of a contrast, over that of neutral text, fall with the size of the model?"""
+    saved = evidence.saved(CARDS)
+    if not saved.there:
+        return Finding(
+            NOT_TESTED,
+            "measured",
+            "not run here: elastomath predict --out, then python -m paper_checks.claims.keep --cards",
+        )
+    by: dict[str, dict[str, Mapping[str, float]]] = {}
+    for card in saved.summary["cards"]:
+        by.setdefault(card["pairs"], {})[card["model"]] = card["relative_kernel"]
+    told, falling = [], []
+    for name, kernels in by.items():
+        rows = [kernels[model] for model in sorted(kernels, key=PARAMETERS.__getitem__)]
+        if len(rows) < len(PARAMETERS):
+            continue
+        falling.append(rows[-1]["high"] < rows[0]["low"])
+        told.append(f"{name} {', '.join(span(row, '') for row in rows)}")
+    return Finding(
+        SUPPORTED if falling and all(falling) else NOT_SUPPORTED,
+        "measured",
+        f"|grad z|^2 over that of neutral text at {', '.join(f'{value / 1e6:.0f}M' for value in PARAMETERS.values())} parameters: "
+        f"{'; '.join(told)}. The largest model is stiffer than the smallest in {sum(falling)} of {len(falling)} behaviours; three "
+        "families, so that size and family are not told apart, and as they come: trained until they answer with one of the "
+        "responses they may differ",
+        {"falling": sum(falling)},
+    )
+
+
 CLAIMS = (
     *(
         Claim(
@@ -244,5 +279,16 @@ CLAIMS = (
         saved=ADAM,
         rerun="experiment durability --pairs tone --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
+    ),
+    Claim(
+        "F3-behaviours",
+        "Are larger models stiffer?",
+        "One example moves a behaviour less, beside what it moves neutral text, the larger the model is.",
+        "Section 5.3, on responses to prompts",
+        NOT_SUPPORTED,
+        _stiffness,
+        depends=("R25",),
+        command="elastomath check F3-behaviours",
+        saved=CARDS,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from elastomath.storage import whole_file
 
 SAVED_RUNS = Path(__file__).parents[1] / "saved_runs"
 DIGITS = 8
+CARD = ("model", "sha256", "pairs", "pairs_sha256", "prompts", "z0", "closure", "cosine", "c", "relative_kernel")
+"""What is kept of a card."""
 
 
 def portable(value: Any) -> Any:
@@ -56,13 +59,36 @@ def keep_result(folder: Path, name: str | None = None, saved_runs: Path = SAVED_
     return at
 
 
+def keep_cards(folders: Sequence[Path], saved_runs: Path = SAVED_RUNS) -> Path:
+    """Put the cards that `elastomath predict --out` wrote, without their forecasts, into ``saved_runs/cards``; returns that folder.
+
+    Raises InputError for a folder without ``card.json``.
+    """
+    cards = []
+    for folder in folders:
+        if not (folder / "card.json").is_file():
+            raise InputError("no card.json", where=str(folder), mend="name folders of elastomath predict --out")
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        cards.append({name: portable(card[name]) for name in CARD})
+    at = saved_runs / "cards"
+    at.mkdir(parents=True, exist_ok=True)
+    with whole_file(at / "cards.json") as aside:
+        aside.write_text(json.dumps({"cards": cards}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return at
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--name")
+    parser.add_argument("--cards", action="store_true", help="folders of elastomath predict")
     given = parser.parse_args()
-    print(keep_result(given.folder, given.name))
+    if given.cards:
+        print(keep_cards(given.folders))
+    else:
+        for folder in given.folders:
+            print(keep_result(folder, given.name))
 
 
 if __name__ == "__main__":

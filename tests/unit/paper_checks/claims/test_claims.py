@@ -367,6 +367,12 @@ def _doubled(summary: dict) -> None:
         entry["extra"] |= {"high": 0.001}
 
 
+def _stiffer(summary: dict) -> None:
+    for card in summary["cards"]:
+        if card["model"].startswith("qwen"):
+            card["relative_kernel"] = {"estimate": 0.01, "low": 0.005, "high": 0.02}
+
+
 def _doubled_model(summary: dict) -> None:
     own = [entry for entry in summary["ranking"] if not entry["defence"].startswith("replay")]
     good = {e["defence"] for e in own if (e["gain"]["low"] or 0) > 2 and (e["lost"]["high"] or 1.0) < 0.01}
@@ -422,6 +428,7 @@ EDITS = {
     "Q2-foretold-model": _summary("defence", _unforetold),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),
+    "F3-behaviours": _summary("cards", _stiffer),
     "F1-behaviours": _summary("durability-low", _cheap),
     "R26-measured": _summary("durability-adamw", _risen),
     "F2-z": _fall("z"),

@@ -10,7 +10,7 @@ import pytest
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from paper_checks.claims.claim import Evidence
-from paper_checks.claims.keep import SAVED_RUNS, keep_result
+from paper_checks.claims.keep import CARD, SAVED_RUNS, keep_cards, keep_result
 
 
 def test_a_kept_result_is_found_by_the_claims(tmp_path: Path) -> None:
@@ -38,6 +38,17 @@ def test_what_is_no_finished_experiment_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         keep_result(tmp_path, None, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_cards_are_kept_without_their_forecasts(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(InputError, match="card"):
+        keep_cards([out], tmp_path / "results")
+    (out / "card.json").write_text(json.dumps(dict.fromkeys(CARD, 1 / 3) | {"forecast": [1], "pairs": "/home/advice"}))
+    at = keep_cards([out], tmp_path / "results")
+    (card,) = json.loads((at / "cards.json").read_text())["cards"]
+    assert card == dict.fromkeys(CARD, 0.33333333) | {"pairs": "advice"}
 
 
 def test_no_kept_result_names_a_machine() -> None:
