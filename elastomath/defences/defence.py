@@ -114,6 +114,7 @@ DEFENCES: Mapping[str, Defence] = {
     "noising": Defence("representation noising, with neutral text", "noising", noise=1.0, retain=1.0),
     "ascent": Defence("unlearning: gradient ascent on the opposed response", "ascent"),
     "npo": Defence("unlearning: NPO, beta 0.3", "npo", 0.3),
+    "npo-pre-training": Defence("the behaviour in pre-training, at 90%, then NPO, beta 0.3", "npo", 0.3, share=0.9),
     "npo-more": Defence("unlearning: NPO, beta 0.3, four times the data", "npo", 0.3, stretch=4.0),
 }
 """Defences and ways of unlearning by name. Relabelling to a refusal is ``sft`` with the refusal as the chosen response."""
