@@ -254,6 +254,6 @@ def _show_defence(result: dict[str, Any]) -> None:
     if shown:
         table(shown, tuple(shown[0]))
     print(
-        "A rank counts the defences that last longer beyond the scatter over behaviours and seeds; equal ranks are ties. Not shown: "
+        "A rank counts the defences that last longer beyond the interval of the difference; equal ranks are ties. Not shown: "
         "attacks by adapters, other optimisers, other sizes."
     )

@@ -61,7 +61,6 @@ def test_the_grid_is_written_ranked_and_not_run_twice(tiny_model, prefs, tmp_pat
         (attack, name) for attack in ("sft", "mixed") for name in ("sft", "dpo-best", "average")
     }
     for entry in told["ranking"]:
-        assert entry["rank"] == 1  # one seed: nothing is beyond the scatter
         if entry["defence"] == "sft":
             assert entry["gain"]["estimate"] == pytest.approx(1.0)
     for row in told["defence"]:
@@ -174,7 +173,8 @@ def _row(defence, seed, undone, lost=0.0, attack="sft"):
     return {
         "pairs": "p", "seed": seed, "defence": defence, "attack": attack, "undo_volume": interval, "forecast": 10.0,
         "gain": {"estimate": 1.0, "low": 0.9, "high": 1.1},
-        "same_rate": interval, "lost": {"estimate": lost}, "z0": 0.0, "volume": 64, "c_align": 0.1, "beta": 0.5,
+        "same_rate": interval, "lost": {"estimate": lost, "low": lost - 1e-3, "high": lost + 1e-3},
+        "z0": 0.0, "volume": 64, "c_align": 0.1, "beta": 0.5,
     }  # fmt: skip
 
 
