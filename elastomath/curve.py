@@ -273,20 +273,25 @@ def _empty(column: str) -> list[str]:
 
 
 def _run(name: str, rows: pd.DataFrame) -> Run:
-    table = rows.pivot(index="component", columns="perturbation", values="rate")
-    missing = table.isna().to_numpy()
+    names, steps = rows["component"].to_numpy(), rows["perturbation"].to_numpy(dtype=np.float64)
+    there, first = list(dict.fromkeys(names)), ("pretrain", "align")
+    order = [c for c in first if c in there] + [c for c in there if c not in (*first, "perturb")]
+    order += ["perturb"] if "perturb" in there else []
+    number = {component: place for place, component in enumerate(order)}
+    places = np.array([number[component] for component in names])
+    perturbations, columns = np.unique(steps, return_inverse=True)
+    tables = np.full((3, len(order), perturbations.size), np.nan)
+    for table, column in zip(tables, ("rate", "rate_se", "volume"), strict=True):
+        table[places, columns] = rows[column].to_numpy(dtype=np.float64)
+    rates, errors, volumes = tables
+    missing = np.isnan(rates)
     if missing.any():
-        row, column = np.argwhere(missing)[0]
+        row = min(np.flatnonzero(missing.any(1)), key=lambda place: order[place])
         raise InputError(
-            f"component {table.index[row]!r} has no reading at perturbation {float(table.columns[column]):g}",
+            f"component {order[row]!r} has no reading at perturbation {perturbations[missing[row].argmax()]:g}",
             where=f"run {name}",
             mend="read every component at every perturbation, or drop that perturbation",
         )
-    order = [c for c in rows["component"].drop_duplicates() if c != "perturb"]
-    order = [c for c in ("pretrain", "align") if c in order] + [c for c in order if c not in ("pretrain", "align")]
-    order += ["perturb"] if "perturb" in table.index else []
-    errors = rows.pivot(index="component", columns="perturbation", values="rate_se")
-    volumes = rows.drop_duplicates("component").set_index("component")["volume"]
     for column in ("volume", "perturbation", "rate", "rate_se"):
         sizes = rows[column].to_numpy(dtype=np.float64)
         small = (sizes > 0) & (sizes < 1 / LARGEST)
@@ -302,10 +307,10 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
     return Run(
         name,
         tuple(order),
-        volumes.loc[order].to_numpy(dtype=np.float64),
-        table.columns.to_numpy(dtype=np.float64),
-        table.loc[order].to_numpy(dtype=np.float64),
-        errors.loc[order].to_numpy(dtype=np.float64),
+        volumes[:, 0],
+        perturbations,
+        rates,
+        errors,
         str(rows["rate_unit"].iloc[0]),
         str(rows["volume_unit"].iloc[0]),
     )

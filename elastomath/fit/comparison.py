@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import SHARE, an, checked, listed, one_of
 from ..errors import InputError
 from ..interval import Interval
-from .constants import RunConstants, run_constants
+from .constants import RunConstants, run_constants, seed_of
 from .course import Course
 from .logit import logit_constants
 
@@ -162,7 +162,7 @@ def _values(runs: Sequence[RunConstants], constant: str, volumes: Sequence[float
         value: Interval | None = getattr(run, constant)
         if value is None or value.estimate is None or (constant != "after" and value.estimate <= 0):
             continue
-        seed = str(run.course.covariates.get("seed", run.course.run))
+        seed = seed_of(run.course)
         found.setdefault(seed, []).append(value.estimate if constant == "after" else math.log(value.estimate))
     return {seed: float(np.mean(values)) for seed, values in found.items() if len(values) >= len(volumes)}
 
@@ -170,7 +170,7 @@ def _values(runs: Sequence[RunConstants], constant: str, volumes: Sequence[float
 def _seeds_of_c(courses: Sequence[Course], level: float) -> dict[str, float]:
     by_seed: dict[str, list[Course]] = {}
     for course in courses:
-        by_seed.setdefault(str(course.covariates.get("seed", course.run)), []).append(course)
+        by_seed.setdefault(seed_of(course), []).append(course)
     found = {}
     for seed, mine in by_seed.items():
         told = logit_constants(mine, level)

@@ -21,8 +21,8 @@ NORMAL = 1.959963984540054
 """The normal quantile at 0.95, by which errors are read back from intervals of that level."""
 OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
 """What a run's name says of its optimiser, where the table has no column of that name."""
-SEEDS = ("seed",)
-"""Covariates over which runs are repeats of each other."""
+SEEDS = ("seed", "source_seed")
+"""Covariates over which runs are repeats of each other: the seed of a training, and that of simulated data."""
 MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
 """What a first fall is told in, each such that a fall of the behaviour is a fall of the measure (R23): the contrast z, minus the
 rate of align, the rate of perturb, sigma(z) of nats a response, a score, minus the rate of pretrain."""
@@ -199,11 +199,21 @@ def labels(courses: Sequence[Course]) -> list[str]:
 @checked(courses=listed(an(Course)))
 def bases(courses: Sequence[Course]) -> list[str]:
     """The base that each run began from: its label and its seed."""
+    several = [
+        name for name in SEEDS if name == "seed" or len({str(course.covariates.get(name)) for course in courses}) > 1
+    ]
     told = []
     for label, course in zip(labels(courses), courses, strict=True):
-        seed = course.covariates.get("seed")
-        told.append(", ".join(part for part in (label, "" if seed is None else f"seed {seed}") if part))
+        seeds = [f"{name.replace('_', ' ')} {course.covariates[name]}" for name in several if name in course.covariates]
+        told.append(", ".join(part for part in (label, *seeds) if part))
     return told
+
+
+@checked(course=an(Course))
+def seed_of(course: Course) -> str:
+    """Which repeat a run is: the values of its `SEEDS`, else its name."""
+    values = [str(course.covariates[name]) for name in SEEDS if course.covariates.get(name) is not None]
+    return "/".join(values) or course.run
 
 
 def _is_volume(values: Sequence[Any], courses: Sequence[Course]) -> bool:

@@ -184,14 +184,15 @@ def _passage(course: Course, share: float, level: float) -> Interval:
     if course.values.size < 2:
         return Interval(None, None, None, level, unit, "one reading")
     smooth = course.smoothed()
-    grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], course.volumes]))
+    asked = course.volumes if course.volumes.size <= GRID else course.volumes[[0, -1]]
+    grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], asked]))
     grid = grid[grid >= course.volumes[0]]
-    at_start = smooth.weights(course.volumes[:1])[0]
-    weights = smooth.weights(grid) - (1 - share) * at_start
+    columns = smooth.basis(grid) - (1 - share) * smooth.basis(course.volumes[:1])
     base = 0.0 if math.isnan(course.base_error) else course.base_error
-    gap = weights @ smooth.values - share * course.level
+    gap = columns @ (smooth.operator @ smooth.values) - share * course.level
     with np.errstate(invalid="ignore"):
-        error = np.sqrt(weights**2 @ smooth.errors**2 + (share * base) ** 2)
+        spread = (smooth.operator * smooth.errors**2) @ smooth.operator.T
+        error = np.sqrt(np.maximum(np.einsum("gi,ij,gj->g", columns, spread, columns), 0.0) + (share * base) ** 2)
     middle = _first(grid, gap, 0.0)
     if np.isnan(error).any():  # no error to be had: the estimate alone
         return Interval(middle, None, None, level, unit, "no error")

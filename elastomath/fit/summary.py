@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from ..checks import an, checked, listed
 from ..interval import Interval
@@ -80,6 +80,30 @@ class Summary(Shown):
     laws: Sequence[Mapping[str, Any]] = ()
     missing: tuple[str, ...] = field(default=())
 
+    drawer: ClassVar[str] = "elastomath.fit.figures:courses_figure"
+
+    def table(self) -> list[dict[str, Any]]:
+        """A row for each group of runs that differ in their seed alone; intervals as people read them (`cell`)."""
+        course = self.runs[0].course
+        named = any(group.label for group in self.groups)
+        rows = []
+        for group in self.groups:
+            row: dict[str, Any] = {"setting": group.label or "all"} if named else {}
+            row |= {
+                f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
+                "runs": len(group.runs),
+            }
+            if any(g.before is not None for g in self.groups):
+                row[f"{course.measure} before"] = cell(group.before)
+            row[f"after ({course.unit})"] = cell(group.after)
+            fall = group.first_fall.get(course.measure)
+            if fall is not None:
+                row[f"first fall (1/1000 {course.volume_unit})"] = cell(fall, 1000.0)
+            row |= {f"half undone by ({course.volume_unit})": cell(group.half_life)}
+            row |= {f"undone by ({course.volume_unit})": cell(group.undo_volume)}
+            rows.append(row)
+        return rows
+
     def as_dict(self) -> dict[str, Any]:
         """The keys that a fit has beside those of R16, as JSON."""
         return {
@@ -141,7 +165,8 @@ class Summary(Shown):
         assert half is not None
         assert whole is not None
         unit = group.runs[0].course.volume_unit
-        of = f"what {most:g} aligned ones gave" if most else "what alignment gave"
+        # a volume of 1 is a unit, or stands for one that is not known
+        of = f"what {most:g} aligned ones gave" if most > 1 else "what alignment gave"
         unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
         where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
         parts = [f"{where}{_count(half)} {unit_word} undo half of {of}"]
@@ -259,6 +284,18 @@ def bounded(told: Interval | None) -> str | None:
         return None if low > 0 and high / low > WIDE else str(told)
     one = Interval(None, told.low, told.high, told.level, told.unit)
     return str(one)
+
+
+def cell(spread: Spread | None, scale: float = 1.0) -> str:
+    """The best interval without its unit, a bound where one end is open, a dash where there is none."""
+    if spread is None:
+        return "-"
+    told = spread.best
+    estimate, low, high = (None if x is None else x * scale for x in (told.estimate, told.low, told.high))
+    text = bounded(Interval(estimate, low, high, told.level))
+    if text is None and estimate is not None and low is None and high is None:
+        return f"{estimate:.3g}"  # an estimate without an error
+    return text or "not bounded"
 
 
 def _listed(parts: Sequence[str]) -> str:

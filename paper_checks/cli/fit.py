@@ -38,7 +38,8 @@ def fit(
     """What a curve says of the elasticity of a behaviour: a conclusion, the constants behind it, what cannot be had."""
     from dataclasses import replace
 
-    from elastomath.fit.fit import course_laws, fit_summary
+    from elastomath.fit.fit import course_laws
+    from elastomath.fit.fit import fit as fitted
     from elastomath.fit.summary import summarise
     from elastomath.fit.tables import read_table
 
@@ -56,8 +57,9 @@ def fit(
         result = {"runs": [], "pooled": None, "models": [], "warnings": []} | summary.as_dict()
     else:
         with pool(processes if len(told.curve.runs) >= MANY_RUNS else 1) as executor:
-            result, summary = fit_summary(told.curve, level=level, executor=executor, by=by, laws=model)
-        summary = replace(summary, missing=(*told.missing, *summary.missing))
+            answer = fitted(told.curve, level=level, executor=executor, by=by, laws=model)
+        summary = replace(answer.summary, missing=(*told.missing, *answer.summary.missing))
+        result = dict(answer)
         result["missing"] = list(summary.missing)
     if out is not None:
         _figures(told.curve, summary, result, out)
@@ -83,25 +85,7 @@ def fit(
 
 def _constants(summary: Any, verbose: bool) -> None:
     """A row for each group of runs that differ in their seed alone."""
-    groups = summary.groups if verbose else summary.groups[:SHOWN]
-    course = summary.runs[0].course
-    named = any(group.label for group in groups)
-    rows = []
-    for group in groups:
-        row: dict[str, Any] = {"setting": group.label or "all"} if named else {}
-        row |= {
-            f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
-            "runs": len(group.runs),
-        }
-        if any(g.before is not None for g in groups):
-            row[f"{course.measure} before"] = _spread(group.before)
-        row[f"after ({course.unit})"] = _spread(group.after)
-        fall = group.first_fall.get(course.measure)
-        if fall is not None:
-            row[f"first fall (1/1000 {course.volume_unit})"] = _spread(fall, 1000.0)
-        row |= {f"half undone by ({course.volume_unit})": _spread(group.half_life)}
-        row |= {f"undone by ({course.volume_unit})": _spread(group.undo_volume)}
-        rows.append(row)
+    rows = summary.table() if verbose else summary.table()[:SHOWN]
     table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
     print(
         "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "
@@ -111,22 +95,8 @@ def _constants(summary: Any, verbose: bool) -> None:
         print(
             "'not bounded': in some run alignment moved nothing that is seen; more held-out documents or more of it would do."
         )
-    if len(groups) < len(summary.groups):
-        print(f"... and {len(summary.groups) - len(groups)} more (--verbose)")
-
-
-def _spread(spread: Any, scale: float = 1.0) -> str:
-    """The best interval without its unit, a bound where one end is open, a dash where there is none."""
-    from elastomath.fit.summary import bounded
-
-    if spread is None:
-        return "-"
-    told = spread.best
-    estimate, low, high = (None if x is None else x * scale for x in (told.estimate, told.low, told.high))
-    text = bounded(Interval(estimate, low, high, told.level))
-    if text is None and estimate is not None and low is None and high is None:
-        return f"{estimate:.3g}"  # an estimate without an error
-    return text or "not bounded"
+    if len(rows) < len(summary.groups):
+        print(f"... and {len(summary.groups) - len(rows)} more (--verbose)")
 
 
 def _one(constant: dict[str, Any] | None) -> str:
