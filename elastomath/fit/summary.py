@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 from ..checks import an, checked, listed
 from ..interval import Interval
@@ -80,15 +80,13 @@ class Summary(Shown):
     laws: Sequence[Mapping[str, Any]] = ()
     missing: tuple[str, ...] = field(default=())
 
-    drawer: ClassVar[str] = "elastomath.fit.figures:courses_figure"
-
-    def table(self) -> list[dict[str, Any]]:
-        """A row for each group of runs that differ in their seed alone; intervals as people read them (`cell`)."""
+    def cells(self) -> list[dict[str, str | int | None]]:
+        """A row for each group of runs that differ in their seed alone, as it is printed (`cell`)."""
         course = self.runs[0].course
         named = any(group.label for group in self.groups)
         rows = []
         for group in self.groups:
-            row: dict[str, Any] = {"setting": group.label or "all"} if named else {}
+            row: dict[str, str | int | None] = {"setting": group.label or "all"} if named else {}
             row |= {
                 f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
                 "runs": len(group.runs),

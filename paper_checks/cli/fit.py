@@ -85,7 +85,7 @@ def fit(
 
 def _constants(summary: Any, verbose: bool) -> None:
     """A row for each group of runs that differ in their seed alone."""
-    rows = summary.table() if verbose else summary.table()[:SHOWN]
+    rows = summary.cells() if verbose else summary.cells()[:SHOWN]
     table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
     print(
         "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "

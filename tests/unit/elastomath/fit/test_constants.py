@@ -158,15 +158,6 @@ def test_the_effective_volumes_are_given_only_near_a_joint_optimum():
     assert not any("3.0 [2.5, 3.6]" in sentence for sentence in told.sentences())
 
 
-def test_a_summary_shows_itself():
-    told = summarise(drawn(volumes=(16, 64)))
-    assert repr(told) == " ".join(told.sentences())
-    assert len(told.table()) == 2
-    html = told._repr_html_()
-    assert "<figure><svg" in html.replace("\n", "")
-    assert "undone by (examples)" in html
-
-
 def test_many_courses_give_c_as_fast_as_few():
     """The starts are eliminated: 400 courses of one base, and the constant that a dense least squares of four of them gives."""
     rng = np.random.default_rng(5)
