@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
+NUMBERS = (
+    "volume",
+    "perturbation",
+    "rate",
+    "rate_se",
+    "score",
+    "trials",
+    "score_se",
+    "base_score",
+    "chance",
+    "align_volume",
+)
+"""Columns of curves and of tables of scores that hold numbers, or nothing."""
 LARGEST = 1e30
 """Of the numbers of a run that is computed with, and their reciprocals: so squares and quotients of them are numbers too."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -269,7 +282,7 @@ def _is_number(text: str) -> bool:
 
 def _empty(column: str) -> list[str]:
     """What stands for no value in a CSV column: in text only the empty field, for a run may be named NA."""
-    return ["", "NaN", "nan", "NA"] if column in ("volume", "perturbation", "rate", "rate_se") else [""]
+    return ["", "NaN", "nan", "NA"] if column in NUMBERS else [""]
 
 
 def _run(name: str, rows: pd.DataFrame) -> Run:
@@ -348,18 +361,21 @@ def _with_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame if "rate_se" in frame.columns else frame.assign(rate_se=np.nan)
 
 
-def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The same with numbers as floats and names as text that is not empty."""
+def numbers_of(frame: pd.DataFrame, column: str, where: str) -> pd.Series[float]:
+    """A column as floats, NaN where a cell is empty. Raises InputError for a cell that holds anything else, with its row."""
     import pandas as pd
 
-    numbers = {}
-    for column in ("volume", "perturbation", "rate", "rate_se"):
-        numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
-        values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce")
-        values = values.astype(np.float64)
-        _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
-        numbers[column] = values
-    frame = frame.assign(**numbers)
+    numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
+    values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce").astype(np.float64)
+    _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
+    return values
+
+
+def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The same with numbers as floats and names as text that is not empty."""
+    frame = frame.assign(
+        **{column: numbers_of(frame, column, where) for column in ("volume", "perturbation", "rate", "rate_se")}
+    )
     for column in ("run", "component", "rate_unit", "volume_unit"):
         empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
         _refuse(empty, frame, column, "may not be empty", where)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,13 @@ def read_curve(
             "the file tells no step", where=nowhere.where, mend="give the perturbation of each file with --at"
         )
     chosen = wanted or _guessed(records)
+    for record, mapped in product(records, chosen):
+        if text := record.texts.get(mapped.name):
+            raise InputError(
+                f"{mapped.name} is {text!r} at step {record.step:g}",
+                where=record.where,
+                mend="write a number, or leave the cell empty: that step is left out then",
+            )
     scale = 1.0 if at or axis is not None else batch
     groups: dict[str, dict[float, dict[str, Metric]]] = {}
     for record in records:
