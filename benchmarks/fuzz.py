@@ -45,7 +45,7 @@ BYTES = 2 << 30
 BATCH = 40
 """Cases that a forked child runs one after the other."""
 LINE = 2500
-WHOLE = 101
+WHOLE = 301
 """One case in so many runs as a whole process."""
 
 NUMBERS = (

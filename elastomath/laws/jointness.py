@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import SEED, SHARE, as_floats, checked
+from ..curve import LARGEST
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -247,5 +248,11 @@ def _table(shares: ArrayLike, rates: ArrayLike) -> tuple[Array, Array]:
     if not (np.all(np.isfinite(w)) and np.all(np.isfinite(h)) and np.all(w >= 0) and np.all(w.sum(axis=1) > 0)):
         raise InputError(
             "a share is negative, a run is empty, or a number is not finite", where="jointness", mend="mend the table"
+        )
+    if max(w.max(), np.abs(h).max()) > LARGEST or w.sum(axis=1).min() < 1 / LARGEST:
+        raise InputError(
+            f"a share or a rate beyond {LARGEST:g}, or a run whose shares add up to less than {1 / LARGEST:g}",
+            where="jointness",
+            mend="write them in another unit",
         )
     return w, h
