@@ -2,8 +2,9 @@
 
 A trial stops one command several times in one folder, then runs it to its end. A crash ends the process before its n-th open
 for writing, write, fsync, rename, deletion, or statement of SQLite, as a kill does (nothing is cleaned up); a kill is SIGKILL
-after a random time. What has to hold: the last run ends well, its files have the bytes of a run that was never stopped,
-nothing else lies in the folder, and no run that the ledger held was made again.
+after a random time. ``--every 1`` goes through all events of a command instead: the folder is copied in each state that it has
+before one of them, and the command is run to its end in each copy. What has to hold: the last run ends well, its files have the
+bytes of a run that was never stopped, nothing else lies in the folder, and no run that the ledger held was made again.
 
 A seed gives the same crashes again; kills come when the clock says.
 """
@@ -18,6 +19,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import sys
@@ -58,14 +60,19 @@ STOPS = 8
 class Shim:
     """Counts what a process does to files, and ends it at the n-th event as a kill does."""
 
-    def __init__(self, stop: int | None) -> None:
-        self.stop, self.count, self.again = stop, 0, 0
+    def __init__(self, stop: int | None, look: Callable[[int], None] | None = None) -> None:
+        self.stop, self.look, self.count, self.again = stop, look, 0, 0
 
     def event(self) -> None:
         """One more; the last one where it is the n-th."""
         self.count += 1
         if self.count == self.stop:
             os._exit(CRASHED)
+        if self.look is not None:
+            look, self.look = self.look, None  # what it does itself to files is no event
+            count = self.count
+            look(count)
+            self.look, self.count = look, count
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with an event before it."""
@@ -128,14 +135,24 @@ class Ended(NamedTuple):
     printed: str
 
 
-def attempt(name: str, folder: Path, *, stop: int | None = None, kill: float | None = None) -> Ended:
-    """Run a command in a folder, in a forked child that stops at an event, or is killed after so many seconds."""
+def attempt(
+    name: str,
+    folder: Path,
+    *,
+    stop: int | None = None,
+    kill: float | None = None,
+    look: Callable[[int], None] | None = None,
+) -> Ended:
+    """Run a command in a folder, in a forked child that stops at an event, or is killed after so many seconds.
+
+    look   is called in the child before each event, with its number
+    """
     read, write = os.pipe()
     with tempfile.TemporaryFile() as out:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            _child(COMMANDS[name], folder, Shim(stop), out.fileno(), write)
+            _child(COMMANDS[name], folder, Shim(stop, look), out.fileno(), write)
         os.close(write)
         if kill is not None:
             time.sleep(kill)
@@ -266,18 +283,49 @@ class Bench:
             return len(stopped), self.ended(folder, ", ".join(stopped))
 
 
-def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, list[str]]:
-    """Stop a command at every ``every``-th event and run it again; (how many crashes, what went wrong)."""
-    bench, tried, wrong = Bench.of(name, files), 0, []
-    for stop in range(1, bench.events + 1, every):
-        with bench.folder() as folder:
-            code = attempt(name, folder, stop=stop).code
-            said = (
-                bench.ended(folder, f"event {stop}") if code == CRASHED else f"{name}, event {stop}: ended with {code}"
+@dataclass
+class States:
+    """Copies of a folder, one for each state that it had before an event of a command; what a crash there leaves is that state.
+
+    used   the files that the command reads;  place   a folder for the copies, each named by the first event that it stands before
+    """
+
+    folder: Path
+    used: dict[str, bytes]
+    place: Path
+    known: set[str] = field(default_factory=set)
+
+    def look(self, event: int) -> None:
+        """Copy the folder where it is in a state that it has not been in; a file of shared memory of SQLite is made anew."""
+        digest = hashlib.blake2b()
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if name not in self.used and name not in ("pipe", "zero"):
+                digest.update(f"{name}\n".encode())
+                if path.is_file() and not name.endswith("-shm"):
+                    digest.update(path.read_bytes())
+        if digest.hexdigest() not in self.known:
+            self.known.add(digest.hexdigest())
+            shutil.copytree(
+                self.folder, self.place / str(event), symlinks=True, ignore=shutil.ignore_patterns("pipe", "*-shm")
             )
-        wrong += [said] if said else []
-        tried += 1
-    return tried, wrong
+
+
+def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, int, list[str]]:
+    """Stop a command before each of its events and run it again; (how many crashes, states of the folder, what went wrong).
+
+    Two events before which the folder has the same files with the same bytes are one state, and one next run tells for both:
+    most writes go to a buffer that a crash loses. every   try one state of so many
+    """
+    bench, wrong = Bench.of(name, files), []
+    with bench.folder() as folder, tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        states = States(folder, bench.used, Path(place))
+        events = attempt(name, folder, look=states.look).events
+        copies = sorted(states.place.iterdir(), key=lambda path: int(path.name))
+        for copy in copies[::every]:
+            said = bench.ended(copy, f"event {copy.name}")
+            wrong += [said] if said else []
+    return events, len(copies[::every]), wrong
 
 
 def made_aside(folder: Path) -> dict[str, bytes]:
@@ -321,7 +369,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=200, help="crashes and kills, four crashes to a kill")
     parser.add_argument(
-        "--every", type=int, default=None, help="instead: one crash at each so manieth event of each command"
+        "--every",
+        type=int,
+        default=None,
+        help="instead: a crash at each event of each command; one state of so many is tried",
     )
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # as in `benchmarks.fuzz`
@@ -338,8 +389,8 @@ def main() -> None:
             failed |= bool(_hunt(group, files, given.seed, round(given.count * len(group) / len(names))))
             continue
         for name in group:
-            tried, wrong = crashes(name, files, given.every)
-            print(f"{name}: {tried} crashes, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
+            tried, states, wrong = crashes(name, files, given.every)
+            print(f"{name}: {tried} crashes, {states} states, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
             failed |= bool(wrong)
     sys.exit(1 if failed else 0)
 

@@ -207,11 +207,12 @@ def test_a_short_pass_of_the_fuzzer(files):
     assert wrong == []
 
 
-@pytest.mark.parametrize(("name", "every"), [("mixture", 12), ("joint", 8)])
+@pytest.mark.parametrize(("name", "every"), [("mixture", 4), ("joint", 2)])
 def test_a_crash_at_a_write_is_mended_by_the_next_run(files, name, every):
-    tried, wrong = crashes.crashes(name, files, every)
+    events, states, wrong = crashes.crashes(name, files, every)
     assert wrong == []
-    assert tried >= 1
+    assert events > 10
+    assert states >= 2
 
 
 @pytest.mark.acceptance
@@ -223,7 +224,7 @@ def test_a_crash_at_any_write_is_mended_by_the_next_run(name):
         "benchmarks.crashes",
         name,
         "--every",
-        "3",
+        "1",
     ]  # a process of its own: it changes the catalogue
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
