@@ -487,7 +487,7 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
         ((_, outcome),) = serve([0], lambda _: case, most=1)
         return outcome
     with laid(case) as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        before, started = contents(folder), time.monotonic()
+        before, started = contents(folder.parents[1]), time.monotonic()
         child = subprocess.Popen(
             [sys.executable, "-m", "paper_checks", *_words(case)],
             cwd=folder,
@@ -532,14 +532,16 @@ def signalled(case: Case, number: int, after: float) -> Outcome | None:
 
 @contextlib.contextmanager
 def laid(case: Case) -> Iterator[Path]:
-    """A folder of its own with the files of a case, in memory where that can be had."""
+    """A folder of its own with the files of a case, in memory where that can be had; two folders around it are its own too."""
     shared = Path("/dev/shm")
-    folder = Path(tempfile.mkdtemp(prefix="elastomath-fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
+    around = Path(tempfile.mkdtemp(prefix="elastomath-fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
+    folder = around / "within" / "here"
     try:
+        folder.mkdir(parents=True)
         lay(case, folder)
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(around, ignore_errors=True)
 
 
 def _words(case: Case) -> list[str]:
@@ -547,8 +549,10 @@ def _words(case: Case) -> list[str]:
 
 
 def _left(folder: Path, before: dict[str, int]) -> list[str]:
-    after = contents(folder)
-    return sorted(name for name in after if name not in before or after[name] != before[name])
+    after = contents(folder.parents[1])
+    return sorted(
+        name.removeprefix("within/here/") for name in after if name not in before or after[name] != before[name]
+    )
 
 
 def _text(stream: Any) -> str:
@@ -623,7 +627,9 @@ def _work(batch: list[int], case_at: Callable[[int], Case], there: Any) -> NoRet
     """The life of a forked child: its cases, each sent as an `Outcome`."""
     try:
         os.setsid()
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what outlives a case comes to us
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what outlives a case comes to us
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         from huggingface_hub import constants
 
@@ -636,13 +642,13 @@ def _work(batch: list[int], case_at: Callable[[int], Case], there: Any) -> NoRet
     os._exit(0)
 
 
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def within(case: Case, act: Callable[[list[str]], int] | None = None) -> Outcome:
     """Run a case in this very process, whose stdout and stderr it takes."""
     with laid(case) as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        before, here = contents(folder), Path.cwd()
+        before, here = contents(folder.parents[1]), Path.cwd()
         os.chdir(folder)
         os.environ.update(surroundings(folder))
         for number, name, stream in ((1, "stdout", out), (2, "stderr", err)):
