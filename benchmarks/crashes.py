@@ -19,6 +19,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -244,10 +245,13 @@ class Bench:
         with fuzz.laid(fuzz.Case([], self.used)) as folder:
             yield folder
 
-    def ended(self, folder: Path, stopped: str) -> str:
-        """Run the command to its end; what is wrong with it then, nothing where all is well."""
+    def ended(self, folder: Path, stopped: str, look: Callable[[int], None] | None = None) -> tuple[int, str]:
+        """Run the command to its end: how many events that had, and what is wrong with it then, nothing where all is well."""
         before = fuzz.contents(folder)
-        ended = attempt(self.name, folder)
+        ended = attempt(self.name, folder, look=look)
+        return ended.events, self._wrong(folder, before, ended, stopped)
+
+    def _wrong(self, folder: Path, before: dict[str, int], ended: Ended, stopped: str) -> str:
         found = written(folder)
         if ended.code != 0:
             return f"{self.name}, {stopped}: the next run ended with {ended.code}: {ended.printed[-500:]}"
@@ -280,7 +284,7 @@ class Bench:
                 stopped.append(what)
                 if code != wanted:
                     return len(stopped), f"{self.name}, {', '.join(stopped)}: ended with {code}"
-            return len(stopped), self.ended(folder, ", ".join(stopped))
+            return len(stopped), self.ended(folder, ", ".join(stopped))[1]
 
 
 @dataclass
@@ -288,20 +292,21 @@ class States:
     """Copies of a folder, one for each state that it had before an event of a command; what a crash there leaves is that state.
 
     used   the files that the command reads;  place   a folder for the copies, each named by the first event that it stands before
+    known  digests of the states that there were
     """
 
     folder: Path
     used: dict[str, bytes]
     place: Path
-    known: set[str] = field(default_factory=set)
+    known: set[str]
 
     def look(self, event: int) -> None:
-        """Copy the folder where it is in a state that it has not been in; a file of shared memory of SQLite is made anew."""
+        """Copy the folder where it is in a state that it has not been in; SQLite makes its file of shared memory anew."""
         digest = hashlib.blake2b()
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
             if name not in self.used and name not in ("pipe", "zero"):
-                digest.update(f"{name}\n".encode())
+                digest.update(TEMPORARY.sub("", name).encode() + b"\n")
                 if path.is_file() and not name.endswith("-shm"):
                     digest.update(path.read_bytes())
         if digest.hexdigest() not in self.known:
@@ -309,23 +314,38 @@ class States:
             shutil.copytree(
                 self.folder, self.place / str(event), symlinks=True, ignore=shutil.ignore_patterns("pipe", "*-shm")
             )
+            (self.place / str(event) / DIGEST).write_text(digest.hexdigest())
 
 
-def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, int, list[str]]:
+TEMPORARY = re.compile(r"[0-9a-f]{8}-\d+-")
+"""What is random in the name of an unfinished file."""
+DIGEST = ".digest"
+
+
+def crashes(name: str, files: dict[str, bytes], every: int = 1, order: int = 1) -> tuple[int, int, list[str]]:
     """Stop a command before each of its events and run it again; (how many crashes, states of the folder, what went wrong).
 
     Two events before which the folder has the same files with the same bytes are one state, and one next run tells for both:
-    most writes go to a buffer that a crash loses. every   try one state of so many
+    most writes go to a buffer that a crash loses. every   try one state of so many;  order   2: the next run is stopped at each
+    of its events too, and so on
     """
-    bench, wrong = Bench.of(name, files), []
-    with bench.folder() as folder, tempfile.TemporaryDirectory(dir=folder.parent) as place:
-        states = States(folder, bench.used, Path(place))
-        events = attempt(name, folder, look=states.look).events
-        copies = sorted(states.place.iterdir(), key=lambda path: int(path.name))
-        for copy in copies[::every]:
-            said = bench.ended(copy, f"event {copy.name}")
+    bench, wrong, known, count, tried = Bench.of(name, files), [], set[str](), 0, 0
+    with bench.folder() as whole:
+        todo = [(whole, "", 0)]
+        for folder, stopped, depth in todo:
+            place = whole.parent / str(len(known))
+            place.mkdir(exist_ok=True)
+            states = States(folder, bench.used, place, known)
+            events, said = bench.ended(folder, stopped, states.look if depth < order else None)
             wrong += [said] if said else []
-    return events, len(copies[::every]), wrong
+            tried += depth > 0
+            count += events if depth < order else 0
+            copies = sorted(place.iterdir(), key=lambda path: int(path.name))
+            for copy in copies:
+                known.add((copy / DIGEST).read_text())
+                (copy / DIGEST).unlink()
+            todo += [(copy, f"{stopped} event {copy.name}".strip(), depth + 1) for copy in copies[::every]]
+    return count, tried, wrong
 
 
 def made_aside(folder: Path) -> dict[str, bytes]:
@@ -374,6 +394,7 @@ def main() -> None:
         default=None,
         help="instead: a crash at each event of each command; one state of so many is tried",
     )
+    parser.add_argument("--order", type=int, default=1, help="with --every: also crashes of the next run, and so on")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # as in `benchmarks.fuzz`
     with tempfile.TemporaryDirectory(prefix="elastomath-crash-files-") as folder:
@@ -389,7 +410,7 @@ def main() -> None:
             failed |= bool(_hunt(group, files, given.seed, round(given.count * len(group) / len(names))))
             continue
         for name in group:
-            tried, states, wrong = crashes(name, files, given.every)
+            tried, states, wrong = crashes(name, files, given.every, given.order)
             print(f"{name}: {tried} crashes, {states} states, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
             failed |= bool(wrong)
     sys.exit(1 if failed else 0)

@@ -773,7 +773,7 @@ def hunt(
             if wrong:
                 faults.append((number, case, wrong))
                 print(f"seed {seed}, case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
-        number += 1
+        number = numbers.stop
         dear = ", ".join(f"{verb} {used:.0f} s" for verb, used in spent.most_common(6))
         print(f"seed {seed}: {number - first} cases, computing for {spent.total():.0f} s ({dear})", flush=True)
     return number - first, codes, faults

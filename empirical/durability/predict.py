@@ -22,6 +22,8 @@ from .card import CLOSURE, TRUSTED, Card, behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
+LARGEST_RATE = 1e6
+"""Of the learning rates that are foretold: beyond it the numbers of a forecast leave the doubles."""
 ALREADY = 0.999
 """A share of the chosen response above which there is nothing left to align."""
 
@@ -52,13 +54,13 @@ def predict(
                 the pairs are kept for that where there are few
 
     Raises InputError for volumes below 1, too few prompts, a response longer than the context, a learning rate that is not
-    > 0, and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
+    in (0, `LARGEST_RATE`], and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
     """
-    if not volumes or min(volumes) < 1 or not 0 < learning_rate < float("inf") or batch < 1 or held_out < 8:
+    if not volumes or min(volumes) < 1 or not 0 < learning_rate <= LARGEST_RATE or batch < 1 or held_out < 8:
         raise InputError(
             f"volumes {list(volumes)}, learning rate {learning_rate:g}, batch {batch}, {held_out} prompts",
             where="predict",
-            mend="volumes and batch are at least 1, the learning rate > 0, prompts at least 8",
+            mend=f"volumes and batch are at least 1, the learning rate > 0 and at most {LARGEST_RATE:g}, prompts at least 8",
         )
     kept = len(pairs.pairs) // 2 if adapt else 4  # to train on
     held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)

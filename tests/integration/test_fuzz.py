@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import subprocess
@@ -191,6 +192,34 @@ def test_a_checkpoint_that_is_cut_or_changed(tmp_path):
         except InputError as error:
             assert len(str(error).splitlines()) == 1  # noqa: PT017
             assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_a_curve_that_fit_would_not_read_is_not_written(refused):
+    refused("curve", "a.jsonl", "--map", "step=perturbation,x=perturb:score", "--out", "o.csv",
+            a_jsonl=b'{"step":0,"x":0.2}\n{"step":1e308,"x":0.4}\n')  # fmt: skip
+
+
+def test_joint_takes_no_numbers_at_the_ends_of_the_doubles(refused):
+    refused("joint", "a.csv", a_csv=b"run,share_a,share_b,rate_a,rate_b\na,1,0,1e308,1\nb,0,1,1,1\n")
+
+
+@pytest.mark.parametrize("sizes", [{"vocab_size": -8}, {"num_attention_heads": 0}, {"hidden_size": "many"}])
+def test_a_configuration_that_fits_no_layer_is_refused_in_a_dry_run_too(refused, tmp_path, files, sizes):
+    (tmp_path / "model").mkdir()
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "model" / name).write_bytes(files[f"model/{name}"])
+    (tmp_path / "model" / "config.json").write_text(json.dumps(json.loads(files["model/config.json"]) | sizes))
+    refused("experiment", "durability", "--model", "model", "--pairs", "pairs.jsonl", "--dry-run", "--held-out", "8", "--align-volumes",
+            "4", "--device", "cpu", "--out", "o", pairs_jsonl=files["pairs.jsonl"])  # fmt: skip
+
+
+def test_a_forecast_that_never_comes_down_ends():
+    from empirical.durability.forecast import undo_volume
+
+    start = np.zeros(4)
+    assert np.isnan(undo_volume(start, np.full(4, np.inf), 0.1, 4))
+    assert np.isnan(undo_volume(start, np.full(4, 1e300), 0.1, 4))
+    assert undo_volume(start, np.full(4, 40.0), 0.1, 4) > 100
 
 
 def test_a_short_pass_of_the_fuzzer(files):
