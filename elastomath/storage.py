@@ -91,6 +91,13 @@ def check_place(target: str | os.PathLike[str]) -> None:
         )
 
 
+def sweep_lock(lock: Path) -> None:
+    """Remove the file of a lock that a killed process has left; where another process holds it, that is waited for."""
+    if lock.exists():
+        with contextlib.suppress(OSError), alone(lock):
+            pass
+
+
 @contextlib.contextmanager
 def alone(lock: Path, waiting: str = "") -> Iterator[None]:
     """Hold a lock among processes; the file, and the folders that were made for it and hold nothing else, are gone afterwards.

@@ -77,6 +77,7 @@ def _fetch(item: Item, cache: Path, mirror: str | os.PathLike[str] | None) -> di
     target = cache / "files" / item.name / item.file
     row: dict[str, Any] = {"name": item.name, "path": str(target), "sha256": item.sha256, "source": item.source}
     if _is_pinned(target, item):
+        sweep_folder(target.parent)
         return row | {"cached": True}
     with folder_lock(target.parent):
         if _is_pinned(target, item):  # somebody else fetched it while this call waited
@@ -112,6 +113,13 @@ def folder_lock(folder: Path) -> Iterator[None]:
         for leftover in folder.glob(PARTIAL + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove what a process has left that was killed behind its last rename: the lock of a folder, and unfinished work in it."""
+    if (folder / ".lock").exists():
+        with contextlib.suppress(InputError), folder_lock(folder):  # a cache that others keep may not be ours to write
+            pass
 
 
 def _is_pinned(path: Path, item: Item) -> bool:
