@@ -394,6 +394,7 @@ def main() -> None:
         default=None,
         help="instead: a crash at each event of each command; one state of so many is tried",
     )
+    parser.add_argument("--kills", action="store_true", help="kills alone")
     parser.add_argument("--order", type=int, default=1, help="with --every: also crashes of the next run, and so on")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # as in `benchmarks.fuzz`
@@ -407,7 +408,7 @@ def main() -> None:
             continue
         fuzz.load_libraries(weights)
         if given.every is None:
-            failed |= bool(_hunt(group, files, given.seed, round(given.count * len(group) / len(names))))
+            failed |= bool(_hunt(group, files, given.seed, round(given.count * len(group) / len(names)), given.kills))
             continue
         for name in group:
             tried, states, wrong = crashes(name, files, given.every, given.order)
@@ -416,7 +417,7 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
-def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int) -> list[str]:
+def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int, kills_alone: bool) -> list[str]:
     """Trials of the commands in turn until they were stopped so often; what went wrong, all of it printed."""
     benches = [Bench.of(name, files) for name in names]
     stops: dict[str, dict[str, int]] = {kind: dict.fromkeys(names, 0) for kind in ("crashes", "kills")}
@@ -430,7 +431,7 @@ def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int) -> l
         )
 
     while sum(sum(each.values()) for each in stops.values()) < count:
-        bench, kills = benches[trial % len(benches)], trial // len(benches) % 5 == 4
+        bench, kills = benches[trial % len(benches)], kills_alone or trial // len(benches) % 5 == 4
         done, said = bench.trial(random.Random(f"{seed}/{trial}"), kills)
         stops["kills" if kills else "crashes"][bench.name] += done
         if said:
