@@ -213,14 +213,14 @@ class _Process:
             return False, error
         try:
             self._pipe.send_bytes(message)
-            found: Outcome = self._pipe.recv()
+            reply: Outcome = self._pipe.recv()
         except (EOFError, OSError):
             self.alive = False
             self._process.join()
             code = self._process.exitcode or 0
             how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"left with exit code {code}"
             return False, WorkerDiedError(f"the process of this run {how}")
-        return found
+        return reply
 
     def end(self) -> None:
         self.alive = False
@@ -259,11 +259,11 @@ def _serve(pipe: Any) -> None:
         try:
             function, args, kwargs = pickle.loads(message)
         except Exception as error:
-            found: Outcome = (False, RuntimeError(f"cannot be read in the process of the run: {error}"))
+            reply: Outcome = (False, RuntimeError(f"cannot be read in the process of the run: {error}"))
         else:
-            found = outcome(function, args, kwargs)
+            reply = outcome(function, args, kwargs)
         try:
-            answer = pickle.dumps(found)
+            answer = pickle.dumps(reply)
         except Exception as error:
             answer = pickle.dumps((False, RuntimeError(f"the result cannot be sent back: {error}")))
         pipe.send_bytes(answer)
@@ -302,11 +302,11 @@ class _Jobs(_Elsewhere):
         if self._local and not job.paths.result_pickle.exists():  # a shared folder may be late, one disk is not
             return False, WorkerDiedError(f"job {job.job_id} ended without a result (killed?)")
         try:
-            found: Outcome = job.result()
+            reply: Outcome = job.result()
         except Exception as error:  # killed, out of memory or time: submitit says so in many lines
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             return False, WorkerDiedError(f"job {job.job_id} ended without a result: {reason}")
-        return found
+        return reply
 
 
 def _cluster(spec: str, folder: Path, options: dict[str, Any]) -> Any:
