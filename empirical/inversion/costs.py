@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
+from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import aligned_score, decay
 from elastomath.laws.rebound import Scores, score
@@ -299,19 +300,13 @@ def crossing(path: Path, level: float) -> Crossing:
     >>> crossing(path, 0.4).estimate is None
     True
     """
-    sign = 1.0 if path.alignment[0] <= level else -1.0
-    gap = sign * (path.alignment - level)
-    reached = np.flatnonzero(gap >= 0)
-    if not reached.size:
+    left = (level - path.alignment) * (1.0 if path.alignment[0] <= level else -1.0)
+    costs = first_crossing(path.costs, left)
+    if not np.isfinite(costs).all():
         return Crossing(tuple(path.costs[-1].tolist()), None, None)
-    at = int(reached[0])
-    if at == 0:
-        start = tuple(path.costs[0].tolist())
-        return Crossing(start, start, start)
-    share = gap[at - 1] / (gap[at - 1] - gap[at])
-    before, after = path.costs[at - 1], path.costs[at]
-    middle = before + share * (after - before)
-    return Crossing(tuple(before.tolist()), tuple(middle.tolist()), tuple(after.tolist()))
+    after = int(np.argmax(left <= 0))
+    low, high = path.costs[max(after - 1, 0)], path.costs[after]
+    return Crossing(tuple(low.tolist()), tuple(costs.tolist()), tuple(high.tolist()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,9 @@ def crossing(
             break
         after = advance(here, low, middle)
         evaluations += 1
-        found = gap(after)
-        if found <= 0:
-            high, high_gap, there = middle, found, after
+        value = gap(after)
+        if value <= 0:
+            high, high_gap, there = middle, value, after
         else:
-            here, low, low_gap = after, middle, found
+            here, low, low_gap = after, middle, value
     return Crossing(low, high, low_gap, high_gap, evaluations, there)

@@ -245,9 +245,9 @@ class DefendedLives:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Along an attack: examples that were seen (J,), mean gamma_+ and gamma_- of each seed (J, 2, S), nats."""
+    """Along an attack: examples so far (J,), mean gamma_+ and gamma_- of each seed (J, 2, S), nats."""
 
-    seen: np.ndarray[Any, Any]
+    examples: np.ndarray[Any, Any]
     codes: Array
 
     @property
@@ -258,7 +258,7 @@ class Course:
     def undone(self, floor: Array) -> list[float | None]:
         """Examples until each seed is first back at its floor, linear between steps; None where it never is."""
         gap = np.where(np.isfinite(self.z), self.z - floor, 0.0)  # what blew up is gone
-        return [volume if math.isfinite(volume) else None for volume in first_crossing(self.seen, gap.T).tolist()]
+        return [volume if math.isfinite(volume) else None for volume in first_crossing(self.examples, gap.T).tolist()]
 
 
 class _Trained:
@@ -347,7 +347,7 @@ def defend(
         z, outside = lives.contrast(theta), lives.outside(theta)
         lost = lives.utility(theta) / lives.utility(start) - 1
         c, falling = (values * rate[:, 0].double().numpy() / settings.batch for values in lives.constants(theta))
-        seen: dict[str, Any] = {}
+        readings: dict[str, Any] = {}
         for key in attacks:
             attack = ATTACKS[key]
             courses = [lives.attack(theta, attack, rate * factor, floor, defence.replay) for factor in attack.rates]
@@ -355,16 +355,16 @@ def defend(
             tries = [[None if u is None else u * (1 - defence.replay) for u in some] for some in tries]
             best = [min((u for u in some if u is not None), default=None) for some in zip(*tries, strict=True)]
             own = attack.rates.index(1.0)
-            seen[key] = [{"undone": b, "same": a} for b, a in zip(best, tries[own], strict=True)]
+            readings[key] = [{"undone": b, "same": a} for b, a in zip(best, tries[own], strict=True)]
             if key == "sft":
                 kept[name] = courses[own]
         for index, seed in enumerate(lives.seeds):
-            told = {"z": z, "floor": floor, "outside": outside, "lost": lost, "constant": c, "falling": falling}
-            row: dict[str, Any] = {key: _number(values[index]) for key, values in told.items()}
+            record = {"z": z, "floor": floor, "outside": outside, "lost": lost, "constant": c, "falling": falling}
+            row: dict[str, Any] = {key: _number(values[index]) for key, values in record.items()}
             row |= {"defence": name, "seed": seed, "beta": beta, "forecast": None}
             if not defence.replay and row["z"] is not None and (row["falling"] or 0.0) > 0:
                 row["forecast"] = _number(fall_volume(row["z"], max(row["z"] - row["floor"], 0.0), row["falling"]))
-            rows.append(row | {"attacks": {key: values[index] for key, values in seen.items()}})
+            rows.append(row | {"attacks": {key: values[index] for key, values in readings.items()}})
     return rows, kept
 
 
@@ -404,21 +404,25 @@ def defended_block(study: Mapping[str, Any]) -> dict[str, Any]:
         back = recovery(lives, study["overlays"], study["neutral"])
     finally:
         torch.set_num_threads(before)
-    life, found = lives.life, []
+    life, blocks = lives.life, []
     for name, course in courses.items():
         for index, seed in enumerate(lives.seeds):
             plus, minus = course.codes[:, 0, index], course.codes[:, 1, index]
             mixed = life.share * plus + (1 - life.share) * minus
-            volumes = [life.pretrain * life.mixture / 2, life.volume * DEFENCES[name].stretch, float(course.seen[-1])]
+            volumes = [
+                life.pretrain * life.mixture / 2,
+                life.volume * DEFENCES[name].stretch,
+                float(course.examples[-1]),
+            ]
             entry = {
                 "name": f"{name}-s{seed}-n",
                 "seed": seed,
                 "volumes": volumes,
-                "perturbations": course.seen.tolist(),
+                "perturbations": course.examples.tolist(),
             }
-            found.append(entry | {"entropies": [mixed.tolist(), plus.tolist(), minus.tolist()]})
+            blocks.append(entry | {"entropies": [mixed.tolist(), plus.tolist(), minus.tolist()]})
     law = {"constant": life.constant, "volume": life.volume, "most": life.most}
-    return {"rows": rows, "recovery": back, "runs": found, "length": 1, "law": law}
+    return {"rows": rows, "recovery": back, "runs": blocks, "length": 1, "law": law}
 
 
 def _number(value: Any) -> float | None:

@@ -71,14 +71,14 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     for entry in ranking:
         entry["rank"] = 1 + sum(_better(other["defence"], entry["defence"], by, law) for other in ranking)
     ranking.sort(key=lambda entry: entry["rank"])
-    found = [
+    results = [
         _useful(ranking),
         *(_told(entry) for entry in ranking),
         *_forecast(table),
         *_formula(by, law),
         *_attacks(by, law),
     ]
-    return [*found, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
+    return [*results, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
 
 
 def _undone(row: dict[str, Any], law: dict[str, Any], attack: str = "sft", which: str = "undone") -> float:
@@ -143,8 +143,8 @@ def _useful(ranking: list[dict[str, Any]]) -> Answer:
         f"{'more' if doubles(best) else 'not more, beyond its interval,'} than twice."
     )
     if replays:
-        told = " and ".join(f"{e['title']} ({Interval.of_dict(e['gain'])}, at least)" for e in replays)
-        sentence += f" Who owns the attacker's data does better: {told}."
+        gains = " and ".join(f"{e['title']} ({Interval.of_dict(e['gain'])}, at least)" for e in replays)
+        sentence += f" Who owns the attacker's data does better: {gains}."
     return Answer(
         "useful", "The best gain in durability at matched utility, times plain fine-tuning", "transformer", sentence, gain, METHOD
     )  # fmt: skip
@@ -180,7 +180,7 @@ def _forecast(table: list[dict[str, Any]]) -> list[Answer]:
     ]
     if not pairs:
         return []
-    errors = [abs(told / seen - 1) for told, seen in pairs]
+    errors = [abs(predicted / measured - 1) for predicted, measured in pairs]
     value = _quartiles(errors)
     return [
         Answer(
@@ -198,10 +198,10 @@ def _formula(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
     for name in (name for name in by if name.startswith("dpo")):
         for seed, row in by[name].items():
             plain = by["sft"][seed]
-            seen = _undone(row, law, which="same") / _undone(plain, law, which="same")
+            ratio = _undone(row, law, which="same") / _undone(plain, law, which="same")
             start, n, c = row["floor"], law["volume"], law["constant"]
-            told = float(dpo_undo_volume(start, n, c, row["beta"]) / undo_volume(start, n, c))
-            errors.append(abs(told / seen - 1))
+            predicted = float(dpo_undo_volume(start, n, c, row["beta"]) / undo_volume(start, n, c))
+            errors.append(abs(predicted / ratio - 1))
     if not errors:
         return []
     value = _quartiles(errors)
@@ -215,7 +215,7 @@ def _formula(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
 
 
 def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
-    found = []
+    results = []
     rows = list(by["sft"].values())
     for attack in rows[0]["attacks"]:
         logs = [math.log(_undone(row, law, attack) / _undone(row, law, which="same")) for row in rows]
@@ -223,7 +223,7 @@ def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
         open_end = sum(row["attacks"][attack]["undone"] is None for row in rows)
         value = Interval(value.estimate, value.low, None) if open_end else value
         kept = f"; {open_end} of {len(rows)} seeds were not undone" if open_end else ""
-        found.append(
+        results.append(
             Answer(
                 f"attack/{attack}", "Examples that it needs on plain fine-tuning, times plain fine-tuning at the defender's own rate",
                 "transformer",
@@ -231,18 +231,18 @@ def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
                 value, "geometric mean over seeds with Student's interval",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
-    found = []
+    results = []
     for volume in dict.fromkeys(row["opposed"] for row in back):
         rows = [row for row in back if row["opposed"] == volume]
         value = Interval.of_values([row["back"] for row in rows])
         fall = float(np.mean([row["z0"] - row["fallen"] for row in rows]))
         drift = float(np.mean([row["drift"] for row in rows]))
         word = value.side("it falls further", "part of it comes back", "nothing comes back beyond the scatter")
-        found.append(
+        results.append(
             Answer(
                 f"back/{volume:g}", "The part of the fall that neutral training gives back", "transformer",
                 f"A behaviour at 90% in the base, overlaid by {volume:g} opposed examples (a fall of {fall:.2f} nats), then "
@@ -251,16 +251,16 @@ def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
                 value, "mean over seeds with Student's interval",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Durability against utility lost, a mark a defence with both intervals (up to 300% lost); below, forecast against outcome."""
     drawn, (frontier, foretold) = two_panels(
         "What makes a behaviour last", "Durability against utility lost; forecast against outcome.", share=False
     )
-    for index, entry in enumerate(found["ranking"]):
+    for index, entry in enumerate(summary["ranking"]):
         if entry["lost"]["low"] is None or 100 * entry["lost"]["estimate"] > SHOWN:
             continue
         colour, marker, _ = STYLES[index % len(STYLES)]
@@ -281,11 +281,11 @@ def figure(found: dict[str, Any]) -> Figure:
     frontier.minorticks_off()
     frontier.legend(frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5))
     plain_ticks(frontier.yaxis)
-    rows = [row for row in found["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
-    told = np.array([row["forecast"] for row in rows])
-    seen = np.array([row["attacks"]["sft"]["same"] for row in rows])
-    foretold.loglog(told, seen, ".", color=STYLES[0][0], markersize=4)
-    ends = np.array([min(told.min(), seen.min()), max(told.max(), seen.max())])
+    rows = [row for row in summary["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
+    forecasts = np.array([row["forecast"] for row in rows])
+    measured = np.array([row["attacks"]["sft"]["same"] for row in rows])
+    foretold.loglog(forecasts, measured, ".", color=STYLES[0][0], markersize=4)
+    ends = np.array([min(forecasts.min(), measured.min()), max(forecasts.max(), measured.max())])
     foretold.plot(ends, ends, color=INK, linewidth=1.0)
     foretold.set(xlabel="foretold from two backward passes (examples)", ylabel="undone by (examples)")
     for axis in (foretold.xaxis, foretold.yaxis):

@@ -25,11 +25,13 @@ QUESTION = (
 def runs(preset: str) -> list[Configuration]:
     """Joint optima of `constant` and sequences of `volumes` on halves: made once where they share a ledger."""
     plan = PLANS[preset]
-    found = joint("mixture", plan, "union2", 3 * plan.exact) + joint("softmax", plan, "union2", plan.exact)
-    found += joint("transformer", plan, "union2", plan.trained)
+    configurations = joint("mixture", plan, "union2", 3 * plan.exact) + joint("softmax", plan, "union2", plan.exact)
+    configurations += joint("transformer", plan, "union2", plan.trained)
     ks = plan.ks[-2:-1] if len(plan.ks) > 2 else plan.ks[-1:]
-    found += sequences("counting", plan, max(2, plan.exact // 2), ks) + sequences("softmax", plan, plan.exact, ks)
-    return found + sequences("transformer", plan, plan.trained, ks)
+    configurations += sequences("counting", plan, max(2, plan.exact // 2), ks) + sequences(
+        "softmax", plan, plan.exact, ks
+    )
+    return configurations + sequences("transformer", plan, plan.trained, ks)
 
 
 def forces(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -39,7 +41,7 @@ def forces(configuration: Configuration, record: dict[str, Any]) -> list[dict[st
     """
     entry = next((run for run in record["runs"] if run["volumes"][1] == 1.0), record["runs"][-1])
     k, n, _ = entry["volumes"]
-    clock, found = forgetting_clock(configuration), []
+    clock, rows = forgetting_clock(configuration), []
     forward, reverse = np.array(entry["entropies"])[:2], entry["reverse"]
     known = reverse is not None and all(value is not None for line in reverse[:2] for value in line)
     back = np.array(reverse[:2], dtype=np.float64) if known else None
@@ -54,8 +56,8 @@ def forces(configuration: Configuration, record: dict[str, Any]) -> list[dict[st
         kappa = r19(k, n, clock) if configuration["dynamics"] == "counting" else None
         if kappa is not None:
             row["effective"] = imbalance([kappa, 1.0], forward[:, index] - forward[:, 0])
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def imbalance(volumes: Any, changes: Any) -> float | None:
@@ -71,7 +73,7 @@ def imbalance(volumes: Any, changes: Any) -> float | None:
 
 def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
     """Per compressor and way of training: the imbalance of the forces near rest, forward and reverse, with that at l = 1 beside it."""
-    groups, found = [], []
+    groups, results = [], []
     for (name, setting), members in grouped(rows).items():
         table = [row for member in members for row in forces(*member)]
         if not table:
@@ -93,7 +95,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             effective = _at(table, "effective", near) if direction == "forward" else None
             if effective is not None:
                 sentence += f" With R19's volumes in place of the nominal ones {effective} is left."
-            found.append(
+            results.append(
                 Answer(
                     f"{direction}/{name}/{setting}",
                     f"imbalance of forces near rest, {formula}",
@@ -103,7 +105,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                     f"mean over k, then {T_METHOD}",
                 )
             )
-    return found, {"groups": groups}
+    return results, {"groups": groups}
 
 
 def _at(table: list[dict[str, Any]], what: str, step: float) -> Any:
@@ -115,13 +117,13 @@ def _at(table: list[dict[str, Any]], what: str, step: float) -> Any:
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """The imbalance of the forces along l, forward above and reverse below, for each compressor and way of training (means)."""
     drawn, panels = two_panels(
         "Are the forces equal and opposite?", "|sum of forces| over the largest; 0 is Hooke's balance."
     )
     chosen: dict[tuple[str, str], dict[str, Any]] = {}
-    for group in found["groups"]:
+    for group in summary["groups"]:
         key = (group["compressor"], group["rows"][0]["mode"])
         if key not in chosen or group["setting"].startswith(("forgetting 0.2", "rate 0.002")):
             chosen[key] = group

@@ -35,15 +35,15 @@ def runs(preset: str) -> list[Configuration]:
     widths, depths, width, seeds = PRESETS[preset]
     shapes = [(w, 2) for w in widths] + [(width, d) for d in depths if (width, d) not in {(w, 2) for w in widths}]
     most = 6 if preset == "tiny" else 8
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for w, d in shapes:
-        made += configurations(
+        sweep += configurations(
             "perceptron", source={"name": "behaviour", "alphabet": 2, "length": 5}, settings={"width": w, "depth": d},
             seed=list(range(seeds)),
         )  # fmt: skip
-    for configuration in made:
+    for configuration in sweep:
         configuration["study"] = {"behaviour": {"constant": CONSTANT, "volumes": [2**i for i in range(2, most + 1, 2)]}}
-    return made
+    return sweep
 
 
 def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
@@ -66,11 +66,11 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     deep_width = next(row["width"] for row in table if row["depth"] != 2)
     deep = [row for row in table if row["width"] == deep_width]
     n = widest["ways"][-1]["n"]
-    found: list[Answer] = []
+    results: list[Answer] = []
 
     def add(id: str, question: str, value: Interval | None, sentence: str, method: str) -> None:
         if value is not None:
-            found.append(Answer(id, question, "perceptron", sentence.format(value=value), value, method))
+            results.append(Answer(id, question, "perceptron", sentence.format(value=value), value, method))
 
     for name, members, key in (("width", wide, "width"), ("depth", deep, "depth")):
         sizes = sorted({row[key] for row in members})
@@ -110,7 +110,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         "the error of the undo volume that the base foretells goes as width^{value}; what the size of the steps leaves is in it.",
         f"worst over steps, least squares over widths, then {T_METHOD}",
     )  # fmt: skip
-    return found, {"rows": table}
+    return results, {"rows": table}
 
 
 def _turned(row: dict[str, Any]) -> float:
@@ -133,23 +133,23 @@ def _slopes(rows: list[dict[str, Any]], key: str, of: Any) -> Interval | None:
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """How far the gradient of the contrast has turned, a mark a seed: above against the width, below against the steps, by shape."""
     from .study import two_panels
 
     drawn, (above, below) = two_panels(
         "Does the kernel stand still?", "The turn of the gradient against width and against steps.", share=False
     )
-    shapes = sorted({(row["depth"], row["width"]) for row in found["rows"]})
+    shapes = sorted({(row["depth"], row["width"]) for row in summary["rows"]})
     for index, depth in enumerate(sorted({depth for depth, _ in shapes})):
         colour, marker, _ = STYLES[index % len(STYLES)]
-        rows = [row for row in found["rows"] if row["depth"] == depth]
+        rows = [row for row in summary["rows"] if row["depth"] == depth]
         above.plot([row["width"] for row in rows], [_turned(row) for row in rows], color=colour, marker=marker, linestyle="none",
                    label=f"{depth} layer{'s' if depth > 1 else ''}")  # fmt: skip
     widths = [width for depth, width in shapes if depth == 2]
     for index, width in enumerate(widths):
         colour, marker, dashes = STYLES[index % len(STYLES)]
-        ways = next(row for row in found["rows"] if (row["depth"], row["width"]) == (2, width))["ways"]
+        ways = next(row for row in summary["rows"] if (row["depth"], row["width"]) == (2, width))["ways"]
         below.plot([way["n"] for way in ways], [way["turned"] for way in ways], color=colour, marker=marker, linestyle=dashes,
                    label=f"width {width}")  # fmt: skip
     above.set(xscale="log", yscale="log", xlabel="width", ylabel="turn of the gradient")

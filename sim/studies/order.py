@@ -34,7 +34,7 @@ PRESETS: dict[str, tuple[int, int, tuple[tuple[int, int], ...]]] = {
 def runs(preset: str) -> list[Configuration]:
     """A softmax of one direction and a perceptron; the rest of the base mixed on the same prompts, or neutral on others."""
     exact, trained, volumes = PRESETS[preset]
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for past, volume in volumes:
         for dynamics, settings, neutral in (
             ("softmax", {"features": "ngrams", "order": 1}, False),
@@ -47,8 +47,8 @@ def runs(preset: str) -> list[Configuration]:
             )  # fmt: skip
             for configuration in some:
                 configuration["study"] = {"order": {"constant": CONSTANT, "past": past, "volume": volume}}
-            made += some
-    return made
+            sweep += some
+    return sweep
 
 
 def forecast(order: dict[str, Any]) -> dict[str, float]:
@@ -77,7 +77,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         order = record["order"]
         rest = NEUTRAL if configuration["source"]["neutral"] else MIXED
         groups.setdefault((configuration["dynamics"], rest, order["past"], order["n"]), []).append(order)
-    found, data = [], []
+    results, data = [], []
     for (name, rest, past, n), orders in groups.items():
         data.append({"compressor": name, "rest": rest, "past": past, "n": n, "orders": orders})
         kind = "neutral" if rest == NEUTRAL else "mixed"
@@ -85,19 +85,19 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             value = over_seeds([_over(order, which) for order in orders], within=(0.0, np.inf))
             if value is None:
                 continue
-            told = ""
+            extent = ""
             if kind == "mixed":
                 law = [forecast(order) for order in orders]
-                told = f"; the logit law has {np.mean([f[which] / f['late'] for f in law]):.3g}"
-            found.append(
+                extent = f"; the logit law has {np.mean([f[which] / f['late'] for f in law]):.3g}"
+            results.append(
                 Answer(
                     f"{which}/{name}/{kind}/{past}-{n}", f"Undo volume of the {which} behaviour over that of the late one", name,
                     f"{name}, {past} steps of the rest and {n} of the behaviour, {rest}: learned {which} it is undone by {value} times "
-                    f"the opposed steps that undo it when learned last{told}; joint compression has 1.",
+                    f"the opposed steps that undo it when learned last{extent}; joint compression has 1.",
                     value, T_METHOD,
                 )
             )  # fmt: skip
-    return found, {"groups": data}
+    return results, {"groups": data}
 
 
 def _undone(order: dict[str, Any], which: str) -> float | None:
@@ -112,7 +112,7 @@ def _over(order: dict[str, Any], which: str) -> float | None:
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Opposed steps that undo a behaviour by its place in the base, a mark a seed, a panel for each kind of the rest."""
     from matplotlib.figure import Figure
 
@@ -120,7 +120,7 @@ def figure(found: dict[str, Any]) -> Figure:
     drawn.set_label("Does the order of data matter?\nOpposed steps that undo a behaviour, by its place in the base.")
     panels = drawn.subplots(1, 2, sharey=True)
     for panel, rest in zip(panels, (MIXED, NEUTRAL), strict=True):
-        for index, group in enumerate(group for group in found["groups"] if group["rest"] == rest):
+        for index, group in enumerate(group for group in summary["groups"] if group["rest"] == rest):
             colour, marker, _ = STYLES[index % len(STYLES)]
             shift = 0.12 * (index - 1)
             points = [

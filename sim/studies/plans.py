@@ -118,23 +118,23 @@ def sequences(
         axes = {"settings__learning_rate": list(plan.adamw)}
     for name in settings or {}:
         axes.pop(f"settings__{name}", None)
-    found = configurations(
+    runs = configurations(
         dynamics, source={"name": source} | plan.source, settings=given | dict(settings or {}), cycle=steps,
         **axes, k=list(plan.ks if ks is None else ks), seed=list(range(seeds)),
     )  # fmt: skip
-    return sized(found, plan.size)
+    return sized(runs, plan.size)
 
 
 def sized(runs: list[Configuration], size: str | Mapping[str, int]) -> list[Configuration]:
     """The same runs with transformers of a size: by its name among the settings, or by its fields for `worker.run`."""
-    found = copy.deepcopy(runs)
-    for configuration in found:
+    copies = copy.deepcopy(runs)
+    for configuration in copies:
         if configuration["dynamics"] == "transformer":
             if isinstance(size, str):
                 configuration["settings"]["size"] = size
             else:
                 configuration.setdefault("study", {})["size"] = dict(size)
-    return found
+    return copies
 
 
 def setting_of(configuration: Configuration) -> str:
@@ -165,10 +165,10 @@ def setting_of(configuration: Configuration) -> str:
 
 def grouped(rows: Sequence[tuple[Configuration, dict[str, Any]]]) -> dict[tuple[str, str], list[Any]]:
     """Rows by (compressor, setting), in the order in which they come."""
-    found: dict[tuple[str, str], list[Any]] = {}
+    groups: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
-        found.setdefault((row[0]["dynamics"], setting_of(row[0])), []).append(row)
-    return found
+        groups.setdefault((row[0]["dynamics"], setting_of(row[0])), []).append(row)
+    return groups
 
 
 def forgetting_clock(configuration: Configuration) -> float | None:

@@ -33,10 +33,10 @@ def runs(preset: str) -> list[Configuration]:
     tiny = preset == "tiny"
     ks = plan.ks[:1] if tiny else plan.ks[1:3]
     steps: dict[str, Any] = {"inverse": True, "perturbations": [0, FALL, 1.0], "largest": 16.0}
-    found = []
+    configurations = []
     for name in ("mixture", "counting", "softmax"):
         settings = {"forgetting": 0.2} if name == "counting" else {"learning_rate": 2e-3} if name == "softmax" else {}
-        found += sequences(
+        configurations += sequences(
             name,
             plan,
             plan.exact * (1 if tiny else 2),
@@ -47,12 +47,14 @@ def runs(preset: str) -> list[Configuration]:
             **steps,
         )
     trained = {"precision": 0.1} | steps | {"largest": 4.0}
-    found += sequences("transformer", plan, plan.trained, ks, "union", **trained)
+    configurations += sequences("transformer", plan, plan.trained, ks, "union", **trained)
     if not tiny:
-        found += sequences("transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained)
-    for configuration in found:
+        configurations += sequences(
+            "transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained
+        )
+    for configuration in configurations:
         configuration["resistance"] = 1.0
-    return found
+    return configurations
 
 
 def scores_of(record: dict[str, Any]) -> Scores | None:
@@ -69,9 +71,9 @@ def falls(record: dict[str, Any]) -> list[dict[str, Any]]:
 
     R13: ``s(0) - s(m)`` of ``s = (k s_p + n s_+ + m s_-)/(k+n+m)`` at both volumes, with the scores of this run.
     """
-    scores, found = scores_of(record), []
+    scores, rows = scores_of(record), []
     for less, more in itertools.combinations(record["runs"], 2):
-        seen = [entry["scores"][0] - entry["scores"][1] for entry in (less, more)]
+        differences = [entry["scores"][0] - entry["scores"][1] for entry in (less, more)]
         step = less["perturbations"][1]
         predicted = None
         if scores is not None:
@@ -81,51 +83,51 @@ def falls(record: dict[str, Any]) -> list[dict[str, Any]]:
                 for n in (less["volumes"][1], more["volumes"][1])
             ]
             predicted = expected[1] > expected[0]
-        found.append(
+        rows.append(
             {
                 "k": less["volumes"][0],
                 "less": less["volumes"][1],
                 "more": more["volumes"][1],
-                "faster": seen[1] > seen[0],
+                "faster": differences[1] > differences[0],
                 "r13": predicted,
             }
         )
-    return found
+    return rows
 
 
 def undoing(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each alignment volume: m*, its bracket, and what R13 (nothing forgotten) or R19 (counting) says it is."""
-    scores, found = scores_of(record), []
+    scores, rows = scores_of(record), []
     h = float(configuration["settings"].get("forgetting", 0.0)) if configuration["dynamics"] == "counting" else 0.0
     for entry in record["runs"]:
         undo = entry.get("undo") or {}
         n, law = entry["volumes"][1], None
         if scores is not None:
             law = float(return_steps(scores, n, h)) if h else float(return_volume(scores, n))
-        found.append(
+        rows.append(
             {"n": n, "volume": undo.get("volume"), "low": undo.get("low"), "high": undo.get("high"), "law": law}
         )
-    return found
+    return rows
 
 
 def gaps(record: dict[str, Any]) -> dict[str, float]:
     """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
     pairs = record["resistance"]["pairs"]
-    found = {
+    means = {
         name: float(np.mean([pair["forward"][name] - pair["inverse"][name] for pair in pairs]))
         for name in ("loss", "entropy", "excess")
     }
-    found["lower_loss"] = float(np.mean([pair["lower_loss"] for pair in pairs]))
-    found["lower_excess"] = float(np.mean([pair["lower_excess"] for pair in pairs]))
-    found["closed"] = float(
+    means["lower_loss"] = float(np.mean([pair["lower_loss"] for pair in pairs]))
+    means["lower_excess"] = float(np.mean([pair["lower_excess"] for pair in pairs]))
+    means["closed"] = float(
         np.mean([(pair["forward"]["closed"] or 0.0) - (pair["inverse"]["closed"] or 0.0) for pair in pairs])
     )
-    return found
+    return means
 
 
 def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
     """Per compressor: F1 in loss and in excess, F2 and R13's condition, and the exponent of m* in n."""
-    groups, found = [], []
+    groups, results = [], []
     for (name, setting), members in grouped(rows).items():
         table = [
             {
@@ -135,17 +137,17 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             for configuration, record in members
         ]  # fmt: skip
         groups.append({"compressor": name, "setting": setting, "rows": table})
-        found += _resistance(name, setting, table) + _falls(name, setting, table) + _undoing(name, setting, table)
-    return found, {"groups": groups}
+        results += _resistance(name, setting, table) + _falls(name, setting, table) + _undoing(name, setting, table)
+    return results, {"groups": groups}
 
 
 def _by_seed(table: list[dict[str, Any]], value: Any) -> list[float | None]:
-    found: list[float | None] = []
+    slopes: list[float | None] = []
     for seed in sorted({row["seed"] for row in table}):
         values = [value(row) for row in table if row["seed"] == seed]
         kept = [v for v in values if v is not None]
-        found.append(float(np.mean(kept)) if kept else None)
-    return found
+        slopes.append(float(np.mean(kept)) if kept else None)
+    return slopes
 
 
 def _who(name: str, setting: str) -> str:
@@ -200,7 +202,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
     expected = [pair["r13"] for row in table for pair in row["falls"] if pair["r13"] is not None]
     if faster is None:
         return []
-    found = [
+    results = [
         Answer(
             f"f2/{_who(name, setting)}", "F2: share of pairs in which the more aligned model falls more", name,
             f"{name}, {setting}: after l = {FALL:g} the more aligned model has fallen more in a share {faster} of "
@@ -216,7 +218,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
             if right.estimate is not None and right.estimate < 0.75
             else "mostly separates the cases"
         )
-        found.append(
+        results.append(
             Answer(
                 f"r13/{_who(name, setting)}", "share of pairs in which R13's condition says who falls more", name,
                 f"{name}, {setting}: R13's condition is right in a share {right} of the pairs (it expects the more "
@@ -225,7 +227,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
                 right, T_METHOD,
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 def exponents(table: list[dict[str, Any]]) -> list[float | None]:
@@ -260,15 +262,15 @@ def _undoing(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answe
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Above, m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark for each run's mean gap."""
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
-    seen: list[float] = []
-    for index, group in enumerate(found["groups"]):
+    heights: list[float] = []
+    for index, group in enumerate(summary["groups"]):
         colour, marker, dashes = STYLES[index]
         entries = [entry for row in group["rows"] for entry in row["undo"] if entry["volume"]]
         places = sorted({entry["n"] for entry in entries})
-        seen += places
+        heights += places
         means = [math.exp(np.mean([math.log(entry["volume"]) for entry in entries if entry["n"] == n])) for n in places]
         upper.plot(
             places,
@@ -281,8 +283,8 @@ def figure(found: dict[str, Any]) -> Figure:
         x = [row["resistance"]["entropy"] for row in group["rows"]]
         y = [row["resistance"]["excess"] for row in group["rows"]]
         lower.plot(x, y, color=colour, marker=marker, linestyle="none")
-    if seen:
-        ends = [min(seen), max(seen)]
+    if heights:
+        ends = [min(heights), max(heights)]
         upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)
     upper.set(xscale="log", yscale="log", xlabel="alignment volume n", ylabel="m*, volume of D_t")
     upper.set_title("what undoes alignment; dashed: slope 1 (R13)")

@@ -38,7 +38,7 @@ def runs(preset: str) -> list[Configuration]:
     mixes = [["align", r] for r in ALIGNED] + [["pretrain", r] for r in PRETRAINED] + [["past", 0.0]]
     if preset == "tiny":
         mixes = [["align", 0.0], ["align", 0.25], ["align", 0.5], ["pretrain", 0.5], ["past", 0.0]]
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for dynamics, settings in SETTINGS.values():
         some = configurations(
             dynamics, source={"name": "behaviour", "alphabet": 2, "length": 4}, settings=settings,
@@ -48,8 +48,8 @@ def runs(preset: str) -> list[Configuration]:
             configuration["study"] = {
                 "replay": {"constant": CONSTANT, "volume": volume, "past": float(volume), "mixes": mixes}
             }
-        made += some
-    return made
+        sweep += some
+    return sweep
 
 
 def setting_of(configuration: Configuration) -> str:
@@ -68,8 +68,8 @@ def law_volume(replay: dict[str, Any], share: float) -> float:
     if share >= p:
         return math.inf
     a, gone = (1 - p) / (p - share), -math.expm1(-height)
-    held = a * gone if share == 0 else math.log1p(share * a * gone) / share
-    return float((height + held) / replay["constant"])
+    scaled = a * gone if share == 0 else math.log1p(share * a * gone) / share
+    return float((height + scaled) / replay["constant"])
 
 
 def joint_volume(replay: dict[str, Any]) -> float:
@@ -93,7 +93,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     groups: dict[str, list[tuple[Configuration, dict[str, Any]]]] = {}
     for configuration, record in rows:
         groups.setdefault(setting_of(configuration), []).append((configuration, record["replay"]))
-    found: list[Answer] = []
+    results: list[Answer] = []
     data = []
     for setting, members in groups.items():
         name, label = members[0][0]["dynamics"], f"{members[0][0]['dynamics']}, {setting}"
@@ -104,7 +104,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         def add(id: str, question: str, values: list[float | None], sentence: str, name: str = name) -> None:
             value = over_seeds(values)
             if value is not None:
-                found.append(Answer(id, question, name, sentence.format(value=value), value, T_METHOD))
+                results.append(Answer(id, question, name, sentence.format(value=value), value, T_METHOD))
 
         add(
             f"none/{ids}", "Undo volume without replay, times that of joint compression",
@@ -123,12 +123,12 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             f"{label}: with everything seen so far replayed in proportion to its volume, {{value}} of the joint law's undo volume is "
             f"needed; a lag of 1/(c p (1 - p)) steps makes {_lagged(replays)} of it.",
         )  # fmt: skip
-        held = [mix for r in replays for mix in r["mixes"] if mix["of"] != "past" and mix["joint"] is not None]
+        both = [mix for r in replays for mix in r["mixes"] if mix["of"] != "past" and mix["joint"] is not None]
         add(
             f"rest/{ids}", "Distance of the resting contrast from the joint optimum of the mix, nats",
             [_rest(r) for r in replays],
             f"{label}: with a fixed share the contrast rests where the joint optimum of the mix has it, off by {{value}} nats at most "
-            f"over {len({(m['of'], m['share']) for m in held})} mixes; undone or not is decided by that place alone.",
+            f"over {len({(m['of'], m['share']) for m in both})} mixes; undone or not is decided by that place alone.",
         )  # fmt: skip
         add(
             f"speed/{ids}", "Speed of the approach to rest, over c p (1 - p)",
@@ -136,12 +136,12 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             f"{label}: near its place of rest the distance dies {{value}} times as fast as exp(-c p (1 - p) m), p being the share of "
             "the wanted response in the mix.",
         )  # fmt: skip
-    return found, {"groups": data}
+    return results, {"groups": data}
 
 
 def _mix(replay: dict[str, Any], of: str, share: float) -> dict[str, Any]:
-    found: dict[str, Any] = next(mix for mix in replay["mixes"] if mix["of"] == of and mix["share"] == share)
-    return found
+    match: dict[str, Any] = next(mix for mix in replay["mixes"] if mix["of"] == of and mix["share"] == share)
+    return match
 
 
 def _over(value: float | None, unit: float) -> float | None:
@@ -158,8 +158,8 @@ def _restoring(replay: dict[str, Any]) -> float | None:
 
 
 def _law_share(replays: list[dict[str, Any]]) -> str:
-    told = [share for share in (restoring_share(replay) for replay in replays) if share is not None]
-    return f"{np.mean(told):.3f}" if told else "none"
+    shares = [share for share in (restoring_share(replay) for replay in replays) if share is not None]
+    return f"{np.mean(shares):.3f}" if shares else "none"
 
 
 def _lagged(replays: list[dict[str, Any]]) -> str:
@@ -179,12 +179,12 @@ def _rest(replay: dict[str, Any]) -> float | None:
 
 
 def _speed(replay: dict[str, Any]) -> float | None:
-    seen = [mix["speed"] for mix in replay["mixes"] if mix["speed"] is not None]
-    return float(np.median(seen)) if seen else None
+    speeds = [mix["speed"] for mix in replay["mixes"] if mix["speed"] is not None]
+    return float(np.median(speeds)) if speeds else None
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Opposed steps that undo an alignment against the share of aligned data replayed; line: the logit law, dashes: the joint law."""
     from matplotlib.figure import Figure
 
@@ -193,13 +193,13 @@ def figure(found: dict[str, Any]) -> Figure:
         "How much replay restores the joint law?\nOpposed steps that undo an alignment, by the share replayed."
     )
     panel = drawn.subplots()
-    for index, group in enumerate(found["groups"]):
+    for index, group in enumerate(summary["groups"]):
         colour, marker, _ = STYLES[index % len(STYLES)]
         for place, replay in enumerate(group["replays"]):
-            seen = [mix for mix in replay["mixes"] if mix["of"] == "align" and mix["undo_volume"] is not None]
-            panel.plot([mix["share"] for mix in seen], [mix["undo_volume"] for mix in seen], color=colour, marker=marker,
+            shown = [mix for mix in replay["mixes"] if mix["of"] == "align" and mix["undo_volume"] is not None]
+            panel.plot([mix["share"] for mix in shown], [mix["undo_volume"] for mix in shown], color=colour, marker=marker,
                        linestyle="none", label=None if place else f"{group['compressor']}, {group['setting']}")  # fmt: skip
-    first = found["groups"][0]["replays"][0]
+    first = summary["groups"][0]["replays"][0]
     shares = np.linspace(0, first["p0"] * 0.995, 200)
     panel.plot(shares, [law_volume(first, float(s)) for s in shares], color=INK, linewidth=1.0, label="logit law")
     panel.axhline(joint_volume(first), color=INK, linewidth=1.0, linestyle="--", label="joint compression")

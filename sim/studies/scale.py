@@ -58,14 +58,14 @@ SIZES = {
 def runs(preset: str) -> list[Configuration]:
     """Cuts of a mixture, orders of counting, sizes of a transformer (all at joint optima), and |D_p| in sequence for every compressor."""
     plan, sizes = PLANS[preset], SIZES[preset]
-    found = []
+    sweep = []
     deep = configurations(
         "mixture", source={"name": "union", "alphabet": 2, "length": sizes.bits, "alpha": 1.2},
         cycle={"k": 1000.0, "perturbations": [0, 1.0], "inverse": False}, seed=list(range(sizes.draws)),
     )  # fmt: skip
     for depth in sizes.cuts:
         for configuration in copy.deepcopy(deep):
-            found.append(configuration | {"study": {"cut": depth}})
+            sweep.append(configuration | {"study": {"cut": depth}})
     steps = {"k": 10.0, "mode": "joint", "perturbations": [0, 1.0], "inverse": False}
     orders = configurations(
         "counting", source=sizes.markov, settings={"prior": 0.0}, cycle=steps,
@@ -78,12 +78,12 @@ def runs(preset: str) -> list[Configuration]:
         cycle=steps,
         seed=list(range(plan.trained)),
     )
-    found += [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in orders]
+    sweep += [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in orders]
     for width, layers, heads, inner in sizes.networks:
         some = [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in copy.deepcopy(trained)]
-        found += sized(some, {"width": width, "layers": layers, "heads": heads, "inner": inner})
-    found += sequences("mixture", plan, plan.exact) + sequences("counting", plan, max(2, plan.exact // 2))
-    return found + sequences("softmax", plan, plan.exact) + sequences("transformer", plan, plan.trained)
+        sweep += sized(some, {"width": width, "layers": layers, "heads": heads, "inner": inner})
+    sweep += sequences("mixture", plan, plan.exact) + sequences("counting", plan, max(2, plan.exact // 2))
+    return sweep + sequences("softmax", plan, plan.exact) + sequences("transformer", plan, plan.trained)
 
 
 def elasticity(entry: dict[str, Any], step: float = 1.0) -> float:
@@ -120,7 +120,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                 base
                 | {"k": chosen["volumes"][0], "setting": setting_of(configuration), "elasticity": elasticity(chosen)}
             )
-    found = _depth(depth) + _order(order) + _size(size) + _volume(volume)
+    results = _depth(depth) + _order(order) + _size(size) + _volume(volume)
     data = {
         "depth": depth,
         "order": order,
@@ -129,30 +129,30 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         "tolerance": TOLERANCE,
         "depth_by_size": depth_by_size(size),
     }
-    return found, data
+    return results, data
 
 
 def depth_by_size(size: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows {parameters, represented_depth, low, high, level, seeds}, by size: the measured form of Assumption 3.2's monotone depth."""
-    found = []
+    rows = []
     for parameters in sorted({row["parameters"] for row in size}):
         values = [row["represented_depth"] for row in size if row["parameters"] == parameters]
         mean = over_seeds(values)
         if mean is not None:
-            found.append(
+            rows.append(
                 {"parameters": parameters, "represented_depth": mean.estimate, "low": mean.low, "high": mean.high,
                  "level": mean.level, "seeds": len(values)}
             )  # fmt: skip
-    return found
+    return rows
 
 
 def _means(table: list[dict[str, Any]], by: str, what: str = "elasticity") -> list[tuple[float, Interval]]:
-    found = []
+    means = []
     for place in sorted({row[by] for row in table}):
         mean = over_seeds(row[what] for row in table if row[by] == place)
         if mean is not None:
-            found.append((place, mean))
-    return found
+            means.append((place, mean))
+    return means
 
 
 def _rising(table: list[dict[str, Any]], by: str, what: str) -> tuple[int, int]:
@@ -211,7 +211,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
             values.append(float(np.polyfit(x, [row[what] for row in mine], 1)[0]) if len(mine) > 1 else None)
         return over_seeds(values)
 
-    found = []
+    results = []
     span = f"{rows[0]['parameters']:,} to {rows[-1]['parameters']:,} parameters"
     depths = ", ".join(f"{row['represented_depth']:.2f} at {row['parameters']:,}" for row in rows)
     means = [row["represented_depth"] for row in rows]
@@ -222,7 +222,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
         decided = slope.side(
             "falls with size, against F3", "grows with size, as F3 and R10 say", "has no decided trend over these seeds"
         )
-        found.append(
+        results.append(
             Answer(
                 "size/transformer", "N_0 DeltaH_a/L per tenfold of parameters", "transformer",
                 f"From {span}, trained jointly with one budget, N_0 DeltaH_a/L is {elastic}: {slope} per tenfold "
@@ -231,7 +231,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
             )
         )  # fmt: skip
     if deeper is not None:
-        found.append(
+        results.append(
             Answer(
                 "depth-by-size/transformer", "represented depth per tenfold of parameters (Assumption 3.2)", "transformer",
                 f"The leading symbols that are coded within {TOLERANCE:g} nats of their law: {depths}; the mean "
@@ -240,7 +240,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
                 deeper, f"line in log10(parameters) per seed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 def volume_exponents(table: list[dict[str, Any]]) -> list[float | None]:
@@ -255,7 +255,7 @@ def volume_exponents(table: list[dict[str, Any]]) -> list[float | None]:
 
 
 def _volume(table: list[dict[str, Any]]) -> list[Answer]:
-    found = []
+    results = []
     for name, setting in dict.fromkeys((row["compressor"], row["setting"]) for row in table):
         mine = [row for row in table if (row["compressor"], row["setting"]) == (name, setting)]
         b = over_seeds(volume_exponents(mine))
@@ -270,7 +270,7 @@ def _volume(table: list[dict[str, Any]]) -> list[Answer]:
         )
         if b.low is not None and b.high is not None and b.low > -0.1 and b.high < 0.1:
             decided = "hardly depends on |D_p|: what forgets does not know how long it was pre-trained (R19)"
-        found.append(
+        results.append(
             Answer(
                 f"volume/{name}/{setting}", "exponent of DeltaH_a/L in |D_p|", name,
                 f"{name}, {setting}: alignment loses {said} nats a unit of D_t as |D_p|/|D_a| grows, an exponent "
@@ -278,15 +278,17 @@ def _volume(table: list[dict[str, Any]]) -> list[Answer]:
                 b, f"least squares of logarithms per seed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Above, N_0 DeltaH_a/L against depth (mixture) and represented depth of the transformers; below, DeltaH_a/L against |D_p|."""
     drawn, (upper, lower) = two_panels("Elasticity and scale", "Means over seeds.", share=False)
-    lines = [("mixture cut to d symbols, α = 1.2", _means(found["depth"], "depth"), False)]
-    lines.append(("counting, order + 1", [(place + 1, mean) for place, mean in _means(found["order"], "order")], False))
+    lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], "depth"), False)]
+    lines.append(
+        ("counting, order + 1", [(place + 1, mean) for place, mean in _means(summary["order"], "order")], False)
+    )
     for index, (label, means, _) in enumerate(lines):
         colour, marker, dashes = STYLES[index]
         upper.plot(
@@ -297,7 +299,7 @@ def figure(found: dict[str, Any]) -> Figure:
             linestyle=dashes,
             label=label,
         )
-    size = found["size"]
+    size = summary["size"]
     if size:
         colour, marker, dashes = STYLES[2]
         by_depth = [
@@ -313,10 +315,10 @@ def figure(found: dict[str, Any]) -> Figure:
         )
     upper.set(xlabel="depth, symbols", ylabel="N₀ ΔH_a / L, nats")
     upper.legend(frameon=False, fontsize=9)
-    groups = list(dict.fromkeys((row["compressor"], row["setting"]) for row in found["volume"]))
+    groups = list(dict.fromkeys((row["compressor"], row["setting"]) for row in summary["volume"]))
     for index, key in enumerate(groups):
         colour, marker, dashes = STYLES[index % len(STYLES)]
-        means = _means([row for row in found["volume"] if (row["compressor"], row["setting"]) == key], "k")
+        means = _means([row for row in summary["volume"] if (row["compressor"], row["setting"]) == key], "k")
         lower.plot(
             [x for x, _ in means],
             [y.estimate for _, y in means],

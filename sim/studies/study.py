@@ -69,11 +69,11 @@ def run_study(
     Curve.concat([study_curve(*row) for row in rows]).write(folder / f"{name}.csv")
     with whole_file(folder / f"{name}-config.json") as aside:
         aside.write_text(json.dumps({"study": study, "preset": preset, "runs": runs}, indent=0), encoding="utf-8")
-    found = summary(study, preset, runs, answers, data, failures) | {"seconds": time.monotonic() - began}
+    result = summary(study, preset, runs, answers, data, failures) | {"seconds": time.monotonic() - began}
     target = folder / f"{name}.json"
     with whole_file(target) as aside:
-        aside.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
-    return found | {"summary": str(target), "curve": str(folder / f"{name}.csv")}
+        aside.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+    return result | {"summary": str(target), "curve": str(folder / f"{name}.csv")}
 
 
 def summary(
@@ -108,17 +108,17 @@ def summary(
 def load_study(source: str | os.PathLike[str]) -> dict[str, Any]:
     """A saved ``STUDY-sim.json``; InputError where it is none."""
     try:
-        found: dict[str, Any] = json_of(source, "study", "write it by `elastomath study`")
-        if found["schema"] != SCHEMA or found["study"] not in STUDIES:
-            raise KeyError(found["schema"])
+        result: dict[str, Any] = json_of(source, "study", "write it by `elastomath study`")
+        if result["schema"] != SCHEMA or result["study"] not in STUDIES:
+            raise KeyError(result["schema"])
     except (KeyError, TypeError) as error:
         raise InputError(f"no study: {error}", where=str(source), mend="write it by `elastomath study`") from error
-    return found
+    return result
 
 
-def draw(found: dict[str, Any]) -> Figure:
+def draw(result: dict[str, Any]) -> Figure:
     """The figure of a study, from what `load_study` gives."""
-    figure: Figure = _module(found["study"]).figure(found)
+    figure: Figure = _module(result["study"]).figure(result)
     return figure
 
 

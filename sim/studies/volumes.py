@@ -31,17 +31,17 @@ ROUNDING, QUADRATURE = 1e-9, 1e-3
 def runs(preset: str) -> list[Configuration]:
     """Counting with forgetting, softmax by gradient descent, transformers by AdamW, on halves, over |D_p| and |D_a|."""
     plan = PLANS[preset]
-    found = sequences("counting", plan, max(2, plan.exact // 2)) + sequences("softmax", plan, plan.exact)
-    found += sequences("transformer", plan, plan.trained)
+    configurations = sequences("counting", plan, max(2, plan.exact // 2)) + sequences("softmax", plan, plan.exact)
+    configurations += sequences("transformer", plan, plan.trained)
     if preset != "tiny":
         short = plan.ks[1:3]
-        found += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
-        found += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
+        configurations += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
+        configurations += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
         larger = sequences("transformer", plan, plan.trained, short[-1:])
         for configuration in larger:
             configuration["settings"]["size"] = "300k"
-        found += larger
-    return found
+        configurations += larger
+    return configurations
 
 
 def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
@@ -52,13 +52,13 @@ def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[
     ``kappa_nominal``      the same read in nominal l, as if nothing were forgotten
     ``joint``, ``r19``     what the joint law and R19 say: k/n, and `forgetting.elasticity_constant` at h
     """
-    known, found = forgetting_clock(configuration), []
+    known, rows = forgetting_clock(configuration), []
     for entry in record["runs"]:
         k, n, _ = entry["volumes"]
         steps, rates = entry["perturbations"], entry["entropies"]
         slopes = entry["gradients"][0] or {}
         nominal, clocked = _read(steps, rates, known if configuration["dynamics"] == "counting" else None)
-        found.append(
+        rows.append(
             {
                 "k": k, "n": n, "seed": configuration["seed"], "joint": k / n,
                 "ratio": slopes.get("ratio"), "cosine": slopes.get("cosine"),
@@ -68,7 +68,7 @@ def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[
                 "known_clock": known, "r19": r19(k, n, known), "limit": elastic_limit(steps, [k, n], rates),
             }
         )  # fmt: skip
-    return found
+    return rows
 
 
 def _read(steps: Any, rates: Any, clock: float | None) -> tuple[Effective | None, Effective | None]:
@@ -89,17 +89,17 @@ def r19(k: float, n: float, clock: float | None) -> float | None:
 
 def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
     """Per compressor and setting: exponents of kappa in |D_p| and |D_a|, the cosine at rest, the elastic limit; counting against R19."""
-    groups, found = [], []
+    groups, results = [], []
     for (name, setting), members in grouped(rows).items():
         table = [reading for row in members for reading in readings(*row)]
         groups.append({"compressor": name, "setting": setting, "rows": table})
         if name == "counting":
-            found.append(_against_r19(setting, table))
-        found += _exponents(name, setting, table)
+            results.append(_against_r19(setting, table))
+        results += _exponents(name, setting, table)
     for name in ("counting", "softmax", "transformer"):
         mine = [group for group in groups if group["compressor"] == name]
-        found += _constant(name, mine) + _limit(name, mine)
-    return found, {"groups": groups}
+        results += _constant(name, mine) + _limit(name, mine)
+    return results, {"groups": groups}
 
 
 def _against_r19(setting: str, table: list[dict[str, Any]]) -> Answer:
@@ -124,15 +124,15 @@ def slopes_of(table: list[dict[str, Any]], value: str, over: str, fixed: float |
     other = "n" if over == "k" else "k"
     levels = sorted({row[other] for row in table})
     level = levels[len(levels) // 2] if fixed is None else fixed
-    found = []
+    slopes = []
     for seed in sorted({row["seed"] for row in table}):
         mine = [row for row in table if row["seed"] == seed and row[other] == level]
-        found.append(exponent([row[over] for row in mine], [row[value] for row in mine]))
-    return found
+        slopes.append(exponent([row[over] for row in mine], [row[value] for row in mine]))
+    return slopes
 
 
 def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
-    found = []
+    exponents = []
     for over, what, law in (("k", "|D_p|", 1.0), ("n", "|D_a|", -1.0)):
         measured = over_seeds(slopes_of(table, "ratio", over))
         if measured is None:
@@ -147,13 +147,13 @@ def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Ans
             sentence += f" By R16, where both volumes come out positive: b = {integral}."
         else:
             sentence += " R16 gives no two positive volumes to fit an exponent to."
-        found.append(
+        exponents.append(
             Answer(
                 f"beta-{'pretrain' if over == 'k' else 'align'}/{name}/{setting}", f"exponent of kappa in {what}", name, sentence, measured,
                 f"least squares of ln kappa on ln {what} per seed, the other volume fixed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return exponents
 
 
 def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
@@ -229,23 +229,23 @@ def _finite(value: float) -> float | None:
 
 
 def _mean(values: Any) -> float | None:
-    found = [value for value in values if value is not None]
-    return float(np.mean(found)) if found else None
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _median(values: Any) -> float | None:
-    found = list(values)
-    return float(np.median(found)) if found else None
+    known = list(values)
+    return float(np.median(known)) if known else None
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """kappa (R7's ratio at rest) against |D_p| above, |D_a| below, for each compressor at one setting; dashed: joint law; dotted: R19."""
     drawn, panels = two_panels(
         "Elasticity constants in sequence", "Geometric means over seeds; dashed joint law, dotted R19.", share=False
     )
     chosen: dict[str, dict[str, Any]] = {}
-    for group in found["groups"]:
+    for group in summary["groups"]:
         volumes = {row["k"] for row in group["rows"]}
         best = chosen.get(group["compressor"])
         if (
