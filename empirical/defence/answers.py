@@ -40,8 +40,8 @@ def defence_rows(result: Result) -> list[dict[str, Any]]:
     opposed = 1 - DEFENCES[c["defence"]].replay
     shared: dict[str, Any] = {key: c[key] for key in ("pairs", "seed", "defence", "volume", "learning_rate")}
     shared |= {"beta": result["beta"], "z0": float(start.mean()), "z": float(state.mean())}
-    told = forecast(result) if opposed == 1 else None
-    shared |= {"forecast": told, "forecast_text": "-" if told is None else f"{told:.3g} examples"}
+    predicted = forecast(result) if opposed == 1 else None
+    shared |= {"forecast": predicted, "forecast_text": "-" if predicted is None else f"{predicted:.3g} examples"}
     shared |= {"c_before": result["floor"]["perturbing"], "c_after": result["defended"]["perturbing"]}
     shared["lost"] = _lost(result["before"], result["defended"]).as_dict()
     rows = []
@@ -74,7 +74,7 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     A rank counts the defences that last longer beyond the scatter over groups; with one group nothing is beyond it.
     """
-    told = []
+    places = []
     for attack in dict.fromkeys(row["attack"] for row in rows):
         some = [row for row in rows if row["attack"] == attack]
         by = {name: _by_group(some, name) for name in dict.fromkeys(row["defence"] for row in some)}
@@ -102,10 +102,10 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
             )
         for entry in entries:
             entry["rank"] = 1 + sum(_longer(other["gains"], entry["gains"]) for other in entries if other is not entry)
-        told += sorted(entries, key=lambda entry: (entry["rank"], -entry["gain"]["estimate"]))
-    for entry in told:
+        places += sorted(entries, key=lambda entry: (entry["rank"], -entry["gain"]["estimate"]))
+    for entry in places:
         del entry["gains"]
-    return told
+    return places
 
 
 def _by_group(rows: Sequence[Row], name: str) -> dict[tuple[str, int], Row]:
@@ -137,11 +137,13 @@ def forecast_error(rows: Sequence[Row]) -> Interval:
     return Interval(float(np.median(errors)), float(low), float(high), 0.5, method="median and quartiles over runs")
 
 
-def conclusion(told: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Mapping[str, Any]) -> list[str]:
     """What to conclude, in whole sentences."""
     sentences = []
-    for attack in dict.fromkeys(entry["attack"] for entry in told["ranking"]):
-        some = [entry for entry in told["ranking"] if entry["attack"] == attack and entry["lost"]["estimate"] < UTILITY]
+    for attack in dict.fromkeys(entry["attack"] for entry in summary["ranking"]):
+        some = [
+            entry for entry in summary["ranking"] if entry["attack"] == attack and entry["lost"]["estimate"] < UTILITY
+        ]
         if some:
             best = max(some, key=lambda entry: entry["gain"]["estimate"])
             gain, least = Interval.of_dict(best["gain"]), " at least" if best["not_undone"] else ""
@@ -149,7 +151,7 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
                 f"Against {attack}, at less than 1% of utility lost, {best['title']} lasts longest: {gain} times as long as plain "
                 f"fine-tuning{least}."
             )
-    error = forecast_error(told["defence"])
+    error = forecast_error(summary["defence"])
     if error.estimate is not None:
         sentences.append(
             f"Two backward passes at the defended weights foretold the volume that undoes it with a median error of {error.estimate:.0%}."

@@ -45,8 +45,8 @@ def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dic
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         table = [row for result in done for row in defence_rows(result)]
-        told = {"defence": table, "ranking": ranking(table)}
-        return {"conclusion": conclusion(told)} | told
+        summary = {"defence": table, "ranking": ranking(table)}
+        return {"conclusion": conclusion(summary)} | summary
 
     return perform(settings, run_defence, run_curve, describe, out, **where)
 
@@ -113,10 +113,10 @@ class _Defended(Bench):
                 lab.model, self.chosen, self.rejected, reading, autocast=lab.autocast, meter=lab.meter
             )
             constants = logit_constants(slopes, c["learning_rate"], c["batch"])
-            told = {"volume": 0, "chosen": reading.chosen.tolist(), "rejected": reading.rejected.tolist()}
-            told |= {"neutral": text.nats.tolist(), "tokens": text.tokens.tolist()}
+            entry = {"volume": 0, "chosen": reading.chosen.tolist(), "rejected": reading.rejected.tolist()}
+            entry |= {"neutral": text.nats.tolist(), "tokens": text.tokens.tolist()}
             names = ("aligning", "perturbing", "kernel", "cosine")
-            return told | {name: _number(getattr(constants, name)) for name in names}
+            return entry | {name: _number(getattr(constants, name)) for name in names}
 
         return lab.stage(name, stage, make, keep=False)
 

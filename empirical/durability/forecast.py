@@ -104,14 +104,14 @@ def with_intervals(
             return np.column_stack([values[:, 0], np.log(values[:, 1:])])
 
     estimates, errors = jackknifed(scaled, groups)
-    told = []
+    forecasts = []
     for index, n in enumerate(np.asarray(volumes, dtype=np.int64)):
         (z, fall, undo), (z_se, fall_se, undo_se) = estimates[index], errors[index]
         contrast = Interval.of_mean(z, z_se, groups - 1, level=level, unit="nats", method=method)
         falls = Interval.of_log(fall, fall_se, groups - 1, level=level, unit="nats/example", method=method)
         undoes = Interval.of_log(undo, undo_se, groups - 1, level=level, unit="examples", method=method)
-        told.append(Forecast(int(n), contrast, falls, undoes))
-    return told
+        forecasts.append(Forecast(int(n), contrast, falls, undoes))
+    return forecasts
 
 
 def forecast(gradients: BehaviourGradients, volumes: ArrayLike, *, learning_rate: float, batch: int) -> list[Forecast]:

@@ -63,7 +63,7 @@ def predict(
             mend=f"volumes and batch are at least 1, the learning rate > 0 and at most {LARGEST_RATE:g}, prompts at least 8",
         )
     kept = len(pairs.pairs) // 2 if adapt else 4  # to train on
-    held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
+    held_out_pairs, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
     weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
     if weights != loaded.dtype:
         raise InputError(
@@ -73,8 +73,10 @@ def predict(
     def encoded(examples: list[Example]) -> Sequences:
         return encode_examples(loaded.tokenizer, examples, max_tokens, context=loaded.context)
 
-    chosen, rejected = (encoded([Example(p.prompt, getattr(p, side)) for p in held]) for side in ("chosen", "rejected"))
-    prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held]
+    chosen, rejected = (
+        encoded([Example(p.prompt, getattr(p, side)) for p in held_out_pairs]) for side in ("chosen", "rejected")
+    )
+    prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held_out_pairs]
     precision = None if computed == weights else getattr(torch, computed)
     adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, closure, precision) if adapt else 0
     card = behaviour_card(

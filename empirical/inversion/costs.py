@@ -67,13 +67,13 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
         return np.asarray(rates[0] - rates[1])
 
     up = measures(result["up"]["readings"])
-    found: dict[str, Path] = {}
+    legs: dict[str, Path] = {}
     if up[-1] == up[0]:
-        return found
+        return legs
     for name, leg in {"way up": result["up"], **result["legs"]}.items():
         a = (measures(leg["readings"]) - up[0]) / (up[-1] - up[0])
-        found[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
-    return found
+        legs[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
+    return legs
 
 
 def leg_costs(run: dict[str, Path], low: float, high: float) -> dict[str, Crossing]:
@@ -81,13 +81,13 @@ def leg_costs(run: dict[str, Path], low: float, high: float) -> dict[str, Crossi
 
     A difference of crossings has the bracket [last before the end - first after the start, first after - last before].
     """
-    found = {}
+    crossings = {}
     for name, path in run.items():
         rising = name in ("way up", "forward", "again")
         start, end = (low, high) if rising else (high, low)
         to_end = crossing(path, end)
-        found[name] = _between(crossing(path, start), to_end) if name in ("way up", "descent") else to_end
-    return found
+        crossings[name] = _between(crossing(path, start), to_end) if name in ("way up", "descent") else to_end
+    return crossings
 
 
 def _between(start: Crossing, end: Crossing) -> Crossing:
@@ -119,13 +119,13 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
             }
     predictions = []
     for law in LAWS:
-        told = [next(p for p in seed["predictions"] if p["law"] == law) for seed in seeds]
+        laws = [next(p for p in seed["predictions"] if p["law"] == law) for seed in seeds]
         observed = [_ratio(seed, "inverse", "forward", "examples") for seed in seeds]
-        over = [None if o is None else o / p["ratio"] for o, p in zip(observed, told, strict=True)]
+        over = [None if o is None else o / p["ratio"] for o, p in zip(observed, laws, strict=True)]
         predictions.append(
             {
                 "law": law,
-                "ratio": pooled_ratio([p["ratio"] for p in told]).as_dict(),
+                "ratio": pooled_ratio([p["ratio"] for p in laws]).as_dict(),
                 "observed_over_predicted": pooled_ratio(over).as_dict(),
             }
         )
@@ -149,15 +149,15 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     moved, se = moved_by(readings[0], readings[-1])
     legs = {}
     for name, path in run.items():
-        told = costs[name]
+        leg = costs[name]
         legs[name] = {
             "examples": path.costs[:, 0].tolist(),
             "alignment": path.alignment.tolist(),
             "cost": {
                 cost: {
-                    "low": told.low[index],
-                    "estimate": None if told.estimate is None else told.estimate[index],
-                    "high": None if told.high is None else told.high[index],
+                    "low": leg.low[index],
+                    "estimate": None if leg.estimate is None else leg.estimate[index],
+                    "high": None if leg.high is None else leg.high[index],
                 }
                 for index, cost in enumerate(COSTS)
             },
@@ -194,13 +194,13 @@ def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
     first = result["up"]["readings"][0]
     sizes = {kind: len(first[f"tokens_{kind}"]) for kind in ("align", "opposed")}
     sizes |= {"scores": len(first["scores"])} if "scores" in first else {}
-    found: dict[str, list[float]] = {}
+    draws: dict[str, list[float]] = {}
     for _ in range(DRAWS):
         rows = {kind: rng.integers(0, size, size) for kind, size in sizes.items()}
         run = paths(result, lambda kind, values, rows=rows: values[..., rows[kind]])  # type: ignore[misc]
-        for name, told in leg_costs(run, low, high).items():
-            found.setdefault(name, []).append(np.inf if told.estimate is None else told.estimate[0])
-    return {name: np.array(values) for name, values in found.items()}
+        for name, leg in leg_costs(run, low, high).items():
+            draws.setdefault(name, []).append(np.inf if leg.estimate is None else leg.estimate[0])
+    return {name: np.array(values) for name, values in draws.items()}
 
 
 def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:
@@ -234,7 +234,7 @@ def _in_words(
     ]
     for name in seeds[0]["legs"]:
         costs = [seed["legs"][name]["cost"] for seed in seeds if name in seed["legs"]]
-        told = "; ".join(
+        words = "; ".join(
             ", ".join(
                 f"{c[cost]['estimate']:.0f} {cost}"
                 if c[cost]["estimate"] is not None
@@ -244,8 +244,8 @@ def _in_words(
             for c in costs
         )
         between = f"{low:.0%} to {high:.0%}" if name in ("way up", "forward", "again") else f"{high:.0%} to {low:.0%}"
-        lines.append(f"{name}, {between}: {told} (a seed each)")
-    lines += [f"{name}, in examples: {span(told['examples'])} over seeds" for name, told in ratios.items()]
+        lines.append(f"{name}, {between}: {words} (a seed each)")
+    lines += [f"{name}, in examples: {span(words['examples'])} over seeds" for name, costs in ratios.items()]
     lines += [
         f"{p['law']} fitted to the way up predicts {span(p['ratio'])} for inverse / forward; "
         f"observed over predicted {span(p['observed_over_predicted'])}"

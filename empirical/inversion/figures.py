@@ -35,9 +35,9 @@ def inversion_figure(result: dict[str, Any]) -> Figure:
         raise InputError("no seeds", where="figure", mend="give what inversion.json holds")
     seeds = result["seeds"]
     ratio = result["ratios"].get("inverse / forward", {}).get("examples", {}).get("estimate")
-    told = "open" if ratio is None else f"{ratio:.3g}"
+    label = "open" if ratio is None else f"{ratio:.3g}"
     figure = Figure(figsize=(7.0, 6.8), layout="constrained")
-    figure.set_label(f"Inversion between two levels of alignment\nExamples down over examples up: {told}.")
+    figure.set_label(f"Inversion between two levels of alignment\nExamples down over examples up: {label}.")
     top, bottom = figure.subplots(2, 1)
     names = [(key, name) for key, name in LEGS if key in seeds[0]["legs"]]
     for (key, name), (colour, marker, dashes) in zip(names, STYLES, strict=False):

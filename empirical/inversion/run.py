@@ -79,10 +79,10 @@ def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
             continue
         if leg == "again" and bench.aligned(result["legs"]["descent"]["readings"][-1]) > settings.low:
             continue  # the descent never came down to where this leg would start
-        found = bench.leg(leg)
-        result["legs"][leg] = found.result
-        a = [bench.aligned(reading) for reading in found.result["readings"]]
-        examples = found.result["costs"][-1][0]
+        stage = bench.leg(leg)
+        result["legs"][leg] = stage.result
+        a = [bench.aligned(reading) for reading in stage.result["readings"]]
+        examples = stage.result["costs"][-1][0]
         say(f"  seed {bench.seed}: {leg}: {a[0]:.0%} -> {a[-1]:.0%} aligned in {examples:.0f} examples")
     return result
 
@@ -256,12 +256,12 @@ class _Bench:
             used = [example.text for rows in lists.values() for example in rows]
             texts = [[example.text for example in kinds[kind]] for kind in ("align", "opposed")]
             self.classifier = fit_classifier(texts[0], texts[1], exclude=used, seed=self.seed)
-            held = [
+            prompts = [
                 example.prompt
                 for pair in zip(*(parts[kind]["held"] for kind in parts), strict=True)
                 for example in pair
             ]
-            self.prompts = [held[index % len(held)] for index in range(s.continuations)]
+            self.prompts = [prompts[index % len(prompts)] for index in range(s.continuations)]
         return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
 
 

@@ -21,18 +21,18 @@ def read(path: Path) -> list[Record]:
     Emphasis is left away, a blank first cell repeats the one above, an empty cell or a dash is no reading. A table counts as
     percent where a value of it has the sign or is above 1. Raises InputError where no table has two columns of steps.
     """
-    section, rows, found = "", [], []
+    section, rows, records = "", [], []
     for line in [*text_of(path).splitlines(), ""]:
         if line.startswith("|"):
             rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
             continue
-        found += _table(section, rows, str(path))
+        records += _table(section, rows, str(path))
         rows = []
         if line.startswith("#"):
             section = line.lstrip("# ").strip()
-    if not found:
+    if not records:
         raise unlike(path, "a notebook with a table of steps (| Model | Step 0 | Step 10 |)")
-    return found
+    return records
 
 
 def _table(section: str, rows: list[list[str]], where: str) -> list[Record]:
@@ -69,11 +69,11 @@ def _cells(row: list[str], places: dict[int, float]) -> list[str]:
 
 
 def _step(cell: str) -> float | None:
-    told = STEP.fullmatch(cell)
-    return float(told[1].replace(",", "")) if told else None
+    step = STEP.fullmatch(cell)
+    return float(step[1].replace(",", "")) if step else None
 
 
 def _value(cell: str, scale: float) -> float:
     """The number in a cell over the scale; -1 where there is none."""
-    told = re.fullmatch(r"(\d+(?:\.\d+)?)%?", cell.replace("*", "").strip())
-    return float(told[1]) / scale if told else -1.0
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%?", cell.replace("*", "").strip())
+    return float(number[1]) / scale if number else -1.0

@@ -96,12 +96,12 @@ def read_curve(
         raise InputError(f"{len(at)} perturbations for {len(files)} files", where="--at", mend="give one for each file")
     records = []
     for index, file in enumerate(files):
-        found = read_records(file, axis)
-        if at and len(found) != 1:
+        steps = read_records(file, axis)
+        if at and len(steps) != 1:
             raise InputError(
-                f"{len(found)} steps in a file", where=str(file), mend="leave --at away: it tells its steps"
+                f"{len(steps)} steps in a file", where=str(file), mend="leave --at away: it tells its steps"
             )
-        records += [replace(record, step=float(at[index])) for record in found] if at else found
+        records += [replace(record, step=float(at[index])) for record in steps] if at else steps
     if axis is not None:
         records = [replace(r, step=r.metrics[axis].value) if axis in r.metrics and not at else r for r in records]
     nowhere = next((record for record in records if record.step is None), None)

@@ -87,9 +87,9 @@ def step_in(path: Path) -> float | None:
     (500.0, None)
     """
     for part in reversed(path.parts):
-        told = re.search(r"(?:checkpoint|ckpt|step)[-_=]?(\d+)", part, re.IGNORECASE)
-        if told:
-            return float(told[1])
+        match = re.search(r"(?:checkpoint|ckpt|step)[-_=]?(\d+)", part, re.IGNORECASE)
+        if match:
+            return float(match[1])
     return None
 
 

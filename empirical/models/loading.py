@@ -315,14 +315,14 @@ def _elsewhere(file: Path, name: str, quantised: str | None, folder: Path, weigh
     command = [sys.executable, "-c", code, given, *sys.path]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        told, _ = process.communicate()
+        output, _ = process.communicate()
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
     if process.returncode:
         raise _damaged(RuntimeError(f"its reader ended with code {process.returncode}"), name)
-    line = (told.decode("utf-8", "replace").strip().splitlines() or ["null"])[-1]
+    line = (output.decode("utf-8", "replace").strip().splitlines() or ["null"])[-1]
     refusal = json.loads(line)
     if refusal is not None:
         raise InputError(**refusal)

@@ -101,14 +101,14 @@ def falls(results: Sequence[Result]) -> list[dict[str, Any]]:
     Every number is a mean over units, one a (seed, direction), with a t interval over units (ends None for one unit) and
     the standard error over documents, an upper bound where the directions of a seed share their documents.
     """
-    found = []
+    rows = []
     for algorithm in dict.fromkeys(r["configuration"]["algorithm"] for r in results):
         of = [r for r in results if r["configuration"]["algorithm"] == algorithm]
         directions = list(dict.fromkeys(r["configuration"]["direction"] for r in of))
         for direction in [*directions, *(["both"] if len(directions) > 1 else [])]:
             chosen = [r for r in of if direction in ("both", r["configuration"]["direction"])]
-            found.append({"algorithm": algorithm, "direction": direction} | _group(chosen))
-    return found
+            rows.append({"algorithm": algorithm, "direction": direction} | _group(chosen))
+    return rows
 
 
 def _group(results: Sequence[Result]) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array,
 
     def heights(volumes: Array) -> tuple[Array, Array]:
         matrix = np.stack(law.parts(volumes, n, m, opposed), axis=1) / errors[:, None]
-        found: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
-        return found, matrix @ found - contrasts / errors
+        coefficients: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
+        return coefficients, matrix @ coefficients - contrasts / errors
 
     grid = itertools.product(np.linspace(low, high, GRID), repeat=len(law.volumes))
     points = [np.array(point) for point in grid]
@@ -263,7 +263,7 @@ def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array,
 
 
 def _laws(
-    units: list[dict[int, list[Result]]], volumes: list[int], steps: list[int], seen: dict[str, Any]
+    units: list[dict[int, list[Result]]], volumes: list[int], steps: list[int], fixed: dict[str, Any]
 ) -> list[dict[str, Any]]:
     points = [
         (n, reading["volume"] if reading["phase"] != "aligned" else 0, reading["phase"])
@@ -273,14 +273,14 @@ def _laws(
     ]
     values, errors = [], []
     for n, m, phase in points:
-        found = []
+        seed_laws = []
         for unit in units:
             reading, adapted = _at(unit[n], phase, m if phase != "aligned" else None), _at(unit[n], "adapted")
             assert reading is not None
             assert adapted is not None
-            found.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
-        values.append(np.mean([value for value, _ in found]))
-        errors.append(np.sqrt(np.sum([se**2 for _, se in found])) / len(found))
+            seed_laws.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
+        values.append(np.mean([value for value, _ in seed_laws]))
+        errors.append(np.sqrt(np.sum([se**2 for _, se in seed_laws])) / len(seed_laws))
     aligned = np.array([point[0] for point in points], dtype=np.float64)
     applied = np.array([point[1] for point in points], dtype=np.float64)
     opposed = np.array([0.5 if point[2] == "control" else 1.0 for point in points])
@@ -293,7 +293,7 @@ def _laws(
         row |= {"points": len(points), "rms": float(np.sqrt(np.mean(residuals**2)))}
         row["chi2_per_point"] = float(np.mean((residuals / weights) ** 2))
         row["heldout_rms"] = _held_out(law, aligned, applied, opposed, contrasts, weights) if len(volumes) > 2 else None
-        row["slopes"] = _slopes(law, numbers, volumes, steps, seen)
+        row["slopes"] = _slopes(law, numbers, volumes, steps, fixed)
         if law.parts is _joint and numbers[0] + numbers[1] > 0:
             row["falls_faster_below"] = float(
                 np.exp(numbers[2]) * (numbers[0] - numbers[1]) / (numbers[0] + numbers[1])
@@ -313,7 +313,7 @@ def _held_out(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Arra
 
 
 def _slopes(
-    law: ScoreLaw, numbers: Array, volumes: list[int], steps: list[int], seen: dict[str, Any]
+    law: ScoreLaw, numbers: Array, volumes: list[int], steps: list[int], fixed: dict[str, Any]
 ) -> dict[str, Any]:
     """The law's slopes per doubling of n, and whether the measured interval holds each (None where it is open)."""
     n, weights = np.array(volumes, dtype=np.float64), slope_weights(volumes)
@@ -328,7 +328,7 @@ def _slopes(
         ("first_excess", at(steps[0], 0.5), steps[0]),
         ("excess_depth", at(steps[-1], 0.5), steps[-1]),
     ):
-        measured = (seen.get(name) or {}).get("slope")
+        measured = (fixed.get(name) or {}).get("slope")
         if measured is not None:
             value, interval = float(weights @ (start - at(m, 1))), Interval.of_dict(measured)
             inside = interval.holds(value) if interval.closed else None

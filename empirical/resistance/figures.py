@@ -37,9 +37,9 @@ def resistance_figure(result: dict[str, Any]) -> Figure:
     if not result.get("pooled"):
         raise InputError("no pooled gaps", where="figure", mend="give what resistance.json holds")
     pooled = [(name, result["pooled"][key]) for key, name in GAPS if key in result["pooled"]]
-    told = ", ".join(f"{name} {gap['estimate']:+.4f}" for name, gap in pooled)
+    gaps = ", ".join(f"{name} {gap['estimate']:+.4f}" for name, gap in pooled)
     figure = Figure(figsize=(7.0, 6.6), layout="constrained")
-    figure.set_label(f"Resistance: forward less inverse\nBits per token, mean over pairs and seeds: {told}.")
+    figure.set_label(f"Resistance: forward less inverse\nBits per token, mean over pairs and seeds: {gaps}.")
     top, bottom = figure.subplots(2, 1, height_ratios=[1.0, 1.1])
     _gap_panel(top, pooled)
     _excess_panel(bottom, result["pairs"])

@@ -120,33 +120,33 @@ def _width(group: dict[str, Any]) -> float:
     """Half the width of the panels of exponents: room for every seed's value, from 1 to 4."""
     most = 1.0
     for measure, _ in EXPONENTS:
-        for found in (group["measures"].get(measure) or {}).get("exponent", {}).values():
-            most = max([most, *(abs(value) for value in (found or {}).get("seeds", ()))])
+        for interval in (group["measures"].get(measure) or {}).get("exponent", {}).values():
+            most = max([most, *(abs(value) for value in (interval or {}).get("seeds", ()))])
     return min(1.15 * most, 4.0)
 
 
 def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, float | None]) -> None:
     most = _width(group)
     for place, (measure, _) in enumerate(EXPONENTS):
-        found = (group["measures"].get(measure) or {}).get("exponent", {}).get(name)
+        interval = (group["measures"].get(measure) or {}).get("exponent", {}).get(name)
         height = -place
-        if found is None:
+        if interval is None:
             axes.annotate("not told", (0.0, height), ha="center", va="center", fontsize=8.5, color=INK)
         else:
-            low = -np.inf if found["low"] is None else found["low"]
-            high = np.inf if found["high"] is None else found["high"]
+            low = -np.inf if interval["low"] is None else interval["low"]
+            high = np.inf if interval["high"] is None else interval["high"]
             axes.plot([max(low, -most), min(high, most)], [height, height], color=INK, linewidth=1.0)
             for end, sign, tip in ((low, -1, "<"), (high, 1, ">")):
                 axes.plot(sign * min(abs(end), most) if abs(end) > most else end, height,
                           marker=tip if abs(end) > most else "|", color=INK, clip_on=False)  # fmt: skip
-            centre, half = found["estimate"], 1.96 * (found["se_documents"] or 0.0)
+            centre, half = interval["estimate"], 1.96 * (interval["se_documents"] or 0.0)
             ends = np.clip([centre - half, centre + half], -most, most)
             axes.plot(ends, [height, height], color=STYLES[0][0], linewidth=4.5, alpha=0.55)
-            axes.plot(np.clip(found["seeds"], -most, most), [height + 0.24] * len(found["seeds"]), ".", color=INK)
+            axes.plot(np.clip(interval["seeds"], -most, most), [height + 0.24] * len(interval["seeds"]), ".", color=INK)
             axes.plot(np.clip(centre, -most, most), height, marker="o", color=STYLES[0][0], markeredgecolor="white")
-        told = law.get(measure)
-        if told is not None:
-            axes.plot(told, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
+        entry = law.get(measure)
+        if entry is not None:
+            axes.plot(entry, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     axes.set_yticks([-place for place in range(len(EXPONENTS))], [words for _, words in EXPONENTS])
     axes.set_ylim(-len(EXPONENTS) + 0.4, 0.6)

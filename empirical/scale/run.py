@@ -95,15 +95,15 @@ def _gradients(laboratory: Laboratory, bench: Bench, stage: Stage, count: int) -
 
 
 def _read(laboratory: Laboratory, both: Sequences, own: Sequences) -> Result:
-    found = gradient_reading(
+    norms = gradient_reading(
         laboratory.model, both, own, groups=GROUPS, batch=16, autocast=laboratory.autocast, meter=laboratory.meter
     )
-    told: Result = {"norms": list(found.norms)}
+    row: Result = {"norms": list(norms.norms)}
     for name in ("cosine", "ratio"):
-        value, population = getattr(found, name), getattr(found, f"population_{name}")
-        told[name] = value if np.isfinite(value) else None
-        told[f"population_{name}"] = {"estimate": population.estimate, "se": population.se}
-    return told
+        value, population = getattr(norms, name), getattr(norms, f"population_{name}")
+        row[name] = value if np.isfinite(value) else None
+        row[f"population_{name}"] = {"estimate": population.estimate, "se": population.se}
+    return row
 
 
 def run_name(configuration: Configuration) -> str:

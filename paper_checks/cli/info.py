@@ -75,8 +75,8 @@ def _hardware() -> tuple[str, str]:
     from empirical.models.devices import held_and_computed, pick_device
 
     device = pick_device("auto")
-    held, computed = held_and_computed("auto", "auto", device)
-    return str(device), f"auto holds weights in {held}, computes in {computed}"
+    stored, computed = held_and_computed("auto", "auto", device)
+    return str(device), f"auto holds weights in {stored}, computes in {computed}"
 
 
 def _folder(path: Path) -> dict[str, Any]:

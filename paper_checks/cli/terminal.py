@@ -150,8 +150,8 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     spare = width - sum(least) - 2 * (len(least) - 1)
     if spare < 0:
         for first, *others in cells:
-            told = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], others, strict=True))
-            print(broken(f"{first}\n  {told}", width), file=stream)
+            line = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], others, strict=True))
+            print(broken(f"{first}\n  {line}", width), file=stream)
         return
     wanted = [max(map(len, texts)) - word for texts, word in zip(zip(heads, *cells, strict=True), least, strict=True)]
     share = min(1.0, spare / max(1, sum(wanted)))
