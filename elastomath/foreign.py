@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -249,25 +250,6 @@ def check_gguf(path: FileName, name: str) -> int:
                 raise refuse(f"{what} of {count}")
             stream.seek(count, os.SEEK_CUR)
 
-        def value(kind: int) -> None:
-            if kind == 8:
-                skip(take("<Q"), GGUF_STRING, "a text")
-            elif kind == 9:
-                inner, count = take("<I"), take("<Q")
-                if count > GGUF_ARRAY or count > size:
-                    raise refuse(f"an array of {count} entries")
-                if inner == 8:
-                    for _ in range(count):
-                        skip(take("<Q"), GGUF_STRING, "a text")
-                elif inner in _GGUF_SIZES:
-                    skip(count * _GGUF_SIZES[inner], size, "an array")
-                else:
-                    raise refuse(f"an array of kind {inner}")
-            elif kind in _GGUF_SIZES:
-                skip(_GGUF_SIZES[kind], size, "a value")
-            else:
-                raise refuse(f"a value of kind {kind}")
-
         if stream.read(4) != b"GGUF":
             raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
         version = take("<I")
@@ -280,7 +262,8 @@ def check_gguf(path: FileName, name: str) -> int:
             raise refuse(f"{tensors} tensors and {keys} keys")
         for _ in range(keys):
             skip(take("<Q"), GGUF_STRING, "a name")
-            value(take("<I"))
+            if fault := _skip_gguf_value(take("<I"), size, take, skip):
+                raise refuse(fault)
         weights = 0
         for _ in range(tensors):
             skip(take("<Q"), GGUF_STRING, "a name")
@@ -295,6 +278,30 @@ def check_gguf(path: FileName, name: str) -> int:
         if weights > 32 * size:
             raise refuse(f"{weights} weights in {size} bytes")
     return weights
+
+
+def _skip_gguf_value(
+    kind: int, size: int, take: Callable[[str], int], skip: Callable[[int, int, str], None]
+) -> str | None:
+    """Go past a value of a kind in the header of a GGUF file of ``size`` bytes; what is wrong with it, else None."""
+    if kind == 8:
+        skip(take("<Q"), GGUF_STRING, "a text")
+    elif kind == 9:
+        inner, count = take("<I"), take("<Q")
+        if count > GGUF_ARRAY or count > size:
+            return f"an array of {count} entries"
+        if inner == 8:
+            for _ in range(count):
+                skip(take("<Q"), GGUF_STRING, "a text")
+        elif inner in _GGUF_SIZES:
+            skip(count * _GGUF_SIZES[inner], size, "an array")
+        else:
+            return f"an array of kind {inner}"
+    elif kind in _GGUF_SIZES:
+        skip(_GGUF_SIZES[kind], size, "a value")
+    else:
+        return f"a value of kind {kind}"
+    return None
 
 
 def check_safetensors(path: FileName, name: str) -> int:

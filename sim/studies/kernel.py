@@ -48,19 +48,7 @@ def runs(preset: str) -> list[Configuration]:
 
 def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
     """The exponents of the turn in width, depth and steps, and of the forecast's error in the width; a slope for each seed."""
-    table = [
-        {
-            "width": configuration["settings"]["width"],
-            "depth": configuration["settings"]["depth"],
-            "seed": configuration["seed"],
-            "ways": [
-                {key: way[key] for key in ("n", "turned", "kernel", "undo_volume", "forecast_undo_volume")}
-                | {"rise": way["z"] - record["behaviour"]["base"]["z"]}
-                for way in record["behaviour"]["ways"]
-            ],
-        }
-        for configuration, record in rows
-    ]
+    table = [_perceptron(configuration, record) for configuration, record in rows]
     widest = max(table, key=lambda row: (row["width"], -row["depth"]))
     wide = [row for row in table if row["depth"] == 2]
     deep_width = next(row["width"] for row in table if row["depth"] != 2)
@@ -111,6 +99,14 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         f"worst over steps, least squares over widths, then {T_METHOD}",
     )  # fmt: skip
     return results, {"rows": table}
+
+
+def _perceptron(configuration: Configuration, record: dict[str, Any]) -> dict[str, Any]:
+    keys = ("n", "turned", "kernel", "undo_volume", "forecast_undo_volume")
+    base = record["behaviour"]["base"]["z"]
+    ways = [{key: way[key] for key in keys} | {"rise": way["z"] - base} for way in record["behaviour"]["ways"]]
+    settings = configuration["settings"]
+    return {"width": settings["width"], "depth": settings["depth"], "seed": configuration["seed"], "ways": ways}
 
 
 def _turned(row: dict[str, Any]) -> float:
