@@ -139,7 +139,7 @@ def _smoothed(course: Course) -> Smoothed:
     known = course.known_errors
     least = 4 * np.finfo(np.float64).eps * max(float(np.abs(values).max()), 1e-300)
     errors = np.hypot(course.errors, least) if known else np.ones(values.size)
-    found: Smoothed | None = None
+    smoothed: Smoothed | None = None
     for terms in range(_terms(values.size), min(MOST_TERMS, values.size) + 1):
         basis = _basis(volumes, terms)
         rows = basis(volumes) / errors[:, None]
@@ -150,11 +150,11 @@ def _smoothed(course: Course) -> Smoothed:
         if not known:
             sigma = math.sqrt(square / freedom) if freedom else math.nan
             return Smoothed(basis, operator, values, np.full(values.size, max(sigma, least)), float(max(freedom, 1)))
-        found = Smoothed(basis, operator, values, errors, math.inf)
+        smoothed = Smoothed(basis, operator, values, errors, math.inf)
         if not freedom or chi2.sf(square, freedom) > MISFIT:
             break
-    assert found is not None
-    return found
+    assert smoothed is not None
+    return smoothed
 
 
 def _basis(volumes: Array, terms: int) -> Any:
@@ -239,16 +239,18 @@ def run_course(run: Run, rows: Any, covariates: Mapping[str, Any]) -> Course:
         values = rows[column].to_numpy() if column in rows.columns else []
         return float(values[0]) if len(values) and not _blank(values[0]) else math.nan
 
-    seen = {name: np.stack([run.rates[i], run.rate_se[i]]) for i, name in enumerate(run.components)}
+    readings = {name: np.stack([run.rates[i], run.rate_se[i]]) for i, name in enumerate(run.components)}
     volumes = dict(zip(run.components, run.volumes.tolist(), strict=True))
     course = Course(
         run.name, "contrast", run.rate_unit, run.volume_unit, run.perturbations, np.empty(0), np.empty(0),
-        rates=seen, covariates=covariates,
+        rates=readings, covariates=covariates,
     )  # fmt: skip
-    if "align" not in seen or "perturb" not in seen:
-        kept = next(name for name in ("pretrain", "align", *run.components) if name in seen)
-        return replace(course, measure="kept", values=-seen[kept][0], errors=seen[kept][1], align=volumes.get("align"))
-    a, p = seen["align"], seen["perturb"]
+    if "align" not in readings or "perturb" not in readings:
+        kept = next(name for name in ("pretrain", "align", *run.components) if name in readings)
+        return replace(
+            course, measure="kept", values=-readings[kept][0], errors=readings[kept][1], align=volumes.get("align")
+        )
+    a, p = readings["align"], readings["perturb"]
     if "contrast_se" in rows.columns and rows["contrast_se"].notna().all():
         errors = rows.drop_duplicates("perturbation").sort_values("perturbation")["contrast_se"].to_numpy(np.float64)
     elif run.rate_unit.endswith("/response"):  # two responses to one prompt: what one loses the other wins

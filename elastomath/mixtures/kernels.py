@@ -309,9 +309,7 @@ def _sums(
                         sums[FORWARD, i] += forward
                         sums[REVERSE, i] += reverse
                         sums[MISSING, i] += missing
-            for s in range(8):
-                for i in range(n):
-                    parts[s, mix, i, chunk] = sums[s, i]
+            parts[:, mix, :, chunk] = sums
     return True
 
 

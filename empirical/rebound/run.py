@@ -191,14 +191,16 @@ class Bench:
 
     def _pairs(self) -> list[Preference]:
         size = self.configuration["align_volume"]
-        found = pairs(self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"] or "")
-        if len(found) < size:
+        preferences = pairs(
+            self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"] or ""
+        )
+        if len(preferences) < size:
             raise InputError(
-                f"{len(found)} preference pairs, {size} asked for",
+                f"{len(preferences)} preference pairs, {size} asked for",
                 where="rebound",
                 mend="give data whose prompts are on both sides, or lower the alignment volumes",
             )
-        return found[:size]
+        return preferences[:size]
 
     def _encoded(self, examples: list[Example]) -> Sequences:
         return self.laboratory.encode(examples, self.configuration["max_tokens"])
@@ -210,9 +212,9 @@ class Bench:
         c = self.configuration
         if c.get("behaviour"):
             reading |= self._behaviour(first=phase == "base")
-        told = contrast(reading, self.opposed, self.aligned)
+        score = contrast(reading, self.opposed, self.aligned)
         say(
-            f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {told:+.4f} bits/token, "
+            f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {score:+.4f} bits/token, "
             f"KL {reading['kl_forward']:.4f}"
         )
         return reading
@@ -231,7 +233,7 @@ class Bench:
         c = self.configuration
         prompts = list(dict.fromkeys(example.prompt for kind in KINDS for example in self.examples[f"held_{kind}"]))
         prompts = prompts[: c["continuations"]]
-        found = behaviour_score(
+        behaviour = behaviour_score(
             self.laboratory.loaded,
             self._classifier,
             prompts,
@@ -240,11 +242,11 @@ class Bench:
             seed=c["seed"],
             autocast=self.laboratory.autocast,
         )
-        told: Result = {"behaviour": found.score, "behaviour_se": found.se}
+        row: Result = {"behaviour": behaviour.score, "behaviour_se": behaviour.se}
         if first:
-            known = found.accuracy.as_dict() if found.accuracy else None
-            told["classifier"] = {"name": found.classifier, "accuracy": known}
-        return told
+            known = behaviour.accuracy.as_dict() if behaviour.accuracy else None
+            row["classifier"] = {"name": behaviour.classifier, "accuracy": known}
+        return row
 
 
 def parts_of(configuration: Configuration) -> dict[str, list[Example]]:

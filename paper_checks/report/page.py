@@ -61,7 +61,7 @@ class Check:
 
     statement: str
     wanted: str
-    seen: str
+    measured: str
     holds: bool
 
 
@@ -119,9 +119,9 @@ class Section:
             with whole_file(folder / f"{self.id}-{index}.svg") as aside:
                 aside.write_text(str(block.svg), encoding="utf-8")
 
-    def check(self, statement: str, wanted: str, seen: Any, holds: bool) -> None:
+    def check(self, statement: str, wanted: str, measured: Any, holds: bool) -> None:
         """Record a check; the page opens with all of them."""
-        self.checks.append(Check(statement, wanted, number(seen), bool(holds)))
+        self.checks.append(Check(statement, wanted, number(measured), bool(holds)))
 
 
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> Block:
@@ -176,7 +176,7 @@ def render(
             "section": section.title,
             "statement": check.statement,
             "wanted": check.wanted,
-            "seen": check.seen,
+            "seen": check.measured,
             "holds": check.holds,
         }
         for section in sections

@@ -43,12 +43,12 @@ def runs(preset: str) -> list[Configuration]:
     """A softmax with one direction, one with several, and transformers by width, each aligned and undone."""
     exact, widths, trained = PRESETS[preset]
     most = 5 if preset == "tiny" else 12
-    made: list[Configuration] = []
-    made += configurations(
+    sweep: list[Configuration] = []
+    sweep += configurations(
         "softmax", source={"name": "behaviour", "alphabet": 2, "length": 4}, settings={"features": "ngrams"},
         settings__order=[1, 2], seed=list(range(exact)),
     )  # fmt: skip
-    for configuration in made:
+    for configuration in sweep:
         configuration["study"] = {"behaviour": {"constant": CONSTANT, "volumes": _volumes(most)}}
     for width in widths:
         some = configurations(
@@ -61,8 +61,8 @@ def runs(preset: str) -> list[Configuration]:
         for configuration in some:
             behaviour = {"constant": CONSTANT, "volumes": _volumes(min(most, 11), 2)}
             configuration.setdefault("study", {})["behaviour"] = behaviour
-        made += some
-    return made
+        sweep += some
+    return sweep
 
 
 def _volumes(most: int, stride: int = 1) -> list[int]:
@@ -146,10 +146,10 @@ def _slope(widths: list[float], values: list[list[float | None]]) -> Interval | 
         return None
     table = np.array([[x, *(float(seed == one) for one in seeds)] for x, _, seed in points])
     aim = np.array([y for _, y, _ in points])
-    found = np.linalg.lstsq(table, aim, rcond=None)[0]
-    spread = float(np.sum((aim - table @ found) ** 2)) / free
+    slopes = np.linalg.lstsq(table, aim, rcond=None)[0]
+    spread = float(np.sum((aim - table @ slopes) ** 2)) / free
     half = float(t.ppf(0.975, free)) * math.sqrt(spread * np.linalg.inv(table.T @ table)[0, 0])
-    return Interval(float(found[0]), float(found[0]) - half, float(found[0]) + half)
+    return Interval(float(slopes[0]), float(slopes[0]) - half, float(slopes[0]) + half)
 
 
 def _by_width(groups: list[dict[str, Any]]) -> list[Answer]:
@@ -196,7 +196,7 @@ def _size(configuration: Configuration) -> NetworkSize:
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: dict[str, Any]) -> Figure:
     """Above: steps that undo n aligned ones, seen and foretold; below: the error of the forecast against the width."""
     from matplotlib.figure import Figure
 
@@ -205,18 +205,18 @@ def figure(found: dict[str, Any]) -> Figure:
         "Foretold from two gradients\nOpposed steps that undo n aligned ones in the simulator, and the error by width."
     )
     above, below = drawn.subplots(2, 1)
-    for index, group in enumerate(found["groups"]):
+    for index, group in enumerate(summary["groups"]):
         colour, marker, _ = STYLES[index % len(STYLES)]
         first = [way for way in group["ways"] if way["seed"] == group["ways"][0]["seed"] and way["undo_volume"]]
         above.plot([way["n"] for way in first], [way["undo_volume"] for way in first], color=colour, marker=marker, linestyle="none",
                    label=f"{group['compressor']}, {group['setting']}")  # fmt: skip
-    first = [way for way in found["groups"][0]["ways"] if way["seed"] == found["groups"][0]["ways"][0]["seed"]]
+    first = [way for way in summary["groups"][0]["ways"] if way["seed"] == summary["groups"][0]["ways"][0]["seed"]]
     above.plot(
         [way["n"] for way in first], [way["forecast"] for way in first], color=INK, linewidth=1.0, label="foretold"
     )
     above.set(xscale="log", yscale="log", xlabel="aligned steps n", ylabel="opposed steps that undo them")
     above.legend(frameon=False, fontsize=8.5, ncols=2)
-    wide = [group for group in found["groups"] if group["compressor"] == "transformer"]
+    wide = [group for group in summary["groups"] if group["compressor"] == "transformer"]
     for group in wide:
         width = group["width"]
         errors = [error for error in group["undo"] if error]
