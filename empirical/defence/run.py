@@ -21,6 +21,7 @@ from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
 from elastomath.laws.planner import planned_beta
 from elastomath.progress import say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
@@ -36,7 +37,7 @@ from .answers import conclusion, defence_rows, ranking
 from .settings import MOST, DefenceSettings
 
 
-def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the experiment, resuming what ``out`` holds; writes ``defence.csv`` (a Curve) and ``defence.json``.
 
     Returns {"runs", "curve", "failures", "conclusion", "defence", "ranking", "settings"}: ``defence`` has a row for each run with m*,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from elastomath.laws.rebound import Scores, score
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination
+from .results import Costs, Foretold, LawRatio, Leg, Ratios, Seed
 
 Array = NDArray[np.float64]
 DRAWS: Final = 400
@@ -101,7 +102,7 @@ def _between(start: Crossing, end: Crossing) -> Crossing:
     return Crossing(less(end.low, start.high), less(end.estimate, start.estimate), less(end.high, start.low))
 
 
-def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]:
+def summarise(done: Sequence[Result], low: float, high: float) -> Costs:
     """Costs of every leg and seed, their ratios over seeds, and both laws' predictions from the way up.
 
     seeds        per seed: the scale and by how many standard errors it stands out, paths, costs in examples, tokens, steps
@@ -110,14 +111,14 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
     predictions  per law: the ratio predicted from each seed's way up, and observed/predicted over seeds
     """
     seeds = [_one(result, low, high) for result in done]
-    ratios: dict[str, dict[str, Any]] = {}
+    ratios: Ratios = {}
     for name, (above, below) in RATIOS.items():
         if all(above in seed["legs"] and below in seed["legs"] for seed in seeds):
             values = {cost: [_ratio(seed, above, below, cost) for seed in seeds] for cost in COSTS}
             ratios[name] = {
                 cost: pooled_ratio(per_seed).as_dict() | {"seeds": per_seed} for cost, per_seed in values.items()
             }
-    predictions = []
+    predictions: list[LawRatio] = []
     for law in LAWS:
         laws = [next(p for p in seed["predictions"] if p["law"] == law) for seed in seeds]
         observed = [_ratio(seed, "inverse", "forward", "examples") for seed in seeds]
@@ -137,7 +138,7 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
     }
 
 
-def _one(result: Result, low: float, high: float) -> dict[str, Any]:
+def _one(result: Result, low: float, high: float) -> Seed:
     run = paths(result)
     if not run:
         raise InputError(
@@ -147,7 +148,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     draws = _resampled(result, low, high)
     readings = result["up"]["readings"]
     moved, se = moved_by(readings[0], readings[-1])
-    legs = {}
+    legs: dict[str, Leg] = {}
     for name, path in run.items():
         leg = costs[name]
         legs[name] = {
@@ -176,7 +177,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
         },
         "legs": legs,
         "ratios_over_documents": over,
-        "predictions": [asdict(predict(up.costs[:, 0], up.alignment, low, high, law)) for law in LAWS],
+        "predictions": [predict(up.costs[:, 0], up.alignment, low, high, law).as_dict() for law in LAWS],
     }
 
 
@@ -210,15 +211,15 @@ def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:
     return {"low": low, "high": high}
 
 
-def _ratio(seed: dict[str, Any], above: str, below: str, cost: str) -> float | None:
+def _ratio(seed: Seed, above: str, below: str, cost: str) -> float | None:
     one, other = (seed["legs"][name]["cost"][cost]["estimate"] for name in (above, below))
     return None if one is None or not other else float(one / other)
 
 
 def _in_words(
-    seeds: Sequence[dict[str, Any]],
-    ratios: dict[str, dict[str, Any]],
-    predictions: Sequence[dict[str, Any]],
+    seeds: Sequence[Seed],
+    ratios: Ratios,
+    predictions: Sequence[LawRatio],
     low: float,
     high: float,
 ) -> list[str]:
@@ -245,7 +246,7 @@ def _in_words(
         )
         between = f"{low:.0%} to {high:.0%}" if name in ("way up", "forward", "again") else f"{high:.0%} to {low:.0%}"
         lines.append(f"{name}, {between}: {words} (a seed each)")
-    lines += [f"{name}, in examples: {span(words['examples'])} over seeds" for name, costs in ratios.items()]
+    lines += [f"{name}, in examples: {span(costs['examples'])} over seeds" for name, costs in ratios.items()]
     lines += [
         f"{p['law']} fitted to the way up predicts {span(p['ratio'])} for inverse / forward; "
         f"observed over predicted {span(p['observed_over_predicted'])}"
@@ -326,6 +327,13 @@ class Prediction:
     up: float
     down: float
     ratio: float
+
+    def as_dict(self) -> Foretold:
+        """The fields, as they go into JSON."""
+        return {
+            "law": self.law, "parameter": self.parameter, "asymptote": self.asymptote, "misfit": self.misfit, "up": self.up,
+            "down": self.down, "ratio": self.ratio,
+        }  # fmt: skip
 
 
 LAWS: Final = ("joint compression (R13)", "forgetting (R19)")

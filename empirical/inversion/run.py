@@ -25,13 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
@@ -44,20 +45,21 @@ from ..measures.contrast import reading_curve
 from ..measures.sampling import sample
 from ..models.sequences import Sequences
 from .costs import alignment, measure_of, moved_by, scale_of, summarise
+from .results import Costs
 from .settings import LANDINGS, InversionSettings
 
 LEGS: Final = ("forward", "inverse", "control", "descent", "again")
 """The legs after the way up."""
 
 
-def inversion(settings: InversionSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def inversion(settings: InversionSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds; writes ``inversion.csv`` (a Curve) and ``inversion.json``.
 
     Returns {"runs", "curve", "failures", "seeds", "ratios", "predictions", "reading", "settings"}, as
     `costs.summarise` explains. `figures.inversion_figure` draws what the JSON file holds. where: `laboratory.conduct.Where`.
     """
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Costs:
         return summarise(done, settings.low, settings.high)
 
     return perform(settings, run_inversion, run_curve, describe, out, **where)

@@ -50,10 +50,10 @@ class Accuracy:
         """The share that is right, with Clopper and Pearson's interval, whose coverage is at least ``level``."""
         return Interval.of_share(self.correct, self.total, level=level)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """``{estimate, low, high, correct, total}``, the ends at 95%."""
         share = self.share()
-        ends = {"estimate": share.estimate, "low": share.low, "high": share.high}
+        ends: dict[str, float | None] = {"estimate": share.estimate, "low": share.low, "high": share.high}
         return ends | {"correct": self.correct, "total": self.total}
 
 

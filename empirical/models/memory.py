@@ -88,7 +88,7 @@ class MemoryEstimate:
         """All parts together, in bytes."""
         return self.weights + self.gradients + self.optimiser + self.logits + self.activations + self.reference
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, int]:
         """For JSON, the total included."""
         return asdict(self) | {"total": self.total}
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example, Preference, pairs
@@ -25,13 +26,14 @@ from ..measures.behaviour import Classifier, behaviour_score, fit_classifier, lo
 from ..measures.contrast import contrast, reading_curve
 from ..models.sequences import Sequences
 from .falls import falls, summarise
+from .results import Rebound
 from .settings import DIRECTIONS, KINDS, TFIDF
 from .settings import ReboundSettings as ReboundSettings
 
 Array = NDArray[np.float64]
 
 
-def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds already; writes ``rebound.csv`` (a Curve) and ``rebound.json``.
 
     Returns {"runs": {"done", "failed", "total"}, "curve", "failures", "readings", "falls"}; every rate is in bits per
@@ -42,7 +44,7 @@ def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> dic
     def metered(equipment: Equipment, runs: int) -> None:
         open_laboratory(equipment).meter = Meter(_tokens(settings, runs), "rebound", pause=20.0)
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Rebound:
         readings = [summarise(result, run_name(result["configuration"])) for result in done]
         return {"readings": readings, "falls": falls(done)}
 

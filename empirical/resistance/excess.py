@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,15 @@ from elastomath.units import NATS_PER_BIT
 from ..measures.contrast import rate
 
 Array = NDArray[np.float64]
+
+
+class Gap(TypedDict):
+    """A number pooled over pairs and seeds, with `Interval.as_dict` of both intervals, and of each seed (`Pooled`)."""
+
+    estimate: float
+    over_seeds: dict[str, float | None]
+    over_documents: dict[str, float | None]
+    seeds: list[float]
 
 
 @dataclass(frozen=True)
@@ -92,10 +101,14 @@ class Pooled:
     over_documents: Interval
     seeds: tuple[float, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Gap:
         """The fields, as they go into JSON."""
-        intervals = {"over_seeds": self.over_seeds.as_dict(), "over_documents": self.over_documents.as_dict()}
-        return {"estimate": self.estimate} | intervals | {"seeds": list(self.seeds)}
+        return {
+            "estimate": self.estimate,
+            "over_seeds": self.over_seeds.as_dict(),
+            "over_documents": self.over_documents.as_dict(),
+            "seeds": list(self.seeds),
+        }
 
 
 def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from elastomath.runs.conduct import ProtocolSummary
+
+    from .excess import Gap
+
 GAPS: Final = (
     ("held_out_loss", "loss after training"),
     ("level", "of it: level of the targets"),
@@ -24,7 +28,7 @@ GAPS: Final = (
 
 
 @styled
-def resistance_figure(result: dict[str, Any]) -> Figure:
+def resistance_figure(result: ProtocolSummary) -> Figure:
     """F1 in two panels: the gaps forward less inverse, pooled, and the excess code lengths of every pair and seed.
 
     result: what ``resistance.json`` holds. A thick line is the 95% interval over documents for the trained weights, a thin
@@ -46,7 +50,7 @@ def resistance_figure(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def _gap_panel(axes: Axes, pooled: list[tuple[str, dict[str, Any]]]) -> None:
+def _gap_panel(axes: Axes, pooled: list[tuple[str, Gap]]) -> None:
     ends = [abs(gap["over_documents"][end] or 0.0) for _, gap in pooled for end in ("low", "high")]
     ends += [abs(value) for _, gap in pooled for value in gap["seeds"]]
     most = 1.25 * max(*ends, 1e-6)
@@ -64,7 +68,8 @@ def _gap_panel(axes: Axes, pooled: list[tuple[str, dict[str, Any]]]) -> None:
             else:
                 axes.plot(end, row, marker="|", color=INK)
         colour = STYLES[0][0]
-        axes.plot([documents["low"], documents["high"]], [row, row], color=colour, linewidth=4.5, alpha=0.55)
+        span = np.array([documents["low"], documents["high"]], dtype=np.float64)
+        axes.plot(span, [row, row], color=colour, linewidth=4.5, alpha=0.55)
         axes.plot(gap["seeds"], [row + 0.22] * len(gap["seeds"]), ".", color=INK, markersize=5)
         axes.plot(gap["estimate"], row, marker="o", color=colour, markeredgecolor="white", markersize=7)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
@@ -32,7 +33,7 @@ from .excess import summarise
 from .settings import ResistanceSettings
 
 
-def resistance(settings: ResistanceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def resistance(settings: ResistanceSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds; writes ``resistance.csv`` (a Curve) and ``resistance.json``.
 
     Returns {"runs", "curve", "failures", "pairs", "pooled", "verdicts", "reading", "settings"}; rates in bits per token.

@@ -32,6 +32,8 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
+from .results import Answers, Effective, Group, LawExponents, Slope, Spread
+
 Array = NDArray[np.float64]
 LEVEL: Final = 0.95
 DRAWS: Final = 400
@@ -75,7 +77,7 @@ class _Run:
         raise KeyError(phase)
 
 
-def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict[str, Any]:
+def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> Answers:
     """What the runs say: {"readings", "groups", "effective_volumes", "reading"}.
 
     readings   a row for each run: its covariates and every measure with its standard error over documents
@@ -92,12 +94,16 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict
             values = measures(result, _weights(result, draws))
             clouds.append((result, values))
             rows.append(_row(result, values))
-    groups = []
+    groups: list[Group] = []
     for key in dict.fromkeys(_group(result) for result, _ in clouds):
         chosen = [(result, values) for result, values in clouds if _group(result) == key]
-        groups.append({"align_volume": key[0], "direction": key[1]} | _slopes(chosen))
-    summary = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
-    return summary | {"reading": [line for group in groups for line in _told(group)]}
+        groups.append(_slopes(*key, chosen))
+    return {
+        "readings": rows,
+        "groups": groups,
+        "effective_volumes": _effective(curve),
+        "reading": [line for group in groups for line in _told(group)],
+    }
 
 
 def slope_unit(measure: str) -> str:
@@ -208,7 +214,7 @@ def _row(result: Result, measured: dict[str, Array]) -> dict[str, Any]:
 # -- slopes over runs --------------------------------------------------------------------------------------------------
 
 
-def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]:
+def _slopes(align_volume: int, direction: str, chosen: Sequence[tuple[Result, dict[str, Array]]]) -> Group:
     seeds = list(dict.fromkeys(result["configuration"]["seed"] for result, _ in chosen))
     at = {
         seed: [(result, measured) for result, measured in chosen if result["configuration"]["seed"] == seed]
@@ -217,19 +223,32 @@ def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]
     first = at[seeds[0]]
     names = predictors([_place(result) for result, _ in first])
     steps = [r["volume"] for r in first[0][0]["readings"] if r["phase"] == "perturb"]
-    out: dict[str, Any] = {"seeds": seeds, "perturb_volumes": steps, "predictors": list(names), "measures": {}}
+    spreads: dict[str, Spread] = {}
     for measure in (name for name in MEASURES if name in first[0][1]):
         each = [_seed_slopes(at[seed], measure, names) for seed in seeds]
         values = [measured[measure][0] for _, measured in chosen]
-        spread: dict[str, Any] = {"defined": int(np.isfinite(values).sum()), "runs": len(values)}
-        spread["mean"] = _number(np.nanmean(values)) if spread["defined"] else None
-        for kind in ("slope", "exponent"):
-            unit = slope_unit(measure) if kind == "slope" else ""
-            spread[kind] = {name: _pooled([slopes[place] for e in each if (slopes := e[kind]) is not None], len(seeds), unit)
-                          for place, name in enumerate(names)}  # fmt: skip
-        out["measures"][measure] = spread
-    out["laws"] = _predicted(first, steps, names)
-    return out
+        defined = int(np.isfinite(values).sum())
+
+        def pooled(kind: str, unit: str, each: list[_Slopes] = each) -> dict[str, Slope | None]:
+            known = [slopes for e in each if (slopes := e[kind]) is not None]
+            return {name: _pooled([slopes[i] for slopes in known], len(seeds), unit) for i, name in enumerate(names)}
+
+        spreads[measure] = {
+            "defined": defined,
+            "runs": len(values),
+            "mean": _number(np.nanmean(values)) if defined else None,
+            "slope": pooled("slope", slope_unit(measure)),
+            "exponent": pooled("exponent", ""),
+        }
+    return {
+        "align_volume": align_volume,
+        "direction": direction,
+        "seeds": seeds,
+        "perturb_volumes": steps,
+        "predictors": list(names),
+        "measures": spreads,
+        "laws": _predicted(first, steps, names),
+    }
 
 
 def _place(result: Result) -> tuple[float, float]:
@@ -258,12 +277,14 @@ def _design(places: Sequence[tuple[float, float]], names: Sequence[str]) -> Arra
     return np.stack([np.ones(len(x)), *(column - column.mean() for column in columns)], axis=1)
 
 
-def _seed_slopes(
-    runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]
-) -> dict[str, list[tuple[float, float]] | None]:
+_Slopes = dict[str, list[tuple[float, float]] | None]
+"""``slope`` and ``exponent`` of one seed: a number and its error for each predictor."""
+
+
+def _seed_slopes(runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]) -> _Slopes:
     """Slopes per doubling and exponents of one seed, each with its standard error over documents."""
     kept = [(result, values) for result, values in runs if np.isfinite(values[measure][0])]
-    nothing: dict[str, Any] = {"slope": None, "exponent": None}
+    nothing: _Slopes = {"slope": None, "exponent": None}
     if measure in CENSORED and len(kept) < len(runs):
         return nothing  # what was not reached is large, not missing
     if len({_place(result) for result, _ in kept}) <= len(names) + 1 - (len(names) == 1) or not names:
@@ -322,13 +343,16 @@ def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
     return numbers, base * np.exp(base @ numbers)[:, None]
 
 
-def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> dict[str, Any] | None:
+def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> Slope | None:
     """The mean over seeds, a t interval over them, and the error over documents; None where some seed has no value."""
     if not values or len(values) < seeds:
         return None
     each, errors = (np.array(column) for column in zip(*values, strict=True))
     mean, se = Interval.of_values(each, level=LEVEL), float(np.sqrt(np.sum(errors**2)) / len(each))
-    return mean.as_dict() | {"unit": unit, "seeds": each.tolist(), "se_documents": _number(se)}
+    return {
+        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "unit": unit,
+        "seeds": each.tolist(), "se_documents": _number(se),
+    }  # fmt: skip
 
 
 def _number(value: Any) -> float | None:
@@ -358,7 +382,7 @@ def joint_measures(k: Array, n: float, steps: Sequence[int]) -> dict[str, Array]
 
 def _predicted(
     runs: Sequence[tuple[Result, dict[str, Array]]], steps: Sequence[int], names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[LawExponents]:
     """The exponent in V that each law gives these measures at these volumes; none where V does not vary."""
     if "pretrain_volume" not in names:
         return []
@@ -366,14 +390,14 @@ def _predicted(
     volumes = np.array([_place(result)[1] for result, _ in runs])
     factors = joint_measures(volumes, float(runs[0][0]["configuration"]["align_volume"]), steps)
     place = 1 + list(names).index("pretrain_volume")
-    joint = {}
+    joint: dict[str, float | None] = {}
     for name, values in factors.items():
         exponents = power_law(design, values)
         joint[name] = None if exponents is None else float(exponents[0][place])
     return [{"name": LAWS[0], "exponents": joint}, {"name": LAWS[1], "exponents": dict.fromkeys(joint, 0.0)}]
 
 
-def _effective(curve: Curve) -> dict[str, Any]:
+def _effective(curve: Curve) -> Effective:
     """Effective volumes of every run (R16): kappa pooled, beta in the nominal k, and kappa against the covariates."""
     fits = []
     for run in curve:
@@ -395,7 +419,7 @@ def _effective(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _told(group: dict[str, Any]) -> list[str]:
+def _told(group: Group) -> list[str]:
     """What the slopes say, a sentence a measure."""
     lines = []
     laws = {law["name"]: law["exponents"] for law in group["laws"]}

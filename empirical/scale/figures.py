@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from elastomath.runs.conduct import ProtocolSummary
+
+    from .results import Group
+
 PANELS: Final = (
     ("held_out_rate", "held-out rate at the start", "bits/token", 1.0),
     ("rise", "rise of the contrast", "bits/token", 1.0),
@@ -33,7 +37,7 @@ EXPONENTS: Final = (
 
 
 @styled
-def scale_figure(result: dict[str, Any]) -> Figure:
+def scale_figure(result: ProtocolSummary) -> Figure:
     """F3: measures against pre-training volume, a line a size; below, the exponents in size and in volume.
 
     result: what ``scale.json`` holds. Marks are means over seeds, bars the standard error over documents (one of more than
@@ -116,19 +120,21 @@ def _limits(marks: list[float], spreads: list[float], *, zero: bool) -> tuple[fl
     return low - margin, high + margin
 
 
-def _width(group: dict[str, Any]) -> float:
+def _width(group: Group) -> float:
     """Half the width of the panels of exponents: room for every seed's value, from 1 to 4."""
     most = 1.0
     for measure, _ in EXPONENTS:
-        for interval in (group["measures"].get(measure) or {}).get("exponent", {}).values():
-            most = max([most, *(abs(value) for value in (interval or {}).get("seeds", ()))])
+        spread = group["measures"].get(measure)
+        for slope in spread["exponent"].values() if spread else ():
+            most = max([most, *(abs(value) for value in (slope["seeds"] if slope else ()))])
     return min(1.15 * most, 4.0)
 
 
-def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, float | None]) -> None:
+def _exponents(axes: Axes, group: Group, name: str, law: dict[str, float | None]) -> None:
     most = _width(group)
     for place, (measure, _) in enumerate(EXPONENTS):
-        interval = (group["measures"].get(measure) or {}).get("exponent", {}).get(name)
+        spread = group["measures"].get(measure)
+        interval = spread["exponent"].get(name) if spread else None
         height = -place
         if interval is None:
             axes.annotate("not told", (0.0, height), ha="center", va="center", fontsize=8.5, color=INK)
@@ -139,7 +145,7 @@ def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, floa
             for end, sign, tip in ((low, -1, "<"), (high, 1, ">")):
                 axes.plot(sign * min(abs(end), most) if abs(end) > most else end, height,
                           marker=tip if abs(end) > most else "|", color=INK, clip_on=False)  # fmt: skip
-            centre, half = interval["estimate"], 1.96 * (interval["se_documents"] or 0.0)
+            centre, half = interval["estimate"] or 0.0, 1.96 * (interval["se_documents"] or 0.0)
             ends = np.clip([centre - half, centre + half], -most, most)
             axes.plot(ends, [height, height], color=STYLES[0][0], linewidth=4.5, alpha=0.55)
             axes.plot(np.clip(interval["seeds"], -most, most), [height + 0.24] * len(interval["seeds"]), ".", color=INK)

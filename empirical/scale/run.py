@@ -10,6 +10,7 @@ import numpy as np
 
 from elastomath.curve import Curve
 from elastomath.progress import say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example
@@ -29,7 +30,7 @@ GROUPS = 8
 """Groups of documents from which a gradient's errors are taken."""
 
 
-def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds already; writes ``scale.csv`` (a Curve) and ``scale.json``.
 
     A family's members are kept under ``out/family`` as folders that any verb takes for a model. Returns

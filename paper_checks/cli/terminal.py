@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Annotated, Any, TypeVar
 
@@ -136,7 +136,7 @@ def number_of(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print these columns of the rows as a table, words whole; where they do not fit side by side, a paragraph for each row."""
     from rich.console import Console
     from rich.table import Table
@@ -172,7 +172,7 @@ def short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def interval(constant: dict[str, Any] | None) -> str:
+def interval(constant: Mapping[str, Any] | None) -> str:
     """An estimate with its interval; an end that the data do not bound is open."""
     return "-" if constant is None else str(Interval.of_dict(constant))
 

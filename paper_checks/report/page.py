@@ -99,7 +99,7 @@ class Section:
         """What this section has on the page of details."""
         return [block for block in self.blocks if block.kind == "details"]
 
-    def show(self, rows: Sequence[dict[str, Any]], caption: str = "") -> None:
+    def show(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
         """Add a table from rows of like keys; numbers are set to the right."""
         if rows:
             self.blocks.append(table(rows, caption))
@@ -124,7 +124,7 @@ class Section:
         self.checks.append(Check(statement, wanted, number(measured), bool(holds)))
 
 
-def table(rows: Sequence[dict[str, Any]], caption: str = "") -> Block:
+def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Block:
     """A table block from rows of like keys."""
     keys = list(rows[0])
     numeric = {key: all(row[key] is None or _is_number(row[key]) for row in rows) for key in keys}

@@ -227,7 +227,7 @@ def _undo(compressor: Any, state: Any, until: float, rate: float, constant: floa
     return steps, np.array(course, dtype=np.float64).T
 
 
-def _thinned(steps: Sequence[float], course: Array) -> dict[str, Any]:
+def _thinned(steps: Sequence[float], course: Array) -> Result:
     """At most `KEPT` readings of a course, dense near its start, with its first and its last."""
     wide = np.geomspace(1, len(steps), KEPT).round().astype(int) - 1
     places = np.unique(np.append(wide, len(steps) - 1))

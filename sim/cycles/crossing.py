@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from elastomath import InputError
 
@@ -41,7 +40,7 @@ class Crossing:
         share = self.open_gap / drop if drop > 0 and self.open_gap > 0 else 1.0
         return self.low + share * (self.high - self.low)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """The fields and `volume`, for JSON; infinite gaps are None."""
         names = ("low", "high", "open_gap", "closed_gap", "evaluations", "volume")
         values = {name: getattr(self, name) for name in names}

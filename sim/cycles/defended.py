@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +22,12 @@ from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
 from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import fall_volume
 from elastomath.laws.planner import planned_beta
+from elastomath.runs.ledger import Result
 
 from ..compressors.networks import NetworkSize
 from ..compressors.transformer import TransformerCompressor
 from ..sources.problem import Problem
+from .records import DefendedRow, Fall, Recovery
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -329,7 +331,7 @@ def _slope(value: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 def defend(
     lives: DefendedLives, defences: Sequence[str], attacks: Sequence[str]
-) -> tuple[list[dict[str, Any]], dict[str, Course]]:
+) -> tuple[list[DefendedRow], dict[str, Course]]:
     """A row for each defence and seed: where it stands, what it cost, its constants, its forecast, and how each attack ends.
 
     ``forecast`` is m* by the logit law from two backward passes at the defended weights, nothing attacked. An attack's ``undone``
@@ -338,7 +340,7 @@ def defend(
     """
     settings = lives.life
     plain, rate = lives.base(settings.share), lives.rate()
-    floor, rows, kept = lives.contrast(plain), [], {}
+    floor, rows, kept = lives.contrast(plain), list[DefendedRow](), {}
     for name in defences:
         defence = DEFENCES[name]
         start = plain if defence.share is None else lives.base(defence.share)
@@ -347,7 +349,7 @@ def defend(
         z, outside = lives.contrast(theta), lives.outside(theta)
         lost = lives.utility(theta) / lives.utility(start) - 1
         c, falling = (values * rate[:, 0].double().numpy() / settings.batch for values in lives.constants(theta))
-        readings: dict[str, Any] = {}
+        readings: dict[str, list[Fall]] = {}
         for key in attacks:
             attack = ATTACKS[key]
             courses = [lives.attack(theta, attack, rate * factor, floor, defence.replay) for factor in attack.rates]
@@ -359,16 +361,20 @@ def defend(
             if key == "sft":
                 kept[name] = courses[own]
         for index, seed in enumerate(lives.seeds):
-            record = {"z": z, "floor": floor, "outside": outside, "lost": lost, "constant": c, "falling": falling}
-            row: dict[str, Any] = {key: _number(values[index]) for key, values in record.items()}
-            row |= {"defence": name, "seed": seed, "beta": beta, "forecast": None}
-            if not defence.replay and row["z"] is not None and (row["falling"] or 0.0) > 0:
-                row["forecast"] = _number(fall_volume(row["z"], max(row["z"] - row["floor"], 0.0), row["falling"]))
-            rows.append(row | {"attacks": {key: values[index] for key, values in readings.items()}})
+            row: DefendedRow = {
+                "z": _number(z[index]), "floor": float(floor[index]), "outside": _number(outside[index]),
+                "lost": _number(lost[index]), "constant": _number(c[index]), "falling": _number(falling[index]),
+                "defence": name, "seed": seed, "beta": beta, "forecast": None,
+                "attacks": {key: values[index] for key, values in readings.items()},
+            }  # fmt: skip
+            speed = row["falling"] or 0.0
+            if not defence.replay and row["z"] is not None and speed > 0:
+                row["forecast"] = _number(fall_volume(row["z"], max(row["z"] - row["floor"], 0.0), speed))
+            rows.append(row)
     return rows, kept
 
 
-def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list[dict[str, Any]]:
+def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list[Recovery]:
     """Useful force: the behaviour in the base (share 0.9), overlaid by opposed examples, then neutral text: does it come back?
 
     ``back`` is the part of the fall that neutral text gives back: 1 where the contrast is the base's again, 0 for nothing, and
@@ -387,11 +393,12 @@ def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list
         for index, seed in enumerate(lives.seeds):
             row = {"seed": seed, "opposed": volume, "z0": top[index], "fallen": fallen[index], "drift": drift[index]}
             row |= {"rest": rest[index], "back": (rest[index] - fallen[index]) / (top[index] - fallen[index])}
-            rows.append({"neutral": neutral} | {key: _number(value) for key, value in row.items()})
+            numbers = {"neutral": neutral} | {key: _number(value) for key, value in row.items()}
+            rows.append(cast(Recovery, numbers))
     return rows
 
 
-def defended_block(study: Mapping[str, Any]) -> dict[str, Any]:
+def defended_block(study: Mapping[str, Any]) -> Result:
     """One block of seeds through every defence and attack: rows, the way back under neutral text, and a curve each."""
     import torch
 

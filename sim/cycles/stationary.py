@@ -19,6 +19,7 @@ from elastomath.foreign import json_of
 from elastomath.laws.finetuning import gradient_test
 from elastomath.laws.optima import optima_law
 from elastomath.laws.volumes import effective_volumes
+from elastomath.runs.ledger import Configuration, Result
 from elastomath.storage import whole_file
 
 from ..compressors.compressor import Compressor
@@ -49,7 +50,7 @@ class OptimaPath:
     norms: Array
     misalignments: Array
     ratio: float
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[Result, ...]
     seconds: float
 
 
@@ -198,7 +199,7 @@ def stationarity(path: OptimaPath, name: str = "", parameters: int = 0, scale: f
     )
 
 
-def save_paths(target: str | os.PathLike[str], paths: Iterable[tuple[dict[str, Any], OptimaPath]]) -> None:
+def save_paths(target: str | os.PathLike[str], paths: Iterable[tuple[Configuration, OptimaPath]]) -> None:
     """Write paths with the settings that made them (name, parameters, ...) as one JSON file, whole or not at all."""
     rows = []
     for curve, path in paths:
@@ -210,7 +211,7 @@ def save_paths(target: str | os.PathLike[str], paths: Iterable[tuple[dict[str, A
         aside.write_text(json.dumps({"schema": SCHEMA, "rows": rows}, indent=1, allow_nan=False), encoding="utf-8")
 
 
-def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], OptimaPath]]:
+def load_paths(source: str | os.PathLike[str]) -> list[tuple[Configuration, OptimaPath]]:
     """The paths of a file of `save_paths`; InputError where it is none."""
     arrays = ("perturbations", "volumes", "entropies", "gradients", "norms", "misalignments")
     try:
@@ -219,9 +220,7 @@ def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], Opt
             raise KeyError(text["schema"])
         rows = []
         for row in text["rows"]:
-            values: dict[str, Any] = {
-                key: np.array(value) if key in arrays else value for key, value in row["path"].items()
-            }
+            values: Result = {key: np.array(value) if key in arrays else value for key, value in row["path"].items()}
             values["steps"] = tuple(values["steps"])
             rows.append((dict(row["made"]), OptimaPath(**values)))
     except (OSError, ValueError, KeyError, TypeError) as error:

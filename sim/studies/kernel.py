@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from elastomath.interval import Interval
-from elastomath.runs.ledger import Configuration
+from elastomath.runs.ledger import Configuration, Result
 from elastomath.style import STYLES, plain_ticks, styled
 
+from ..cycles.records import Behaved
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +32,35 @@ PRESETS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int]] = {
 """Widths at depth 2, depths, the width that these have, seeds."""
 
 
+Size = Literal["width", "depth"]
+
+
+class Turn(TypedDict):
+    """An aligned state: steps, turn of the gradient, |grad z|^2 over the base's, the rise of the contrast, what undoes it."""
+
+    n: int
+    turned: float
+    kernel: float
+    undo_volume: float | None
+    forecast_undo_volume: float
+    rise: float
+
+
+class Perceptron(TypedDict):
+    """A run."""
+
+    width: int
+    depth: int
+    seed: int
+    ways: list[Turn]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    rows: list[Perceptron]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Perceptrons by width at two layers, then by depth at one width, each aligned for 4 to 256 steps and undone."""
     widths, depths, width, seeds = PRESETS[preset]
@@ -46,7 +77,7 @@ def runs(preset: str) -> list[Configuration]:
     return sweep
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """The exponents of the turn in width, depth and steps, and of the forecast's error in the width; a slope for each seed."""
     table = [_perceptron(configuration, record) for configuration, record in rows]
     widest = max(table, key=lambda row: (row["width"], -row["depth"]))
@@ -60,9 +91,10 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         if value is not None:
             results.append(Answer(id, question, "perceptron", sentence.format(value=value), value, method))
 
-    for name, members, key in (("width", wide, "width"), ("depth", deep, "depth")):
-        sizes = sorted({row[key] for row in members})
-        slope = _slopes(members, key, _turned)
+    by_size: dict[Size, list[Perceptron]] = {"width": wide, "depth": deep}
+    for name, members in by_size.items():
+        sizes = sorted({row[name] for row in members})
+        slope = _slopes(members, name, _turned)
         word = f"; the theory of wide networks has {LIMIT:g}" if name == "width" else ""
         add(
             f"turned/{name}", f"exponent of the turn of the gradient in the {name}", slope,
@@ -76,11 +108,11 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     )  # fmt: skip
     steps, rise = (
         over_seeds(
-            exponent([way["n"] for way in row["ways"]], [way[key] for way in row["ways"]])
+            exponent([way["n"] for way in row["ways"]], [of(way) for way in row["ways"]])
             for row in wide
             if row["width"] == widest["width"]
         )
-        for key in ("turned", "rise")
+        for of in (_turn, _rise)
     )
     add(
         "turned/steps", "exponent of the turn in the steps, the widest network", steps,
@@ -101,35 +133,48 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     return results, {"rows": table}
 
 
-def _perceptron(configuration: Configuration, record: dict[str, Any]) -> dict[str, Any]:
-    keys = ("n", "turned", "kernel", "undo_volume", "forecast_undo_volume")
-    base = record["behaviour"]["base"]["z"]
-    ways = [{key: way[key] for key in keys} | {"rise": way["z"] - base} for way in record["behaviour"]["ways"]]
+def _perceptron(configuration: Configuration, record: Result) -> Perceptron:
+    behaved: Behaved = record["behaviour"]
+    ways = [
+        Turn(
+            n=way["n"], turned=way["turned"], kernel=way["kernel"], undo_volume=way["undo_volume"],
+            forecast_undo_volume=way["forecast_undo_volume"], rise=way["z"] - behaved["base"]["z"],
+        )
+        for way in behaved["ways"]
+    ]  # fmt: skip
     settings = configuration["settings"]
     return {"width": settings["width"], "depth": settings["depth"], "seed": configuration["seed"], "ways": ways}
 
 
-def _turned(row: dict[str, Any]) -> float:
+def _turn(way: Turn) -> float:
+    return way["turned"]
+
+
+def _rise(way: Turn) -> float:
+    return way["rise"]
+
+
+def _turned(row: Perceptron) -> float:
     return float(row["ways"][-1]["turned"])
 
 
-def _moved(row: dict[str, Any]) -> float:
+def _moved(row: Perceptron) -> float:
     return math.sqrt(sum((way["kernel"] - 1) ** 2 for way in row["ways"]) / len(row["ways"]))
 
 
-def _missed(row: dict[str, Any]) -> float | None:
+def _missed(row: Perceptron) -> float | None:
     errors = [abs(w["forecast_undo_volume"] / w["undo_volume"] - 1) for w in row["ways"] if w["undo_volume"]]
     return max(errors, default=None)
 
 
-def _slopes(rows: list[dict[str, Any]], key: str, of: Any) -> Interval | None:
+def _slopes(rows: list[Perceptron], key: Size, of: Callable[[Perceptron], float | None]) -> Interval | None:
     seeds = sorted({row["seed"] for row in rows})
     mine = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     return over_seeds([exponent([row[key] for row in some], [of(row) for row in some]) for some in mine])
 
 
 @styled
-def figure(summary: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """How far the gradient of the contrast has turned, a mark a seed: above against the width, below against the steps, by shape."""
     from .study import two_panels
 

@@ -11,6 +11,7 @@ from typing import Any
 from elastomath.runs.ledger import Configuration
 
 from ..cycles.sweeps import configurations
+from .answers import Run
 
 UNIT = 32
 """Volumes of a sequential run are multiples of 1/32: batches of 32 of 1,024 examples."""
@@ -44,7 +45,7 @@ class Plan:
     size: str | dict[str, int]
 
     @property
-    def source(self) -> dict[str, Any]:
+    def source(self) -> Configuration:
         """Alphabet and length, as a source takes them."""
         return {"alphabet": self.leaves[0], "length": self.leaves[1], "alpha": 1.5}
 
@@ -80,7 +81,7 @@ def perturbations(largest: float = 2.0) -> list[float]:
 
 def joint(dynamics: str, plan: Plan, source: str, seeds: int, **cycle: Any) -> list[Configuration]:
     """Life cycles of joint optima at (k, 1, l), k over ``plan.optima``."""
-    settings: dict[str, Any] = {}
+    settings: Configuration = {}
     if dynamics == "softmax":
         settings = {"count": plan.features}
     if dynamics == "transformer":
@@ -106,8 +107,8 @@ def sequences(
 ) -> list[Configuration]:
     """Life cycles in sequence, k over ``ks`` (the plan's), for each forgetting or learning rate of the plan."""
     steps = {"inverse": False, "alignments": list(plan.alignments), "perturbations": perturbations()} | cycle
-    axes: dict[str, Any] = {}
-    given: dict[str, Any] = {}
+    axes: Configuration = {}
+    given: Configuration = {}
     if dynamics == "counting":
         given, axes = {"prior": 0.0}, {"settings__forgetting": list(plan.forgetting)}
     elif dynamics == "softmax":
@@ -163,9 +164,9 @@ def setting_of(configuration: Configuration) -> str:
     return ", ".join(words)
 
 
-def grouped(rows: Sequence[tuple[Configuration, dict[str, Any]]]) -> dict[tuple[str, str], list[Any]]:
+def grouped(rows: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
     """Rows by (compressor, setting), in the order in which they come."""
-    groups: dict[tuple[str, str], list[Any]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     for row in rows:
         groups.setdefault((row[0]["dynamics"], setting_of(row[0])), []).append(row)
     return groups

@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 
 from elastomath import Curve, InputError
 from elastomath.foreign import json_of
-from elastomath.runs.ledger import Configuration, Ledger, run_key, sweep
+from elastomath.runs.ledger import Configuration, Ledger, Result, run_key, sweep
 from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
@@ -42,8 +42,6 @@ STUDIES: Final = (
 PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
 SCHEMA: Final = "elastomath.study/1"
-
-Row = tuple[Configuration, dict[str, Any]]
 
 
 def run_study(
@@ -81,7 +79,7 @@ def summary(
     preset: str,
     runs: Sequence[Configuration],
     answers: Sequence[Answer],
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     failures: Sequence[str],
 ) -> dict[str, Any]:
     """What a study's JSON file holds, but for the seconds that it took."""
@@ -116,13 +114,13 @@ def load_study(source: str | os.PathLike[str]) -> dict[str, Any]:
     return result
 
 
-def draw(result: dict[str, Any]) -> Figure:
+def draw(result: Mapping[str, Any]) -> Figure:
     """The figure of a study, from what `load_study` gives."""
     figure: Figure = _module(result["study"]).figure(result)
     return figure
 
 
-def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
+def study_curve(configuration: Configuration, record: Result) -> Curve:
     """The curve of one run, a run of the curve for each alignment volume, in bits/symbol to ten digits.
 
     The run's name has the first digits of its key (`ledger.run_key`), so that the configuration file says all else of it; as
