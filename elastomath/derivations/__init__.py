@@ -26,7 +26,7 @@ MODULES = (
     "union",
     "rebound",
     "forgetting",
-    "divergences",
+    "springs",
     "logit",
     "optimisers",
     "jointness",

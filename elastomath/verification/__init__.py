@@ -45,7 +45,7 @@ MODULES = (
     "finite",
     "necessity",
     "pareto",
-    "divergences",
+    "springs",
     "codes",
     "optima",
     "volumes",
