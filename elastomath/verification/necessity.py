@@ -103,7 +103,9 @@ class Example:
         words = tex_words(f"Without {rule.says}; instead: {rule.instead}. {self.note}")
         hand = Counterexample(self.assumption, self.part, self.instance, self.hand).latex()
         searched = [violation.latex() for violation in self.violations()]
-        return "\n\n".join([head, words, r"\emph{By hand.} " + hand, r"\emph{By search.} " + searched[0], *searched[1:]])
+        return "\n\n".join(
+            [head, words, r"\emph{By hand.} " + hand, r"\emph{By search.} " + searched[0], *searched[1:]]
+        )
 
 
 def _two(align: Row, perturb: Row, k: Fraction, step: Fraction, shares: Row = (1, 1)) -> Instance:
