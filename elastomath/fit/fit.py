@@ -87,11 +87,11 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     units = {"pretrain": readings.unit, "align": readings.unit, "kappa": 1.0}
     centres = {"pretrain": float(best.volumes[0]), "align": float(best.volumes[1]), "kappa": best.kappa}
     still = not readings.changes.any()
-    found = {}
+    fits = {}
     for name in CONSTANTS:
         low, high = (None, None) if still else interval(balance, best, name, level, readings.known_noise)
         centre = None if still else _finite(centres[name], units[name])
-        found[name] = Interval(centre, _finite(low, units[name]), _finite(high, units[name]), level)
+        fits[name] = Interval(centre, _finite(low, units[name]), _finite(high, units[name]), level)
     freedom = balance.equations - 2
     p_value = None
     if freedom and readings.known_noise:
@@ -101,13 +101,13 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     scatter = Scatter(*readings.scatter())
     fitted = RunFit(
         readings.run,
-        found["pretrain"],
-        found["align"],
-        found["kappa"],
+        fits["pretrain"],
+        fits["align"],
+        fits["kappa"],
         float(readings.volumes[0] / readings.volumes[1]),
         _bound(readings, level),
         Goodness(best.deviance, freedom, p_value),
-        tuple(_notes(readings, run, still, p_value, found["kappa"], str(scatter) if scatter.too_small(chance) else "")),
+        tuple(_notes(readings, run, still, p_value, fits["kappa"], str(scatter) if scatter.too_small(chance) else "")),
         elastic_limit(readings, level),
         scatter,
     )
@@ -150,8 +150,8 @@ def _bound(readings: Readings, level: float) -> Bound:
     variance = readings.rate_se[:, 1:] ** 2 + readings.rate_se[:, :1] ** 2 + (ROUNDING * readings.rates[:, 1:]) ** 2
     error_middle, error_upper = weights**2 @ variance[:2], steps**2 * variance[2]
     outside = np.maximum(-middle, middle - upper)
-    seen = upper > 2.0 * np.sqrt(error_middle + error_upper)
-    worst = float((outside[seen] / upper[seen]).max()) if seen.any() else None
+    visible = upper > 2.0 * np.sqrt(error_middle + error_upper)
+    worst = float((outside[visible] / upper[visible]).max()) if visible.any() else None
     with np.errstate(divide="ignore", invalid="ignore"):
         z_values = np.maximum(-middle / np.sqrt(error_middle), (middle - upper) / np.sqrt(error_middle + error_upper))
     z = float(np.nan_to_num(z_values, nan=0.0).max())  # 0/0: a rate that is 0 throughout
@@ -226,7 +226,7 @@ def fit(
     results = list(chain.from_iterable(map(work, parts) if executor is None else executor.map(work, parts)))
     whole_scatter = _scatter([fitted for fitted, _, _ in results])
     if whole_scatter.too_small(CURVE_CHANCE):  # a run of few readings does not show it alone
-        results = [(fitted.with_mild_errors(), readings, told) for fitted, readings, told in results]
+        results = [(fitted.with_mild_errors(), readings, course) for fitted, readings, course in results]
     effects = covariate_effects([fitted for fitted, _, _ in results], run_covariates(curve), level)
     whole = _together(results, level, laws)
     one_unit = len({(run.rate_unit, run.volume_unit) for run in runs}) == 1
@@ -251,38 +251,38 @@ def fit(
     common = Interval(None, None, None, level) if differ else pooled_kappa(near, level)
     apart = (min(kappas), max(kappas)) if differ else None
     joint = Joint(tuple(fitted.run for fitted in near), len(runs), common, apart)
-    seen = list(courses(curve))
+    every = list(courses(curve))
     summary = summarise(
-        seen, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], seen, laws)
+        every, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], every, laws)
     )
     return Fitted(answer | summary.as_dict(), summary)
 
 
 def _contrast_laws(
-    readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None
+    readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None
 ) -> list[dict[str, Any]]:
     """The rival laws on the contrast, where the logit law is at home: rows of `compare_over_bases`."""
-    contrasts = [Readings.of_course(course) for course in seen]
+    contrasts = [Readings.of_course(course) for course in runs]
     return _compared(
-        [replace(told, volumes=r.volumes) for told, r in zip(contrasts, readings, strict=True)], seen, laws
+        [replace(contrast, volumes=r.volumes) for contrast, r in zip(contrasts, readings, strict=True)], runs, laws
     )
 
 
-def course_laws(seen: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def course_laws(runs: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """The rival laws on courses alone, of contrasts or of scores: rows of `compare_over_bases`; runs of two readings are left aside."""
-    whole = [course for course in seen if course.volumes.size > 2]
+    whole = [course for course in runs if course.volumes.size > 2]
     return _compared([Readings.of_course(course) for course in whole], whole, laws)
 
 
-def _compared(readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
+def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
     """The laws over runs of one base; the logit law in the form of the measure. None where the measures or units differ."""
-    if len({(course.measure, course.unit, course.volume_unit) for course in seen}) != 1:
+    if len({(course.measure, course.unit, course.volume_unit) for course in runs}) != 1:
         return []
-    own = LOGIT_IN_NATS if seen[0].unit == "nats/response" else LOGIT_OF_SHARES if seen[0].unit == "score" else LOGIT
+    own = LOGIT_IN_NATS if runs[0].unit == "nats/response" else LOGIT_OF_SHARES if runs[0].unit == "score" else LOGIT
     named = [own if law is LOGIT else law for law in LAWS if laws is None or law.name in laws]
-    if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in seen):
+    if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in runs):
         named += [law for law in ADAM if laws is None or law.name in laws]
-    return compare_over_bases(readings, bases(seen), named)
+    return compare_over_bases(readings, bases(runs), named)
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:
@@ -310,9 +310,9 @@ def _some(runs: Sequence[Run], level: float, quadrature: str, chance: float) -> 
 def _together(results: Sequence[_Result], level: float, laws: Sequence[str] | None) -> dict[str, Any]:
     """kappa, beta and the models of several runs."""
     fits, beta = [fitted for fitted, _, _ in results], None
-    found = scaling_exponent(fits, level)
-    if found is not None:
-        beta = found.as_dict()
-    models = compare([readings for _, readings, _ in results], [told for _, _, told in results], laws)
+    exponent = scaling_exponent(fits, level)
+    if exponent is not None:
+        beta = exponent.as_dict()
+    models = compare([readings for _, readings, _ in results], [course for _, _, course in results], laws)
     kappa = pooled_kappa(fits, level).as_dict()
     return {"kappa": kappa, "beta": beta, "models": models, "models_verdict": verdict(models)}

@@ -80,7 +80,7 @@ def leave_each_out(law: Law, readings: Sequence[Readings]) -> list[Array | None]
     None where no reading is to spare, and for a law without a shape. Weighted least squares, exact in y_0 and D, over the
     shape's numbers from the best place of a grid; all readings of all runs side by side.
     """
-    found: list[Array | None] = [None] * len(readings)
+    residuals: list[Array | None] = [None] * len(readings)
     whole = [i for i, r in enumerate(readings) if law.shape is not None and r.perturbations.size - 1 > law.parameters]
     first = 0
     while first < len(whole):
@@ -89,10 +89,10 @@ def leave_each_out(law: Law, readings: Sequence[Readings]) -> list[Array | None]
             rows += readings[whole[last]].perturbations.size ** 2
             last += 1
         some = whole[first:last]
-        for index, told in zip(some, _each_out(law, [readings[i] for i in some]), strict=True):
-            found[index] = told
+        for index, residual in zip(some, _each_out(law, [readings[i] for i in some]), strict=True):
+            residuals[index] = residual
         first = last
-    return found
+    return residuals
 
 
 def leave_one_out(law: Law, readings: Readings) -> Array | None:
@@ -114,13 +114,13 @@ def _each_out(law: Law, readings: Sequence[Readings]) -> list[Array]:
         np.concatenate([w.ravel() for w in weights]),
     )
     numbers, _ = least_squares(along, np.concatenate(starts), ends[0] - 2.0 * width, ends[1] + 2.0 * width)
-    told = along.fitted(numbers)
-    found, place = [], 0
+    fitted = along.fitted(numbers)
+    gaps, place = [], 0
     for w in weights:
-        block = told[place : place + w.size].reshape(w.shape)
-        found.append(np.diagonal(block, offset=1).copy())
+        block = fitted[place : place + w.size].reshape(w.shape)
+        gaps.append(np.diagonal(block, offset=1).copy())
         place += w.size
-    return found
+    return gaps
 
 
 def _start(law: Law, steps: Array, rates: Array, weights: Array) -> Array:
@@ -254,7 +254,7 @@ def fit_over_runs(law: Law, piles: Sequence[_Pile], starts: Sequence[Sequence[An
     """The numbers that all runs of a pile share, by least squares from the law's starts or the given ones, shape (P, m)."""
     if starts is None:
         starts = [law.starts(pile.steps, pile.rates, pile.start, pile.before(law)) for pile in piles]
-    found = []
+    fits = []
     first = 0
     while first < len(piles):
         last, rows = first, 0
@@ -266,10 +266,10 @@ def fit_over_runs(law: Law, piles: Sequence[_Pile], starts: Sequence[Sequence[An
         numbers, cost = least_squares(_OverRuns(law, stack), np.array([one for i in some for one in starts[i]]))
         place = 0
         for i in some:
-            found.append(numbers[place + int(cost[place : place + len(starts[i])].argmin())])
+            fits.append(numbers[place + int(cost[place : place + len(starts[i])].argmin())])
             place += len(starts[i])
         first = last
-    return np.array(found)
+    return np.array(fits)
 
 
 def leave_runs_out(law: Law, bases: Sequence[_Pile], near: Array | None = None) -> list[Array]:
@@ -287,24 +287,24 @@ def leave_runs_out(law: Law, bases: Sequence[_Pile], near: Array | None = None) 
             left.append((index, fold == part))
             rest.append(pile.only(fold != part))
     numbers = fit_over_runs(law, rest, [[near[index]] for index, _ in left])
-    told = _Pile.stack([bases[index].only(out) for index, out in left]).told(law, numbers)
-    found, place = [np.zeros(pile.run.size) for pile in bases], 0
+    predicted = _Pile.stack([bases[index].only(out) for index, out in left]).told(law, numbers)
+    gaps, place = [np.zeros(pile.run.size) for pile in bases], 0
     for index, out in left:
         size = int(out.sum())
-        found[index][out] = told[place : place + size]
+        gaps[index][out] = predicted[place : place + size]
         place += size
-    return found
+    return gaps
 
 
 def foretell(law: Law, bases: Sequence[_Pile]) -> list[Array]:
     """From runs of small alignment volumes to all: for each pile its align rates, nan where it has no `_large` volumes."""
     some = [index for index, pile in enumerate(bases) if _large(pile).any()]
-    found = [np.full(pile.run.size, np.nan) for pile in bases]
+    forecasts = [np.full(pile.run.size, np.nan) for pile in bases]
     if some:
         numbers = fit_over_runs(law, [bases[index].only(~_large(bases[index])) for index in some])
         for index, mine in zip(some, numbers, strict=True):
-            found[index] = bases[index].told(law, mine[None])
-    return found
+            forecasts[index] = bases[index].told(law, mine[None])
+    return forecasts
 
 
 def _large(pile: _Pile) -> NDArray[np.bool_]:
@@ -339,23 +339,23 @@ def compare_over_bases(
     later = np.diff(every.run, prepend=-1) == 0
     of_large = large[~later]
 
-    def squares(told: Sequence[Array]) -> Array:
+    def squares(residuals: Sequence[Array]) -> Array:
         """The mean squared error of each run."""
-        gap = np.nan_to_num(np.concatenate(told) - every.rates, nan=1e6, posinf=1e6, neginf=-1e6)[later]
+        gap = np.nan_to_num(np.concatenate(residuals) - every.rates, nan=1e6, posinf=1e6, neginf=-1e6)[later]
         return np.asarray(np.bincount(every.run[later], gap**2) / np.bincount(every.run[later]))
 
     def rms(each: Array, of: NDArray[np.bool_]) -> float:
         return float(np.sqrt(np.average(each[of], weights=np.bincount(every.run[later])[of])))
 
     for law in laws:
-        held, ahead = squares(leave_runs_out(law, piles)), squares(foretell(law, piles))
-        logs = np.log(np.maximum([held, ahead], 1e-300))
+        remaining, ahead = squares(leave_runs_out(law, piles)), squares(foretell(law, piles))
+        logs = np.log(np.maximum([remaining, ahead], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         rows.append(
             {
                 "name": law.name,
                 "numbers": len(law.numbers),
-                "heldout_runs": rms(held, np.ones_like(of_large)),
+                "heldout_runs": rms(remaining, np.ones_like(of_large)),
                 "forecast_error": rms(ahead, of_large) if of_large.any() else None,
             }
         )
@@ -399,8 +399,8 @@ def compare(
             continue
         law = LAWS[index] if index < len(LAWS) else None
         over = [run[1:] for run in np.split(leave_runs_out(law, pile)[0], ends)] if law and pile else None
-        told = [run[index] if one_unit else None for run in along]
-        gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(told, readings, strict=True)]
+        forecasts = [run[index] if one_unit else None for run in along]
+        gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(forecasts, readings, strict=True)]
         known = [gap for gap in gaps if gap is not None]
         rows.append(
             {
@@ -450,7 +450,7 @@ def verdict(models: Sequence[dict[str, Any]]) -> str:
 def predictions(readings: Sequence[Readings]) -> list[list[Array | None]]:
     """For each run the leave-one-out predictions of every law of `LAWS`, then of R16."""
     by_law = [leave_each_out(law, readings) for law in LAWS]
-    return [[*told, balance_prediction(r)] for r, *told in zip(readings, *by_law, strict=True)]
+    return [[*rates, balance_prediction(r)] for r, *rates in zip(readings, *by_law, strict=True)]
 
 
 def _rms(gaps: Sequence[Array]) -> float:
@@ -462,7 +462,7 @@ def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: 
 
     Both kinds of held-out error count alike: their logarithms, or their squares in units of a reading's error, are added.
     """
-    found = []
+    losses = []
     for index, r in enumerate(readings):
         scale = r.rate_se[1, 1:] if (r.rate_se[1] > 0).all() else np.ones(r.perturbations.size - 1)
         gap = gaps[index]
@@ -470,10 +470,10 @@ def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: 
         kinds = [gap] if over is None else [gap, over[index] - r.rates[1, 1:]]
         squares = [(kind / scale) ** 2 for kind in kinds]
         if len(readings) >= FEW_RUNS:
-            found.append(np.array([sum(np.log(max(float(square.mean()), 1e-300)) for square in squares)]))
+            losses.append(np.array([sum(np.log(max(float(square.mean()), 1e-300)) for square in squares)]))
         else:
-            found.append(np.asarray(sum(squares)))
-    return np.concatenate(found)
+            losses.append(np.asarray(sum(squares)))
+    return np.concatenate(losses)
 
 
 def _choose(rows: list[dict[str, Any]], losses: Sequence[Array | None], runs: int) -> None:

@@ -44,8 +44,8 @@ class LogitConstants:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         names = ("aligning", "perturbing", "both", "drift", "return_ratio")
-        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
-        return told | {"misfit": self.misfit}
+        fields = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
+        return fields | {"misfit": self.misfit}
 
 
 @checked(courses=listed(an(Course)), level=SHARE)
@@ -103,14 +103,14 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
         aligning = _constant(climbing, [guess, 0.0] if weight else [guess], known, level, unit)
     if sum(values.size for values in z) > len(z) + 1:
         falls = _Falls.of(z, volumes, errors)
-        found = falls.solve(guess)
-        perturbing = _told(found.log, found.variance, found.square, found.freedom, known, level, unit)
+        optimum = falls.solve(guess)
+        perturbing = _told(optimum.log, optimum.variance, optimum.square, optimum.freedom, known, level, unit)
         if perturbing is not None:
-            misfit = float(np.sqrt(np.mean((found.gaps * falls.errors) ** 2)))
+            misfit = float(np.sqrt(np.mean((optimum.gaps * falls.errors) ** 2)))
             if aligned:
-                met = falls.solve(found.log, climbs)
+                met = falls.solve(optimum.log, climbs)
                 both = _told(met.log, met.variance, met.square, met.freedom, known, level, unit)
-            drift = _drift(z, volumes, errors, found.log, known, level)
+            drift = _drift(z, volumes, errors, optimum.log, known, level)
     return LogitConstants(aligning, perturbing, both, drift, misfit, _return_ratio(usable, scale, aligning, level))
 
 
@@ -218,7 +218,7 @@ def _told(
         return None
     scatter = square / freedom if freedom > 0 else (1.0 if known else math.nan)
     error = math.sqrt(variance * (max(1.0, scatter) if known else scatter))
-    told = Interval.of_log(
+    interval = Interval.of_log(
         log,
         error,
         float(freedom) if freedom > 0 else math.inf,
@@ -226,9 +226,9 @@ def _told(
         unit=unit,
         method="logit law, least squares",
     )
-    if told.low and told.high and math.log(told.high / told.low) > WIDEST:
+    if interval.low and interval.high and math.log(interval.high / interval.low) > WIDEST:
         return None
-    return told
+    return interval
 
 
 def _best(residual: Any, start: Sequence[float]) -> Any:
@@ -238,12 +238,12 @@ def _best(residual: Any, start: Sequence[float]) -> Any:
 
 
 def _constant(residual: Any, start: Sequence[float], known: bool, level: float, unit: str) -> Interval | None:
-    found = _best(residual, start)
-    count, numbers = found.jac.shape
-    if count < numbers or not found.jac[:, 0].any():
+    optimum = _best(residual, start)
+    count, numbers = optimum.jac.shape
+    if count < numbers or not optimum.jac[:, 0].any():
         return None
-    variance = float(np.linalg.pinv(found.jac.T @ found.jac)[0, 0])
-    return _told(float(found.x[0]), variance, float(found.fun @ found.fun), count - numbers, known, level, unit)
+    variance = float(np.linalg.pinv(optimum.jac.T @ optimum.jac)[0, 0])
+    return _told(float(optimum.x[0]), variance, float(optimum.fun @ optimum.fun), count - numbers, known, level, unit)
 
 
 def _drift(
@@ -280,13 +280,13 @@ def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | 
         return None
     # the volume between two levels, along the smoothed course
     down = [_at_level(most, z / scale, level) for z in (high, low)]
-    if any(told.estimate is None for told in down):
+    if any(ratio.estimate is None for ratio in down):
         return None
     fell = (down[1].estimate or 0.0) - (down[0].estimate or 0.0)
     climbed = float(fall_volume(-low, high - low, aligning.estimate))
     errors = [
-        (told.high - told.low) / (2 * 1.959964) if told.high is not None and told.low is not None else math.nan
-        for told in down
+        (ratio.high - ratio.low) / (2 * 1.959964) if ratio.high is not None and ratio.low is not None else math.nan
+        for ratio in down
     ]
     of_c = math.log((aligning.high or math.nan) / (aligning.low or math.nan)) / (2 * 1.959964)
     if fell <= 0 or climbed <= 0:

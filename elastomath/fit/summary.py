@@ -291,9 +291,9 @@ def cell(spread: Spread | None, scale: float = 1.0) -> str:
     """The best interval without its unit, a bound where one end is open, a dash where there is none."""
     if spread is None:
         return "-"
-    told = spread.best
-    estimate, low, high = (None if x is None else x * scale for x in (told.estimate, told.low, told.high))
-    text = bounded(Interval(estimate, low, high, told.level))
+    best = spread.best
+    estimate, low, high = (None if x is None else x * scale for x in (best.estimate, best.low, best.high))
+    text = bounded(Interval(estimate, low, high, best.level))
     if text is None and estimate is not None and low is None and high is None:
         return f"{estimate:.3g}"  # an estimate without an error
     return text or "not bounded"

@@ -49,7 +49,7 @@ def read(path: Path, step: str | None = None) -> list[Record]:
 
 def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> list[Record]:
     """The rows of one run and step as one record, in the order of the steps."""
-    found: dict[tuple[str | None, float], tuple[dict[str, Metric], dict[str, str]]] = {}
+    joined: dict[tuple[str | None, float], tuple[dict[str, Metric], dict[str, str]]] = {}
     for index, row in enumerate(rows, 1):
         at = _float(row[column])
         if text := wording(row[column]):
@@ -57,7 +57,7 @@ def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, whe
         if at is None:
             continue
         owner = row.get(run) if run is not None else None
-        metrics, texts = found.setdefault((None if owner is None else str(owner), at), ({}, {}))
+        metrics, texts = joined.setdefault((None if owner is None else str(owner), at), ({}, {}))
         for name, value in row.items():
             label = str(name).rpartition(" - ")[2]
             if name in (run, None) or label.endswith(("__MIN", "__MAX")):
@@ -67,7 +67,7 @@ def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, whe
                 metrics[label] = Metric(x)
             elif text := wording(value):
                 texts[label] = text
-    ordered = sorted(found.items(), key=lambda item: (str(item[0][0]), item[0][1]))
+    ordered = sorted(joined.items(), key=lambda item: (str(item[0][0]), item[0][1]))
     return [Record(metrics, at, owner, where, texts) for (owner, at), (metrics, texts) in ordered]
 
 

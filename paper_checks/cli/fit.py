@@ -43,26 +43,26 @@ def fit(
     from elastomath.fit.summary import summarise
     from elastomath.fit.tables import read_table
 
-    told = read_table(curve)
+    records = read_table(curve)
     result: dict[str, Any]
-    if told.curve is None:
+    if records.curve is None:
         if by is not None or model:
             raise InputError(
                 "--by and --model need pretrain, align and perturb at two perturbations beside 0",
                 where=str(curve),
                 mend="leave them away, or write the whole curve",
             )
-        laws = course_laws(told.courses)
-        summary = summarise(told.courses, level, laws=laws, missing=told.missing)
+        laws = course_laws(records.courses)
+        summary = summarise(records.courses, level, laws=laws, missing=records.missing)
         result = {"runs": [], "pooled": None, "models": [], "warnings": []} | summary.as_dict()
     else:
-        with pool(processes if len(told.curve.runs) >= MANY_RUNS else 1) as executor:
-            answer = fitted(told.curve, level=level, executor=executor, by=by, laws=model)
-        summary = replace(answer.summary, missing=(*told.missing, *answer.summary.missing))
+        with pool(processes if len(records.curve.runs) >= MANY_RUNS else 1) as executor:
+            answer = fitted(records.curve, level=level, executor=executor, by=by, laws=model)
+        summary = replace(answer.summary, missing=(*records.missing, *answer.summary.missing))
         result = dict(answer)
         result["missing"] = list(summary.missing)
     if out is not None:
-        _figures(told.curve, summary, result, out)
+        _figures(records.curve, summary, result, out)
 
     def show() -> None:
         conclude(result["conclusion"])
@@ -157,9 +157,10 @@ def _everything(result: dict[str, Any]) -> None:
         table(result["laws"], ("name", "numbers", "heldout_runs", "forecast_error", "weight", "chosen"))
     print("\nlaws on the align rates, along the perturbation and over all runs")
     table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
-    for label, told in result["logit"].items():
+    for label, constants in result["logit"].items():
         shown = [
-            f"{name} {interval(told[name])}" for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
+            f"{name} {interval(constants[name])}"
+            for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
         ]
         print(f"logit law{', ' + label if label else ''}: {'; '.join(shown)}")
 
