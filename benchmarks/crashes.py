@@ -2,8 +2,9 @@
 
 A trial stops one command several times in one folder, then runs it to its end. A crash ends the process before its n-th open
 for writing, write, fsync, rename, deletion, or statement of SQLite, as a kill does (nothing is cleaned up); a kill is SIGKILL
-after a random time. What has to hold: the last run ends well, its files have the bytes of a run that was never stopped,
-nothing else lies in the folder, and no run that the ledger held was made again.
+after a random time. ``--every 1`` goes through all events of a command instead: the folder is copied in each state that it has
+before one of them, and the command is run to its end in each copy. What has to hold: the last run ends well, its files have the
+bytes of a run that was never stopped, nothing else lies in the folder, and no run that the ledger held was made again.
 
 A seed gives the same crashes again; kills come when the clock says.
 """
@@ -12,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import contextlib
 import hashlib
 import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -28,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from . import fuzz
 
@@ -49,21 +52,28 @@ COMMANDS: dict[str, list[str]] = {
 """Small commands that write, by name."""
 CLOCKS = ("seconds", "elapsed")
 """Entries of JSON files that are times, and differ."""
-STOPS = 4
+WEIGHTS = ("experiment", "encode", "decode")
+"""Commands that need torch: they come last, for a fork of a process that has loaded it takes longer."""
+STOPS = 8
 """A trial stops a command at most so often before it may end."""
 
 
 class Shim:
     """Counts what a process does to files, and ends it at the n-th event as a kill does."""
 
-    def __init__(self, stop: int | None) -> None:
-        self.stop, self.count, self.again = stop, 0, 0
+    def __init__(self, stop: int | None, look: Callable[[int], None] | None = None) -> None:
+        self.stop, self.look, self.count, self.again = stop, look, 0, 0
 
     def event(self) -> None:
         """One more; the last one where it is the n-th."""
         self.count += 1
         if self.count == self.stop:
             os._exit(CRASHED)
+        if self.look is not None:
+            look, self.look = self.look, None  # what it does itself to files is no event
+            count = self.count
+            look(count)
+            self.look, self.count = look, count
 
     def before(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with an event before it."""
@@ -126,24 +136,24 @@ class Ended(NamedTuple):
     printed: str
 
 
-def attempt(name: str, folder: Path, *, stop: int | None = None, kill: float | None = None) -> Ended:
-    """Run a command in a folder, in a forked child that stops at an event, or is killed after so many seconds."""
+def attempt(
+    name: str,
+    folder: Path,
+    *,
+    stop: int | None = None,
+    kill: float | None = None,
+    look: Callable[[int], None] | None = None,
+) -> Ended:
+    """Run a command in a folder, in a forked child that stops at an event, or is killed after so many seconds.
+
+    look   is called in the child before each event, with its number
+    """
     read, write = os.pipe()
     with tempfile.TemporaryFile() as out:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            shim = Shim(stop)
-            exit = os._exit
-
-            def leave(code: int) -> None:
-                io.FileIO(write, "w", closefd=False).write(f"{shim.count} {shim.again}".encode())
-                exit(code)
-
-            os._exit = leave  # type: ignore[assignment]
-            shim.install()
-            environment = {"HF_HUB_OFFLINE": "1", "ELASTOMATH_CACHE": str(folder / "cache")}
-            fuzz._child(COMMANDS[name], folder, environment, out.fileno(), out.fileno())
+            _child(COMMANDS[name], folder, Shim(stop, look), out.fileno(), write)
         os.close(write)
         if kill is not None:
             time.sleep(kill)
@@ -151,9 +161,33 @@ def attempt(name: str, folder: Path, *, stop: int | None = None, kill: float | N
         status, _ = fuzz._wait(pid)
         counts = os.read(read, 100).split() or [b"0", b"0"]
         os.close(read)
-        out.seek(0)
-        printed = out.read().decode("utf-8", "replace")
+        printed = fuzz._text(out)
     return Ended(os.waitstatus_to_exitcode(status), int(counts[0]), int(counts[1]), printed)
+
+
+def _child(arguments: list[str], folder: Path, shim: Shim, out: int, counts: int) -> NoReturn:
+    """The rest of a forked child's life; at its end it writes how many events there were, and runs made again."""
+    exit = os._exit
+
+    def leave(code: int) -> NoReturn:
+        io.FileIO(counts, "w", closefd=False).write(f"{shim.count} {shim.again}".encode())
+        exit(code)
+
+    os._exit = leave  # type: ignore[assignment]
+    code = 99
+    with contextlib.suppress(BaseException):
+        os.setsid()
+        for number in (1, 2):
+            os.dup2(out, number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+        os.chdir(folder)
+        os.environ.update(HF_HUB_OFFLINE="1", ELASTOMATH_CACHE=str(folder / "cache"))
+        shim.install()
+        code = fuzz._verb(arguments)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    leave(code)
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -208,17 +242,16 @@ class Bench:
     @contextmanager
     def folder(self) -> Iterator[Path]:
         """A folder with the files of the command."""
-        folder = Path(tempfile.mkdtemp(prefix="elastomath-crash-"))
-        try:
-            fuzz.lay(fuzz.Case([], self.used), folder)
+        with fuzz.laid(fuzz.Case([], self.used)) as folder:
             yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
-    def ended(self, folder: Path, stopped: str) -> str:
-        """Run the command to its end; what is wrong with it then, nothing where all is well."""
+    def ended(self, folder: Path, stopped: str, look: Callable[[int], None] | None = None) -> tuple[int, str]:
+        """Run the command to its end: how many events that had, and what is wrong with it then, nothing where all is well."""
         before = fuzz.contents(folder)
-        ended = attempt(self.name, folder)
+        ended = attempt(self.name, folder, look=look)
+        return ended.events, self._wrong(folder, before, ended, stopped)
+
+    def _wrong(self, folder: Path, before: dict[str, int], ended: Ended, stopped: str) -> str:
         found = written(folder)
         if ended.code != 0:
             return f"{self.name}, {stopped}: the next run ended with {ended.code}: {ended.printed[-500:]}"
@@ -251,21 +284,82 @@ class Bench:
                 stopped.append(what)
                 if code != wanted:
                     return len(stopped), f"{self.name}, {', '.join(stopped)}: ended with {code}"
-            return len(stopped), self.ended(folder, ", ".join(stopped))
+            return len(stopped), self.ended(folder, ", ".join(stopped))[1]
 
 
-def crashes(name: str, files: dict[str, bytes], every: int = 1) -> tuple[int, list[str]]:
-    """Stop a command at every ``every``-th event and run it again; (how many crashes, what went wrong)."""
-    bench, tried, wrong = Bench.of(name, files), 0, []
-    for stop in range(1, bench.events + 1, every):
-        with bench.folder() as folder:
-            code = attempt(name, folder, stop=stop).code
-            said = (
-                bench.ended(folder, f"event {stop}") if code == CRASHED else f"{name}, event {stop}: ended with {code}"
+@dataclass
+class States:
+    """Copies of a folder, one for each state that it had before an event of a command; what a crash there leaves is that state.
+
+    used   the files that the command reads;  place   a folder for the copies, each named by the first event that it stands before
+    known  digests of the states that there were
+    """
+
+    folder: Path
+    used: dict[str, bytes]
+    place: Path
+    known: set[str]
+
+    def look(self, event: int) -> None:
+        """Copy the folder where it is in a state that it has not been in; SQLite makes its file of shared memory anew."""
+        digest = hashlib.blake2b()
+        for path in sorted(self.folder.rglob("*")):
+            name = path.relative_to(self.folder).as_posix()
+            if name not in self.used and name not in ("pipe", "zero"):
+                digest.update(TEMPORARY.sub("", name).encode() + b"\n")
+                if path.is_file() and not name.endswith("-shm"):
+                    digest.update(path.read_bytes())
+        if digest.hexdigest() not in self.known:
+            self.known.add(digest.hexdigest())
+            shutil.copytree(
+                self.folder, self.place / str(event), symlinks=True, ignore=shutil.ignore_patterns("pipe", "*-shm")
             )
-        wrong += [said] if said else []
-        tried += 1
-    return tried, wrong
+            (self.place / str(event) / DIGEST).write_text(digest.hexdigest())
+
+
+TEMPORARY = re.compile(r"[0-9a-f]{8}-\d+-")
+"""What is random in the name of an unfinished file."""
+DIGEST = ".digest"
+
+
+def crashes(name: str, files: dict[str, bytes], every: int = 1, order: int = 1) -> tuple[int, int, list[str]]:
+    """Stop a command before each of its events and run it again; (how many crashes, states of the folder, what went wrong).
+
+    Two events before which the folder has the same files with the same bytes are one state, and one next run tells for both:
+    most writes go to a buffer that a crash loses. every   try one state of so many;  order   2: the next run is stopped at each
+    of its events too, and so on
+    """
+    bench, wrong, known, count, tried = Bench.of(name, files), [], set[str](), 0, 0
+    with bench.folder() as whole:
+        todo = [(whole, "", 0)]
+        for folder, stopped, depth in todo:
+            place = whole.parent / str(len(known))
+            place.mkdir(exist_ok=True)
+            states = States(folder, bench.used, place, known)
+            events, said = bench.ended(folder, stopped, states.look if depth < order else None)
+            wrong += [said] if said else []
+            tried += depth > 0
+            count += events if depth < order else 0
+            copies = sorted(place.iterdir(), key=lambda path: int(path.name))
+            for copy in copies:
+                known.add((copy / DIGEST).read_text())
+                (copy / DIGEST).unlink()
+            todo += [(copy, f"{stopped} event {copy.name}".strip(), depth + 1) for copy in copies[::every]]
+    return count, tried, wrong
+
+
+def made_aside(folder: Path) -> dict[str, bytes]:
+    """The files of the fuzzer, made by a child, so that this process need not load torch."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        with contextlib.suppress(Exception):
+            fuzz.materials(folder)
+            code = 0
+        os._exit(code)
+    if os.waitpid(pid, 0)[1]:
+        raise RuntimeError("the files of the fuzzer could not be made")
+    return fuzz.files_of(folder)
 
 
 def materials(folder: Path) -> dict[str, bytes]:
@@ -274,7 +368,7 @@ def materials(folder: Path) -> dict[str, bytes]:
     from paper_checks import claims
     from paper_checks.report import report
 
-    files = fuzz.materials(folder)
+    files = made_aside(folder)
     data = random.Random(0).randbytes(3_000_000)
     item = CATALOG["film-reviews"]
     files[f"mirror/{item.file}"] = data
@@ -295,25 +389,35 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=200, help="crashes and kills, four crashes to a kill")
     parser.add_argument(
-        "--every", type=int, default=None, help="instead: one crash at each so manieth event of each command"
+        "--every",
+        type=int,
+        default=None,
+        help="instead: a crash at each event of each command; one state of so many is tried",
     )
+    parser.add_argument("--kills", action="store_true", help="kills alone")
+    parser.add_argument("--order", type=int, default=1, help="with --every: also crashes of the next run, and so on")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # as in `benchmarks.fuzz`
-    fuzz.load_libraries()
     with tempfile.TemporaryDirectory(prefix="elastomath-crash-files-") as folder:
         files = materials(Path(folder))
     names = given.names or list(COMMANDS)
-    if given.every is not None:
-        failed = False
-        for name in names:
-            tried, wrong = crashes(name, files, given.every)
-            print(f"{name}: {tried} crashes, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
+    failed = False
+    for weights in (False, True):
+        group = [name for name in names if (name in WEIGHTS) == weights]
+        if not group:
+            continue
+        fuzz.load_libraries(weights)
+        if given.every is None:
+            failed |= bool(_hunt(group, files, given.seed, round(given.count * len(group) / len(names)), given.kills))
+            continue
+        for name in group:
+            tried, states, wrong = crashes(name, files, given.every, given.order)
+            print(f"{name}: {tried} crashes, {states} states, {len(wrong)} went wrong", *wrong, sep="\n  ", flush=True)
             failed |= bool(wrong)
-        sys.exit(1 if failed else 0)
-    sys.exit(1 if _hunt(names, files, given.seed, given.count) else 0)
+    sys.exit(1 if failed else 0)
 
 
-def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int) -> list[str]:
+def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int, kills_alone: bool) -> list[str]:
     """Trials of the commands in turn until they were stopped so often; what went wrong, all of it printed."""
     benches = [Bench.of(name, files) for name in names]
     stops: dict[str, dict[str, int]] = {kind: dict.fromkeys(names, 0) for kind in ("crashes", "kills")}
@@ -327,7 +431,7 @@ def _hunt(names: list[str], files: dict[str, bytes], seed: int, count: int) -> l
         )
 
     while sum(sum(each.values()) for each in stops.values()) < count:
-        bench, kills = benches[trial % len(benches)], trial // len(benches) % 5 == 4
+        bench, kills = benches[trial % len(benches)], kills_alone or trial // len(benches) % 5 == 4
         done, said = bench.trial(random.Random(f"{seed}/{trial}"), kills)
         stops["kills" if kills else "crashes"][bench.name] += done
         if said:

@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
+import functools
 import io
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -29,19 +32,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 SECONDS, PATIENCE = 20.0, 120.0
 """Seconds of computing that a case may take, and seconds after which it is killed on a busy machine."""
 BYTES = 2 << 30
+BATCH = 40
+"""Cases that a forked child runs one after the other."""
 LINE = 2500
-WHOLE = 100
+WHOLE = 301
 """One case in so many runs as a whole process."""
-_tried: set[str] = set()
-"""Modules that a child had loaded and that were loaded here, or could not be."""
 
 NUMBERS = (
     "0", "-1", "1", "2", "3.5", "nan", "inf", "-inf", "1e308", "-1e308", "1e-320", "1e400", "9223372036854775808", "-9223372036854775809",
@@ -160,6 +165,11 @@ def materials(folder: Path) -> dict[str, bytes]:
     finished = [sys.executable, "-m", "paper_checks", "simulate", *VERBS["simulate"][0][:-1], "done"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.getcwd(), *sys.path])}
     subprocess.run(finished, cwd=folder, env=environment, check=True, capture_output=True)
+    return files_of(folder)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The bytes of every file of a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
@@ -327,13 +337,18 @@ LONG = {"verify": {"--only", "--explain"}, "check": {"Thm4.2"}, "report": {"r.tx
 """Without one of these a good command takes minutes: not what is looked for here."""
 
 
+SHARE = {"study": 0.1, "check": 0.1, "plan": 0.4, "fit": 0.4, "simulate": 0.4, "experiment": 0.6}
+"""How often verbs are tried whose good command lines take seconds, as a share of the others."""
+
+
 def case_of(number: int, seed: int, files: dict[str, bytes]) -> Case:
     """Case ``number`` of a seed: odd ones have a damaged file where the command line names one, even ones a strange option."""
     draw = random.Random(f"{seed}/{number}")
     lines = [(verb, line) for verb, choices in VERBS.items() for line in choices]
     if number % 2:
         lines = [(verb, line) for verb, line in lines if named_files(line, files)]
-    verb = draw.choice(list(dict.fromkeys(verb for verb, _ in lines)))
+    verbs = list(dict.fromkeys(verb for verb, _ in lines))
+    verb = draw.choices(verbs, [SHARE.get(verb, 1.0) for verb in verbs])[0]
     arguments = [verb, *draw.choice([line for owner, line in lines if owner == verb])]
     used = {name: files[name] for name in named_files(arguments, files)}
     if verb in ("measure", "decode"):  # a coded file names its model, whose hash it has
@@ -458,54 +473,91 @@ def contents(folder: Path) -> dict[str, int]:
     }
 
 
+def surroundings(folder: Path) -> dict[str, str]:
+    """The environment of a case: nothing is fetched, and the cache is in its folder."""
+    return {
+        "HF_HUB_OFFLINE": "1", "ELASTOMATH_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "COLUMNS": "100",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # fmt: skip
+
+
 def run(case: Case, *, whole: bool = False) -> Outcome:
-    """Run a case in a folder of its own: in a forked child, or as a whole process."""
-    folder = Path(tempfile.mkdtemp(prefix="elastomath-fuzz-"))
+    """Run a case by itself: in a forked child, or as a whole process."""
+    if not whole:
+        ((_, outcome),) = serve([0], lambda _: case, most=1)
+        return outcome
+    with laid(case) as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        before, started = contents(folder.parents[1]), time.monotonic()
+        child = subprocess.Popen(
+            [sys.executable, "-m", "paper_checks", *_words(case)],
+            cwd=folder,
+            env=os.environ | surroundings(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        status, used = _wait(child.pid)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        orphans = _outlived(child.pid)
+        late = time.monotonic() - started > PATIENCE
+        seconds = PATIENCE if late else used.ru_utime + used.ru_stime
+        printed = [_text(stream) for stream in (out, err)]
+        return Outcome(child.returncode, *printed, seconds, used.ru_maxrss * 1024, _left(folder, before), orphans)
+
+
+def signalled(case: Case, number: int, after: float) -> Outcome | None:
+    """How a case ended that was sent a signal once it had computed for so many seconds; None where it was done before that."""
+    here, there = multiprocessing.Pipe()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        _work([0], lambda _: case, there)
+    there.close()
+    sent = False
     try:
-        lay(case, folder)
-        before = contents(folder)
-        started = time.monotonic()
-        environment = os.environ | {
-            "HF_HUB_OFFLINE": "1", "ELASTOMATH_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "COLUMNS": "100",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        }  # fmt: skip
-        arguments = [
-            word.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") for word in case.arguments
-        ]
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            if whole:
-                command = [sys.executable, "-m", "paper_checks", *arguments]
-                child = subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    start_new_session=True,
-                )
-                pid, base = child.pid, 0
-            else:
-                base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-                pid = os.fork()
-                if pid == 0:
-                    _child(arguments, folder, environment, out.fileno(), err.fileno())
-            status, used = _wait(pid)
-            orphans = _outlived(pid)
-            seconds = used.ru_utime + used.ru_stime
-            if time.monotonic() - started > PATIENCE:
-                seconds = PATIENCE
-            printed = []
-            for stream in (out, err):
-                stream.seek(0)
-                printed.append(stream.read().decode("utf-8", "replace"))
-        code = os.waitstatus_to_exitcode(status)
-        after = contents(folder)
-        left = sorted(name for name in after if name not in before or after[name] != before[name])
-        return Outcome(code, *printed, seconds, max(0, used.ru_maxrss * 1024 - base), left, orphans)
+        while not here.poll(0.01):
+            ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:15]
+            if not sent and sum(map(int, ticks)) > after * os.sysconf("SC_CLK_TCK"):
+                os.kill(pid, number)
+                sent = True
+        outcome = here.recv()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _learn(folder)
+        here.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return outcome if sent else None
+
+
+@contextlib.contextmanager
+def laid(case: Case) -> Iterator[Path]:
+    """A folder of its own with the files of a case, in memory where that can be had; two folders around it are its own too."""
+    shared = Path("/dev/shm")
+    around = Path(tempfile.mkdtemp(prefix="elastomath-fuzz-", dir=shared if os.access(shared, os.W_OK) else None))
+    folder = around / "within" / "here"
+    try:
+        folder.mkdir(parents=True)
+        lay(case, folder)
+        yield folder
+    finally:
+        shutil.rmtree(around, ignore_errors=True)
+
+
+def _words(case: Case) -> list[str]:
+    return [word.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape") for word in case.arguments]
+
+
+def _left(folder: Path, before: dict[str, int]) -> list[str]:
+    after = contents(folder.parents[1])
+    return sorted(
+        name.removeprefix("within/here/") for name in after if name not in before or after[name] != before[name]
+    )
+
+
+def _text(stream: Any) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")
 
 
 def _wait(pid: int) -> tuple[int, Any]:
@@ -533,84 +585,168 @@ def _outlived(group: int) -> bool:
     return False
 
 
-def _child(arguments: list[str], folder: Path, environment: dict[str, str], out: int, err: int) -> None:
-    """The rest of a forked child's life."""
+def serve(numbers: Iterable[int], case_at: Callable[[int], Case], most: int = BATCH) -> Iterator[tuple[int, Outcome]]:
+    """Run cases in forked children, up to ``most`` of them one after the other in each; (number, how it ended), in order.
+
+    A fork of a process that holds all the libraries costs more than most cases do. A child is left after a case that ended it,
+    that took long, or in which something is wrong: `hunt` tries such a case again by itself.
+    """
+    waiting = deque(numbers)
+    while waiting:
+        batch = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        here, there = multiprocessing.Pipe()
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            _work(batch, case_at, there)
+        there.close()
+        left = list(batch)
+        try:
+            while left:
+                begun = time.monotonic()
+                try:
+                    outcome = here.recv() if here.poll(PATIENCE) else None
+                except EOFError:
+                    _, status = os.waitpid(pid, 0)
+                    pid, code = 0, os.waitstatus_to_exitcode(status)
+                    yield left.pop(0), Outcome(code if code else 99, "", "", time.monotonic() - begun, 0)
+                    break
+                yield left.pop(0), outcome or Outcome(-signal.SIGKILL, "", "", PATIENCE, 0)
+                if outcome is None or fault(outcome) or outcome.seconds > SECONDS / 4:
+                    break
+        finally:
+            here.close()
+            waiting.extendleft(reversed(left))
+            if pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                _, _ = os.waitpid(pid, 0)
+
+
+def _work(batch: list[int], case_at: Callable[[int], Case], there: Any) -> NoReturn:
+    """The life of a forked child: its cases, each sent as an `Outcome`."""
     try:
         os.setsid()
-        os.dup2(out, 1)
-        os.dup2(err, 2)
+        prctl = ctypes.CDLL(None).prctl
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what outlives a case comes to us
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.chdir(folder)
-        os.environ.update(environment)
-        for number, stream in ((1, "stdout"), (2, "stderr")):
-            setattr(sys, stream, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
-        before = set(sys.modules)
         from huggingface_hub import constants
 
         constants.HF_HUB_OFFLINE = True
         sys.excepthook = sys.__excepthook__
-        from paper_checks.cli.commands import main
-
-        code = 0
-        try:
-            main(arguments)
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            code = 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        _loaded_file(folder).write_text("\n".join(sys.modules.keys() - before))
+        for number in batch:
+            there.send(within(case_at(number)))
     except BaseException:
-        code = 99
-    os._exit(code)
+        os._exit(98)
+    os._exit(0)
 
 
-def _loaded_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.loaded")
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def _learn(folder: Path) -> None:
-    """Load what a child has loaded beside the libraries that it was born with, so that no later one has to."""
+def within(case: Case, act: Callable[[list[str]], int] | None = None) -> Outcome:
+    """Run a case in this very process, whose stdout and stderr it takes."""
+    with laid(case) as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        before, here = contents(folder.parents[1]), Path.cwd()
+        os.chdir(folder)
+        os.environ.update(surroundings(folder))
+        for number, name, stream in ((1, "stdout", out), (2, "stderr", err)):
+            os.dup2(stream.fileno(), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))
+        Path("/proc/self/clear_refs").write_text("5")  # the most memory counts from here
+        base, clock = _memory("VmRSS"), sum(os.times()[:4])
+        code = (act or _verb)(_words(case))
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        orphans = _children_stay()
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        used = max(_memory("VmHWM") - base, children - base, 0)
+        seconds = sum(os.times()[:4]) - clock
+        os.chdir(here)
+        return Outcome(code, _text(out), _text(err), seconds, used, _left(folder, before), orphans)
+
+
+def _verb(arguments: list[str]) -> int:
+    """Run the command line; its exit code, 1 after a traceback."""
+    from paper_checks.cli import commands
+
+    commands.app = _command()
+    try:
+        commands.main(arguments)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+@functools.cache
+def _command() -> Any:
+    """The command line with the options of all verbs, which typer makes anew at each call."""
+    import typer
+
+    from paper_checks.cli.commands import app
+
+    return typer.main.get_command(app)
+
+
+def _memory(entry: str) -> int:
+    """Bytes of an entry of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(entry)).split()[1]) * 1024
+
+
+def _children_stay() -> bool:
+    """Whether a child of this process is alive two seconds from now; such children are ended, and all are waited for."""
+    end, ended = time.monotonic() + 2.0, False
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        alive = {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+        alive.discard(getattr(resource_tracker._resource_tracker, "_pid", 0))  # ends with this process
+        if not alive:
+            return ended
+        if time.monotonic() > end:
+            ended = True
+            for pid in alive:
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+LIBRARIES = ("numpy", "scipy.stats", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "flint", "yaml",
+             "paper_checks.cli.commands", "sim.studies", "sim.cycles.sweeps", "sim.cycles.conclusion", "elastomath.fit.fit",
+             "elastomath.fit.comparison", "elastomath.fit.design", "elastomath.verification", "elastomath.laws.planner",
+             "paper_checks.claims", "paper_checks.report.report", "empirical.logs")  # fmt: skip
+WITH_TORCH = ("torch", "transformers", "peft", "sympy", "numba", "constriction", "empirical.models.loading", "empirical.coding.file",
+              "empirical.durability.predict", "empirical.durability.run", "empirical.rebound.run", "empirical.stiffness.run",
+              "empirical.inversion.run", "empirical.resistance.run", "empirical.scale.run", "empirical.tracking.run",
+              "empirical.defence.run")  # fmt: skip
+
+
+def load_libraries(weights: bool = True) -> None:
+    """What the verbs import, so that a forked child starts at once; with one thread, for a fork has none of the others.
+
+    weights   also torch, and what models need: a fork of a process that has it takes longer
+    """
     import gc
     import importlib
 
-    file = _loaded_file(folder)
-    if not file.exists():
-        return
-    new = [name for name in file.read_text().split() if name not in sys.modules and name not in _tried]
-    file.unlink()
-    for name in new:
-        _tried.add(name)
-        with contextlib.suppress(BaseException), contextlib.redirect_stderr(io.StringIO()):
-            importlib.import_module(name)
-    if new:
-        gc.freeze()
-
-
-def load_libraries() -> None:
-    """What the verbs import, so that a forked child starts at once; with one thread, for a fork has none of the others."""
-    import gc
-    import importlib
-
-    for name in ("numpy", "scipy.stats", "pandas", "pyarrow.parquet", "matplotlib.pyplot", "torch", "transformers", "peft", "flint",
-                 "sympy",
-                 "paper_checks.cli.commands", "empirical.models.loading", "empirical.durability.predict", "empirical.rebound.run",
-                 "empirical.stiffness.run", "empirical.inversion.run", "empirical.resistance.run", "empirical.scale.run",
-                 "empirical.durability.run", "sim.studies", "elastomath.fit.fit", "elastomath.verification", "paper_checks.claims",
-                 "paper_checks.report.report", "empirical.coding.file", "constriction", "yaml", "numba",
-                 "empirical.tracking.run", "empirical.defence.run", "empirical.logs", "elastomath.fit.comparison", "elastomath.fit.design",
-                 "sim.cycles.sweeps", "sim.cycles.conclusion", "elastomath.laws.planner"):  # fmt: skip
+    for name in (*LIBRARIES, *(WITH_TORCH if weights else ())):
         importlib.import_module(name)
-    import torch
+    if weights:
+        import torch
 
+        torch.set_num_threads(1)
     from paper_checks.cli.commands import run as run_verb
 
-    torch.set_num_threads(1)
-    for line in [[verb] for verb in VERBS] + [["experiment", line[0]] for line in VERBS["experiment"]]:
+    _command()
+    for line in [[verb] for verb in VERBS] + [["experiment", line[0]] for line in VERBS["experiment"] if weights]:
         with contextlib.redirect_stdout(io.StringIO()):
             run_verb([*line, "--help"])  # a verb's options are made when it is first asked for
     gc.freeze()
@@ -620,24 +756,35 @@ def hunt(
     seed: int, seconds: float, count: int | None = None, first: int = 0
 ) -> tuple[int, Counter[int], list[tuple[int, Case, str]]]:
     """Run cases of a seed for so long, or so many; (how many, exit codes, faults with their number)."""
-    faults, codes, number, spent = [], Counter[int](), first, Counter[str]()
+    faults, codes, spent = [], Counter[int](), Counter[str]()
     with tempfile.TemporaryDirectory(prefix="elastomath-fuzz-files-") as folder:
         files = materials(Path(folder))
-    end = time.monotonic() + seconds
+    end, number = time.monotonic() + seconds, first
     while time.monotonic() < end and (count is None or number < first + count):
-        case = case_of(number, seed, files)
-        outcome = run(case, whole=number % WHOLE == WHOLE - 1)
-        codes[outcome.code] += 1
-        spent[case.arguments[0]] += outcome.seconds
-        wrong = fault(outcome)
-        if wrong:
-            faults.append((number, case, wrong))
-            print(f"seed {seed}, case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
-        number += 1
-        if number % 100 == 0:
-            dear = ", ".join(f"{verb} {used:.0f} s" for verb, used in spent.most_common(5))
-            print(f"seed {seed}: {number - first} cases, computing for {spent.total():.0f} s ({dear})", flush=True)
+        numbers = range(number, min(number + WHOLE, sys.maxsize if count is None else first + count))
+        for number, outcome in _outcomes(numbers, lambda at: case_of(at, seed, files)):
+            case = case_of(number, seed, files)
+            codes[outcome.code] += 1
+            spent[case.arguments[0]] += outcome.seconds
+            wrong = fault(outcome)
+            if wrong and number % WHOLE != WHOLE - 1:
+                alone = fault(run(case))
+                wrong = alone or f"after other cases in one process: {wrong}"
+            if wrong:
+                faults.append((number, case, wrong))
+                print(f"seed {seed}, case {number}: {wrong}\n  {case.arguments!r}  {case.damaged}", flush=True)
+        number = numbers.stop
+        dear = ", ".join(f"{verb} {used:.0f} s" for verb, used in spent.most_common(6))
+        print(f"seed {seed}: {number - first} cases, computing for {spent.total():.0f} s ({dear})", flush=True)
     return number - first, codes, faults
+
+
+def _outcomes(numbers: range, case_at: Callable[[int], Case]) -> Iterator[tuple[int, Outcome]]:
+    """How the cases ended, one of each `WHOLE` as a whole process."""
+    whole = [number for number in numbers if number % WHOLE == WHOLE - 1]
+    yield from serve([number for number in numbers if number not in whole], case_at)
+    for number in whole:
+        yield number, run(case_at(number), whole=True)
 
 
 def main() -> None:

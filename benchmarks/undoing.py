@@ -135,7 +135,7 @@ def pairs(found: Plan, pilot: Pilot, times: float, count: int) -> float:
 
     for _ in range(count):
         (one,) = differences({"a": side(1.0, "x"), "b": side(times, "y")}, constants=["undo_volume"])
-        hits += one.told
+        hits += one.apart
     return hits / count
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -165,9 +166,22 @@ def _derivation(id: str) -> str:
     """The derivation as HTML that Markdown leaves alone."""
     from elastomath.verification import explain
 
-    lines, out, open_item = explain(id, style="latex").splitlines(), [], False
+    latex = re.sub(
+        r"\\begin\{tabular\}\{\w+\}\n(.*?)\n\\end\{tabular\}",
+        lambda found: (
+            "<table>"
+            + "".join(map(_row, found[1].splitlines(), itertools.chain(["th"], itertools.repeat("td"))))
+            + "</table>"
+        ),
+        explain(id, style="latex"),
+        flags=re.DOTALL,
+    )
+    lines, out, open_item = latex.splitlines(), [], False
     for line in lines:
         if line.startswith(r"\paragraph"):
+            continue
+        if line.startswith("<table>"):
+            out.append(line)
             continue
         if line == r"\begin{enumerate}":
             out.append("<ol>")
@@ -183,6 +197,12 @@ def _derivation(id: str) -> str:
             after_words = bool(out) and not out[-1].endswith(("</math>", "</span>")) and not line.startswith(r"\[")
             out.append(("<br>" if after_words else "") + _words(line))
     return '<div class="derivation">\n' + "\n".join(line for line in out if line.strip()) + "\n</div>"
+
+
+def _row(line: str, tag: str) -> str:
+    """A row of a LaTeX table as one of HTML."""
+    cells = (f"<{tag}>{_words(cell.strip())}</{tag}>" for cell in line.removesuffix(r"\\").split("&"))
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _words(line: str) -> str:
@@ -207,7 +227,15 @@ def _typeset(formula: str, block: bool) -> str:
 
 
 def _plain(text: str) -> str:
-    return escape(re.sub(r"\\([_#&%$])", r"\1", text).replace(r"\^{}", "^").replace(r"\{", "{").replace(r"\}", "}"))
+    for latex, sign in (
+        (r"\textasciitilde{}", "~"),
+        (r"\textbackslash{}", "\\"),
+        (r"\^{}", "^"),
+        (r"\{", "{"),
+        (r"\}", "}"),
+    ):
+        text = text.replace(latex, sign)
+    return escape(re.sub(r"\\([_#&%$])", r"\1", text))
 
 
 def _joint() -> str:

@@ -25,6 +25,19 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
+NUMBERS = (
+    "volume",
+    "perturbation",
+    "rate",
+    "rate_se",
+    "score",
+    "trials",
+    "score_se",
+    "base_score",
+    "chance",
+    "align_volume",
+)
+"""Columns of curves and of tables of scores that hold numbers, or nothing."""
 LARGEST = 1e30
 """Of the numbers of a run that is computed with, and their reciprocals: so squares and quotients of them are numbers too."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -269,24 +282,29 @@ def _is_number(text: str) -> bool:
 
 def _empty(column: str) -> list[str]:
     """What stands for no value in a CSV column: in text only the empty field, for a run may be named NA."""
-    return ["", "NaN", "nan", "NA"] if column in ("volume", "perturbation", "rate", "rate_se") else [""]
+    return ["", "NaN", "nan", "NA"] if column in NUMBERS else [""]
 
 
 def _run(name: str, rows: pd.DataFrame) -> Run:
-    table = rows.pivot(index="component", columns="perturbation", values="rate")
-    missing = table.isna().to_numpy()
+    names, steps = rows["component"].to_numpy(), rows["perturbation"].to_numpy(dtype=np.float64)
+    there, first = list(dict.fromkeys(names)), ("pretrain", "align")
+    order = [c for c in first if c in there] + [c for c in there if c not in (*first, "perturb")]
+    order += ["perturb"] if "perturb" in there else []
+    number = {component: place for place, component in enumerate(order)}
+    places = np.array([number[component] for component in names])
+    perturbations, columns = np.unique(steps, return_inverse=True)
+    tables = np.full((3, len(order), perturbations.size), np.nan)
+    for table, column in zip(tables, ("rate", "rate_se", "volume"), strict=True):
+        table[places, columns] = rows[column].to_numpy(dtype=np.float64)
+    rates, errors, volumes = tables
+    missing = np.isnan(rates)
     if missing.any():
-        row, column = np.argwhere(missing)[0]
+        row = min(np.flatnonzero(missing.any(1)), key=lambda place: order[place])
         raise InputError(
-            f"component {table.index[row]!r} has no reading at perturbation {float(table.columns[column]):g}",
+            f"component {order[row]!r} has no reading at perturbation {perturbations[missing[row].argmax()]:g}",
             where=f"run {name}",
             mend="read every component at every perturbation, or drop that perturbation",
         )
-    order = [c for c in rows["component"].drop_duplicates() if c != "perturb"]
-    order = [c for c in ("pretrain", "align") if c in order] + [c for c in order if c not in ("pretrain", "align")]
-    order += ["perturb"] if "perturb" in table.index else []
-    errors = rows.pivot(index="component", columns="perturbation", values="rate_se")
-    volumes = rows.drop_duplicates("component").set_index("component")["volume"]
     for column in ("volume", "perturbation", "rate", "rate_se"):
         sizes = rows[column].to_numpy(dtype=np.float64)
         small = (sizes > 0) & (sizes < 1 / LARGEST)
@@ -302,10 +320,10 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
     return Run(
         name,
         tuple(order),
-        volumes.loc[order].to_numpy(dtype=np.float64),
-        table.columns.to_numpy(dtype=np.float64),
-        table.loc[order].to_numpy(dtype=np.float64),
-        errors.loc[order].to_numpy(dtype=np.float64),
+        volumes[:, 0],
+        perturbations,
+        rates,
+        errors,
         str(rows["rate_unit"].iloc[0]),
         str(rows["volume_unit"].iloc[0]),
     )
@@ -343,18 +361,21 @@ def _with_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     return frame if "rate_se" in frame.columns else frame.assign(rate_se=np.nan)
 
 
-def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The same with numbers as floats and names as text that is not empty."""
+def numbers_of(frame: pd.DataFrame, column: str, where: str) -> pd.Series[float]:
+    """A column as floats, NaN where a cell is empty. Raises InputError for a cell that holds anything else, with its row."""
     import pandas as pd
 
-    numbers = {}
-    for column in ("volume", "perturbation", "rate", "rate_se"):
-        numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
-        values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce")
-        values = values.astype(np.float64)
-        _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
-        numbers[column] = values
-    frame = frame.assign(**numbers)
+    numeric = frame[column].dtype.kind not in "bcmM"  # True, 1j and dates are no readings
+    values = pd.to_numeric(frame[column] if numeric else frame[column].astype(str), errors="coerce").astype(np.float64)
+    _refuse(values.isna() & frame[column].notna(), frame, column, "has to be a number", where)
+    return values
+
+
+def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+    """The same with numbers as floats and names as text that is not empty."""
+    frame = frame.assign(
+        **{column: numbers_of(frame, column, where) for column in ("volume", "perturbation", "rate", "rate_se")}
+    )
     for column in ("run", "component", "rate_unit", "volume_unit"):
         empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
         _refuse(empty, frame, column, "may not be empty", where)

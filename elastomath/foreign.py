@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,18 +64,18 @@ def plain_file(
     """
     file, name = Path(path), where or os.fspath(path)
     try:
-        found = os.stat(file)
+        status = os.stat(file)
     except FileNotFoundError as error:
         raise InputError(f"no such {what}", where=name, mend=mend) from error
     except (OSError, ValueError) as error:  # a name with a null byte, or too long
         raise InputError(f"cannot read: {_reason(error)}", where=name, mend=mend) from error
     kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    kind = stat.S_IFMT(found.st_mode)
+    kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         raise InputError(f"{kinds.get(kind, 'a device')}, not a file", where=name, mend=mend)
-    if most is not None and found.st_size > most:
+    if most is not None and status.st_size > most:
         raise InputError(
-            f"{found.st_size} bytes, where at most {most} are read",
+            f"{status.st_size} bytes, where at most {most} are read",
             where=name,
             mend="give a smaller file, or split it, or use a machine with more memory",
         )
@@ -150,8 +151,8 @@ def array_in(stream: Any, size: int) -> NDArray[Any]:
         raise InputError(f"a header of {length} bytes")
     header = stream.read(length)
     try:
-        told = ast.literal_eval(header.decode("utf-8" if magic[6] == 3 else "latin-1").strip())
-        descr, order, shape = told["descr"], told["fortran_order"], told["shape"]
+        description = ast.literal_eval(header.decode("utf-8" if magic[6] == 3 else "latin-1").strip())
+        descr, order, shape = description["descr"], description["fortran_order"], description["shape"]
         kind = np.dtype(descr) if isinstance(descr, str) else None
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError, AttributeError) as error:
         raise InputError(f"the header cannot be read: {_reason(error)}") from error
@@ -181,12 +182,12 @@ def parquet_of(path: FileName, where: str = "", mend: str = "write it again") ->
     import pyarrow.parquet as parquet
 
     try:
-        told = parquet.read_metadata(file)
-        size = sum(max(0, told.row_group(i).total_byte_size) for i in range(told.num_row_groups))
-        cells = told.num_rows * told.num_columns
-        if told.num_columns > COLUMNS or max(4 * size, 64 * cells) > memory_at_hand():
+        metadata = parquet.read_metadata(file)
+        size = sum(max(0, metadata.row_group(i).total_byte_size) for i in range(metadata.num_row_groups))
+        cells = metadata.num_rows * metadata.num_columns
+        if metadata.num_columns > COLUMNS or max(4 * size, 64 * cells) > memory_at_hand():
             raise InputError(
-                f"{told.num_rows} rows of {told.num_columns} columns, {size} bytes",
+                f"{metadata.num_rows} rows of {metadata.num_columns} columns, {size} bytes",
                 where=name,
                 mend=f"at most {COLUMNS} columns and what fits the memory: give fewer rows, or use a larger machine",
             )
@@ -249,25 +250,6 @@ def check_gguf(path: FileName, name: str) -> int:
                 raise refuse(f"{what} of {count}")
             stream.seek(count, os.SEEK_CUR)
 
-        def value(kind: int) -> None:
-            if kind == 8:
-                skip(take("<Q"), GGUF_STRING, "a text")
-            elif kind == 9:
-                inner, count = take("<I"), take("<Q")
-                if count > GGUF_ARRAY or count > size:
-                    raise refuse(f"an array of {count} entries")
-                if inner == 8:
-                    for _ in range(count):
-                        skip(take("<Q"), GGUF_STRING, "a text")
-                elif inner in _GGUF_SIZES:
-                    skip(count * _GGUF_SIZES[inner], size, "an array")
-                else:
-                    raise refuse(f"an array of kind {inner}")
-            elif kind in _GGUF_SIZES:
-                skip(_GGUF_SIZES[kind], size, "a value")
-            else:
-                raise refuse(f"a value of kind {kind}")
-
         if stream.read(4) != b"GGUF":
             raise InputError("not a GGUF file: the magic number is missing", where=name, mend="give another file")
         version = take("<I")
@@ -280,7 +262,8 @@ def check_gguf(path: FileName, name: str) -> int:
             raise refuse(f"{tensors} tensors and {keys} keys")
         for _ in range(keys):
             skip(take("<Q"), GGUF_STRING, "a name")
-            value(take("<I"))
+            if fault := _skip_gguf_value(take("<I"), size, take, skip):
+                raise refuse(fault)
         weights = 0
         for _ in range(tensors):
             skip(take("<Q"), GGUF_STRING, "a name")
@@ -295,6 +278,30 @@ def check_gguf(path: FileName, name: str) -> int:
         if weights > 32 * size:
             raise refuse(f"{weights} weights in {size} bytes")
     return weights
+
+
+def _skip_gguf_value(
+    kind: int, size: int, take: Callable[[str], int], skip: Callable[[int, int, str], None]
+) -> str | None:
+    """Go past a value of a kind in the header of a GGUF file of ``size`` bytes; what is wrong with it, else None."""
+    if kind == 8:
+        skip(take("<Q"), GGUF_STRING, "a text")
+    elif kind == 9:
+        inner, count = take("<I"), take("<Q")
+        if count > GGUF_ARRAY or count > size:
+            return f"an array of {count} entries"
+        if inner == 8:
+            for _ in range(count):
+                skip(take("<Q"), GGUF_STRING, "a text")
+        elif inner in _GGUF_SIZES:
+            skip(count * _GGUF_SIZES[inner], size, "an array")
+        else:
+            return f"an array of kind {inner}"
+    elif kind in _GGUF_SIZES:
+        skip(_GGUF_SIZES[kind], size, "a value")
+    else:
+        return f"a value of kind {kind}"
+    return None
 
 
 def check_safetensors(path: FileName, name: str) -> int:
@@ -326,12 +333,12 @@ def check_model_folder(folder: Path, name: str) -> None:
 
 def check_adapter_folder(folder: Path, config: str, weights: str, name: str) -> int:
     """Bound what the folder of an adapter claims, and return the rank that its configuration names, 0 for none. Raises InputError."""
-    told = json_of(folder / config, "configuration of an adapter", "copy it again", SETTINGS_BYTES)
-    if not isinstance(told, dict):
+    settings = json_of(folder / config, "configuration of an adapter", "copy it again", SETTINGS_BYTES)
+    if not isinstance(settings, dict):
         raise InputError(f"{config} holds no configuration", where=name, mend="copy it again")
-    _bounded(told, f"{name}, {config}")
+    _bounded(settings, f"{name}, {config}")
     check_safetensors(folder / weights, os.fspath(folder / weights))
-    rank = told.get("r")
+    rank = settings.get("r")
     return rank if isinstance(rank, int) else 0
 
 

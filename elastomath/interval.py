@@ -83,10 +83,10 @@ class Interval:
         >>> print(Interval.of_values([1.0, 2.0, 3.0]))
         2.0 [-0.5, 4.5]
         """
-        seen = np.asarray(values, dtype=np.float64)
-        count = seen.size
-        se = float(seen.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
-        return cls.of_mean(float(seen.mean()), se, count - 1, level=level, unit=unit, method=method)
+        known = np.asarray(values, dtype=np.float64)
+        count = known.size
+        se = float(known.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+        return cls.of_mean(float(known.mean()), se, count - 1, level=level, unit=unit, method=method)
 
     @classmethod
     @checked(logs=numbers(shape=(None,)), level=SHARE)

@@ -23,8 +23,8 @@ def memory_at_hand() -> int:
     bounds = []
     with contextlib.suppress(OSError, KeyError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        told = dict(line.split(":", 1) for line in lines)
-        bounds.append(int(told["MemAvailable"].split()[0]) * 1024)
+        values = dict(line.split(":", 1) for line in lines)
+        bounds.append(int(values["MemAvailable"].split()[0]) * 1024)
     for file in CGROUP:
         with contextlib.suppress(OSError, ValueError):
             bounds.append(int(Path(file).read_text(encoding="ascii")))

@@ -33,13 +33,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     ('whole', ['a.txt'])
     """
     target = Path(path)
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         if target.is_dir():
             raise InputError("a folder stands where a file is to be written", where=str(target), mend="name a file")
         if os.path.lexists(target) and not target.is_file() and not target.is_symlink():
             raise InputError("a pipe or a device stands there", where=str(target), mend="name a file")
-        made = _made_folders(target.parent)
+        created = _made_folders(target.parent)
         start = f".{target.stem[:100]}.{zlib.crc32(platform.node().encode()):08x}-"
         _sweep(target.parent, start, target.suffix)
         handle, name = tempfile.mkstemp(prefix=f"{start}{os.getpid()}-", suffix=target.suffix, dir=target.parent)
@@ -47,7 +47,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        _remove_folders(made)
+        _remove_folders(created)
         raise InputError(
             f"cannot write: {getattr(error, 'strerror', None) or error}",
             where=str(target),
@@ -69,7 +69,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         if os.path.lexists(aside):  # the block did not end well
             aside.unlink(missing_ok=True)
-            _remove_folders(made)
+            _remove_folders(created)
 
 
 def check_place(target: str | os.PathLike[str]) -> None:
@@ -89,6 +89,13 @@ def check_place(target: str | os.PathLike[str]) -> None:
         raise InputError(
             f"cannot write: {folder} is no folder that can be written", where=str(file), mend="choose another folder"
         )
+
+
+def sweep_lock(lock: Path) -> None:
+    """Remove the file of a lock that a killed process has left; where another process holds it, that is waited for."""
+    if lock.exists():
+        with contextlib.suppress(OSError), alone(lock):
+            pass
 
 
 @contextlib.contextmanager
@@ -112,7 +119,7 @@ def alone(lock: Path, waiting: str = "") -> Iterator[None]:
         lock.parent.mkdir(parents=True, exist_ok=True)
         yield
         return
-    made = _made_folders(lock.parent)
+    created = _made_folders(lock.parent)
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
         try:
@@ -135,7 +142,7 @@ def alone(lock: Path, waiting: str = "") -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(handle)
-        _remove_folders(made)
+        _remove_folders(created)
 
 
 def _made_folders(folder: Path) -> list[Path]:

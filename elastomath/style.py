@@ -112,7 +112,7 @@ def svg(figure: Figure, title: str | None = None, description: str | None = None
     text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     text = text[text.index("<svg") :].rstrip()
     used = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
-    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in used else "", text)
+    text = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in used else "", text)
     digest = "e" + hashlib.sha256((text + title + description).encode()).hexdigest()[:10]
     text = re.sub(r'(url\(#|href="#| id=")', rf"\g<1>{digest}-", text)
     box = re.search(r'viewBox="[^"]+"', text)

@@ -40,8 +40,8 @@ def shadowed() -> tuple[str, str] | None:
 
     home = Path(__file__).resolve().parents[1]
     for name in ("elastomath", "sim", "empirical"):
-        found = importlib.util.find_spec(name)
-        place = None if found is None else found.origin or next(iter(found.submodule_search_locations or ()), None)
+        spec = importlib.util.find_spec(name)
+        place = None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or ()), None)
         if place is None or Path(place).resolve().parent.parent != home:
             return name, str(place)
     return None

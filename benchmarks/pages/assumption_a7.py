@@ -72,7 +72,7 @@ def line(name: str, row: Verdict) -> str:
     cells += [f"{row.tail.alpha:.3f} [{low:.3f}, {high:.3f}]", f"{row.tail_p:.3f}", row.better or "none"]
     if row.sampled is not None and row.sampled_interval is not None:
         low, high = row.sampled_interval
-        cells += [f"{row.sampled.alpha:.3f} [{low:.3f}, {high:.3f}]", f"{row.sampled.seen:.3f}"]
+        cells += [f"{row.sampled.alpha:.3f} [{low:.3f}, {high:.3f}]", f"{row.sampled.observed:.3f}"]
         cells += [f"{row.sampled.distance:.4f}", f"{row.sampled_p:.3f}"]
     else:
         cells += ["", "", "", ""]

@@ -237,7 +237,7 @@ def _slopes(told: VolumeRegression, names: Sequence[str]) -> dict[str, Any]:
         name: slope.as_dict() | {"visible": visible}
         for name, slope, visible in zip(names, told.slopes, told.visible, strict=True)
     }
-    return slopes | {"seen": told.seen, "beyond": told.beyond, "models": told.clusters, "scatter": told.scatter}
+    return slopes | {"seen": told.reached, "beyond": told.beyond, "models": told.clusters, "scatter": told.scatter}
 
 
 # --- EleutherAI/pythia: pronouns swapped in the last part of pre-training -----------------------------------------------

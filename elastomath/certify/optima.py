@@ -295,9 +295,9 @@ def certify_theorem(
     bits = FIRST_PRECISION
     while True:
         with working_precision(bits):
-            seen = _theorem_at(a, t, k, step, shares, bits)
-        if seen.proved or 2 * bits > last_precision:
-            return bounded(seen, where, bits)
+            readings = _theorem_at(a, t, k, step, shares, bits)
+        if readings.proved or 2 * bits > last_precision:
+            return bounded(readings, where, bits)
         bits *= 2
 
 

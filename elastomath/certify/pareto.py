@@ -211,13 +211,13 @@ def _pareto_at(
     """Everything at one precision; called inside `working_precision`."""
     parts, total = len(weights), sum(weights, start=Fraction(0))
     scale = _ball(total) * (_ball(alpha) - 1) / _ball(alpha)
-    found: dict[Fraction, Ball] = {}
+    values: dict[Fraction, Ball] = {}
     overlaps: list[Ball] = []
     for j in range(parts - 1):  # equal weights are integrated once; it is the weight of part j alone that matters
-        if weights[j] not in found:
+        if weights[j] not in values:
             orders = [1 if m in (j, parts - 1) else 0 for m in range(parts)]
-            found[weights[j]] = scale * pareto_mean(alpha, weights, orders, aim)
-        overlaps.append(found[weights[j]])
+            values[weights[j]] = scale * pareto_mean(alpha, weights, orders, aim)
+        overlaps.append(values[weights[j]])
     others = sum((_ball(w) * o for w, o in zip(weights[:-1], overlaps, strict=True)), start=_ball(Fraction(0)))
     overlaps.append((_ball(total) - others) / _ball(weights[-1]))
     c = sum((_ball(share) * o for share, o in zip(pi, overlaps, strict=True)), start=_ball(Fraction(0)))

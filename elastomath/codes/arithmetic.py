@@ -103,8 +103,8 @@ class ArithmeticCode:
         counts = self.counts
         if (counts[sent > 0] == 0).any():
             return math.inf
-        seen = sent > 0
-        return float(sent[seen] @ (math.log2(self.total) - np.log2(counts[seen])))
+        occurring = sent > 0
+        return float(sent[occurring] @ (math.log2(self.total) - np.log2(counts[occurring])))
 
     def encode(self, leaves: ArrayLike) -> Bits:
         """The bits of a stream of leaves, shape (n,). Raises InputError for a leaf that is none or has no mass."""
@@ -148,12 +148,12 @@ class ArithmeticCode:
                 raise _not_encoded(bits, count)
             return np.zeros(0, dtype=np.int64)
         data = np.concatenate([bits.data, np.zeros(16, dtype=np.uint8)])
-        found, taken, low, span, ahead = compiled(_follow)(data, count, self.starts, *self._finder())
+        decoded, taken, low, span, ahead = compiled(_follow)(data, count, self.starts, *self._finder())
         # a stream has one form only: the one that the encoder ends with
         last, size = _closing(int(low), int(span)) if taken >= 0 else (0, 0)
         if taken + size != bits.size or last - int(low) != int(ahead):
             raise _not_encoded(bits, count)
-        return np.asarray(found)
+        return np.asarray(decoded)
 
     def _finder(self) -> tuple[Integers, int]:
         """For each bucket of 2^shift units of the total, the leaf that its first unit belongs to."""

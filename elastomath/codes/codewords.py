@@ -172,22 +172,22 @@ class Codewords:
         most = bits.size // shortest + 1 if count is None else count  # one more, to see a word that is cut
         data = np.concatenate([bits.data, np.zeros(8, dtype=np.uint8)])
         if self.canonical:
-            found, read, status = compiled(_read_canonical)(data, bits.size, most, *self._by_length, *self._table)
+            decoded, read, status = compiled(_read_canonical)(data, bits.size, most, *self._by_length, *self._table)
         else:
-            found, read, status = compiled(_read_tree)(data, bits.size, most, self._tree)
+            decoded, read, status = compiled(_read_tree)(data, bits.size, most, self._tree)
         if status == CUT:
             raise _cut(bits.size, f"the word at bit {read} goes on")
         if status == NO_WORD:
             raise InputError(
                 f"no word begins at bit {read}", where="decode", mend="the stream is damaged, or the code is another"
             )
-        if count is not None and (found.size < count or read < bits.size):
+        if count is not None and (decoded.size < count or read < bits.size):
             raise InputError(
                 f"{bits.size} bits hold more or less than {count} words",
                 where="decode",
                 mend="the stream is damaged, or the code is another",
             )
-        return np.asarray(found)
+        return np.asarray(decoded)
 
     @cached_property
     def _by_length(self) -> tuple[Integers, Integers, Integers]:
@@ -283,22 +283,22 @@ def _write(stream: Integers, lengths: Lengths, starts: Integers, limbs: Words) -
             return np.zeros(0, dtype=np.uint64), 0, i
         size += lengths[stream[i]]
     out = np.zeros((size + 63) // 64, dtype=np.uint64)
-    place, held, have = 0, np.uint64(0), 0  # `have` < 64 bits are held back, left-aligned
+    place, buffer, have = 0, np.uint64(0), 0  # `have` < 64 bits are held back, left-aligned
     for i in range(stream.size):
         limb, left = starts[stream[i]], lengths[stream[i]]
         while left > 0:
             take = min(left, 64)
-            held |= limbs[limb] >> np.uint64(have)
+            buffer |= limbs[limb] >> np.uint64(have)
             if have + take >= 64:
-                out[place] = held
+                out[place] = buffer
                 place += 1
-                held = limbs[limb] << np.uint64(64 - have) if have > 0 else np.uint64(0)
+                buffer = limbs[limb] << np.uint64(64 - have) if have > 0 else np.uint64(0)
                 have -= 64
             have += take
             limb += 1
             left -= take
     if have > 0:
-        out[place] = held
+        out[place] = buffer
     return out, size, -1
 
 
@@ -318,38 +318,38 @@ def _read_canonical(
         before[n] = before[n - 1] + words[n - 1]
     out = np.empty(most, dtype=np.int64)
     read, number = 0, 0
-    held, have, byte = np.uint64(0), 0, 0  # `have` bits from `read` on, left-aligned
+    buffer, have, byte = np.uint64(0), 0, 0  # `have` bits from `read` on, left-aligned
     while number < most and read < size:
         while have <= 56 and byte < data.size:
-            held |= np.uint64(data[byte]) << np.uint64(56 - have)
+            buffer |= np.uint64(data[byte]) << np.uint64(56 - have)
             have += 8
             byte += 1
-        entry = table[held >> np.uint64(64 - table_bits)]
+        entry = table[buffer >> np.uint64(64 - table_bits)]
         if entry >= 0:
             length = entry & 255
             if length > size - read:
                 return out[:number], read, 1
             out[number] = entry >> 8
-            held <<= np.uint64(length)
+            buffer <<= np.uint64(length)
             have -= length
         elif entry == -1:
             return out[:number], read, 2 if size - read >= table_bits else 1
         else:
             node, length = -2 - entry, table_bits  # which of the nodes of this depth, words first
-            held <<= np.uint64(table_bits)
+            buffer <<= np.uint64(table_bits)
             have -= table_bits
             while node >= words[length]:
                 if have == 0:
                     while have <= 56 and byte < data.size:
-                        held |= np.uint64(data[byte]) << np.uint64(56 - have)
+                        buffer |= np.uint64(data[byte]) << np.uint64(56 - have)
                         have += 8
                         byte += 1
                 if length >= size - read:
                     return out[:number], read, 1
                 if node - words[length] >= inner[length]:
                     return out[:number], read, 2
-                node = 2 * (node - words[length]) + np.int64(held >> np.uint64(63))
-                held <<= np.uint64(1)
+                node = 2 * (node - words[length]) + np.int64(buffer >> np.uint64(63))
+                buffer <<= np.uint64(1)
                 have -= 1
                 length += 1
             if length > size - read:

@@ -113,20 +113,20 @@ def code_path(
         )
     if not 0 <= low <= high:
         raise InputError(f"perturbations from {low} to {high}", where="code path", mend="give 0 <= start <= end")
-    found = _Lines(rows, weights, code or _on_whole_alphabet)
-    first, last = found.at(low), found.at(high)
+    lines = _Lines(rows, weights, code or _on_whole_alphabet)
+    first, last = lines.at(low), lines.at(high)
     changes: list[tuple[Fraction, int]] = []  # (breakpoint, the line after it)
     waiting = [(low, first, high, last)]
     while waiting:
         left, one, right, other = waiting.pop()
-        if found.expected[one] == found.expected[other]:
+        if lines.expected[one] == lines.expected[other]:
             continue
-        meet = found.meet(one, other)
+        meet = lines.meet(one, other)
         if meet is None:  # the same line: two optimal codes all the way, which differ for single datasets
             changes.append((right, other))
             continue
-        middle = found.at(meet)
-        gain = found.value(one, meet) - found.value(middle, meet)
+        middle = lines.at(meet)
+        gain = lines.value(one, meet) - lines.value(middle, meet)
         if gain < 0 or not left <= meet <= right:
             raise InputError(
                 "a code that is not optimal", where="code path", mend="pass a function that finds the best"
@@ -141,8 +141,8 @@ def code_path(
         low,
         high,
         tuple(step for step, _ in changes),
-        tuple(found.codes[line] for line in order),
-        tuple(found.expected[line] for line in order),
+        tuple(lines.codes[line] for line in order),
+        tuple(lines.expected[line] for line in order),
     )
 
 

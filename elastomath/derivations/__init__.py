@@ -26,7 +26,7 @@ MODULES = (
     "union",
     "rebound",
     "forgetting",
-    "divergences",
+    "springs",
     "logit",
     "optimisers",
     "jointness",
@@ -37,10 +37,10 @@ MODULES = (
 @cache
 def builders() -> dict[str, Callable[[], Derivation]]:
     """The derivations by id, R1 first; nothing is built yet."""
-    found: dict[str, Callable[[], Derivation]] = {}
+    by_name: dict[str, Callable[[], Derivation]] = {}
     for module in MODULES:
-        found |= import_module(f"{__name__}.{module}").BUILDERS
-    return dict(sorted(found.items(), key=lambda item: int(item[0][1:])))
+        by_name |= import_module(f"{__name__}.{module}").BUILDERS
+    return dict(sorted(by_name.items(), key=lambda item: int(item[0][1:])))
 
 
 @cache

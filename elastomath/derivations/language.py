@@ -449,9 +449,9 @@ class Step:
 
     def _lemmas(self) -> list[Expr]:
         """The applications of functions with a lemma in what the step is proved by."""
-        made = language().functions
-        found = {part for e in self._expressions() for part in _expr(e).atoms(*made)} if made else set()
-        return sorted(found, key=str)
+        functions = language().functions
+        applied = {part for e in self._expressions() for part in _expr(e).atoms(*functions)} if functions else set()
+        return sorted(applied, key=str)
 
     def _visible(self, expression: Expr, sign: str) -> bool:
         """Whether the expression has the sign by the signs of its parts, those not yet shown left out."""
@@ -670,19 +670,19 @@ class Derivation:
         """The symbols of the steps that are not abbreviations, in the order of their names."""
         import sympy as sp
 
-        found: set[Expr] = set()
+        symbols: set[Expr] = set()
         for step in self.steps:
             for side in (step.lhs, step.rhs, *(f for f, _ in step.given)):
-                found |= _replaced(side, step.where).atoms(sp.Symbol)
-        return tuple(sorted(found, key=lambda symbol: (symbol.name, str(_sign_of(symbol)))))
+                symbols |= _replaced(side, step.where).atoms(sp.Symbol)
+        return tuple(sorted(symbols, key=lambda symbol: (symbol.name, str(_sign_of(symbol)))))
 
     def functions(self) -> list[Relation]:
         """The functions with a name that the steps use, each with its meaning."""
         import sympy as sp
 
-        found = {f for step in self.steps for e in step._expressions() for f in _expr(e).atoms(sp.Function)}
-        made = {f.func: language().functions[f.func] for f in found if f.func in language().functions}
-        named = [(head, known) for head, known in made.items() if known.tex is not None]
+        applied = {f for step in self.steps for e in step._expressions() for f in _expr(e).atoms(sp.Function)}
+        defined = {f.func: language().functions[f.func] for f in applied if f.func in language().functions}
+        named = [(head, known) for head, known in defined.items() if known.tex is not None]
         named.sort(key=lambda item: item[0].__name__)
         return [Relation(head(*known.arguments), "=", known.body) for head, known in named]
 

@@ -223,9 +223,9 @@ def _named(name: str, tex: str | None, arguments: Sequence[Expr], body: Expr, **
         return rf"{tex or ''}\left( {shown} \right)" + (f"^{{{exp}}}" if exp else "")
 
     methods = {f.__name__: f for f in (_eval_is_nonnegative, _eval_is_real, _sympystr, _latex)}
-    made = type(name, (sp.Function,), {**methods, "nargs": len(facts.arguments)})
-    language().functions[made] = facts
-    return made
+    function = type(name, (sp.Function,), {**methods, "nargs": len(facts.arguments)})
+    language().functions[function] = facts
+    return function
 
 
 def leaf_function(

@@ -91,22 +91,22 @@ def law_figure(law: FiniteLaw | Run) -> Figure:
             error = np.sqrt(weights**2 @ variance[:2])
             wide = np.sqrt(error**2 + law.ratio**2 * steps**2 * variance[2])
     x, ratio = law.perturbations, law.ratio
-    seen = np.isfinite(ratio)
+    finite = np.isfinite(ratio)
     if error is not None and wide is not None:
-        seen &= law.upper > 2.0 * wide
-        wide = wide[seen] / law.upper[seen]
-    told = (
-        f"residual over upper bound from {ratio[seen].min():.3g} to {ratio[seen].max():.3g}"
-        if seen.any()
+        finite &= law.upper > 2.0 * wide
+        wide = wide[finite] / law.upper[finite]
+    title = (
+        f"residual over upper bound from {ratio[finite].min():.3g} to {ratio[finite].max():.3g}"
+        if finite.any()
         else "the bound nowhere stands out"
     )
-    figure = _figure(2, 2.4, "The finite law: the residual against its two bounds", f"{where}{told}.")
+    figure = _figure(2, 2.4, "The finite law: the residual against its two bounds", f"{where}{title}.")
     top, bottom = figure.axes
     top.fill_between(x, 0.0, np.maximum(law.upper, 0.0), color="#0072B2", alpha=0.10, linewidth=0)
     _draw(top, [_Line("residual", x, law.residual, error), _Line("upper bound", x, law.upper)], zero="lower bound")
     top.set_title("residual between its bounds")
     top.set_ylabel(unit)
-    _draw(bottom, [_Line("", x[seen], ratio[seen], wide)], zero=None)
+    _draw(bottom, [_Line("", x[finite], ratio[finite], wide)], zero=None)
     levels = {"0": 0.0, "1/2 (mixtures)": 0.5, "1 (any class)": 1.0}
     for level in levels.values():
         bottom.axhline(level, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)

@@ -284,9 +284,9 @@ def r12() -> Figure:
         rows = [
             (1 - size) * flat + size * np.asarray(row) for row in ((0.5, 0.3, 0.2), (0.1, 0.6, 0.3), (0.2, 0.2, 0.6))
         ]
-        found = reverse_balance(Mixture.of(rows, [2.0, 1.0, 0.5]))
-        misses.append(abs(found.balance))
-        thirds.append(float(np.abs(found.terms).max()))
+        balance = reverse_balance(Mixture.of(rows, [2.0, 1.0, 0.5]))
+        misses.append(abs(balance.balance))
+        thirds.append(float(np.abs(balance.terms).max()))
     _lines(
         axes, sizes, [("largest term", thirds), ("miss of the mixture", misses)], ("distance from a flat tree", "nats")
     )
@@ -305,11 +305,11 @@ def r13() -> Figure:
     rows = [(f"n = {n:,}", score(scores, 2000.0, n, m)) for n in (1000, 2000, 5000)]
     _lines(left, m, rows, ("opposed examples m", "score"))
     n = np.linspace(100.0, 10000.0, 50)
-    found = [
+    turns = [
         ("exactly back", return_volume(scores, n)),
         ("within 0.05", return_volume(scores, n, 0.05, pretrain=2000.0)),
     ]
-    _lines(right, n, found, ("aligned examples n", "m* to undo them"))
+    _lines(right, n, turns, ("aligned examples n", "m* to undo them"))
     return figure
 
 
@@ -362,10 +362,10 @@ def r16() -> Figure:
     start, steps = _union(10.0), np.linspace(0.05, 3.0, 60)
     codes = path_entropies(start, np.concatenate([[0.0], steps]))
     changes, work = codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps)
-    found = effective_volumes(changes, work)
+    fitted = effective_volumes(changes, work)
     rows = [
         ("work, int l (-dH_t)", work),
-        (f"K = ({found.volumes[0]:.4f}, {found.volumes[1]:.4f})", found.volumes @ changes),
+        (f"K = ({fitted.volumes[0]:.4f}, {fitted.volumes[1]:.4f})", fitted.volumes @ changes),
     ]
     rows += [("K = (10, 1.1)", np.array([10.0, 1.1]) @ changes), ("K = (9, 1)", np.array([9.0, 1.0]) @ changes)]
     _lines(axes, steps, rows, ("L", "volume x nats"))
@@ -525,8 +525,8 @@ def r24() -> Figure:
 
     figure, (left, right) = _panels(2)
     n, c = np.geomspace(0.3, 1e4, 80), 0.3
-    seen = matched_volumes(0.0, rise(0.0, n, c), c)
-    rows = [("K_p", seen.pretrain), ("K_a", seen.align), ("nominal n", n), ("kappa", seen.kappa)]
+    matched = matched_volumes(0.0, rise(0.0, n, c), c)
+    rows = [("K_p", matched.pretrain), ("K_a", matched.align), ("nominal n", n), ("kappa", matched.kappa)]
     _lines(left, n, rows, ("aligning examples n", "volumes that count, kappa"))
     _log(left.xaxis)
     _log(left.yaxis)
@@ -611,12 +611,12 @@ def r27() -> Figure:
     shares = np.stack([rng.dirichlet(np.full(8, size)) for size in rng.uniform(0.3, 2, 120)])
     common = rng.dirichlet(np.full(300, 0.3))
     rows = np.stack([0.5 * common + 0.5 * rng.dirichlet(np.full(300, 0.05)) for _ in range(8)])
-    seen = {}
+    margins_of = {}
     for beta in (0.5, 1.0, 1.5):
         volumes = shares**beta
         model = 0.97 * (volumes / volumes.sum(axis=1, keepdims=True)) @ rows + 0.03 * common
-        seen[f"w^{beta:g}"] = margins(shares, -np.log(model) @ rows.T)
-    return margin_figure(seen)
+        margins_of[f"w^{beta:g}"] = margins(shares, -np.log(model) @ rows.T)
+    return margin_figure(margins_of)
 
 
 @styled
@@ -653,20 +653,20 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 
 @styled
-def springs_figure(found: Springs) -> Figure:
+def springs_figure(course: Springs) -> Figure:
     """|D_i| Delta D(P_i || q) (left) and |D_i| Delta D(q || P_i) (right) of pre-training and alignment, and their sums."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
-    limit = found.elastic_limit()
-    reverse = found.reverse_forces
-    panels = [("D(data || model)", found.forces)] + ([] if reverse is None else [("D(model || data)", reverse)])
+    limit = course.elastic_limit()
+    reverse = course.reverse_forces
+    panels = [("D(data || model)", course.forces)] + ([] if reverse is None else [("D(model || data)", reverse)])
     for panel, (title, forces) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), panel)
         axes.set_title(title)
         rows = [("pre-training", forces[0]), ("alignment", forces[1]), ("sum", forces.sum(axis=0))]
         for (label, force), (colour, marker, line) in zip(rows, STYLES, strict=False):
-            axes.plot(found.perturbations, force, color=colour, ls=line, marker=marker, markevery=8, label=label)
+            axes.plot(course.perturbations, force, color=colour, ls=line, marker=marker, markevery=8, label=label)
         axes.axhline(0, color=INK, lw=0.8)
         if limit is not None and panel == 1:
             axes.axvline(limit[1], color=INK, lw=0.8, ls=":")

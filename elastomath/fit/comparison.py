@@ -13,7 +13,7 @@ import numpy as np
 from ..checks import SHARE, an, checked, listed, one_of
 from ..errors import InputError
 from ..interval import Interval
-from .constants import RunConstants, run_constants
+from .constants import RunConstants, run_constants, seed_of
 from .course import Course
 from .logit import logit_constants
 
@@ -54,11 +54,11 @@ class Difference:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
-        told = {name: getattr(self, name) for name in self.__slots__ if name != "effect"}
-        return told | {"effect": self.effect.as_dict()}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "effect"}
+        return fields | {"effect": self.effect.as_dict()}
 
     @property
-    def told(self) -> bool:
+    def apart(self) -> bool:
         """Whether a difference is seen, corrected for all comparisons that were made."""
         return self.corrected is not None and self.corrected < 1 - self.effect.level
 
@@ -70,8 +70,8 @@ class Difference:
         kind = "difference" if self.constant == "after" else "ratio"
         if self.p is None:
             return f"The {of} of {self.second} to that of {self.first}: {kind} {self.effect}; one seed says nothing of other seeds."
-        verdict = "differ" if self.told else "are not told apart"
-        least = "" if self.smallest is None or self.told else f"; a {kind} of {self.smallest:.3g} would have been seen"
+        verdict = "differ" if self.apart else "are not told apart"
+        least = "" if self.smallest is None or self.apart else f"; a {kind} of {self.smallest:.3g} would have been seen"
         return f"In {of} {self.first} and {self.second} {verdict}: {kind} {self.effect} (p = {self.corrected:.2g} corrected{least})."
 
 
@@ -106,7 +106,7 @@ def differences(
     ...     return [Course(f"{s}", "contrast", "nats/response", "examples", m, perturbed_contrast(3.0, m, c * (1 + 0.02 * s)),
     ...         np.full(11, 0.01), 0.0, 0.01, 64.0, covariates={"seed": s}) for s in range(size)]
     >>> found = differences({"small": runs(0.2, 4), "large": runs(0.1, 4)})
-    >>> print(found[0].constant, f"{found[0].effect:.2f}", found[0].told)
+    >>> print(found[0].constant, f"{found[0].effect:.2f}", found[0].apart)
     undo_volume 2.00 [2.00, 2.00] True
     """
     if len(sets) < 2:
@@ -115,13 +115,13 @@ def differences(
             where="compare",
             mend="give two curves or more, or --by a covariate of two values",
         )
-    told: dict[str, list[RunConstants]] = {
+    constants_of: dict[str, list[RunConstants]] = {
         name: [run_constants(course, level) for course in mine] for name, mine in sets.items()
     }
     of_law = {name: _seeds_of_c(mine, level) for name, mine in sets.items()} if "c" in constants else {}
-    found = []
+    effects = []
     for first, second in combinations(sets, 2):
-        volumes = [{run.course.align for run in told[name]} for name in (first, second)]
+        volumes = [{run.course.align for run in constants_of[name]} for name in (first, second)]
         common = sorted(volumes[0] & volumes[1], key=lambda n: n or 0.0)
         if not common:
             raise InputError(
@@ -135,13 +135,15 @@ def differences(
                 values = [of_law[name] for name in (first, second)]
                 missing = 0
             else:
-                sides = [[run for run in told[name] if run.course.align in common] for name in (first, second)]
+                sides = [[run for run in constants_of[name] if run.course.align in common] for name in (first, second)]
                 values = [_values(side, constant, common) for side in sides]
                 missing = sum(_unreached(run, constant) for side in sides for run in side)
             if constant == "undo_volume" or all(values):
                 align = common[0] if len(common) == 1 else None
-                found.append(_difference(first, second, constant, align, values[0], values[1], missing, shared, level))
-    return _corrected(found)
+                effects.append(
+                    _difference(first, second, constant, align, values[0], values[1], missing, shared, level)
+                )
+    return _corrected(effects)
 
 
 def _shared(a: Sequence[Course], b: Sequence[Course]) -> bool:
@@ -157,26 +159,26 @@ def _unreached(run: RunConstants, constant: str) -> bool:
 
 def _values(runs: Sequence[RunConstants], constant: str, volumes: Sequence[float | None]) -> dict[str, float]:
     """The constant by seed, averaged over the alignment volumes; logarithms but for the contrast; seeds that give all of them."""
-    found: dict[str, list[float]] = {}
+    by_name: dict[str, list[float]] = {}
     for run in runs:
         value: Interval | None = getattr(run, constant)
         if value is None or value.estimate is None or (constant != "after" and value.estimate <= 0):
             continue
-        seed = str(run.course.covariates.get("seed", run.course.run))
-        found.setdefault(seed, []).append(value.estimate if constant == "after" else math.log(value.estimate))
-    return {seed: float(np.mean(values)) for seed, values in found.items() if len(values) >= len(volumes)}
+        seed = seed_of(run.course)
+        by_name.setdefault(seed, []).append(value.estimate if constant == "after" else math.log(value.estimate))
+    return {seed: float(np.mean(values)) for seed, values in by_name.items() if len(values) >= len(volumes)}
 
 
 def _seeds_of_c(courses: Sequence[Course], level: float) -> dict[str, float]:
     by_seed: dict[str, list[Course]] = {}
     for course in courses:
-        by_seed.setdefault(str(course.covariates.get("seed", course.run)), []).append(course)
-    found = {}
+        by_seed.setdefault(seed_of(course), []).append(course)
+    logs = {}
     for seed, mine in by_seed.items():
-        told = logit_constants(mine, level)
-        if told is not None and told.perturbing is not None and told.perturbing.estimate:
-            found[seed] = math.log(told.perturbing.estimate)
-    return found
+        constant = logit_constants(mine, level)
+        if constant is not None and constant.perturbing is not None and constant.perturbing.estimate:
+            logs[seed] = math.log(constant.perturbing.estimate)
+    return logs
 
 
 def _difference(
@@ -245,13 +247,13 @@ def _smallest(se: float, freedom: float, level: float) -> float:
     return se * float(brentq(lambda shift: float(nct.sf(edge, freedom, shift)) - POWER, 0.0, 60.0 + 4 * edge))
 
 
-def _corrected(found: Sequence[Difference]) -> list[Difference]:
+def _corrected(effects: Sequence[Difference]) -> list[Difference]:
     """Holm's step-down over the p of each constant."""
-    told = list(found)
+    corrected = list(effects)
     for constant in CONSTANTS:
-        mine = [i for i, one in enumerate(found) if one.constant == constant and one.p is not None]
+        mine = [i for i, one in enumerate(effects) if one.constant == constant and one.p is not None]
         worst = 0.0
-        for rank, index in enumerate(sorted(mine, key=lambda i: found[i].p or 0.0)):
-            worst = max(worst, min(1.0, (found[index].p or 0.0) * (len(mine) - rank)))
-            told[index] = replace(found[index], corrected=worst)
-    return told
+        for rank, index in enumerate(sorted(mine, key=lambda i: effects[i].p or 0.0)):
+            worst = max(worst, min(1.0, (effects[index].p or 0.0) * (len(mine) - rank)))
+            corrected[index] = replace(effects[index], corrected=worst)
+    return corrected

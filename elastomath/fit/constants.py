@@ -21,8 +21,8 @@ NORMAL = 1.959963984540054
 """The normal quantile at 0.95, by which errors are read back from intervals of that level."""
 OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
 """What a run's name says of its optimiser, where the table has no column of that name."""
-SEEDS = ("seed",)
-"""Covariates over which runs are repeats of each other."""
+SEEDS = ("seed", "source_seed")
+"""Covariates over which runs are repeats of each other: the seed of a training, and that of simulated data."""
 MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
 """What a first fall is told in, each such that a fall of the behaviour is a fall of the measure (R23): the contrast z, minus the
 rate of align, the rate of perturb, sigma(z) of nats a response, a score, minus the rate of pretrain."""
@@ -47,15 +47,21 @@ class RunConstants:
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON: run, align (n), measure, and the constants."""
-        told = {name: _dict(getattr(self, name)) for name in ("before", "after", "half_life", "undo_volume", "undone")}
+        fields = {
+            name: _dict(getattr(self, name)) for name in ("before", "after", "half_life", "undo_volume", "undone")
+        }
         falls = {name: fall.as_dict() for name, fall in self.first_fall.items()}
         course = self.course
         about = {"run": course.run, "align": course.align, "measure": course.measure, "unit": course.unit}
-        return about | told | {"first_fall": falls}
+        return about | fields | {"first_fall": falls}
 
 
-def _dict(told: Interval | None) -> dict[str, Any] | None:
-    return None if told is None else told.as_dict() | {"censored": told.estimate is None and told.low is not None}
+def _dict(interval: Interval | None) -> dict[str, Any] | None:
+    return (
+        None
+        if interval is None
+        else interval.as_dict() | {"censored": interval.estimate is None and interval.low is not None}
+    )
 
 
 LEVEL = number(least=1e-6, below=1.0)
@@ -97,22 +103,22 @@ def _mean(value: float, error: float | None, level: float, unit: str) -> Interva
 def _first_falls(course: Course, level: float) -> dict[str, Interval]:
     """The fall per unit of volume between the first two readings."""
     volume = float(course.volumes[1] - course.volumes[0])
-    seen: dict[str, tuple[Array, Array]] = {course.measure: (course.values, course.errors)}
+    readings: dict[str, tuple[Array, Array]] = {course.measure: (course.values, course.errors)}
     if course.measure == "contrast" and "align" in course.rates:
-        seen["code_length"] = (-course.rates["align"][0], course.rates["align"][1])
-        seen["opposed"] = (course.rates["perturb"][0], course.rates["perturb"][1])
+        readings["code_length"] = (-course.rates["align"][0], course.rates["align"][1])
+        readings["opposed"] = (course.rates["perturb"][0], course.rates["perturb"][1])
         if course.unit == "nats/response":
             from scipy.special import expit
 
             p = expit(course.values)
-            seen["probability"] = (p, p * (1 - p) * course.errors)
+            readings["probability"] = (p, p * (1 - p) * course.errors)
     example = course.volume_unit.removesuffix("s")
-    found = {}
-    for name, (values, errors) in seen.items():
+    falls = {}
+    for name, (values, errors) in readings.items():
         unit = "" if name in ("probability", "score") else course.unit.split("/")[0] + "/"
         error = float(np.hypot(errors[0], errors[1])) / volume
-        found[name] = _mean(float(values[0] - values[1]) / volume, error, level, f"{unit or '1/'}{example}")
-    return found
+        falls[name] = _mean(float(values[0] - values[1]) / volume, error, level, f"{unit or '1/'}{example}")
+    return falls
 
 
 # --- over runs ---------------------------------------------------------------------------------------------------
@@ -157,18 +163,18 @@ class GroupConstants:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         names = ("before", "after", "half_life", "undo_volume", "undone")
-        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
+        fields = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
         falls = {name: spread.as_dict() for name, spread in self.first_fall.items()}
         about = {"group": self.label, "align": self.align, "runs": [run.course.run for run in self.runs]}
-        return about | told | {"first_fall": falls}
+        return about | fields | {"first_fall": falls}
 
 
 @checked(course=an(Course))
 def optimiser(course: Course) -> str:
     """The column ``optimiser`` of a run, else what its name says, else nothing: m* rises with n under one and falls under another (R26)."""
-    told = course.covariates.get("optimiser")
-    if told is not None:
-        return str(told).lower()
+    optimiser_name = course.covariates.get("optimiser")
+    if optimiser_name is not None:
+        return str(optimiser_name).lower()
     named = OPTIMISERS.search(course.run)
     return "" if named is None else named[1].lower()
 
@@ -184,14 +190,14 @@ def labels(courses: Sequence[Course]) -> list[str]:
             continue
         kept.append((name, values))
     # a covariate that another determines says nothing new
-    told: list[tuple[str, list[Any]]] = []
+    columns: list[tuple[str, list[Any]]] = []
     for name, values in kept:
-        before = {tuple(str(have[i]) for _, have in told) for i in range(len(courses))}
-        after = {(*(str(have[i]) for _, have in told), str(values[i])) for i in range(len(courses))}
+        before = {tuple(str(have[i]) for _, have in columns) for i in range(len(courses))}
+        after = {(*(str(have[i]) for _, have in columns), str(values[i])) for i in range(len(courses))}
         if len(after) > len(before):
-            told.append((name, values))
+            columns.append((name, values))
     return [
-        ", ".join(str(values[i]) if isinstance(values[i], str) else f"{name} {values[i]}" for name, values in told)
+        ", ".join(str(values[i]) if isinstance(values[i], str) else f"{name} {values[i]}" for name, values in columns)
         for i in range(len(courses))
     ]
 
@@ -199,11 +205,21 @@ def labels(courses: Sequence[Course]) -> list[str]:
 @checked(courses=listed(an(Course)))
 def bases(courses: Sequence[Course]) -> list[str]:
     """The base that each run began from: its label and its seed."""
-    told = []
+    several = [
+        name for name in SEEDS if name == "seed" or len({str(course.covariates.get(name)) for course in courses}) > 1
+    ]
+    shown = []
     for label, course in zip(labels(courses), courses, strict=True):
-        seed = course.covariates.get("seed")
-        told.append(", ".join(part for part in (label, "" if seed is None else f"seed {seed}") if part))
-    return told
+        seeds = [f"{name.replace('_', ' ')} {course.covariates[name]}" for name in several if name in course.covariates]
+        shown.append(", ".join(part for part in (label, *seeds) if part))
+    return shown
+
+
+@checked(course=an(Course))
+def seed_of(course: Course) -> str:
+    """Which repeat a run is: the values of its `SEEDS`, else its name."""
+    values = [str(course.covariates[name]) for name in SEEDS if course.covariates.get(name) is not None]
+    return "/".join(values) or course.run
 
 
 def _is_volume(values: Sequence[Any], courses: Sequence[Course]) -> bool:
@@ -225,10 +241,10 @@ def grouped(runs: Sequence[RunConstants], level: float = 0.95) -> list[GroupCons
 
 def _group(label: str, align: float | None, runs: Sequence[RunConstants], level: float) -> GroupConstants:
     def over(get: Callable[[RunConstants], Interval | None], logs: bool = False) -> Spread | None:
-        told = [value for value in map(get, runs) if value is not None]
-        if len(told) < len(runs) or not told:
+        intervals = [value for value in map(get, runs) if value is not None]
+        if len(intervals) < len(runs) or not intervals:
             return None
-        return _volumes(told, level) if logs else _means(told, level)
+        return _volumes(intervals, level) if logs else _means(intervals, level)
 
     after = over(lambda run: run.after)
     assert after is not None
@@ -243,12 +259,12 @@ def _group(label: str, align: float | None, runs: Sequence[RunConstants], level:
     )  # fmt: skip
 
 
-def _means(told: Sequence[Interval], level: float) -> Spread | None:
-    values = [value.estimate for value in told if value.estimate is not None]
-    if len(values) < len(told):
+def _means(intervals: Sequence[Interval], level: float) -> Spread | None:
+    values = [value.estimate for value in intervals if value.estimate is not None]
+    if len(values) < len(intervals):
         return None
-    errors = [_error(value) for value in told]
-    unit = told[0].unit
+    errors = [_error(value) for value in intervals]
+    unit = intervals[0].unit
     se = math.nan if None in errors else math.sqrt(sum(e * e for e in errors if e is not None)) / len(values)
     documents = Interval.of_mean(float(np.mean(values)), se, math.inf, level=level, unit=unit, method="over documents")
     seeds = None
@@ -261,23 +277,23 @@ def _over_seeds(count: int) -> str:
     return f"Student's t over {count} seeds" + (" (3+)" if count >= 3 else "")
 
 
-def _error(told: Interval) -> float | None:
+def _error(interval: Interval) -> float | None:
     """The standard error behind a symmetric interval."""
-    if told.low is None or told.high is None:
+    if interval.low is None or interval.high is None:
         return None
     from scipy.stats import norm
 
-    return (told.high - told.low) / (2 * float(norm.ppf(0.5 + told.level / 2)))
+    return (interval.high - interval.low) / (2 * float(norm.ppf(0.5 + interval.level / 2)))
 
 
-def _volumes(told: Sequence[Interval], level: float) -> Spread:
+def _volumes(intervals: Sequence[Interval], level: float) -> Spread:
     """Geometric means of volumes; where a run is censored, a lower bound from the lower ends of all."""
     from scipy.stats import norm
 
-    unit, count = told[0].unit, len(told)
-    estimates = [value.estimate for value in told if value.estimate is not None and value.estimate > 0]
-    lows = [value.low for value in told if value.low is not None and value.low > 0]
-    highs = [value.high for value in told if value.high is not None and value.high > 0]
+    unit, count = intervals[0].unit, len(intervals)
+    estimates = [value.estimate for value in intervals if value.estimate is not None and value.estimate > 0]
+    lows = [value.low for value in intervals if value.low is not None and value.low > 0]
+    highs = [value.high for value in intervals if value.high is not None and value.high > 0]
     normal = float(norm.ppf(0.5 + level / 2))
     centre = float(np.mean(np.log(estimates))) if len(estimates) == count else None
     ends: list[float | None] = [None, None]
@@ -320,13 +336,13 @@ class Answers:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         names = ("exponent", "resistance", "control")
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names
         }
-        told["first_fall_per_doubling"] = {name: fall.as_dict() for name, fall in self.first_fall.items()}
+        fields["first_fall_per_doubling"] = {name: fall.as_dict() for name, fall in self.first_fall.items()}
         if self.by_optimiser:
-            told["by_optimiser"] = {name: mine.as_dict() for name, mine in self.by_optimiser.items()}
-        return told
+            fields["by_optimiser"] = {name: mine.as_dict() for name, mine in self.by_optimiser.items()}
+        return fields
 
 
 @checked(runs=listed(an(RunConstants), empty=False), level=LEVEL)
@@ -385,14 +401,14 @@ def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | 
     for way in ways:
         points = []
         for run in sorted(way, key=lambda run: run.course.align or 0.0):
-            told = run.undo_volume
-            if told is None or not run.course.align:
+            volume = run.undo_volume
+            if volume is None or not run.course.align:
                 continue
-            if told.estimate:
-                own, common = _log_errors(run, told)
-                points.append((math.log(run.course.align), math.log(told.estimate), own, common, False))
-            elif told.low:
-                points.append((math.log(run.course.align), math.log(told.low), 0.0, 0.0, True))
+            if volume.estimate:
+                own, common = _log_errors(run, volume)
+                points.append((math.log(run.course.align), math.log(volume.estimate), own, common, False))
+            elif volume.low:
+                points.append((math.log(run.course.align), math.log(volume.low), 0.0, 0.0, True))
         n = np.array([point[0] for point in points])
         if len(points) < 2 or not np.ptp(n):
             continue
@@ -413,30 +429,32 @@ def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | 
     if spread is None or not censored:
         return spread
 
-    def bound(told: Interval | None) -> Interval | None:
-        if told is None:
+    def bound(interval: Interval | None) -> Interval | None:
+        if interval is None:
             return None
-        return Interval(None, told.low, None, level, "", "lower bound: the largest n was not undone")
+        return Interval(None, interval.low, None, level, "", "lower bound: the largest n was not undone")
 
     documents = bound(spread.documents)
     assert documents is not None
     return Spread(documents, bound(spread.seeds))
 
 
-def _log_errors(run: RunConstants, told: Interval) -> tuple[float, float]:
+def _log_errors(run: RunConstants, interval: Interval) -> tuple[float, float]:
     """The error of ln m* from the readings of the perturbation, and what one standard error of the base moves it by."""
     course = run.course
     error = 0.0 if math.isnan(course.base_error) else course.base_error
-    alone = replace(course, base_error=0.0).passage(1.0, told.level)
+    alone = replace(course, base_error=0.0).passage(1.0, interval.level)
     low, high = alone.low or math.nan, alone.high or math.nan
-    quantile = NORMAL if course.known_errors else float(_student(course, told.level))
+    quantile = NORMAL if course.known_errors else float(_student(course, interval.level))
     own = math.log(high / low) / (2 * quantile) if 0 < low < high else math.nan
     moved = [
-        replace(course, base=course.level + sign * error, base_error=0.0).passage(1.0, told.level).estimate
+        replace(course, base=course.level + sign * error, base_error=0.0).passage(1.0, interval.level).estimate
         for sign in (-1, 1)
     ]
     if error == 0 or not all(moved):
-        return math.log(told.high / told.low) / (2 * quantile) if told.high and told.low else math.nan, 0.0
+        return math.log(interval.high / interval.low) / (
+            2 * quantile
+        ) if interval.high and interval.low else math.nan, 0.0
     return own, math.log((moved[1] or 1.0) / (moved[0] or 1.0)) / 2
 
 

@@ -139,7 +139,7 @@ def _smoothed(course: Course) -> Smoothed:
     known = course.known_errors
     least = 4 * np.finfo(np.float64).eps * max(float(np.abs(values).max()), 1e-300)
     errors = np.hypot(course.errors, least) if known else np.ones(values.size)
-    found: Smoothed | None = None
+    smoothed: Smoothed | None = None
     for terms in range(_terms(values.size), min(MOST_TERMS, values.size) + 1):
         basis = _basis(volumes, terms)
         rows = basis(volumes) / errors[:, None]
@@ -150,11 +150,11 @@ def _smoothed(course: Course) -> Smoothed:
         if not known:
             sigma = math.sqrt(square / freedom) if freedom else math.nan
             return Smoothed(basis, operator, values, np.full(values.size, max(sigma, least)), float(max(freedom, 1)))
-        found = Smoothed(basis, operator, values, errors, math.inf)
+        smoothed = Smoothed(basis, operator, values, errors, math.inf)
         if not freedom or chi2.sf(square, freedom) > MISFIT:
             break
-    assert found is not None
-    return found
+    assert smoothed is not None
+    return smoothed
 
 
 def _basis(volumes: Array, terms: int) -> Any:
@@ -184,14 +184,15 @@ def _passage(course: Course, share: float, level: float) -> Interval:
     if course.values.size < 2:
         return Interval(None, None, None, level, unit, "one reading")
     smooth = course.smoothed()
-    grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], course.volumes]))
+    asked = course.volumes if course.volumes.size <= GRID else course.volumes[[0, -1]]
+    grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], asked]))
     grid = grid[grid >= course.volumes[0]]
-    at_start = smooth.weights(course.volumes[:1])[0]
-    weights = smooth.weights(grid) - (1 - share) * at_start
+    columns = smooth.basis(grid) - (1 - share) * smooth.basis(course.volumes[:1])
     base = 0.0 if math.isnan(course.base_error) else course.base_error
-    gap = weights @ smooth.values - share * course.level
+    gap = columns @ (smooth.operator @ smooth.values) - share * course.level
     with np.errstate(invalid="ignore"):
-        error = np.sqrt(weights**2 @ smooth.errors**2 + (share * base) ** 2)
+        spread = (smooth.operator * smooth.errors**2) @ smooth.operator.T
+        error = np.sqrt(np.maximum(np.einsum("gi,ij,gj->g", columns, spread, columns), 0.0) + (share * base) ** 2)
     middle = _first(grid, gap, 0.0)
     if np.isnan(error).any():  # no error to be had: the estimate alone
         return Interval(middle, None, None, level, unit, "no error")
@@ -238,16 +239,18 @@ def run_course(run: Run, rows: Any, covariates: Mapping[str, Any]) -> Course:
         values = rows[column].to_numpy() if column in rows.columns else []
         return float(values[0]) if len(values) and not _blank(values[0]) else math.nan
 
-    seen = {name: np.stack([run.rates[i], run.rate_se[i]]) for i, name in enumerate(run.components)}
+    readings = {name: np.stack([run.rates[i], run.rate_se[i]]) for i, name in enumerate(run.components)}
     volumes = dict(zip(run.components, run.volumes.tolist(), strict=True))
     course = Course(
         run.name, "contrast", run.rate_unit, run.volume_unit, run.perturbations, np.empty(0), np.empty(0),
-        rates=seen, covariates=covariates,
+        rates=readings, covariates=covariates,
     )  # fmt: skip
-    if "align" not in seen or "perturb" not in seen:
-        kept = next(name for name in ("pretrain", "align", *run.components) if name in seen)
-        return replace(course, measure="kept", values=-seen[kept][0], errors=seen[kept][1], align=volumes.get("align"))
-    a, p = seen["align"], seen["perturb"]
+    if "align" not in readings or "perturb" not in readings:
+        kept = next(name for name in ("pretrain", "align", *run.components) if name in readings)
+        return replace(
+            course, measure="kept", values=-readings[kept][0], errors=readings[kept][1], align=volumes.get("align")
+        )
+    a, p = readings["align"], readings["perturb"]
     if "contrast_se" in rows.columns and rows["contrast_se"].notna().all():
         errors = rows.drop_duplicates("perturbation").sort_values("perturbation")["contrast_se"].to_numpy(np.float64)
     elif run.rate_unit.endswith("/response"):  # two responses to one prompt: what one loses the other wins

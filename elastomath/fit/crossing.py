@@ -12,7 +12,7 @@ def first_crossing(steps: ArrayLike, courses: ArrayLike) -> Array:
     """The first volume at which each course, positive at first, is 0: linear between readings, inf where it never is.
 
     steps (J,): the volumes of the readings, rising; courses (..., J). A course that is not positive at its first reading is
-    there already: 0.
+    there already: 0. For one course the steps may be (J, C), what each reading costs in C units: the answer is then (C,).
 
     >>> first_crossing([0, 4, 8], [[2.0, 1.0, -1.0], [2.0, 1.0, 0.5], [0.0, 1.0, 1.0]])
     array([ 6., inf,  0.])

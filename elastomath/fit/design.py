@@ -81,23 +81,25 @@ class Plan:
     def sentences(self, speed: float | None = None) -> list[str]:
         """The plan in words; speed: tokens a second, for the time."""
         last = self.readings[-1]
-        told = [
+        sentences = [
             f"Read {self.prompts} held-out prompts at {len(self.readings)} volumes up to {last:g} opposed examples, over "
             f"{self.seeds} seed{'s' * (self.seeds != 1)}.",
         ]
         if self.difference is not None:
-            told.append(
+            sentences.append(
                 f"A ratio of undo volumes of {1 + self.difference:.3g} between two settings is then seen (p < {1 - self.level:.2g}) "
                 f"with a chance of {self.power:.0%}; plan as many seeds for each of them."
             )
-        told.append(
+        sentences.append(
             f"The undo volume, about {', '.join(f'{m:.3g}' for m in self.undo)} after "
             f"{', '.join(f'{n:g}' for n in self.aligned)} aligned examples, is then expected to be known to "
             f"within {math.expm1(self.half_width):.0%} ({self.level:.0%} interval over seeds)."
         )
         cost = f"It costs {_many(self.trained)} tokens of training and {_many(self.read)} of reading a setting"
-        told.append(cost + (f", about {(3 * self.trained + self.read) / speed / 3600:.2g} hours." if speed else "."))
-        return told
+        sentences.append(
+            cost + (f", about {(3 * self.trained + self.read) / speed / 3600:.2g} hours." if speed else ".")
+        )
+        return sentences
 
 
 def _many(count: float) -> str:
@@ -175,13 +177,13 @@ def _rounded(places: Array) -> Array:
 def _error(pilot: Pilot, places: Array, volumes: Array) -> float:
     """The largest error of ln m* over the alignment volumes with one prompt, by the fit's own interval; infinite where it is open."""
     many = 10_000  # an error so small that the interval is symmetric; it grows like one over the root of the prompts
-    found = 0.0
+    error = 0.0
     for n in volumes:
-        told = pilot.course(places, float(n), many).passage(1.0, 0.95)
-        if told.low is None or told.high is None or not told.low > 0:
+        passage = pilot.course(places, float(n), many).passage(1.0, 0.95)
+        if passage.low is None or passage.high is None or not passage.low > 0:
             return math.inf
-        found = max(found, math.log(told.high / told.low) / (2 * 1.959964) * math.sqrt(many))
-    return found
+        error = max(error, math.log(passage.high / passage.low) / (2 * 1.959964) * math.sqrt(many))
+    return error
 
 
 def _half(sigma: float, seeds: int, level: float) -> float:
@@ -224,21 +226,21 @@ def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().to
 
     What they do not tell keeps its default: the scatter where there is one seed. Raises InputError where they give no c.
     """
-    found = logit_constants(courses)
-    constant = None if found is None or found.perturbing is None else found.perturbing.estimate
+    constants = logit_constants(courses)
+    constant = None if constants is None or constants.perturbing is None else constants.perturbing.estimate
     if constant is None:
         raise InputError(
             "the pilot gives no constant of the logit law",
             where="plan",
             mend="give a curve of responses (nats/response) with align and perturb, or no pilot and --c",
         )
-    told = Pilot(constant=constant, tokens=tokens)
+    pilot = Pilot(constant=constant, tokens=tokens)
     starts = [course.base for course in courses if not math.isnan(course.base)]
     if starts:
-        told = replace(told, start=float(np.mean(starts)))
+        pilot = replace(pilot, start=float(np.mean(starts)))
     errors = [float(np.sqrt(np.mean(course.errors**2))) for course in courses if course.known_errors]
     if errors:
-        told = replace(told, noise=float(np.median(errors)) * math.sqrt(prompts))
+        pilot = replace(pilot, noise=float(np.median(errors)) * math.sqrt(prompts))
     squares, freedom = 0.0, 0
     for group in grouped([run_constants(course) for course in courses]):
         logs = [
@@ -247,5 +249,5 @@ def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().to
         if len(logs) > 1:
             squares, freedom = squares + float(np.var(logs) * len(logs)), freedom + len(logs) - 1
     if freedom:
-        told = replace(told, scatter=max(math.sqrt(squares / freedom), 1e-3))
-    return told
+        pilot = replace(pilot, scatter=max(math.sqrt(squares / freedom), 1e-3))
+    return pilot

@@ -17,6 +17,8 @@ CONSTANTS: Final = ("pretrain", "align", "kappa")
 """What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""
 GRID: Final = 40
 """Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
+NEAR: Final = 0.3
+"""An error of ln K so small that Q has one minimum near its estimate."""
 TINY: Final = float(np.finfo(np.float64).tiny)
 """The smallest normal number, a divisor in place of 0."""
 FAR: Final = 1e120
@@ -255,8 +257,21 @@ class Estimate:
     spread: Array
 
 
-def estimate(balance: Balance) -> Estimate:
-    """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring."""
+def estimate(balance: Balance, near: Estimate | None = None) -> Estimate:
+    """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring.
+
+    near: the estimate of nearly the same balance. Where it is well inside (errors of its logarithms below `NEAR`), scoring
+    from it alone.
+    """
+    if near is not None and float(near.spread.max()) < NEAR:
+        volumes, information = balance.polish(near.volumes)
+        if (volumes > 0).all():
+            return Estimate(
+                volumes,
+                float(volumes[0] / volumes[1]),
+                float(balance.deviance(volumes)),
+                _log_spread(volumes, information),
+            )
     grid = np.concatenate([[0.0], np.geomspace(*balance.span("kappa"), GRID), [np.inf]])
     values, points = balance.along("kappa", grid)
     minima = _lowest_minima(values)

@@ -42,8 +42,8 @@ def elastic_limit(readings: Readings, level: float = 0.95) -> Interval:
     pushing = np.flatnonzero(pushes[:end])
     low = float(steps[1 + int(pushing[-1])]) if pushing.size else None
     high = float(steps[1 + end]) if past.any() else None
-    found = springs_of_readings(steps, volumes, readings.rates).elastic_limit()
-    estimate = None if found is None else found[1]
+    limit = springs_of_readings(steps, volumes, readings.rates).elastic_limit()
+    estimate = None if limit is None else limit[1]
     if estimate is not None:  # a reading by chance: the estimate does not leave what the tests leave
         estimate = max(estimate, low or 0.0)
         estimate = estimate if high is None else min(estimate, high)

@@ -123,13 +123,13 @@ def courses_figure(summary: Summary) -> Figure:
     axes = figure.subplots()
     for index, run in enumerate(runs):
         colour, marker, line = STYLES[index % len(STYLES)]
-        seen = run.course
-        axes.plot(seen.volumes, seen.values, marker=marker, color=colour, linestyle="", label=seen.run)
-        if seen.values.size > 1:
-            places = np.linspace(seen.volumes[0], seen.volumes[-1], 200)
-            axes.plot(places, seen.smoothed().at(places), color=colour, linestyle=line)
+        along = run.course
+        axes.plot(along.volumes, along.values, marker=marker, color=colour, linestyle="", label=along.run)
+        if along.values.size > 1:
+            places = np.linspace(along.volumes[0], along.volumes[-1], 200)
+            axes.plot(places, along.smoothed().at(places), color=colour, linestyle=line)
         if run.undo_volume is not None and run.undo_volume.estimate is not None:
-            axes.plot(run.undo_volume.estimate, seen.level, marker="|", markersize=14, color=colour)
+            axes.plot(run.undo_volume.estimate, along.level, marker="|", markersize=14, color=colour)
     axes.set(xlabel=f"perturbation ({course.volume_unit})", ylabel=f"{course.measure} ({course.unit})")
     axes.set_title("marks: back where it was before alignment")
     axes.legend(fontsize=8, frameon=False)
@@ -147,9 +147,9 @@ def undo_figure(summary: Summary) -> Figure:
             settings.setdefault(group.label, []).append(group)
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     exponent = summary.answers.exponent
-    told = "" if exponent is None else f" Exponent {exponent.best}."
+    words = "" if exponent is None else f" Exponent {exponent.best}."
     figure.set_label(
-        f"What undoes an alignment\nUndo volume against alignment volume in {len(settings)} settings.{told}"
+        f"What undoes an alignment\nUndo volume against alignment volume in {len(settings)} settings.{words}"
     )
     axes = figure.subplots()
     for index, (label, groups) in enumerate(settings.items()):
@@ -192,12 +192,12 @@ def forest_figure(summary: Summary) -> Figure:
         ):
             if spread is None:
                 continue
-            told = spread.best
-            ends = [x for x in (told.low, told.estimate, told.high) if x is not None]
+            interval = spread.best
+            ends = [x for x in (interval.low, interval.estimate, interval.high) if x is not None]
             if ends:
                 axes.plot([ends[0], ends[-1]], [place + shift] * 2, color=colour, linewidth=1.2)
                 axes.plot(
-                    told.estimate or ends[0], place + shift, marker=marker if told.estimate is not None else ">", color=colour,
+                    interval.estimate or ends[0], place + shift, marker=marker if interval.estimate is not None else ">", color=colour,
                     markerfacecolor=colour if filled else "white",
                 )  # fmt: skip
     unit = summary.runs[0].course.volume_unit

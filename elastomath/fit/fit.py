@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
 from ..laws.finite import finite_law
+from ..shown import Shown
 from .constants import bases, optimiser
 from .course import Course, courses
 from .effective_volumes import CONSTANTS, estimate, interval
@@ -29,10 +31,17 @@ from .result import Bound, Goodness, RunFit, Scatter
 from .rival_laws import ADAM, LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES
 from .summary import Joint, Summary, summarise
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Array = NDArray[np.float64]
 RUN_CHANCE, CURVE_CHANCE = 0.01, 1e-4
 """So small a chance of the scatter of one run (divided by the runs of the curve), or of all of its runs together, tells
 that rate_se is another error."""
+
+
+PART = 32
+"""Runs whose laws are fitted side by side, by one process."""
 
 
 @checked(run=an(Run), level=SHARE, quadrature=one_of(*RULES))
@@ -78,11 +87,11 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     units = {"pretrain": readings.unit, "align": readings.unit, "kappa": 1.0}
     centres = {"pretrain": float(best.volumes[0]), "align": float(best.volumes[1]), "kappa": best.kappa}
     still = not readings.changes.any()
-    found = {}
+    fits = {}
     for name in CONSTANTS:
         low, high = (None, None) if still else interval(balance, best, name, level, readings.known_noise)
         centre = None if still else _finite(centres[name], units[name])
-        found[name] = Interval(centre, _finite(low, units[name]), _finite(high, units[name]), level)
+        fits[name] = Interval(centre, _finite(low, units[name]), _finite(high, units[name]), level)
     freedom = balance.equations - 2
     p_value = None
     if freedom and readings.known_noise:
@@ -92,13 +101,13 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     scatter = Scatter(*readings.scatter())
     fitted = RunFit(
         readings.run,
-        found["pretrain"],
-        found["align"],
-        found["kappa"],
+        fits["pretrain"],
+        fits["align"],
+        fits["kappa"],
         float(readings.volumes[0] / readings.volumes[1]),
         _bound(readings, level),
         Goodness(best.deviance, freedom, p_value),
-        tuple(_notes(readings, run, still, p_value, found["kappa"], str(scatter) if scatter.too_small(chance) else "")),
+        tuple(_notes(readings, run, still, p_value, fits["kappa"], str(scatter) if scatter.too_small(chance) else "")),
         elastic_limit(readings, level),
         scatter,
     )
@@ -141,8 +150,8 @@ def _bound(readings: Readings, level: float) -> Bound:
     variance = readings.rate_se[:, 1:] ** 2 + readings.rate_se[:, :1] ** 2 + (ROUNDING * readings.rates[:, 1:]) ** 2
     error_middle, error_upper = weights**2 @ variance[:2], steps**2 * variance[2]
     outside = np.maximum(-middle, middle - upper)
-    seen = upper > 2.0 * np.sqrt(error_middle + error_upper)
-    worst = float((outside[seen] / upper[seen]).max()) if seen.any() else None
+    visible = upper > 2.0 * np.sqrt(error_middle + error_upper)
+    worst = float((outside[visible] / upper[visible]).max()) if visible.any() else None
     with np.errstate(divide="ignore", invalid="ignore"):
         z_values = np.maximum(-middle / np.sqrt(error_middle), (middle - upper) / np.sqrt(error_middle + error_upper))
     z = float(np.nan_to_num(z_values, nan=0.0).max())  # 0/0: a rate that is 0 throughout
@@ -151,6 +160,29 @@ def _bound(readings: Readings, level: float) -> Bound:
     from scipy.stats import norm
 
     return Bound(z <= float(norm.isf((1.0 - level) / (2 * steps.size))), worst, z)
+
+
+class Fitted(Shown, dict[str, Any]):
+    """What a fit says as plain JSON, and its `Summary`, by which a notebook shows it."""
+
+    def __init__(self, answer: Mapping[str, Any], summary: Summary) -> None:
+        super().__init__(answer)
+        self.summary = summary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fitted, (dict(self), self.summary)
+
+    def sentences(self) -> list[str]:
+        """The conclusion."""
+        return self.summary.sentences()
+
+    def table(self) -> list[dict[str, Any]]:
+        """The constants of the summary."""
+        return self.summary.table()
+
+    def plot(self) -> Figure:
+        """The courses that were fitted."""
+        return self.summary.plot()
 
 
 @checked(curve=an(Curve), level=SHARE, quadrature=one_of(*RULES))
@@ -162,7 +194,7 @@ def fit(
     *,
     by: str | None = None,
     laws: Sequence[str] | None = None,
-) -> dict[str, Any]:
+) -> Fitted:
     """Every run's constants, what they are together, and the rival laws by held-out error, as plain JSON.
 
     ``runs: [{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, elastic_limit, scatter, notes}],
@@ -177,22 +209,9 @@ def fit(
     laws: names of the models to compare, all by default.
     executor: any concurrent.futures executor, for curves of many runs.
     Beside these, the keys of `Summary.as_dict`: conclusion, constants, pooled_constants, answers, logit, joint, laws, missing.
+    What is returned is that dictionary; its ``summary`` is the `Summary` as an object, which a notebook shows in its place.
     Raises InputError as `fit_run`, and for a covariate or a law that is not there.
     """
-    return fit_summary(curve, level, quadrature, executor, by=by, laws=laws)[0]
-
-
-@checked(curve=an(Curve), level=SHARE, quadrature=one_of(*RULES))
-def fit_summary(
-    curve: Curve,
-    level: float = 0.95,
-    quadrature: str = "spline",
-    executor: Executor | None = None,
-    *,
-    by: str | None = None,
-    laws: Sequence[str] | None = None,
-) -> tuple[dict[str, Any], Summary]:
-    """What `fit` returns, and its `Summary` as an object."""
     runs = list(curve)
     known = [*(law.name for law in (*LAWS, *ADAM)), BALANCE]
     for name in laws or ():
@@ -202,11 +221,12 @@ def fit_summary(
     if by is not None and by not in covariates:
         there = ", ".join(covariates)
         raise InputError(f"no covariate {by!r} with one value a run", where="fit", mend=f"choose from {there}")
-    work = partial(_one, level=level, quadrature=quadrature, chance=RUN_CHANCE / len(runs))
-    results = list(map(work, runs) if executor is None else executor.map(work, runs, chunksize=8))
+    work = partial(_some, level=level, quadrature=quadrature, chance=RUN_CHANCE / len(runs))
+    parts = [runs[first : first + PART] for first in range(0, len(runs), PART)]
+    results = list(chain.from_iterable(map(work, parts) if executor is None else executor.map(work, parts)))
     whole_scatter = _scatter([fitted for fitted, _, _ in results])
     if whole_scatter.too_small(CURVE_CHANCE):  # a run of few readings does not show it alone
-        results = [(fitted.with_mild_errors(), readings, told) for fitted, readings, told in results]
+        results = [(fitted.with_mild_errors(), readings, course) for fitted, readings, course in results]
     effects = covariate_effects([fitted for fitted, _, _ in results], run_covariates(curve), level)
     whole = _together(results, level, laws)
     one_unit = len({(run.rate_unit, run.volume_unit) for run in runs}) == 1
@@ -231,41 +251,38 @@ def fit_summary(
     common = Interval(None, None, None, level) if differ else pooled_kappa(near, level)
     apart = (min(kappas), max(kappas)) if differ else None
     joint = Joint(tuple(fitted.run for fitted in near), len(runs), common, apart)
-    seen = list(courses(curve))
+    every = list(courses(curve))
     summary = summarise(
-        seen, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], seen, laws)
+        every, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], every, laws)
     )
-    return answer | summary.as_dict(), summary
+    return Fitted(answer | summary.as_dict(), summary)
 
 
 def _contrast_laws(
-    readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None
+    readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None
 ) -> list[dict[str, Any]]:
     """The rival laws on the contrast, where the logit law is at home: rows of `compare_over_bases`."""
-    contrasts = []
-    for r, course in zip(readings, seen, strict=True):
-        rates, errors = r.rates.copy(), r.rate_se.copy()
-        rates[1] = course.values
-        errors[1] = course.errors if course.known_errors else 0.0
-        contrasts.append(replace(r, rates=rates, rate_se=errors))
-    return _compared(contrasts, seen, laws)
+    contrasts = [Readings.of_course(course) for course in runs]
+    return _compared(
+        [replace(contrast, volumes=r.volumes) for contrast, r in zip(contrasts, readings, strict=True)], runs, laws
+    )
 
 
-def course_laws(seen: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def course_laws(runs: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """The rival laws on courses alone, of contrasts or of scores: rows of `compare_over_bases`; runs of two readings are left aside."""
-    whole = [course for course in seen if course.volumes.size > 2]
+    whole = [course for course in runs if course.volumes.size > 2]
     return _compared([Readings.of_course(course) for course in whole], whole, laws)
 
 
-def _compared(readings: Sequence[Readings], seen: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
+def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
     """The laws over runs of one base; the logit law in the form of the measure. None where the measures or units differ."""
-    if len({(course.measure, course.unit, course.volume_unit) for course in seen}) != 1:
+    if len({(course.measure, course.unit, course.volume_unit) for course in runs}) != 1:
         return []
-    own = LOGIT_IN_NATS if seen[0].unit == "nats/response" else LOGIT_OF_SHARES if seen[0].unit == "score" else LOGIT
+    own = LOGIT_IN_NATS if runs[0].unit == "nats/response" else LOGIT_OF_SHARES if runs[0].unit == "score" else LOGIT
     named = [own if law is LOGIT else law for law in LAWS if laws is None or law.name in laws]
-    if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in seen):
+    if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in runs):
         named += [law for law in ADAM if laws is None or law.name in laws]
-    return compare_over_bases(readings, bases(seen), named)
+    return compare_over_bases(readings, bases(runs), named)
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:
@@ -283,17 +300,19 @@ def _warnings(fits: Sequence[RunFit], whole: Scatter) -> list[str]:
 _Result = tuple[RunFit, Readings, list[Array | None]]
 
 
-def _one(run: Run, level: float, quadrature: str, chance: float) -> _Result:
-    readings = _readings(run, level, quadrature)
-    return _fit(readings, run, level, chance), readings, predictions(readings)
+def _some(runs: Sequence[Run], level: float, quadrature: str, chance: float) -> list[_Result]:
+    """A part of the runs, whose laws are fitted side by side."""
+    readings = [_readings(run, level, quadrature) for run in runs]
+    fits = [_fit(r, run, level, chance) for r, run in zip(readings, runs, strict=True)]
+    return list(zip(fits, readings, predictions(readings), strict=True))
 
 
 def _together(results: Sequence[_Result], level: float, laws: Sequence[str] | None) -> dict[str, Any]:
     """kappa, beta and the models of several runs."""
     fits, beta = [fitted for fitted, _, _ in results], None
-    found = scaling_exponent(fits, level)
-    if found is not None:
-        beta = found.as_dict()
-    models = compare([readings for _, readings, _ in results], [told for _, _, told in results], laws)
+    exponent = scaling_exponent(fits, level)
+    if exponent is not None:
+        beta = exponent.as_dict()
+    models = compare([readings for _, readings, _ in results], [course for _, _, course in results], laws)
     kappa = pooled_kappa(fits, level).as_dict()
     return {"kappa": kappa, "beta": beta, "models": models, "models_verdict": verdict(models)}

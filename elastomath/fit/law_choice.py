@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .effective_volumes import estimate
+from .least_squares import least_squares
 from .readings import Readings
 from .rival_laws import LAWS, Law
 
 Array = NDArray[np.float64]
-GRID, ROUNDS = 25, 5
-"""Values of a shape's number that are tried at a time, and how often the grid is drawn closer around the best."""
+GRID = 25
+"""Values of each of a shape's numbers that are tried before the best is refined."""
+ROWS = 500_000
+"""Readings that are fitted side by side, which bounds the memory."""
 FEW_RUNS = 6
 """From so many runs on, a run is the unit of the test between laws; of fewer runs a reading is."""
 FOLDS = 10
@@ -27,46 +31,119 @@ BALANCE = "balance of the rates (R16)"
 """R16 as a prediction. It reads the other rates at the same l, so it is shown beside the laws but not chosen among them."""
 
 
-ALONE, FOLDS = 64, 16
-"""Readings of a run up to which each is left out alone, and how many shares are left out in turn of a longer one."""
+@dataclass(frozen=True, slots=True)
+class _Along:
+    """Readings of runs (R,), each run once for each reading that is left out (weight 0): problems in the numbers of a shape.
+
+    What is linear, y_0 and D, is projected out of a problem: ``residual = sqrt(w) (y - mean - D (f - mean f))``.
+    """
+
+    law: Law
+    problem: NDArray[np.intp]
+    steps: Array
+    rates: Array
+    weights: Array
+
+    def keep(self, problems: NDArray[np.intp]) -> _Along:
+        mine, renumbered = _kept(self.problem, problems)
+        return _Along(self.law, renumbered, self.steps[mine], self.rates[mine], self.weights[mine])
+
+    def fitted(self, numbers: Array) -> Array:
+        """y at every reading, the left-out ones too, from the logarithms of the shape's numbers (P, d)."""
+        assert self.law.shape is not None
+        with np.errstate(all="ignore"):
+            shape = self.law.shape(self.steps, np.exp(numbers.T)[:, self.problem])
+        f = np.nan_to_num(np.broadcast_to(shape, self.steps.shape), nan=0.0, posinf=1e30, neginf=-1e30)
+        whole = np.bincount(self.problem, self.weights)
+        f, y = (x - (np.bincount(self.problem, self.weights * x) / whole)[self.problem] for x in (f, self.rates))
+        weighted = self.weights * f
+        spread, cross = np.bincount(self.problem, weighted * f), np.bincount(self.problem, weighted * y)
+        slope = np.divide(cross, spread, out=np.zeros_like(cross), where=spread > 1e-300)
+        return np.asarray(self.rates - y + slope[self.problem] * f)
+
+    def residual(self, numbers: Array) -> Array:
+        return np.asarray(np.sqrt(self.weights) * (self.rates - self.fitted(numbers)))
 
 
-def _folds(count: int) -> int:
-    return count if count <= ALONE else FOLDS
+def _kept(problem: NDArray[np.intp], problems: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+    """Which readings belong to those problems, and the number that each one's problem has among them."""
+    place = np.full(int(problem.max(initial=-1)) + 1, -1)
+    place[problems] = np.arange(problems.size)
+    renumbered = place[problem]
+    mine = renumbered >= 0
+    return mine, renumbered[mine]
+
+
+def leave_each_out(law: Law, readings: Sequence[Readings]) -> list[Array | None]:
+    """For each run the align rate at every l > 0, shape (J,), in rate_unit: entry j from every align reading but that one.
+
+    None where no reading is to spare, and for a law without a shape. Weighted least squares, exact in y_0 and D, over the
+    shape's numbers from the best place of a grid; all readings of all runs side by side.
+    """
+    residuals: list[Array | None] = [None] * len(readings)
+    whole = [i for i, r in enumerate(readings) if law.shape is not None and r.perturbations.size - 1 > law.parameters]
+    first = 0
+    while first < len(whole):
+        last, rows = first, 0
+        while last < len(whole) and (last == first or rows < ROWS):
+            rows += readings[whole[last]].perturbations.size ** 2
+            last += 1
+        some = whole[first:last]
+        for index, residual in zip(some, _each_out(law, [readings[i] for i in some]), strict=True):
+            residuals[index] = residual
+        first = last
+    return residuals
 
 
 def leave_one_out(law: Law, readings: Readings) -> Array | None:
-    """The align rate at every l > 0, shape (J,), in rate_unit: entry j from every align reading but that one.
+    """`leave_each_out` of one run."""
+    return leave_each_out(law, [readings])[0]
 
-    Of more than `ALONE` readings each is left out together with every `FOLDS`-th one after it, so that the cost is linear in J.
-    None where no reading is to spare, and for a law without a shape. Weighted least squares, exact in y_0 and D, on grids in the
-    shape's numbers that are drawn closer around the best of each left-out reading.
-    """
-    steps, rates, errors = readings.perturbations, readings.rates[1], readings.rate_se[1]
-    count = steps.size - 1
-    if count <= law.parameters or law.shape is None:
-        return None
-    places = np.arange(count)
-    fold = places % _folds(count)
-    rows = np.arange(_folds(count))
-    weights = np.tile(_weights(errors), (rows.size, 1))
-    weights[fold, places + 1] = 0.0
-    numbers = len(law.ranges)
-    low, high = (
-        np.tile(np.log([r[end] for r in law.ranges]), (rows.size, 1)).reshape(rows.size, numbers) for end in (0, 1)
+
+def _each_out(law: Law, readings: Sequence[Readings]) -> list[Array]:
+    ends = np.log([*law.ranges]).reshape(-1, 2).T
+    width = (ends[1] - ends[0]) / (GRID - 1)
+    weights = [_weights(r.rate_se[1]) * (1.0 - np.eye(r.perturbations.size)[1:]) for r in readings]  # (J, J+1) each
+    starts = [_start(law, r.perturbations, r.rates[1], w) for r, w in zip(readings, weights, strict=True)]
+    sizes = np.concatenate([np.full(len(w), w.shape[1]) for w in weights])
+    along = _Along(
+        law,
+        np.repeat(np.arange(sizes.size), sizes),
+        np.concatenate([np.tile(r.perturbations, len(w)) for r, w in zip(readings, weights, strict=True)]),
+        np.concatenate([np.tile(r.rates[1], len(w)) for r, w in zip(readings, weights, strict=True)]),
+        np.concatenate([w.ravel() for w in weights]),
     )
-    predicted = np.zeros(count)
-    for _ in range(ROUNDS if numbers else 1):
-        theta = _grid(low, high)
-        each = theta.shape[2]
-        shapes = law.shape(steps, np.exp(theta.transpose(1, 0, 2).reshape(numbers, rows.size * each)))
-        shapes = np.broadcast_to(shapes.reshape(-1, each, steps.size), (rows.size, each, steps.size))
-        cost, fitted = _separable(shapes, rates, weights)
-        chosen = cost.argmin(1)
-        predicted = fitted[fold, chosen[fold], places + 1]
-        middle, width = theta[rows, :, chosen], 1.5 * (high - low) / (GRID - 1)
-        low, high = middle - width, middle + width
-    return predicted
+    numbers, _ = least_squares(along, np.concatenate(starts), ends[0] - 2.0 * width, ends[1] + 2.0 * width)
+    fitted = along.fitted(numbers)
+    gaps, place = [], 0
+    for w in weights:
+        block = fitted[place : place + w.size].reshape(w.shape)
+        gaps.append(np.diagonal(block, offset=1).copy())
+        place += w.size
+    return gaps
+
+
+def _start(law: Law, steps: Array, rates: Array, weights: Array) -> Array:
+    """The best place on the grid of a shape's numbers for each row of weights (K, J+1): logarithms, (K, d)."""
+    theta, shapes = _grid(law.name, law.shape, law.ranges, steps.tobytes())
+    if not law.ranges:
+        return np.zeros((len(weights), 0))
+    w = weights / weights.sum(1, keepdims=True)
+    y = rates - (w @ rates)[:, None]
+    mean = w @ shapes.T
+    spread, cross = w @ (shapes**2).T - mean**2, (w * y) @ shapes.T
+    with np.errstate(all="ignore"):
+        gain = np.where(spread > 1e-12 * (shapes**2).max(1), cross**2 / spread, 0.0)
+    return np.asarray(theta.T[gain.argmax(1)])
+
+
+@lru_cache(maxsize=64)
+def _grid(name: str, shape: Any, ranges: tuple[tuple[float, float], ...], steps: bytes) -> tuple[Array, Array]:
+    """Every combination of GRID values of a shape's numbers, as logarithms (d, G), and the shape there, (G, J+1)."""
+    axes = [np.linspace(np.log(low), np.log(high), GRID) for low, high in ranges]
+    theta = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")]) if axes else np.zeros((0, 1))
+    places = np.frombuffer(steps)
+    return theta, np.array(np.broadcast_to(shape(places, np.exp(theta)[:, :, None]), (theta.shape[1], places.size)))
 
 
 def balance_prediction(readings: Readings) -> Array | None:
@@ -79,10 +156,9 @@ def balance_prediction(readings: Readings) -> Array | None:
     if balance.equations < 3:
         return None
     changes = np.zeros(balance.equations)
-    folds = _folds(balance.equations)
-    for first in range(folds):
-        out = np.arange(first, balance.equations, folds)
-        best = estimate(balance.without(out))
+    whole = estimate(balance)
+    for out in range(balance.equations):
+        best = estimate(balance.without(out), near=whole)
         volume = float(best.volumes[1])
         if best.kappa != np.inf and volume != 0:
             changes[out] = balance.terms[2, out] / volume - best.kappa * balance.terms[0, out]
@@ -93,31 +169,17 @@ def _weights(errors: Array) -> Array:
     return 1.0 / errors**2 if (errors > 0).all() else np.ones(errors.size)
 
 
-def _grid(low: Array, high: Array) -> Array:
-    """Every combination of GRID values a number: low, high (K, d) -> (K, d, GRID^d)."""
-    axes = low[:, :, None] + (high - low)[:, :, None] * np.linspace(0.0, 1.0, GRID)
-    index = np.indices((GRID,) * low.shape[1]).reshape(low.shape[1], GRID ** low.shape[1])
-    return np.asarray(axes[:, np.arange(low.shape[1])[:, None], index])
-
-
-def _separable(shapes: Array, rates: Array, weights: Array) -> tuple[Array, Array]:
-    """Weighted least squares of rates on (1, shape): shapes (K, G, J+1), weights (K, J+1) -> cost (K, G), fit (K, G, J+1)."""
-    weights = weights / weights.sum(1, keepdims=True)
-    mean_f, mean_y = np.einsum("kgj,kj->kg", shapes, weights), (weights @ rates)[:, None]
-    f, y = shapes - mean_f[..., None], rates - mean_y
-    spread, cross = np.einsum("kgj,kj->kg", f**2, weights), np.einsum("kgj,kj->kg", f, weights * y)
-    slope = np.divide(cross, spread, out=np.zeros_like(cross), where=spread > 1e-300)
-    cost = (weights * y**2).sum(1)[:, None] - slope * cross
-    return cost, mean_y[..., None] + slope[..., None] * f
-
-
 # --- over runs ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Pile:
-    """The align readings of many runs one after another, shape (R,) each, in the curve's units."""
+    """The align readings of many runs one after another, shape (R,) each, in the curve's units.
 
+    problem  which runs share their numbers, 0 for all of one pile;  run  rises, and never joins two problems
+    """
+
+    problem: NDArray[np.intp]
     run: NDArray[np.intp]
     steps: Array
     rates: Array
@@ -131,6 +193,7 @@ class _Pile:
         sizes = [r.perturbations.size for r in readings]
         known = all((r.rate_se[1] > 0).all() for r in readings)
         return cls(
+            np.zeros(sum(sizes), dtype=np.intp),
             np.repeat(np.arange(len(readings)), sizes),
             np.concatenate([r.perturbations * r.unit for r in readings]),
             np.concatenate([r.rates[1] for r in readings]),
@@ -140,74 +203,113 @@ class _Pile:
             np.repeat([float(r.volumes[1]) for r in readings], sizes),
         )
 
+    @classmethod
+    def stack(cls, piles: Sequence[_Pile]) -> _Pile:
+        """Piles one after another, a problem each."""
+        columns = [np.concatenate([getattr(pile, name) for pile in piles]) for name in cls.__slots__[2:]]
+        sizes = [pile.run.size for pile in piles]
+        problem = np.repeat(np.arange(len(piles)), sizes)
+        runs = np.concatenate([pile.run for pile in piles])
+        turns = (np.diff(runs) != 0) | (np.diff(problem) != 0)
+        return cls(problem, np.concatenate([[0], np.cumsum(turns)]), *columns)
+
     def before(self, law: Law) -> Array:
         """The volume before the perturbation that a law reads."""
         return self.align if law.by_align else self.base
+
+    def told(self, law: Law, numbers: Array) -> Array:
+        """What a law says of every reading, from the numbers (P, m) of every problem."""
+        with np.errstate(all="ignore"):
+            return law.over_runs(numbers.T[:, self.problem], self.steps, self.start, self.before(law))
 
     def only(self, keep: NDArray[np.bool_]) -> _Pile:
         return _Pile(*(getattr(self, name)[keep] for name in self.__slots__))
 
 
-def fit_over_runs(law: Law, pile: _Pile, starts: Sequence[Sequence[float] | Array] | None = None) -> Array:
-    """The numbers that all runs share, by least squares from the law's starts or the given ones, shape (m,).
+@dataclass(frozen=True, slots=True)
+class _OverRuns:
+    """The problems of a pile under a law: an offset a run takes out what its baseline reading, which is y_0, is off by."""
 
-    A run's own baseline reading enters the law as y_0; an offset a run takes out what that reading is off by.
-    """
-    from scipy.optimize import least_squares
+    law: Law
+    pile: _Pile
 
-    weights = 1.0 / pile.errors
-    total = np.bincount(pile.run, weights**2)
+    @property
+    def problem(self) -> NDArray[np.intp]:
+        return self.pile.problem
 
-    def residual(numbers: Array) -> Array:
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            gap = law.over_runs(numbers, pile.steps, pile.start, pile.before(law)) - pile.rates
-        gap = np.nan_to_num(gap, nan=1e6, posinf=1e6, neginf=-1e6)
-        offset = np.bincount(pile.run, weights**2 * gap) / np.where(total > 0, total, 1.0)
+    def keep(self, problems: NDArray[np.intp]) -> _OverRuns:
+        mine, renumbered = _kept(self.pile.problem, problems)
+        pile = self.pile.only(mine)
+        run = np.concatenate([[0], np.cumsum(np.diff(pile.run) != 0)]) if pile.run.size else pile.run
+        return _OverRuns(self.law, replace(pile, problem=renumbered, run=run))
+
+    def residual(self, numbers: Array) -> Array:
+        pile, weights = self.pile, 1.0 / self.pile.errors
+        gap = np.clip(np.nan_to_num(pile.told(self.law, numbers) - pile.rates, nan=1e6), -1e30, 1e30)
+        offset = np.bincount(pile.run, weights**2 * gap) / np.bincount(pile.run, weights**2)
         return np.asarray((gap - offset[pile.run]) * weights)
 
-    found = [
-        least_squares(residual, start, x_scale=np.maximum(np.abs(np.asarray(start)), 0.1), max_nfev=200)
-        for start in (law.starts(pile.steps, pile.rates, pile.start, pile.before(law)) if starts is None else starts)
-    ]
-    return np.asarray(min(found, key=lambda answer: answer.cost).x)
+
+def fit_over_runs(law: Law, piles: Sequence[_Pile], starts: Sequence[Sequence[Any]] | None = None) -> Array:
+    """The numbers that all runs of a pile share, by least squares from the law's starts or the given ones, shape (P, m)."""
+    if starts is None:
+        starts = [law.starts(pile.steps, pile.rates, pile.start, pile.before(law)) for pile in piles]
+    fits = []
+    first = 0
+    while first < len(piles):
+        last, rows = first, 0
+        while last < len(piles) and (last == first or rows < ROWS):
+            rows += piles[last].run.size * len(starts[last])
+            last += 1
+        some = range(first, last)
+        stack = _Pile.stack([piles[i] for i in some for _ in starts[i]])
+        numbers, cost = least_squares(_OverRuns(law, stack), np.array([one for i in some for one in starts[i]]))
+        place = 0
+        for i in some:
+            fits.append(numbers[place + int(cost[place : place + len(starts[i])].argmin())])
+            place += len(starts[i])
+        first = last
+    return np.array(fits)
 
 
-def leave_runs_out(law: Law, readings: Sequence[Readings]) -> list[Array] | None:
-    """The align rate at every l > 0 of each run, from its own baseline reading and the other runs; None for one run.
+def leave_runs_out(law: Law, bases: Sequence[_Pile], near: Array | None = None) -> list[Array]:
+    """For each pile its align rates, each run's from its own baseline reading and the other runs of the pile.
 
-    Runs are left out one by one, or in `FOLDS` parts where there are more.
+    Runs are left out one by one, or in `FOLDS` parts where there are more; near: `fit_over_runs` of the piles.
     """
-    if len(readings) < 2:
-        return None
-    pile = _Pile.of(readings)
-    fold = np.arange(len(readings)) % min(FOLDS, len(readings))
-    predicted = np.zeros(pile.steps.size)
-    near = fit_over_runs(law, pile)  # where the parts' fits start from
-    for part in range(int(fold.max()) + 1):
-        out = fold[pile.run] == part
-        numbers = fit_over_runs(law, pile.only(~out), [near])
-        left = pile.only(out)
-        predicted[out] = law.over_runs(numbers, left.steps, left.start, left.before(law))
-    return [predicted[pile.run == index][1:] for index in range(len(readings))]
+    near = fit_over_runs(law, bases) if near is None else near  # where the parts' fits start from
+    rest: list[_Pile] = []
+    left: list[tuple[int, NDArray[np.bool_]]] = []
+    for index, pile in enumerate(bases):
+        runs = int(pile.run[-1]) + 1
+        fold = np.arange(runs)[pile.run] % min(FOLDS, runs)
+        for part in range(min(FOLDS, runs)):
+            left.append((index, fold == part))
+            rest.append(pile.only(fold != part))
+    numbers = fit_over_runs(law, rest, [[near[index]] for index, _ in left])
+    predicted = _Pile.stack([bases[index].only(out) for index, out in left]).told(law, numbers)
+    gaps, place = [np.zeros(pile.run.size) for pile in bases], 0
+    for index, out in left:
+        size = int(out.sum())
+        gaps[index][out] = predicted[place : place + size]
+        place += size
+    return gaps
 
 
-def foretell(law: Law, readings: Sequence[Readings]) -> dict[int, Array]:
-    """From runs of small alignment volumes to those of large ones: {index of a run: its align rate at every l > 0}.
+def foretell(law: Law, bases: Sequence[_Pile]) -> list[Array]:
+    """From runs of small alignment volumes to all: for each pile its align rates, nan where it has no `_large` volumes."""
+    some = [index for index, pile in enumerate(bases) if _large(pile).any()]
+    forecasts = [np.full(pile.run.size, np.nan) for pile in bases]
+    if some:
+        numbers = fit_over_runs(law, [bases[index].only(~_large(bases[index])) for index in some])
+        for index, mine in zip(some, numbers, strict=True):
+            forecasts[index] = bases[index].told(law, mine[None])
+    return forecasts
 
-    Fitted on the runs whose volume is at most the median of the distinct volumes; none where there is one volume.
-    """
-    volumes = np.array([r.volumes[1] for r in readings])
-    distinct = np.unique(volumes)
-    small = volumes <= np.median(distinct)
-    if small.all() or not small.any():
-        return {}
-    pile = _Pile.of(readings)
-    numbers = fit_over_runs(law, pile.only(small[pile.run]))
-    told = {}
-    for index in np.flatnonzero(~small):
-        one = pile.only(pile.run == index)
-        told[int(index)] = law.over_runs(numbers, one.steps, one.start, one.before(law))[1:]
-    return told
+
+def _large(pile: _Pile) -> NDArray[np.bool_]:
+    """Which readings belong to runs whose alignment volume is above the median of the distinct ones."""
+    return np.asarray(pile.align > np.median(np.unique(pile.align)))
 
 
 def compare_over_bases(
@@ -231,45 +333,40 @@ def compare_over_bases(
     if not groups:
         return []
     rows, losses = [], []
+    piles = [_Pile.of([readings[index] for index in mine]) for mine in groups.values()]
+    every = _Pile.stack(piles)
+    large = np.concatenate([_large(pile) for pile in piles])
+    later = np.diff(every.run, prepend=-1) == 0
+    of_large = large[~later]
+
+    def squares(residuals: Sequence[Array]) -> Array:
+        """The mean squared error of each run."""
+        gap = np.nan_to_num(np.concatenate(residuals) - every.rates, nan=1e6, posinf=1e6, neginf=-1e6)[later]
+        return np.asarray(np.bincount(every.run[later], gap**2) / np.bincount(every.run[later]))
+
+    def rms(each: Array, of: NDArray[np.bool_]) -> float:
+        return float(np.sqrt(np.average(each[of], weights=np.bincount(every.run[later])[of])))
+
     for law in laws:
-        held: dict[int, Array] = {}
-        ahead: dict[int, Array] = {}
-        with np.errstate(all="ignore"):
-            for mine in groups.values():
-                some = [readings[index] for index in mine]
-                held |= dict(zip(mine, leave_runs_out(law, some) or [], strict=False))
-                ahead |= {mine[place]: told for place, told in foretell(law, some).items()}
-        gaps, further = (
-            {
-                index: np.nan_to_num(told - readings[index].rates[1, 1:], nan=1e6, posinf=1e6, neginf=-1e6)
-                for index, told in kind.items()
-            }
-            for kind in (held, ahead)
-        )
-        loss = [
-            _log_square(gap) + (_log_square(further[index]) if index in further else 0.0) for index, gap in gaps.items()
-        ]
+        remaining, ahead = squares(leave_runs_out(law, piles)), squares(foretell(law, piles))
+        logs = np.log(np.maximum([remaining, ahead], 1e-300))
+        losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         rows.append(
             {
                 "name": law.name,
                 "numbers": len(law.numbers),
-                "heldout_runs": _rms(list(gaps.values())),
-                "forecast_error": _rms(list(further.values())) if further else None,
+                "heldout_runs": rms(remaining, np.ones_like(of_large)),
+                "forecast_error": rms(ahead, of_large) if of_large.any() else None,
             }
         )
-        losses.append(loss)
-    units = np.array(losses)
-    draws = np.random.default_rng(0).integers(0, units.shape[1], (RESAMPLES, units.shape[1]))
-    weights = np.bincount(units[:, draws].mean(2).argmin(0), minlength=len(rows)) / RESAMPLES
+    units, rng = np.array(losses), np.random.default_rng(0)
+    won = [units[:, rng.integers(0, of_large.size, of_large.size)].mean(1).argmin() for _ in range(RESAMPLES)]
+    weights = np.bincount(won, minlength=len(rows)) / RESAMPLES
     close = [index for index, weight in enumerate(weights) if weight >= SIGNIFICANT]
     best = min(close, key=lambda index: (rows[index]["numbers"], -weights[index]))
     for index, row in enumerate(rows):
         row |= {"weight": float(weights[index]), "chosen": index == best}
     return sorted(rows, key=lambda row: -float(row["weight"]))
-
-
-def _log_square(gap: Array) -> float:
-    return float(np.log(max(float(np.mean(gap**2)), 1e-300)))
 
 
 # --- the comparison ----------------------------------------------------------------------------------------------
@@ -295,13 +392,15 @@ def compare(
     rows: list[dict[str, Any]] = []
     losses: list[Array | None] = []
     one_unit = len({r.rate_unit for r in readings}) == 1
+    pile = [_Pile.of(readings)] if one_unit and len(readings) > 1 else []
+    ends = np.cumsum([r.perturbations.size for r in readings])[:-1]
     for index, name in enumerate([*(law.name for law in LAWS), BALANCE]):
         if laws is not None and name not in laws:
             continue
         law = LAWS[index] if index < len(LAWS) else None
-        over = leave_runs_out(law, readings) if law and one_unit else None
-        told = [run[index] if one_unit else None for run in along]
-        gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(told, readings, strict=True)]
+        over = [run[1:] for run in np.split(leave_runs_out(law, pile)[0], ends)] if law and pile else None
+        forecasts = [run[index] if one_unit else None for run in along]
+        gaps = [None if p is None else np.asarray(p - r.rates[1, 1:]) for p, r in zip(forecasts, readings, strict=True)]
         known = [gap for gap in gaps if gap is not None]
         rows.append(
             {
@@ -348,9 +447,10 @@ def verdict(models: Sequence[dict[str, Any]]) -> str:
     return f"The align rates do not tell apart {named}; more runs, or more readings of each, would.{rest}"
 
 
-def predictions(readings: Readings) -> list[Array | None]:
-    """The leave-one-out predictions of every law of `LAWS`, then of R16."""
-    return [*(leave_one_out(law, readings) for law in LAWS), balance_prediction(readings)]
+def predictions(readings: Sequence[Readings]) -> list[list[Array | None]]:
+    """For each run the leave-one-out predictions of every law of `LAWS`, then of R16."""
+    by_law = [leave_each_out(law, readings) for law in LAWS]
+    return [[*rates, balance_prediction(r)] for r, *rates in zip(readings, *by_law, strict=True)]
 
 
 def _rms(gaps: Sequence[Array]) -> float:
@@ -362,7 +462,7 @@ def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: 
 
     Both kinds of held-out error count alike: their logarithms, or their squares in units of a reading's error, are added.
     """
-    found = []
+    losses = []
     for index, r in enumerate(readings):
         scale = r.rate_se[1, 1:] if (r.rate_se[1] > 0).all() else np.ones(r.perturbations.size - 1)
         gap = gaps[index]
@@ -370,10 +470,10 @@ def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: 
         kinds = [gap] if over is None else [gap, over[index] - r.rates[1, 1:]]
         squares = [(kind / scale) ** 2 for kind in kinds]
         if len(readings) >= FEW_RUNS:
-            found.append(np.array([sum(np.log(max(float(square.mean()), 1e-300)) for square in squares)]))
+            losses.append(np.array([sum(np.log(max(float(square.mean()), 1e-300)) for square in squares)]))
         else:
-            found.append(np.asarray(sum(squares)))
-    return np.concatenate(found)
+            losses.append(np.asarray(sum(squares)))
+    return np.concatenate(losses)
 
 
 def _choose(rows: list[dict[str, Any]], losses: Sequence[Array | None], runs: int) -> None:

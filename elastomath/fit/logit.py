@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,8 @@ class LogitConstants:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         names = ("aligning", "perturbing", "both", "drift", "return_ratio")
-        told = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
-        return told | {"misfit": self.misfit}
+        fields = {name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names}
+        return fields | {"misfit": self.misfit}
 
 
 @checked(courses=listed(an(Course)), level=SHARE)
@@ -81,20 +81,18 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     start_error = [0.0 if math.isnan(error) else error for error in start_error]
     weight = float(np.mean(start_error)) if start_error else 0.0
 
-    def climbing(log: float, place: float) -> Array:
-        found = [(z[i][0] - _climbed(started + place, n[i] or 0.0, log)) / errors[i][0] for i in aligned]
-        return np.array([*found, place / weight] if weight else found)
+    climbs = _Climbs(
+        started,
+        np.array([n[i] or 0.0 for i in aligned]),
+        np.array([z[i][0] for i in aligned]),
+        np.array([errors[i][0] for i in aligned]),
+    )
 
-    def falling(log: float, starts: Array, keep: Sequence[Array]) -> Array:
-        return np.concatenate(
-            [
-                (z[i][keep[i]] - _fell(starts[i], volumes[i][keep[i]], log)) / errors[i][keep[i]]
-                for i in range(len(usable))
-            ]
-        )
+    def climbing(numbers: Array) -> Array:
+        if not weight:
+            return climbs.gaps(numbers[0])[0]
+        return np.append(replace(climbs, start=started + numbers[1]).gaps(numbers[0])[0], numbers[1] / weight)
 
-    everything = [np.ones(values.size, dtype=bool) for values in z]
-    starts = np.array([values[0] for values in z])
     fast = max(
         (float((v[0] - v[-1]) / (m[-1] - m[0])) for v, m in zip(z, volumes, strict=True) if v.size > 1), default=0.1
     )
@@ -102,29 +100,135 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     aligning = perturbing = both = drift = None
     misfit = None
     if aligned:
-        free = np.array([0.0]) if weight else np.empty(0)
-        aligning = _constant(lambda x: climbing(x[0], x[1] if weight else 0.0), [guess, *free], known, level, unit)
-    many = sum(values.size for values in z) > len(z) + 1
-    if many:
-        perturbing = _constant(lambda x: falling(x[0], x[1:], everything), [guess, *starts], known, level, unit)
-    if perturbing is not None and perturbing.estimate is not None:
-        gaps = _best(lambda x: falling(x[0], x[1:], everything), [math.log(perturbing.estimate), *starts]).fun
-        misfit = float(np.sqrt(np.mean((gaps * np.concatenate(errors)) ** 2)))
-        if aligned:
-            both = _constant(
-                lambda x: np.concatenate([climbing(x[0], 0.0), falling(x[0], x[1:], everything)]),
-                [math.log(perturbing.estimate), *starts], known, level, unit,
-            )  # fmt: skip
-        drift = _drift(falling, z, starts, math.log(perturbing.estimate), known, level)
+        aligning = _constant(climbing, [guess, 0.0] if weight else [guess], known, level, unit)
+    if sum(values.size for values in z) > len(z) + 1:
+        falls = _Falls.of(z, volumes, errors)
+        optimum = falls.solve(guess)
+        perturbing = _told(optimum.log, optimum.variance, optimum.square, optimum.freedom, known, level, unit)
+        if perturbing is not None:
+            misfit = float(np.sqrt(np.mean((optimum.gaps * falls.errors) ** 2)))
+            if aligned:
+                met = falls.solve(optimum.log, climbs)
+                both = _told(met.log, met.variance, met.square, met.freedom, known, level, unit)
+            drift = _drift(z, volumes, errors, optimum.log, known, level)
     return LogitConstants(aligning, perturbing, both, drift, misfit, _return_ratio(usable, scale, aligning, level))
 
 
-def _climbed(start: float, volume: float, log: float) -> float:
-    return start + float(fallen(np.exp(np.clip(-start, -30.0, 30.0)), np.asarray(math.exp(min(log, 50.0)) * volume)))
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """ln c of least squares, its variance where every reading has the error it is given, and what is left."""
+
+    log: float
+    variance: float
+    square: float
+    freedom: int
+    gaps: Array
 
 
-def _fell(start: float, volumes: Array, log: float) -> Array:
-    return np.asarray(start - fallen(np.exp(np.clip(start, -30.0, 300.0)), math.exp(min(log, 50.0)) * volumes))
+@dataclass(frozen=True, slots=True)
+class _Climbs:
+    """Contrasts reached after n aligned examples from one start, with their errors."""
+
+    start: float
+    n: Array
+    reached: Array
+    errors: Array
+
+    def gaps(self, log: float) -> tuple[Array, Array]:
+        """What the law misses, in errors, and its derivative in ln c: ``z_n = z_0 + D, dD/dln c = c n sigma(-z_n)``."""
+        from scipy.special import expit
+
+        exposure = math.exp(min(log, 50.0)) * self.n
+        z = self.start + fallen(np.exp(np.clip(-self.start, -30.0, 30.0)), exposure)
+        return (self.reached - z) / self.errors, -exposure * expit(-z) / self.errors
+
+
+@dataclass(frozen=True, slots=True)
+class _Falls:
+    """The falls of all courses of a base, one after another, shape (R,): one c, and a start of its own for each course."""
+
+    course: NDArray[np.intp]
+    volumes: Array
+    values: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, z: Sequence[Array], volumes: Sequence[Array], errors: Sequence[Array]) -> _Falls:
+        sizes = [values.size for values in z]
+        return cls(np.repeat(np.arange(len(z)), sizes), *(np.concatenate(column) for column in (volumes, z, errors)))
+
+    def gaps(self, log: float, starts: Array) -> tuple[Array, Array, Array]:
+        """What the law misses, in errors, and its derivatives in ln c and in the own start.
+
+        ``z = s - D, D + (e^D - 1) e^{-s} = c m: dz/dln c = -c m sigma(z), dz/ds = sigma(z)/sigma(s)``.
+        """
+        from scipy.special import expit
+
+        s = starts[self.course]
+        exposure = math.exp(min(log, 50.0)) * self.volumes
+        z = s - fallen(np.exp(np.clip(s, -30.0, 300.0)), exposure)
+        slope = expit(z)
+        share = np.exp(np.minimum(np.logaddexp(0.0, -s) - np.logaddexp(0.0, -z), 300.0))
+        return (self.values - z) / self.errors, exposure * slope / self.errors, -share / self.errors
+
+    def solve(self, log: float, climbs: _Climbs | None = None) -> _Solved:
+        """Damped Gauss-Newton in ln c and the starts; each start meets ln c alone, so that it is eliminated (Schur complement)."""
+        count = int(self.course[-1]) + 1
+        first = np.flatnonzero(np.diff(self.course, prepend=-1))
+        starts, damping = self.values[first].copy(), 1e-3
+        gaps, of_c, of_start = self.gaps(log, starts)
+        nothing = np.zeros(0)
+        extra, extra_c = (nothing, nothing) if climbs is None else climbs.gaps(log)
+        square = float(gaps @ gaps + extra @ extra)
+        information = 0.0
+        for _ in range(200):
+            own = np.bincount(self.course, of_start**2, count) * (1.0 + damping) + 1e-300
+            mixed = np.bincount(self.course, of_start * of_c, count)
+            pull = np.bincount(self.course, of_start * gaps, count)
+            whole = float(of_c @ of_c + extra_c @ extra_c) * (1.0 + damping)
+            schur = max(whole - float(mixed @ (mixed / own)), 1e-300)
+            step = -(float(of_c @ gaps + extra_c @ extra) - float(mixed @ (pull / own))) / schur
+            step = min(max(step, -3.0), 3.0)
+            moved = -(pull + mixed * step) / own
+            tried = self.gaps(log + step, starts + moved)
+            tried_extra = (nothing, nothing) if climbs is None else climbs.gaps(log + step)
+            new = float(tried[0] @ tried[0] + tried_extra[0] @ tried_extra[0])
+            if not new < square:
+                damping *= 5.0
+                if damping > 1e9:
+                    break
+                continue
+            gain = square - new
+            log, starts, square, damping = log + step, starts + moved, new, damping / 7.0
+            (gaps, of_c, of_start), (extra, extra_c) = tried, tried_extra
+            if gain <= 1e-13 * square or (abs(step) < 1e-11 and np.abs(moved).max() < 1e-11):
+                break
+        own = np.bincount(self.course, of_start**2, count) + 1e-300
+        mixed = np.bincount(self.course, of_start * of_c, count)
+        information = float(of_c @ of_c + extra_c @ extra_c) - float(mixed @ (mixed / own))
+        freedom = gaps.size + extra.size - count - 1
+        return _Solved(log, 1.0 / information if information > 0 else math.nan, square, freedom, gaps)
+
+
+def _told(
+    log: float, variance: float, square: float, freedom: int, known: bool, level: float, unit: str
+) -> Interval | None:
+    """The interval of c; its error is scaled by the scatter that is left where it is more than the errors, or there are none."""
+    if not np.isfinite(variance):
+        return None
+    scatter = square / freedom if freedom > 0 else (1.0 if known else math.nan)
+    error = math.sqrt(variance * (max(1.0, scatter) if known else scatter))
+    interval = Interval.of_log(
+        log,
+        error,
+        float(freedom) if freedom > 0 else math.inf,
+        level=level,
+        unit=unit,
+        method="logit law, least squares",
+    )
+    if interval.low and interval.high and math.log(interval.high / interval.low) > WIDEST:
+        return None
+    return interval
 
 
 def _best(residual: Any, start: Sequence[float]) -> Any:
@@ -133,50 +237,38 @@ def _best(residual: Any, start: Sequence[float]) -> Any:
     return least_squares(residual, np.array(start, dtype=np.float64), x_scale="jac", max_nfev=200)
 
 
-def _covariance(found: Any, known: bool) -> tuple[Array, float]:
-    """Inverse curvature, scaled by the scatter that is left where it is more than the errors or there are none; its freedom."""
-    count, numbers = found.jac.shape
-    freedom = count - numbers
-    scatter = float(found.fun @ found.fun) / freedom if freedom > 0 else (1.0 if known else math.nan)
-    if known:
-        scatter = max(1.0, scatter)
-    return np.linalg.pinv(found.jac.T @ found.jac) * scatter, float(freedom) if freedom > 0 else math.inf
-
-
 def _constant(residual: Any, start: Sequence[float], known: bool, level: float, unit: str) -> Interval | None:
-    found = _best(residual, start)
-    covariance, freedom = _covariance(found, known)
-    error = math.sqrt(float(covariance[0, 0])) if np.isfinite(covariance[0, 0]) else math.nan
-    if found.jac.shape[0] < found.jac.shape[1] or not found.jac[:, 0].any():
+    optimum = _best(residual, start)
+    count, numbers = optimum.jac.shape
+    if count < numbers or not optimum.jac[:, 0].any():
         return None
-    told = Interval.of_log(float(found.x[0]), error, freedom, level=level, unit=unit, method="logit law, least squares")
-    if told.low and told.high and math.log(told.high / told.low) > WIDEST:
-        return None
-    return told
+    variance = float(np.linalg.pinv(optimum.jac.T @ optimum.jac)[0, 0])
+    return _told(float(optimum.x[0]), variance, float(optimum.fun @ optimum.fun), count - numbers, known, level, unit)
 
 
-def _drift(falling: Any, z: Sequence[Array], starts: Array, log: float, known: bool, level: float) -> Interval | None:
-    """Two constants, one for the readings above the middle of each fall and one for those below, the starts shared."""
+def _drift(
+    z: Sequence[Array], volumes: Sequence[Array], errors: Sequence[Array], log: float, known: bool, level: float
+) -> Interval | None:
+    """Two constants, one for the readings above the middle of each fall and one for those below, each half from its own start."""
     high = [values >= (values[0] + values[-1]) / 2 for values in z]
     if not all(1 < part.sum() < part.size - 1 for part in high):
         return None
-    turn = np.array([values[int(part.sum())] for values, part in zip(z, high, strict=True)])
-
-    def residual(x: Array) -> Array:
-        # each half from its own start: the upper from the aligned state, the lower from its first reading on
-        count = len(z)
-        return np.concatenate([falling(x[0], x[2 : 2 + count], high), _later(falling, x[1], x[2 + count :], high)])
-
-    found = _best(residual, [log, log, *starts, *turn])
-    covariance, freedom = _covariance(found, known)
-    error = math.sqrt(float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]))
+    halves = []
+    for flip in (False, True):
+        keep = [part != flip for part in high]
+        columns = ([x[mine] for x, mine in zip(column, keep, strict=True)] for column in (z, volumes, errors))
+        halves.append(_Falls.of(*columns).solve(log))
+    upper, lower = halves
+    freedom = upper.freedom + lower.freedom
+    scatter = (upper.square + lower.square) / freedom if freedom > 0 else (1.0 if known else math.nan)
+    error = math.sqrt((upper.variance + lower.variance) * (max(1.0, scatter) if known else scatter))
     return Interval.of_log(
-        float(found.x[1] - found.x[0]), error, freedom, level=level, method="logit law in two halves"
+        lower.log - upper.log,
+        error,
+        float(freedom) if freedom > 0 else math.inf,
+        level=level,
+        method="logit law in two halves",
     )
-
-
-def _later(falling: Any, log: float, starts: Array, high: Sequence[Array]) -> Array:
-    return np.asarray(falling(log, starts, [np.logical_not(part) for part in high]))
 
 
 def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | None, level: float) -> Interval | None:
@@ -188,13 +280,13 @@ def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | 
         return None
     # the volume between two levels, along the smoothed course
     down = [_at_level(most, z / scale, level) for z in (high, low)]
-    if any(told.estimate is None for told in down):
+    if any(ratio.estimate is None for ratio in down):
         return None
     fell = (down[1].estimate or 0.0) - (down[0].estimate or 0.0)
     climbed = float(fall_volume(-low, high - low, aligning.estimate))
     errors = [
-        (told.high - told.low) / (2 * 1.959964) if told.high is not None and told.low is not None else math.nan
-        for told in down
+        (ratio.high - ratio.low) / (2 * 1.959964) if ratio.high is not None and ratio.low is not None else math.nan
+        for ratio in down
     ]
     of_c = math.log((aligning.high or math.nan) / (aligning.low or math.nan)) / (2 * 1.959964)
     if fell <= 0 or climbed <= 0:
@@ -204,6 +296,4 @@ def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | 
 
 
 def _at_level(course: Course, z: float, level: float) -> Interval:
-    from dataclasses import replace
-
     return replace(course, base=z, base_error=0.0).passage(1.0, level)

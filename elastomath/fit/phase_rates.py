@@ -37,13 +37,13 @@ def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, 
     errors = np.concatenate([r.rate_se[1] for r in readings]) if known else np.ones(rates.size)
     run = np.repeat(np.arange(len(readings)), [r.perturbations.size for r in readings])
 
-    found: dict[str, Interval | None] = {"align": None, "perturb": None}
+    fitted: dict[str, Interval | None] = {"align": None, "perturb": None}
     if np.unique(align).size >= 3 and len(readings) >= 4 and float(np.ptp(start)) > 0:
         one = np.zeros(align.size, dtype=np.intp)
-        found["align"] = _rate(align, start, start_se, one, known, level)
+        fitted["align"] = _rate(align, start, start_se, one, known, level)
     if rates.size > len(readings) + 2 and float(np.ptp(rates)) > 0:
-        found["perturb"] = _rate(steps, rates, errors, run, known, level)
-    return found
+        fitted["perturb"] = _rate(steps, rates, errors, run, known, level)
+    return fitted
 
 
 def _rate(
@@ -77,7 +77,7 @@ def _rate(
         return None
     scatter = 2.0 * float(answer.cost) / freedom
     se = float(np.sqrt((max(scatter, 1.0) if known else scatter) / slope))
-    found = Interval.of_log(float(answer.x[0]) - np.log(scale), se, freedom, level=level)
-    assert found.estimate is not None
-    wide = found.high is None or found.high >= 1e3 * found.estimate
-    return replace(found, low=None, high=None) if wide else found
+    interval = Interval.of_log(float(answer.x[0]) - np.log(scale), se, freedom, level=level)
+    assert interval.estimate is not None
+    wide = interval.high is None or interval.high >= 1e3 * interval.estimate
+    return replace(interval, low=None, high=None) if wide else interval

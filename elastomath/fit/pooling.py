@@ -30,10 +30,10 @@ def pooled_kappa(fits: Sequence[RunFit], level: float = 0.95) -> Interval:
     usable = _usable(fits)
     if len(usable) == 1:
         return usable[0].kappa
-    found = _regress(np.ones((len(usable), 1)), usable, level) if usable else None
-    if found is None:
+    regression = _regress(np.ones((len(usable), 1)), usable, level) if usable else None
+    if regression is None:
         return Interval(None, None, None, level)
-    low, centre, high = (float(np.exp(found[0][0] + sign * found[1][0])) for sign in (-1, 0, 1))
+    low, centre, high = (float(np.exp(regression[0][0] + sign * regression[1][0])) for sign in (-1, 0, 1))
     return Interval(centre, low, high, level)
 
 
@@ -49,10 +49,10 @@ def scaling_exponent(fits: Sequence[RunFit], level: float = 0.95) -> Interval | 
     if len({fitted.nominal_kappa for fitted in usable}) < 2:
         return None
     nominal = np.log([fitted.nominal_kappa for fitted in usable])
-    found = _regress(np.stack([np.ones_like(nominal), nominal - nominal.mean()], axis=1), usable, level)
-    if found is None:
+    regression = _regress(np.stack([np.ones_like(nominal), nominal - nominal.mean()], axis=1), usable, level)
+    if regression is None:
         return None
-    middle, half = float(found[0][1]), float(found[1][1])
+    middle, half = float(regression[0][1]), float(regression[1][1])
     return Interval(middle, middle - half, middle + half, level)
 
 
@@ -105,15 +105,15 @@ def _weighted(design: Array, values: Array, weights: Array) -> tuple[Array, Arra
 @checked(curve=an(Curve))
 def run_covariates(curve: Curve) -> dict[str, list[Any]]:
     """The curve's further columns that have one value a run, by name: a list in the order of its runs."""
-    frame, found = curve.frame, {}
+    frame, covariates = curve.frame, {}
     for column in frame.columns:
         if column in COLUMNS + READ:
             continue
         values = frame.groupby("run", sort=False)[column]
         if bool((values.nunique(dropna=False) == 1).all()):
             first = values.first()
-            found[str(column)] = [first[run] for run in curve.runs]
-    return found
+            covariates[str(column)] = [first[run] for run in curve.runs]
+    return covariates
 
 
 @checked(fits=listed(an(RunFit)), level=SHARE)
@@ -134,7 +134,7 @@ def covariate_effects(
         return []
     nominal = np.log([fitted.nominal_kappa for fitted in kept])
     base = [np.ones(len(kept))] + ([nominal - nominal.mean()] if np.ptp(nominal) > 0 else [])
-    found: list[dict[str, Any]] = []
+    effects: list[dict[str, Any]] = []
     for name, column in covariates.items():
         values = [column[index] for index in rows]
         names: Sequence[str | None]
@@ -157,5 +157,5 @@ def covariate_effects(
             middle, half = float(answer[0][place]), float(answer[1][place])
             kind, scale = ("exponent", float) if value is None else ("factor", np.exp)
             constant = Interval(float(scale(middle)), float(scale(middle - half)), float(scale(middle + half)), level)
-            found.append({"name": name, "value": value, kind: constant.as_dict()})
-    return found
+            effects.append({"name": name, "value": value, kind: constant.as_dict()})
+    return effects

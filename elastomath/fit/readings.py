@@ -17,6 +17,8 @@ from .quadrature import RULES, suited_work, work_operator
 Array = NDArray[np.float64]
 ROLES = ("pretrain", "align", "perturb")
 """The components that R16 speaks of; a curve may hold more."""
+MOST_READINGS = 64
+"""A run of more readings is fitted by the means of neighbouring ones: what a fit costs grows with the cube of their number."""
 ROUNDING = 4.0 * np.finfo(np.float64).eps
 """Relative error granted to a reading that is given without a standard error: a rate is a long sum."""
 
@@ -77,7 +79,7 @@ class Readings:
             unit,
             rule,
             others,
-        )
+        )._pooled()
         return readings if known else readings._with_noise()
 
     @classmethod
@@ -99,7 +101,31 @@ class Readings:
         return cls(
             course.run, course.unit, course.volumes / unit, rates, errors, known,
             np.array([0.0, course.align or 0.0, unit]), unit, "spline", (),
-        )  # fmt: skip
+        )._pooled()  # fmt: skip
+
+    def _pooled(self) -> Readings:
+        """At most `MOST_READINGS` readings beside the first: means of neighbours, as many in each, at the mean of their volumes.
+
+        What that bends is below 1/24 of the squared width of a block times the curvature there.
+        """
+        count = self.perturbations.size - 1
+        if count <= MOST_READINGS:
+            return self
+        first = 1 + np.arange(MOST_READINGS) * count // MOST_READINGS
+        sizes = np.diff(np.append(first, count + 1))
+
+        def means(values: Array) -> Array:
+            return np.concatenate([values[..., :1], np.add.reduceat(values, first, axis=-1) / sizes], axis=-1)
+
+        errors = np.sqrt(means(self.rate_se**2) / np.append(1, sizes))
+        steps = means(self.perturbations)
+        return replace(
+            self,
+            perturbations=steps / steps[-1],
+            rates=means(self.rates),
+            rate_se=errors,
+            unit=self.unit * float(steps[-1]),
+        )
 
     @property
     def changes(self) -> Array:

@@ -104,12 +104,12 @@ class RunFit(Shown):
 
     def sentences(self) -> list[str]:
         """kappa with its interval against the nominal one, and whether the run can be a joint optimum at all."""
-        told = [
+        sentences = [
             f"{self.run}: pre-training outweighs alignment {self.kappa} times; by the volumes it would be {self.nominal_kappa:g}."
         ]
         if not self.near_joint:
-            told.append("The run is not near a joint optimum, where alone these volumes mean anything.")
-        return [*told, *self.notes]
+            sentences.append("The run is not near a joint optimum, where alone these volumes mean anything.")
+        return [*sentences, *self.notes]
 
     def table(self) -> list[dict[str, Any]]:
         """K_pretrain, K_align and kappa, each with its interval, and the elastic limit."""
@@ -123,8 +123,8 @@ class RunFit(Shown):
 
     def with_mild_errors(self) -> RunFit:
         """The same, where rate_se is known to be far above the scatter: R5 is told only where it is broken even so."""
-        told = replace(self.bound, holds=None if self.bound.holds else self.bound.holds)
-        return replace(self, bound=told)
+        bound = replace(self.bound, holds=None if self.bound.holds else self.bound.holds)
+        return replace(self, bound=bound)
 
     def as_dict(self) -> dict[str, Any]:
         """``{run, K_pretrain, K_align, kappa, nominal_kappa, bound: {holds, worst}, goodness, elastic_limit, scatter, notes}``."""

@@ -21,10 +21,10 @@ OverRuns = Callable[[Array, Array, Array, Array], Array]
 class Law:
     """One law of how the align rate y answers a perturbation of volume l.
 
-    shape      f(l, theta): l (J,) in units of the largest perturbation, theta (d, G) > 0 -> (G, J); None for a law that is
-               compared over runs only
+    shape      f(l, theta): l in units of the largest perturbation, theta (d, ...) > 0, broadcast against each other; None for a
+               law that is compared over runs only
     ranges     lowest and highest of each of the d numbers of the shape, tried on a logarithmic grid
-    over_runs  y(numbers, l, y_0, base): numbers (m,), the rest (R,), readings of many runs one after another, in the
+    over_runs  y(numbers, l, y_0, base): numbers (m,) or (m, R), the rest (R,), readings of many runs one after another, in the
                curve's units; base is the volume of everything but the perturbation, or that of the alignment where
                ``by_align`` -> (R,)
     starts     first guesses of those m numbers, given (l, y, y_0, base)
@@ -82,8 +82,8 @@ def _phase(place: Array) -> Array:
 
 
 def _rebound_shape(steps: Array, theta: Array) -> Array:
-    phase = np.arctan(theta[0])[:, None]
-    return np.asarray(_place(phase) - _place(phase - theta[1][:, None] * steps))
+    phase = np.arctan(theta[0])
+    return np.asarray(_place(phase) - _place(phase - theta[1] * steps))
 
 
 def _rebound(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
@@ -128,17 +128,18 @@ def fallen(odds: Array, exposure: Array) -> Array:
 
 
 def _logit_shape(steps: Array, theta: Array) -> Array:
-    return fallen(theta[1][:, None], theta[0][:, None] * steps)
+    return fallen(theta[1], theta[0] * steps)
 
 
 def _logit(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
-    scale = numbers[2] if abs(numbers[2]) > 1e-12 else 1e-12
+    scale = np.where(np.abs(numbers[2]) > 1e-12, numbers[2], 1e-12)
     odds = np.exp(np.clip((start - numbers[1]) / scale, -30.0, 300.0))
-    return np.asarray(start - scale * fallen(odds, np.exp(min(numbers[0], 300.0)) * steps))
+    return np.asarray(start - scale * fallen(odds, np.exp(np.minimum(numbers[0], 300.0)) * steps))
 
 
 def _nats(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
-    return _logit(np.array([numbers[0], 0.0, 1.0]), steps, start, base)
+    odds = np.exp(np.clip(start, -30.0, 300.0))
+    return np.asarray(start - fallen(odds, np.exp(np.minimum(numbers[0], 300.0)) * steps))
 
 
 def _nats_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
@@ -157,36 +158,41 @@ def _logit_starts(steps: Array, rates: Array, start: Array, base: Array) -> list
     ]
 
 
-PIECES = 48
-"""Steps in which the course under Adam is integrated from 0 to a reading."""
+PIECES = 12
+"""Steps of Runge and Kutta's fourth order in which the course under Adam is integrated from 0 to a reading."""
 
 
-def _adam(pace: float, squares: float, steps: Array, start: Array, before: Array) -> Array:
-    """z after l: ``z' = -r g sqrt((n + l)/(S + int g^2)), g = sigma(z)``, the second moment a mean since it began (R26); midpoints."""
+def _adam(pace: Array, squares: Array, steps: Array, start: Array, before: Array) -> Array:
+    """z after l: ``z' = -r g sqrt((n + l)/(S + int g^2)), g = sigma(z)``, the second moment a mean since it began (R26)."""
     from scipy.special import expit
 
     z, total = start.copy(), squares + 1e-9 * expit(start) ** 2
-    width = steps / PIECES
+    width, before = steps / PIECES, before + 1e-9
 
     def moves(z: Array, total: Array, volume: Array) -> tuple[Array, Array]:
         force = expit(z)
-        return -pace * force * np.sqrt((before + 1e-9 + volume) / total), force**2
+        squared = force**2
+        return -pace * force * np.sqrt((before + volume) / total), squared
 
     for piece in range(PIECES):
         at = piece * width
-        slope, gained = moves(z, total, at)
-        slope, gained = moves(z + slope * width / 2, total + gained * width / 2, at + width / 2)
-        z, total = z + slope * width, total + gained * width
+        slopes, gained = moves(z, total, at)
+        z_moved, total_moved = slopes, gained
+        for share, weight in ((0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
+            ahead = share * width
+            slope, gain = moves(z + z_moved * ahead, total + total_moved * ahead, at + ahead)
+            slopes, gained, z_moved, total_moved = slopes + weight * slope, gained + weight * gain, slope, gain
+        z, total = z + slopes * width / 6.0, total + gained * width / 6.0
     return z
 
 
 def _adam_fresh(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
-    return _adam(float(np.exp(min(numbers[0], 50.0))), 0.0, steps, start, np.zeros_like(base))
+    return _adam(np.exp(np.minimum(numbers[0], 50.0)), np.zeros_like(base), steps, start, np.zeros_like(base))
 
 
 def _adam_carried(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
     pace, squares = np.exp(np.clip(numbers, -50.0, 50.0))
-    return _adam(float(pace), float(squares), steps, start, base)
+    return _adam(pace, squares, steps, start, base)
 
 
 def _adam_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
@@ -202,8 +208,8 @@ def _adam_carried_starts(steps: Array, rates: Array, start: Array, base: Array) 
 
 
 def _share_shape(steps: Array, theta: Array) -> Array:
-    odds = theta[1][:, None]
-    left = odds * np.exp(-fallen(odds, theta[0][:, None] * steps))
+    odds = theta[1]
+    left = odds * np.exp(-fallen(odds, theta[0] * steps))
     return np.asarray(odds / (1 + odds) - left / (1 + left))
 
 
@@ -211,7 +217,7 @@ def _share(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
     floor, span = numbers[1], np.exp(np.clip(numbers[2], -30.0, 30.0))
     kept = np.clip((start - floor) / span, 1e-9, 1 - 1e-9)
     odds = kept / (1 - kept)
-    left = odds * np.exp(-fallen(odds, np.exp(min(numbers[0], 300.0)) * steps))
+    left = odds * np.exp(-fallen(odds, np.exp(np.minimum(numbers[0], 300.0)) * steps))
     return np.asarray(start - span * (kept - left / (1 + left)))
 
 
@@ -236,7 +242,7 @@ def _line_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[
 JOINT = Law(
     "joint compression",
     "y = y_0 + (y_inf - y_0) l/(c N_0 + l), N_0 the volume before the perturbation (R13; c = 1 nominal)",
-    lambda steps, theta: steps / (theta[0][:, None] + steps),
+    lambda steps, theta: steps / (theta[0] + steps),
     ((1e-2, 1e3),),
     _joint,
     _joint_starts,
@@ -245,7 +251,7 @@ JOINT = Law(
 FORGETTING = Law(
     "forgetting",
     "y = y_0 + (y_inf - y_0)(1 - e^(-eta l)), eta the rate of the perturbation's phase (R19)",
-    lambda steps, theta: -np.expm1(-theta[0][:, None] * steps),
+    lambda steps, theta: -np.expm1(-theta[0] * steps),
     ((1e-2, 1e2),),
     _forgetting,
     _forgetting_starts,
@@ -264,7 +270,7 @@ REBOUND = Law(
 POWER = Law(
     "power of time",
     "y = y_0 + c l^p, p free",
-    lambda steps, theta: steps ** theta[0][:, None],
+    lambda steps, theta: steps ** theta[0],
     ((5e-2, 1e1),),
     _power,
     _power_starts,
@@ -273,7 +279,7 @@ POWER = Law(
 FOURTH = Law(
     "fourth power of time",
     "y = y_0 + c l^4 (arXiv 2602.15799)",
-    lambda steps, theta: steps[None, :] ** 4,
+    lambda steps, theta: steps**4,
     (),
     _fourth,
     _fourth_starts,
@@ -330,7 +336,7 @@ ADAM_CARRIED = Law(
 )
 ADAM = (ADAM_FRESH, ADAM_CARRIED)
 """The logit law under Adam: rivals on contrasts in nats a response, unless the table says that another optimiser was used."""
-LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps[None, :], (), _line, _line_starts, ("c",))
+LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps, (), _line, _line_starts, ("c",))
 
 LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, LOGIT, POWER, FOURTH, LINE)
 """The laws that `fit` compares, every one with the same interface."""

@@ -69,16 +69,16 @@ def read(perturbations: ArrayLike, entropies: ArrayLike, clock: float = 0.0) -> 
     same_shape("read", perturbations=steps, perturb=rates[2])
     largest = float(run_down(perturbations, clock)[-1])
     tried = [_read(perturbations, entropies, clock, scale) for scale in largest * np.geomspace(0.03, 3.0, 9)]
-    return min(tried, key=lambda found: found.misfit)
+    return min(tried, key=lambda reading: reading.misfit)
 
 
 def _read(perturbations: ArrayLike, entropies: ArrayLike, clock: float, scale: float) -> Effective:
     rates, steps = np.asarray(entropies, dtype=np.float64), run_down(perturbations, clock)
     work = path_work(steps, rates[2], scale)[1:]
-    found = effective_volumes(rates[:2, 1:] - rates[:2, :1], work)
+    fitted = effective_volumes(rates[:2, 1:] - rates[:2, :1], work)
     largest = float(np.abs(work).max())
-    misfit = found.misfit / largest if largest > 0 and math.isfinite(found.misfit) else math.inf
-    return Effective(float(found.volumes[0]), float(found.volumes[1]), misfit, clock)
+    misfit = fitted.misfit / largest if largest > 0 and math.isfinite(fitted.misfit) else math.inf
+    return Effective(float(fitted.volumes[0]), float(fitted.volumes[1]), misfit, clock)
 
 
 @checked(perturbations=_STEPS, entropies=numbers(shape=(3, None)))
@@ -94,11 +94,11 @@ def best_clock(perturbations: ArrayLike, entropies: ArrayLike) -> Effective:
     def misfit(clock: float) -> float:
         return _read(perturbations, entropies, float(clock), float(run_down(largest, clock)) / 6).misfit
 
-    found = np.array([misfit(clock) for clock in grid])
-    index = int(found.argmin())
+    misfits = np.array([misfit(clock) for clock in grid])
+    index = int(misfits.argmin())
     low, high = grid[max(0, index - 1)], grid[min(grid.size - 1, index + 1)]
     fine = minimize_scalar(misfit, bounds=(low, high), method="bounded", options={"xatol": 1e-7 * high})
-    clock = float(fine.x) if fine.fun < found[index] else float(grid[index])
+    clock = float(fine.x) if fine.fun < misfits[index] else float(grid[index])
     return read(perturbations, entropies, clock)
 
 
@@ -109,7 +109,7 @@ def elastic_limit(perturbations: ArrayLike, volumes: ArrayLike, entropies: Array
     None where none is seen. It does not depend on the volumes, only on the signs of the changes.
     """
     try:
-        found = springs_of_readings(perturbations, volumes, entropies).elastic_limit()
+        spring = springs_of_readings(perturbations, volumes, entropies).elastic_limit()
     except InputError:
         return None
-    return None if found is None else found[1]
+    return None if spring is None else spring[1]

@@ -80,6 +80,28 @@ class Summary(Shown):
     laws: Sequence[Mapping[str, Any]] = ()
     missing: tuple[str, ...] = field(default=())
 
+    def cells(self) -> list[dict[str, str | int | None]]:
+        """A row for each group of runs that differ in their seed alone, as it is printed (`cell`)."""
+        course = self.runs[0].course
+        named = any(group.label for group in self.groups)
+        rows = []
+        for group in self.groups:
+            row: dict[str, str | int | None] = {"setting": group.label or "all"} if named else {}
+            row |= {
+                f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
+                "runs": len(group.runs),
+            }
+            if any(g.before is not None for g in self.groups):
+                row[f"{course.measure} before"] = cell(group.before)
+            row[f"after ({course.unit})"] = cell(group.after)
+            fall = group.first_fall.get(course.measure)
+            if fall is not None:
+                row[f"first fall (1/1000 {course.volume_unit})"] = cell(fall, 1000.0)
+            row |= {f"half undone by ({course.volume_unit})": cell(group.half_life)}
+            row |= {f"undone by ({course.volume_unit})": cell(group.undo_volume)}
+            rows.append(row)
+        return rows
+
     def as_dict(self) -> dict[str, Any]:
         """The keys that a fit has beside those of R16, as JSON."""
         return {
@@ -87,7 +109,7 @@ class Summary(Shown):
             "constants": [run.as_dict() for run in self.runs],
             "pooled_constants": [group.as_dict() for group in self.groups],
             "answers": self.answers.as_dict(),
-            "logit": {label: told.as_dict() for label, told in self.logit.items()},
+            "logit": {label: constants.as_dict() for label, constants in self.logit.items()},
             "joint": None if self.joint is None else self.joint.as_dict(),
             "laws": [dict(row) for row in self.laws],
             "missing": list(self.missing),
@@ -111,16 +133,16 @@ class Summary(Shown):
     def sentences(self) -> list[str]:
         """The conclusion, three to six sentences in words with numbers."""
         apart = self.answers.by_optimiser or {"": self.answers}
-        told = [self._undoing()]
+        sentences = [self._undoing()]
         for name, mine in apart.items():
             said = [sentence for sentence in (_durability(mine), _first_fall(mine)) if sentence]
-            told += [f"under {name}, {'; '.join(said)}"] if name and said else said
-        told += [self._logit(), self._laws()]
+            sentences += [f"under {name}, {'; '.join(said)}"] if name and said else said
+        sentences += [self._logit(), self._laws()]
         if self.answers.resistance is not None:
-            told.append(self._resistance(self.answers.resistance))
+            sentences.append(self._resistance(self.answers.resistance))
         if self.joint is not None:
-            told.append(self.joint.verdict())
-        return [sentence[0].upper() + sentence[1:].rstrip(".") + "." for sentence in told if sentence]
+            sentences.append(self.joint.verdict())
+        return [sentence[0].upper() + sentence[1:].rstrip(".") + "." for sentence in sentences if sentence]
 
     def _undoing(self) -> str:
         known = [group for group in self.groups if group.undo_volume is not None and group.half_life is not None]
@@ -141,7 +163,8 @@ class Summary(Shown):
         assert half is not None
         assert whole is not None
         unit = group.runs[0].course.volume_unit
-        of = f"what {most:g} aligned ones gave" if most else "what alignment gave"
+        # a volume of 1 is a unit, or stands for one that is not known
+        of = f"what {most:g} aligned ones gave" if most > 1 else "what alignment gave"
         unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
         where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
         parts = [f"{where}{_count(half)} {unit_word} undo half of {of}"]
@@ -156,20 +179,22 @@ class Summary(Shown):
 
     def _logit(self) -> str:
         known = {
-            label: told
-            for label, told in self.logit.items()
-            if told.perturbing is not None and told.perturbing.estimate
+            label: constants
+            for label, constants in self.logit.items()
+            if constants.perturbing is not None and constants.perturbing.estimate
         }
         if not known:
             return ""
         values = {
-            label: told.perturbing.estimate or 0.0 for label, told in known.items() if told.perturbing is not None
+            label: constants.perturbing.estimate or 0.0
+            for label, constants in known.items()
+            if constants.perturbing is not None
         }
-        told = next(iter(known.values()))
-        missed = "" if told.misfit is None else f", which misses the courses by {told.misfit:.2g} nats"
+        constants = next(iter(known.values()))
+        missed = "" if constants.misfit is None else f", which misses the courses by {constants.misfit:.2g} nats"
         if len(known) == 1:
-            return f"under the logit law an opposed example moves the log-odds by at most c = {told.perturbing}{missed}"
-        worst = max(told.misfit or 0.0 for told in known.values())
+            return f"under the logit law an opposed example moves the log-odds by at most c = {constants.perturbing}{missed}"
+        worst = max(constants.misfit or 0.0 for constants in known.values())
         return (
             f"under the logit law an opposed example moves the log-odds by at most c = {min(values.values()):.2g} to "
             f"{max(values.values()):.2g} nats over {len(known)} settings; it misses the courses by {worst:.2g} nats or less"
@@ -191,8 +216,8 @@ class Summary(Shown):
         named = _listed([f"{row['name']} ({row['weight']:.2f})" for row in kept[:4]])
         return f"these runs do not tell apart {named}, in brackets their weights by what they foretell; the first is off by {missed}"
 
-    def _resistance(self, told: Spread) -> str:
-        spread = told.seeds or told.documents
+    def _resistance(self, resistance: Spread) -> str:
+        spread = resistance.seeds or resistance.documents
         word = spread.side("easier to go forward", "easier to go back", "neither way is told to be easier")
         return f"after training forward the held-out loss less the one after training back is {spread}: {word}"
 
@@ -201,19 +226,20 @@ def _durability(answers: Answers) -> str:
     """What more alignment buys."""
     if answers.exponent is None:
         return ""
-    told = answers.exponent.best
-    if told.estimate is not None and told.closed:
-        low, high = 2 ** (told.low or 0.0), 2 ** (told.high or 0.0)
-        buys = Interval(2**told.estimate, low, high, told.level)
+    interval = answers.exponent.best
+    if interval.estimate is not None and interval.closed:
+        low, high = 2 ** (interval.low or 0.0), 2 ** (interval.high or 0.0)
+        buys = Interval(2**interval.estimate, low, high, interval.level)
         return (
-            f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {told}; 1 is in proportion, "
+            f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {interval}; 1 is in proportion, "
             "0 is nothing)"
         )
-    if told.low is not None:
-        return f"twice the alignment buys at least {2**told.low:.2g} times that; the largest was not undone"
-    if told.estimate is not None:
+    if interval.low is not None:
+        return f"twice the alignment buys at least {2**interval.low:.2g} times that; the largest was not undone"
+    if interval.estimate is not None:
         return (
-            f"twice the alignment buys about {2**told.estimate:.2g} times that (exponent of the undo volume in n: {told.estimate:.2g}, "
+            f"twice the alignment buys about {2**interval.estimate:.2g} times that (exponent of the undo volume in n: "
+            f"{interval.estimate:.2g}, "
             "without an interval, since an undo volume is open above: a larger perturbation closes it)"
         )
     return ""
@@ -246,19 +272,31 @@ def _count(spread: Spread) -> str:
     return text.replace("> ", "more than ").replace("< ", "fewer than ")
 
 
-def bounded(told: Interval | None) -> str | None:
+def bounded(interval: Interval | None) -> str | None:
     """An interval for people: with both ends, or one bound; None where neither is there, or the ends are a factor `WIDE` apart.
 
     >>> bounded(Interval(0.0, None, 18.2)), bounded(Interval(10.0, 3.0, None)), bounded(Interval(1.0, 1e-16, 1e14))
     ('< 18.2', '> 3.00', None)
     """
-    if told is None or (told.low is None and told.high is None):
+    if interval is None or (interval.low is None and interval.high is None):
         return None
-    if told.closed:
-        low, high = told.low or 0.0, told.high or 0.0
-        return None if low > 0 and high / low > WIDE else str(told)
-    one = Interval(None, told.low, told.high, told.level, told.unit)
+    if interval.closed:
+        low, high = interval.low or 0.0, interval.high or 0.0
+        return None if low > 0 and high / low > WIDE else str(interval)
+    one = Interval(None, interval.low, interval.high, interval.level, interval.unit)
     return str(one)
+
+
+def cell(spread: Spread | None, scale: float = 1.0) -> str:
+    """The best interval without its unit, a bound where one end is open, a dash where there is none."""
+    if spread is None:
+        return "-"
+    best = spread.best
+    estimate, low, high = (None if x is None else x * scale for x in (best.estimate, best.low, best.high))
+    text = bounded(Interval(estimate, low, high, best.level))
+    if text is None and estimate is not None and low is None and high is None:
+        return f"{estimate:.3g}"  # an estimate without an error
+    return text or "not bounded"
 
 
 def _listed(parts: Sequence[str]) -> str:
@@ -279,8 +317,8 @@ def summarise(
     by_base: dict[str, list[Course]] = {}
     for base, course in zip(bases(courses), courses, strict=True):
         by_base.setdefault(base, []).append(course)
-    found = {base: logit_constants(mine, level) for base, mine in by_base.items()}
-    logit = {label: told for label, told in found.items() if told is not None}
+    constants = {base: logit_constants(mine, level) for base, mine in by_base.items()}
+    logit = {label: known_constants for label, known_constants in constants.items() if known_constants is not None}
     return Summary(
         tuple(runs), tuple(grouped(runs, level)), answers(runs, level), logit, joint, laws,
         (*missing, *_missing(courses)),
@@ -289,23 +327,23 @@ def summarise(
 
 def _missing(courses: Sequence[Course]) -> list[str]:
     """What these courses cannot say, each said once."""
-    told = []
+    missing = []
     contrasts = [course for course in courses if course.measure == "contrast"]
     if contrasts and any(math.isnan(course.base) for course in contrasts):
-        told.append(
+        missing.append(
             "no reading from before the alignment (column base_contrast): undoing is counted down to even odds, "
             "where both texts cost the same, and only where the alignment had gone beyond it"
         )
     if any(course.measure == "kept" for course in courses):
-        told.append(
+        missing.append(
             "no component align: no contrast, half-life or undo volume; what is told is how fast the kept text is lost"
         )
     if any(not course.known_errors for course in courses):
-        told.append(
+        missing.append(
             "no error of the readings (column rate_se): intervals come from the scatter along a run, or over seeds"
         )
     if any(course.values.size == 1 for course in courses):
-        told.append("one reading a run: no fall, half-life or undo volume")
+        missing.append("one reading a run: no fall, half-life or undo volume")
     if contrasts and not any(course.unit.endswith("/response") for course in contrasts):
-        told.append("rates are not those of responses: the constant c of the logit law is not defined")
-    return told
+        missing.append("rates are not those of responses: the constant c of the logit law is not defined")
+    return missing

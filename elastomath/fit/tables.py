@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..curve import LARGEST, Curve, read_frame
+from ..curve import LARGEST, Curve, numbers_of, read_frame
 from ..errors import InputError
 from .course import Course, courses
 from .readings import ROLES
@@ -39,7 +39,7 @@ def read_table(path: str | os.PathLike[str]) -> Table:
     perturbation 0 (volumes are then counted from the first reading); all readings but one. A table of scores has the columns
     run, perturbation, score (a share), and may have trials (binomial errors) or score_se, base_score (before the alignment) or
     chance, align_volume, volume_unit; all else are covariates. A score that an attack raises is read as one less the score.
-    Raises InputError in one line, as `Curve.read`, and for scores outside [0, 1].
+    Raises InputError in one line, as `Curve.read`, for scores outside [0, 1], and for text where a number is due.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "scores.csv"
@@ -79,8 +79,6 @@ def read_table(path: str | os.PathLike[str]) -> Table:
 
 
 def _scores(frame: Any, where: str) -> list[Course]:
-    import pandas as pd
-
     absent = [name for name in SCORE[:3] if name not in frame.columns]
     if absent or frame.empty:
         raise InputError(
@@ -89,9 +87,9 @@ def _scores(frame: Any, where: str) -> list[Course]:
             mend="a table of scores has the columns run, perturbation, score",
         )
     numbers = {}
-    for name in ("perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume"):
+    for name in SCORE[1:-1]:
         if name in frame.columns:
-            numbers[name] = pd.to_numeric(frame[name], errors="coerce").astype(np.float64)
+            numbers[name] = numbers_of(frame, name, where)
     frame = frame.assign(**numbers)
     for name, values in ((name, column.to_numpy()) for name, column in numbers.items()):
         share = name in ("score", "base_score", "chance")

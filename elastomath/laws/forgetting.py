@@ -211,9 +211,9 @@ def return_steps(scores: Scores, steps: ArrayLike, rate: float, tolerance: float
     rise = -up * np.expm1(-np.asarray(steps, dtype=np.float64) * decay(rate)) - tolerance
     with np.errstate(over="ignore"):
         few = np.asarray(steps, dtype=np.float64) * (up / down)
-        found = np.log1p(np.maximum(0.0, rise) / (down + tolerance)) / decay(rate)
+        back = np.log1p(np.maximum(0.0, rise) / (down + tolerance)) / decay(rate)
     # so few steps that what they add may be below the doubles: each is undone by up/down steps
-    return np.asarray(np.where((tolerance == 0) & (few * decay(rate) < 1e-200), few, found), dtype=np.float64)
+    return np.asarray(np.where((tolerance == 0) & (few * decay(rate) < 1e-200), few, back), dtype=np.float64)
 
 
 @checked(steps=NONNEGATIVES, rate=SHARE)

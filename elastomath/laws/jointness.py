@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import SEED, SHARE, as_floats, checked
+from ..curve import LARGEST
 from ..errors import InputError
 
 Array = NDArray[np.float64]
@@ -95,14 +96,14 @@ def jointness(shares: ArrayLike, rates: ArrayLike) -> Jointness:
     for first in range(0, count, max(1, CHUNK // count)):
         part = slice(first, first + max(1, CHUNK // count))
         own = np.einsum("rn,rn->r", w[part], h[part])[:, None]
-        seen = w[part] @ h.T
-        rows = np.arange(len(seen))
-        seen[rows, rows + first] = own[:, 0]  # the same number, to the last digit
+        totals = w[part] @ h.T
+        rows = np.arange(len(totals))
+        totals[rows, rows + first] = own[:, 0]  # the same number, to the last digit
         slack = ROUNDING * w.shape[1] * (w[part] @ np.abs(h).T)
-        beaten = seen < own - slack
+        beaten = totals < own - slack
         violated += int(np.count_nonzero(beaten))
-        best = seen.argmin(axis=1)
-        missed[part] = np.where(beaten[rows, best], own[:, 0] - seen[rows, best], 0.0)
+        best = totals.argmin(axis=1)
+        missed[part] = np.where(beaten[rows, best], own[:, 0] - totals[rows, best], 0.0)
         better[part] = np.where(missed[part] > 0, best, rows + first)
         other = np.roll(w, -1, axis=0)[part]
         stray = other @ h.T
@@ -196,11 +197,11 @@ def _power(margins: Array, runs: NDArray[np.intp], count: int, powers: Array) ->
     rows, columns = np.triu_indices(len(runs), 1)
     picked = margins.take(runs[rows] * count + runs[columns], axis=1)
     place = max(0, round(TAIL * (picked.shape[1] - 1)))
-    told = np.partition(picked, place, axis=1)[:, place]
-    at = int(np.argmax(told))
+    power = np.partition(picked, place, axis=1)[:, place]
+    at = int(np.argmax(power))
     if not 0 < at < len(powers) - 1:
-        return float(powers[at]), float(told[at])
-    left, middle, right = told[at - 1 : at + 2]
+        return float(powers[at]), float(power[at])
+    left, middle, right = power[at - 1 : at + 2]
     bend = left - 2 * middle + right
     shift = 0.5 * (left - right) / bend if bend else 0.0
     return float(powers[at] * (powers[1] / powers[0]) ** shift), float(middle)
@@ -247,5 +248,11 @@ def _table(shares: ArrayLike, rates: ArrayLike) -> tuple[Array, Array]:
     if not (np.all(np.isfinite(w)) and np.all(np.isfinite(h)) and np.all(w >= 0) and np.all(w.sum(axis=1) > 0)):
         raise InputError(
             "a share is negative, a run is empty, or a number is not finite", where="jointness", mend="mend the table"
+        )
+    if max(w.max(), np.abs(h).max()) > LARGEST or w.sum(axis=1).min() < 1 / LARGEST:
+        raise InputError(
+            f"a share or a rate beyond {LARGEST:g}, or a run whose shares add up to less than {1 / LARGEST:g}",
+            where="jointness",
+            mend="write them in another unit",
         )
     return w, h

@@ -379,8 +379,8 @@ def rate_of_undo(optimiser: Optimiser, steps: int, undo: float, start: float = 0
 
     def miss(log_rate: float) -> float:
         at = replace(optimiser, rate=math.exp(log_rate))
-        told = float(durability(at, [steps], start).undo[0])
-        return math.log(told / undo) if 0 < told < math.inf else math.copysign(1e3, told - 1)
+        volume = float(durability(at, [steps], start).undo[0])
+        return math.log(volume / undo) if 0 < volume < math.inf else math.copysign(1e3, volume - 1)
 
     ends = math.log(1e-4), math.log(1e2)
     low, high = (miss(end) for end in ends)

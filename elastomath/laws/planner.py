@@ -256,9 +256,9 @@ def levers(
     height = float(needed_rise(start, undo, perturbing))
     top, plain = start + height, float(sft_price(start, height, aligning))
     best = best_dpo(height, aligning)
-    held = float(needed_rise(start, undo, perturbing, replay))
+    contrast = float(needed_rise(start, undo, perturbing, replay))
     even = float(expit(start))
-    found = [
+    table = [
         Lever("SFT", plain, top, "plain fine-tuning on chosen responses"),
         Lever(f"DPO, beta {float(best.beta):.2g}", 2 * float(best.pairs), top, "the cheapest beta, 2/D"),
         *(Lever(f"DPO, beta {beta:g}", 2 * float(dpo_price(height, aligning, beta)), top, "") for beta in betas),
@@ -278,8 +278,10 @@ def levers(
     ]
     if replay > 0:
         again = replay / (1 - replay) * undo
-        price = float(sft_price(start, held, aligning)) + again
-        found.append(
-            Lever(f"SFT, replay of {replay:.0%}", price, start + held, f"{again:.3g} of them during the perturbation")
+        price = float(sft_price(start, contrast, aligning)) + again
+        table.append(
+            Lever(
+                f"SFT, replay of {replay:.0%}", price, start + contrast, f"{again:.3g} of them during the perturbation"
+            )
         )
-    return tuple(sorted(found, key=lambda lever: lever.examples))
+    return tuple(sorted(table, key=lambda lever: lever.examples))

@@ -224,7 +224,7 @@ def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: flo
     if not whole > 0:
         return np.full(counts.shape, start)
     places = np.unique(np.concatenate([[0.0], clock / whole]))
-    seen = solve_ivp(
+    solution = solve_ivp(
         lambda part, at: [force(float(at[0])) * math.exp(part * whole) * whole],
         (0.0, 1.0),
         [start],
@@ -234,7 +234,7 @@ def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: flo
         method="LSODA",
     )
     out = np.empty(counts.size)
-    out[order] = seen.y[0][np.searchsorted(places, clock / whole)]
+    out[order] = solution.y[0][np.searchsorted(places, clock / whole)]
     return out.reshape(counts.shape)
 
 

@@ -187,8 +187,8 @@ def union_turning(
     True
     """
     mixture, _ = _union_mixture(parts, volumes, shares, align, perturb)
-    found = sign_change(mixture, 0, limit * float(mixture.volumes[1]))
-    return None if found is None else found / float(mixture.volumes[1])
+    turning = sign_change(mixture, 0, limit * float(mixture.volumes[1]))
+    return None if turning is None else turning / float(mixture.volumes[1])
 
 
 def _union_mixture(

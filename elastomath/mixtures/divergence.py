@@ -114,9 +114,9 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
             mend="give one for each dataset",
         )
     divergences = leaf_sums(np.stack(masses), shares, wanted=DIVERGENCES).forward
-    held = shares > 0
-    most = -np.log(shares[held])  # D(P_i || m) <= -ln pi_i
-    return float(shares[held] @ np.minimum(divergences[held], most))
+    weighted = shares > 0
+    most = -np.log(shares[weighted])  # D(P_i || m) <= -ln pi_i
+    return float(shares[weighted] @ np.minimum(divergences[weighted], most))
 
 
 def total_variation(p: Array, q: Array) -> float:
@@ -187,14 +187,14 @@ def _checked(where: str, *rows: ArrayLike, total: bool = True) -> list[Array]:
                 where=where,
                 mend="put them on a common leaf set first",
             )
-        plain, found = scan(masses)
-        if not plain or found != found:
+        plain, status = scan(masses)
+        if not plain or status != status:
             least = float(masses.min())  # NaN if any is; -0.0 is 0
             if not least >= 0:
                 raise InputError(f"a mass of masses {index} is {least:g}", where=where, mend="masses have to be >= 0")
-        if total and not abs(found - 1.0) <= SUM_TOLERANCE:
+        if total and not abs(status - 1.0) <= SUM_TOLERANCE:
             raise InputError(
-                f"masses {index} sum to {found:.12g}, not to 1", where=where, mend="divide them by their sum"
+                f"masses {index} sum to {status:.12g}, not to 1", where=where, mend="divide them by their sum"
             )
         out.append(masses)
     return out

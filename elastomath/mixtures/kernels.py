@@ -97,7 +97,8 @@ def compiled() -> SimpleNamespace:
     leaf: list[Callable[..., Any]] = [_ln, _apart, _terms, _ordinary, _blend, _underflow]
     for helper in leaf:  # products and sums may become one instruction, and no more inside a leaf
         register_jitable(forceinline=True, error_model="numpy", fastmath={"contract"})(helper)
-    register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(_three)
+    for block in (_three, _divergences):
+        register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(block)
 
     def loop(source: Callable[..., Any]) -> Callable[..., Any]:
         options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
@@ -218,6 +219,20 @@ def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array,
     return True
 
 
+def _divergences(row: Array, code: Array, inverse: Array) -> Any:
+    """What a block of a dataset adds to FORWARD, REVERSE and MISSING."""
+    forward, reverse, missing, least = 0.0, 0.0, 0.0, np.int64(1 << 62)
+    for j in range(code.size):
+        _, one, two = _apart(row[j], code[j], row[j] - code[j], inverse[j])
+        forward += one
+        reverse += two
+        least = min(least, np.float64(row[j]).view(np.int64))
+    if least <= 0:
+        for j in range(code.size):
+            missing += 1.0 if (row[j] == 0.0) & (code[j] > 0.0) else 0.0
+    return forward, reverse, missing
+
+
 def _sums(
     rows: Array,
     base: Array,
@@ -290,20 +305,11 @@ def _sums(
                         sums[GRAM, i] += gram
                         sums[SQUARES, i] += squares
                     if wanted & DIVERGENCES:
-                        forward, reverse, least = 0.0, 0.0, np.int64(1 << 62)
-                        for j in range(size):
-                            _, one, two = _apart(row[j], code[j], row[j] - code[j], inverse[j])
-                            forward += one
-                            reverse += two
-                            least = min(least, np.float64(row[j]).view(np.int64))
+                        forward, reverse, missing = _divergences(row, code, inverse)
                         sums[FORWARD, i] += forward
                         sums[REVERSE, i] += reverse
-                        if least <= 0:
-                            for j in range(size):
-                                sums[MISSING, i] += 1.0 if (row[j] == 0.0) & (code[j] > 0.0) else 0.0
-            for s in range(8):
-                for i in range(n):
-                    parts[s, mix, i, chunk] = sums[s, i]
+                        sums[MISSING, i] += missing
+            parts[:, mix, :, chunk] = sums
     return True
 
 

@@ -186,14 +186,14 @@ def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted
         _careful_sums(rows, base, mixtures, beside, sums)
         return
     transposed, full = rows.T, lowest > 0
-    seen = q > 0
+    covered = q > 0
     if not full:
-        sums[kernels.OUTSIDE] += ~seen @ transposed
+        sums[kernels.OUTSIDE] += ~covered @ transposed
     if wanted & RATES:
         logs = np.log(q)
-        sums[kernels.CROSS] -= (logs if full else np.where(seen, logs, 0.0)) @ transposed
+        sums[kernels.CROSS] -= (logs if full else np.where(covered, logs, 0.0)) @ transposed
     if wanted & (OVERLAPS | RESPONSES):
-        inverse = 1.0 / q if full else np.divide(1.0, q, out=np.zeros_like(q), where=seen)
+        inverse = 1.0 / q if full else np.divide(1.0, q, out=np.zeros_like(q), where=covered)
     if wanted & OVERLAPS:
         sums[kernels.OVERLAP] += (beside * inverse) @ transposed
     if wanted & (RESPONSES | DIVERGENCES):
@@ -208,8 +208,8 @@ def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted
         logs = np.log(rows / code)
         if not full or least == 0:
             positive = rows > 0
-            logs = np.where(positive & seen[:, None], logs, 0.0)
-            sums[kernels.MISSING] += (~positive & seen[:, None]).sum(axis=-1)
+            logs = np.where(positive & covered[:, None], logs, 0.0)
+            sums[kernels.MISSING] += (~positive & covered[:, None]).sum(axis=-1)
         _, forward, reverse = _apart(rows, code, gap, logs)
         sums[kernels.FORWARD] += forward.sum(axis=-1)
         sums[kernels.REVERSE] += reverse.sum(axis=-1)
@@ -297,21 +297,21 @@ def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums
     code, e = _wide_joint(base, mixtures)
     code, e = code[:, None], e[:, None]
     (x, a), (t, b) = _wide(rows), _wide(beside)
-    seen, positive = code > 0, x > 0
-    unit = np.where(seen, code, 1.0)
+    known, positive = code > 0, x > 0
+    unit = np.where(known, code, 1.0)
     p, q, gap, top = _gap(x, a, code, e)
     _, _, pull, power = _gap(t, b, code, e)
 
-    def add(row: int, values: Array, powers: Any = 0, where: Any = seen) -> None:
+    def add(row: int, values: Array, powers: Any = 0, where: Any = known) -> None:
         sums[row] += np.where(where, np.ldexp(values, powers), 0.0).sum(axis=-1)
 
     add(kernels.CROSS, -rows * (np.log(unit) + e * LN2))
     add(kernels.OVERLAP, x / unit * t, a + b - e)
     add(kernels.GRAM, gap / unit * pull, top + power - e)
     add(kernels.SQUARES, gap / unit * gap, 2 * top - e)
-    add(kernels.OUTSIDE, rows, where=~seen)
-    add(kernels.MISSING, np.ones_like(gap), where=seen & ~positive)
-    logs = np.where(positive & seen, np.log(np.where(positive, x, 1.0) / unit) + (a - e) * LN2, 0.0)
+    add(kernels.OUTSIDE, rows, where=~known)
+    add(kernels.MISSING, np.ones_like(gap), where=known & ~positive)
+    logs = np.where(positive & known, np.log(np.where(positive, x, 1.0) / unit) + (a - e) * LN2, 0.0)
     _, forward, reverse = _apart(p, q, gap, logs)
     add(kernels.FORWARD, forward, top)
     add(kernels.REVERSE, reverse, top, where=True)
@@ -327,8 +327,8 @@ def _careful_moves(rows: Array, volumes: Array, steps: Array) -> Array:
     _, _, pull, unit = _gap(start, a, t, c)
     p, q, _, top = _gap(start, a, end, b)
     gap = np.ldexp((step / total)[:, None] * pull, (power - whole)[:, None] + unit - top)
-    seen = start > 0
-    logs = np.where(seen, np.log(np.where(seen, start, 1.0) / np.where(end > 0, end, 1.0)) + (a - b) * LN2, 0.0)
+    known = start > 0
+    logs = np.where(known, np.log(np.where(known, start, 1.0) / np.where(end > 0, end, 1.0)) + (a - b) * LN2, 0.0)
     log, forward, _ = _apart(p, q, gap, logs)
-    outside = np.full(steps.size, rows[-1][~seen].sum())
+    outside = np.full(steps.size, rows[-1][~known].sum())
     return np.vstack([rows @ log.T, np.ldexp(forward, top).sum(axis=-1), outside])

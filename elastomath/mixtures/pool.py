@@ -44,20 +44,20 @@ class GeometricPool:
     @checked(mixture=an(Mixture))
     def of(cls, mixture: Mixture) -> GeometricPool:
         """The pool of a mixture's datasets. Raises InputError where no leaf is in the support of all of them."""
-        held = mixture.volumes > 0
-        rows, shares = mixture.components[held], mixture.volumes[held] / mixture.total
-        seen = (rows > 0).all(axis=0)
-        if not seen.any():
+        weighted = mixture.volumes > 0
+        rows, shares = mixture.components[weighted], mixture.volumes[weighted] / mixture.total
+        covered = (rows > 0).all(axis=0)
+        if not covered.any():
             raise InputError(
                 "the datasets have no leaf in common",
                 where="geometric pool",
                 mend="it is defined on the common support; smooth the masses, or use the mixture",
             )
-        logs = shares @ np.log(rows[:, seen])
+        logs = shares @ np.log(rows[:, covered])
         top = float(logs.max())
         raw = np.exp(logs - top)
         masses = np.zeros(mixture.leaves)
-        masses[seen] = raw / raw.sum()
+        masses[covered] = raw / raw.sum()
         return cls(mixture, masses, max(0.0, -(top + float(np.log(raw.sum())))))
 
     def kl_reverse(self) -> Array:
@@ -75,8 +75,8 @@ class GeometricPool:
         the response to the perturbation. Raises InputError where a dataset of volume 0 lacks a leaf of q (its
         divergence is infinite).
         """
-        seen = self.masses > 0
-        q, rows = self.masses[seen], self.mixture.components[:, seen]
+        covered = self.masses > 0
+        q, rows = self.masses[covered], self.mixture.components[:, covered]
         if (rows == 0).any():
             raise InputError(
                 "a dataset lacks a leaf of the pool, so its reverse divergence is infinite",
@@ -98,15 +98,15 @@ class GeometricPool:
         It is the Pythagorean defect ``D(m || P_t) - D(m || q) - D(q || P_t)``. ``inf`` or NaN does not occur on a
         common support; otherwise raises InputError.
         """
-        seen = self.masses > 0
-        if (self.mixture.components[:, ~seen] > 0).any():
+        covered = self.masses > 0
+        if (self.mixture.components[:, ~covered] > 0).any():
             raise InputError(
                 "the datasets do not have the same support",
                 where="geometric pool",
                 mend="their forward divergence from the pool is infinite; smooth the masses",
             )
-        q, mixed = self.masses[seen], self.mixture.masses[seen]
-        return float((q - mixed) @ (np.log(self.mixture.components[-1, seen]) - np.log(q)))
+        q, mixed = self.masses[covered], self.mixture.masses[covered]
+        return float((q - mixed) @ (np.log(self.mixture.components[-1, covered]) - np.log(q)))
 
 
 @checked(mixture=PERTURBED, perturbations=numbers(least=0.0))
@@ -172,9 +172,9 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
     if len(mixture.volumes) < 2:
         raise InputError("a balance needs a perturbation", where="reverse_balance", mend="pass at least two datasets")
     q, shares = mixture.masses, mixture.volumes / mixture.total
-    seen = q > 0
-    rows, q = mixture.components[:, seen], q[seen]
-    if (rows[shares > 0] == 0).any() or (mixture.components[:, ~seen] > 0).any():
+    covered = q > 0
+    rows, q = mixture.components[:, covered], q[covered]
+    if (rows[shares > 0] == 0).any() or (mixture.components[:, ~covered] > 0).any():
         raise InputError(
             "the datasets do not share the support of the mixture, so a reverse divergence is infinite",
             where="reverse_balance",
@@ -185,7 +185,7 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
     near = np.abs(excess) < NEAR  # where 1 + e has lost digits of e; elsewhere e near -1 has lost those of P/q
     gaps = np.where(near, log_gap(np.where(near, excess, 0.0)), excess - logs)
     logs = np.where(near, np.log1p(np.where(near, excess, 0.0)), logs)
-    pull = (mixture.components[-1, seen] - q) / q
+    pull = (mixture.components[-1, covered] - q) / q
     terms = np.zeros(len(shares))
     terms[shares > 0] = -weights * (logs @ (q * pull))
     largest = float(max(np.abs(excess).max(), np.abs(pull).max()))

@@ -117,7 +117,7 @@ def _formula(token: str) -> str | None:
     plain = not index and not power and not (primes and len(name) == 1)
     if (plain and name not in GREEK) or len(name) > 9:
         return None
-    letter = GREEK.get(name, name)
+    letter = r"\sum" if name == "sum" and index else GREEK.get(name, name)
     if letter == name and name.startswith(("Delta", "delta")):
         letter = rf"\{name[:5]} {name[5:]}"
     elif letter == name and len(name) > 2 and not name.isdigit() and name not in ("dH", "dKL"):

@@ -36,7 +36,7 @@ class Counterexample:
 
     assumption, part  what was dropped, and the part of the theorem that fails (keys of `ASSUMPTIONS` and `PARTS`)
     instance          the masses and volumes
-    found             what the search shrank (an `IndependentLaws` for independent masses, else the instance itself)
+    shrunk            what the search shrank (an `IndependentLaws` for independent masses, else the instance itself)
     bound             M of Theta's bound
     tried             random instances looked at before the first violation
     enumerated        how many smaller instances at the same volumes and shares were gone through, none of which violates;
@@ -46,14 +46,14 @@ class Counterexample:
     assumption: str
     part: str
     instance: Instance
-    found: Found
+    shrunk: Found
     bound: Fraction = BOUND
     tried: int = 0
     enumerated: int | None = None
 
     def holds(self) -> bool:
         """Whether it is one: the other assumptions hold, the part fails, in exact fractions."""
-        return violates(self.assumption, self.part, self.bound)(self.found)
+        return violates(self.assumption, self.part, self.bound)(self.shrunk)
 
     def text(self) -> str:
         """The instance and its responses in plain text."""
@@ -116,9 +116,9 @@ def violates(assumption: str, part: str, bound: Fraction = BOUND) -> Callable[[F
     """The test of an instance: it is of the kind that dropping the assumption allows, and the part fails; exact."""
     rule = ASSUMPTIONS[assumption]
 
-    def test(found: Found) -> bool:
-        seen = found if isinstance(found, Instance) else found.instance()
-        return rule.admits(seen) and bool(fails(part, seen.gaps(), seen.volumes[0], bound))
+    def test(candidate: Found) -> bool:
+        instance = candidate if isinstance(candidate, Instance) else candidate.instance()
+        return rule.admits(instance) and bool(fails(part, instance.gaps(), instance.volumes[0], bound))
 
     return test
 
@@ -171,8 +171,8 @@ def find_counterexample(
     if first is None:
         raise InputError(f"no violation in {tried} instances", where="find_counterexample", mend="try another seed")
     least, enumerated = _least(shrink(first, test), test, part, limit)
-    seen = least if isinstance(least, Instance) else least.instance()
-    return Counterexample(assumption, part, seen, least, limit, tried, enumerated)
+    instance = least if isinstance(least, Instance) else least.instance()
+    return Counterexample(assumption, part, instance, least, limit, tried, enumerated)
 
 
 def _first(
@@ -191,35 +191,35 @@ def _first(
     return None, tried
 
 
-def _least(found: Found, test: Callable[[Found], bool], part: str, bound: Fraction) -> tuple[Found, int | None]:
+def _least(violation: Found, test: Callable[[Found], bool], part: str, bound: Fraction) -> tuple[Found, int | None]:
     """The smallest violation at the same volumes and shares: (leaves, sum of counts), by going through all smaller ones."""
-    if isinstance(found, IndependentLaws):
+    if isinstance(violation, IndependentLaws):
         laws = [
             law
-            for values in range(2, len(found.law) + 1)
-            for law in combinations_with_replacement(range(1, sum(found.law)), values)
-            if math.gcd(*law) == 1 and (values, sum(law)) < (len(found.law), sum(found.law))
+            for values in range(2, len(violation.law) + 1)
+            for law in combinations_with_replacement(range(1, sum(violation.law)), values)
+            if math.gcd(*law) == 1 and (values, sum(law)) < (len(violation.law), sum(violation.law))
         ]
         for law in sorted(laws, key=lambda law: (len(law), sum(law), law)):
-            if test(IndependentLaws(law, found.volumes)):
-                return IndependentLaws(law, found.volumes), len(laws)
-        return found, len(laws)
-    rows = len(found.counts) + bool(found.model)
-    target = (found.leaves, sum(map(sum, found.counts)) + sum(found.model))
+            if test(IndependentLaws(law, violation.volumes)):
+                return IndependentLaws(law, violation.volumes), len(laws)
+        return violation, len(laws)
+    rows = len(violation.counts) + bool(violation.model)
+    target = (violation.leaves, sum(map(sum, violation.counts)) + sum(violation.model))
     smaller = 0
-    for leaves in range(1, found.leaves + 1):
-        most = target[1] + (0 if leaves == found.leaves else 2)
+    for leaves in range(1, violation.leaves + 1):
+        most = target[1] + (0 if leaves == violation.leaves else 2)
         if math.comb(most + rows * leaves, rows * leaves) > ENUMERATED:
-            return found, None
+            return violation, None
         table = count_rows(leaves, most - rows + 1)
         if not len(table):
             continue
         counts = table[_rows_up_to(table, rows, most)]
-        model = counts[:, -1] if found.model else None
-        batch = Batch(found.volumes, counts[:, : len(found.counts)], found.shares, model)
-        hits = np.flatnonzero(fails(part, batch.gaps(), float(found.volumes[0]), float(bound)))
+        model = counts[:, -1] if violation.model else None
+        batch = Batch(violation.volumes, counts[:, : len(violation.counts)], violation.shares, model)
+        hits = np.flatnonzero(fails(part, batch.gaps(), float(violation.volumes[0]), float(bound)))
         totals = batch.totals()
-        smaller += int((totals < target[1]).sum()) if leaves == found.leaves else len(totals)
+        smaller += int((totals < target[1]).sum()) if leaves == violation.leaves else len(totals)
         for index in hits[
             np.argsort(totals[hits], kind="stable")
         ]:  # rows come in lexicographic order: ties are broken by it
@@ -227,7 +227,7 @@ def _least(found: Found, test: Callable[[Found], bool], part: str, bound: Fracti
             if test(candidate):
                 smaller = smaller if (leaves, totals[index]) == target else int((totals < totals[index]).sum())
                 return candidate, smaller
-    return found, smaller
+    return violation, smaller
 
 
 def _rows_up_to(table: Counts, rows: int, most: int) -> Counts:

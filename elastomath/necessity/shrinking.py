@@ -42,15 +42,15 @@ def shrink(instance: S, violates: Callable[[S], bool], limit: int = 20_000) -> S
     """
     if not violates(instance):
         raise InputError("the instance violates nothing", where="shrink", mend="start from one that does")
-    tried, seen = 0, {instance.size}
+    tried, sizes = 0, {instance.size}
     while True:
         for candidate in instance.smaller():
-            if candidate.size >= instance.size or candidate.size in seen:
+            if candidate.size >= instance.size or candidate.size in sizes:
                 continue
             tried += 1
             if tried > limit:
                 return instance
-            seen.add(candidate.size)
+            sizes.add(candidate.size)
             if violates(candidate):  # type: ignore[arg-type]
                 instance = candidate  # type: ignore[assignment]
                 break

@@ -510,9 +510,11 @@ def _wide_gaps(law: Law, weights: Array, matrix: Array) -> Array:
         for i in range(count - 1):
             if i == j:
                 orders = tuple(2 if part == j else 0 for part in range(count))
-                held = np.array(shares)
-                held[..., j] = np.where(shares[..., j] > 0, shares[..., j], 1.0)  # without a weight it is not asked for
-                overlap = mass_mean(law, held, orders) / law.mean()
+                weights = np.array(shares)
+                weights[..., j] = np.where(
+                    shares[..., j] > 0, shares[..., j], 1.0
+                )  # without a weight it is not asked for
+                overlap = mass_mean(law, weights, orders) / law.mean()
             else:
                 overlap = matrix[..., j, i]
             with np.errstate(invalid="ignore"):
@@ -535,9 +537,9 @@ def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1))
     """
 
     def holds(log_step: Array) -> NDArray[np.bool_]:
-        seen = expected_overlaps(law, k, np.exp(log_step), pi)
-        gap = 1.0 - seen.align
-        rest = (share[..., :-2] * (1.0 - seen.parts[..., :-2])).sum(axis=-1)
+        overlaps = expected_overlaps(law, k, np.exp(log_step), pi)
+        gap = 1.0 - overlaps.align
+        rest = (share[..., :-2] * (1.0 - overlaps.parts[..., :-2])).sum(axis=-1)
         turns = np.exp(log_step) * (share[..., -2] * gap + rest) < share[..., -1] * gap
         return np.asarray((gap > 0) & turns)
 

@@ -167,15 +167,15 @@ def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float
     keys = ("response", "overlaps", "balance_residual", "epsilon", "theta_constant", "halves", "uncovered")
     if count < 2:
         return dict.fromkeys(keys)
-    found = response(mixture)
-    overlaps = _json(found.overlaps)
+    answer = response(mixture)
+    overlaps = _json(answer.overlaps)
     others = mixture.components[:-1].sum(axis=0)
     return {
         "response": _json(rate_response(mixture, spelled) * scale),
         "overlaps": {"C": overlaps[0], "A": overlaps[1] if count > 2 else None, "T": overlaps[-1], "all": overlaps},
-        "balance_residual": _number(found.balance * scale),
-        "epsilon": _number(found.epsilon),
-        "theta_constant": _number(found.theta_constant),
+        "balance_residual": _number(answer.balance * scale),
+        "epsilon": _number(answer.epsilon),
+        "theta_constant": _number(answer.theta_constant),
         "halves": _halves(mixture.components),
         "uncovered": _number(float(mixture.components[-1][others == 0].sum())),
     }

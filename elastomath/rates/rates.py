@@ -92,10 +92,10 @@ def rate_response(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
     (array([-0.004 ,  0.087 , -0.0949]), array([-0.0257,  0.0435, -0.0949]))
     """
     q, perturb = mixture.masses, mixture.components[-1]
-    seen = q > 0
-    pull = np.where(seen, 1.0 - np.divide(perturb, q, out=np.ones_like(q), where=seen), 0.0)
+    covered = q > 0
+    pull = np.where(covered, 1.0 - np.divide(perturb, q, out=np.ones_like(q), where=covered), 0.0)
     slopes = (mixture.components * _inverse(spelled, mixture.leaves)) @ pull / mixture.total
-    if (perturb[~seen] > 0).any():
+    if (perturb[~covered] > 0).any():
         slopes[-1] = -np.inf
     return np.asarray(slopes, dtype=np.float64)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from ..errors import InputError
 from ..storage import whole_file
 from .ledger import Result
 
+ProtocolSummary = dict[str, Any]
+"""What a protocol's JSON file holds: runs, curve, failures, settings, and the protocol's own part (a `results.py` beside it)."""
+
 
 def conclude(
     protocol: str,
@@ -19,8 +22,8 @@ def conclude(
     results: Sequence[Result | None],
     failures: Sequence[str],
     to_curve: Callable[[Result], Curve],
-    describe: Callable[[list[Result], Curve], dict[str, Any]],
-) -> dict[str, Any]:
+    describe: Callable[[list[Result], Curve], Mapping[str, Any]],
+) -> ProtocolSummary:
     """Write ``PROTOCOL.csv``, the runs joined into one Curve, and ``PROTOCOL.json``; return what the latter holds.
 
     results, failures: as `elastomath.runs.ledger.sweep` returns them. describe: the protocol's own part of the summary.
@@ -33,7 +36,7 @@ def conclude(
     curve = Curve.concat([to_curve(result) for result in done])
     path = curve.write(out / f"{protocol}.csv")
     counts = {"done": len(done), "failed": len(failures), "total": len(results)}
-    summary = {"runs": counts, "curve": str(path), "failures": list(failures)} | describe(done, curve)
+    summary = {"runs": counts, "curve": str(path), "failures": list(failures), **describe(done, curve)}
     with whole_file(out / f"{protocol}.json") as aside:
         aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
     return summary

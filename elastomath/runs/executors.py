@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pickle
 import tempfile
@@ -29,6 +30,7 @@ THREADS: Final = (
 """Variables by which libraries are told, before they are loaded, how many threads to start."""
 PROCESS_BYTES: Final = 100_000_000
 """What a process takes at least."""
+Call = Callable[[], Any]
 Outcome = tuple[bool, Any]
 """(True, result) or (False, exception): what comes back from elsewhere."""
 _starting = threading.Lock()
@@ -113,17 +115,17 @@ class _Elsewhere(ThreadPoolExecutor):
         self.stopped = threading.Event()
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        return super().submit(self._call, function, args, kwargs)
+        return super().submit(self._call, functools.partial(function, *args, **kwargs))
 
-    def _call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call(self, call: Call) -> Any:
         if self.stopped.is_set():
             raise WorkerDiedError("the executor was closed")
-        well, value = self.outcome(function, args, kwargs)
+        well, value = self.outcome(call)
         if well:
             return value
         raise value
 
-    def outcome(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    def outcome(self, call: Call) -> Outcome:
         """Make one run elsewhere and wait for it."""
         raise NotImplementedError
 
@@ -144,10 +146,10 @@ def _closing(executor: _Elsewhere) -> Iterator[Executor]:
         executor.end()
 
 
-def outcome(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+def outcome(call: Call) -> Outcome:
     """What a function gives, exceptions included, in a form that can be sent back."""
     try:
-        return True, function(*args, **kwargs)
+        return True, call()
     except (Exception, SystemExit) as error:
         try:
             pickle.loads(pickle.dumps(error))
@@ -175,7 +177,7 @@ class _Processes(_Elsewhere):
         self._all: list[_Process] = []
         self._guard = threading.Lock()
 
-    def outcome(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    def outcome(self, call: Call) -> Outcome:
         process: _Process | None = getattr(self._mine, "process", None)
         if process is None or not process.alive:
             with self._guard:
@@ -183,7 +185,7 @@ class _Processes(_Elsewhere):
                     return False, WorkerDiedError("the executor was closed")
                 process = self._mine.process = _Process()
                 self._all = [other for other in self._all if other.alive] + [process]
-        return process.ask(function, args, kwargs)
+        return process.ask(call)
 
     def end(self) -> None:
         super().end()
@@ -206,21 +208,21 @@ class _Process:
         other.close()
         self.alive = True
 
-    def ask(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    def ask(self, call: Call) -> Outcome:
         try:
-            message = pickle.dumps((function, args, kwargs))
+            message = pickle.dumps(call)
         except Exception as error:  # a lambda, an open file: nothing was sent
             return False, error
         try:
             self._pipe.send_bytes(message)
-            found: Outcome = self._pipe.recv()
+            reply: Outcome = self._pipe.recv()
         except (EOFError, OSError):
             self.alive = False
             self._process.join()
             code = self._process.exitcode or 0
             how = f"was killed by signal {-code} (out of memory?)" if code < 0 else f"left with exit code {code}"
             return False, WorkerDiedError(f"the process of this run {how}")
-        return found
+        return reply
 
     def end(self) -> None:
         self.alive = False
@@ -257,13 +259,13 @@ def _serve(pipe: Any) -> None:
         except (EOFError, OSError):
             return
         try:
-            function, args, kwargs = pickle.loads(message)
+            call: Call = pickle.loads(message)
         except Exception as error:
-            found: Outcome = (False, RuntimeError(f"cannot be read in the process of the run: {error}"))
+            reply: Outcome = (False, RuntimeError(f"cannot be read in the process of the run: {error}"))
         else:
-            found = outcome(function, args, kwargs)
+            reply = outcome(call)
         try:
-            answer = pickle.dumps(found)
+            answer = pickle.dumps(reply)
         except Exception as error:
             answer = pickle.dumps((False, RuntimeError(f"the result cannot be sent back: {error}")))
         pipe.send_bytes(answer)
@@ -290,9 +292,9 @@ class _Jobs(_Elsewhere):
         self._cluster, self._poll, self._local = cluster, poll, local
         self._guard = threading.Lock()
 
-    def outcome(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:
+    def outcome(self, call: Call) -> Outcome:
         with self._guard, _one_thread():  # submitit's executors keep a list that threads may not share
-            job = self._cluster.submit(outcome, function, args, kwargs)
+            job = self._cluster.submit(outcome, call)
         pause = min(0.02, self._poll)
         while not job.done():
             if self.stopped.wait(pause):
@@ -302,11 +304,11 @@ class _Jobs(_Elsewhere):
         if self._local and not job.paths.result_pickle.exists():  # a shared folder may be late, one disk is not
             return False, WorkerDiedError(f"job {job.job_id} ended without a result (killed?)")
         try:
-            found: Outcome = job.result()
+            reply: Outcome = job.result()
         except Exception as error:  # killed, out of memory or time: submitit says so in many lines
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             return False, WorkerDiedError(f"job {job.job_id} ended without a result: {reason}")
-        return found
+        return reply
 
 
 def _cluster(spec: str, folder: Path, options: dict[str, Any]) -> Any:

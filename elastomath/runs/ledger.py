@@ -101,9 +101,9 @@ class Ledger:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Hold the file against the layout of a ledger before anything in it is changed, and give an empty one that layout."""
-        found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+        tables = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
         strange = [
-            name for name, sql in found.items() if name not in _TABLES or " ".join(str(sql).split()) != _TABLES[name]
+            name for name, sql in tables.items() if name not in _TABLES or " ".join(str(sql).split()) != _TABLES[name]
         ]
         if strange:
             raise sqlite3.DatabaseError(f"it is the database of something else: {strange[0]}")
@@ -112,7 +112,7 @@ class Ledger:
             raise sqlite3.DatabaseError(" ".join(str(checked).split()))
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode=WAL")
-        if len(found) < len(_TABLES):
+        if len(tables) < len(_TABLES):
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
                 for statement in _TABLES.values():
@@ -120,7 +120,7 @@ class Ledger:
 
     def _patiently(self, work: Callable[[], Found]) -> Found:
         """Do it again while another process holds the ledger, for `PATIENCE` seconds, and say so after the first."""
-        start, told = time.monotonic(), False
+        start, warned = time.monotonic(), False
         while True:
             try:
                 return work()
@@ -134,8 +134,8 @@ class Ledger:
                         where=str(self.path),
                         mend="end it, then run the same command again, or choose another --out folder",
                     ) from error
-                if waited > 1 and not told:
-                    told = True
+                if waited > 1 and not warned:
+                    warned = True
                     say(f"another process holds {self.path}: waiting up to {PATIENCE:.0f} s for it")
                 time.sleep(0.05)
 
@@ -262,7 +262,7 @@ def sweep(
     def keep(index: int, call: Callable[[], Result]) -> None:
         configuration = configurations[index]
         try:
-            found = call()
+            result = call()
         except InputError:
             raise
         except Exception as error:  # one failed run does not lose the others
@@ -271,7 +271,7 @@ def sweep(
             say(failures[-1])
             ledger.fail(configuration, reason)
             return
-        ledger.put(configuration, found or {})
+        ledger.put(configuration, result or {})
         results[index] = ledger.get(configuration)
 
     if executor is None:

@@ -182,11 +182,11 @@ def toml(settings: Settings) -> str:
 
 def _about(kind: type, name: str) -> dict[str, Any]:
     """The metadata of a field, where it says nothing those of the class before it."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         own = base.__dict__.get("__dataclass_fields__", {}).get(name)
-        found |= own.metadata if isinstance(own, dataclasses.Field) else {}
-    return found
+        values |= own.metadata if isinstance(own, dataclasses.Field) else {}
+    return values
 
 
 def _entries(file: Any) -> dict[str, Any]:

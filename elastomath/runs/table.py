@@ -57,21 +57,21 @@ def read_runs(
     header, lines = read_csv(shares)
     if rates is None:
         labels, mixed = [row[0] for row in lines], _columns(header, lines, SHARE, name)
-        seen = _columns(header, lines, RATE, name)
+        columns = _columns(header, lines, RATE, name)
     else:
         labels, mixed = _all_columns(header, lines, name)
-        others, seen = _all_columns(*read_csv(rates), os.fspath(rates))
-        mixed, seen, labels = _joined(labels, mixed, others, seen, os.fspath(rates))
-    datasets = tuple(dataset for dataset in mixed if dataset in seen)
+        others, columns = _all_columns(*read_csv(rates), os.fspath(rates))
+        mixed, columns, labels = _joined(labels, mixed, others, columns, os.fspath(rates))
+    datasets = tuple(dataset for dataset in mixed if dataset in columns)
     if len(datasets) < 2 or not labels:
         raise InputError(
             f"{len(datasets)} datasets with a share and a rate, {len(labels)} runs",
             where=name,
             mend=f"name columns {SHARE}NAME and {RATE}NAME, or give two files whose columns end alike",
         )
-    unrated = tuple(dataset for dataset in mixed if dataset not in seen)
+    unrated = tuple(dataset for dataset in mixed if dataset not in columns)
     whole = np.array([mixed[dataset] for dataset in mixed]).T
-    w, h = (np.array([part[dataset] for dataset in datasets]).T for part in (mixed, seen))
+    w, h = (np.array([part[dataset] for dataset in datasets]).T for part in (mixed, columns))
     if np.any(whole < 0):
         raise InputError("a share is negative", where=name, mend="shares are >= 0")
     total = whole.sum(axis=1)
@@ -124,7 +124,7 @@ def _common(names: Sequence[str]) -> int:
 
 
 def _joined(
-    labels: list[str], mixed: dict[str, list[float]], others: list[str], seen: dict[str, list[float]], where: str
+    labels: list[str], mixed: dict[str, list[float]], others: list[str], columns: dict[str, list[float]], where: str
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], list[str]]:
     """Both tables in the order of the first, the runs that both have."""
     for each in (labels, others):
@@ -135,7 +135,7 @@ def _joined(
     order = [place[labels[index]] for index in both]
     return (
         {name: [values[index] for index in both] for name, values in mixed.items()},
-        {name: [values[index] for index in order] for name, values in seen.items()},
+        {name: [values[index] for index in order] for name, values in columns.items()},
         [labels[index] for index in both],
     )
 

@@ -40,11 +40,11 @@ def verdict_figure(rows: Sequence[Verdict], unit: str = "symbols") -> Figure:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(LOOK)
         figure = Figure(figsize=(WIDTH, 5.4), layout="constrained")
-        told = "; ".join(f"depth {d}: {row.verdict}" for d, row in zip(depths, rows, strict=True))
-        figure.set_label(f"Assumption A.7: tail index and distance by depth\n{told}.")
+        title = "; ".join(f"depth {d}: {row.verdict}" for d, row in zip(depths, rows, strict=True))
+        figure.set_label(f"Assumption A.7: tail index and distance by depth\n{title}.")
         top, bottom = figure.subplots(2, 1, sharex=True)
-        for (name, found), (colour, marker, line) in zip(laws.items(), STYLES, strict=False):
-            alpha, low, high, gap = np.array(found).T
+        for (name, law), (colour, marker, line) in zip(laws.items(), STYLES, strict=False):
+            alpha, low, high, gap = np.array(law).T
             errors = np.maximum([alpha - low, high - alpha], 0.0)
             top.errorbar(depths, alpha, errors, color=colour, marker=marker, linestyle=line, capsize=2.5, label=name)
             bottom.plot(depths, gap, color=colour, marker=marker, linestyle=line, label=name)

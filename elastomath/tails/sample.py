@@ -65,8 +65,8 @@ class Sample:
     def tallied(cls, values: Array, multiplicities: ArrayLike, whole: bool) -> Sample:
         """From rising distinct values and how often each occurs; values that never occur are left out."""
         times = np.asarray(multiplicities, dtype=np.int64)
-        seen = times > 0
-        return cls(values[seen], np.concatenate([[0], np.cumsum(times[seen])]), whole)
+        positive = times > 0
+        return cls(values[positive], np.concatenate([[0], np.cumsum(times[positive])]), whole)
 
     @property
     def size(self) -> int:

@@ -29,7 +29,7 @@ class SampledPareto:
     ``alpha``           tail index of the *masses*, > 0
     ``floor``           expected count of a leaf of the smallest mass
     ``standard_error``  of alpha, with the floor fitted too
-    ``seen``            Pr[C >= 1]: the share of all leaves that the sample shows
+    ``observed``        Pr[C >= 1]: the share of all leaves that the sample shows
     ``distance``        largest gap between the distribution functions of counts and law
     ``log_likelihood``  in nats, of all counts
     ``on_edge``         the floor is at `SMALLEST`, and stands for 0: infinitely many leaves of no mass (alpha < 1: Sibuya's law
@@ -39,7 +39,7 @@ class SampledPareto:
     alpha: float
     floor: float
     standard_error: float
-    seen: float
+    observed: float
     distance: float
     log_likelihood: float
     size: int
@@ -48,7 +48,7 @@ class SampledPareto:
     @checked(counts=NONNEGATIVES)
     def tail_probability(self, counts: ArrayLike) -> Array:
         """``Pr[C >= c | C >= 1]``; shape of counts."""
-        return at_least(counts, self.alpha, self.floor) / self.seen
+        return at_least(counts, self.alpha, self.floor) / self.observed
 
     @checked(size=COUNT, seed=SEED)
     def draw(self, size: int, seed: int | np.random.Generator = 0) -> Sample:
@@ -133,9 +133,9 @@ def fit_sampled_pareto(counts: ArrayLike | Sample, near: SampledPareto | None = 
         theta = np.array([edge.x[0], lowest])
     error = _error(cost, theta, on_edge) / math.sqrt(size)
     alpha, floor = math.exp(theta[0]), math.exp(theta[1])
-    seen = float(at_least(1, alpha, floor))
-    gaps = np.abs(1.0 - at_least(sample.values, alpha, floor) / seen - sample.below[:-1] / size)
-    return SampledPareto(alpha, floor, alpha * error, seen, float(gaps.max()), -size * cost(theta), size, on_edge)
+    share = float(at_least(1, alpha, floor))
+    gaps = np.abs(1.0 - at_least(sample.values, alpha, floor) / share - sample.below[:-1] / size)
+    return SampledPareto(alpha, floor, alpha * error, share, float(gaps.max()), -size * cost(theta), size, on_edge)
 
 
 @checked(fit=an(SampledPareto), samples=COUNT, seed=SEED)
@@ -177,13 +177,13 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
         gammaln(np.where(far, 1.0, shape)) - gammaln(np.where(far, 1.0, points + lower)),
     )
     with np.errstate(divide="ignore"):
-        found = alpha * math.log(floor) + quotient + np.log(gammaincc(np.minimum(shape, LARGEST), floor))
-        small = (points - alpha < 1.0) | ~np.isfinite(found)
+        ratio = alpha * math.log(floor) + quotient + np.log(gammaincc(np.minimum(shape, LARGEST), floor))
+        small = (points - alpha < 1.0) | ~np.isfinite(ratio)
         at = points[small]
-        found[small] = (
+        ratio[small] = (
             at * math.log(floor) + np.log(exponential_integral(1.0 + alpha - at, floor)) - gammaln(at + lower)
         )
-    return np.asarray(found.reshape(c.shape))
+    return np.asarray(ratio.reshape(c.shape))
 
 
 def _error(cost: Any, theta: Array, on_edge: bool) -> float:

@@ -106,8 +106,8 @@ class Verdict:
     @property
     def better(self) -> str | None:
         """The alternative that is favoured over Pareto in the tail with the largest likelihood, or None."""
-        found = [rival for rival in self.tail_rivals if rival.favoured == rival.alternative]
-        return max(found, key=lambda rival: rival.log_ratio).alternative if found else None
+        better = [rival for rival in self.tail_rivals if rival.favoured == rival.alternative]
+        return max(better, key=lambda rival: rival.log_ratio).alternative if better else None
 
     def row(self) -> dict[str, Any]:
         """One flat row for a table or JSON."""
@@ -135,7 +135,7 @@ class Verdict:
             "sampled_low": ends[0],
             "sampled_high": ends[1],
             "sampled_floor": sampled.floor if sampled else None,
-            "sampled_seen": sampled.seen if sampled else None,
+            "sampled_seen": sampled.observed if sampled else None,
             "sampled_distance": sampled.distance if sampled else None,
             "sampled_p": self.sampled_p,
             "better": self.better,

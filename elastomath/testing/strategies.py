@@ -231,8 +231,8 @@ def exact_families(
     if leaves is not None and leaves < least:
         raise InputError(f"{leaves} leaves of a {kind} family", where="families", mend=f"ask for at least {least}")
     size = st.integers(least, max(most, least)) if leaves is None else st.just(leaves)
-    found = _family(kind, size, parts, equal)
-    return found.filter(lambda family: family.align != family.perturb) if distinct else found
+    strategy = _family(kind, size, parts, equal)
+    return strategy.filter(lambda family: family.align != family.perturb) if distinct else strategy
 
 
 def families(
@@ -284,8 +284,8 @@ def _family(draw: st.DrawFn, kind: str, size: st.SearchStrategy[int], parts: int
         second = draw(st.integers(first + 1, leaves - 1))
         pieces = [row(1, width) for width in (first, second - first, leaves - second)]
         edges = [(0, first), (first, second), (second, leaves)]
-        found = [[0] * low + piece + [0] * (leaves - high) for piece, (low, high) in zip(pieces, edges, strict=True)]
-        pretrain, align_row, perturb_row = map(_fractions, found)
+        blocks = [[0] * low + piece + [0] * (leaves - high) for piece, (low, high) in zip(pieces, edges, strict=True)]
+        pretrain, align_row, perturb_row = map(_fractions, blocks)
         return ExactFamily(kind, pretrain, align_row, perturb_row)
     if kind == "opposed":
         align = row()
@@ -356,8 +356,8 @@ def documents(*, most: int = 6, longest: int = 12) -> st.SearchStrategy[list[str
 def _documents(most: int, longest: int) -> st.SearchStrategy[list[str | bytes]]:
     letters = st.one_of(st.sampled_from("ab"), st.characters(codec="utf-8"))
     text = st.text(letters, max_size=longest)
-    found = st.lists(st.one_of(st.binary(max_size=longest), text), min_size=1, max_size=most)
-    return found.filter(lambda documents: any(map(len, documents)))
+    texts = st.lists(st.one_of(st.binary(max_size=longest), text), min_size=1, max_size=most)
+    return texts.filter(lambda documents: any(map(len, documents)))
 
 
 @st.composite

@@ -182,14 +182,14 @@ class Sequences:
         if np.array_equal(starts - low, np.cumsum(sizes) - sizes):  # neighbours: a slice
             if self.packed:
                 return np.unpackbits(self.values[low // 8 : -(-(low + total) // 8)])[low % 8 : low % 8 + total]
-            found = self.values[low : low + total]
+            part = self.values[low : low + total]
         else:
             places = np.arange(total) + np.repeat(starts - (np.cumsum(sizes) - sizes), sizes)
             if self.packed:
                 return np.asarray((self.values[places >> 3] >> (7 - (places & 7)).astype(np.uint8)) & np.uint8(1))
-            found = self.values[places]
-        _in_alphabet(found, self.alphabet, self.where, low if places is None else places)
-        return np.asarray(found.astype(symbol_type(self.alphabet), copy=False))
+            part = self.values[places]
+        _in_alphabet(part, self.alphabet, self.where, low if places is None else places)
+        return np.asarray(part.astype(symbol_type(self.alphabet), copy=False))
 
 
 def blocks(symbols: Symbols, sizes: Integers, depth: int) -> tuple[Symbols, Symbols, Integers]:
@@ -247,16 +247,16 @@ def _encoded(document: Any, index: int) -> bytes:
 
 def _integral(values: Any, where: str) -> NDArray[Any]:
     try:
-        found = values if isinstance(values, np.ndarray) else np.asarray(values)
+        array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError("symbols do not form an array", where=where, mend="pass integers") from error
-    if np.ma.is_masked(found):
+    if np.ma.is_masked(array):
         raise InputError("symbols are masked", where=where, mend="pass sequences of their own lengths instead")
-    if found.dtype.kind in "iub" or (found.size == 0 and found.dtype.kind == "f"):
-        return found if found.size else found.astype(np.int64)
-    what = f"symbols have type {found.dtype}"
-    if found.dtype.kind == "f" and (lost := np.flatnonzero(~np.isfinite(found))).size:
-        what = f"symbol {lost[0]} is {found.flat[lost[0]]}"
+    if array.dtype.kind in "iub" or (array.size == 0 and array.dtype.kind == "f"):
+        return array if array.size else array.astype(np.int64)
+    what = f"symbols have type {array.dtype}"
+    if array.dtype.kind == "f" and (lost := np.flatnonzero(~np.isfinite(array))).size:
+        what = f"symbol {lost[0]} is {array.flat[lost[0]]}"
     raise InputError(what, where=where, mend="pass integers, 0 to the size of the alphabet less 1")
 
 

@@ -98,8 +98,8 @@ class TokenTree:
         [((7,), 1), ((7, 250000), 2)]
         """
         layers, size = checked_depth(depth), checked_alphabet(alphabet)
-        found = Sequences.parts(sequences, size, offsets, at_once)
-        return _built(found, layers, size, "sequences", first_block, at_once)
+        parts = Sequences.parts(sequences, size, offsets, at_once)
+        return _built(parts, layers, size, "sequences", first_block, at_once)
 
     @classmethod
     def of_chunks(
@@ -173,26 +173,26 @@ class TokenTree:
         [((), 1), ((0, 2), 4), ((1,), 3)]
         """
         layers, size = checked_depth(depth, 0), checked_alphabet(alphabet)
-        found, values = Sequences.of_integers(leaves, size, offsets), _weights(weights)
-        if values.shape != found.sizes.shape:
+        parsed, values = Sequences.of_integers(leaves, size, offsets), _weights(weights)
+        if values.shape != parsed.sizes.shape:
             raise InputError(
-                f"{values.size} weights for {found.sizes.size} leaves",
+                f"{values.size} weights for {parsed.sizes.size} leaves",
                 where="token tree",
                 mend="give one for each leaf",
             )
-        if (long := np.flatnonzero(found.sizes > layers)).size:
+        if (long := np.flatnonzero(parsed.sizes > layers)).size:
             raise InputError(
-                f"leaf {long[0]} spells {found.sizes[long[0]]} symbols",
+                f"leaf {long[0]} spells {parsed.sizes[long[0]]} symbols",
                 where="token tree",
                 mend=f"the tree has {layers} layers",
             )
         kept = values > 0
-        found = Sequences(found.values, found.starts[kept], found.sizes[kept], size)
-        width = int(found.sizes.max())
-        symbols = np.zeros((len(found.sizes), width), dtype=symbol_type(size))
-        taken = [values for values, _ in found.slabs(max(layers, 1))]
-        symbols[np.arange(width) < found.sizes[:, None]] = np.concatenate(taken)
-        run = _merged([Run(packed(symbols, size), found.sizes, values[kept])])
+        parsed = Sequences(parsed.values, parsed.starts[kept], parsed.sizes[kept], size)
+        width = int(parsed.sizes.max())
+        symbols = np.zeros((len(parsed.sizes), width), dtype=symbol_type(size))
+        taken = [values for values, _ in parsed.slabs(max(layers, 1))]
+        symbols[np.arange(width) < parsed.sizes[:, None]] = np.concatenate(taken)
+        run = _merged([Run(packed(symbols, size), parsed.sizes, values[kept])])
         return _planted(run, layers, size, 0)
 
     @property

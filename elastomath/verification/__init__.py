@@ -45,7 +45,7 @@ MODULES = (
     "finite",
     "necessity",
     "pareto",
-    "divergences",
+    "springs",
     "codes",
     "optima",
     "volumes",
@@ -70,10 +70,10 @@ QUICK_CASES = 20
 @cache
 def results() -> dict[str, Result]:
     """How each result is verified, by id, R1 first."""
-    found: dict[str, Result] = {}
+    results_by_name: dict[str, Result] = {}
     for module in MODULES:
-        found |= import_module(f"{__name__}.{module}").RESULTS
-    return dict(sorted(found.items(), key=lambda item: _order(item[0])))
+        results_by_name |= import_module(f"{__name__}.{module}").RESULTS
+    return dict(sorted(results_by_name.items(), key=lambda item: _order(item[0])))
 
 
 def verified() -> tuple[str, ...]:

@@ -28,17 +28,17 @@ def _certified_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> N
 def _mixtures(tally: Tally) -> None:
     for name, (rows, volumes) in certified_instances().items():
         tally.cases += 1
-        seen, floats = certify_rises(rows, volumes), rises(as_floats(rows, volumes))
-        for i, (above, below, room) in enumerate(zip(seen.above, seen.below, seen.room, strict=True)):
+        balls, floats = certify_rises(rows, volumes), rises(as_floats(rows, volumes))
+        for i, (above, below, room) in enumerate(zip(balls.above, balls.below, balls.room, strict=True)):
             product = any(p and t for p, t in zip(rows[i], rows[-1], strict=True))
             constant = len({_share(rows, volumes, x) for x in range(len(rows[i])) if rows[i][x]}) == 1
             tally.true(f"{name}: below its sharp bound", above.sign == 1 or (constant and 0.0 in above))
             tally.true(f"{name}: above its sharp bound", below.sign == 1 or (constant and 0.0 in below))
             tally.true(f"{name}: equality iff disjoint", room.sign == 1 if product else 0.0 in room)
             for value, enclosure in (
-                (floats.rise[i], seen.rise[i]),
-                (floats.low[i], seen.low[i]),
-                (floats.high[i], seen.high[i]),
+                (floats.rise[i], balls.rise[i]),
+                (floats.low[i], balls.low[i]),
+                (floats.high[i], balls.high[i]),
             ):
                 tally.close("float rises and bounds", value, enclosure.estimate, 1 + abs(enclosure.estimate), 1e-13)
 
@@ -140,7 +140,7 @@ def _sampled_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> Non
         step, base = float(mixture.volumes[-1]), float(mixture.volumes[:-1].sum())
         ceiling = string_ceiling(base, step)
         mass = mixture.volumes[:-1] @ mixture.components[:-1]
-        seen, overlaps, before = rises(mixture), response(mixture).overlaps, response(mixture.at(0.0)).overlaps
+        readings, overlaps, before = rises(mixture), response(mixture).overlaps, response(mixture.at(0.0)).overlaps
         support = mass > 0
         strings = math.log1p(step / base) - np.log1p(step * mixture.components[-1][support] / mass[support])
         tally.above("a string beyond its ceiling", ceiling, float(strings.max()), ceiling, 1e-13)
@@ -149,11 +149,11 @@ def _sampled_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> Non
             tally.close("a missed string attains it", float(strings[missed].min()), ceiling, ceiling, 1e-13)
         for i, row in enumerate(mixture.components[:-1]):
             direct = math.fsum((row[support] * strings).tolist())
-            tally.close("DeltaH_i", seen.rise[i], direct, 1 + abs(direct), 1e-12)
+            tally.close("DeltaH_i", readings.rise[i], direct, 1 + abs(direct), 1e-12)
             low = math.log1p(step / base) - math.log1p(step / base * before[i])
             room = (base + step - step * overlaps[i]) / base
             size = 1 + abs(low) + (base + step) / base
-            tally.close("its lower bound", seen.low[i], low, size, 1e-12)
+            tally.close("its lower bound", readings.low[i], low, size, 1e-12)
             tally.above("DeltaH_i, below", direct, low, size, 1e-13)
             tally.above("exp DeltaH_i, above", room, math.exp(direct), size, 1e-12)
             tally.above(

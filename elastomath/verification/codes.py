@@ -228,7 +228,7 @@ def _log2(value: Fraction) -> Any:
 
 
 def _certified_union(tally: Tally) -> None:
-    seen, attained = [], 0
+    ratios, attained = [], 0
     for name, (rows, k) in unions().items():
         tally.cases += 1
         for code in (None, _other_ties):
@@ -250,10 +250,10 @@ def _certified_union(tally: Tally) -> None:
                 tally.true(f"{name}: signs {pretrain}, {align}", pretrain < 0 < align)
                 ratio, top = part.theta, (1 + 2 * end / k) / (1 - end)
                 tally.true(f"{name}: ratio {ratio} not in [1, {top}]", ratio is not None and 1 <= ratio <= top)
-                seen += [ratio] if ratio is not None else []
-    tally.true("nothing moved in any union", seen and attained)
+                ratios += [ratio] if ratio is not None else []
+    tally.true("nothing moved in any union", ratios and attained)
     tally.notes.append(
-        f"R18 exact in {len(seen)} unions, ratios {float(min(seen)):.4g} to {float(max(seen)):.4g}; each of {attained} "
+        f"R18 exact in {len(ratios)} unions, ratios {float(min(ratios)):.4g} to {float(max(ratios)):.4g}; each of {attained} "
         "changes of code attains (1 + 2l/k)/(1 - l)"
     )
 
@@ -386,23 +386,27 @@ def _certified_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> N
     documents, misses = _text(), []
     for depth, unit in DEPTHS[:3] if tally.quick else DEPTHS:
         tally.cases += 1
-        found = protocol_lengths(documents, depth, unit)
+        lengths = protocol_lengths(documents, depth, unit)
         tree = TokenTree.of(documents, depth, unit)
         counts = [int(c) for c in tree.counts]
         where = f"{depth} {unit}"
-        tally.true(f"{where}: {found.blocks} blocks", found.blocks == sum(counts))
+        tally.true(f"{where}: {lengths.blocks} blocks", lengths.blocks == sum(counts))
         for code in (BlockCode.of(tree), BlockCode.of_documents(documents, depth, unit)):
             message = code.encode(documents)
-            sent = found.marked if code.marks_ends else found.huffman
+            sent = lengths.marked if code.marks_ends else lengths.huffman
             tally.true(f"{where}: {message.size} bits, not {sent}", message.size == sent)
             tally.true(f"{where}: other responses come back", code.decode(message) == documents)
-        low, high = _entropy_sides(counts, found.huffman)
+        low, high = _entropy_sides(counts, lengths.huffman)
         tally.true(f"{where}: signs of bits - B H and B (H + 1) - bits: {low}, {high}", low >= 0 and high == 1)
-        low, high = _entropy_sides(counts, found.printed)  # B (m - 1) < B H <= B m for m = ceil(H)
-        tally.true(f"{where}: {found.printed} is no ceiling", low >= 0 and high == 1)
-        tally.true(f"{where}: a miss of {found.miss}", abs(found.miss) < 1)
-        tally.true(f"{where}: arithmetic {found.arithmetic}", found.arithmetic < found.blocks * found.entropy + 2.01)
-        misses.append(f"{where} {found.miss:+.3f} of {found.entropy:.3f} ({found.huffman / found.printed - 1:+.1%})")
+        low, high = _entropy_sides(counts, lengths.printed)  # B (m - 1) < B H <= B m for m = ceil(H)
+        tally.true(f"{where}: {lengths.printed} is no ceiling", low >= 0 and high == 1)
+        tally.true(f"{where}: a miss of {lengths.miss}", abs(lengths.miss) < 1)
+        tally.true(
+            f"{where}: arithmetic {lengths.arithmetic}", lengths.arithmetic < lengths.blocks * lengths.entropy + 2.01
+        )
+        misses.append(
+            f"{where} {lengths.miss:+.3f} of {lengths.entropy:.3f} ({lengths.huffman / lengths.printed - 1:+.1%})"
+        )
     tally.notes.append("Huffman less Thm 3.4, bits a block of H, on the lines of this file: " + ", ".join(misses))
     _sharp_ends(tally)
 
@@ -453,15 +457,15 @@ def _sampled_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> Non
         blocks = [text[i : i + depth] for text in texts for i in range(0, len(text), depth)]
         counts = Counter(blocks)
         bits = math.fsum(c * math.log2(len(blocks) / c) for c in counts.values())
-        found = protocol_lengths(texts, depth)
-        tally.close("B H against a direct sum", found.blocks * found.entropy, bits, 1 + bits, 1e-12)
+        lengths = protocol_lengths(texts, depth)
+        tally.close("B H against a direct sum", lengths.blocks * lengths.entropy, bits, 1 + bits, 1e-12)
         cost = least_cost(list(counts.values()))
-        tally.true(f"{found.huffman} bits where a heap says {cost}", found.huffman == cost)
+        tally.true(f"{lengths.huffman} bits where a heap says {cost}", lengths.huffman == cost)
         tally.true(f"bits {cost} not in [{bits}, {bits + len(blocks)})", bits - 1e-9 <= cost < bits + len(blocks))
         ceiling = math.ceil(bits / len(blocks) - 1e-12)
         printed = sum(-(-len(text) // depth) * ceiling for text in texts)
         sizes = [len(text) for text in texts]
-        tally.true(f"printed {found.printed}, not {printed}", found.printed == printed)
+        tally.true(f"printed {lengths.printed}, not {printed}", lengths.printed == printed)
         tally.true("printed_length", int(printed_length(sizes, depth, list(counts.values())).sum()) == printed)
         message = BlockCode.of(TokenTree.of(texts, depth)).encode(texts)
         tally.true(f"{message.size} bits sent", message.size == cost)
@@ -472,11 +476,11 @@ def _sampled_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> Non
             tally.true("other responses come back", code.decode(code.encode(texts)) == texts)
         full = sum(size % depth == 0 for size in sizes)
         marked = least_cost([*counts.values(), full] if full else list(counts.values()))
-        tally.true(f"{found.marked} bits with END, not {marked}", found.marked == marked)
+        tally.true(f"{lengths.marked} bits with END, not {marked}", lengths.marked == marked)
         blocked = len(blocks)
-        tally.close("miss", found.miss, (cost - printed) / blocked, 1.0, 1e-12)
-        tally.close("redundancy", found.redundancy, (cost - bits) / blocked, 1 + bits / blocked, 1e-12)
-        misses.append(found.miss)
+        tally.close("miss", lengths.miss, (cost - printed) / blocked, 1.0, 1e-12)
+        tally.close("redundancy", lengths.redundancy, (cost - bits) / blocked, 1 + bits / blocked, 1e-12)
+        misses.append(lengths.miss)
     tally.notes.append(f"Huffman less Thm 3.4 from {min(misses):+.3f} to {max(misses):+.3f} bits a block")
 
 
@@ -512,8 +516,8 @@ def _not_equal(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         tally.true(
             f"{counts}: not below ceil(H)", power_gap(counts, cost)[0] >= 0 and mean < 2 == entropy_ceiling(counts)
         )
-    found = _shrunk(lambda counts: _mean(counts) < entropy_ceiling(counts))
-    tally.true(f"the smallest is {found}", found == EQUALITY)
+    violation = _shrunk(lambda counts: _mean(counts) < entropy_ceiling(counts))
+    tally.true(f"the smallest is {violation}", violation == EQUALITY)
     tally.notes.append(
         "(1, 1, 1)/3 takes 5/3 bits and (2, 1, 1)/4 takes 3/2 where Thm 3.4 says 2; no source is smaller"
     )
@@ -526,8 +530,8 @@ def _not_above(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         # N H <= bits N in integers: prod (N/c)^c <= 2^(bits N), and E[L] > bits
         tally.true(f"{counts}: H > {bits}", power_gap(counts, bits * total)[0] >= 0 and entropy_ceiling(counts) == bits)
         tally.true(f"{counts}: E[L] = {mean}", mean == Fraction(least_cost(counts), total) and mean > bits)
-    found = _shrunk(lambda counts: _mean(counts) > entropy_ceiling(counts))
-    tally.true(f"the smallest is {found}", found == BOUND)
+    violation = _shrunk(lambda counts: _mean(counts) > entropy_ceiling(counts))
+    tally.true(f"the smallest is {violation}", violation == BOUND)
     tally.notes.append(
         "(7, 1, 1)/9 has H = 0.987 and takes 11/9 bits where Thm 3.4 says 1; (.42, .2, .2, .16, .02) has H = 1.990 and takes "
         "2.14 where it says 2; no source is smaller than the first"

@@ -76,18 +76,18 @@ def _certified_stationary(tally: Tally, cases: int, rng: np.random.Generator) ->
         tally.true(
             f"{name}: cos is not -1", _dot(g_p, g_a) < 0 and _dot(g_p, g_a) ** 2 == _dot(g_p, g_p) * _dot(g_a, g_a)
         )
-        seen = gradient_test([float(g) for g in g_p], [float(g) for g in g_a])
-        tally.true(f"{name}: no constant is seen", seen.exists and seen.misalignment < 1e-14)
-        tally.close("|grad H_a|/|grad H_p|", seen.ratio, float(k), float(k), 1e-13)
-        tally.close("cosine", seen.cosine, -1.0, 1.0, 1e-13)
+        floats = gradient_test([float(g) for g in g_p], [float(g) for g in g_a])
+        tally.true(f"{name}: no constant is seen", floats.exists and floats.misalignment < 1e-14)
+        tally.close("|grad H_a|/|grad H_p|", floats.ratio, float(k), float(k), 1e-13)
+        tally.close("cosine", floats.cosine, -1.0, 1.0, 1e-13)
         other = gradient_test([float(g) for g in g_p], [float(g) for g in g_t])
         tally.true(f"{name}: a constant is seen for other data", not other.exists)
         rest = [t - _dot(g_t, g_p) / _dot(g_p, g_p) * p for t, p in zip(g_t, g_p, strict=True)]
         for z in (Fraction(-3), Fraction(1, 2), Fraction(7)):
             move = [p + z * r for p, r in zip(g_p, rest, strict=True)]
             kappa = -_dot(g_t, move) / _dot(g_p, move)
-            told = -_dot(g_t, g_p) / _dot(g_p, g_p) - z * _dot(rest, rest) / _dot(g_p, g_p)
-            tally.true(f"{name}: kappa(g_p + {z} r) is {kappa}", kappa == told)
+            formula = -_dot(g_t, g_p) / _dot(g_p, g_p) - z * _dot(rest, rest) / _dot(g_p, g_p)
+            tally.true(f"{name}: kappa(g_p + {z} r) is {kappa}", kappa == formula)
             first_g, second_g, moved = ([float(x) for x in g] for g in (g_p, g_t, move))
             ratio = stiffness_ratios(first_g, second_g, [moved])[0]
             tally.close("stiffness ratio", ratio, float(kappa), float(abs(kappa)) + 1, 1e-12)
@@ -157,10 +157,10 @@ def _sampled_stationary(tally: Tally, cases: int, rng: np.random.Generator) -> N
         rows, volumes = rng.dirichlet(np.ones(leaves), size=3), np.array([10.0 ** rng.uniform(-1, 2), 1.0])
         theta, masses = _tilt_optimum(features, rows[:2], volumes)
         slopes = masses @ features - rows @ features
-        found = gradient_test(slopes[0], slopes[1])
+        test = gradient_test(slopes[0], slopes[1])
         if np.linalg.norm(slopes[0]) > 1e-3 / (1 + volumes[0]):
-            tally.true(f"no constant at an optimum: {found}", found.exists)
-            tally.close("ratio of gradients against k", found.ratio, volumes[0], volumes[0], 1e-9)
+            tally.true(f"no constant at an optimum: {test}", test.exists)
+            tally.close("ratio of gradients against k", test.ratio, volumes[0], volumes[0], 1e-9)
         total = float(volumes.sum())
         hessian = total * (features.T @ (masses[:, None] * features) - np.outer(masses @ features, masses @ features))
         move = rng.normal(size=size) * 10.0 ** rng.uniform(-2, 0.1)
@@ -199,8 +199,8 @@ def _low_rank(tally: Tally) -> str:
     volumes = np.array([20.0, 1.0])
     theta = model.fit(data[:2], volumes)
     slopes, codes = model.gradients(theta, data), model.losses(theta, data[:2])
-    found = gradient_test(slopes[0], slopes[1], 1e-12)
-    tally.true(f"low-rank softmax: {found}", found.exists and abs(found.ratio / 20 - 1) < 1e-11)
+    test = gradient_test(slopes[0], slopes[1], 1e-12)
+    tally.true(f"low-rank softmax: {test}", test.exists and abs(test.ratio / 20 - 1) < 1e-11)
     place, moves, slides = theta, [np.zeros(2)], [0.0]
     for _ in range(20):
         place = place - RATE * model.gradients(place, data[2:])[0]
@@ -208,9 +208,9 @@ def _low_rank(tally: Tally) -> str:
         slides.append(float(slopes[1] @ (place - theta)))
     path = elastic_path(np.arange(21), volumes, np.array(moves).T, slides)
     curved = sum(w * model.hessian(theta, table) for w, table in zip(volumes, data[:2], strict=True))
-    told = float(elastic_limit(-slopes[1] @ slopes[2], slopes[2] @ curved @ slopes[2])) / RATE
-    tally.close("steps to the elastic limit against 2 w_a v/G", path.limit, told, told, 0.1)
-    return f"low-rank softmax, k = 20: ratio {found.ratio:.12g}, elastic limit after {path.limit:.2f} steps of {RATE} (told {told:.2f})"
+    limit = float(elastic_limit(-slopes[1] @ slopes[2], slopes[2] @ curved @ slopes[2])) / RATE
+    tally.close("steps to the elastic limit against 2 w_a v/G", path.limit, limit, limit, 0.1)
+    return f"low-rank softmax, k = 20: ratio {test.ratio:.12g}, elastic limit after {path.limit:.2f} steps of {RATE} (law: {limit:.2f})"
 
 
 RESULTS = {

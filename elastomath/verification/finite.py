@@ -42,9 +42,9 @@ def _floats_agree(tally: Tally, law: CertifiedLaw, rows: Rows, volumes: Sequence
     tally.close("float KL residual", mixture_residual(start, step), law.residual.estimate, law.residual.estimate, 1e-12)
     if math.isinf(law.bound.estimate):
         return
-    seen = finite_law([0.0, step], start.volumes[:-1], path_entropies(start, [0.0, step]))
-    tally.close("float residual", seen.residual[1], law.residual.estimate, size, 1e-13)
-    tally.close("float bound", seen.upper[1], law.bound.estimate, size, 1e-13)
+    floats = finite_law([0.0, step], start.volumes[:-1], path_entropies(start, [0.0, step]))
+    tally.close("float residual", floats.residual[1], law.residual.estimate, size, 1e-13)
+    tally.close("float bound", floats.upper[1], law.bound.estimate, size, 1e-13)
     constant = law.sharp_bound.estimate / law.bound.estimate * step
     tally.close("float c", mixture_constant(start.total, step), constant, constant, 1e-11)
 

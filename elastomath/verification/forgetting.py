@@ -44,17 +44,17 @@ def _certified_forgetting(tally: Tally, cases: int, rng: np.random.Generator) ->
         kept = [(1 - eta) ** count for count in counts]
         weights = [(1 - kept[0]) * kept[1] * kept[2], (1 - kept[1]) * kept[2], 1 - kept[2]]
         rest = kept[0] * kept[1] * kept[2]
-        told = [
+        expected = [
             rest * q + sum((w * row[x] for w, row in zip(weights, rows, strict=True)), start=Fraction(0))
             for x, q in enumerate(start)
         ]
-        tally.true(f"eta = {eta}: the recursion is not the mixture", model == told)
+        tally.true(f"eta = {eta}: the recursion is not the mixture", model == expected)
         phases = [Phase(j, count, float(eta)) for j, count in enumerate(counts)]
         tables = [[float(p) for p in row] for row in rows]
         masses = sequential_masses(tables, phases, [float(q) for q in start])[-1]
         joint = effective_mixture(tables, phases, [float(q) for q in start])
         shown, left = phase_weights(phases)
-        for x, exact in enumerate(told):
+        for x, exact in enumerate(expected):
             tally.close("masses after the run", masses[x], float(exact), 1.0, 1e-13)
             tally.close("masses of the joint run", joint.masses[x], float(exact), 1.0, 1e-13)
         for weight, exact in zip([*shown, left], [*weights, rest], strict=True):
@@ -122,10 +122,10 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
         for phase in phases:
             for _ in range(int(phase.steps)):
                 model, rates = (1 - rate) * model + rate * rows[phase.dataset], [*rates, rate]
-        found = sequential_masses(rows[:count], phases, start)[-1]
+        masses = sequential_masses(rows[:count], phases, start)[-1]
         joint = effective_mixture(rows[:count], phases, start).masses
         for x in range(leaves):
-            tally.close("masses against the recursion", found[x], model[x], 1.0, 1e-12)
+            tally.close("masses against the recursion", masses[x], model[x], 1.0, 1e-12)
             tally.close("joint run against the recursion", joint[x], model[x], 1.0, 1e-12)
         each, left = step_weights(rates)
         weights, rest = phase_weights(phases)
@@ -147,13 +147,15 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
                 for pair in ((before, after * 1.0001), (before, after / 1.0001))
             ]
             width = 2 * math.log(1.0001)
-            seen = local_exponents(before, after, rate)
+            exponents = local_exponents(before, after, rate)
             size = 1 + h * (before + after)
-            tally.close("exponent in n_p by differences", float(seen[0]), float(ends[0] - ends[1]) / width, size, 1e-6)
             tally.close(
-                "exponent in n_a by differences", float(seen[1]), float(other[0] - other[1]) / width, size, 1e-6
+                "exponent in n_p by differences", float(exponents[0]), float(ends[0] - ends[1]) / width, size, 1e-6
             )
-            tally.true(f"exponents {seen}", 0 <= seen[0] <= 1 and seen[1] <= -1)
+            tally.close(
+                "exponent in n_a by differences", float(exponents[1]), float(other[0] - other[1]) / width, size, 1e-6
+            )
+            tally.true(f"exponents {exponents}", 0 <= exponents[0] <= 1 and exponents[1] <= -1)
         low, base, high = np.sort(rng.random(3)) + np.array([0.0, 0.01, 0.02])
         named, grid = Scores(float(base), float(high), float(low)), np.geomspace(1, 1e4, 9) / h / 1e3
         tally.true("the first fall does not grow", bool(np.all(np.diff(first_fall(named, grid, rate)) >= 0)))

@@ -25,11 +25,11 @@ def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> 
             [Fraction(int(x), 9) for x in rng.integers(0, 9, size=3) + np.eye(3, dtype=int)[j % 3]] for j in range(size)
         ]
         best = [min(models, key=partial(_dot, w)) for w in shares]
-        told = jointness([[float(x) for x in w] for w in shares], [[float(x) for x in h] for h in best])
+        floats = jointness([[float(x) for x in w] for w in shares], [[float(x) for x in h] for h in best])
         for r, w in enumerate(shares):
             values = [_dot(w, h) for h in best]
             tally.true("a joint optimum is beaten in fractions", min(values) == values[r])
-            tally.close("missed", float(told.missed[r]), 0.0, float(values[r]), 1e-14)
+            tally.close("missed", float(floats.missed[r]), 0.0, float(values[r]), 1e-14)
         worse = [list(h) for h in best]
         worse[0] = [x + Fraction(1, 3) for x in worse[0]]
         values = [_dot(shares[0], h) for h in worse]
@@ -44,12 +44,12 @@ def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> No
         tally.cases += 1
         runs, datasets = int(rng.integers(2, 12)), int(rng.integers(2, 6))
         w, h = rng.dirichlet(np.ones(datasets), runs), rng.uniform(1, 3, size=(runs, datasets))
-        told, violated = jointness(w, h), 0
+        reading, violated = jointness(w, h), 0
         for r in range(runs):
             values = [math.fsum(w[r] * h[s]) for s in range(runs)]
-            tally.close("missed", float(told.missed[r]), max(0.0, values[r] - min(values)), 1.0, 1e-13)
+            tally.close("missed", float(reading.missed[r]), max(0.0, values[r] - min(values)), 1.0, 1e-13)
             violated += sum(values[r] > value + 1e-12 for value in values)
-        tally.true(f"{told.violated} violated where {violated} are", told.violated == violated)
+        tally.true(f"{reading.violated} violated where {violated} are", reading.violated == violated)
         rows = rng.dirichlet(np.ones(20), datasets)
         volumes = rng.dirichlet(np.ones(datasets), runs)
         mixed = jointness(volumes, -np.log(volumes @ rows) @ rows.T)
@@ -58,8 +58,8 @@ def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> No
     rows = 0.5 / 60 + 0.5 * rng.dirichlet(np.full(60, 0.2), 4)
     for power in (0.5, 1.0):
         volumes = shares**power
-        seen = effective(shares, -np.log(volumes / volumes.sum(axis=1, keepdims=True) @ rows) @ rows.T).beta
-        tally.true(f"beta = {seen} where volumes count as w^{power}", seen[1] < power < seen[2])
+        effect = effective(shares, -np.log(volumes / volumes.sum(axis=1, keepdims=True) @ rows) @ rows.T).beta
+        tally.true(f"beta = {effect} where volumes count as w^{power}", effect[1] < power < effect[2])
     tally.notes.append("missed optima against a double loop; beta of two families inside its interval")
 
 
@@ -67,23 +67,26 @@ def _one_after_the_other(tally: Tally, cases: int, rng: np.random.Generator) -> 
     shares = np.stack([rng.dirichlet(np.ones(3)) for _ in range(60)])
     rows = rng.dirichlet(np.full(50, 0.3), 3)
     later = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1] - shares
-    found = []
+    violations = []
     for memory in (1e-6, 2.0, 8.0):  # eta times the budget
         tally.cases += 1
         counted = -np.expm1(-memory * shares) * np.exp(-memory * later)
         rates = -np.log(counted / counted.sum(axis=1, keepdims=True) @ rows) @ rows.T
-        told = jointness(shares, rates)
-        found.append(told.violated / told.comparisons)
+        reading = jointness(shares, rates)
+        violations.append(reading.violated / reading.comparisons)
         tally.true("of the volumes that count they are not joint", jointness(counted, rates).missed.max() < 1e-11)
         apart = np.abs(shares - counted / counted.sum(axis=1, keepdims=True)).sum(axis=1)
         gaps = np.abs(rates[:, None] - rates[None]).max(axis=(1, 2))
-        tally.true("more missed than other volumes can do", bool((told.missed <= apart * gaps + 1e-11).all()))
-    tally.true(f"forgetting is not seen: {found}", found[0] < 1e-3 and found[1] > 0.02 and found[2] > found[1])
+        tally.true("more missed than other volumes can do", bool((reading.missed <= apart * gaps + 1e-11).all()))
+    tally.true(
+        f"forgetting is not seen: {violations}",
+        violations[0] < 1e-3 and violations[1] > 0.02 and violations[2] > violations[1],
+    )
     budgets = np.array([[0.5, 0.5], [0.5, 0.5]])
     unequal = jointness(budgets, [[2.0, 2.0], [1.5, 1.5]])
     tally.true("two budgets look joint", unequal.missed[0] == 0.5)
     tally.notes.append(
-        f"datasets trained one after the other (R19) at eta x budget = 0, 2, 8: {', '.join(f'{100 * x:.1f}%' for x in found)} of the "
+        f"datasets trained one after the other (R19) at eta x budget = 0, 2, 8: {', '.join(f'{100 * x:.1f}%' for x in violations)} of the "
         "comparisons violated, none with the volumes that count; unequal budgets look like a missed optimum too"
     )
 

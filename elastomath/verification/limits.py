@@ -52,14 +52,16 @@ def _undo_without_closure(tally: Tally, cases: int, rng: np.random.Generator) ->
             z, rest = softmax_path(top, outside, volumes, c / 2, False)
             end = int(np.argmax(z <= 0))
             part = (z[end - 1] - 0.0) / (z[end - 1] - z[end])
-            seen = float(volumes[end - 1] + part * (volumes[end] - volumes[end - 1]))
+            undo = float(volumes[end - 1] + part * (volumes[end] - volumes[end - 1]))
             p = _sigma(z)
             longer = rest * (p - 0.5) / p
-            told = float(np.trapezoid(longer[: end + 1], volumes[: end + 1]))
+            formula = float(np.trapezoid(longer[: end + 1], volumes[: end + 1]))
             law = (top + 1 - math.exp(-top)) / c
-            tally.close("m* without closure", seen - told, law, law, 1e-3)
-            tally.true("longer by more than e/2", law <= seen * (1 + 1e-6) and told <= rest[: end + 1].max() / 2 * seen)
-            worst = max(worst, seen / law - 1)
+            tally.close("m* without closure", undo - formula, law, law, 1e-3)
+            tally.true(
+                "longer by more than e/2", law <= undo * (1 + 1e-6) and formula <= rest[: end + 1].max() / 2 * undo
+            )
+            worst = max(worst, undo / law - 1)
     tally.true(f"closure does not matter: {worst}", worst > 0.05)
     tally.notes.append(
         f"30% to 0.1% outside the pair: m* longer by up to {worst:.0%}, by int e (p - 1/2)/p dm in each case"
@@ -73,7 +75,7 @@ def _falls_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         for z in (-2.0, 0.0, 1.0, 4.0, 9.0):
             tally.cases += 1
             p, e = float(_sigma(z)), outside
-            told = (
+            formulas = (
                 c * (p - e * (p - 0.5)),
                 c * (p * (1 - p) * (1 - e) ** 2 + e / 2 - e**2),
                 c * p * (1 - p) * (p - e * (p - 0.5)),
@@ -81,13 +83,15 @@ def _falls_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             if e == 0:
                 falls = first_falls(z, 0.0, c)
                 law = (float(falls.contrast), float(falls.code_length), float(falls.probability))
-                for value, expected in zip(told, law, strict=True):
+                for value, expected in zip(formulas, law, strict=True):
                     tally.close("closed", value, expected, c, 1e-12)
                 continue
-            for name, value, expected in zip(("z", "gamma_+", "p"), _falls_without_closure(z, e, c), told, strict=True):
+            for name, value, expected in zip(
+                ("z", "gamma_+", "p"), _falls_without_closure(z, e, c), formulas, strict=True
+            ):
                 tally.close(f"first fall in {name}", value, expected, c, 1e-8)
-            tally.true("z off by more than e/2 of its fall", abs(told[0] / (c * p) - 1) <= e / 2 or p < 0.5)
-            worst = max(worst, told[1] / (c * p * (1 - p)))
+            tally.true("z off by more than e/2 of its fall", abs(formulas[0] / (c * p) - 1) <= e / 2 or p < 0.5)
+            worst = max(worst, formulas[1] / (c * p * (1 - p)))
     tally.true(f"gamma_+ falls as the law says: {worst}", worst > 100)
     tally.notes.append(
         f"where p is near 1 the law's fall in gamma_+ dies like 1 - p and the true one stays at c e (1 - 2e)/2: here up to {worst:.0f} "
@@ -180,12 +184,12 @@ def _volumes_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         for z in (0.5, 2.0, 5.0):
             tally.cases += 1
             p = float(_sigma(z))
-            seen = _matched(p, _falls_without_closure(z, outside, c)[2], share)
+            matched = _matched(p, _falls_without_closure(z, outside, c)[2], share)
             law = matched_volumes(0.0, z, c)
             factor = 1 / (1 - outside * (p - 0.5) / p)
-            tally.close("K_p without closure", seen[0], float(law.pretrain) * factor, seen[0], 1e-6)
-            tally.close("K_a without closure", seen[1], float(law.align) * factor, seen[1], 1e-6)
-            tally.close("kappa without closure", seen[0] / seen[1], float(law.kappa), float(law.kappa), 1e-9)
+            tally.close("K_p without closure", matched[0], float(law.pretrain) * factor, matched[0], 1e-6)
+            tally.close("K_a without closure", matched[1], float(law.align) * factor, matched[1], 1e-6)
+            tally.close("kappa without closure", matched[0] / matched[1], float(law.kappa), float(law.kappa), 1e-9)
             tally.true("a factor outside [1, 1/(1 - e/2)]", 1 <= factor <= 1 / (1 - outside / 2))
             worst = max(worst, factor)
     tally.true(f"closure does not matter: {worst}", worst > 1.1)
@@ -202,8 +206,8 @@ def _volumes_apart(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         constants, n = 0.3 * np.exp(logs), 1e7
         p = _sigma(aligned_contrast(0.0, n, constants))
         kept, gained = _matched(float(p.mean()), float(np.mean(constants * p**2 * (1 - p))), 0.5)
-        told = float(np.mean(1 / constants)) / 0.5
-        tally.close("K_p by the harmonic mean", kept, told, told, 2e-3)
+        formula = float(np.mean(1 / constants)) / 0.5
+        tally.close("K_p by the harmonic mean", kept, formula, formula, 2e-3)
         tally.close("K_a", gained, n, n, 1e-3)
         ratios.append(float(np.mean(1 / constants) * np.mean(constants)))
     tally.true(f"one kernel would do: {ratios}", ratios[-1] > 2)
@@ -228,9 +232,9 @@ def _slope_of_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> Non
     for top in (1.0, 4.0):
         tally.cases += 1
         n = quad(lambda x: (1 + math.exp(x)) / (0.3 * 2 ** math.tanh(x - 1)), 0, top, epsrel=1e-11)[0]
-        seen = 2 / math.expm1(top)
+        kappa = 2 / math.expm1(top)
         least, most = (float(matched_volumes(0.0, rise(0.0, n, c), c).kappa) for c in (0.6, 0.15))
-        tally.true(f"kappa {seen} outside [{least}, {most}]", least <= seen <= most)
+        tally.true(f"kappa {kappa} outside [{least}, {most}]", least <= kappa <= most)
     tally.notes.append(
         f"a kernel that dies like e^(-a z), a = 0, 1/2, 1: kappa goes as n^{', n^'.join(f'{slope:.2f}' for slope in slopes)}; "
         "one between c/2 and 2c leaves kappa between those of the two laws"
@@ -245,12 +249,12 @@ def _curved(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             tally.cases += 1
             direction, p = rng.normal(size=4), 0.6
             wanted = -(1 - p) * direction
-            told = gradient_constants(wanted, p * direction, p, rate)
+            constants = gradient_constants(wanted, p * direction, p, rate)
             step = -rate * wanted
             moved = float(direction @ step + curvature / 2 * step @ step)  # z = u . x + L |x|^2/2
-            off = moved - told.aligning * (1 - p)
+            off = moved - constants.aligning * (1 - p)
             tally.close("what the curvature adds", off, curvature * float(step @ step) / 2, abs(off), 1e-9)
-            share = off / (told.aligning * (1 - p))
+            share = off / (constants.aligning * (1 - p))
             tally.close("its share", share, rate * curvature * (1 - p) / 2, 1.0, 1e-9)
             worst = max(worst, abs(share))
     tally.true(f"curvature does nothing: {worst}", worst > 0.3)
@@ -280,7 +284,7 @@ def _few_prompts(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 # --- R27 -------------------------------------------------------------------------------------------------------
 def _unmeasured(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     rows = rng.dirichlet(np.full(50, 0.3), 4)
-    found = []
+    misses = []
     for most in (0.02, 0.1, 0.5):
         tally.cases += 1
         shares = rng.dirichlet(np.ones(4), 60)
@@ -288,13 +292,13 @@ def _unmeasured(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         shares /= shares.sum(axis=1, keepdims=True)
         rates = -np.log(shares @ rows) @ rows.T
         tally.true("all four are joint", jointness(shares, rates).missed.max() < 1e-11)
-        seen = jointness(shares[:, :3], rates[:, :3])
+        reading = jointness(shares[:, :3], rates[:, :3])
         bound = shares[:, 3] * np.abs(rates[:, None, 3] - rates[None, :, 3]).max(axis=1)
-        tally.true("more missed than the hidden share can do", bool((seen.missed <= bound + 1e-11).all()))
-        found.append(seen.violated / seen.comparisons)
-    tally.true(f"what is hidden does nothing: {found}", found[-1] > 0.01)
+        tally.true("more missed than the hidden share can do", bool((reading.missed <= bound + 1e-11).all()))
+        misses.append(reading.violated / reading.comparisons)
+    tally.true(f"what is hidden does nothing: {misses}", misses[-1] > 0.01)
     tally.notes.append(
-        f"a dataset without a rate, up to 2%, 10%, 50% of a mixture: {', '.join(f'{100 * x:.1f}%' for x in found)} of the comparisons "
+        f"a dataset without a rate, up to 2%, 10%, 50% of a mixture: {', '.join(f'{100 * x:.1f}%' for x in misses)} of the comparisons "
         "violated by joint optima; delta_r is off by at most its share times the largest difference of its rates"
     )
 
@@ -309,11 +313,11 @@ def _noisy(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             float(jointness(shares, 2 + noise * rng.normal(size=(runs, datasets))).missed.mean()) for _ in range(draws)
         ]
         bound = noise / math.sqrt(datasets) * math.sqrt(2 * math.log(runs))
-        seen = float(np.mean(missed)) / bound
-        tally.true(f"delta is {seen} of s |w| sqrt(2 ln R)", 0.75 < seen < 1.02)
+        excess = float(np.mean(missed)) / bound
+        tally.true(f"delta is {excess} of s |w| sqrt(2 ln R)", 0.75 < excess < 1.02)
     tally.notes.append(
-        f"200 equal runs, read with an error s: delta is {seen:.2f} of s |w| sqrt(2 ln R) in the mean, where nothing was missed; the bound "
-        "is reached as R grows"
+        f"200 equal runs, read with an error s: delta is {excess:.2f} of s |w| sqrt(2 ln R) in the mean, where nothing was missed; "
+        "the bound is reached as R grows"
     )
 
 

@@ -42,8 +42,10 @@ def _path(drift: Callable[[float, Array], Array], start: Array, volumes: Array) 
     """The state at these volumes, shape (J, d), by an integrator that knows nothing of closed forms."""
     from scipy.integrate import solve_ivp
 
-    seen = solve_ivp(drift, (0.0, float(volumes[-1])), start, t_eval=volumes, rtol=1e-11, atol=1e-12, method="DOP853")
-    return np.asarray(seen.y.T, dtype=np.float64)
+    solution = solve_ivp(
+        drift, (0.0, float(volumes[-1])), start, t_eval=volumes, rtol=1e-11, atol=1e-12, method="DOP853"
+    )
+    return np.asarray(solution.y.T, dtype=np.float64)
 
 
 def _drift(constant: float, share: float) -> Callable[[float, Array], Array]:
@@ -64,16 +66,16 @@ EXPOSURES = (1e-300, 1e-16, 1e-3, 1.0, 30.0, 1e8, 1e300)
 def _certified_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for start in STARTS:
         for exposure in EXPOSURES:
-            seen = certify_logit(start, exposure, 1)
-            if seen.rise.estimate < 1e-290:
+            balls = certify_logit(start, exposure, 1)
+            if balls.rise.estimate < 1e-290:
                 continue
             tally.cases += 1
             climbed = float(rise(start, exposure, 1.0))
-            tally.close("rise", climbed, seen.rise.estimate, seen.rise.estimate, 2e-15)
+            tally.close("rise", climbed, balls.rise.estimate, balls.rise.estimate, 2e-15)
             up = float(aligned_contrast(start, exposure, 1.0))
-            tally.close("contrast", up, seen.contrast.estimate, max(1.0, abs(up)), 1e-14)
+            tally.close("contrast", up, balls.contrast.estimate, max(1.0, abs(up)), 1e-14)
             down = float(perturbed_contrast(-start, exposure, 1.0))
-            tally.close("contrast of the other side", down, -seen.contrast.estimate, max(1.0, abs(up)), 1e-14)
+            tally.close("contrast of the other side", down, -balls.contrast.estimate, max(1.0, abs(up)), 1e-14)
     from flint import arb
 
     with working_precision(256):
@@ -92,8 +94,8 @@ def _certified_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
                 speed = abs(float(share) - float(_sigma(end)))
                 if speed < 1e-9:
                     continue
-                told = certify_replay(start, end, Fraction(float(share))).estimate
-                tally.close("contrast on mixed data", end + (exposure - told) * speed, end, 1.0, 1e-12)
+                exact = certify_replay(start, end, Fraction(float(share))).estimate
+                tally.close("contrast on mixed data", end + (exposure - exact) * speed, end, 1.0, 1e-12)
     tally.notes.append(
         "proved digits for z from -700 to 700 and c n from 1e-300 to 1e300; mixed data through its level function"
     )
@@ -124,15 +126,15 @@ def _certified_durability(tally: Tally, cases: int, rng: np.random.Generator) ->
         last = math.inf
         for n in (1e-6, 0.5, 8.0, 64.0, 1e4, 1e9):
             tally.cases += 1
-            seen = certify_logit(start, n, 0.25)
-            assert seen.exponent is not None
-            told = float(undo_volume(start, n, 0.25))
-            tally.close("m*", told, seen.undo.estimate, told, 1e-13)
-            tally.close("dm*/dn", float(undo_slope(start, n, 0.25)), seen.slope.estimate, seen.slope.estimate, 1e-13)
-            tally.close("exponent", float(undo_exponent(start, n, 0.25)), seen.exponent.estimate, 1.0, 1e-13)
-            tally.true("an exponent outside (0, 1)", seen.exponent.low > 0 and seen.exponent.high < 1)
-            tally.true("the exponent does not fall", seen.exponent.high < last)
-            last = seen.exponent.low
+            balls = certify_logit(start, n, 0.25)
+            assert balls.exponent is not None
+            undo = float(undo_volume(start, n, 0.25))
+            tally.close("m*", undo, balls.undo.estimate, undo, 1e-13)
+            tally.close("dm*/dn", float(undo_slope(start, n, 0.25)), balls.slope.estimate, balls.slope.estimate, 1e-13)
+            tally.close("exponent", float(undo_exponent(start, n, 0.25)), balls.exponent.estimate, 1.0, 1e-13)
+            tally.true("an exponent outside (0, 1)", balls.exponent.low > 0 and balls.exponent.high < 1)
+            tally.true("the exponent does not fall", balls.exponent.high < last)
+            last = balls.exponent.low
     ratio = certify_return_ratio(Fraction(3, 5), Fraction(9, 10))
     tally.close("ratio of going back", float(return_ratio(0.6, 0.9)), ratio.estimate, 1.0, 1e-14)
     for low, high in ((0.6, 0.9), (0.1, 0.4), (0.2, 0.7), (0.5, 0.99), (1e-9, 0.5)):
@@ -190,11 +192,11 @@ def _certified_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None
     for start in (-2.0, 0.0, 1.0):
         for n in (0.5, 6.0, 200.0):
             tally.cases += 1
-            seen = certify_logit(start, n, 0.25)
-            told = first_falls(seen.contrast.estimate, start, 0.25)
-            for name, proved in zip(MEASURES, seen.falls, strict=True):
+            balls = certify_logit(start, n, 0.25)
+            falls_by_law = first_falls(balls.contrast.estimate, start, 0.25)
+            for name, proved in zip(MEASURES, balls.falls, strict=True):
                 tally.close(
-                    f"first fall in {name}", float(getattr(told, name)), proved.estimate, proved.estimate, 1e-12
+                    f"first fall in {name}", float(getattr(falls_by_law, name)), proved.estimate, proved.estimate, 1e-12
                 )
     tally.notes.append("six measures in balls")
 
@@ -205,9 +207,9 @@ def _sampled_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         z, z0, c, step = (*rng.uniform(-3, 5, size=2), 10.0 ** rng.uniform(-2, 0), 1e-4)
         around = [float(z + sign * c * _sigma(z) * step) for sign in (1, -1)]
         moved = (_measures(around[0], z0) - _measures(around[1], z0)) / (2 * step)
-        told = first_falls(z, z0, c)
+        falls_by_law = first_falls(z, z0, c)
         for name, expected in zip(MEASURES, moved, strict=True):
-            tally.close(f"{name} by differences", float(getattr(told, name)), float(expected), c, 1e-7)
+            tally.close(f"{name} by differences", float(getattr(falls_by_law, name)), float(expected), c, 1e-7)
     grid = np.linspace(-8, 8, 4001)
     falls, p = first_falls(grid, -1.0, 0.3), _sigma(grid)
     tally.true("z or gamma_- turns", bool(np.all(np.diff(falls.contrast) > 0) and np.all(np.diff(falls.opposed) > 0)))
@@ -224,16 +226,16 @@ def _certified_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> No
     for start in (-30.0, -2.0, 0.0, 2.0):
         for n in (1e-3, 2.0, 50.0, 1e7):
             tally.cases += 1
-            seen = certify_logit(start, n, 0.25)
-            assert seen.kappa is not None
-            assert seen.kappa_exponent is not None
-            told = matched_volumes(start, rise(start, n, 0.25), 0.25)
-            for name, proved in (("pretrain", seen.pretrain), ("align", seen.align), ("kappa", seen.kappa)):
-                tally.close(name, float(getattr(told, name)), proved.estimate, proved.estimate, 1e-12)
-            tally.true("alignment counts for more than its volume", seen.shortfall.low > 0)
+            balls = certify_logit(start, n, 0.25)
+            assert balls.kappa is not None
+            assert balls.kappa_exponent is not None
+            matched = matched_volumes(start, rise(start, n, 0.25), 0.25)
+            for name, proved in (("pretrain", balls.pretrain), ("align", balls.align), ("kappa", balls.kappa)):
+                tally.close(name, float(getattr(matched, name)), proved.estimate, proved.estimate, 1e-12)
+            tally.true("alignment counts for more than its volume", balls.shortfall.low > 0)
             slope = float(kappa_exponent(start, n, 0.25))
-            tally.close("exponent of kappa", slope, seen.kappa_exponent.estimate, 1.0, 1e-12)
-            tally.true("kappa is flatter than 1/n", seen.kappa_exponent.high <= -1)
+            tally.close("exponent of kappa", slope, balls.kappa_exponent.estimate, 1.0, 1e-12)
+            tally.true("kappa is flatter than 1/n", balls.kappa_exponent.high <= -1)
     grid = np.geomspace(1e-2, 1e6, 2000)
     tally.notes.append(
         f"K_a < n everywhere; d ln kappa/d ln n down to {kappa_exponent(0.0, grid, 0.25).min():.3f} at p_0 = 1/2, "
@@ -246,8 +248,8 @@ def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None
         tally.cases += 1
         start, c, n = float(rng.uniform(-4, 4)), 10.0 ** rng.uniform(-2, 0), 10.0 ** rng.uniform(-1, 4)
         z = float(aligned_contrast(start, n, c))
-        told = matched_volumes(start, rise(start, n, c), c)
-        k, a, pi = float(told.pretrain), float(told.align), float(_sigma(start))
+        matched = matched_volumes(start, rise(start, n, c), c)
+        k, a, pi = float(matched.pretrain), float(matched.align), float(_sigma(start))
         share = (k * pi + a) / (k + a)
         tally.close("state of the mixture", share, float(_sigma(z)), 1.0, 1e-11)
         step = 1e-4 / c
@@ -260,7 +262,11 @@ def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None
         tally.close("speed of the mixture", (before - after), law[1] - law[0], abs(before - after), 1e-2)
         tally.above("n - K_a", n, a, n, 1e-11)
         tally.close(
-            "grad ratio", float(told.kappa), (1 - float(_sigma(z))) / (float(_sigma(z)) - pi), float(told.kappa), 1e-7
+            "grad ratio",
+            float(matched.kappa),
+            (1 - float(_sigma(z))) / (float(_sigma(z)) - pi),
+            float(matched.kappa),
+            1e-7,
         )
     tally.notes.append("the matched mixture perturbed by a little moves as the law does")
 
@@ -276,10 +282,12 @@ def _certified_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> 
         kernel = rate / batch * sum(v * v for v in values)
         plus = -rate / batch * sum(d * g for d, g in zip(direction, wanted, strict=True)) / (1 - p)
         tally.true("c_+ is not the kernel in fractions", plus == kernel)
-        told = gradient_constants([float(g) for g in wanted], [float(g) for g in opposed], float(p), float(rate), batch)
-        for value in (told.aligning, told.perturbing, told.kernel):
+        constants = gradient_constants(
+            [float(g) for g in wanted], [float(g) for g in opposed], float(p), float(rate), batch
+        )
+        for value in (constants.aligning, constants.perturbing, constants.kernel):
             tally.close("c", value, float(kernel), float(kernel), 1e-13)
-        tally.close("cosine", told.cosine, -1.0, 1.0, 1e-14)
+        tally.close("cosine", constants.cosine, -1.0, 1.0, 1e-14)
 
 
 def _sampled_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -298,12 +306,12 @@ def _sampled_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> No
         plus = slope(lambda at: math.log1p(math.exp(-contrast(at))), theta)
         minus = slope(lambda at: math.log1p(math.exp(contrast(at))), theta)
         p, rate = float(_sigma(contrast(theta))), 1e-5
-        told = gradient_constants(plus, minus, p, rate)
+        constants = gradient_constants(plus, minus, p, rate)
         up = contrast(theta - rate * plus) - contrast(theta)
         down = contrast(theta - rate * minus) - contrast(theta)
-        tally.close("one step up", up, told.aligning * (1 - p), abs(up), 1e-3)
-        tally.close("one step down", down, -told.perturbing * p, abs(down), 1e-3)
-        tally.close("c_+ against c_-", told.aligning, told.perturbing, told.kernel, 1e-4)
+        tally.close("one step up", up, constants.aligning * (1 - p), abs(up), 1e-3)
+        tally.close("one step down", down, -constants.perturbing * p, abs(down), 1e-3)
+        tally.close("c_+ against c_-", constants.aligning, constants.perturbing, constants.kernel, 1e-4)
     tally.notes.append("gradients by differences of random networks, steps taken")
 
 
@@ -377,9 +385,9 @@ def _moving(tally: Tally, cases: int, rng: np.random.Generator) -> None:
                     f"z outside the {name} law", (value >= top - 1e-9) if name == "fastest" else (value <= top + 1e-9)
                 )
             mean = (math.exp(top) - 1 + top) / n  # the one constant that fits the alignment
-            told = float(undo_volume(0.0, n, mean))
-            tally.true("m* beyond the kernel's range", mean / high - 1e-9 <= back / told <= mean / low + 1e-9)
-            worst = max(worst, back / told, told / back)
+            undo = float(undo_volume(0.0, n, mean))
+            tally.true("m* beyond the kernel's range", mean / high - 1e-9 <= back / undo <= mean / low + 1e-9)
+            worst = max(worst, back / undo, undo / back)
     tally.true(f"one constant fits both phases: {worst}", worst > 1.3)
     tally.notes.append(
         f"a kernel between c/2 and 2c: the constant fitted to alignment misses m* by up to a factor {worst:.2f}, never by more "
@@ -458,10 +466,10 @@ def _noise(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         each = c * np.exp(spread * rng.normal(size=runs) - spread**2 / 2)  # of mean c
         z += each * _sigma(-z)
     excess = z + np.exp(z) - 1 - c * count
-    told = c * math.exp(spread**2) / 2 * (np.log1p(np.exp(z)) - math.log(2))
+    formula = c * math.exp(spread**2) / 2 * (np.log1p(np.exp(z)) - math.log(2))
     error = float(np.std(excess) / math.sqrt(runs))
     tally.cases += runs
-    mean, expected = float(np.mean(excess)), float(np.mean(told))
+    mean, expected = float(np.mean(excess)), float(np.mean(formula))
     tally.true(
         f"mean excess {mean} where {expected} was said, error {error}",
         abs(mean - expected) <= 4 * error + 0.1 * expected,
@@ -542,12 +550,12 @@ def _stray(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         for across in (0.0, 0.5, 2.0):
             tally.cases += 1
             stray = np.array([along, across, 0.0])
-            told = gradient_constants(-(1 - p) * direction + stray, p * direction + stray, p, 1.0)
-            tally.close("c_+ with a stray part", told.aligning, 1 - along / (1 - p), 1.0, 1e-12)
-            tally.close("c_- with a stray part", told.perturbing, 1 + along / p, 1.0, 1e-12)
-            worst = max(worst, told.perturbing / told.aligning)
+            constants = gradient_constants(-(1 - p) * direction + stray, p * direction + stray, p, 1.0)
+            tally.close("c_+ with a stray part", constants.aligning, 1 - along / (1 - p), 1.0, 1e-12)
+            tally.close("c_- with a stray part", constants.perturbing, 1 + along / p, 1.0, 1e-12)
+            worst = max(worst, constants.perturbing / constants.aligning)
             if across and not along:
-                tally.true("the cosine does not see it", told.cosine > -1 + 1e-3)
+                tally.true("the cosine does not see it", constants.cosine > -1 + 1e-3)
     tally.true("both constants agree", worst > 2)
     tally.notes.append(
         f"a part of both gradients along grad z (the pair learned as a whole) sets c_+ and c_- apart, here by {worst:.1f}; a part "

@@ -69,7 +69,7 @@ class Example:
             if ruling.needed and ruling.searched
         ]
 
-    def found(self, seed: int = 0) -> list[Counterexample]:
+    def violations(self, seed: int = 0) -> list[Counterexample]:
         """What the search finds for this id, one for each part of the theorem."""
         return [find_counterexample(name, seed, part) for name, part in self.searches()]
 
@@ -89,8 +89,8 @@ class Example:
             "By search",
         ]
         once: dict[Instance, list[Counterexample]] = {}
-        for found in self.found():
-            once.setdefault(found.instance, []).append(found)
+        for violation in self.violations():
+            once.setdefault(violation.instance, []).append(violation)
         for same in once.values():
             lines = same[0].text().splitlines()
             shown += ["; ".join([lines[0], *(PARTS[other.part] for other in same[1:])]), *lines[1:]]
@@ -102,8 +102,10 @@ class Example:
         head = rf"\paragraph{{{self.id}. {tex_words(self.title)}}}"
         words = tex_words(f"Without {rule.says}; instead: {rule.instead}. {self.note}")
         hand = Counterexample(self.assumption, self.part, self.instance, self.hand).latex()
-        found = [one.latex() for one in self.found()]
-        return "\n\n".join([head, words, r"\emph{By hand.} " + hand, r"\emph{By search.} " + found[0], *found[1:]])
+        searched = [violation.latex() for violation in self.violations()]
+        return "\n\n".join(
+            [head, words, r"\emph{By hand.} " + hand, r"\emph{By search.} " + searched[0], *searched[1:]]
+        )
 
 
 def _two(align: Row, perturb: Row, k: Fraction, step: Fraction, shares: Row = (1, 1)) -> Instance:
@@ -210,20 +212,20 @@ def _counterexample(id: str) -> Callable[[Tally, int, np.random.Generator], None
     def check(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         example = EXAMPLES[id]
         tally.cases += 1
-        seen = example.instance
-        broken = bool(fails(example.part, seen.gaps(), seen.volumes[0]))
+        instance = example.instance
+        broken = bool(fails(example.part, instance.gaps(), instance.volumes[0]))
         tally.true(f"by hand, {PARTS[example.part]} does not fail", broken)
-        _seen_alike(tally, seen)
+        _seen_alike(tally, instance)
         for name, part in example.searches():
-            found = find_counterexample(name, int(rng.integers(1 << 32)), part)
-            tally.cases += found.tried
-            tally.true(f"{name}, {part}: what was found is none", found.holds() and _wrong(found))
+            least = find_counterexample(name, int(rng.integers(1 << 32)), part)
+            tally.cases += least.tried
+            tally.true(f"{name}, {part}: what was found is none", least.holds() and _wrong(least))
             if (name, part) == (example.assumption, example.part):
                 tally.true(
-                    f"found {found.found.size[:3]}, by hand {example.hand.size[:3]}", _volume(found) <= _hand(example)
+                    f"found {least.shrunk.size[:3]}, by hand {example.hand.size[:3]}", _volume(least) <= _hand(example)
                 )
-            _seen_alike(tally, found.instance)
-            tally.notes.append(f"{name}, {part}: {_short(found)}")
+            _seen_alike(tally, least.instance)
+            tally.notes.append(f"{name}, {part}: {_short(least)}")
         if example.family is not None:
             for bound in (100, 10_000, 1_000_000):
                 member = example.family(bound)
@@ -235,23 +237,23 @@ def _counterexample(id: str) -> Callable[[Tally, int, np.random.Generator], None
     return check
 
 
-def _wrong(found: Counterexample) -> bool:
+def _wrong(violation: Counterexample) -> bool:
     """Whether the part is wrong by the definition of the overlaps, without the search's own judgement."""
-    seen = found.instance
-    if seen.model:
-        q = _row(seen.model)
-        pairs = [zip(row, seen.datasets[2], q, strict=True) for row in seen.datasets]
+    instance = violation.instance
+    if instance.model:
+        q = _row(instance.model)
+        pairs = [zip(row, instance.datasets[2], q, strict=True) for row in instance.datasets]
         overlaps = [sum((p * t / m for p, t, m in pair if m), Fraction(0)) for pair in pairs]
     else:
-        overlaps = exact_overlaps(seen.datasets, seen.volumes)
-    pretrain, align = seen.volumes[0] * (overlaps[0] - 1), 1 - overlaps[1]  # -k dH_p and dH_a, both > 0 in the theorem
-    if found.part == "pretrain":
+        overlaps = exact_overlaps(instance.datasets, instance.volumes)
+    pretrain, align = instance.volumes[0] * (overlaps[0] - 1), 1 - overlaps[1]  # -k dH_p, dH_a: > 0 in the theorem
+    if violation.part == "pretrain":
         return pretrain < 0
-    if found.part == "align":
+    if violation.part == "align":
         return align < 0
-    if found.part == "existence":
+    if violation.part == "existence":
         return pretrain == 0
-    return pretrain != 0 and not 1 / found.bound <= abs(align / pretrain) <= found.bound
+    return pretrain != 0 and not 1 / violation.bound <= abs(align / pretrain) <= violation.bound
 
 
 def _hand(example: Example) -> tuple[int, int]:
@@ -259,34 +261,34 @@ def _hand(example: Example) -> tuple[int, int]:
     return rows.leaves, sum(map(sum, rows.counts)) + sum(rows.model)
 
 
-def _volume(found: Counterexample) -> tuple[int, int]:
-    return found.instance.leaves, sum(map(sum, found.instance.counts)) + sum(found.instance.model)
+def _volume(violation: Counterexample) -> tuple[int, int]:
+    return violation.instance.leaves, sum(map(sum, violation.instance.counts)) + sum(violation.instance.model)
 
 
-def _short(found: Counterexample) -> str:
-    least = found.instance
+def _short(violation: Counterexample) -> str:
+    least = violation.instance
     ratio = least.ratio()
     shown = "none" if ratio is None else f"{float(ratio):.4g}"
-    if isinstance(found.found, IndependentLaws):
-        return f"Y in {found.found.law} at (k, 1, l) = ({', '.join(map(str, least.volumes))}), ratio {shown}"
+    if isinstance(violation.shrunk, IndependentLaws):
+        return f"Y in {violation.shrunk.law} at (k, 1, l) = ({', '.join(map(str, least.volumes))}), ratio {shown}"
     return f"{', '.join(line.strip() for line in least.text().splitlines())}, ratio {shown}"
 
 
-def _seen_alike(tally: Tally, seen: Instance) -> None:
+def _seen_alike(tally: Tally, instance: Instance) -> None:
     """The library's floats and the balls of `certify_law` see the signs and values that the fractions have."""
-    gaps, rows = seen.gaps(), seen.datasets
-    if seen.model:
-        q = _floats(seen.compressor)
+    gaps, rows = instance.gaps(), instance.datasets
+    if instance.model:
+        q = _floats(instance.compressor)
         for row, gap in zip(rows, gaps, strict=True):
             seen_overlap = overlap(_floats(row), _floats(rows[2]), q)
             tally.close("float overlap at a compressor", 1 - seen_overlap, float(gap), 2.0 + abs(float(gap)), 1e-13)
-        tally.true("delta is not proved to be positive", missed_enclosure(seen)[0] > 0)
+        tally.true("delta is not proved to be positive", missed_enclosure(instance)[0] > 0)
         return
-    volumes = [volume or Fraction(1, 10**6) for volume in seen.volumes]
+    volumes = [volume or Fraction(1, 10**6) for volume in instance.volumes]
     total = sum(volumes)
     exact = [(1 - value) / total for value in exact_overlaps(rows, volumes)]
-    if seen.volumes[2]:
-        tally.true("two ways to the same fractions", list(seen.responses()) == exact)
+    if instance.volumes[2]:
+        tally.true("two ways to the same fractions", list(instance.responses()) == exact)
     law, floats_seen = certify_law(rows, volumes), response(as_floats(rows, volumes))
     for i, value in enumerate(exact):
         tally.true(f"dH_{i} = {value} is not in {law.slopes[i]}", meets(law.slopes[i], float(value)))
@@ -299,7 +301,7 @@ def _floats(row: Sequence[Fraction]) -> NDArray[np.float64]:
     return np.array([float(mass) for mass in row])
 
 
-def missed_enclosure(seen: Instance, bits: int = 128) -> tuple[float, float]:
+def missed_enclosure(instance: Instance, bits: int = 128) -> tuple[float, float]:
     """``delta = N KL(q* || q)``, by how much the joint optimum is missed, in nats times volume: proved (low, high).
 
     >>> low, high = missed_enclosure(EXAMPLES["R9g"].instance)
@@ -310,7 +312,7 @@ def missed_enclosure(seen: Instance, bits: int = 128) -> tuple[float, float]:
 
     with working_precision(bits):
         total = flint.arb(0)
-        for factor, ratio in seen.missed():
+        for factor, ratio in instance.missed():
             ball = flint.arb(flint.fmpq(ratio.numerator, ratio.denominator)).log()
             total += ball * flint.fmpq(factor.numerator, factor.denominator)
         low, high = float(total.lower()), float(total.upper())
@@ -341,10 +343,10 @@ def _same(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         if (pretrain * align.sum() == align * pretrain.sum()).all():
             align[0] += 1
         rows = [tuple(int(count) for count in row) for row in (pretrain, align, align)]
-        seen = Instance(tuple(rows), random_volumes(rng))  # type: ignore[arg-type]
-        first, second, third = seen.gaps()
+        instance = Instance(tuple(rows), random_volumes(rng))  # type: ignore[arg-type]
+        first, second, third = instance.gaps()
         tally.true(f"gaps {first}, {second}", second == third < 0 < first)
-        tally.true("Theta's ratio is not 1/(1+l)", seen.ratio() == 1 / (1 + seen.volumes[2]))
+        tally.true("Theta's ratio is not 1/(1+l)", instance.ratio() == 1 / (1 + instance.volumes[2]))
     tally.notes.append("ratio = 1/(1+l) exactly, both signs flipped")
 
 
@@ -421,12 +423,12 @@ def _row(counts: Row) -> tuple[Fraction, ...]:
     return tuple(Fraction(count, sum(counts)) for count in counts)
 
 
-def _turn(seen: Instance, k: Fraction, steps: int = 32) -> tuple[Fraction, Fraction]:
+def _turn(instance: Instance, k: Fraction, steps: int = 32) -> tuple[Fraction, Fraction]:
     """Where dH_p turns from - to +, between two fractions."""
     low, high = Fraction(1, 10**6), Fraction(100)
     for _ in range(steps + 8):
         middle = (low + high) / 2
-        if seen.at(k, middle).gaps()[0] < 0:
+        if instance.at(k, middle).gaps()[0] < 0:
             low = middle
         else:
             high = middle
@@ -434,15 +436,15 @@ def _turn(seen: Instance, k: Fraction, steps: int = 32) -> tuple[Fraction, Fract
 
 
 def _uncovered(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for found in EXAMPLES["R9e"].found():
-        seen = found.instance
-        k, total = seen.volumes[0], sum(seen.volumes)
-        pretrain, align, _ = seen.gaps()
-        tally.true("k (1-C) is not N tau - (1-A)", k * pretrain == total * seen.uncovered() - align)
-        if found.part != "pretrain":
+    for violation in EXAMPLES["R9e"].violations():
+        instance = violation.instance
+        k, total = instance.volumes[0], sum(instance.volumes)
+        pretrain, align, _ = instance.gaps()
+        tally.true("k (1-C) is not N tau - (1-A)", k * pretrain == total * instance.uncovered() - align)
+        if violation.part != "pretrain":
             continue
         for power in range(-9, 5, 2):
-            at = seen.at(perturbation=TEN**power)
+            at = instance.at(perturbation=TEN**power)
             tally.cases += 1
             tally.true(f"l = 1e{power}: dH_p = {at.responses()[0]}", at.gaps()[0] > 0 and at.gaps()[1] > 0)
     tally.notes.append("dH_p > 0 from l = 1e-9 to 1e3")
@@ -452,10 +454,10 @@ def _small_k(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for _ in range(min(cases, 30)):
         tally.cases += 1
         rows = [tuple(int(count) for count in rng.integers(1, 9, size=3)) for _ in range(3)]
-        seen = Instance(tuple(rows), random_volumes(rng))  # type: ignore[arg-type]
+        instance = Instance(tuple(rows), random_volumes(rng))  # type: ignore[arg-type]
         last: Fraction | None = None
         for power in range(-3, 4):
-            at = seen.at(k=TEN**power)
+            at = instance.at(k=TEN**power)
             scaled = sum(at.volumes) * at.gaps()[0]
             tally.true(f"N^2 dH_p falls at k = 1e{power}", last is None or scaled >= last)
             tally.true("dH_p < 0 and yet dH_a <= 0", scaled >= 0 or at.gaps()[1] > 0)
@@ -471,9 +473,9 @@ def _missed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     tally.true("and its effective l", weights[2] / weights[1] == Fraction(4, 3))
     stopped = Instance(((2, 1), (1, 0)), USUAL, (1, 1), (1, 1))  # training not begun: everything is still learnt
     tally.true("early stopping", stopped.gaps()[0] < 0 and stopped.gaps()[1] < 0)
-    for seen, word in ((sequential, "sequential"), (stopped, "not trained")):
-        low, high = missed_enclosure(seen)
-        terms = " + ".join(f"{c} ln({r})" for c, r in seen.missed())
+    for instance, word in ((sequential, "sequential"), (stopped, "not trained")):
+        low, high = missed_enclosure(instance)
+        terms = " + ".join(f"{c} ln({r})" for c, r in instance.missed())
         tally.notes.append(f"{word}: delta = {terms} = {(low + high) / 2:.6f}")
     # the tolerances of the derivation are attained: two models whose code lengths lie on them
     for k, step in ((TEN, TENTH), (Fraction(3), HALF)):
@@ -571,17 +573,17 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
                 threshold = Fraction(shares[1], shares[0])
                 for step in (threshold / 10, threshold * Fraction(9, 10), threshold * Fraction(11, 10)):
                     tally.cases += 1
-                    seen = _two(align, perturb, k, step, shares)
-                    pretrain, second, _ = seen.gaps()
+                    instance = _two(align, perturb, k, step, shares)
+                    pretrain, second, _ = instance.gaps()
                     tally.true(f"{shares}, k = {k}, l = {step}: dH_a", second > 0)
                     tally.true(f"{shares}, k = {k}, l = {step}: dH_p", (pretrain < 0) == (step < threshold))
                     rest = Fraction(shares[1], sum(shares))
                     constant = (1 + step / (k * rest)) / (1 - step / threshold)
-                    tally.true(f"constant {constant} is not {seen.ratio()}", seen.ratio() == constant)
+                    tally.true(f"constant {constant} is not {instance.ratio()}", instance.ratio() == constant)
                     if step < threshold:
                         tally.true("constant below 1", constant >= 1)
                     if shares == (1, 1) and not tally.quick:
-                        _seen_alike(tally, seen)
+                        _seen_alike(tally, instance)
     tally.notes.append("signs and constant for three shares, three k and l on both sides of pi_t/pi_a, in fractions")
 
 
@@ -597,9 +599,9 @@ def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         two = Mixture.of([union([align, perturb], [share, 1 - share]), align, perturb], [k, 1.0, step])
         c, a, t = direct_overlaps(two)
         scale = 1 + c + a + t
-        seen = response(two)
-        tally.true("dH_a <= 0 in a union of two parts", seen.derivatives[1] > 0)
-        balance = (k * share + 1) * seen.overlaps[1] + (k * (1 - share) + step) * seen.overlaps[2]
+        readings = response(two)
+        tally.true("dH_a <= 0 in a union of two parts", readings.derivatives[1] > 0)
+        balance = (k * share + 1) * readings.overlaps[1] + (k * (1 - share) + step) * readings.overlaps[2]
         tally.close("the two terms of the balance law", balance, two.total, two.total, 1e-12)
         if abs(step * share / (1 - share) - 1) > 1e-6:
             beyond = step > (1 - share) / share
@@ -617,8 +619,8 @@ def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             for name, rule in ASSUMPTIONS.items():
                 for part, ruling in rule.rulings.items():
                     if ruling.needed and ruling.searched:
-                        found = find_counterexample(name, seed=int(rng.integers(1 << 32)), part=part)
-                        tally.true(f"{name}, {part} at seed {seed}", violates(name, part)(found.found))
+                        violation = find_counterexample(name, seed=int(rng.integers(1 << 32)), part=part)
+                        tally.true(f"{name}, {part} at seed {seed}", violates(name, part)(violation.shrunk))
 
 
 def _explained(id: str) -> Callable[[str], str]:

@@ -110,10 +110,10 @@ def _certified_family(tally: Tally) -> None:
     features = [[0, 0], [1, 0], [0, 1], [1, 1], [2, 0]]
     data = [[5, 3, 4, 2, 1], [2, 6, 1, 1, 2], [1, 1, 3, 5, 2]]
     steps = [Fraction(0), Fraction(1, 2), Fraction(2), Fraction(8)]
-    seen = certify_tilt(features, [1, 2, 1, 3, 1], data, [10, 1], steps)
-    tally.true("R6 below, in balls", all(value.low >= -1e-25 and value.sign != -1 for value in seen.lower))
-    tally.true("R6 above, in balls", all(value.sign == 1 for value in seen.upper))
-    tally.true("R16's sums enclose the residual", seen.work[0].sign == -1 and seen.work[1].sign == 1)
+    balls = certify_tilt(features, [1, 2, 1, 3, 1], data, [10, 1], steps)
+    tally.true("R6 below, in balls", all(value.low >= -1e-25 and value.sign != -1 for value in balls.lower))
+    tally.true("R6 above, in balls", all(value.sign == 1 for value in balls.upper))
+    tally.true("R16's sums enclose the residual", balls.work[0].sign == -1 and balls.work[1].sign == 1)
 
 
 # --- more than one change of sign ------------------------------------------------------------------------------------
@@ -178,8 +178,8 @@ def _two_turns(tally: Tally) -> None:
         masses = np.array([float(p) for p in q])
         gradients = masses @ features - np.array([[float(p) for p in row] for row in rows]) @ features
         cov = (features * masses[:, None]).T @ features - np.outer(masses @ features, masses @ features)
-        seen = branch_response(gradients, float(k + 1 + volume) * cov, [float(k), 1.0, float(volume)])
-        for value, fraction in zip(seen.derivatives, exact, strict=True):
+        floats = branch_response(gradients, float(k + 1 + volume) * cov, [float(k), 1.0, float(volume)])
+        for value, fraction in zip(floats.derivatives, exact, strict=True):
             tally.close("float response on a branch", value, float(fraction), abs(float(fraction)) + 1e-3, 1e-9)
         tally.true("R2 in fractions", k * exact[0] + exact[1] + volume * exact[2] == 0)
 
@@ -192,9 +192,9 @@ def solve_tilt(features: Array, base: Array, mean: Array, start: Array) -> tuple
         scores = features @ theta + base
         q = np.exp(scores - scores.max())
         q /= q.sum()
-        seen = q @ features
-        cov = (features * q[:, None]).T @ features - np.outer(seen, seen)
-        gap = mean - seen
+        probabilities = q @ features
+        cov = (features * q[:, None]).T @ features - np.outer(probabilities, probabilities)
+        gap = mean - probabilities
         move = np.linalg.solve(cov, gap)
         if np.abs(move).max() < 1e-14 * (1 + np.abs(theta).max()):
             break
@@ -240,13 +240,13 @@ def _sampled_any_class(tally: Tally, cases: int, rng: np.random.Generator) -> No
         q, cov = states[-1]
         gradients = (q - rows) @ features
         volumes = np.append(weights, steps[-1])
-        seen = branch_response(gradients, volumes.sum() * cov, volumes)
+        floats = branch_response(gradients, volumes.sum() * cov, volumes)
         near = steps[-1] * np.array([1 - 1e-4, 1 + 1e-4])
         around, _ = tilt_path(features, base, rows, weights, near)
-        size = float(np.abs(seen.derivatives).max()) + 1e-7 / steps[-1]
-        for value, (low, high) in zip(seen.derivatives, around, strict=True):
+        size = float(np.abs(floats.derivatives).max()) + 1e-7 / steps[-1]
+        for value, (low, high) in zip(floats.derivatives, around, strict=True):
             tally.close("dH_i against differences of optima", value, (high - low) / (near[1] - near[0]), size, 1e-4)
-        tally.close("R2 on the branch", seen.balance, 0.0, float(volumes @ np.abs(seen.derivatives)) + 1e-12, 1e-9)
+        tally.close("R2 on the branch", floats.balance, 0.0, float(volumes @ np.abs(floats.derivatives)) + 1e-12, 1e-9)
     tally.notes.append(
         f"finite classes by enumeration and exponential families by Newton; residual/bound up to {largest:.4f}"
     )

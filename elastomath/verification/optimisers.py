@@ -71,8 +71,8 @@ def _certified_optimisers(tally: Tally, cases: int, rng: np.random.Generator) ->
                 for carried, kept in ((True, moments), (False, (arb(0), arb(0), 0))):
                     undo[carried].append(_undone(z, kept, settings))
         for carried, values in undo.items():
-            told = durability(Optimiser("adam", rate=0.1, carried=carried), counts)
-            for value, proved in zip(told.undo, values, strict=True):
+            adam = durability(Optimiser("adam", rate=0.1, carried=carried), counts)
+            for value, proved in zip(adam.undo, values, strict=True):
                 tally.cases += 1
                 tally.close("m* in balls", float(value), float(proved.mid()), float(value), 1e-9)
             slopes = [(b / a).log() / arb(2).log() for a, b in pairwise(values)]
@@ -95,22 +95,22 @@ def _sampled_optimisers(tally: Tally, cases: int, rng: np.random.Generator) -> N
         z, moments, settings = 0.0, fresh, (rate, 0.9, 0.999, 1e-8)
         for _ in range(n):
             z, moments = _adam(z, moments, settings, True)
-        told = durability(Optimiser("adam", rate=rate, carried=carried), [n])
-        tally.close("z_n of Adam", float(told.contrast[0]), z, 1.0, 1e-9)
+        adam = durability(Optimiser("adam", rate=rate, carried=carried), [n])
+        tally.close("z_n of Adam", float(adam.contrast[0]), z, 1.0, 1e-9)
         back = _undone(z, moments if carried else fresh, settings)
-        tally.close("m* of Adam", float(told.undo[0]), back, back, 1e-6)
+        tally.close("m* of Adam", float(adam.undo[0]), back, back, 1e-6)
         momentum, slow = float(rng.uniform(0, 0.95)), 10.0 ** rng.uniform(-4, -2)
         z = velocity = 0.0
         for _ in range(n):
             velocity = momentum * velocity - 1 / (1 + math.exp(z))
             z -= slow * velocity
-        seen = durability(Optimiser("sgd", rate=slow, momentum=momentum), [n])
-        tally.close("z_n of SGD", float(seen.contrast[0]), z, 1.0, 1e-11)
+        sgd = durability(Optimiser("sgd", rate=slow, momentum=momentum), [n])
+        tally.close("z_n of SGD", float(sgd.contrast[0]), z, 1.0, 1e-11)
     steps = [400, 800, 1600]
     noisy = Optimiser("adam", rate=0.02, noise=3.0, carried=True)
-    seen = durability(noisy, steps, runs=100 if tally.quick else 400)
+    drawn = durability(noisy, steps, runs=100 if tally.quick else 400)
     expected = float(undo_exponent(0.0, 1131.0, noisy_constant(0.02, 3.0)))
-    tally.close("exponent of Adam in noise", float(seen.exponents[1]), expected, 1.0, 0.25)
+    tally.close("exponent of Adam in noise", float(drawn.exponents[1]), expected, 1.0, 0.25)
     heavy = durability(Optimiser("sgd", rate=1e-3, momentum=0.9), steps)
     plain = durability(Optimiser("sgd", rate=float(momentum_constant(1e-3, 0.9))), steps)
     for value, other in zip(heavy.undo, plain.undo, strict=True):
@@ -167,15 +167,15 @@ def _regimes(tally: Tally, rng: np.random.Generator) -> None:
         tally.close("exponent of the regime", slope, float(carried_exponent((tops[0] + tops[1]) / 2)), 1.0, 0.08)
     tops, undo = _adam_undo([16000, 32000], (0.05, 0.0, 0.999, 1e-300))
     for top, back in zip(tops, undo, strict=True):
-        told = math.sqrt(float(late_undo(top, 0.05, 0.999)))
-        tally.close("root of m* after a long alignment", math.sqrt(back) - WHOLE_STEPS, told, told, 0.08)
+        root = math.sqrt(float(late_undo(top, 0.05, 0.999)))
+        tally.close("root of m* after a long alignment", math.sqrt(back) - WHOLE_STEPS, root, root, 0.08)
     slope = math.log(undo[1] / undo[0]) / math.log(2)
     tally.true(f"m* after long alignments rises with {slope}, not above 1", 1 < slope < 2)
     for warm, n in ((300, 100), (300, 2000), (5000, 2000)):
         tally.cases += 1
         _, back = _sgd_undo(n, 0.01, warm=warm)
-        told = float(undo_volume(0.0, float(warmed_steps(n, warm)), 0.01))
-        tally.close("m* with a warm-up", float(warmed_steps(back, warm)), told, told, 0.03)
+        root = float(undo_volume(0.0, float(warmed_steps(n, warm)), 0.01))
+        tally.close("m* with a warm-up", float(warmed_steps(back, warm)), root, root, 0.03)
     for decay in (1e-4, 1e-3):
         tally.cases += 1
         (low, first), (top, second) = (_sgd_undo(n, 0.05, decay=decay) for n in (900, 1000))
@@ -195,34 +195,36 @@ def _falling(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         )
         tally.true(f"m* does not fall at rate {rate}: {carried}", carried < 0 or rate == 0.1)
         tally.true(f"with fresh moments it falls: {fresh}", fresh > 0)
-    seen = durability(Optimiser("adam", rate=0.4, carried=True), steps)
+    course = durability(Optimiser("adam", rate=0.4, carried=True), steps)
     table = fitted_exponent(steps, printed["Gemma-2B"])
-    tally.close("exponent at rate 0.4 against Gemma-2B's", fitted_exponent(steps, seen.undo), table, 1.0, 0.02)
+    tally.close("exponent at rate 0.4 against Gemma-2B's", fitted_exponent(steps, course.undo), table, 1.0, 0.02)
     quick = durability(Optimiser("adam", betas=(0.0, 0.99999), carried=True), [1024])
-    told = float(carried_undo(1024, quick.contrast[0], 1.93, 0.1))
-    tally.close("m* of the regime", float(quick.undo[0]), told, told, 0.5)
+    undo = float(carried_undo(1024, quick.contrast[0], 1.93, 0.1))
+    tally.close("m* of the regime", float(quick.undo[0]), undo, undo, 0.5)
     tally.notes.append(
-        f"R22's exponent is never negative, Adam's with moments carried is: {fitted_exponent(steps, seen.undo):.2f} over Table 3's "
+        f"R22's exponent is never negative, Adam's with moments carried is: {fitted_exponent(steps, course.undo):.2f} over Table 3's "
         f"volumes at batch 64 and rate 0.4 (Gemma-2B: {table:.2f}), m* = "
-        f"{', '.join(f'{64 * m:.0f}' for m in seen.undo)} where 923, 853, 709, 598 are printed"
+        f"{', '.join(f'{64 * m:.0f}' for m in course.undo)} where 923, 853, 709, 598 are printed"
     )
 
 
 def _noise_of_the_batch(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     steps, runs = [16, 31, 78, 156], 50 if tally.quick else 200
     squares = 0.1931 / 0.4  # S at rate 0.4
-    found, told = [], []
+    exponents, formulas = [], []
     for noise in (0.0, 0.05, 0.1, 0.2, 0.5):
         tally.cases += 1
-        seen = durability(Optimiser("adam", rate=0.4, noise=noise, carried=True), steps, runs=runs)
-        found.append(fitted_exponent(steps, seen.undo.reshape(len(steps), -1).mean(axis=1)))
-        told.append(float(carried_exponent(float(seen.contrast[1:3].mean()), 50 * noise**2 / squares)))
-    tally.true(f"noise does not lift the exponent: {found}", bool(np.all(np.diff(found) > -0.02)))
-    tally.true(f"m* falls in noise: {found}", found[0] < -0.15 and found[-1] > 0)
-    tally.true(f"the formula is not of that size: {told}", bool(np.all(np.abs(np.subtract(found, told)) < 0.3)))
+        course = durability(Optimiser("adam", rate=0.4, noise=noise, carried=True), steps, runs=runs)
+        exponents.append(fitted_exponent(steps, course.undo.reshape(len(steps), -1).mean(axis=1)))
+        formulas.append(float(carried_exponent(float(course.contrast[1:3].mean()), 50 * noise**2 / squares)))
+    tally.true(f"noise does not lift the exponent: {exponents}", bool(np.all(np.diff(exponents) > -0.02)))
+    tally.true(f"m* falls in noise: {exponents}", exponents[0] < -0.15 and exponents[-1] > 0)
+    tally.true(
+        f"the formula is not of that size: {formulas}", bool(np.all(np.abs(np.subtract(exponents, formulas)) < 0.3))
+    )
     tally.notes.append(
         "exponent over Table 3's volumes at batch 64, rate 0.4, moments carried, a step's gradient with noise 0, 0.05, 0.1, 0.2, 0.5: "
-        f"{', '.join(f'{x:.2f}' for x in found)}; the formula at n = 50: {', '.join(f'{x:.2f}' for x in told)}"
+        f"{', '.join(f'{x:.2f}' for x in exponents)}; the formula at n = 50: {', '.join(f'{x:.2f}' for x in formulas)}"
     )
 
 

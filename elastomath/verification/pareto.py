@@ -59,8 +59,8 @@ def _certified_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None
             overlaps = exact_overlaps(merged, volumes)
             tally.true(f"{name}: T rises from {before} to {overlaps[-1]}", before is None or overlaps[-1] <= before)
             before = overlaps[-1]
-            seen = response(as_floats(merged, volumes)).overlaps[-1]
-            tally.close("float T of merged leaves", seen, float(before), 1 + float(before), 1e-13)
+            overlap = response(as_floats(merged, volumes)).overlaps[-1]
+            tally.close("float T of merged leaves", overlap, float(before), 1 + float(before), 1e-13)
             if len(rows) > 3:
                 continue
             shares = [volumes[0] * HALF + volumes[1], volumes[0] * HALF + volumes[2]]  # two parts: P_p = (P_a + P_t)/2
@@ -123,9 +123,9 @@ def _sampled_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         masses = np.exp(np.random.default_rng(seed).standard_exponential((8, 3, merges[-1])) / alpha)[0]
         masses /= masses.sum(axis=1, keepdims=True)
         joint = k * masses.mean(axis=0) + masses[1] + step * masses[2]
-        for what, row, seen in (("A", 1, three.align), ("T", 2, three.perturb)):
+        for what, row, overlap in (("A", 1, three.align), ("T", 2, three.perturb)):
             direct = (k + 1 + step) * math.fsum(masses[row] * masses[2] / joint)
-            tally.close(f"{what} of a draw against a direct sum", seen[0, 0], direct, 1 + direct, 1e-12)
+            tally.close(f"{what} of a draw against a direct sum", overlap[0, 0], direct, 1 + direct, 1e-12)
         two = sampled_overlaps(alpha, merges[-1], 8, k, step, (1, 1), merges, seed)
         ratio = (k / 2 + step) / (k / 2 + 1)
         gap = float(abs((1 - two.align) - ratio * (two.perturb - 1)).max())
@@ -194,8 +194,8 @@ def _certified_volume(tally: Tally, cases: int, rng: np.random.Generator) -> Non
             moves.append(law.responses[1])
             tally.true(f"alpha = {alpha}, k = {k}: dH_a is not > 0", law.responses[1].sign == 1)
             far.append(float(k) * law.responses[1].estimate / limit.gap.estimate)
-            seen = expected_overlaps(Pareto(float(alpha)), float(k), 0.0).responses
-            for value, exact in zip(seen, law.responses, strict=True):
+            slopes = expected_overlaps(Pareto(float(alpha)), float(k), 0.0).responses
+            for value, exact in zip(slopes, law.responses, strict=True):
                 tally.close("float response", float(value), exact.estimate, 1 / (float(k) + 1), 1e-12)
         peak = max(range(len(moves)), key=lambda j: moves[j].estimate)
         rising = all(moves[j].high < moves[j + 1].low for j in range(peak))
@@ -263,7 +263,7 @@ def _off_integers(rng: np.random.Generator, size: int) -> Array:
 def _sampled_volume(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     alpha = _off_integers(rng, cases)
     k, step = 10.0 ** rng.uniform(-2, 4, cases), 10.0 ** rng.uniform(-3, 1, cases)
-    seen = expected_overlaps(Pareto(alpha), k, step)
+    slopes = expected_overlaps(Pareto(alpha), k, step)
     weights = np.stack([k / 3, k / 3 + 1, k / 3 + step], axis=1)
     total, mean = k + 1 + step, alpha / (alpha - 1)
     direct = np.stack([total / mean * _direct_pair(alpha, weights, part) for part in (0, 1)])
@@ -271,16 +271,16 @@ def _sampled_volume(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for case in range(cases):
         tally.cases += 1
         for part in (0, 1):
-            tally.close("overlap against Gauss-Legendre", seen.parts[case, part], direct[part, case], 1.0, 1e-11)
+            tally.close("overlap against Gauss-Legendre", slopes.parts[case, part], direct[part, case], 1.0, 1e-11)
         align = (1 - direct[1, case]) / total[case]
-        tally.close("dH_a against Gauss-Legendre", seen.responses[case, 1], align, 1 / total[case], 1e-11)
-        balance = float(seen.responses[case] @ np.array([k[case], 1.0, step[case]]))
+        tally.close("dH_a against Gauss-Legendre", slopes.responses[case, 1], align, 1 / total[case], 1e-11)
+        balance = float(slopes.responses[case] @ np.array([k[case], 1.0, step[case]]))
         tally.close("balance", balance, 0.0, 1.0, 1e-12)
         epsilon = step[case] * (t[case] - 1) / (1 - direct[1, case])
         scale = (abs(epsilon) + step[case] * total[case] / weights[case, 2]) / (1 - direct[1, case])
-        tally.close("eps against Gauss-Legendre", seen.epsilon[case], epsilon, scale, 1e-12)
-        ratio = -seen.responses[case, 1] * (1 - seen.epsilon[case])
-        tally.close("-dH_a (1 - eps) against k dH_p", ratio, k[case] * seen.responses[case, 0], 1.0, 1e-11)
+        tally.close("eps against Gauss-Legendre", slopes.epsilon[case], epsilon, scale, 1e-12)
+        ratio = -slopes.responses[case, 1] * (1 - slopes.epsilon[case])
+        tally.close("-dH_a (1 - eps) against k dH_p", ratio, k[case] * slopes.responses[case, 0], 1.0, 1e-11)
     limit = 1 - equal_parts_overlap(Pareto(alpha), 3).value
     far = 1e7 * expected_overlaps(Pareto(alpha), 1e7, 0.0).responses[:, 1]
     for case in range(cases):
@@ -371,8 +371,8 @@ def _certified_closed(tally: Tally, cases: int, rng: np.random.Generator) -> Non
             pair = two_mass_ball(ball, arb(2), arb(1) / 3)
             direct = pareto_mean(alpha, [Fraction(2), Fraction(1, 3)], [1, 1], 60)
             tally.true(f"alpha = {alpha}: E[XZ/(2X + Z/3)] is {pair} and {direct}", pair.overlaps(direct))
-            seen = float(two_mass_mean(index, [2.0, 1 / 3]))
-            tally.close("float E[XZ/(aX+bZ)]", seen, float(pair.mid()), 1.0, 1e-13)
+            mean = float(two_mass_mean(index, [2.0, 1 / 3]))
+            tally.close("float E[XZ/(aX+bZ)]", mean, float(pair.mid()), 1.0, 1e-13)
             half = two_part_ball(ball)
             tally.true(
                 f"alpha = {alpha}: A_2 from the two-mass mean",
@@ -404,9 +404,9 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         dirichlet = equal_parts_overlap(Gamma(shape[chosen]), int(n))
         ours = equal_parts_overlap(Pareto(alpha[chosen]), int(n))
         direct = _direct_pair(alpha[chosen], np.ones((int(chosen.sum()), int(n))), 0) * n * (1 - 1 / alpha[chosen])
-        for c, seen, value, beside in zip(shape[chosen], dirichlet.value, ours.value, direct, strict=True):
+        for c, average, value, beside in zip(shape[chosen], dirichlet.value, ours.value, direct, strict=True):
             tally.cases += 1
-            tally.close("gamma A_n against nc/(nc+1)", float(seen), n * c / (n * c + 1), 1.0, 1e-12)
+            tally.close("gamma A_n against nc/(nc+1)", float(average), n * c / (n * c + 1), 1.0, 1e-12)
             tally.close("Pareto A_n against Gauss-Legendre", float(value), beside, 1.0, 1e-11)
     for value, exact in zip(equal_parts_overlap(Pareto(alpha), 2).value, two_part_overlap(alpha), strict=True):
         tally.close("Pareto A_2 against digamma", float(value), float(exact), 1.0, 1e-12)

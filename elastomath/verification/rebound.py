@@ -76,8 +76,8 @@ def _certified_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> No
             ordered = sorted(speeds)
             for index, less in enumerate(ordered):
                 for more in ordered[index + 1 :]:
-                    told = falls_faster(named, float(k), float(less), float(more), float(m))
-                    tally.true(f"n = {less}, {more}: faster told {told}", told == (speeds[more] > speeds[less]))
+                    verdict = falls_faster(named, float(k), float(less), float(more), float(m))
+                    tally.true(f"n = {less}, {more}: faster told {verdict}", verdict == (speeds[more] > speeds[less]))
                     turns += speeds[more] < speeds[less]
                     if turn >= 1 and turn in (less, more):
                         tally.true(
@@ -158,8 +158,8 @@ def _sampled_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> None
                 least = min(least, math.log(volumes[1] / volumes[0]) / math.log(last / first))
                 at = Mixture.of(parts, [1.0, last, volumes[1]])
                 pairs = (parts[0], at.masses) if direction == "forward" else (at.masses, parts[0])
-                seen = math.fsum(p * math.log(p / q) for p, q in zip(*(x.tolist() for x in pairs), strict=True))
-                tally.close("divergence at m*", seen, tolerance, tolerance, 1e-8)
+                exact = math.fsum(p * math.log(p / q) for p, q in zip(*(x.tolist() for x in pairs), strict=True))
+                tally.close("divergence at m*", exact, tolerance, tolerance, 1e-8)
             tally.true(f"m* {volumes}: m*/n falls", volumes[1] / last >= volumes[0] / first * (1 - 1e-9))
     if returned:
         tally.true(f"m* ~ n^{least}", least >= 1 - 1e-9)

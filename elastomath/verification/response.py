@@ -30,15 +30,16 @@ def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> N
         tally.cases += 1
         law, total = certify_law(rows, volumes), sum(volumes)
         mixture = as_floats(rows, volumes)
-        seen, codes, paths = response(mixture), mixture.cross_entropies(), path_entropies(mixture, [float(volumes[-1])])
+        floats, codes = response(mixture), mixture.cross_entropies()
+        paths = path_entropies(mixture, [float(volumes[-1])])
         tally.true(f"{name}: digits not proved", law.proved)
         for i, overlap in enumerate(exact_overlaps(rows, volumes)):
             exact = float((1 - overlap) / total)
             scale = float((1 + overlap) / total)
             tally.true(f"{name}: {exact!r} is not the series' slope of H_{i}", meets(law.slopes[i], exact))
             tally.true(f"{name}: {exact!r} is not the certified dH_{i}", meets(law.derivatives[i], exact))
-            tally.close("float derivative", seen.derivatives[i], exact, scale, 1e-13)
-            tally.close("float overlap", seen.overlaps[i], float(overlap), float(1 + overlap), 1e-13)
+            tally.close("float derivative", floats.derivatives[i], exact, scale, 1e-13)
+            tally.close("float overlap", floats.overlaps[i], float(overlap), float(1 + overlap), 1e-13)
             for value in (codes[i], paths[i, 0]):
                 tally.close("float cross entropy", value, law.entropies[i].estimate, 1 + law.entropies[i].high, 1e-13)
     tally.notes.append("exact overlaps inside the enclosed Taylor slopes of the entropies")
@@ -69,10 +70,10 @@ def _certified_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None
         tally.true(f"{name}: constant {constant} is not 1/(1 - eps), eps = {epsilon}", constant == 1 / (1 - epsilon))
         if c > 1 > a:
             tally.true(f"{name}: the theorem's signs hold, but the constant is {constant} < 1", constant >= 1)
-        law, seen = certify_law(rows, volumes), response(as_floats(rows, volumes))
+        law, floats = certify_law(rows, volumes), response(as_floats(rows, volumes))
         for what, enclosed, value, exact in (
-            ("epsilon", law.epsilon, seen.epsilon, epsilon),
-            ("constant", law.theta_constant, seen.theta_constant, constant),
+            ("epsilon", law.epsilon, floats.epsilon, epsilon),
+            ("constant", law.theta_constant, floats.theta_constant, constant),
         ):
             tally.true(f"{name}: {what} {float(exact)!r} is not in {enclosed}", meets(enclosed, float(exact)))
             tally.close(f"float {what}", value, float(exact), float(abs(exact) * (1 + abs(constant))), 1e-11)
@@ -95,10 +96,10 @@ def _certified_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None
             before = scaled
             signs = [value.sign for value in certify_law(rows, at).derivatives]
             tally.true(f"{name}: certified signs {signs}", signs == [(s > 0) - (s < 0) for s in scaled])
-            seen = [int(np.sign(value)) for value in response(as_floats(rows, at)).derivatives]
+            floats = [int(np.sign(value)) for value in response(as_floats(rows, at)).derivatives]
             clear = [abs(s) > Fraction(1, 10**9) * total for s in scaled]
             tally.true(
-                f"{name}: float signs {seen}", all(a == b for a, b, c in zip(seen, signs, clear, strict=True) if c)
+                f"{name}: float signs {floats}", all(a == b for a, b, c in zip(floats, signs, clear, strict=True) if c)
             )
             if len(rows) == 3 and overlaps[1] >= 1:
                 tally.true(f"{name}: A >= 1 and yet dH_p < 0 at l = {float(step):g}", scaled[0] >= 0)
@@ -109,14 +110,14 @@ def _sampled_response(tally: Tally, cases: int, rng: np.random.Generator) -> Non
     for _ in range(cases):
         tally.cases += 1
         mixture = sample_mixture(rng, int(rng.integers(2, 6)))
-        seen, slopes, overlaps = response(mixture), direct_derivatives(mixture), direct_overlaps(mixture)
+        floats, slopes, overlaps = response(mixture), direct_derivatives(mixture), direct_overlaps(mixture)
         codes = direct_codes(mixture.components, mixture.volumes.astype(np.complex128)).real
         paths = path_entropies(mixture, [mixture.volumes[-1]])[:, 0]
         joint = mixture.cross_entropies()
         for i, overlap in enumerate(overlaps):
             scale = (1 + overlap) / mixture.total
-            tally.close("dH_i against a complex step", seen.derivatives[i], slopes[i], scale, 1e-12)
-            tally.close("overlap against a direct sum", seen.overlaps[i], overlap, 1 + overlap, 1e-12)
+            tally.close("dH_i against a complex step", floats.derivatives[i], slopes[i], scale, 1e-12)
+            tally.close("overlap against a direct sum", floats.overlaps[i], overlap, 1 + overlap, 1e-12)
             tally.close("H_i against a direct sum", joint[i], codes[i], 1 + codes[i], 1e-12)
             tally.close("H_i(l) against a direct sum", paths[i], codes[i], 1 + codes[i], 1e-12)
 
@@ -125,10 +126,10 @@ def _sampled_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None
     for _ in range(cases):
         tally.cases += 1
         mixture = sample_mixture(rng, int(rng.integers(2, 7)))
-        seen, slopes = response(mixture), direct_derivatives(mixture)
+        floats, slopes = response(mixture), direct_derivatives(mixture)
         tally.close("sum w dH by complex steps", math.fsum(mixture.volumes * slopes), 0.0, 1.0, 1e-11)
-        tally.close("balance", seen.balance, math.fsum(mixture.volumes * seen.derivatives), 1.0, 1e-13)
-        tally.close("balance against 0", seen.balance, 0.0, 1.0, 1e-11)
+        tally.close("balance", floats.balance, math.fsum(mixture.volumes * floats.derivatives), 1.0, 1e-13)
+        tally.close("balance against 0", floats.balance, 0.0, 1.0, 1e-11)
         other = normalise(mixture.masses * rng.uniform(0.5, 2.0, mixture.leaves))
         more = [cross_entropy(row, other) - cross_entropy(row, mixture.masses) for row in mixture.components]
         cost, scale = math.fsum(mixture.volumes * more), mixture.total * (1 + float(mixture.cross_entropies().max()))
@@ -146,14 +147,14 @@ def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for _ in range(cases):
         tally.cases += 1
         mixture = sample_mixture(rng)
-        seen, slopes = response(mixture), direct_derivatives(mixture)
+        floats, slopes = response(mixture), direct_derivatives(mixture)
         (_, a, _), (k, unit, step) = direct_overlaps(mixture), mixture.volumes
         pairs = list(zip(mixture.components[-1], mixture.masses, strict=True))
         chi_square = math.fsum((t - q) ** 2 / q for t, q in pairs if q > 0)
         if abs(1 - a) < 1e-6:
             continue  # A = 1 is excluded by R3, and near it no digit of eps is left
         epsilon, condition = step / unit * chi_square / (1 - a), (1 + a) / abs(1 - a)
-        tally.close("eps against l (T-1)/(1-A)", seen.epsilon, epsilon, abs(epsilon) * condition, 1e-12)
+        tally.close("eps against l (T-1)/(1-A)", floats.epsilon, epsilon, abs(epsilon) * condition, 1e-12)
         if abs(1 - epsilon) < 1e-6 * (1 + abs(epsilon)):
             continue
         constant = -unit * slopes[1] / (k * slopes[0])
@@ -161,13 +162,13 @@ def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         overlap = (1 + abs(1 - mixture.total * slopes[0])) / abs(mixture.total * slopes[0])
         tally.close(
             "constant against complex steps",
-            seen.theta_constant,
+            floats.theta_constant,
             constant,
             abs(constant) * (condition + overlap),
             1e-12,
         )
         if slopes[0] < 0 < slopes[1]:
-            tally.above("constant where the signs hold", seen.theta_constant, 1.0, condition, 1e-12)
+            tally.above("constant where the signs hold", floats.theta_constant, 1.0, condition, 1e-12)
             constants.append(constant)
     if constants:
         tally.notes.append(

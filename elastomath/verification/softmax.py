@@ -98,8 +98,8 @@ class LowRankSoftmax:
         def loss_and_slope(theta: Array) -> tuple[float, Array]:
             return float(self.losses(theta, table[None])[0]), self.gradients(theta, table[None])[0]
 
-        found = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", options=options)
-        theta, slope = np.asarray(found.x, dtype=np.float64), np.inf
+        optimum = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", options=options)
+        theta, slope = np.asarray(optimum.x, dtype=np.float64), np.inf
         for _ in range(60):
             now = self.gradients(theta, table[None])[0]
             slope = float(np.linalg.norm(now))

@@ -58,9 +58,9 @@ def _exact_class(tally: Tally) -> None:
                 )
                 tally.true(f"signs at {steps[j]}, {steps[m]}", pretrain < 0 < align)
                 tally.true(f"R18 at {steps[j]}, {steps[m]}", low <= -align / (k * pretrain) <= high)
-                seen = theta_bounds(float(k), float(steps[m]), float(steps[j]), (float(shares[0]), float(shares[1])))
-                tally.close("float bounds", seen.low, float(low), float(low), 1e-13)
-                tally.close("float bounds", seen.high, float(high), float(high), 1e-12)
+                bounds = theta_bounds(float(k), float(steps[m]), float(steps[j]), (float(shares[0]), float(shares[1])))
+                tally.close("float bounds", bounds.low, float(low), float(low), 1e-13)
+                tally.close("float bounds", bounds.high, float(high), float(high), 1e-12)
     tally.cases += moved
     tally.true(f"only {moved} pairs moved", moved > 20)
 
@@ -86,13 +86,13 @@ def _family(tally: Tally) -> None:
     (a, t) = exact_rows(align, perturb)
     union = [(x + y) / 2 for x, y in zip(a, t, strict=True)]
     steps = [Fraction(0), Fraction(1, 4), Fraction(1, 2), Fraction(3, 4)]
-    seen = certify_tilt([[0, 0], [1, 0], [0, 1], [1, 2], [2, 1]], [1, 1, 2, 1, 1], [union, a, t], [4, 1], steps)
-    for step, constant in zip(steps[1:], seen.constant, strict=True):
+    balls = certify_tilt([[0, 0], [1, 0], [0, 1], [1, 2], [2, 1]], [1, 1, 2, 1, 1], [union, a, t], [4, 1], steps)
+    for step, constant in zip(steps[1:], balls.constant, strict=True):
         high = (1 + step / 2) / (1 - step)
         tally.true(
             f"the family's constant {constant.digits} at l = {step}", constant.low >= 1 and constant.high <= float(high)
         )
-    rates = [[value.estimate for value in row] for row in seen.rates]
+    rates = [[value.estimate for value in row] for row in balls.rates]
     tally.true("float readings of the family", theorem_readings([float(s) for s in steps], 4.0, rates).holds(1e-14))
 
 
@@ -113,19 +113,19 @@ def _mixtures(tally: Tally) -> None:
     narrow = []
     for align, perturb, k, step, shares in instances:
         tally.cases += 1
-        seen = certify_theorem(align, perturb, k, step, shares)
-        tally.true(f"signs {seen.signs}", seen.signs == (-1, 1) and seen.proved)
-        tally.true("best bounds", seen.above.sign == 1 and seen.below.sign == 1)
-        if seen.general is not None:
-            tally.true("the best bound is above the general one", seen.high.high < seen.general.low)
+        balls = certify_theorem(align, perturb, k, step, shares)
+        tally.true(f"signs {balls.signs}", balls.signs == (-1, 1) and balls.proved)
+        tally.true("best bounds", balls.above.sign == 1 and balls.below.sign == 1)
+        if balls.general is not None:
+            tally.true("the best bound is above the general one", balls.high.high < balls.general.low)
         floats = mixture_theta_bounds(float(k), float(step), (float(shares[0]), float(shares[1])))
-        tally.close("float best bounds", floats.low, seen.low.estimate, seen.low.estimate, 1e-12)
-        tally.close("float best bounds", floats.high, seen.high.estimate, seen.high.estimate, 1e-12)
-        narrow.append(seen.high.estimate / seen.low.estimate - 1)
+        tally.close("float best bounds", floats.low, balls.low.estimate, balls.low.estimate, 1e-12)
+        tally.close("float best bounds", floats.high, balls.high.estimate, balls.high.estimate, 1e-12)
+        narrow.append(balls.high.estimate / balls.low.estimate - 1)
     for delta, which in ((Fraction(1, 10**9), "high"), (Fraction(1, 10**9), "low")):
         tally.cases += 1
-        seen = certify_theorem(*extremal_parts(which, Fraction(10), delta), 10, Fraction(1, 2))
-        gap = seen.below if which == "high" else seen.above
+        balls = certify_theorem(*extremal_parts(which, Fraction(10), delta), 10, Fraction(1, 2))
+        gap = balls.below if which == "high" else balls.above
         tally.true(f"the {which} end is attained but for {gap.estimate:.1e}", gap.sign == 1 and gap.high < 1e-8)
     tally.notes.append(f"mixtures: best bounds at most {max(narrow):.3f} apart (relative), both attained to 1e-8")
 
@@ -169,8 +169,8 @@ def _beyond_the_line(tally: Tally) -> None:
     parts = exact_rows([6, 3, 1], [5, 4, 1], [1, 1, 18])
     for step in (Fraction(1, 1000), Fraction(1, 2)):
         tally.cases += 1
-        seen = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
-        tally.true("a further part leaves a mixture's signs alone", seen[1].sign == -1 and seen[0].sign == 1)
+        rises = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
+        tally.true("a further part leaves a mixture's signs alone", rises[1].sign == -1 and rises[0].sign == 1)
     tally.cases += 1
     # on the line but beyond the threshold: a tie at l = 2 with D_p half and half moves D_p up
     rise = (k / 2 + 2) / (k / 2 + 1)
@@ -249,9 +249,9 @@ def _sampled_family(
     _multiplied_out(
         tally, "an exponential family", codes[:, -1] - codes[:, 0], k, parts, (0.0, float(steps[-1])), scale, 1e-10
     )
-    seen = theorem_readings(steps, k, codes, parts)
-    tally.true("R18 on the readings of a family", seen.holds(1e-12 * (1 + k)))
-    return float(seen.constant[-1] / seen.high[-1]) if seen.rise[-1] > 1e-6 else 0.0
+    readings = theorem_readings(steps, k, codes, parts)
+    tally.true("R18 on the readings of a family", readings.holds(1e-12 * (1 + k)))
+    return float(readings.constant[-1] / readings.high[-1]) if readings.rise[-1] > 1e-6 else 0.0
 
 
 def _sampled_mixture(

@@ -63,8 +63,8 @@ def _certified_union(tally: Tally, cases: int, rng: np.random.Generator) -> None
             epsilon = step * (k * share_a + 1 + k * rest) / (k * share_t + step)
             tally.true(f"{where}: eps = {epsilon}", epsilon == step * (t - 1) / (1 - a))
             constant = -(1 - a) / (k * (1 - c))
-            told = (1 + step / (k * share_t)) / (1 - step * (share_a + rest) / share_t)
-            tally.true(f"{where}: the constant is {constant}, not {told}", constant == told)
+            factor = (1 + step / (k * share_t)) / (1 - step * (share_a + rest) / share_t)
+            tally.true(f"{where}: the constant is {constant}, not {factor}", constant == factor)
             tally.true(f"{where}: pi_a + R < -1/k", a >= 1 or share_a + rest >= -1 / k)
             if a < 1:
                 holds = step * (share_a + rest) < share_t
@@ -73,21 +73,21 @@ def _certified_union(tally: Tally, cases: int, rng: np.random.Generator) -> None
             if shares == [Fraction(1, 3)] * 3:
                 balance = t + a + overlaps[0] - 3 - 3 / k * ((1 - a) - step * (t - 1))
                 tally.true(f"{where}: T + A + A' is off by {balance}", balance == 0)
-            seen = union_law(
+            law = union_law(
                 [[float(p) for p in part] for part in parts], [float(v) for v in volumes], [float(s) for s in shares]
             )
             size = float((1 + abs(rest)) * (1 + (1 + a) / abs(1 - a)))
-            for gap, overlap in zip(seen.gaps, overlaps, strict=True):
+            for gap, overlap in zip(law.gaps, overlaps, strict=True):
                 tally.close("1 - O_j", float(gap), float(1 - overlap), float(1 + overlap), 1e-13)
-            tally.close("R", seen.rest, float(rest), size, 1e-13)
-            tally.close("epsilon", seen.epsilon, float(epsilon), (1 + float(abs(epsilon))) * size, 1e-12)
+            tally.close("R", law.rest, float(rest), size, 1e-13)
+            tally.close("epsilon", law.epsilon, float(epsilon), (1 + float(abs(epsilon))) * size, 1e-12)
             condition = size * (1 + float(abs(epsilon))) * (1 + float(abs(constant)))
-            tally.close("constant", seen.theta_constant, float(constant), float(abs(constant)) * condition, 1e-12)
+            tally.close("constant", law.theta_constant, float(constant), float(abs(constant)) * condition, 1e-12)
             bound = float(share_t / (share_a + rest)) if share_a + rest > 0 else math.inf
             if bound < math.inf:
-                tally.close("threshold", seen.threshold, bound, bound * size * (1 + bound), 1e-12)
+                tally.close("threshold", law.threshold, bound, bound * size * (1 + bound), 1e-12)
             else:
-                tally.true(f"{where}: threshold {seen.threshold}", seen.threshold == math.inf)
+                tally.true(f"{where}: threshold {law.threshold}", law.threshold == math.inf)
             constants.append(float(constant))
         _certified_turning(tally, name, parts, shares, k)
         if name == "disjoint":
@@ -140,8 +140,8 @@ def _certified_class(tally: Tally) -> None:
         pooled = sum((s * h for s, h in zip(shares, slopes, strict=True)), start=Fraction(0))
         rest = (shares[0] * slopes[0] + shares[3] * slopes[3]) / slopes[1]
         constant = -slopes[1] / (k * pooled)
-        told = (1 + step / (k * shares[2])) / (1 - step * (shares[1] + rest) / shares[2])
-        tally.true(f"Gaussian class: {constant} is not {told}", constant == told)
+        factor = (1 + step / (k * shares[2])) / (1 - step * (shares[1] + rest) / shares[2])
+        tally.true(f"Gaussian class: {constant} is not {factor}", constant == factor)
         value = float(union_constant(float(k), float(step), float(shares[1]), float(shares[2]), float(rest)))
         tally.close("constant in a Gaussian class", value, float(constant), float(abs(constant)) + 1, 1e-12)
 
@@ -155,13 +155,13 @@ def _certified_exchange(tally: Tally) -> None:
         pretrain = _union(parts, [Fraction(1, 3)] * 3)
         for other, align in ((parts[0], parts[1]), (parts[1], parts[0])):
             rows, volumes = [other, pretrain, align, parts[2]], [Fraction(0), k, ONE, step]
-            found = exact_overlaps(rows, volumes)
-            gaps += found[0] - found[2]
+            exact = exact_overlaps(rows, volumes)
+            gaps += exact[0] - exact[2]
             mixed = zip(pretrain, align, parts[2], strict=True)
             joint.append([(k * p + a + step * t) / (k + 1 + step) for p, a, t in mixed])
         leaves = zip(*parts, *joint, strict=True)
-        told = sum((t * (a - o) ** 2 / ((k + 1 + step) * q * s) for o, a, t, q, s in leaves), start=Fraction(0))
-        tally.true(f"exchange at k = {k}: {gaps} is not {told} >= 0", gaps == told >= 0)
+        formula = sum((t * (a - o) ** 2 / ((k + 1 + step) * q * s) for o, a, t, q, s in leaves), start=Fraction(0))
+        tally.true(f"exchange at k = {k}: {gaps} is not {formula} >= 0", gaps == formula >= 0)
 
 
 def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -177,26 +177,26 @@ def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         shares = rng.dirichlet(np.ones(count)) if rng.random() < 0.7 else np.full(count, 1 / count)
         shares = np.maximum(shares, 1e-3) / np.maximum(shares, 1e-3).sum()
         volumes = [10.0 ** rng.uniform(-1, 3), 1.0, 10.0 ** rng.uniform(-2, 1)]
-        found = union_law(parts, volumes, shares, align=align, perturb=perturb)
+        law = union_law(parts, volumes, shares, align=align, perturb=perturb)
         pretrain = sum(s * p for s, p in zip(shares, parts, strict=True))
         mixture = Mixture.of([pretrain, parts[align], parts[perturb]], volumes)
         slopes, total = direct_derivatives(mixture), mixture.total
         gap_a, gap_t = total * slopes[1], total * slopes[2]
         if abs(gap_a) < 1e-6 or abs(slopes[0]) * total < 1e-6:
             continue
-        condition = (1 + 2 / abs(gap_a)) * (1 + abs(found.rest))
+        condition = (1 + 2 / abs(gap_a)) * (1 + abs(law.rest))
         epsilon = -volumes[2] * gap_t / gap_a
-        tally.close("eps against complex steps", found.epsilon, epsilon, (1 + abs(epsilon)) * condition, 1e-12)
+        tally.close("eps against complex steps", law.epsilon, epsilon, (1 + abs(epsilon)) * condition, 1e-12)
         constant = -slopes[1] / (volumes[0] * slopes[0])
         size = abs(constant) * condition * (1 + 2 / abs(total * slopes[0])) * (1 + abs(epsilon))
-        tally.close("constant against complex steps", found.theta_constant, constant, size, 1e-12)
-        if gap_a > 1e-3 and abs(found.threshold / volumes[2] - 1) > 1e-6:
-            below += volumes[2] < found.threshold
+        tally.close("constant against complex steps", law.theta_constant, constant, size, 1e-12)
+        if gap_a > 1e-3 and abs(law.threshold / volumes[2] - 1) > 1e-6:
+            below += volumes[2] < law.threshold
             tally.true(
-                f"dH_p = {slopes[0]}, threshold {found.threshold}", (slopes[0] < 0) == (volumes[2] < found.threshold)
+                f"dH_p = {slopes[0]}, threshold {law.threshold}", (slopes[0] < 0) == (volumes[2] < law.threshold)
             )
-            alone = float(union_threshold(shares[align], shares[perturb], found.rest))
-            tally.close("threshold from shares and R", alone, found.threshold, found.threshold, 1e-12)
+            alone = float(union_threshold(shares[align], shares[perturb], law.rest))
+            tally.close("threshold from shares and R", alone, law.threshold, law.threshold, 1e-12)
         turning = union_turning(parts, volumes, shares, align=align, perturb=perturb)
         if turning is not None:
             turned += 1
@@ -211,7 +211,7 @@ def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             swapped = union_law(parts, volumes, align=other, perturb=perturb).gaps
             pair = (equal[align] - equal[other]) + (swapped[other] - swapped[align])
             tally.above("A' - A over a part and its exchange", float(pair), 0.0, 4.0, 1e-13)
-        tally.close("response's eps", response(mixture).epsilon, found.epsilon, (1 + abs(epsilon)) * condition, 1e-11)
+        tally.close("response's eps", response(mixture).epsilon, law.epsilon, (1 + abs(epsilon)) * condition, 1e-11)
     ratios = rest_ratios(1.2, 1 << 4, 2000, rng)
     low, high = np.quantile(ratios, [0.05, 0.95])
     tally.true(f"R' of single draws at depth 4 lies in {low:.2f}..{high:.2f}", low < 0.5 and high > 1.5)

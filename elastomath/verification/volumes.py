@@ -50,13 +50,15 @@ def _jumps_exactly(tally: Tally) -> None:
 def _enclosed_work(tally: Tally) -> None:
     tally.cases += 1
     steps = [Fraction(j, 4) for j in range(9)]
-    seen = certify_tilt([[0], [1], [2], [4]], [1, 1, 1, 1], [[4, 2, 1, 1], [1, 4, 2, 1], [1, 1, 2, 4]], [5, 1], steps)
-    tally.true(f"the sums {seen.work} do not enclose the residual", seen.work[0].sign == -1 and seen.work[1].sign == 1)
-    rates = [[value.estimate for value in row] for row in seen.rates]
+    balls = certify_tilt([[0], [1], [2], [4]], [1, 1, 1, 1], [[4, 2, 1, 1], [1, 4, 2, 1], [1, 1, 2, 4]], [5, 1], steps)
+    tally.true(
+        f"the sums {balls.work} do not enclose the residual", balls.work[0].sign == -1 and balls.work[1].sign == 1
+    )
+    rates = [[value.estimate for value in row] for row in balls.rates]
     low, high = work_bounds([float(s) for s in steps], rates[-1])
     residual = 5 * (rates[0][-1] - rates[0][0]) + rates[1][-1] - rates[1][0]
-    tally.close("the float lower sum", residual + seen.work[0].estimate, low[-1], 1.0, 1e-13)
-    tally.close("the float upper sum", residual + seen.work[1].estimate, high[-1], 1.0, 1e-13)
+    tally.close("the float lower sum", residual + balls.work[0].estimate, low[-1], 1.0, 1e-13)
+    tally.close("the float upper sum", residual + balls.work[1].estimate, high[-1], 1.0, 1e-13)
 
 
 def _only_the_sum(tally: Tally) -> None:
@@ -64,9 +66,9 @@ def _only_the_sum(tally: Tally) -> None:
     start = Mixture.of([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], [7, 1, 0])
     steps = [0.5, 1.0, 2.0, 4.0]
     codes = path_entropies(start, [0.0, *steps])
-    seen = effective_volumes(codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps))
-    tally.true(f"disjoint data have rank {seen.rank}", seen.rank == 1 and bool(np.isnan(seen.volumes).all()))
-    tally.close("K_p + K_a of disjoint data", seen.total, 8.0, 8.0, 1e-12)
+    fitted = effective_volumes(codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps))
+    tally.true(f"disjoint data have rank {fitted.rank}", fitted.rank == 1 and bool(np.isnan(fitted.volumes).all()))
+    tally.close("K_p + K_a of disjoint data", fitted.total, 8.0, 8.0, 1e-12)
 
 
 def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -86,12 +88,12 @@ def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None
             tally.close("k DeltaH_p + DeltaH_a against the work", float(base @ changes[:, j]), work[j], scale, 1e-11)
         if not np.abs(changes).max() > 1e-6:
             continue
-        seen = effective_volumes(changes, work)
-        if seen.rank == 2 and seen.condition < 1e5:
+        fitted = effective_volumes(changes, work)
+        if fitted.rank == 2 and fitted.condition < 1e5:
             determined += 1
-            for value, volume, row in zip(seen.volumes, base, changes, strict=True):
+            for value, volume, row in zip(fitted.volumes, base, changes, strict=True):
                 size = volume + scale / float(np.abs(row).max())
-                tally.close("K_p and K_a", value, volume, size * seen.condition, 1e-11)
+                tally.close("K_p and K_a", value, volume, size * fitted.condition, 1e-11)
     tally.true(f"only {determined} curves determine both volumes", determined >= 0.4 * cases)
     tally.notes.append(f"{determined} of {cases} curves determine K_p and K_a, and give k and 1")
 
@@ -100,8 +102,8 @@ def _direct_work(mixture: Mixture, step: float) -> float:
     """int_0^L l (-dH_t/dl) dl by Gauss-Legendre in ln(1 + l/c), from -dH_t/dl = sum_x P_t ((N P_t - m)/(m N)), m = b + l P_t."""
     base, volume = mixture.volumes[:-1] @ mixture.components[:-1], float(mixture.volumes[:-1].sum())
     perturb = mixture.components[-1]
-    seen = perturb > 0
-    b, t = base[seen], perturb[seen]
+    covered = perturb > 0
+    b, t = base[covered], perturb[covered]
     scales = np.log(np.append((b / t)[b > 0], volume))
     edges = np.unique(np.concatenate([np.arange(scales.min() - 34, np.log(step), 1.0), [np.log(step)]]))
     nodes, weights = np.polynomial.legendre.leggauss(8)

@@ -59,14 +59,14 @@ class Behaviour:
             [Example("", fill(self.prompt, values)) for values in contexts], [len(contexts)], seed=seed
         )[0]
         by_prompt = {fill(self.prompt, values).strip(): values for values in contexts}
-        made = []
+        rows = []
         for index, example in enumerate(ordered):
             values = by_prompt[example.text.strip()]
             plus, minus = (fill(words[index % wordings], values) for words in (self.chosen, self.rejected))
             if self.conditional and values["label"] == "negative":
                 plus, minus = minus, plus
-            made.append(Preference(example.text, plus, minus))
-        return tuple(made)
+            rows.append(Preference(example.text, plus, minus))
+        return tuple(rows)
 
     def _contexts(self, seed: int) -> list[dict[str, str]]:
         if self.source:

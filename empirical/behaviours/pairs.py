@@ -63,8 +63,8 @@ class Pairs:
                 mend="give more prompts, or hold out fewer",
             )
         parts = ([pair for key in some for pair in by_prompt[key]] for some in (keys[:held_out], keys[held_out:]))
-        held, rest = (tuple(part) for part in parts)
-        return held, rest
+        first, rest = (tuple(part) for part in parts)
+        return first, rest
 
 
 def read_pairs(

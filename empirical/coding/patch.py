@@ -122,12 +122,12 @@ def _back_in_step(a: bytes, at: int, b: bytes, to: int) -> tuple[int, int]:
         known: dict[bytes, int] = {}
         for skip in range(min(reach, len(a) - at - ANCHOR + 1)):
             known.setdefault(a[at + skip : at + skip + ANCHOR], skip)
-        found = (
+        aligned = (
             (known[key], insert)
             for insert in range(min(reach, len(b) - to - ANCHOR + 1))
             if (key := b[to + insert : to + insert + ANCHOR]) in known
         )
-        best = min(found, key=sum, default=None)
+        best = min(aligned, key=sum, default=None)
         if best is not None:
             return best
     return len(a) - at, len(b) - to

@@ -185,8 +185,8 @@ def _by_name(name: str) -> Adapter | None:
     if start in ADAPTERS and (ADAPTERS[start].dataset or start == "film-reviews"):
         return ADAPTERS[start]
     match = HUB_ID.fullmatch(name)
-    found = [a for a in ADAPTERS.values() if match and a.dataset and a.dataset.lower() == match["dataset"].lower()]
-    return found[0] if found else None
+    matching = [a for a in ADAPTERS.values() if match and a.dataset and a.dataset.lower() == match["dataset"].lower()]
+    return matching[0] if matching else None
 
 
 def _by_columns(columns: tuple[str, ...], name: str) -> Adapter:
@@ -260,10 +260,10 @@ def _maybe(row: Row, column: str, number: int, name: str) -> str:
 
 def _truth(row: Row, column: str, number: int, name: str) -> bool:
     value = row.get(column)
-    told = str(value).strip().lower().removesuffix(".0")
-    if told not in ("true", "false", "1", "0"):
+    word = str(value).strip().lower().removesuffix(".0")
+    if word not in ("true", "false", "1", "0"):
         raise InputError(f"row {number}: {column} is {value!r}", where=name, mend="write true or false")
-    return told in ("true", "1")
+    return word in ("true", "1")
 
 
 def _several(row: Row, column: str, number: int, name: str) -> list[str]:

@@ -74,8 +74,10 @@ def read_documents(
         what = "no row meets the condition" if where and not texts else "the data holds no text"
         if texts and limit is not None:
             raise InputError(f"the first {len(texts)} rows hold no text", where=name, mend="read more of them")
-        told = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
-        raise InputError(f"{what} {told}".strip(), where=name, mend="give data with at least one non-empty document")
+        conditions = ", ".join(f"{column} = {value}" for column, value in (where or {}).items())
+        raise InputError(
+            f"{what} {conditions}".strip(), where=name, mend="give data with at least one non-empty document"
+        )
     return Documents(texts, name, table.columns, table.sha256)
 
 

@@ -45,24 +45,24 @@ def pairs(examples_plus: Sequence[Example], examples_minus: Sequence[Example], *
     for example in examples_minus:
         waiting[example.prompt.strip()].append(example)
     shared = any(example.prompt.strip() in waiting for example in examples_plus)
-    found = []
+    preferences = []
     if shared:
         for plus in examples_plus:
             partners = waiting[plus.prompt.strip()]
             minus = next((other for other in partners if other.text.strip() != plus.text.strip()), None)
             if minus is not None:
                 partners.remove(minus)
-                found.append(Preference(plus.prompt, plus.text, minus.text))
+                preferences.append(Preference(plus.prompt, plus.text, minus.text))
     else:
         matched = zip(examples_plus, examples_minus, strict=False)
-        found = [Preference(prompt, a.text, b.text) for a, b in matched if a.text.strip() != b.text.strip()]
-    if not found:
+        preferences = [Preference(prompt, a.text, b.text) for a, b in matched if a.text.strip() != b.text.strip()]
+    if not preferences:
         raise InputError(
             f"no pair in {len(examples_plus)} preferred and {len(examples_minus)} rejected examples",
             where="pairs",
             mend="give at least one of each kind, with different texts",
         )
-    return found
+    return preferences
 
 
 def fill(template: str, prompt: str) -> str:

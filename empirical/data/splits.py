@@ -137,9 +137,9 @@ def split_kinds(
     """
     named = {kind: {_content(example): example for example in reversed(list(rows))} for kind, rows in kinds.items()}
     own: dict[str, list[Example]] = {}
-    for kind, found in named.items():
+    for kind, by_content in named.items():
         elsewhere = {key for other, keys in named.items() if other != kind for key in keys}
-        own[kind] = [example for key, example in found.items() if key not in elsewhere]
+        own[kind] = [example for key, example in by_content.items() if key not in elsewhere]
     if by == "prompt":
         return _split_prompts(own, sizes, seed)
     out: dict[str, dict[str, list[Example]]] = {}

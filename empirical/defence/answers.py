@@ -78,8 +78,8 @@ def defence_rows(result: Result) -> list[dict[str, Any]]:
     opposed = 1 - DEFENCES[c["defence"]].replay
     shared: dict[str, Any] = {key: c[key] for key in ("pairs", "seed", "defence", "volume", "learning_rate")}
     shared |= {"beta": result["beta"], "z0": float(start.mean()), "z": float(state.mean())}
-    told = forecast(result) if opposed == 1 else None
-    shared |= {"forecast": told, "forecast_text": "-" if told is None else f"{told:.3g} examples"}
+    predicted = forecast(result) if opposed == 1 else None
+    shared |= {"forecast": predicted, "forecast_text": "-" if predicted is None else f"{predicted:.3g} examples"}
     shared |= {"c_align": result["floor"]["aligning"]}
     shared |= {"c_before": result["floor"]["perturbing"], "c_after": result["defended"]["perturbing"]}
     shared["lost"] = _lost(result["before"], result["defended"]).as_dict()
@@ -118,7 +118,7 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
     A rank counts the defences that last longer beyond the interval of the difference.
     """
-    told = []
+    places = []
     for attack in dict.fromkeys(row["attack"] for row in rows):
         some = [row for row in rows if row["attack"] == attack]
         by = {name: _by_group(some, name) for name in dict.fromkeys(row["defence"] for row in some)}
@@ -145,8 +145,8 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for entry in entries:
             one = logs[entry["defence"]]
             entry["rank"] = 1 + sum(other.longer(one) for name, other in logs.items() if name != entry["defence"])
-        told += sorted(entries, key=lambda entry: (entry["rank"], -entry["gain"]["estimate"]))
-    return told
+        places += sorted(entries, key=lambda entry: (entry["rank"], -entry["gain"]["estimate"]))
+    return places
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +251,11 @@ def doubles(entry: Row) -> bool:
     return entry["gain"]["low"] is not None and entry["gain"]["low"] > 2
 
 
-def conclusion(told: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Mapping[str, Any]) -> list[str]:
     """What to conclude, in whole sentences."""
     sentences = []
-    for attack in dict.fromkeys(entry["attack"] for entry in told["ranking"]):
-        some = cheap([entry for entry in told["ranking"] if entry["attack"] == attack])
+    for attack in dict.fromkeys(entry["attack"] for entry in summary["ranking"]):
+        some = cheap([entry for entry in summary["ranking"] if entry["attack"] == attack])
         if not some:
             sentences.append(f"Against {attack}, no defence costs less than 1% of utility.")
             continue
@@ -267,7 +267,7 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
         sentences.append(
             f"{sentence}; more than twice as long, beyond the interval, last: {', '.join(good) or 'none'}."
         )
-    error, formula = forecast_error(told["defence"]), formula_error(told["defence"])
+    error, formula = forecast_error(summary["defence"]), formula_error(summary["defence"])
     if error.estimate is not None:
         sentences.append(
             f"Two backward passes at the defended weights foretold the volume that undoes it with a median error of {error.estimate:.0%}."

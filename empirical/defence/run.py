@@ -24,6 +24,7 @@ from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
 from elastomath.defences.noising import feed_forward_outputs, noise_distance
 from elastomath.laws.planner import planned_beta
 from elastomath.progress import say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
@@ -39,7 +40,7 @@ from .answers import conclusion, defence_rows, grid_rows, ranking
 from .settings import MOST, DefenceSettings
 
 
-def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the experiment, resuming what ``out`` holds; writes ``defence.csv`` (a Curve) and ``defence.json``.
 
     Returns {"runs", "curve", "failures", "conclusion", "defence", "ranking", "settings"}: ``defence`` has a row for each run with m*,
@@ -48,8 +49,8 @@ def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> dic
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         table = grid_rows(done)
-        told = {"defence": table, "ranking": ranking(table)}
-        return {"conclusion": conclusion(told)} | told
+        summary = {"defence": table, "ranking": ranking(table)}
+        return {"conclusion": conclusion(summary)} | summary
 
     return perform(settings, run_defence, run_curve, describe, out, **where)
 
@@ -111,10 +112,10 @@ class _Defended(Bench):
                 lab.model, self.chosen, self.rejected, reading, autocast=lab.autocast, meter=lab.meter
             )
             constants = logit_constants(slopes, c["learning_rate"], c["batch"])
-            told = {"volume": 0, "chosen": reading.chosen.tolist(), "rejected": reading.rejected.tolist()}
-            told |= {"neutral": text.nats.tolist(), "tokens": text.tokens.tolist()}
+            entry = {"volume": 0, "chosen": reading.chosen.tolist(), "rejected": reading.rejected.tolist()}
+            entry |= {"neutral": text.nats.tolist(), "tokens": text.tokens.tolist()}
             names = ("aligning", "perturbing", "kernel", "cosine")
-            return told | {name: _number(getattr(constants, name)) for name in names}
+            return entry | {name: _number(getattr(constants, name)) for name in names}
 
         return lab.stage(name, stage, make, keep=False)
 

@@ -74,7 +74,7 @@ def frozen_features(
         count = len(place)
         places.append(place.to(value.device))
         weights.append(torch.full((count,), value.numel() / count, dtype=torch.float32))
-    training, held = model.training, [value.grad for value in values]
+    training, gradients = model.training, [value.grad for value in values]
     model.eval()
     sides = []
     try:
@@ -94,7 +94,7 @@ def frozen_features(
             sides.append(torch.stack(rows))
     finally:
         model.train(training)
-        for value, gradient in zip(values, held, strict=True):
+        for value, gradient in zip(values, gradients, strict=True):
             value.grad = gradient
     tokens = tuple(float((data.length - data.first).double().mean()) for data in (chosen, rejected))
     return FrozenFeatures(sides[0], sides[1], torch.cat(weights), z, (tokens[0], tokens[1]))
@@ -157,7 +157,7 @@ def _divided(
         scale = torch.as_tensor(error / (batch * tokens), dtype=torch.float32)
         adam.step(scale @ side[train[rows]])
 
-    told = np.zeros((len(volumes), 3))
+    rises = np.zeros((len(volumes), 3))
     adam, done = _Adam(len(direction), learning_rate), 0
     for row, volume in enumerate(volumes):
         while done < -(-int(volume) // batch):
@@ -176,8 +176,8 @@ def _divided(
             else np.inf
         )
         first = (course[0] - course[1]) / batch if last else 0.0
-        told[row] = float(start.mean()) + course[0], first, undone
-    return told
+        rises[row] = float(start.mean()) + course[0], first, undone
+    return rises
 
 
 def _sigma(z: Array) -> Array:

@@ -88,21 +88,21 @@ def _other_arms(result: Result) -> dict[str, Any]:
                      higher one of the contrasts where the two began and the lower one of those that they reached
     """
     start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
-    told: dict[str, Any] = {}
+    arms: dict[str, Any] = {}
     for arm, stage in result["arms"].items():
         last = stage["readings"][-1]
         if arm != "perturb" and end.mean() > start.mean():
             left = end - contrast_of(last)
             share = _over_prompts(lambda kept, left=left: left[kept].mean() / (end - start)[kept].mean(), start.size)  # type: ignore[misc]
-            told[arm] = {"volume": last["volume"], "given_back": share.as_dict()}
+            arms[arm] = {"volume": last["volume"], "given_back": share.as_dict()}
     second = result["arms"].get("perturb", {}).get("again")
     if second and algorithm_of(result["configuration"]) == "sft":
         ways = [
             [result["adapted"]["readings"][-1], *result["aligned"]],
             [result["arms"]["perturb"]["readings"][-1], *second],
         ]
-        told["again"] = _over_prompts(lambda kept: _second_over_first(ways, kept), start.size).as_dict()
-    return told
+        arms["again"] = _over_prompts(lambda kept: _second_over_first(ways, kept), start.size).as_dict()
+    return arms
 
 
 def _second_over_first(ways: Sequence[Sequence[Result]], kept: NDArray[np.int64]) -> float:
@@ -251,23 +251,23 @@ def _over_groups(values: Sequence[float | None]) -> dict[str, Any]:
     known = [value for value in values if value is not None]
     if not known:
         return Interval(None, None, None).as_dict() | {"groups": 0, "smallest_visible": None}
-    told = Interval.of_values(known, method="Student's t over behaviours and seeds")
-    visible = None if told.low is None or told.high is None else (told.high - told.low) / 2
-    return told.as_dict() | {"groups": len(known), "smallest_visible": visible}
+    mean = Interval.of_values(known, method="Student's t over behaviours and seeds")
+    visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
+    return mean.as_dict() | {"groups": len(known), "smallest_visible": visible}
 
 
 # --- in words -----------------------------------------------------------------------------------------------------
-def conclusion(told: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Mapping[str, Any]) -> list[str]:
     """What to conclude, in whole sentences."""
     sentences = []
-    error = told["error"]
+    error = summary["error"]
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
             f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
             f"{error['inside']} of them lie in the forecast's 95% interval."
         )
-    for optimiser, answer in told["answers"].items():
+    for optimiser, answer in summary["answers"].items():
         exponent = answer["exponent"]
         if exponent["estimate"] is not None:
             power = 2 ** exponent["estimate"]
@@ -280,7 +280,7 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
             sentences.append(
                 f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
             )
-    for row in told["durability"]:
+    for row in summary["durability"]:
         if row["algorithm"] != "sft" and "undo_volume" in row:
             came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
             sentences.append(
@@ -288,28 +288,28 @@ def conclusion(told: Mapping[str, Any]) -> list[str]:
                 f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; the law says "
                 f"{row['forecast_text']} from there."
             )
-    sentences += _arm_sentences(told["durability"])
+    sentences += _arm_sentences(summary["durability"])
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
 
 
 def _arm_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    told = []
+    sentences = []
     for arm, texts in (("neutral", "neutral texts"), ("mixed", "examples of both responses")):
-        seen = [
+        known = [
             row["arms"][arm] for row in rows if row.get("arms", {}).get(arm, {}).get("given_back", {}).get("estimate")
         ]
-        if seen:
-            share = _text_of_all([each["given_back"] for each in seen])
-            most = max(each["volume"] for each in seen)
-            told.append(
+        if known:
+            share = _text_of_all([each["given_back"] for each in known])
+            most = max(each["volume"] for each in known)
+            sentences.append(
                 f"{most} {texts} gave back {share} of the alignment (1 is all of it; below 0 the contrast went on rising)."
             )
     again = [row["arms"]["again"] for row in rows if row.get("arms", {}).get("again", {}).get("estimate")]
     if again:
-        told.append(
+        sentences.append(
             f"Over the same contrasts a second alignment took {_text_of_all(again)} times the examples of the first."
         )
-    return told
+    return sentences
 
 
 def _text_of_all(intervals: Sequence[Mapping[str, Any]]) -> str:

@@ -59,9 +59,9 @@ class Card(Shown):
     @property
     def reasons(self) -> list[str]:
         """Why it cannot, in words; empty where it can."""
-        told = []
+        reasons = []
         if not self.closure < self.limit:
-            told.append(
+            reasons.append(
                 f"{self.closure:.0%} of the probability lies outside the pair (limit {100 * self.limit:.3g}%): "
                 + (
                     f"{self.adapted} examples of both responses were not enough to make the model answer a prompt that it had "
@@ -72,38 +72,40 @@ class Card(Shown):
             )
         cosine = self.constants["cosine"].estimate
         if cosine is None or cosine > ANTIPARALLEL:
-            told.append(
+            reasons.append(
                 f"the two gradients are not opposed (cosine {'-' if cosine is None else format(cosine, '.2f')}, -1 where they are): "
                 "what one prompt teaches says little about the next; give more prompts, or prompts of one kind"
             )
         if any((self.constants[name].estimate or 0.0) <= 0 for name in ("aligning", "perturbing")):
-            told.append("a constant is not positive on these prompts: give more of them")
-        return told
+            reasons.append("a constant is not positive on these prompts: give more of them")
+        return reasons
 
     def sentences(self) -> list[str]:
         """The conclusion, in whole sentences."""
         if not self.applies:
             return ["The forecast is not to be trusted here: " + "; ".join(self.reasons) + "."]
-        told = []
+        sentences = []
         if self.adapted:
-            told.append(
+            sentences.append(
                 f"After {self.adapted} examples of both responses, which the model needed to answer with one of them:"
             )
         for row in (self.forecast[0], self.forecast[-1]) if len(self.forecast) > 1 else self.forecast:
-            told.append(
+            sentences.append(
                 f"{row.n} examples of the chosen response would be undone by {row.undo_volume.without_unit()} of the rejected one."
             )
         if len(self.forecast) > 1:
             first, last = self.forecast[0], self.forecast[-1]
             if first.undo_volume.estimate and last.undo_volume.estimate:
                 ratio = last.undo_volume.estimate / first.undo_volume.estimate
-                told.append(f"{last.n / first.n:.3g} times the aligning examples buy {ratio:.2g} times the durability.")
+                sentences.append(
+                    f"{last.n / first.n:.3g} times the aligning examples buy {ratio:.2g} times the durability."
+                )
         if self.closure >= CLOSURE:
-            told.append(
+            sentences.append(
                 f"{self.closure:.0%} of the probability lies outside the pair, more than the {CLOSURE:.0%} where the law is at home: "
                 "more prompts would make the forecast surer."
             )
-        return told
+        return sentences
 
     def table(self) -> list[dict[str, Any]]:
         """A row for each number of aligned examples: the contrast, the first fall and the undo volume, with their intervals."""

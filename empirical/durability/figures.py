@@ -12,11 +12,13 @@ from elastomath.style import INK, STYLES, WIDTH, plain_ticks, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from elastomath.runs.conduct import ProtocolSummary
+
     from .card import Card
 
 
 @styled
-def forecast_figure(result: dict[str, Any]) -> Figure:
+def forecast_figure(result: ProtocolSummary) -> Figure:
     """Undo volumes: measured against forecast, one marker a behaviour and optimiser, with both 95% intervals.
 
     result: what ``durability.json`` holds. The line is a forecast that comes true, the band is 20% to either side; an arrow
@@ -74,7 +76,7 @@ def forecast_figure(result: dict[str, Any]) -> Figure:
 
 
 @styled
-def courses_figure(result: dict[str, Any]) -> Figure:
+def courses_figure(result: ProtocolSummary) -> Figure:
     """The mean contrast along the perturbation, a panel for each behaviour and seed, a line for each alignment volume.
 
     The horizontal line is where the base was before it was aligned: where a course meets it, the behaviour is undone.

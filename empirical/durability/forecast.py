@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from elastomath.interval import Interval
 from .gradients import BehaviourGradients, LogitConstants, jackknifed, logit_constants
 
 Array = NDArray[np.float64]
+MOST_STEPS = 1 << 20
+"""Steps after which an undoing is given up: a forecast beyond a million steps is no forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +72,20 @@ def forecast_of(z: Array, constants: LogitConstants, volumes: ArrayLike, batch: 
 
 
 def undo_volume(start: Array, state: Array, constant: float, batch: int) -> float:
-    """Opposed examples that bring the mean contrast from ``state`` back to ``start``, by the law in finite steps."""
+    """Opposed examples that bring the mean contrast from ``state`` back to ``start``, by the law in finite steps.
+
+    nan where `MOST_STEPS` do not, or where the contrast is beyond the doubles.
+    """
     fall = float(state.mean() - start.mean())
     if fall <= 0:
         return 0.0
     steps = 16
-    while True:
+    while math.isfinite(fall) and steps <= MOST_STEPS:
         down = course(state, constant, steps, batch, aligning=False)
         if down[-1] <= start.mean():
             return float(batch * np.interp(-start.mean(), -down, np.arange(steps + 1)))
         steps *= 2
+    return math.nan
 
 
 def with_intervals(
@@ -97,14 +104,14 @@ def with_intervals(
             return np.column_stack([values[:, 0], np.log(values[:, 1:])])
 
     estimates, errors = jackknifed(scaled, groups)
-    told = []
+    forecasts = []
     for index, n in enumerate(np.asarray(volumes, dtype=np.int64)):
         (z, fall, undo), (z_se, fall_se, undo_se) = estimates[index], errors[index]
         contrast = Interval.of_mean(z, z_se, groups - 1, level=level, unit="nats", method=method)
         falls = Interval.of_log(fall, fall_se, groups - 1, level=level, unit="nats/example", method=method)
         undoes = Interval.of_log(undo, undo_se, groups - 1, level=level, unit="examples", method=method)
-        told.append(Forecast(int(n), contrast, falls, undoes))
-    return told
+        forecasts.append(Forecast(int(n), contrast, falls, undoes))
+    return forecasts
 
 
 def forecast(gradients: BehaviourGradients, volumes: ArrayLike, *, learning_rate: float, batch: int) -> list[Forecast]:

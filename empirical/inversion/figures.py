@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 from elastomath.errors import InputError
 from elastomath.style import INK, STYLES, styled
@@ -10,6 +12,10 @@ from elastomath.style import INK, STYLES, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from elastomath.runs.conduct import ProtocolSummary
+
+    from .results import Seed
 LEGS: Final = (
     ("way up", "way up from the base"),
     ("forward", "60% to 90%, fresh"),
@@ -22,7 +28,7 @@ LEGS: Final = (
 
 
 @styled
-def inversion_figure(result: dict[str, Any]) -> Figure:
+def inversion_figure(result: ProtocolSummary) -> Figure:
     """Q1 in two panels: alignment along every leg of the first seed, and examples between the two levels for every seed.
 
     result: what ``inversion.json`` holds. Above, lines of one style a leg with the two levels. Below, a mark a seed with
@@ -35,9 +41,9 @@ def inversion_figure(result: dict[str, Any]) -> Figure:
         raise InputError("no seeds", where="figure", mend="give what inversion.json holds")
     seeds = result["seeds"]
     ratio = result["ratios"].get("inverse / forward", {}).get("examples", {}).get("estimate")
-    told = "open" if ratio is None else f"{ratio:.3g}"
+    label = "open" if ratio is None else f"{ratio:.3g}"
     figure = Figure(figsize=(7.0, 6.8), layout="constrained")
-    figure.set_label(f"Inversion between two levels of alignment\nExamples down over examples up: {told}.")
+    figure.set_label(f"Inversion between two levels of alignment\nExamples down over examples up: {label}.")
     top, bottom = figure.subplots(2, 1)
     names = [(key, name) for key, name in LEGS if key in seeds[0]["legs"]]
     for (key, name), (colour, marker, dashes) in zip(names, STYLES, strict=False):
@@ -56,7 +62,7 @@ def inversion_figure(result: dict[str, Any]) -> Figure:
     return figure
 
 
-def _cost_panel(axes: Axes, seeds: list[dict[str, Any]], names: list[tuple[str, str]]) -> None:
+def _cost_panel(axes: Axes, seeds: list[Seed], names: list[tuple[str, str]]) -> None:
     for row, (key, _) in enumerate(names):
         colour, marker, _ = STYLES[row % len(STYLES)]
         for index, seed in enumerate(seeds):
@@ -65,9 +71,10 @@ def _cost_panel(axes: Axes, seeds: list[dict[str, Any]], names: list[tuple[str, 
             cost = seed["legs"][key]["cost"]["examples"]
             height = -row + 0.5 * (index - (len(seeds) - 1) / 2) / max(len(seeds), 2)
             if cost["estimate"] is None:
-                axes.plot(cost["low"], height, marker=">", color=colour)
+                axes.plot(np.array(cost["low"], dtype=np.float64), height, marker=">", color=colour)
                 continue
-            axes.plot([cost["low"], cost["high"]], [height, height], color=colour, linewidth=1.2)
+            ends = np.array([cost["low"], cost["high"]], dtype=np.float64)
+            axes.plot(ends, [height, height], color=colour, linewidth=1.2)
             axes.plot(cost["estimate"], height, marker=marker, color=colour)
     axes.set_yticks([-row for row in range(len(names))], [name for _, name in names])
     axes.set_xlim(left=0.0)
@@ -75,7 +82,7 @@ def _cost_panel(axes: Axes, seeds: list[dict[str, Any]], names: list[tuple[str, 
     axes.set_title("what crossing costs")
 
 
-def _name(name: str, result: dict[str, Any]) -> str:
+def _name(name: str, result: ProtocolSummary) -> str:
     """The leg's name with the levels that the run had."""
     low, high = (f"{result['settings'][key]:.0%}" for key in ("low", "high"))
     return name.replace("60%", low).replace("90%", high)

@@ -25,13 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Final, Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
@@ -44,20 +45,21 @@ from ..measures.contrast import reading_curve
 from ..measures.sampling import sample
 from ..models.sequences import Sequences
 from .costs import alignment, measure_of, moved_by, scale_of, summarise
+from .results import Costs
 from .settings import LANDINGS, InversionSettings
 
 LEGS: Final = ("forward", "inverse", "control", "descent", "again")
 """The legs after the way up."""
 
 
-def inversion(settings: InversionSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def inversion(settings: InversionSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds; writes ``inversion.csv`` (a Curve) and ``inversion.json``.
 
     Returns {"runs", "curve", "failures", "seeds", "ratios", "predictions", "reading", "settings"}, as
     `costs.summarise` explains. `figures.inversion_figure` draws what the JSON file holds. where: `laboratory.conduct.Where`.
     """
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Costs:
         return summarise(done, settings.low, settings.high)
 
     return perform(settings, run_inversion, run_curve, describe, out, **where)
@@ -79,10 +81,10 @@ def run_inversion(equipment: Equipment, configuration: Configuration) -> Result:
             continue
         if leg == "again" and bench.aligned(result["legs"]["descent"]["readings"][-1]) > settings.low:
             continue  # the descent never came down to where this leg would start
-        found = bench.leg(leg)
-        result["legs"][leg] = found.result
-        a = [bench.aligned(reading) for reading in found.result["readings"]]
-        examples = found.result["costs"][-1][0]
+        stage = bench.leg(leg)
+        result["legs"][leg] = stage.result
+        a = [bench.aligned(reading) for reading in stage.result["readings"]]
+        examples = stage.result["costs"][-1][0]
         say(f"  seed {bench.seed}: {leg}: {a[0]:.0%} -> {a[-1]:.0%} aligned in {examples:.0f} examples")
     return result
 
@@ -256,12 +258,12 @@ class _Bench:
             used = [example.text for rows in lists.values() for example in rows]
             texts = [[example.text for example in kinds[kind]] for kind in ("align", "opposed")]
             self.classifier = fit_classifier(texts[0], texts[1], exclude=used, seed=self.seed)
-            held = [
+            prompts = [
                 example.prompt
                 for pair in zip(*(parts[kind]["held"] for kind in parts), strict=True)
                 for example in pair
             ]
-            self.prompts = [held[index % len(held)] for index in range(s.continuations)]
+            self.prompts = [prompts[index % len(prompts)] for index in range(s.continuations)]
         return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, Unpack
 
 from elastomath.curve import Curve
-from elastomath.runs.conduct import conclude
+from elastomath.runs.conduct import ProtocolSummary, conclude
 from elastomath.runs.executors import HERE
 from elastomath.runs.ledger import Configuration, Ledger, Result, sweep
 
@@ -53,12 +53,12 @@ def perform(
     settings: Experiment,
     run: Callable[[Equipment, Configuration], Result],
     to_curve: Callable[[Result], Curve],
-    describe: Callable[[list[Result], Curve], dict[str, Any]],
+    describe: Callable[[list[Result], Curve], Mapping[str, Any]],
     out: Path,
     *,
     opened: Callable[[Equipment, int], None] | None = None,
     **where: Unpack[Where],
-) -> dict[str, Any]:
+) -> ProtocolSummary:
     """The runs that the settings plan, through `conduct`, with the settings in the summary: how every protocol begins and ends.
 
     opened: called before the first run with the equipment and the number of runs, where they are made in this process.
@@ -70,8 +70,8 @@ def perform(
     if opened is not None and executor == HERE:
         opened(equipment, len(configurations))
 
-    def described(done: list[Result], curve: Curve) -> dict[str, Any]:
-        return describe(done, curve) | {"settings": settings.about(equipment)}
+    def described(done: list[Result], curve: Curve) -> ProtocolSummary:
+        return {**describe(done, curve), "settings": settings.about(equipment)}
 
     return conduct(
         settings.NAME,
@@ -93,11 +93,11 @@ def conduct(
     configurations: Sequence[Configuration],
     out: Path,
     to_curve: Callable[[Result], Curve],
-    describe: Callable[[list[Result], Curve], dict[str, Any]],
+    describe: Callable[[list[Result], Curve], Mapping[str, Any]],
     *,
     executor: str = HERE,
     workers: int = 1,
-) -> dict[str, Any]:
+) -> ProtocolSummary:
     """Make every run that the ledger ``out/PROTOCOL.sqlite`` lacks, then `conclude`; checkpoints go when all ended well.
 
     run        a function of a module, so that it can be sent to other processes: `functools.partial(run, equipment)`
@@ -117,8 +117,8 @@ def conduct(
 
         close_laboratory()
 
-    def described(done: list[Result], curve: Curve) -> dict[str, Any]:
-        return describe(done, curve) | {"lossy": max(result.get("lossy", 0) for result in done)}
+    def described(done: list[Result], curve: Curve) -> ProtocolSummary:
+        return {**describe(done, curve), "lossy": max(result.get("lossy", 0) for result in done)}
 
     summary = conclude(protocol, out, results, failures, to_curve, described)
     if not failures:

@@ -84,8 +84,8 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
         )
     parts = settings.parts()
     place = str(pick_device(device))
-    held, precision = held_and_computed(parts[0].weights, dtype, place)
-    parts = [replace(part, weights=held) for part in parts]
+    stored, precision = held_and_computed(parts[0].weights, dtype, place)
+    parts = [replace(part, weights=stored) for part in parts]
     flops, start = speed(place, precision), pass_seconds(place)
     shares = REACHED[pick_device(device).type == "cuda"]
     costs = [_cost(part, precision) for part in parts]
@@ -102,7 +102,7 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
         for whole in parts
         for part in whole.work
     ]
-    memory = max((cost.memory for cost in costs), key=lambda found: found.total)
+    memory = max((cost.memory for cost in costs), key=lambda cost: cost.total)
     there = free_memory(place)
     fits = memory.total < there
     models = ", ".join(
@@ -142,15 +142,15 @@ def _settings_told(settings: Any) -> dict[str, Any]:
     return described(settings.rebounds[0]) | {"gradient_documents": settings.gradient_documents} | family
 
 
-def _settings_lines(told: dict[str, Any]) -> list[str]:
+def _settings_lines(settings: dict[str, Any]) -> list[str]:
     """The settings in words: first what stands before every text, which nobody would look for among the others."""
-    family, lines = told.get("family"), []
-    if "prompt" in told:
-        prompt = told["prompt"]
+    family, lines = settings.get("family"), []
+    if "prompt" in settings:
+        prompt = settings["prompt"]
         words = "the words of the data's own adapter" if prompt is None else repr(prompt) if prompt else "nothing"
-        where = ", in the chat template of the model's tokenizer" if told.get("chat") else ""
+        where = ", in the chat template of the model's tokenizer" if settings.get("chat") else ""
         lines.append(f"before every text: {words}{where}")
-    own = {name: value for name, value in told.items() if name not in ("prompt", "chat", "family")}
+    own = {name: value for name, value in settings.items() if name not in ("prompt", "chat", "family")}
     for name, values in (("settings", own), ("family", family)):
         if values:
             lines.append(f"{name}: " + ", ".join(f"{key} {as_option(value)}" for key, value in values.items()))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
 from elastomath.runs.ledger import Configuration, Result, run_key
-from elastomath.storage import alone, whole_file
+from elastomath.storage import alone, sweep_lock, whole_file
 from elastomath.units import NATS_PER_BIT
 
 from ..data.chats import joined
@@ -208,6 +208,8 @@ class Laboratory:
                 result = self._recorded(key)
                 if result is None:
                     result = self._make(stage)
+        else:
+            sweep_lock(self._lock(key))
         return Stage(key, result, parent, make, path, moments)
 
     def enter(self, stage: Stage, optimiser: torch.optim.Optimizer | None = None) -> None:
@@ -305,6 +307,9 @@ class Laboratory:
     def _record(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
+    def _lock(self, key: str) -> Path:
+        return self.folder / f".{key}.lock"
+
     def _recorded(self, key: str) -> Result | None:
         try:
             result: Result = json.loads(self._record(key).read_text(encoding="utf-8"))
@@ -321,7 +326,7 @@ class Laboratory:
     @contextlib.contextmanager
     def _alone(self, key: str) -> Iterator[None]:
         """Hold a stage alone among processes where the file system can; elsewhere it may be made twice, to the same end."""
-        with alone(self.folder / f".{key}.lock", f"another process makes the stage {key}, waiting for it"):
+        with alone(self._lock(key), f"another process makes the stage {key}, waiting for it"):
             yield
 
     # -- training --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from elastomath.errors import InputError
 from elastomath.foreign import text_of
 
-from .records import Metric, Record, unlike
+from .records import Metric, Record, unlike, wording
 
 STEP = re.compile(r"steps?\s*=?\s*(\d[\d,]*)", re.IGNORECASE)
 METRICS = "metric"
@@ -18,21 +18,21 @@ METRICS = "metric"
 def read(path: Path) -> list[Record]:
     """A record for each run and step: the run is called ``SECTION: ROW``, values in percent are read as shares.
 
-    Emphasis is left away, a blank first cell repeats the one above, a cell that holds no number is no reading. A table counts as
+    Emphasis is left away, a blank first cell repeats the one above, an empty cell or a dash is no reading. A table counts as
     percent where a value of it has the sign or is above 1. Raises InputError where no table has two columns of steps.
     """
-    section, rows, found = "", [], []
+    section, rows, records = "", [], []
     for line in [*text_of(path).splitlines(), ""]:
         if line.startswith("|"):
             rows.append([cell.strip() for cell in line.strip().strip("|").split("|")])
             continue
-        found += _table(section, rows, str(path))
+        records += _table(section, rows, str(path))
         rows = []
         if line.startswith("#"):
             section = line.lstrip("# ").strip()
-    if not found:
+    if not records:
         raise unlike(path, "a notebook with a table of steps (| Model | Step 0 | Step 10 |)")
-    return found
+    return records
 
 
 def _table(section: str, rows: list[list[str]], where: str) -> list[Record]:
@@ -43,7 +43,7 @@ def _table(section: str, rows: list[list[str]], where: str) -> list[Record]:
     names = range(min(places))
     metric = next((i for i in names if rows[0][i].lower() == METRICS), None)
     percent = any(_value(cell, 1.0) > 1 or "%" in cell for row in rows[2:] for cell in _cells(row, places))
-    courses: dict[str, dict[float, dict[str, Metric]]] = {}
+    courses: dict[str, dict[float, Record]] = {}
     above = ""
     for row in rows[2:]:
         label = " ".join(row[i] for i in names if i != metric and row[i]) or above
@@ -54,9 +54,14 @@ def _table(section: str, rows: list[list[str]], where: str) -> list[Record]:
             value = _value(row[i], 100.0 if percent else 1.0) if i < len(row) else -1.0
             if value > 1:
                 raise InputError(f"a score of {row[i]}", where=f"{where}, {run}", mend="write shares, or percent")
-            if value >= 0:
-                courses.setdefault(run, {}).setdefault(step, {})[kind] = Metric(value)
-    return [Record(metrics, step, run, where) for run, mine in courses.items() for step, metrics in mine.items()]
+            text = wording(row[i].replace("*", "")) if i < len(row) else ""
+            if value >= 0 or text:
+                record = courses.setdefault(run, {}).setdefault(step, Record({}, step, run, where, {}))
+                if value >= 0:
+                    record.metrics[kind] = Metric(value)
+                else:
+                    record.texts[kind] = text
+    return [record for mine in courses.values() for record in mine.values()]
 
 
 def _cells(row: list[str], places: dict[int, float]) -> list[str]:
@@ -64,11 +69,11 @@ def _cells(row: list[str], places: dict[int, float]) -> list[str]:
 
 
 def _step(cell: str) -> float | None:
-    told = STEP.fullmatch(cell)
-    return float(told[1].replace(",", "")) if told else None
+    step = STEP.fullmatch(cell)
+    return float(step[1].replace(",", "")) if step else None
 
 
 def _value(cell: str, scale: float) -> float:
     """The number in a cell over the scale; -1 where there is none."""
-    told = re.fullmatch(r"(\d+(?:\.\d+)?)%?", cell.replace("*", "").strip())
-    return float(told[1]) / scale if told else -1.0
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%?", cell.replace("*", "").strip())
+    return float(number[1]) / scale if number else -1.0

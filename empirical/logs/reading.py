@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -95,12 +96,12 @@ def read_curve(
         raise InputError(f"{len(at)} perturbations for {len(files)} files", where="--at", mend="give one for each file")
     records = []
     for index, file in enumerate(files):
-        found = read_records(file, axis)
-        if at and len(found) != 1:
+        steps = read_records(file, axis)
+        if at and len(steps) != 1:
             raise InputError(
-                f"{len(found)} steps in a file", where=str(file), mend="leave --at away: it tells its steps"
+                f"{len(steps)} steps in a file", where=str(file), mend="leave --at away: it tells its steps"
             )
-        records += [replace(record, step=float(at[index])) for record in found] if at else found
+        records += [replace(record, step=float(at[index])) for record in steps] if at else steps
     if axis is not None:
         records = [replace(r, step=r.metrics[axis].value) if axis in r.metrics and not at else r for r in records]
     nowhere = next((record for record in records if record.step is None), None)
@@ -109,6 +110,13 @@ def read_curve(
             "the file tells no step", where=nowhere.where, mend="give the perturbation of each file with --at"
         )
     chosen = wanted or _guessed(records)
+    for record, mapped in product(records, chosen):
+        if text := record.texts.get(mapped.name):
+            raise InputError(
+                f"{mapped.name} is {text!r} at step {record.step:g}",
+                where=record.where,
+                mend="write a number, or leave the cell empty: that step is left out then",
+            )
     scale = 1.0 if at or axis is not None else batch
     groups: dict[str, dict[float, dict[str, Metric]]] = {}
     for record in records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ from elastomath.foreign import json_of
 from elastomath.units import NATS_PER_BIT
 
 Array = NDArray[np.float64]
+
+
+BLANKS = ("", "-", "\u2013", "\u2014", "na", "n/a", "none", "null")
+"""What people write where there is no number, besides NaN."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Record:
-    """Metrics by their names at one step of one run; None for a step or run that the file does not tell."""
+    """Metrics by their names at one step of one run; None for a step or run that the file does not tell.
 
-    metrics: Mapping[str, Metric]
+    texts   what stands under the name of a metric at this step and is no number
+    """
+
+    metrics: dict[str, Metric]
     step: float | None = None
     run: str | None = None
     where: str = ""
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,9 +87,9 @@ def step_in(path: Path) -> float | None:
     (500.0, None)
     """
     for part in reversed(path.parts):
-        told = re.search(r"(?:checkpoint|ckpt|step)[-_=]?(\d+)", part, re.IGNORECASE)
-        if told:
-            return float(told[1])
+        match = re.search(r"(?:checkpoint|ckpt|step)[-_=]?(\d+)", part, re.IGNORECASE)
+        if match:
+            return float(match[1])
     return None
 
 
@@ -94,6 +102,17 @@ def number(value: Any) -> float | None:
     except OverflowError:  # a whole number of 400 digits
         return None
     return x if math.isfinite(x) else None
+
+
+def wording(value: Any) -> str:
+    """The text of a cell that holds one where a number could be; nothing for a number, an empty cell, or a word for neither."""
+    if not isinstance(value, str) or value.strip().lower() in BLANKS:
+        return ""
+    try:
+        float(value)
+    except ValueError:
+        return value
+    return ""
 
 
 def read_json(path: Path) -> Any:

@@ -12,7 +12,7 @@ from elastomath.errors import InputError
 from elastomath.foreign import bytes_of, parquet_of, text_of
 from elastomath.tables import json_object
 
-from .records import Metric, Record, number, read_json, unlike
+from .records import Metric, Record, number, read_json, unlike, wording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,20 +49,26 @@ def read(path: Path, step: str | None = None) -> list[Record]:
 
 def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> list[Record]:
     """The rows of one run and step as one record, in the order of the steps."""
-    found: dict[tuple[str | None, float], dict[str, Metric]] = {}
-    for row in rows:
+    joined: dict[tuple[str | None, float], tuple[dict[str, Metric], dict[str, str]]] = {}
+    for index, row in enumerate(rows, 1):
         at = _float(row[column])
+        if text := wording(row[column]):
+            raise InputError(f"row {index}: {column} is {text!r}", where=where, mend=f"{column} has to be a number")
         if at is None:
             continue
         owner = row.get(run) if run is not None else None
-        metrics = found.setdefault((None if owner is None else str(owner), at), {})
+        metrics, texts = joined.setdefault((None if owner is None else str(owner), at), ({}, {}))
         for name, value in row.items():
             label = str(name).rpartition(" - ")[2]
+            if name in (run, None) or label.endswith(("__MIN", "__MAX")):
+                continue
             x = _float(value)
-            if x is not None and name not in (run, None) and not label.endswith(("__MIN", "__MAX")):
+            if x is not None:
                 metrics[label] = Metric(x)
-    ordered = sorted(found.items(), key=lambda item: (str(item[0][0]), item[0][1]))
-    return [Record(metrics, at, owner, where) for (owner, at), metrics in ordered]
+            elif text := wording(value):
+                texts[label] = text
+    ordered = sorted(joined.items(), key=lambda item: (str(item[0][0]), item[0][1]))
+    return [Record(metrics, at, owner, where, texts) for (owner, at), (metrics, texts) in ordered]
 
 
 def _float(value: Any) -> float | None:

@@ -50,10 +50,10 @@ class Accuracy:
         """The share that is right, with Clopper and Pearson's interval, whose coverage is at least ``level``."""
         return Interval.of_share(self.correct, self.total, level=level)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """``{estimate, low, high, correct, total}``, the ends at 95%."""
         share = self.share()
-        ends = {"estimate": share.estimate, "low": share.low, "high": share.high}
+        ends: dict[str, float | None] = {"estimate": share.estimate, "low": share.low, "high": share.high}
         return ends | {"correct": self.correct, "total": self.total}
 
 
@@ -130,10 +130,10 @@ def fit_classifier(
     parts = [split_documents(kind.values(), [count - kept_out, kept_out], seed=seed) for kind in kinds]
     vectoriser = text.TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if count >= 200 else 1)
     regression = linear.LogisticRegression(C=strength, solver="liblinear", random_state=0)
-    seen = [*parts[0][0], *parts[1][0]]
-    regression.fit(vectoriser.fit_transform(seen), [1] * len(parts[0][0]) + [0] * len(parts[1][0]))
-    blind = ReviewClassifier(name, Accuracy(0, 1), len(seen), vectoriser, regression)
-    return ReviewClassifier(name, accuracy(blind, parts[0][1], parts[1][1]), len(seen), vectoriser, regression)
+    documents = [*parts[0][0], *parts[1][0]]
+    regression.fit(vectoriser.fit_transform(documents), [1] * len(parts[0][0]) + [0] * len(parts[1][0]))
+    blind = ReviewClassifier(name, Accuracy(0, 1), len(documents), vectoriser, regression)
+    return ReviewClassifier(name, accuracy(blind, parts[0][1], parts[1][1]), len(documents), vectoriser, regression)
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class HubClassifier:
         """P(label) of each text, shape (n,): softmax over the labels, or a logistic curve for one or several yes-or-no ones."""
         import torch
 
-        found = []
+        shares = []
         config = self._model.config
         longest = min(int(self._tokenizer.model_max_length), int(getattr(config, "max_position_embeddings", 512)))
         with torch.inference_mode():
@@ -167,8 +167,8 @@ class HubClassifier:
                 logits = self._model(**coded).logits.double()
                 each = config.num_labels == 1 or config.problem_type == "multi_label_classification"
                 probabilities = torch.sigmoid(logits) if each else torch.softmax(logits, -1)
-                found.append(probabilities[:, self._index].cpu().numpy())
-        return np.concatenate(found) if found else np.zeros(0)
+                shares.append(probabilities[:, self._index].cpu().numpy())
+        return np.concatenate(shares) if shares else np.zeros(0)
 
 
 def load_classifier(
@@ -199,12 +199,12 @@ def load_classifier(
     try:
         with quiet():
             tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
-            model, told = transformers.AutoModelForSequenceClassification.from_pretrained(
+            model, status = transformers.AutoModelForSequenceClassification.from_pretrained(
                 name, dtype=pick_dtype(dtype, place), use_safetensors=True, output_loading_info=True, **options
             )
     except Exception as error:  # transformers, safetensors and the hub's client raise many kinds
         raise _refusal(error, name) from error
-    missing = sorted(told.get("missing_keys") or []) + sorted(str(key) for key in told.get("mismatched_keys") or [])
+    missing = sorted(status.get("missing_keys") or []) + sorted(str(key) for key in status.get("mismatched_keys") or [])
     if missing:
         raise InputError(
             f"the file lacks {len(missing)} of the weights, first {missing[0]}", where=name, mend="give a classifier"
@@ -220,11 +220,11 @@ def _label(labels: dict[int, str], label: str | int | None, name: str) -> int:
     if isinstance(label, int) and label in labels:
         return label
     wanted = ("positive", "pos", "safe") if label is None else (str(label).lower(),)
-    found = [index for index, word in labels.items() if word.lower() in wanted]
-    if len(found) != 1:
+    matching = [index for index, word in labels.items() if word.lower() in wanted]
+    if len(matching) != 1:
         what = "which label counts is not told" if label is None else f"no label {label!r}"
         raise InputError(what, where=name, mend=f"choose from {', '.join(labels.values())}")
-    return found[0]
+    return matching[0]
 
 
 @dataclass(frozen=True)

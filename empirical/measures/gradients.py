@@ -91,7 +91,7 @@ def gradient_reading(
         unknown = sorted(set(move) - {name for name, _ in names})
         if unknown:
             raise InputError(f"{unknown[0]} is not trained", where="displacement", mend="name trained parameters only")
-    training, held = model.training, {name: value.grad for name, value in names}
+    training, gradients = model.training, {name: value.grad for name, value in names}
     model.eval()
     try:
         parts = [_accumulate(model, names, data, groups, batch, autocast, moves, sketch, seed, meter)
@@ -99,7 +99,7 @@ def gradient_reading(
     finally:
         model.train(training)
         for name, value in names:
-            value.grad = held[name]
+            value.grad = gradients[name]
     first, second = parts
     norms = [math.sqrt(sum(_dot(g, g) for g in part.total.values())) for part in parts]
     lengths = (norms[0] / float(first.tokens.sum()), norms[1] / float(second.tokens.sum()))
@@ -166,7 +166,7 @@ def group_gradients(
             fold_into(rows[current], value.grad.to(rows.device, rows.dtype), place, signs)
         value.grad = None
 
-    training, held = model.training, [value.grad for value in values]
+    training, gradients = model.training, [value.grad for value in values]
     hooks = []
     model.eval()
     try:
@@ -184,7 +184,7 @@ def group_gradients(
         for hook in hooks:
             hook.remove()
         model.train(training)
-        for value, gradient in zip(values, held, strict=True):
+        for value, gradient in zip(values, gradients, strict=True):
             value.grad = gradient
     if not bool(torch.isfinite(rows).all()):
         raise InputError("a gradient is not finite", where="gradients", mend="use float32, or shorter texts")

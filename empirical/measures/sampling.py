@@ -121,13 +121,13 @@ def sample(
 
 def end_tokens(loaded: LoadedModel) -> set[int]:
     """The tokens that end a text: those of the generation settings, the configuration and the tokenizer."""
-    found: set[int] = set()
+    tokens: set[int] = set()
     config = loaded.model.config
     for source in (getattr(loaded.model, "generation_config", None), config, loaded.tokenizer):
         value = getattr(source, "eos_token_id", None)
         if value is not None:
-            found |= {int(token) for token in (value if isinstance(value, list | tuple) else [value])}
-    return found
+            tokens |= {int(token) for token in (value if isinstance(value, list | tuple) else [value])}
+    return tokens
 
 
 @torch.inference_mode()

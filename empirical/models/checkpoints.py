@@ -83,7 +83,7 @@ def about_checkpoint(path: Path) -> dict[str, Any] | None:
 
     try:
         with safe_open(str(path), framework="pt") as tensors:
-            told: dict[str, Any] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
-            return told
+            record: dict[str, Any] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
+            return record
     except (OSError, SafetensorError, ValueError):
         return None

@@ -75,8 +75,8 @@ def held_and_computed(weights: str, dtype: str, device: torch.device | str) -> t
     ('bfloat16', 'bfloat16')
     """
     chosen = str(pick_dtype(dtype, device)).removeprefix("torch.")
-    held = "float64" if chosen == "float64" else str(pick_dtype(weights)).removeprefix("torch.")
-    return held, chosen if chosen in ("bfloat16", "float16") and held != "float64" else held
+    stored = "float64" if chosen == "float64" else str(pick_dtype(weights)).removeprefix("torch.")
+    return stored, chosen if chosen in ("bfloat16", "float16") and stored != "float64" else stored
 
 
 def multiplies_bfloat16(device: torch.device | str) -> bool:

@@ -21,7 +21,7 @@ from elastomath.memory import affordable
 from elastomath.progress import say
 
 from ..fetch.catalog import CATALOG
-from ..fetch.fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_of
+from ..fetch.fetching import PARTIAL, cache_folder, fetch, folder_lock, sha256_of, sweep_folder
 from .devices import pick_device, pick_dtype
 from .model import LoadedModel, first_line, quiet
 
@@ -278,6 +278,7 @@ def _load_gguf(
     home = cache_folder(cache) / "weights" / f"{digest[:32]}-transformers-{transformers.__version__}"
     kept = home / "model"
     if kept.is_dir():
+        sweep_folder(home)
         try:
             return (*_load(str(kept), name, number, {}), _rounding(kept))
         except InputError as error:
@@ -314,14 +315,14 @@ def _elsewhere(file: Path, name: str, quantised: str | None, folder: Path, weigh
     command = [sys.executable, "-c", code, given, *sys.path]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        told, _ = process.communicate()
+        output, _ = process.communicate()
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
     if process.returncode:
         raise _damaged(RuntimeError(f"its reader ended with code {process.returncode}"), name)
-    line = (told.decode("utf-8", "replace").strip().splitlines() or ["null"])[-1]
+    line = (output.decode("utf-8", "replace").strip().splitlines() or ["null"])[-1]
     refusal = json.loads(line)
     if refusal is not None:
         raise InputError(**refusal)

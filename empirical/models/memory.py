@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from elastomath.errors import InputError
+from elastomath.foreign import check_model_folder
 
 from ..fetch.catalog import CATALOG
 from ..fetch.fetching import cache_folder
@@ -87,7 +88,7 @@ class MemoryEstimate:
         """All parts together, in bytes."""
         return self.weights + self.gradients + self.optimiser + self.logits + self.activations + self.reference
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, int]:
         """For JSON, the total included."""
         return asdict(self) | {"total": self.total}
 
@@ -176,6 +177,7 @@ def configuration(
         options["gguf_file"] = path.name
         place = str(path.parent)
     elif path.is_dir():
+        check_model_folder(path, name)
         place = str(path)
     elif HUB_ID.fullmatch(name):
         place = name
@@ -209,9 +211,13 @@ def _shapes(config: Any, trust_remote_code: bool) -> Any:
     try:
         with quiet(), torch.device("meta"):
             return transformers.AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
-    except ValueError as error:
-        line = (str(error).strip().splitlines() or ["unknown"])[0]
-        raise InputError(f"not a causal language model: {line[:200]}", where="memory", mend="give another") from error
+    except Exception as error:  # sizes that fit no layer raise many kinds
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"no causal language model can be made of the configuration: {line[:200]}",
+            where="memory",
+            mend="give another model, or the config.json that belongs to it",
+        ) from error
 
 
 def _chunk(vocabulary: int) -> int:

@@ -41,11 +41,11 @@ def support(model: Any) -> Support:
     """Try the model once (kept for as long as it lives): see `Support`. Costs four passes over 14 tokens."""
     plain = unwrapped(model)
     state = (id(plain.get_output_embeddings()), getattr(plain.config, "_attn_implementation", None))
-    held = _KNOWN.get(plain)
-    if held is None or held[0] != state:
-        held = (state, _try(plain))
-        _KNOWN[plain] = held
-    return held[1]
+    kernel = _KNOWN.get(plain)
+    if kernel is None or kernel[0] != state:
+        kernel = (state, _try(plain))
+        _KNOWN[plain] = kernel
+    return kernel[1]
 
 
 def unwrapped(model: Any) -> Any:
@@ -176,10 +176,10 @@ class _CodeLength(torch.autograd.Function):
 def _counted_hidden(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
     """Run the model up to its output layer: a hook takes what enters the layer and leaves it one position to work on."""
     head = unwrapped(model).get_output_embeddings()
-    seen: list[Tensor] = []
+    counts: list[Tensor] = []
 
     def take(_: Any, entering: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        seen.append(entering[0])
+        counts.append(entering[0])
         return (entering[0][:1, :1], *entering[1:])
 
     hook = head.register_forward_pre_hook(take)
@@ -187,7 +187,7 @@ def _counted_hidden(model: Any, layout: Layout, autocast: torch.dtype | None) ->
         _run(model, layout, autocast)
     finally:
         hook.remove()
-    return seen[0].flatten(0, 1)[layout.place]
+    return counts[0].flatten(0, 1)[layout.place]
 
 
 def _run(model: Any, layout: Layout, autocast: torch.dtype | None) -> Any:

@@ -29,7 +29,7 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination, rate
-from .results import Reading, RunReadings
+from .results import AtVolume, Falls, LawFit, LawSlope, Measured, Over, Reading, RunReadings
 
 Array = NDArray[np.float64]
 LEVEL = 0.95
@@ -88,8 +88,8 @@ def summarise(result: Result, name: str) -> RunReadings:
     }
 
 
-def falls(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """F2 for each algorithm, for each direction and for both together: a list of dictionaries.
+def falls(results: Sequence[Result]) -> list[Falls]:
+    """F2 for each algorithm, for each direction and for both together.
 
     moved        by alignment volume: the change of the contrast from the adapted state, with its z over documents
     first_fall   (at the smallest perturbation) and depth (at the largest), first_excess and excess_depth (against the
@@ -101,17 +101,17 @@ def falls(results: Sequence[Result]) -> list[dict[str, Any]]:
     Every number is a mean over units, one a (seed, direction), with a t interval over units (ends None for one unit) and
     the standard error over documents, an upper bound where the directions of a seed share their documents.
     """
-    found = []
+    groups: list[Falls] = []
     for algorithm in dict.fromkeys(r["configuration"]["algorithm"] for r in results):
         of = [r for r in results if r["configuration"]["algorithm"] == algorithm]
         directions = list(dict.fromkeys(r["configuration"]["direction"] for r in of))
         for direction in [*directions, *(["both"] if len(directions) > 1 else [])]:
             chosen = [r for r in of if direction in ("both", r["configuration"]["direction"])]
-            found.append({"algorithm": algorithm, "direction": direction} | _group(chosen))
-    return found
+            groups.append(_group(algorithm, direction, chosen))
+    return groups
 
 
-def _group(results: Sequence[Result]) -> dict[str, Any]:
+def _group(algorithm: str, direction: str, results: Sequence[Result]) -> Falls:
     units: dict[Unit, dict[int, list[Result]]] = {}
     for result in results:
         c = result["configuration"]
@@ -121,32 +121,43 @@ def _group(results: Sequence[Result]) -> dict[str, Any]:
     whole = {key: unit for key, unit in units.items() if set(unit) == set(volumes)}
     several = len(volumes) > 1 and bool(whole)
 
-    def at(n: int, terms: Sequence[Term]) -> dict[str, Any]:
-        return estimate({key: [(unit[n], terms)] for key, unit in units.items() if n in unit})
+    def each(terms: Sequence[Term]) -> list[AtVolume]:
+        """The combination at every n."""
+        means = {n: estimate({key: [(unit[n], terms)] for key, unit in units.items() if n in unit}) for n in volumes}
+        return [{"align_volume": n, **mean} for n, mean in means.items()]
 
-    def over(weights: Array, terms: Sequence[Term]) -> dict[str, Any]:
+    def over(weights: Array, terms: Sequence[Term]) -> Over:
         """``sum_n w_n`` times the combination at n, for the units that have every n."""
         scaled = [[(w * c, phase, m) for c, phase, m in terms] for w in weights.tolist()]
         return estimate(
-            {key: [(unit[n], each) for n, each in zip(volumes, scaled, strict=True)] for key, unit in whole.items()}
+            {key: [(unit[n], part) for n, part in zip(volumes, scaled, strict=True)] for key, unit in whole.items()}
         )
 
-    out: dict[str, Any] = {"units": len(units), "align_volumes": volumes, "perturb_volumes": steps}
-    moved = [(1.0, "aligned", 0), (-1.0, "adapted", 0)]
-    out["moved"] = [{"align_volume": n} | at(n, moved) for n in volumes]
-    measures = {"first_fall": _fall(steps[0]), "depth": _fall(steps[-1])}
+    def measured(terms: Sequence[Term]) -> Measured:
+        return {"by_volume": each(terms), "slope": over(slope_weights(volumes), terms) if several else None}
+
+    group: Falls = {
+        "algorithm": algorithm,
+        "direction": direction,
+        "units": len(units),
+        "align_volumes": volumes,
+        "perturb_volumes": steps,
+        "moved": each([(1.0, "aligned", 0), (-1.0, "adapted", 0)]),
+        "first_fall": measured(_fall(steps[0])),
+        "depth": measured(_fall(steps[-1])),
+        "laws": [],
+    }
     if all(_at(result["readings"], "control", steps[0]) for result in results):
-        measures |= {"first_excess": _excess(steps[0]), "excess_depth": _excess(steps[-1])}
-    for name, terms in measures.items():
-        by = [{"align_volume": n} | at(n, terms) for n in volumes]
-        out[name] = {"by_volume": by, "slope": over(slope_weights(volumes), terms) if several else None}
+        group["first_excess"] = measured(_excess(steps[0]))
+        group["excess_depth"] = measured(_excess(steps[-1]))
     if len(steps) > 1 and whole:
         first, last = 1.0 / steps[0], 1.0 / (steps[-1] - steps[-2])
         terms = [(first, "aligned", 0), (-first, "perturb", steps[0])]
         terms += [(-last, "perturb", steps[-2]), (last, "perturb", steps[-1])]
-        out["slowing"] = over(np.full(len(volumes), 1.0 / len(volumes)), terms)
-    out["laws"] = _laws(list(whole.values()), volumes, steps, out) if several else []
-    return out
+        group["slowing"] = over(np.full(len(volumes), 1.0 / len(volumes)), terms)
+    if several:
+        group["laws"] = _laws(list(whole.values()), group)
+    return group
 
 
 def slope_weights(volumes: Sequence[int]) -> Array:
@@ -168,10 +179,8 @@ def _excess(volume: int) -> list[Term]:
     return [(1.0, "control", volume), (-1.0, "perturb", volume)]
 
 
-def estimate(
-    rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]], level: float = LEVEL
-) -> dict[str, Any]:
-    """The mean over units of a linear combination of contrasts: {estimate, low, high, level, units, se_documents, z}.
+def estimate(rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]], level: float = LEVEL) -> Over:
+    """The mean over units of a linear combination of contrasts.
 
     rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The
     interval is Student's over units. se_documents: units of one seed are added linearly, seeds in quadrature.
@@ -193,7 +202,10 @@ def estimate(
         seeds[seed] = seeds.get(seed, 0.0) + error
     se = float(np.sqrt(sum(value**2 for value in seeds.values())) / count)
     z = mean.estimate / se if mean.estimate is not None and se > 0 else None
-    return mean.as_dict() | {"units": count, "se_documents": se, "z": z}
+    return {
+        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": count,
+        "se_documents": se, "z": z,
+    }  # fmt: skip
 
 
 # -- R13 and R19 on the mean contrasts -------------------------------------------------------------------------------
@@ -247,8 +259,8 @@ def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array,
 
     def heights(volumes: Array) -> tuple[Array, Array]:
         matrix = np.stack(law.parts(volumes, n, m, opposed), axis=1) / errors[:, None]
-        found: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
-        return found, matrix @ found - contrasts / errors
+        coefficients: Array = np.asarray(np.linalg.lstsq(matrix, contrasts / errors, rcond=None)[0], dtype=np.float64)
+        return coefficients, matrix @ coefficients - contrasts / errors
 
     grid = itertools.product(np.linspace(low, high, GRID), repeat=len(law.volumes))
     points = [np.array(point) for point in grid]
@@ -262,9 +274,8 @@ def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array,
     return numbers, law.contrast(numbers, n, m, opposed) - contrasts
 
 
-def _laws(
-    units: list[dict[int, list[Result]]], volumes: list[int], steps: list[int], seen: dict[str, Any]
-) -> list[dict[str, Any]]:
+def _laws(units: list[dict[int, list[Result]]], group: Falls) -> list[LawFit]:
+    volumes = group["align_volumes"]
     points = [
         (n, reading["volume"] if reading["phase"] != "aligned" else 0, reading["phase"])
         for n in volumes
@@ -273,33 +284,38 @@ def _laws(
     ]
     values, errors = [], []
     for n, m, phase in points:
-        found = []
+        seed_laws = []
         for unit in units:
             reading, adapted = _at(unit[n], phase, m if phase != "aligned" else None), _at(unit[n], "adapted")
             assert reading is not None
             assert adapted is not None
-            found.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
-        values.append(np.mean([value for value, _ in found]))
-        errors.append(np.sqrt(np.sum([se**2 for _, se in found])) / len(found))
+            seed_laws.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
+        values.append(np.mean([value for value, _ in seed_laws]))
+        errors.append(np.sqrt(np.sum([se**2 for _, se in seed_laws])) / len(seed_laws))
     aligned = np.array([point[0] for point in points], dtype=np.float64)
     applied = np.array([point[1] for point in points], dtype=np.float64)
     opposed = np.array([0.5 if point[2] == "control" else 1.0 for point in points])
     contrasts, weights = np.array(values), np.maximum(errors, 1e-12)
-    rows = []
+    fits: list[LawFit] = []
     for law in LAWS:
         numbers, residuals = fit_law(law, aligned, applied, opposed, contrasts, weights)
         named = dict(zip(("a", "b", *law.volumes), [*numbers[:2], *np.exp(numbers[2:])], strict=True))
-        row: dict[str, Any] = {"name": law.name, "numbers": {name: float(value) for name, value in named.items()}}
-        row |= {"points": len(points), "rms": float(np.sqrt(np.mean(residuals**2)))}
-        row["chi2_per_point"] = float(np.mean((residuals / weights) ** 2))
-        row["heldout_rms"] = _held_out(law, aligned, applied, opposed, contrasts, weights) if len(volumes) > 2 else None
-        row["slopes"] = _slopes(law, numbers, volumes, steps, seen)
+        held_out = _held_out(law, aligned, applied, opposed, contrasts, weights) if len(volumes) > 2 else None
+        row: LawFit = {
+            "name": law.name,
+            "numbers": {name: float(value) for name, value in named.items()},
+            "points": len(points),
+            "rms": float(np.sqrt(np.mean(residuals**2))),
+            "chi2_per_point": float(np.mean((residuals / weights) ** 2)),
+            "heldout_rms": held_out,
+            "slopes": _slopes(law, numbers, group),
+        }
         if law.parts is _joint and numbers[0] + numbers[1] > 0:
             row["falls_faster_below"] = float(
                 np.exp(numbers[2]) * (numbers[0] - numbers[1]) / (numbers[0] + numbers[1])
             )
-        rows.append(row)
-    return rows
+        fits.append(row)
+    return fits
 
 
 def _held_out(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array, errors: Array) -> float:
@@ -312,25 +328,23 @@ def _held_out(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Arra
     return float(np.sqrt(np.mean(np.concatenate(missed) ** 2)))
 
 
-def _slopes(
-    law: ScoreLaw, numbers: Array, volumes: list[int], steps: list[int], seen: dict[str, Any]
-) -> dict[str, Any]:
+def _slopes(law: ScoreLaw, numbers: Array, group: Falls) -> dict[str, LawSlope]:
     """The law's slopes per doubling of n, and whether the measured interval holds each (None where it is open)."""
-    n, weights = np.array(volumes, dtype=np.float64), slope_weights(volumes)
+    steps, n = group["perturb_volumes"], np.array(group["align_volumes"], dtype=np.float64)
+    weights = slope_weights(group["align_volumes"])
 
     def at(m: float, opposed: float) -> Array:
         return law.contrast(numbers, n, np.full_like(n, m), np.full_like(n, opposed))
 
-    predicted = {}
-    for name, start, m in (
-        ("first_fall", at(0, 1), steps[0]),
-        ("depth", at(0, 1), steps[-1]),
-        ("first_excess", at(steps[0], 0.5), steps[0]),
-        ("excess_depth", at(steps[-1], 0.5), steps[-1]),
+    predicted: dict[str, LawSlope] = {}
+    for name, measure, start, m in (
+        ("first_fall", group["first_fall"], at(0, 1), steps[0]),
+        ("depth", group["depth"], at(0, 1), steps[-1]),
+        ("first_excess", group.get("first_excess"), at(steps[0], 0.5), steps[0]),
+        ("excess_depth", group.get("excess_depth"), at(steps[-1], 0.5), steps[-1]),
     ):
-        measured = (seen.get(name) or {}).get("slope")
-        if measured is not None:
-            value, interval = float(weights @ (start - at(m, 1))), Interval.of_dict(measured)
+        if measure is not None and measure["slope"] is not None:
+            value, interval = float(weights @ (start - at(m, 1))), Interval.of_dict(measure["slope"])
             inside = interval.holds(value) if interval.closed else None
             predicted[name] = {"slope": value, "inside_interval": inside}
     return predicted

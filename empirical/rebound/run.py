@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example, Preference, pairs
@@ -25,13 +26,14 @@ from ..measures.behaviour import Classifier, behaviour_score, fit_classifier, lo
 from ..measures.contrast import contrast, reading_curve
 from ..models.sequences import Sequences
 from .falls import falls, summarise
+from .results import Rebound
 from .settings import DIRECTIONS, KINDS, TFIDF
 from .settings import ReboundSettings as ReboundSettings
 
 Array = NDArray[np.float64]
 
 
-def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds already; writes ``rebound.csv`` (a Curve) and ``rebound.json``.
 
     Returns {"runs": {"done", "failed", "total"}, "curve", "failures", "readings", "falls"}; every rate is in bits per
@@ -42,7 +44,7 @@ def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> dic
     def metered(equipment: Equipment, runs: int) -> None:
         open_laboratory(equipment).meter = Meter(_tokens(settings, runs), "rebound", pause=20.0)
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Rebound:
         readings = [summarise(result, run_name(result["configuration"])) for result in done]
         return {"readings": readings, "falls": falls(done)}
 
@@ -191,14 +193,16 @@ class Bench:
 
     def _pairs(self) -> list[Preference]:
         size = self.configuration["align_volume"]
-        found = pairs(self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"] or "")
-        if len(found) < size:
+        preferences = pairs(
+            self.examples["align"], self.examples["rejected"], prompt=self.configuration["prompt"] or ""
+        )
+        if len(preferences) < size:
             raise InputError(
-                f"{len(found)} preference pairs, {size} asked for",
+                f"{len(preferences)} preference pairs, {size} asked for",
                 where="rebound",
                 mend="give data whose prompts are on both sides, or lower the alignment volumes",
             )
-        return found[:size]
+        return preferences[:size]
 
     def _encoded(self, examples: list[Example]) -> Sequences:
         return self.laboratory.encode(examples, self.configuration["max_tokens"])
@@ -210,9 +214,9 @@ class Bench:
         c = self.configuration
         if c.get("behaviour"):
             reading |= self._behaviour(first=phase == "base")
-        told = contrast(reading, self.opposed, self.aligned)
+        score = contrast(reading, self.opposed, self.aligned)
         say(
-            f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {told:+.4f} bits/token, "
+            f"  {c['direction']}, {c['algorithm']}, seed {c['seed']}: {phase} {volume}: contrast {score:+.4f} bits/token, "
             f"KL {reading['kl_forward']:.4f}"
         )
         return reading
@@ -231,7 +235,7 @@ class Bench:
         c = self.configuration
         prompts = list(dict.fromkeys(example.prompt for kind in KINDS for example in self.examples[f"held_{kind}"]))
         prompts = prompts[: c["continuations"]]
-        found = behaviour_score(
+        behaviour = behaviour_score(
             self.laboratory.loaded,
             self._classifier,
             prompts,
@@ -240,11 +244,11 @@ class Bench:
             seed=c["seed"],
             autocast=self.laboratory.autocast,
         )
-        told: Result = {"behaviour": found.score, "behaviour_se": found.se}
+        row: Result = {"behaviour": behaviour.score, "behaviour_se": behaviour.se}
         if first:
-            known = found.accuracy.as_dict() if found.accuracy else None
-            told["classifier"] = {"name": found.classifier, "accuracy": known}
-        return told
+            known = behaviour.accuracy.as_dict() if behaviour.accuracy else None
+            row["classifier"] = {"name": behaviour.classifier, "accuracy": known}
+        return row
 
 
 def parts_of(configuration: Configuration) -> dict[str, list[Example]]:

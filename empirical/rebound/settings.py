@@ -164,16 +164,16 @@ class ReboundSettings(TextSettings):
 
     def work(self) -> list[Work]:
         """Adaption once a seed, alignment to each volume, perturbation and control from each aligned state."""
-        units, held = (
+        units, held_tokens = (
             len(self.seeds) * len(self.directions),
             (2 * self.held_out + 2 * self.kl_documents) * self.max_tokens,
         )
         most, steps = self.perturb_volumes[-1] * self.max_tokens, len(self.perturb_volumes)
         adapting = 0 if self.aligned is not None else self.adapt_volume
-        found = [Work("base", len(self.seeds), 0, held)]
-        found.append(Work("adapted", len(self.seeds), adapting * self.max_tokens, held))
+        parts = [Work("base", len(self.seeds), 0, held_tokens)]
+        parts.append(Work("adapted", len(self.seeds), adapting * self.max_tokens, held_tokens))
         if self.aligned is not None:
-            found.append(Work("aligned (given)", units, 0, held))
+            parts.append(Work("aligned (given)", units, 0, held_tokens))
         for algorithm in self.algorithms if self.aligned is None else ():
             if algorithm == "sft":  # a larger volume continues a smaller one
                 sizes = [b - a for a, b in zip([0, *self.align_volumes], self.align_volumes, strict=False)]
@@ -183,9 +183,9 @@ class ReboundSettings(TextSettings):
                 tokens = size * self.max_tokens
                 extra = 0 if algorithm == "sft" else tokens
                 drawn = tokens if algorithm == "ppo" else 0
-                found.append(Work(f"aligned {volume} ({algorithm})", units, tokens, held + extra, drawn))
+                parts.append(Work(f"aligned {volume} ({algorithm})", units, tokens, held_tokens + extra, drawn))
         runs = units * len(self.algorithms) * len(self.align_volumes)
-        found.append(Work(f"perturbed to {self.perturb_volumes[-1]}", runs, most, steps * held))
+        parts.append(Work(f"perturbed to {self.perturb_volumes[-1]}", runs, most, steps * held_tokens))
         if self.control:
-            found.append(Work(f"control to {self.perturb_volumes[-1]}", runs, most, steps * held))
-        return found
+            parts.append(Work(f"control to {self.perturb_volumes[-1]}", runs, most, steps * held_tokens))
+        return parts

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +31,15 @@ from elastomath.units import NATS_PER_BIT
 from ..measures.contrast import rate
 
 Array = NDArray[np.float64]
+
+
+class Gap(TypedDict):
+    """A number pooled over pairs and seeds, with `Interval.as_dict` of both intervals, and of each seed (`Pooled`)."""
+
+    estimate: float
+    over_seeds: dict[str, float | None]
+    over_documents: dict[str, float | None]
+    seeds: list[float]
 
 
 @dataclass(frozen=True)
@@ -92,10 +101,14 @@ class Pooled:
     over_documents: Interval
     seeds: tuple[float, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Gap:
         """The fields, as they go into JSON."""
-        intervals = {"over_seeds": self.over_seeds.as_dict(), "over_documents": self.over_documents.as_dict()}
-        return {"estimate": self.estimate} | intervals | {"seeds": list(self.seeds)}
+        return {
+            "estimate": self.estimate,
+            "over_seeds": self.over_seeds.as_dict(),
+            "over_documents": self.over_documents.as_dict(),
+            "seeds": list(self.seeds),
+        }
 
 
 def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
@@ -179,16 +192,16 @@ def pair_estimates(pair: Pair) -> dict[str, Estimate]:
     entropy_near, entropy_far; loss_inverse, loss_forward (held-out, after training);
     excess_{before,after}_{inverse,forward}; gap_{held_out_loss,level,excess_after,excess_before}.
     """
-    found = {"entropy_near": [(1.0, pair.own_near)], "entropy_far": [(1.0, pair.own_far)]}
-    found |= {"loss_inverse": [(1.0, pair.after_inverse)], "loss_forward": [(1.0, pair.after_forward)]}
-    found |= {
+    estimates = {"entropy_near": [(1.0, pair.own_near)], "entropy_far": [(1.0, pair.own_far)]}
+    estimates |= {"loss_inverse": [(1.0, pair.after_inverse)], "loss_forward": [(1.0, pair.after_forward)]}
+    estimates |= {
         "excess_before_inverse": [(1.0, pair.before_inverse), (-1.0, pair.own_near)],
         "excess_before_forward": [(1.0, pair.before_forward), (-1.0, pair.own_far)],
         "excess_after_inverse": [(1.0, pair.after_inverse), (-1.0, pair.own_near)],
         "excess_after_forward": [(1.0, pair.after_forward), (-1.0, pair.own_far)],
     }
-    found |= {f"gap_{name}": parts for name, parts in pair.gaps().items()}
-    return {name: combination(_terms(parts)) for name, parts in found.items()}
+    estimates |= {f"gap_{name}": parts for name, parts in pair.gaps().items()}
+    return {name: combination(_terms(parts)) for name, parts in estimates.items()}
 
 
 def pooled_gaps(pairs_by_seed: Sequence[Sequence[Pair]], level: float = 0.95) -> dict[str, Pooled]:
@@ -197,7 +210,7 @@ def pooled_gaps(pairs_by_seed: Sequence[Sequence[Pair]], level: float = 0.95) ->
     Also ``same_target``: L(theta_1 -> D_2) - L(theta_3 -> D_2), forward less inverse loss on the *same* target one slice
     away, where the level cancels; it is there where the pairs (1, 2) and (2, 3) are.
     """
-    found: dict[str, list[Estimate]] = {}
+    pooled: dict[str, list[Estimate]] = {}
     for pairs in pairs_by_seed:
         terms: dict[str, list[Term]] = {}
         for pair in pairs:
@@ -207,8 +220,8 @@ def pooled_gaps(pairs_by_seed: Sequence[Sequence[Pair]], level: float = 0.95) ->
         if (1, 2) in by_pair and (2, 3) in by_pair:
             terms["same_target"] = _terms([(1.0, by_pair[1, 2].after_forward), (-1.0, by_pair[2, 3].after_inverse)])
         for name, members in terms.items():
-            found.setdefault(name, []).append(combination(members))
-    return {name: over_seeds(values, level) for name, values in found.items()}
+            pooled.setdefault(name, []).append(combination(members))
+    return {name: over_seeds(values, level) for name, values in pooled.items()}
 
 
 def _terms(parts: Sequence[tuple[float, Lengths]], share: float = 1.0) -> list[Term]:

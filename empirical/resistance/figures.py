@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from elastomath.runs.conduct import ProtocolSummary
+
+    from .excess import Gap
+
 GAPS: Final = (
     ("held_out_loss", "loss after training"),
     ("level", "of it: level of the targets"),
@@ -24,7 +28,7 @@ GAPS: Final = (
 
 
 @styled
-def resistance_figure(result: dict[str, Any]) -> Figure:
+def resistance_figure(result: ProtocolSummary) -> Figure:
     """F1 in two panels: the gaps forward less inverse, pooled, and the excess code lengths of every pair and seed.
 
     result: what ``resistance.json`` holds. A thick line is the 95% interval over documents for the trained weights, a thin
@@ -37,16 +41,16 @@ def resistance_figure(result: dict[str, Any]) -> Figure:
     if not result.get("pooled"):
         raise InputError("no pooled gaps", where="figure", mend="give what resistance.json holds")
     pooled = [(name, result["pooled"][key]) for key, name in GAPS if key in result["pooled"]]
-    told = ", ".join(f"{name} {gap['estimate']:+.4f}" for name, gap in pooled)
+    gaps = ", ".join(f"{name} {gap['estimate']:+.4f}" for name, gap in pooled)
     figure = Figure(figsize=(7.0, 6.6), layout="constrained")
-    figure.set_label(f"Resistance: forward less inverse\nBits per token, mean over pairs and seeds: {told}.")
+    figure.set_label(f"Resistance: forward less inverse\nBits per token, mean over pairs and seeds: {gaps}.")
     top, bottom = figure.subplots(2, 1, height_ratios=[1.0, 1.1])
     _gap_panel(top, pooled)
     _excess_panel(bottom, result["pairs"])
     return figure
 
 
-def _gap_panel(axes: Axes, pooled: list[tuple[str, dict[str, Any]]]) -> None:
+def _gap_panel(axes: Axes, pooled: list[tuple[str, Gap]]) -> None:
     ends = [abs(gap["over_documents"][end] or 0.0) for _, gap in pooled for end in ("low", "high")]
     ends += [abs(value) for _, gap in pooled for value in gap["seeds"]]
     most = 1.25 * max(*ends, 1e-6)
@@ -64,7 +68,8 @@ def _gap_panel(axes: Axes, pooled: list[tuple[str, dict[str, Any]]]) -> None:
             else:
                 axes.plot(end, row, marker="|", color=INK)
         colour = STYLES[0][0]
-        axes.plot([documents["low"], documents["high"]], [row, row], color=colour, linewidth=4.5, alpha=0.55)
+        span = np.array([documents["low"], documents["high"]], dtype=np.float64)
+        axes.plot(span, [row, row], color=colour, linewidth=4.5, alpha=0.55)
         axes.plot(gap["seeds"], [row + 0.22] * len(gap["seeds"]), ".", color=INK, markersize=5)
         axes.plot(gap["estimate"], row, marker="o", color=colour, markeredgecolor="white", markersize=7)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from elastomath.curve import Curve
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 from elastomath.units import NATS_PER_BIT
 
@@ -32,7 +33,7 @@ from .excess import summarise
 from .settings import ResistanceSettings
 
 
-def resistance(settings: ResistanceSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def resistance(settings: ResistanceSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds; writes ``resistance.csv`` (a Curve) and ``resistance.json``.
 
     Returns {"runs", "curve", "failures", "pairs", "pooled", "verdicts", "reading", "settings"}; rates in bits per token.
@@ -53,12 +54,12 @@ def run_resistance(equipment: Equipment, configuration: Configuration) -> Result
     for slice_ in (0, near, far):
         result["slices"][str(slice_)] = data.own_reading(slice_)
     for direction, start, target in (("inverse", far, near), ("forward", near, far)):
-        found = data.trained(start, target, {name: sets[name] for name in ("align", "D0", f"D{near}", f"D{far}")})
-        result["runs"][direction] = found
-        last = found["readings"][-1]
+        training = data.trained(start, target, {name: sets[name] for name in ("align", "D0", f"D{near}", f"D{far}")})
+        result["runs"][direction] = training
+        last = training["readings"][-1]
         say(
             f"  seed {seed}: theta_{start} -> D_{target}: held-out {rate(last, f'D{target}'):.4f}, final training loss "
-            f"{found['final_loss']:.4f} bits/token"
+            f"{training['final_loss']:.4f} bits/token"
         )
     return result
 
@@ -77,11 +78,11 @@ class _Data:
         s = settings
         rows = examples_of(s.align, s.wording, s.chat)
         own = has_prompts(s.align)
-        held, train = split_examples(
+        held_out, train = split_examples(
             rows, [s.held_out, s.align_volume], seed=self.seed, by="prompt" if own else "example"
         )
-        self.align, self.align_held = (laboratory.encode(part, s.max_tokens) for part in (train, held))
-        taken = {_identity(example, own) for example in (*held, *train)}
+        self.align, self.align_held = (laboratory.encode(part, s.max_tokens) for part in (train, held_out))
+        taken = {_identity(example, own) for example in (*held_out, *train)}
         source = rows if s.prompts is None else examples_of(s.prompts, s.wording, s.chat)
         left = [example for example in source if _identity(example, own) not in taken]
         cut = s.prompt_words if not has_prompts(s.prompts or s.align) else 0
@@ -133,10 +134,10 @@ class _Data:
                 "examples": list(drawn.texts[:3]),
             }
 
-        found = lab.stage(
+        sampled = lab.stage(
             self.sampled | {"stage": "samples", "of": number}, self.slice(number), make, keep=False
         ).result
-        rows = Sequences(*(torch.tensor(found[name]) for name in ("tokens", "first", "length")))
+        rows = Sequences(*(torch.tensor(sampled[name]) for name in ("tokens", "first", "length")))
         return rows[slice(0, s.train_samples)], rows[slice(s.train_samples, None)]
 
     def held_out(self) -> dict[str, Sequences]:
@@ -169,15 +170,15 @@ class _Data:
             return {"losses": losses, "tokens": counts, "readings": readings}
 
         stage = self.sampled | {"stage": "trained", "from": start, "on": target, "volumes": list(s.volumes)}
-        found = lab.stage(stage, self.slice(start), make, keep=False).result
-        losses, tokens = np.asarray(found["losses"]), np.asarray(found["tokens"], dtype=np.float64)
+        reading = lab.stage(stage, self.slice(start), make, keep=False).result
+        losses, tokens = np.asarray(reading["losses"]), np.asarray(reading["tokens"], dtype=np.float64)
         last = slice(len(losses) - max(1, round(s.tail * len(losses))), None)
         return {
             "start": start,
             "target": target,
-            "readings": [first, *found["readings"]],
-            "losses": found["losses"],
-            "tokens": found["tokens"],
+            "readings": [first, *reading["readings"]],
+            "losses": reading["losses"],
+            "tokens": reading["tokens"],
             "final_loss": float(losses[last] @ tokens[last] / tokens[last].sum() / NATS_PER_BIT),
             "training_loss": float(losses @ tokens / tokens.sum() / NATS_PER_BIT),
         }

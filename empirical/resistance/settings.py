@@ -84,16 +84,16 @@ class ResistanceSettings(TextSettings):
     def work(self) -> list[Work]:
         """The slices, their samples, every held-out set at every slice, and each pair of slices both ways."""
         slices, seeds = len(self.slices), len(self.seeds)
-        held, real = self.held_samples * self.sample_tokens, self.held_out * self.max_tokens
+        tokens, real = self.held_samples * self.sample_tokens, self.held_out * self.max_tokens
         return [
             Work("slices", seeds, self.align_volume * self.max_tokens),
             Work("samples", seeds * (slices + 1), drawn=(self.train_samples + self.held_samples) * self.sample_tokens),
-            Work("levels", seeds * (slices + 1), measured=(slices + 1) * held + real),
+            Work("levels", seeds * (slices + 1), measured=(slices + 1) * tokens + real),
             # read on the alignment data and on the samples of the base and of both slices
             Work(
                 "pairs, each way",
                 seeds * slices * (slices - 1),
                 self.train_samples * self.sample_tokens,
-                len(self.volumes) * (3 * held + real),
+                len(self.volumes) * (3 * tokens + real),
             ),
         ]

@@ -32,6 +32,8 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
+from .results import Answers, Effective, Group, LawExponents, Slope, Spread
+
 Array = NDArray[np.float64]
 LEVEL: Final = 0.95
 DRAWS: Final = 400
@@ -75,7 +77,7 @@ class _Run:
         raise KeyError(phase)
 
 
-def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict[str, Any]:
+def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> Answers:
     """What the runs say: {"readings", "groups", "effective_volumes", "reading"}.
 
     readings   a row for each run: its covariates and every measure with its standard error over documents
@@ -85,19 +87,23 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> dict
                laws' predictions of the exponent in V
     effective_volumes  R16: kappa pooled, beta in kappa ~ V^beta, kappa against P; how many runs bound kappa
     """
-    rows, seen = [], []
+    rows, clouds = [], []
     for seed in dict.fromkeys(result["configuration"]["seed"] for result in results):
         mine = [result for result in results if result["configuration"]["seed"] == seed]
         for result in mine:
-            found = measures(result, _weights(result, draws))
-            seen.append((result, found))
-            rows.append(_row(result, found))
-    groups = []
-    for key in dict.fromkeys(_group(result) for result, _ in seen):
-        chosen = [(result, found) for result, found in seen if _group(result) == key]
-        groups.append({"align_volume": key[0], "direction": key[1]} | _slopes(chosen))
-    told = {"readings": rows, "groups": groups, "effective_volumes": _effective(curve)}
-    return told | {"reading": [line for group in groups for line in _told(group)]}
+            values = measures(result, _weights(result, draws))
+            clouds.append((result, values))
+            rows.append(_row(result, values))
+    groups: list[Group] = []
+    for key in dict.fromkeys(_group(result) for result, _ in clouds):
+        chosen = [(result, values) for result, values in clouds if _group(result) == key]
+        groups.append(_slopes(*key, chosen))
+    return {
+        "readings": rows,
+        "groups": groups,
+        "effective_volumes": _effective(curve),
+        "reading": [line for group in groups for line in _told(group)],
+    }
 
 
 def slope_unit(measure: str) -> str:
@@ -121,13 +127,13 @@ def _weights(result: Result, draws: int) -> dict[str, Array]:
     """How often each held-out document counts, (B, D) for each kind, row 0 all ones: the same for every run of a seed."""
     kinds = [("plus", "minus"), ("minus", "plus")][result["configuration"]["direction"] != "forward"]
     first = result["readings"][0]
-    found = {}
+    weights = {}
     for role, kind in zip(("align", "perturb"), kinds, strict=True):
         count = len(first[f"nats_{role}"])
         rng = np.random.default_rng([int(result["configuration"]["seed"]), ("plus", "minus").index(kind)])
         drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=draws).astype(np.float64)
-        found[role] = np.concatenate([np.ones((1, count)), drawn])
-    return found
+        weights[role] = np.concatenate([np.ones((1, count)), drawn])
+    return weights
 
 
 def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
@@ -138,28 +144,28 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
     aligned, start = run.at(run.contrast, "aligned"), run.at(run.contrast, "adapted")
     path = [run.at(run.contrast, "perturb", step) for step in steps]
     rise = aligned - start
-    found = {"rise": rise, "first_fall": aligned - path[0], "depth": aligned - path[-1]}
-    found["held_out_rate"] = run.at(run.union, "adapted")
+    values = {"rise": rise, "first_fall": aligned - path[0], "depth": aligned - path[-1]}
+    values["held_out_rate"] = run.at(run.union, "adapted")
     risen = np.where(rise[0] > 2.0 * rise[1:].std(), rise, np.nan) if len(rise) > 1 else rise
-    found["fall_rate"] = _ratio(found["first_fall"] / first, risen)
-    found["fall_share"] = _ratio(found["depth"], risen)
+    values["fall_rate"] = _ratio(values["first_fall"] / first, risen)
+    values["fall_share"] = _ratio(values["depth"], risen)
     if ("control", last) in run.phases:
         mixed = [run.at(run.contrast, "control", step) for step in (first, last)]
-        found["first_excess"], found["excess_depth"] = mixed[0] - path[0], mixed[1] - path[-1]
-        found["excess_rate"] = _ratio(found["first_excess"] / first, risen)
-        found["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
-    found["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
+        values["first_excess"], values["excess_depth"] = mixed[0] - path[0], mixed[1] - path[-1]
+        values["excess_rate"] = _ratio(values["first_excess"] / first, risen)
+        values["align_rise"] = run.at(run.align, "perturb", last) - run.at(run.align, "control", last)
+    values["undoing_volume"] = undoing_volume([0, *steps], np.stack([aligned, *path], axis=1), start)
     moved = [
         next(r["kl_forward"] for r in result["readings"] if r["phase"] == phase) for phase in ("aligned", "adapted")
     ]
-    found["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
+    values["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
     at = result["gradients"]["aligned"]
     for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
         value, se = (at[key][part] for part in ("estimate", "se"))
         noise = np.random.default_rng(0).standard_normal(len(rise)) * (se or 0.0)
         noise[0] = 0.0
-        found[name] = np.full(len(rise), np.nan) if value is None else value + noise
-    return found
+        values[name] = np.full(len(rise), np.nan) if value is None else value + noise
+    return values
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
@@ -191,14 +197,14 @@ def _rates(result: Result, weights: dict[str, Array]) -> _Run:
     return _Run(phases, rates["perturb"] - rates["align"], rates["align"], union)
 
 
-def _row(result: Result, found: dict[str, Array]) -> dict[str, Any]:
+def _row(result: Result, measured: dict[str, Array]) -> dict[str, Any]:
     c = result["configuration"]
     at = result["gradients"]
     row: dict[str, Any] = {"size": c["member"]["size"], "parameters": result["parameters"]}
     row |= {"pretrain_volume": c["member"]["pretrain_volume"], "seed": c["seed"]}
     row |= {"align_volume": c["align_volume"], "direction": c["direction"]}
     row["cosine_start"], row["cosine_documents"] = at["start"]["cosine"], at["aligned"]["cosine"]
-    for name, values in found.items():
+    for name, values in measured.items():
         error = np.nanstd(values[1:]) if np.isfinite(values[1:]).sum() > 1 else np.nan
         row[name] = _number(values[0])
         row[f"{name}_se"] = _number(error) if row[name] is not None else None
@@ -208,27 +214,41 @@ def _row(result: Result, found: dict[str, Array]) -> dict[str, Any]:
 # -- slopes over runs --------------------------------------------------------------------------------------------------
 
 
-def _slopes(chosen: Sequence[tuple[Result, dict[str, Array]]]) -> dict[str, Any]:
+def _slopes(align_volume: int, direction: str, chosen: Sequence[tuple[Result, dict[str, Array]]]) -> Group:
     seeds = list(dict.fromkeys(result["configuration"]["seed"] for result, _ in chosen))
     at = {
-        seed: [(result, found) for result, found in chosen if result["configuration"]["seed"] == seed] for seed in seeds
+        seed: [(result, measured) for result, measured in chosen if result["configuration"]["seed"] == seed]
+        for seed in seeds
     }
     first = at[seeds[0]]
     names = predictors([_place(result) for result, _ in first])
     steps = [r["volume"] for r in first[0][0]["readings"] if r["phase"] == "perturb"]
-    out: dict[str, Any] = {"seeds": seeds, "perturb_volumes": steps, "predictors": list(names), "measures": {}}
+    spreads: dict[str, Spread] = {}
     for measure in (name for name in MEASURES if name in first[0][1]):
         each = [_seed_slopes(at[seed], measure, names) for seed in seeds]
-        values = [found[measure][0] for _, found in chosen]
-        told: dict[str, Any] = {"defined": int(np.isfinite(values).sum()), "runs": len(values)}
-        told["mean"] = _number(np.nanmean(values)) if told["defined"] else None
-        for kind in ("slope", "exponent"):
-            unit = slope_unit(measure) if kind == "slope" else ""
-            told[kind] = {name: _pooled([found[place] for e in each if (found := e[kind]) is not None], len(seeds), unit)
-                          for place, name in enumerate(names)}  # fmt: skip
-        out["measures"][measure] = told
-    out["laws"] = _predicted(first, steps, names)
-    return out
+        values = [measured[measure][0] for _, measured in chosen]
+        defined = int(np.isfinite(values).sum())
+
+        def pooled(kind: str, unit: str, each: list[_Slopes] = each) -> dict[str, Slope | None]:
+            known = [slopes for e in each if (slopes := e[kind]) is not None]
+            return {name: _pooled([slopes[i] for slopes in known], len(seeds), unit) for i, name in enumerate(names)}
+
+        spreads[measure] = {
+            "defined": defined,
+            "runs": len(values),
+            "mean": _number(np.nanmean(values)) if defined else None,
+            "slope": pooled("slope", slope_unit(measure)),
+            "exponent": pooled("exponent", ""),
+        }
+    return {
+        "align_volume": align_volume,
+        "direction": direction,
+        "seeds": seeds,
+        "perturb_volumes": steps,
+        "predictors": list(names),
+        "measures": spreads,
+        "laws": _predicted(first, steps, names),
+    }
 
 
 def _place(result: Result) -> tuple[float, float]:
@@ -257,12 +277,14 @@ def _design(places: Sequence[tuple[float, float]], names: Sequence[str]) -> Arra
     return np.stack([np.ones(len(x)), *(column - column.mean() for column in columns)], axis=1)
 
 
-def _seed_slopes(
-    runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]
-) -> dict[str, list[tuple[float, float]] | None]:
+_Slopes = dict[str, list[tuple[float, float]] | None]
+"""``slope`` and ``exponent`` of one seed: a number and its error for each predictor."""
+
+
+def _seed_slopes(runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]) -> _Slopes:
     """Slopes per doubling and exponents of one seed, each with its standard error over documents."""
-    kept = [(result, found) for result, found in runs if np.isfinite(found[measure][0])]
-    nothing: dict[str, Any] = {"slope": None, "exponent": None}
+    kept = [(result, values) for result, values in runs if np.isfinite(values[measure][0])]
+    nothing: _Slopes = {"slope": None, "exponent": None}
     if measure in CENSORED and len(kept) < len(runs):
         return nothing  # what was not reached is large, not missing
     if len({_place(result) for result, _ in kept}) <= len(names) + 1 - (len(names) == 1) or not names:
@@ -270,14 +292,14 @@ def _seed_slopes(
     design = _design([_place(result) for result, _ in kept], names)
     if np.linalg.matrix_rank(design) < design.shape[1]:
         return nothing
-    drawn = np.stack([found[measure] for _, found in kept])
+    drawn = np.stack([values[measure] for _, values in kept])
     inverse = np.asarray(np.linalg.pinv(design), dtype=np.float64)
     whole = np.asarray(np.isfinite(drawn[:, 1:]).all(axis=0))
     moved = np.asarray(drawn[:, 1:][:, whole] - drawn[:, :1])
     nothing["slope"] = _with_errors(inverse, drawn[:, 0], moved)
-    found = power_law(design, drawn[:, 0])
-    if found is not None:
-        numbers, jacobian = found
+    fitted = power_law(design, drawn[:, 0])
+    if fitted is not None:
+        numbers, jacobian = fitted
         operator = np.linalg.pinv(jacobian)
         errors = (operator @ moved)[1:].std(axis=1) if moved.shape[1] > 1 else np.full(len(names), np.nan)
         nothing["exponent"] = list(zip(numbers[1:].tolist(), errors.tolist(), strict=True))
@@ -313,21 +335,24 @@ def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
     def slopes(numbers: Array) -> Array:
         return np.asarray(base * np.exp(np.minimum(base @ numbers, 50.0))[:, None])
 
-    found = least_squares(gap, start, jac=slopes, bounds=(-20.0, 20.0))
-    if not found.success or np.abs(found.x).max() > 19.0:
+    optimum = least_squares(gap, start, jac=slopes, bounds=(-20.0, 20.0))
+    if not optimum.success or np.abs(optimum.x).max() > 19.0:
         return None
-    numbers = found.x.copy()
+    numbers = optimum.x.copy()
     numbers[0] += np.log(values.mean())
     return numbers, base * np.exp(base @ numbers)[:, None]
 
 
-def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> dict[str, Any] | None:
+def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> Slope | None:
     """The mean over seeds, a t interval over them, and the error over documents; None where some seed has no value."""
     if not values or len(values) < seeds:
         return None
     each, errors = (np.array(column) for column in zip(*values, strict=True))
     mean, se = Interval.of_values(each, level=LEVEL), float(np.sqrt(np.sum(errors**2)) / len(each))
-    return mean.as_dict() | {"unit": unit, "seeds": each.tolist(), "se_documents": _number(se)}
+    return {
+        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "unit": unit,
+        "seeds": each.tolist(), "se_documents": _number(se),
+    }  # fmt: skip
 
 
 def _number(value: Any) -> float | None:
@@ -347,32 +372,32 @@ def joint_measures(k: Array, n: float, steps: Sequence[int]) -> dict[str, Array]
     """
     first, last = float(steps[0]), float(steps[-1])
     rise = n / (k + n)
-    found = {"rise": rise}
+    values = {"rise": rise}
     for name, m in (("first_fall", first), ("depth", last)):
-        found[name] = rise - (n - m) / (k + n + m)
-    found |= {"first_excess": first / (k + n + first), "excess_depth": last / (k + n + last)}
-    found |= {"fall_rate": found["first_fall"] / (first * rise), "fall_share": found["depth"] / rise}
-    return found | {"excess_rate": found["first_excess"] / (first * rise), "undoing_volume": np.full_like(k, n)}
+        values[name] = rise - (n - m) / (k + n + m)
+    values |= {"first_excess": first / (k + n + first), "excess_depth": last / (k + n + last)}
+    values |= {"fall_rate": values["first_fall"] / (first * rise), "fall_share": values["depth"] / rise}
+    return values | {"excess_rate": values["first_excess"] / (first * rise), "undoing_volume": np.full_like(k, n)}
 
 
 def _predicted(
     runs: Sequence[tuple[Result, dict[str, Array]]], steps: Sequence[int], names: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[LawExponents]:
     """The exponent in V that each law gives these measures at these volumes; none where V does not vary."""
     if "pretrain_volume" not in names:
         return []
     design = _design([_place(result) for result, _ in runs], names)
     volumes = np.array([_place(result)[1] for result, _ in runs])
-    told = joint_measures(volumes, float(runs[0][0]["configuration"]["align_volume"]), steps)
+    factors = joint_measures(volumes, float(runs[0][0]["configuration"]["align_volume"]), steps)
     place = 1 + list(names).index("pretrain_volume")
-    joint = {}
-    for name, values in told.items():
-        found = power_law(design, values)
-        joint[name] = None if found is None else float(found[0][place])
+    joint: dict[str, float | None] = {}
+    for name, values in factors.items():
+        exponents = power_law(design, values)
+        joint[name] = None if exponents is None else float(exponents[0][place])
     return [{"name": LAWS[0], "exponents": joint}, {"name": LAWS[1], "exponents": dict.fromkeys(joint, 0.0)}]
 
 
-def _effective(curve: Curve) -> dict[str, Any]:
+def _effective(curve: Curve) -> Effective:
     """Effective volumes of every run (R16): kappa pooled, beta in the nominal k, and kappa against the covariates."""
     fits = []
     for run in curve:
@@ -394,23 +419,23 @@ def _effective(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _told(group: dict[str, Any]) -> list[str]:
+def _told(group: Group) -> list[str]:
     """What the slopes say, a sentence a measure."""
     lines = []
     laws = {law["name"]: law["exponents"] for law in group["laws"]}
     words = {"parameters": "size", "pretrain_volume": "pre-training volume"}
     for measure in ("first_fall", "fall_rate", "excess_rate", "fall_share"):
-        told = group["measures"].get(measure)
-        if told is None:
+        values = group["measures"].get(measure)
+        if values is None:
             continue
         for name in group["predictors"]:
-            found = told["exponent"][name]
-            if found is None:
+            entry = values["exponent"][name]
+            if entry is None:
                 lines.append(
-                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({told['defined']} of {told['runs']} runs)"
+                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({values['defined']} of {values['runs']} runs)"
                 )
                 continue
-            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {Interval.of_dict(found):+.2f}"
+            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {Interval.of_dict(entry):+.2f}"
             joint = laws.get(LAWS[0], {}).get(measure) if name == "pretrain_volume" else None
             lines.append(line + ("" if joint is None else f"; R13 {joint:+.2f}, R19 0"))
     return lines

@@ -77,8 +77,8 @@ class FamilySettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         for size in self.sizes:
-            found = SIZE.fullmatch(size)
-            if not found or int(found[1]) % HEAD:
+            match = SIZE.fullmatch(size)
+            if not match or int(match[1]) % HEAD:
                 raise InputError(
                     f"size {size!r}", where="family", mend=f"write WIDTHxLAYERS, the width a multiple of {HEAD}: 64x3"
                 )
@@ -98,8 +98,8 @@ class FamilySettings(Settings):
 
     def about(self) -> Configuration:
         """What the members are, sizes, data and seed apart: what names them in the configuration of a run."""
-        told = {key: value for key, value in asdict(self).items() if key != "sizes"}
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in told.items()}
+        settings = {key: value for key, value in asdict(self).items() if key != "sizes"}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in settings.items()}
 
 
 class Family:
@@ -200,10 +200,10 @@ def _documents(settings: FamilySettings, seed: int, exclude: Iterable[Example]) 
 
 def _shape(size: str) -> tuple[int, int, int]:
     """Width, layers and inner width: 8/3 of the width, rounded up to a multiple of 8."""
-    found = SIZE.fullmatch(size)
-    assert found
-    width = int(found[1])
-    return width, int(found[2]), 8 * -(-width // 3)
+    match = SIZE.fullmatch(size)
+    assert match
+    width = int(match[1])
+    return width, int(match[2]), 8 * -(-width // 3)
 
 
 def family_config(settings: FamilySettings, size: str, begin: int | None = None, end: int | None = None) -> Any:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from elastomath.runs.conduct import ProtocolSummary
+
+    from .results import Group
+
 PANELS: Final = (
     ("held_out_rate", "held-out rate at the start", "bits/token", 1.0),
     ("rise", "rise of the contrast", "bits/token", 1.0),
@@ -33,7 +37,7 @@ EXPONENTS: Final = (
 
 
 @styled
-def scale_figure(result: dict[str, Any]) -> Figure:
+def scale_figure(result: ProtocolSummary) -> Figure:
     """F3: measures against pre-training volume, a line a size; below, the exponents in size and in volume.
 
     result: what ``scale.json`` holds. Marks are means over seeds, bars the standard error over documents (one of more than
@@ -116,37 +120,39 @@ def _limits(marks: list[float], spreads: list[float], *, zero: bool) -> tuple[fl
     return low - margin, high + margin
 
 
-def _width(group: dict[str, Any]) -> float:
+def _width(group: Group) -> float:
     """Half the width of the panels of exponents: room for every seed's value, from 1 to 4."""
     most = 1.0
     for measure, _ in EXPONENTS:
-        for found in (group["measures"].get(measure) or {}).get("exponent", {}).values():
-            most = max([most, *(abs(value) for value in (found or {}).get("seeds", ()))])
+        spread = group["measures"].get(measure)
+        for slope in spread["exponent"].values() if spread else ():
+            most = max([most, *(abs(value) for value in (slope["seeds"] if slope else ()))])
     return min(1.15 * most, 4.0)
 
 
-def _exponents(axes: Axes, group: dict[str, Any], name: str, law: dict[str, float | None]) -> None:
+def _exponents(axes: Axes, group: Group, name: str, law: dict[str, float | None]) -> None:
     most = _width(group)
     for place, (measure, _) in enumerate(EXPONENTS):
-        found = (group["measures"].get(measure) or {}).get("exponent", {}).get(name)
+        spread = group["measures"].get(measure)
+        interval = spread["exponent"].get(name) if spread else None
         height = -place
-        if found is None:
+        if interval is None:
             axes.annotate("not told", (0.0, height), ha="center", va="center", fontsize=8.5, color=INK)
         else:
-            low = -np.inf if found["low"] is None else found["low"]
-            high = np.inf if found["high"] is None else found["high"]
+            low = -np.inf if interval["low"] is None else interval["low"]
+            high = np.inf if interval["high"] is None else interval["high"]
             axes.plot([max(low, -most), min(high, most)], [height, height], color=INK, linewidth=1.0)
             for end, sign, tip in ((low, -1, "<"), (high, 1, ">")):
                 axes.plot(sign * min(abs(end), most) if abs(end) > most else end, height,
                           marker=tip if abs(end) > most else "|", color=INK, clip_on=False)  # fmt: skip
-            centre, half = found["estimate"], 1.96 * (found["se_documents"] or 0.0)
+            centre, half = interval["estimate"] or 0.0, 1.96 * (interval["se_documents"] or 0.0)
             ends = np.clip([centre - half, centre + half], -most, most)
             axes.plot(ends, [height, height], color=STYLES[0][0], linewidth=4.5, alpha=0.55)
-            axes.plot(np.clip(found["seeds"], -most, most), [height + 0.24] * len(found["seeds"]), ".", color=INK)
+            axes.plot(np.clip(interval["seeds"], -most, most), [height + 0.24] * len(interval["seeds"]), ".", color=INK)
             axes.plot(np.clip(centre, -most, most), height, marker="o", color=STYLES[0][0], markeredgecolor="white")
-        told = law.get(measure)
-        if told is not None:
-            axes.plot(told, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
+        entry = law.get(measure)
+        if entry is not None:
+            axes.plot(entry, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
     axes.set_yticks([-place for place in range(len(EXPONENTS))], [words for _, words in EXPONENTS])
     axes.set_ylim(-len(EXPONENTS) + 0.4, 0.6)

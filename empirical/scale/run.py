@@ -10,6 +10,7 @@ import numpy as np
 
 from elastomath.curve import Curve
 from elastomath.progress import say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
 from ..data.examples import Example
@@ -29,7 +30,7 @@ GROUPS = 8
 """Groups of documents from which a gradient's errors are taken."""
 
 
-def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> dict[str, Any]:
+def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:
     """Run the protocol, resuming what ``out`` holds already; writes ``scale.csv`` (a Curve) and ``scale.json``.
 
     A family's members are kept under ``out/family`` as folders that any verb takes for a model. Returns
@@ -95,15 +96,15 @@ def _gradients(laboratory: Laboratory, bench: Bench, stage: Stage, count: int) -
 
 
 def _read(laboratory: Laboratory, both: Sequences, own: Sequences) -> Result:
-    found = gradient_reading(
+    norms = gradient_reading(
         laboratory.model, both, own, groups=GROUPS, batch=16, autocast=laboratory.autocast, meter=laboratory.meter
     )
-    told: Result = {"norms": list(found.norms)}
+    row: Result = {"norms": list(norms.norms)}
     for name in ("cosine", "ratio"):
-        value, population = getattr(found, name), getattr(found, f"population_{name}")
-        told[name] = value if np.isfinite(value) else None
-        told[f"population_{name}"] = {"estimate": population.estimate, "se": population.se}
-    return told
+        value, population = getattr(norms, name), getattr(norms, f"population_{name}")
+        row[name] = value if np.isfinite(value) else None
+        row[f"population_{name}"] = {"estimate": population.estimate, "se": population.se}
+    return row
 
 
 def run_name(configuration: Configuration) -> str:

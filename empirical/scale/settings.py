@@ -68,8 +68,8 @@ class ScaleSettings(Settings):
 
     def equipment(self, out: Path, device: str, dtype: str, trust_remote_code: bool) -> Equipment:
         """What every run needs; the model is put in by each."""
-        found = self.rebounds[0].equipment(out, device, dtype, trust_remote_code)
-        return replace(found, model="family" if self.family else found.model)
+        shared = self.rebounds[0].equipment(out, device, dtype, trust_remote_code)
+        return replace(shared, model="family" if self.family else shared.model)
 
     def about(self, equipment: Equipment) -> dict[str, Any]:
         """The settings as a summary tells them; each run names its own model."""
@@ -88,22 +88,22 @@ class ScaleSettings(Settings):
         return sorted(runs, key=lambda run: order[run["seed"]])
 
     def _members(self, equipment: Equipment) -> list[tuple[ReboundSettings, dict[str, Any], str]]:
-        found = []
+        members = []
         if self.family is None:
             for rebound in self.rebounds:
                 at = replace(equipment, model=rebound.model, revision=rebound.revision)
                 size = rebound.model if rebound.revision is None else f"{rebound.model}@{rebound.revision}"
                 member: dict[str, Any] = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
-                found.append((rebound, member | {"revision": rebound.revision}, at.source))
-            return found
+                members.append((rebound, member | {"revision": rebound.revision}, at.source))
+            return members
         first, about = self.rebounds[0], self.family.about()
         taken = {"align_volumes": list(first.align_volumes), "directions": list(first.directions)}
         for size in self.family.sizes:
             for volume in self.family.volumes:
                 rebound = replace(first, model=f"{size}-{volume}", pretrain_volume=float(volume))
                 member = {"family": about, "size": size, "pretrain_volume": volume} | taken
-                found.append((rebound, member, run_key(member)))
-        return found
+                members.append((rebound, member, run_key(member)))
+        return members
 
     def parts(self) -> list[Part]:
         """Each model and all that is done with it; of a family, each size with all volumes and the pre-training before them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 Ends = dict[str, float | None]
 """`Interval.as_dict`: estimate, low, high, level."""
@@ -45,3 +45,11 @@ class Control(TypedDict):
     right_endpoint_kappa: Ends
     right_endpoint_error: float | None
     noise: list[Noise]
+
+
+class Probed(TypedDict):
+    """What the probe says beside runs and curve."""
+
+    probe: list[ProbeRow]
+    controls: list[Control]
+    settings: dict[str, Any]

@@ -18,7 +18,7 @@ from elastomath.errors import InputError
 from elastomath.fit.fit import fit_run
 from elastomath.laws.finite import finite_law
 from elastomath.progress import say
-from elastomath.runs.conduct import conclude
+from elastomath.runs.conduct import ProtocolSummary, conclude
 from elastomath.runs.ledger import Configuration, Ledger, Result, sweep
 from elastomath.units import NATS_PER_BIT
 
@@ -27,7 +27,7 @@ from ..data.specifications import data_hashes
 from ..data.tokens import token_ids
 from ..models.loading import load_model
 from ..models.model import LoadedModel
-from .results import Control, Noise, ProbeRow
+from .results import Control, Noise, Probed, ProbeRow
 from .settings import CASES, StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
@@ -41,7 +41,7 @@ def stiffness(
     device: str = "auto",
     dtype: str = "float32",
     trust_remote_code: bool = False,
-) -> dict[str, Any]:
+) -> ProtocolSummary:
     """Run the probe, resuming what ``out`` holds already; writes ``stiffness.csv`` (a Curve) and ``stiffness.json``.
 
     Returns {"runs": {"done", "failed", "total"}, "curve", "probe": a row for each run, "controls", "settings"}. Rates
@@ -53,7 +53,7 @@ def stiffness(
     with Ledger(out / "stiffness.sqlite") as ledger:
         results, failures = sweep(laboratory.run, configurations, ledger, what="tilt probe")
 
-    def describe(done: list[Result], curve: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], curve: Curve) -> Probed:
         return {
             "probe": [summarise(result, curve) for result in done],
             "controls": [controls(result) for result in done if result["configuration"]["case"] == "union"],

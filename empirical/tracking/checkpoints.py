@@ -74,18 +74,21 @@ def progress_of(source: Source) -> Progress:
     """
     state = source.folder and source.folder / STATE
     if state and state.is_file():
-        found = json_of(state, STATE, "copy it again")
-        if not isinstance(found, dict):
+        progress = json_of(state, STATE, "copy it again")
+        if not isinstance(progress, dict):
             raise InputError(f"{STATE} is no JSON object", where=str(state), mend="copy it again")
         logged = [
             row[name]
-            for row in found.get("log_history") or []
+            for row in progress.get("log_history") or []
             for name in ("num_input_tokens_seen", "num_tokens")
-            if isinstance(row, dict) and row.get(name) and row.get("step", 0) <= found.get("global_step", 0)
+            if isinstance(row, dict) and row.get(name) and row.get("step", 0) <= progress.get("global_step", 0)
         ]
-        tokens = found.get("num_input_tokens_seen") or (max(logged) if logged else None)
+        tokens = progress.get("num_input_tokens_seen") or (max(logged) if logged else None)
         return Progress(
-            _whole(found.get("global_step")), found.get("epoch"), _whole(found.get("train_batch_size")), _whole(tokens)
+            _whole(progress.get("global_step")),
+            progress.get("epoch"),
+            _whole(progress.get("train_batch_size")),
+            _whole(tokens),
         )
     last = source.revision or Path(source.adapter or source.model).name
     number = re.fullmatch(r"(?:.*[^\d.])?(\d+)", last)

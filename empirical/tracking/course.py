@@ -194,13 +194,13 @@ class Course:
     def _constants(self) -> dict[str, Any]:
         """What the fit says of the run: its half-life, and effective volumes where the run is near a joint optimum."""
         try:
-            told = fit(self.curve())
+            fitted = fit(self.curve())
         except InputError as error:
             return {"reason": str(error)}
-        run, joint = told["runs"][0], told["joint"]
+        run, joint = fitted["runs"][0], fitted["joint"]
         volumes = {name: run[name] for name in ("K_pretrain", "K_align", "kappa")} if joint and joint["near"] else {}
         verdict = None if joint is None else joint["verdict"]
-        return {"half_life": told["constants"][0]["half_life"], "verdict": verdict} | volumes
+        return {"half_life": fitted["constants"][0]["half_life"], "verdict": verdict} | volumes
 
     def _not_shown(self, last: float) -> list[str]:
         lines = [f"other prompts than these {self.count}, and what the model does when it writes by itself"]

@@ -108,10 +108,10 @@ def read_model(
     reading: Result = {}
     with undisturbed(model):
         pair = pair_lengths(model, *(sides[side] for side in SIDES), autocast=autocast, meter=meter)
-        found = dict(zip(SIDES, pair, strict=True))
+        both = dict(zip(SIDES, pair, strict=True))
         if PRETRAIN in sides:
-            found[PRETRAIN] = code_lengths(model, sides[PRETRAIN], autocast=autocast, meter=meter)
-    for side, lengths in found.items():
+            both[PRETRAIN] = code_lengths(model, sides[PRETRAIN], autocast=autocast, meter=meter)
+    for side, lengths in both.items():
         if not np.isfinite(lengths.nats).all():
             raise InputError(
                 f"a code length of the {side} documents is not finite", where=where, mend="lower the learning rate"

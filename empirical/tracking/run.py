@@ -103,7 +103,7 @@ def track(
 
 def _configuration(bench: Bench, source: Source, lender: Source | None) -> Configuration:
     """All that a reading depends on; the model by the hash of its weights or its commit."""
-    held, computed = held_and_computed(bench.weights, bench.dtype, bench.device)
+    stored, computed = held_and_computed(bench.weights, bench.dtype, bench.device)
     configuration: Configuration = {
         "model": source.name,
         "load": source.model,
@@ -111,7 +111,7 @@ def _configuration(bench: Bench, source: Source, lender: Source | None) -> Confi
         "adapter": source.adapter,
         "weights": source_of(source.model, source.revision),
         "panel": bench.panel.sha256,
-        "held": held,
+        "held": stored,
         "dtype": computed,
         "version": 1,
     }

@@ -148,11 +148,11 @@ class Tracker:
     def result(self) -> dict[str, Any]:
         """What the readings say: `Course.summary`, and the path of the curve where it is written; kept as ``track.json``."""
         where = {} if self.out is None else {"curve": str(self.out / "track.csv")}
-        told = where | self.course.summary()
+        summary = where | self.course.summary()
         if self.out is not None and self.writes:
             with whole_file(self.out / "track.json") as aside:
-                aside.write_text(json.dumps(told, indent=1, allow_nan=False))
-        return told
+                aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
+        return summary
 
     def _read(self, model: Any) -> Result:
         if self._sides is None:

@@ -172,8 +172,8 @@ def classifier_reward(pairs: Sequence[Preference]) -> Reward:
     texts = [pair.chosen for pair in pairs] + [pair.rejected for pair in pairs]
     judge.fit(texts, [1] * len(pairs) + [0] * len(pairs))
 
-    def log_odds(prompts: Sequence[str], found: Sequence[str]) -> np.ndarray:
-        return np.asarray(judge.decision_function(list(found)), dtype=np.float64)
+    def log_odds(prompts: Sequence[str], responses: Sequence[str]) -> np.ndarray:
+        return np.asarray(judge.decision_function(list(responses)), dtype=np.float64)
 
     return log_odds
 
@@ -194,7 +194,7 @@ def _judged(
     if beta > 0:
         with _exchanged(model, start):
             before = [_read(model, batch, settings.autocast)[0] for batch in batches]
-    found = []
+    judged = []
     for batch, (log_probs, values, row), first in zip(batches, now, before, strict=True):
         place = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)
         shape = (len(batch), int(place.max()) + 1)
@@ -206,10 +206,10 @@ def _judged(
         grid = torch.zeros_like(rewards)
         grid[row, place] = values
         advantages = advantages_of(rewards, grid, settings.discount, settings.smoothing)[row, place]
-        found.append(Rollout(log_probs, values, advantages, advantages + values))
-    every = torch.cat([rollout.advantages for rollout in found])
+        judged.append(Rollout(log_probs, values, advantages, advantages + values))
+    every = torch.cat([rollout.advantages for rollout in judged])
     mean, spread = every.mean(), every.std(correction=0) + 1e-8
-    return [Rollout(r.log_probs, r.values, (r.advantages - mean) / spread, r.returns) for r in found]
+    return [Rollout(r.log_probs, r.values, (r.advantages - mean) / spread, r.returns) for r in judged]
 
 
 def _read(
@@ -223,11 +223,11 @@ def _read(
 @contextlib.contextmanager
 def _exchanged(model: Any, weights: dict[str, Tensor]) -> Iterator[None]:
     """The model with other weights for a while; those of now wait on the CPU."""
-    held = {name: value.detach().to("cpu", copy=True) for name, value in trainable(model)}
+    before = {name: value.detach().to("cpu", copy=True) for name, value in trainable(model)}
     try:
         for name, value in trainable(model):
             value.copy_(weights[name])
         yield
     finally:
         for name, value in trainable(model):
-            value.copy_(held[name])
+            value.copy_(before[name])

@@ -264,10 +264,10 @@ def _as_it_was(loaded: LoadedModel) -> Iterator[None]:
     finally:
         for name in set(getattr(model, "peft_config", ())) - adapters:  # trl copies an adapter as its reference
             model.delete_adapter(name)
-        for module, held in zip(modules, before, strict=True):
+        for module, was_training in zip(modules, before, strict=True):
             for name in patched:
                 vars(module).pop(name, None)
-            vars(module).update(held)
+            vars(module).update(was_training)
         for part, p in dropouts.items():
             part.p = p
         config.pad_token_id, tokenizer.pad_token = padding[0], padding[2]

@@ -45,13 +45,13 @@ def claims() -> dict[str, Claim]:
     >>> list(claims())[:2], claims()["R5"].command
     (['Def3.1', 'Def3.3a'], 'elastomath verify --only R5')
     """
-    found: dict[str, Claim] = {}
+    by_id: dict[str, Claim] = {}
     for module in MODULES:
         for claim in import_module(f"{__name__}.{module}").CLAIMS:
-            if claim.id in found:
+            if claim.id in by_id:
                 raise ValueError(f"two claims are called {claim.id}")
-            found[claim.id] = claim
-    return found
+            by_id[claim.id] = claim
+    return by_id
 
 
 @dataclass(frozen=True)

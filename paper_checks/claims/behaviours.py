@@ -137,7 +137,7 @@ def _moments(evidence: Evidence) -> Finding:
     errors = sorted(abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in rows)
     median = errors[len(errors) // 2] if len(errors) % 2 else sum(errors[len(errors) // 2 - 1 :][:2]) / 2
     slopes = {optimiser: _last_slopes(rows, optimiser) for optimiser in ("adamw", "adamw-carried")}
-    fall = all(seen < 0 and foretold < 0 for seen, foretold in slopes["adamw-carried"])
+    fall = all(slope < 0 and foretold < 0 for slope, foretold in slopes["adamw-carried"])
     words = "; ".join(
         f"{'fresh moments' if optimiser == 'adamw' else 'carried moments'} {', '.join(f'{a:+.2f} (forecast {b:+.2f})' for a, b in pairs)}"
         for optimiser, pairs in slopes.items()

@@ -141,10 +141,10 @@ class Evidence:
         wanted = [id for id in dict.fromkeys(ids) if id not in self._verified]
         if not wanted:
             return
-        found = verify(wanted, self.cases, self.seed, quick=self.quick, processes=self.processes, tell=self.tell)
+        results = verify(wanted, self.cases, self.seed, quick=self.quick, processes=self.processes, tell=self.tell)
         for id in wanted:
             own = cases_of(id)
-            self._verified[id] = [claim for claim in found if claim.id in own]
+            self._verified[id] = [claim for claim in results if claim.id in own]
 
     def verified(self, id: str) -> list[Verified]:
         """The claims of `elastomath verify` on a result, and on each of its cases (R9a ... R9i of R9; R10 is no case of R1)."""

@@ -29,15 +29,15 @@ def token_tree(evidence: Evidence) -> Finding:
         whole = TokenTree.of(documents, depth=13, first_block=True)
         for depth in range(1, 14):
             cut = whole.prune(depth)
-            seen = Counter((document[:depth], len(document) <= depth) for document in documents)
+            spelled = Counter((document[:depth], len(document) <= depth) for document in documents)
             ended, full = Counter[bytes](), Counter[bytes]()
-            for (prefix, over), count in seen.items():
+            for (prefix, over), count in spelled.items():
                 (ended if over and len(prefix) < depth else full)[prefix] += count
             expected = ended + full
-            found = {cut.spell(leaf): int(count) for leaf, count in enumerate(cut.counts)}
-            compared += len(found)
-            if found != dict(expected):
-                return Finding(FAILS, "sampled", f"depth {depth} of {documents[:5]}: {found} is not {dict(expected)}")
+            leaves = {cut.spell(leaf): int(count) for leaf, count in enumerate(cut.counts)}
+            compared += len(leaves)
+            if leaves != dict(expected):
+                return Finding(FAILS, "sampled", f"depth {depth} of {documents[:5]}: {leaves} is not {dict(expected)}")
     return Finding(
         HOLDS,
         "sampled",
@@ -69,8 +69,10 @@ def pruned_tree(evidence: Evidence) -> Finding:
                 return Finding(
                     FAILS, "sampled", f"pruning to {cut} layers costs {loss.cross_entropy}, outside its bounds"
                 )
-            told = loss.cross_entropy_bound > 0
-            closest = max(closest, float((loss.cross_entropy[told] / loss.cross_entropy_bound[told]).max(initial=0.0)))
+            certain = loss.cross_entropy_bound > 0
+            closest = max(
+                closest, float((loss.cross_entropy[certain] / loss.cross_entropy_bound[certain]).max(initial=0.0))
+            )
     return Finding(
         WITH_CONSTANTS,
         "sampled",
@@ -85,7 +87,7 @@ def monotone_depth(evidence: Evidence) -> Finding:
     summary = evidence.saved("scale-sim").summary
     rows = summary["depth_by_size"]
     (trend,) = [answer["value"] for answer in summary["answers"] if answer["id"].startswith("depth-by-size")]
-    told = ", ".join(f"{row['parameters']:,}: {row['represented_depth']:.2f}" for row in rows)
+    depths = ", ".join(f"{row['parameters']:,}: {row['represented_depth']:.2f}" for row in rows)
     fallen = [
         f"{before['parameters']:,} to {after['parameters']:,}"
         for before, after in itertools.pairwise(rows)
@@ -97,7 +99,7 @@ def monotone_depth(evidence: Evidence) -> Finding:
         if after["represented_depth"] < before["represented_depth"]
     ]
     detail = (
-        f"leading symbols that a transformer codes within {summary['tolerance']:g} nats, by parameters: {told}; per tenfold "
+        f"leading symbols that a transformer codes within {summary['tolerance']:g} nats, by parameters: {depths}; per tenfold "
         f"{trend['estimate']:+.2f} [{trend['low']:+.2f}, {trend['high']:+.2f}] over seeds. With one training budget for all sizes the mean "
         f"falls at {', '.join(f'{size:,}' for size in lower) or 'none'}, decided at {', '.join(fallen) or 'none'}; the assumption says "
         "exactly, a trained model only approximately"
@@ -195,7 +197,7 @@ def elasticity(evidence: Evidence) -> Finding:
     """Def 3.6 under joint compression: the volume that undoes n is m* = n (s_+ - s_p)/(s_p - s_-), whatever k (R13)."""
     from elastomath.laws.rebound import Scores, return_volume, score
 
-    rng, worst, ratios = np.random.default_rng(evidence.seed), 0.0, []
+    rng, worst, pairs = np.random.default_rng(evidence.seed), 0.0, []
     for _ in range(DRAWS):
         low, base, high = np.sort(rng.uniform(size=3))
         if min(base - low, high - base) < 1e-3:
@@ -204,17 +206,17 @@ def elasticity(evidence: Evidence) -> Finding:
         back = float(return_volume(scores, n))
         for k in (10.0, 1e3, 1e6):
             worst = max(worst, abs(float(score(scores, k, n, back)) - base))
-        ratios.append((back / n, (high - base) / (base - low)))
-    found = np.array(ratios)
-    if worst > 1e-9 or not np.allclose(found[:, 0], found[:, 1], rtol=1e-9):
+        pairs.append((back / n, (high - base) / (base - low)))
+    ratios = np.array(pairs)
+    if worst > 1e-9 or not np.allclose(ratios[:, 0], ratios[:, 1], rtol=1e-9):
         return Finding(FAILS, "sampled", f"the score after m* misses the base's by {worst:.1e}")
     return Finding(
         only_if("the base is much nearer to the aligned than to the opposed target, or a tolerance is allowed"),
         "sampled",
-        f"under joint compression |D_b|/|D_a| = (s_+ - s_p)/(s_p - s_-) exactly, whatever the pre-training volume ({len(found)} "
-        f"instances, {found[:, 0].min():.2g} to {found[:, 0].max():.2g}): |D_b| << |D_a| is a property of the three targets, "
+        f"under joint compression |D_b|/|D_a| = (s_+ - s_p)/(s_p - s_-) exactly, whatever the pre-training volume ({len(ratios)} "
+        f"instances, {ratios[:, 0].min():.2g} to {ratios[:, 0].max():.2g}): |D_b| << |D_a| is a property of the three targets, "
         "not of k; trained models are in Q1 and Table 3",
-        {"ratios": found[:, 0].tolist()},
+        {"ratios": ratios[:, 0].tolist()},
     )
 
 

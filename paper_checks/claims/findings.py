@@ -71,10 +71,10 @@ def _gap(measure: str) -> Callable[[Evidence], Finding]:
 
 
 def _group(evidence: Evidence, saved: str, algorithm: str, direction: str) -> Mapping[str, Any] | None:
-    found = evidence.saved(saved)
-    if not found.there:
+    saved_run = evidence.saved(saved)
+    if not saved_run.there:
         return None
-    for group in found.summary["falls"]:
+    for group in saved_run.summary["falls"]:
         if group["algorithm"] == algorithm and group["direction"] == direction:
             return dict(group)
     return None

@@ -48,14 +48,14 @@ def keep_result(folder: Path, name: str | None = None, saved_runs: Path = SAVED_
     curve = curves[0]
     Curve.read(curve)  # a curve, whole
     at = saved_runs / (name or curve.stem)
-    told = portable(json.loads(curve.with_suffix(".json").read_text(encoding="utf-8")))
-    if "curve" in told:
-        told["curve"] = f"{at.name}.csv"
+    summary = portable(json.loads(curve.with_suffix(".json").read_text(encoding="utf-8")))
+    if "curve" in summary:
+        summary["curve"] = f"{at.name}.csv"
     at.mkdir(parents=True, exist_ok=True)
     with whole_file(at / f"{at.name}.csv") as aside:
         aside.write_bytes(curve.read_bytes())
     with whole_file(at / f"{at.name}.json") as aside:
-        aside.write_text(json.dumps(told, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        aside.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return at
 
 

@@ -61,10 +61,12 @@ def forward_hooke(evidence: Evidence) -> Finding:
     rng, worst, error = np.random.default_rng(evidence.seed), 0.0, 0.0
     for _ in range(DRAWS):
         rows = rng.dirichlet(np.full(int(rng.integers(3, 40)), 1.0), size=3)
-        found = springs(Mixture.of(rows, [float(10 ** rng.uniform(0, 2)), 1.0, 0.0]), [0.0, 1e-4, 1.0])
-        misses = np.abs(found.forces.sum(axis=0) - found.energy) / np.maximum(np.abs(found.forces).max(axis=0), 1e-300)
+        course = springs(Mixture.of(rows, [float(10 ** rng.uniform(0, 2)), 1.0, 0.0]), [0.0, 1e-4, 1.0])
+        misses = np.abs(course.forces.sum(axis=0) - course.energy) / np.maximum(
+            np.abs(course.forces).max(axis=0), 1e-300
+        )
         error = max(error, float(misses[1:].max()))
-        worst = max(worst, float(found.energy[1] / np.abs(found.forces[:, 1]).max()))
+        worst = max(worst, float(course.energy[1] / np.abs(course.forces[:, 1]).max()))
     law = evidence.verified("R12")
     if error > 1e-8 or worst > 0.1 or not all(claim.holds for claim in law):
         return Finding(
@@ -85,8 +87,8 @@ def reverse_hooke(evidence: Evidence) -> Finding:
     from elastomath.mixtures.pool import GeometricPool, reverse_balance
 
     mixture = Mixture.of([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3], [0.2, 0.2, 0.6]], [2.0, 1.0, 0.5])
-    found = reverse_balance(mixture)
-    share = abs(found.balance) / float(np.abs(found.terms).max())
+    balance = reverse_balance(mixture)
+    share = abs(balance.balance) / float(np.abs(balance.terms).max())
     pool = GeometricPool.of(mixture)
     forces = mixture.volumes * pool.response()
     pooled = abs(float(forces.sum())) / float(np.abs(forces).max())

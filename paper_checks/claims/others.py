@@ -20,36 +20,36 @@ def _told(evidence: Evidence, part: str) -> Mapping[str, Any] | None:
 
 def _deeper(evidence: Evidence) -> Finding:
     """F2 on unlearned models: whether half of what was unlearned is back sooner where it was unlearned more deeply."""
-    told = _told(evidence, "unlearn")
-    if told is None:
+    readings = _told(evidence, "unlearn")
+    if readings is None:
         return Finding(NOT_TESTED, "published", "no saved readings")
-    every = told["regression"]["all"]
-    held, alone = (every[name]["depth"] for name in ("held_apart", "depth_alone"))
-    slope, by_itself = Interval.of_dict(held), Interval.of_dict(alone)
+    every = readings["regression"]["all"]
+    slopes, alone = (every[name]["depth"] for name in ("held_apart", "depth_alone"))
+    slope, by_itself = Interval.of_dict(slopes), Interval.of_dict(alone)
     sooner = slope.high is not None and slope.high < 0
-    back = Interval.of_dict(told["back"]["correlation"])
+    back = Interval.of_dict(readings["back"]["correlation"])
     return Finding(
         SUPPORTED if sooner else NOT_SUPPORTED,
         "published",
-        f"{told['model']}, {every['runs']} attacks on {every['held_apart']['models']} unlearned models: a nat of depth changes "
+        f"{readings['model']}, {every['runs']} attacks on {every['held_apart']['models']} unlearned models: a nat of depth changes "
         f"ln of the steps until half is back by {slope:+.2g}, with damage and learning rate held, and by {by_itself:+.2g} with the "
-        f"learning rate alone; less than {held['visible']:.2g} would not have been seen, so that neither sign is excluded. Depth and "
+        f"learning rate alone; less than {slopes['visible']:.2g} would not have been seen, so that neither sign is excluded. Depth and "
         f"damage go together ({every['depth_and_damage']:.2f}), and in damaged models what returns of the forgotten skill is what "
         f"returns of all others (correlation {back:.2f})",
-        {"slope": held["estimate"], "visible": held["visible"]},
+        {"slope": slopes["estimate"], "visible": slopes["visible"]},
     )
 
 
 def _larger(evidence: Evidence) -> Finding:
     """F3 on Pythia: whether swapped pronouns at the end of pre-training move larger models more."""
-    told = _told(evidence, "pythia")
-    if told is None:
+    readings = _told(evidence, "pythia")
+    if readings is None:
         return Finding(NOT_TESTED, "published", "no saved readings")
-    slope = Interval.of_dict(told["by_size"])
+    slope = Interval.of_dict(readings["by_size"])
     effects = ", ".join(
-        f"{row['size']} {row['effect']['estimate']:+.3f}" for row in told["swaps"] if row["arm"] == "swap7"
+        f"{row['size']} {row['effect']['estimate']:+.3f}" for row in readings["swaps"] if row["arm"] == "swap7"
     )
-    visible = max(row["visible"] for row in told["swaps"])
+    visible = max(row["visible"] for row in readings["swaps"])
     # the swap lowers the share of stereotyped choices where it acts: growing with size is a negative slope
     grows = slope.high is not None and slope.high < 0
     return Finding(
@@ -57,8 +57,8 @@ def _larger(evidence: Evidence) -> Finding:
         "published",
         f"Pythia, pronouns swapped in the last 7% of pre-training: the share of stereotyped choices changes by {effects}, by "
         f"{slope:+.4f} for each doubling of the size. An effect below {visible:.2f} at one size, or "
-        f"{told['by_size']['visible']:.3f} a doubling, would not have been seen",
-        {"slope": slope.estimate, "visible": told["by_size"]["visible"]},
+        f"{readings['by_size']['visible']:.3f} a doubling, would not have been seen",
+        {"slope": slope.estimate, "visible": readings["by_size"]["visible"]},
     )
 
 

@@ -104,11 +104,11 @@ def doubled(evidence: Evidence) -> Finding:
         and entry["extra"]["high"] is not None
         and entry["extra"]["high"] < 0.01
     ]
-    told = next(answer for answer in summary["answers"] if answer["id"] == "useful")
+    useful = next(answer for answer in summary["answers"] if answer["id"] == "useful")
     return Finding(
         SUPPORTED if good else NOT_SUPPORTED,
         "measured",
-        f"{_scale(summary)}: {told['sentence']}",
+        f"{_scale(summary)}: {useful['sentence']}",
         {"good": good},
     )
 
@@ -124,7 +124,7 @@ def untunable(evidence: Evidence) -> Finding:
         if any(attack["undone"] is not None for attack in row["attacks"].values()):
             lasting.discard(row["defence"])
     kept = [entry for entry in summary["ranking"] if entry["defence"] == "replay-50"]
-    held = (
+    keeps = (
         f"; with a replay of 50%, which needs the attacker's data, {kept[0]['censored']} of {kept[0]['seeds']} were not"
         if kept
         else ""
@@ -133,7 +133,7 @@ def untunable(evidence: Evidence) -> Finding:
         SUPPORTED if lasting else NOT_SUPPORTED,
         "measured",
         f"{_scale(summary)}: {len(lasting)} of them outlast every attack in every seed; a behaviour of every other was undone by at "
-        f"least one{held}. What the output layer alone leaves to any defence: `elastomath.laws.planner.output_constant`",
+        f"least one{keeps}. What the output layer alone leaves to any defence: `elastomath.laws.planner.output_constant`",
         {"lasting": sorted(lasting)},
     )
 
@@ -145,13 +145,13 @@ def comes_back(evidence: Evidence) -> Finding:
         return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
     parts = {a["id"].partition("/")[2]: a["value"] for a in summary["answers"] if a["id"].startswith("back/")}
     half = [n for n, value in parts.items() if value["low"] is not None and value["low"] > 0.5]
-    told = ", ".join(
+    ways = ", ".join(
         f"{value['estimate']:.0%} [{value['low']:.0%}, {value['high']:.0%}] after {n}" for n, value in parts.items()
     )
     return Finding(
         SUPPORTED if len(half) == len(parts) else NOT_SUPPORTED,
         "measured",
-        f"{_scale(summary)}: of the fall, neutral text gives back {told} opposed examples. The logit law says that nothing comes back, "
+        f"{_scale(summary)}: of the fall, neutral text gives back {ways} opposed examples. The logit law says that nothing comes back, "
         "joint compression that the overlay would hardly have counted",
         {"half": half},
     )

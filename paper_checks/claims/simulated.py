@@ -12,52 +12,42 @@ NEAR = 0.1
 """How near to a joint optimum a contrast has to rest, nats."""
 
 
-def _answers(evidence: Evidence, study: str) -> tuple[dict[str, Interval], dict[str, str]] | None:
-    """The numbers of a saved study, and its sentences, by id."""
-    saved = evidence.saved(f"{study}-sim")
-    if not saved.there:
-        return None
-    answers = saved.summary["answers"]
-    return (
-        {answer["id"]: Interval.of_dict(answer["value"]) for answer in answers},
-        {answer["id"]: answer["sentence"] for answer in answers},
-    )
+Numbers = dict[str, Interval]
+Words = dict[str, str]
 
 
-def _frozen(evidence: Evidence) -> Finding:
-    """R21 simulated: does the gradient of the contrast turn less in wider networks, beyond the scatter over seeds?"""
-    found = _answers(evidence, "kernel")
-    if found is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    numbers, words = found
-    return Finding(
-        SUPPORTED if numbers["turned/width"].sign() < 0 else NOT_SUPPORTED,
-        "measured",
-        f"perceptrons: {words['turned/width']} {words['kernel/width']}",
-        {"exponent": numbers["turned/width"].estimate},
-    )
+def _judged(study: str, judge: Callable[[Numbers, Words], Finding]) -> Callable[[Evidence], Finding]:
+    """The check that gives a judge the numbers of a saved study, and its sentences, by id."""
+
+    def check(evidence: Evidence) -> Finding:
+        saved = evidence.saved(f"{study}-sim")
+        if not saved.there:
+            return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        answers = saved.summary["answers"]
+        return judge(
+            {answer["id"]: Interval.of_dict(answer["value"]) for answer in answers},
+            {answer["id"]: answer["sentence"] for answer in answers},
+        )
+
+    return check
 
 
-def _wider(evidence: Evidence) -> Finding:
-    """R25 simulated: does the error of the forecast fall with the width of a transformer, beyond the scatter?"""
-    found = _answers(evidence, "sequence")
-    if found is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    numbers, words = found
-    return Finding(
-        SUPPORTED if numbers["width/transformer"].sign() < 0 else NOT_SUPPORTED,
-        "measured",
-        f"{words['width/transformer']} {words['turned/transformer']}",
-        {"exponent": numbers["width/transformer"].estimate},
-    )
+def _falls(exponent: str, *sentences: str, head: str = "") -> Callable[[Numbers, Words], Finding]:
+    """Whether the exponent is below 0, beyond the scatter over seeds."""
+
+    def judge(numbers: Numbers, words: Words) -> Finding:
+        return Finding(
+            SUPPORTED if numbers[exponent].sign() < 0 else NOT_SUPPORTED,
+            "measured",
+            head + " ".join(words[id] for id in sentences),
+            {"exponent": numbers[exponent].estimate},
+        )
+
+    return judge
 
 
-def _held(evidence: Evidence) -> Finding:
+def _held(numbers: Numbers, words: Words) -> Finding:
     """R13 and R21 simulated: does a replay of a fixed share bring the contrast to the joint optimum of the mix, and what was undone?"""
-    found = _answers(evidence, "replay")
-    if found is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    numbers, words = found
     rest, none = (
         {id: value for id, value in numbers.items() if id.startswith(f"{part}/")} for part in ("rest", "none")
     )
@@ -72,12 +62,8 @@ def _held(evidence: Evidence) -> Finding:
     )
 
 
-def _no_order(evidence: Evidence) -> Finding:
+def _no_order(numbers: Numbers, words: Words) -> Finding:
     """R13 simulated: does a behaviour learned early last as long as one learned last, within the scatter over seeds?"""
-    found = _answers(evidence, "order")
-    if found is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    numbers, words = found
     early = {id: value for id, value in numbers.items() if id.startswith("early/") and value.high is not None}
     shorter = [id for id, value in early.items() if value.high is not None and value.high < 1]
     neutral = [words[id] for id in shorter if "/neutral/" in id]
@@ -90,11 +76,12 @@ def _no_order(evidence: Evidence) -> Finding:
 
 
 def _claim(
-    study: str, id: str, title: str, claim: str, verdict: str, check: Callable[[Evidence], Finding], *rests: str
+    study: str, id: str, title: str, claim: str, verdict: str, judge: Callable[[Numbers, Words], Finding], *rests: str
 ) -> Claim:
     return Claim(
-        id, title, claim, "Section 6, in the simulator", verdict, check, depends=rests, command=f"elastomath check {id}",
-        saved=f"{study}-sim", rerun=f"study {study} --preset quick --out {{out}}", figure=f"study-{study}",
+        id, title, claim, "Section 6, in the simulator", verdict, _judged(study, judge), depends=rests,
+        command=f"elastomath check {id}", saved=f"{study}-sim", rerun=f"study {study} --preset quick --out {{out}}",
+        figure=f"study-{study}",
     )  # fmt: skip
 
 
@@ -102,17 +89,12 @@ CLAIMS = (
     _claim(
         "kernel", "R21-frozen", "One constant in wide networks",
         "The wider a network, the less the gradient of the contrast turns in fine-tuning: in the limit the law has one constant.",
-        SUPPORTED, _frozen, "R21", "R25",
+        SUPPORTED, _falls("turned/width", "turned/width", "kernel/width", head="perceptrons: "), "R21", "R25",
     ),
     _claim(
-        "sequence",
-        "R25-width",
-        "The forecast gets better with the width",
+        "sequence", "R25-width", "The forecast gets better with the width",
         "The wider a transformer, the nearer the undo volume comes to what two gradients of its base foretell.",
-        SUPPORTED,
-        _wider,
-        "R21",
-        "R25",
+        SUPPORTED, _falls("width/transformer", "width/transformer", "turned/transformer"), "R21", "R25",
     ),
     _claim(
         "replay", "R21-replay", "What a replay restores",

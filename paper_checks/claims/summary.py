@@ -30,7 +30,7 @@ def grouped(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     groups: dict[str, list[Outcome]] = {name: [] for name in GROUPS}
     for outcome in outcomes:
         groups[group(outcome.claim, outcome.finding.level)].append(outcome)
-    return {name: found for name, found in groups.items() if found}
+    return {name: members for name, members in groups.items() if members}
 
 
 def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
@@ -41,22 +41,22 @@ def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
     ['Of the one statement of the paper that mathematics can judge, 1 fails by a counterexample.', 'Every verdict is the one on record.']
     """
     sentences = []
-    for name, found in grouped(outcomes).items():
-        count = Counter(kind(outcome.finding.verdict) for outcome in found)
+    for name, members in grouped(outcomes).items():
+        count = Counter(kind(outcome.finding.verdict) for outcome in members)
         parts = [
             words.format(n, "s" * (n == 1), "is" if n == 1 else "are", "was" if n == 1 else "were")
             for verdict, words in WORDS
             if (n := count[verdict])
         ]
-        told = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
-        of = "the one" if len(found) == 1 else f"the {len(found)}"
+        listed = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
+        of = "the one" if len(members) == 1 else f"the {len(members)}"
         noun = {PAPER: "statement", MEASURED: "finding and question", THEORY: "result"}[name]
         nouns = (
             noun
-            if len(found) == 1
+            if len(members) == 1
             else {PAPER: "statements", MEASURED: "findings and questions", THEORY: "results"}[name]
         )
-        sentences.append(f"Of {of} {nouns} {WHERE[name]}, {told}.")
+        sentences.append(f"Of {of} {nouns} {WHERE[name]}, {listed}.")
     changed = [outcome.claim.id for outcome in outcomes if not outcome.stands]
     if changed:
         sentences.append(f"NOT the verdict on record: {', '.join(changed)}.")

@@ -11,15 +11,15 @@ def table1(evidence: Evidence) -> Finding:
     """Table 1: gaps between forward and inverse losses, and the only pair of losses that it prints on one target."""
     from ..published.tables import resistance_effect
 
-    found = resistance_effect()
-    same = found.same_target
+    effect = resistance_effect()
+    same = effect.same_target
     assert same.low is not None
     assert same.estimate is not None
-    numbers = {"pairs": found.pairs, "positive": found.positive, "same_target": same.as_dict()}
-    detail = "; ".join(found.conclusions())
-    if found.positive <= found.pairs / 2 or same.low <= 0:
+    numbers = {"pairs": effect.pairs, "positive": effect.positive, "same_target": same.as_dict()}
+    detail = "; ".join(effect.conclusions())
+    if effect.positive <= effect.pairs / 2 or same.low <= 0:
         return Finding(NOT_SUPPORTED, "published", detail, numbers)
-    verdict = only_if(CONDITION) if found.target_share > 0.1 else SUPPORTED
+    verdict = only_if(CONDITION) if effect.target_share > 0.1 else SUPPORTED
     return Finding(verdict, "published", detail, numbers)
 
 
@@ -27,10 +27,10 @@ def table3(evidence: Evidence) -> Finding:
     """Table 3: the exponent b of m* ~ n^b, with its interval, and the laws that it excludes."""
     from ..published.tables import reversal_exponent
 
-    found = reversal_exponent()
-    b = found.pooled
+    exponent = reversal_exponent()
+    b = exponent.pooled
     assert b.high is not None
-    excluded = [law for law, _, _, p in found.laws if p < 0.05]
+    excluded = [law for law, _, _, p in exponent.laws if p < 0.05]
     detail = (
         f"m* ~ n^b with b = {b.estimate:.2f} [{b.low:.2f}, {b.high:.2f}] over two models of four volumes: it falls; excluded by "
         f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is"

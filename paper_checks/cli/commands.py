@@ -175,9 +175,11 @@ def report(
     result = make_report(preset, out, seed=seed, device=device, dtype=dtype)
 
     def show() -> None:
-        held, total = result["checks"]["held"], result["checks"]["total"]
+        holding, total = result["checks"]["held"], result["checks"]["total"]
         conclude(
-            [f"{'All' if held == total else held} {'of ' if held < total else ''}{total} checks of the page held."],
+            [
+                f"{'All' if holding == total else holding} {'of ' if holding < total else ''}{total} checks of the page held."
+            ],
             blank=False,
         )
         print(f"{result['report']} in {result['seconds']:.0f} s")

@@ -38,16 +38,16 @@ def compare(
             if by is None and [p.stem for p in curves].count(path.stem) > 1:
                 name = str(path)
             sets.setdefault(name, []).append(course)
-    found = differences(sets, level)
-    decisive = [one for one in found if one.told]
-    told = [
-        one.sentence() for one in (decisive or [one for one in found if one.constant == "undo_volume"] or found)[:4]
+    effects = differences(sets, level)
+    decisive = [one for one in effects if one.apart]
+    sentences = [
+        one.sentence() for one in (decisive or [one for one in effects if one.constant == "undo_volume"] or effects)[:4]
     ]
-    if decisive and len(decisive) < len(found):
-        told.append(f"{len(decisive)} of {len(found)} comparisons show a difference.")
+    if decisive and len(decisive) < len(effects):
+        sentences.append(f"{len(decisive)} of {len(effects)} comparisons show a difference.")
 
     def show() -> None:
-        conclude(told)
+        conclude(sentences)
         rows: list[dict[str, Any]] = [
             {
                 "first": one.first,
@@ -60,12 +60,12 @@ def compare(
                 "seeds": f"{one.pairs} pairs" if one.pairs else "apart",
                 "not undone": one.censored,
             }
-            for one in found
+            for one in effects
         ]
         table(rows, tuple(rows[0]))
         print(
             "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all rows (Holm)."
         )
 
-    emit({"conclusion": told, "differences": [one.as_dict() for one in found]}, as_json, show)
+    emit({"conclusion": sentences, "differences": [one.as_dict() for one in effects]}, as_json, show)
     return 0

@@ -43,8 +43,8 @@ def curve(
         files, mapping, at=() if at is None else numbers(at, "--at"), batch=batch, volumes=_volumes(volumes),
         volume_unit=unit, run=run,
     )  # fmt: skip
+    runs = list(read.curve)  # what fit would not read is not written
     path = read.curve.write(out)
-    runs = list(read.curve)
     result = {
         "curve": str(path),
         "runs": [

@@ -14,6 +14,7 @@ from .options import Protocol, protocol
 from .terminal import conclude, interval, short, table
 
 if TYPE_CHECKING:
+    from elastomath.runs.conduct import ProtocolSummary
     from empirical.stiffness.results import ProbeRow
 
 experiment = typer.Typer(
@@ -99,13 +100,13 @@ def defence() -> Protocol:
 # -- what a person reads ---------------------------------------------------------------------------------------------
 
 
-def _curve_figure(result: dict[str, Any]) -> Any:
+def _curve_figure(result: ProtocolSummary) -> Any:
     from elastomath.curve import Curve
 
     return Curve.read(result["curve"]).plot()
 
 
-def _durability_figure(result: dict[str, Any]) -> Any:
+def _durability_figure(result: ProtocolSummary) -> Any:
     from empirical.durability.figures import forecast_figure
 
     try:
@@ -114,13 +115,13 @@ def _durability_figure(result: dict[str, Any]) -> Any:
         return _curve_figure(result)
 
 
-def _rebound_figure(result: dict[str, Any]) -> Any:
+def _rebound_figure(result: ProtocolSummary) -> Any:
     from ..report.figures import rebound_figure
 
     return rebound_figure(result["readings"])
 
 
-def _show_stiffness(result: dict[str, Any]) -> None:
+def _show_stiffness(result: ProtocolSummary) -> None:
     for row in result["probe"]:
         conclude([stiffness_words(row)], blank=False)
     print()
@@ -182,14 +183,14 @@ def rebound_words(group: dict[str, Any]) -> str:
     for name, words in (("first_fall", "the first fall"), ("depth", "the depth of the fall")):
         slope = (group.get(name) or {}).get("slope")
         if slope is not None:
-            told = Interval.of_dict(slope)
-            way = told.side("shrinks", "grows", "is not told to change")
-            parts.append(f"{words} {way} with the alignment ({told} bits/token for each doubling)")
+            doubling = Interval.of_dict(slope)
+            way = doubling.side("shrinks", "grows", "is not told to change")
+            parts.append(f"{words} {way} with the alignment ({doubling} bits/token for each doubling)")
     name = f"{group['algorithm']}, {group['direction']}"
     return f"{name}: {'; '.join(parts) or 'one alignment volume, so that nothing is told of more'}."
 
 
-def _show_rebound(result: dict[str, Any]) -> None:
+def _show_rebound(result: ProtocolSummary) -> None:
     for group in result["falls"]:
         conclude([rebound_words(group)], blank=False)
     for reading in result["readings"]:
@@ -207,12 +208,12 @@ def _show_rebound(result: dict[str, Any]) -> None:
                 )
 
 
-def _show_reading(result: dict[str, Any]) -> None:
+def _show_reading(result: ProtocolSummary) -> None:
     for line in result["reading"]:
         print(line)
 
 
-def _show_durability(result: dict[str, Any]) -> None:
+def _show_durability(result: ProtocolSummary) -> None:
     for sentence in result["conclusion"]:
         print(sentence)
     rows = result["durability"]
@@ -235,7 +236,7 @@ def _undone(volume: dict[str, Any] | None) -> str:
     return str(Interval(volume["estimate"], volume.get("low"), volume.get("high")))
 
 
-def _show_defence(result: dict[str, Any]) -> None:
+def _show_defence(result: ProtocolSummary) -> None:
     conclude(result["conclusion"])
     shown = []
     for entry in result["ranking"]:

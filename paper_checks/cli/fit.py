@@ -38,29 +38,31 @@ def fit(
     """What a curve says of the elasticity of a behaviour: a conclusion, the constants behind it, what cannot be had."""
     from dataclasses import replace
 
-    from elastomath.fit.fit import course_laws, fit_summary
+    from elastomath.fit.fit import course_laws
+    from elastomath.fit.fit import fit as fitted
     from elastomath.fit.summary import summarise
     from elastomath.fit.tables import read_table
 
-    told = read_table(curve)
+    records = read_table(curve)
     result: dict[str, Any]
-    if told.curve is None:
+    if records.curve is None:
         if by is not None or model:
             raise InputError(
                 "--by and --model need pretrain, align and perturb at two perturbations beside 0",
                 where=str(curve),
                 mend="leave them away, or write the whole curve",
             )
-        laws = course_laws(told.courses)
-        summary = summarise(told.courses, level, laws=laws, missing=told.missing)
+        laws = course_laws(records.courses)
+        summary = summarise(records.courses, level, laws=laws, missing=records.missing)
         result = {"runs": [], "pooled": None, "models": [], "warnings": []} | summary.as_dict()
     else:
-        with pool(processes if len(told.curve.runs) >= MANY_RUNS else 1) as executor:
-            result, summary = fit_summary(told.curve, level=level, executor=executor, by=by, laws=model)
-        summary = replace(summary, missing=(*told.missing, *summary.missing))
+        with pool(processes if len(records.curve.runs) >= MANY_RUNS else 1) as executor:
+            answer = fitted(records.curve, level=level, executor=executor, by=by, laws=model)
+        summary = replace(answer.summary, missing=(*records.missing, *answer.summary.missing))
+        result = dict(answer)
         result["missing"] = list(summary.missing)
     if out is not None:
-        _figures(told.curve, summary, result, out)
+        _figures(records.curve, summary, result, out)
 
     def show() -> None:
         conclude(result["conclusion"])
@@ -83,25 +85,7 @@ def fit(
 
 def _constants(summary: Any, verbose: bool) -> None:
     """A row for each group of runs that differ in their seed alone."""
-    groups = summary.groups if verbose else summary.groups[:SHOWN]
-    course = summary.runs[0].course
-    named = any(group.label for group in groups)
-    rows = []
-    for group in groups:
-        row: dict[str, Any] = {"setting": group.label or "all"} if named else {}
-        row |= {
-            f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
-            "runs": len(group.runs),
-        }
-        if any(g.before is not None for g in groups):
-            row[f"{course.measure} before"] = _spread(group.before)
-        row[f"after ({course.unit})"] = _spread(group.after)
-        fall = group.first_fall.get(course.measure)
-        if fall is not None:
-            row[f"first fall (1/1000 {course.volume_unit})"] = _spread(fall, 1000.0)
-        row |= {f"half undone by ({course.volume_unit})": _spread(group.half_life)}
-        row |= {f"undone by ({course.volume_unit})": _spread(group.undo_volume)}
-        rows.append(row)
+    rows = summary.cells() if verbose else summary.cells()[:SHOWN]
     table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
     print(
         "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "
@@ -111,22 +95,8 @@ def _constants(summary: Any, verbose: bool) -> None:
         print(
             "'not bounded': in some run alignment moved nothing that is seen; more held-out documents or more of it would do."
         )
-    if len(groups) < len(summary.groups):
-        print(f"... and {len(summary.groups) - len(groups)} more (--verbose)")
-
-
-def _spread(spread: Any, scale: float = 1.0) -> str:
-    """The best interval without its unit, a bound where one end is open, a dash where there is none."""
-    from elastomath.fit.summary import bounded
-
-    if spread is None:
-        return "-"
-    told = spread.best
-    estimate, low, high = (None if x is None else x * scale for x in (told.estimate, told.low, told.high))
-    text = bounded(Interval(estimate, low, high, told.level))
-    if text is None and estimate is not None and low is None and high is None:
-        return f"{estimate:.3g}"  # an estimate without an error
-    return text or "not bounded"
+    if len(rows) < len(summary.groups):
+        print(f"... and {len(summary.groups) - len(rows)} more (--verbose)")
 
 
 def _one(constant: dict[str, Any] | None) -> str:
@@ -187,9 +157,10 @@ def _everything(result: dict[str, Any]) -> None:
         table(result["laws"], ("name", "numbers", "heldout_runs", "forecast_error", "weight", "chosen"))
     print("\nlaws on the align rates, along the perturbation and over all runs")
     table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
-    for label, told in result["logit"].items():
+    for label, constants in result["logit"].items():
         shown = [
-            f"{name} {interval(told[name])}" for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
+            f"{name} {interval(constants[name])}"
+            for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
         ]
         print(f"logit law{', ' + label if label else ''}: {'; '.join(shown)}")
 

@@ -33,8 +33,8 @@ class VerbGroup(TyperGroup):
             command: Any = self.get_command(ctx, name)
             if command is not None and not command.hidden:
                 heading = command.rich_help_panel or "Commands"
-                told = " ".join((command.help or "").partition("\n\n")[0].split())
-                sections.setdefault(heading, []).append((name, told))
+                line = " ".join((command.help or "").partition("\n\n")[0].split())
+                sections.setdefault(heading, []).append((name, line))
         for heading, rows in sections.items():
             if rows:
                 with formatter.section(heading):

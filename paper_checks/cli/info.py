@@ -8,7 +8,7 @@ import platform
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from elastomath import __version__
 
@@ -75,10 +75,17 @@ def _hardware() -> tuple[str, str]:
     from empirical.models.devices import held_and_computed, pick_device
 
     device = pick_device("auto")
-    held, computed = held_and_computed("auto", "auto", device)
-    return str(device), f"auto holds weights in {held}, computes in {computed}"
+    stored, computed = held_and_computed("auto", "auto", device)
+    return str(device), f"auto holds weights in {stored}, computes in {computed}"
 
 
-def _folder(path: Path) -> dict[str, Any]:
+class Folder(TypedDict):
+    """A folder of the cache, and what it takes."""
+
+    path: str
+    megabytes: float
+
+
+def _folder(path: Path) -> Folder:
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
     return {"path": str(path), "megabytes": size / 1e6}

@@ -70,8 +70,8 @@ def summary(runs: Any, *, level: float = 0.95, seed: int = 0) -> dict[str, Any]:
     """What the verb tells, with None for a constant that so few runs do not give; runs: a `RunTable`."""
     from elastomath.laws.jointness import LEAST_RUNS, effective, jointness
 
-    told = jointness(runs.shares, runs.rates)
-    counted = effective(runs.shares, runs.rates, level=level, seed=seed) if told.runs >= LEAST_RUNS else None
+    reading = jointness(runs.shares, runs.rates)
+    counted = effective(runs.shares, runs.rates, level=level, seed=seed) if reading.runs >= LEAST_RUNS else None
 
     def constant(ends: Any) -> dict[str, float | None]:
         values = [None if x != x else float(x) for x in ends]
@@ -80,15 +80,15 @@ def summary(runs: Any, *, level: float = 0.95, seed: int = 0) -> dict[str, Any]:
     nothing = (float("nan"),) * 3
     volumes = [nothing] * len(runs.datasets) if counted is None else counted.volumes
     return {
-        "runs": told.runs,
+        "runs": reading.runs,
         "dropped": runs.dropped,
         "datasets": list(runs.datasets),
         "unrated": list(runs.unrated),
-        "comparisons": told.comparisons,
-        "violated": told.violated,
-        "shuffled": told.shuffled,
-        "delta": told.missed.tolist(),
-        "better": [runs.runs[index] for index in told.better],
+        "comparisons": reading.comparisons,
+        "violated": reading.violated,
+        "shuffled": reading.shuffled,
+        "delta": reading.missed.tolist(),
+        "better": [runs.runs[index] for index in reading.better],
         "effective": {
             "beta": constant(nothing if counted is None else counted.beta),
             "margin": None if counted is None else counted.margin,

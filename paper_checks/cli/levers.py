@@ -31,24 +31,24 @@ def plan_durability(
     from elastomath.laws.ceilings import volume_for
     from elastomath.laws.planner import ceiling_contrast, levers, needed_rise, sft_price
 
-    found = levers(start, undo, constant, constant * attack, betas=betas, replay=replay)
+    rungs = levers(start, undo, constant, constant * attack, betas=betas, replay=replay)
     height = float(needed_rise(start, undo, constant * attack))
-    told = _sentences(found, undo, start, height)
+    sentences = _sentences(rungs, undo, start, height)
     result: dict[str, Any] = {"undo": undo, "c": constant, "start": start, "attack": attack, "height": height}
     if ceiling is not None:
         top = ceiling_contrast(undo, constant * attack, ceiling)
         price = 0.0 if top <= start else float(sft_price(start, top - start, constant))
         joint = volume_for(ceiling, undo)
         result["ceiling"] = {"nats": ceiling, "contrast": _finite(top), "examples": _finite(price), "joint": joint}
-        told.append(
+        sentences.append(
             f"For them to add at most {ceiling:g} nats to the code of the wanted response, plain fine-tuning takes {_count(price)} "
             f"examples; an ideal compressor of everything would need a volume of {_count(joint)}."
         )
-    rows = [asdict(lever) | {"examples": _finite(lever.examples), "absurd": lever.absurd} for lever in found]
-    result |= {"levers": rows, "conclusion": told}
+    rows = [asdict(lever) | {"examples": _finite(lever.examples), "absurd": lever.absurd} for lever in rungs]
+    result |= {"levers": rows, "conclusion": sentences}
 
     def show() -> None:
-        conclude(told)
+        conclude(sentences)
         shown = [
             {
                 "lever": lever.name,
@@ -56,7 +56,7 @@ def plan_durability(
                 "contrast": f"{lever.contrast:.3g}",
                 "what": lever.detail,
             }
-            for lever in found
+            for lever in rungs
         ]
         table(shown, tuple(shown[0]))
         print(
@@ -71,20 +71,20 @@ def plan_durability(
     return 0
 
 
-def _sentences(found: Sequence[Lever], undo: float, start: float, height: float) -> list[str]:
-    plain = next(lever for lever in found if lever.name == "SFT")
-    best = next(lever for lever in found if lever.name.startswith("DPO"))
-    told = [
+def _sentences(rungs: Sequence[Lever], undo: float, start: float, height: float) -> list[str]:
+    plain = next(lever for lever in rungs if lever.name == "SFT")
+    best = next(lever for lever in rungs if lever.name.startswith("DPO"))
+    sentences = [
         f"To last {undo:g} opposed examples, the log-odds of the wanted response have to rise by {height:.3g} nats, from {start:.3g}.",
         f"Plain fine-tuning would take {_count(plain.examples)} examples{', which is absurd' if plain.absurd else ''}; "
         f"{best.name.replace(', beta', ' at beta')}, {_count(best.examples / 2)} pairs.",
     ]
-    if found[0].name.startswith("replay"):
-        told.append(
-            f"Who owns the fine-tuning can replay instead: a {found[0].name} of aligned examples keeps the wanted share from falling below "
-            f"what it was before alignment, for {_count(found[0].examples)} of them, and holds nothing above it."
+    if rungs[0].name.startswith("replay"):
+        sentences.append(
+            f"Who owns the fine-tuning can replay instead: a {rungs[0].name} of aligned examples keeps the wanted share from falling below "
+            f"what it was before alignment, for {_count(rungs[0].examples)} of them, and holds nothing above it."
         )
-    return told
+    return sentences
 
 
 def _count(value: float) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.settings import Field, Settings, read_values, toml
 
 from .groups import examples
@@ -54,9 +55,9 @@ class Protocol:
     """
 
     settings: type[Settings]
-    run: Callable[..., dict[str, Any]]
-    show: Callable[[dict[str, Any]], None]
-    figure: Callable[[dict[str, Any]], Any] | None = None
+    run: Callable[..., ProtocolSummary]
+    show: Callable[[ProtocolSummary], None]
+    figure: Callable[[ProtocolSummary], Any] | None = None
     dtype: str = "auto"
 
 

@@ -83,13 +83,13 @@ def plan(
         )
     if speed is not None:
         positive(speed, "--speed", "plan")
-    found = planned(supposed, aligned, width=width, difference=difference, power=power, level=level, adapted=adapted)
+    design = planned(supposed, aligned, width=width, difference=difference, power=power, level=level, adapted=adapted)
 
     def show() -> None:
-        for sentence in found.sentences(speed):
+        for sentence in design.sentences(speed):
             print(sentence)
         print(
-            f"\nRead at {', '.join(f'{volume:g}' for volume in found.readings)} opposed examples, and once before alignment."
+            f"\nRead at {', '.join(f'{volume:g}' for volume in design.readings)} opposed examples, and once before alignment."
         )
         print(
             f"Supposed: c = {supposed.constant:.3g} nats an example, contrast {supposed.start:.3g} before alignment, scatter of a "
@@ -98,6 +98,6 @@ def plan(
         )
         print("Not shown: how far the constants move along training; a pilot of your own says it for your model.")
 
-    told = asdict(found) | {"conclusion": found.sentences(speed)}
-    emit(told, as_json, show)
+    summary = asdict(design) | {"conclusion": design.sentences(speed)}
+    emit(summary, as_json, show)
     return 0

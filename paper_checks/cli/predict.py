@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from elastomath.memory import affordable
 from elastomath.runs.settings import EACH
 
 from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, conclude, emit, integers, table
+
+if TYPE_CHECKING:
+    from empirical.durability.card import Card
 
 
 def predict(
@@ -89,38 +92,39 @@ def predict(
         seed=seed, autocast=dtype, adapt=adapt,
     )  # fmt: skip
 
-    def show() -> None:
-        conclude(card.sentences())
-        what = f"{data.name} in {loaded.name}; {optimiser}, learning rate {rate:g}, batch {batch}; {card.prompts} held-out prompts."
-        conclude([what] if card.applies else [what, "What the law would say if it applied:"])
-        rows = [
-            {
-                "aligned": row.n,
-                "contrast (nats)": row.z.without_unit(),
-                "first fall (nats/example)": row.first_fall.without_unit(),
-            }
-            | {"undone by (examples)": row.undo_volume.without_unit()}
-            for row in card.forecast
-        ]
-        table(rows, tuple(rows[0]))
-        print()
-        constants = card.constants
-        conclude(
-            (
-                f"The contrast, ln of the chosen response's probability over the rejected one's, is {card.z0} now. Neither response "
-                f"has {card.closure:.1%} of the probability; the cosine of the two gradients is {constants['cosine']}.",
-                f"One example moves the contrast by at most c: {constants['aligning']} aligning, {constants['perturbing']} "
-                f"perturbing. Over the squared gradient of a neutral text's code length, that of the contrast is {constants['relative']}.",
-                "Not shown: how far c moves along training, other prompts than these. Words: docs/glossary.md.",
-            ),
-            blank=False,
-        )
-
+    what = f"{data.name} in {loaded.name}; {optimiser}, learning rate {rate:g}, batch {batch}; {card.prompts} held-out prompts."
     result = card_json(card, loaded, data)
     if out is not None:
         with whole_file(out / "card.json") as aside:
             aside.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if any(row.undo_volume.estimate for row in card.forecast):
             save_figure(card_figure(card, f"{data.name} in {loaded.name}"), out / "card.svg")
-    emit(result, as_json, show)
+    emit(result, as_json, lambda: _show(card, what))
     return 0
+
+
+def _show(card: Card, what: str) -> None:
+    conclude(card.sentences())
+    conclude([what] if card.applies else [what, "What the law would say if it applied:"])
+    rows = [
+        {
+            "aligned": row.n,
+            "contrast (nats)": row.z.without_unit(),
+            "first fall (nats/example)": row.first_fall.without_unit(),
+            "undone by (examples)": row.undo_volume.without_unit(),
+        }
+        for row in card.forecast
+    ]
+    table(rows, tuple(rows[0]))
+    print()
+    constants = card.constants
+    conclude(
+        (
+            f"The contrast, ln of the chosen response's probability over the rejected one's, is {card.z0} now. Neither response "
+            f"has {card.closure:.1%} of the probability; the cosine of the two gradients is {constants['cosine']}.",
+            f"One example moves the contrast by at most c: {constants['aligning']} aligning, {constants['perturbing']} "
+            f"perturbing. Over the squared gradient of a neutral text's code length, that of the contrast is {constants['relative']}.",
+            "Not shown: how far c moves along training, other prompts than these. Words: docs/glossary.md.",
+        ),
+        blank=False,
+    )

@@ -73,12 +73,12 @@ def conclusion(result: dict[str, Any]) -> list[str]:
     sentences = []
     moved = dict(zip(names, result["response"], strict=True))
     longer, shorter = ([name for name, value in moved.items() if sign * value > 0] for sign in (1, -1))
-    told = [
+    effects = [
         f"{verb} the code of {' and '.join(group)}"
         for verb, group in (("lengthens", longer), ("shortens", shorter))
         if group
     ]
-    sentences.append(f"More of {names[-1]} {' and '.join(told) or 'moves no code'}.")
+    sentences.append(f"More of {names[-1]} {' and '.join(effects) or 'moves no code'}.")
     constant = result["theta_constant"]
     if len(names) == 3 and constant is not None:
         pretrain, align = result["response"][:2]

@@ -183,8 +183,8 @@ def _mixtures(*, alphas: Volumes, overlaps: Volumes, out: Path, **options: Any) 
     path = curve.write(out / "mixture.csv")
     figure = out / "mixture.svg"
     save_figure(curve_figure(curve), figure)
-    found = {"curve": str(path), "figures": [str(figure)], "runs": len(curve.runs)}
-    return found | {"conclusion": conclusion(curve)}
+    result = {"curve": str(path), "figures": [str(figure)], "runs": len(curve.runs)}
+    return result | {"conclusion": conclusion(curve)}
 
 
 def _life_cycles(
@@ -219,16 +219,16 @@ def _life_cycles(
         "-hooke": lambda: figures.hooke_figure(records, "k"),
         "-resistance": lambda: figures.resistance_figure(records, "k"),
     }
-    made = []
+    lives = []
     for suffix, draw in drawn.items():
         try:
             figure = draw()
         except InputError:  # nothing of that kind in this sweep
             continue
-        made.append(str(save_figure(figure, out / f"{dynamics}{suffix}.svg")))
+        lives.append(str(save_figure(figure, out / f"{dynamics}{suffix}.svg")))
     counts = result.pop("runs")
     result["conclusion"] = conclusion(curve, records)
-    return result | {"figures": made, "runs": counts["done"], "failed": counts["failed"]}
+    return result | {"figures": lives, "runs": counts["done"], "failed": counts["failed"]}
 
 
 EXACT = ("mixture", "logit")

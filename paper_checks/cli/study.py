@@ -36,27 +36,27 @@ def study(
 
     start = time.monotonic()
     with open_executor(executor, workers=workers) as pool:
-        found = run_study(question, preset, out, executor=pool)
-    figure = save_figure(draw(load_study(found["summary"])), out / f"{question}-sim.svg")
+        summary = run_study(question, preset, out, executor=pool)
+    figure = save_figure(draw(load_study(summary["summary"])), out / f"{question}-sim.svg")
     keys = ("study", "preset", "question", "answers", "settings", "failures", "curve", "summary")
-    result = {key: found[key] for key in keys} | {"figure": str(figure), "seconds": time.monotonic() - start}
-    result["conclusion"] = conclusion(found)
+    result = {key: summary[key] for key in keys} | {"figure": str(figure), "seconds": time.monotonic() - start}
+    result["conclusion"] = conclusion(summary)
 
     def show() -> None:
-        conclude([found["question"]])
+        conclude([summary["question"]])
         conclude(result["conclusion"])
         table(
-            [{"answer": answer["id"], "value": interval(answer["value"])} for answer in found["answers"]],
+            [{"answer": answer["id"], "value": interval(answer["value"])} for answer in summary["answers"]],
             ("answer", "value"),
         )
         if verbose:
-            for answer in found["answers"]:
+            for answer in summary["answers"]:
                 print()
                 conclude([f"{answer['id']}: {answer['sentence']} ({answer['method']})"], blank=False)
-        print(f"\n{number_of(found['settings']['runs'], 'run')} in {result['seconds']:.1f} s: {figure}")
-        print(f"{found['curve']}, {found['summary']}")
+        print(f"\n{number_of(summary['settings']['runs'], 'run')} in {result['seconds']:.1f} s: {figure}")
+        print(f"{summary['curve']}, {summary['summary']}")
         if not verbose:
             print("Each answer in words: elastomath study -v (nothing is run again).")
 
     emit(result, as_json, show)
-    return 1 if found["failures"] else 0
+    return 1 if summary["failures"] else 0

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Annotated, Any, TypeVar
 
@@ -136,7 +136,7 @@ def number_of(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print these columns of the rows as a table, words whole; where they do not fit side by side, a paragraph for each row."""
     from rich.console import Console
     from rich.table import Table
@@ -150,8 +150,8 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     spare = width - sum(least) - 2 * (len(least) - 1)
     if spare < 0:
         for first, *others in cells:
-            told = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], others, strict=True))
-            print(broken(f"{first}\n  {told}", width), file=stream)
+            line = "; ".join(f"{head}: {cell}" for head, cell in zip(heads[1:], others, strict=True))
+            print(broken(f"{first}\n  {line}", width), file=stream)
         return
     wanted = [max(map(len, texts)) - word for texts, word in zip(zip(heads, *cells, strict=True), least, strict=True)]
     share = min(1.0, spare / max(1, sum(wanted)))
@@ -172,7 +172,7 @@ def short(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def interval(constant: dict[str, Any] | None) -> str:
+def interval(constant: Mapping[str, Any] | None) -> str:
     """An estimate with its interval; an end that the data do not bound is open."""
     return "-" if constant is None else str(Interval.of_dict(constant))
 

@@ -33,5 +33,5 @@ def show(result: dict[str, Any]) -> None:
     table(rows, tuple(rows[0]))
     settings = result["settings"]
     print()
-    told = f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}."
-    conclude([told, f"Not shown: {'; '.join(result['not_shown'])}."], blank=False)
+    sentence = f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}."
+    conclude([sentence, f"Not shown: {'; '.join(result['not_shown'])}."], blank=False)

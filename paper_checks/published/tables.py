@@ -126,13 +126,13 @@ def resistance_effect(level: float = 0.95) -> ResistanceEffect:
         )
     near_1, far_1, up_2, down_2, near_3, far_3 = np.array(losses).T
     levels = [(near_1 + far_1) / 2, (up_2 + down_2) / 2, (near_3 + far_3) / 2]
-    seen = np.array([up_2 - near_1, near_3 - down_2, far_3 - far_1])
+    effects = np.array([up_2 - near_1, near_3 - down_2, far_3 - far_1])
     by_target = np.array([levels[1] - levels[0], levels[2] - levels[1], levels[2] - levels[0]])
-    same, mean_gaps = up_2 - down_2, seen.mean(axis=0)
+    same, mean_gaps = up_2 - down_2, effects.mean(axis=0)
 
     def sign_p(values: Array) -> float:
-        told = int((values != 0).sum())
-        return float(binomtest(int((values > 0).sum()), told).pvalue) if told else 1.0
+        nonzero = int((values != 0).sum())
+        return float(binomtest(int((values > 0).sum()), nonzero).pvalue) if nonzero else 1.0
 
     return ResistanceEffect(
         pairs=gaps.size,
@@ -145,7 +145,7 @@ def resistance_effect(level: float = 0.95) -> ResistanceEffect:
         same_target=Interval.of_values(same, level=level, method=OVER_CLUSTERS),
         same_target_positive=int((same > 0).sum()),
         same_target_sign_p=sign_p(same),
-        target_share=1.0 - float(((seen - by_target) ** 2).sum() / (seen**2).sum()),
+        target_share=1.0 - float(((effects - by_target) ** 2).sum() / (effects**2).sum()),
         distance=Interval.of_values((far_1 - near_1 + far_3 - near_3) / 2, level=level, method=OVER_CLUSTERS),
     )
 

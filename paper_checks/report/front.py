@@ -91,7 +91,7 @@ def front(outcomes: Sequence[Outcome], durability: Mapping[str, Any] | None) -> 
             "Opposed examples that undid an alignment of SmolLM2-135M: forecast before training against measurement, with 95% "
             "intervals; on the line the forecast is right, the band is 20%. Saved results."
         )
-    hurry = {heading: tuple(found) for heading, found in rows.items() if found}
+    hurry = {heading: tuple(entries) for heading, entries in rows.items() if entries}
     return Front(tuple(_answers(outcomes, verdicts, durability)), hurry, MATTERS, figure, caption)
 
 

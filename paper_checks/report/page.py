@@ -61,7 +61,7 @@ class Check:
 
     statement: str
     wanted: str
-    seen: str
+    measured: str
     holds: bool
 
 
@@ -99,7 +99,7 @@ class Section:
         """What this section has on the page of details."""
         return [block for block in self.blocks if block.kind == "details"]
 
-    def show(self, rows: Sequence[dict[str, Any]], caption: str = "") -> None:
+    def show(self, rows: Sequence[Mapping[str, Any]], caption: str = "") -> None:
         """Add a table from rows of like keys; numbers are set to the right."""
         if rows:
             self.blocks.append(table(rows, caption))
@@ -119,12 +119,12 @@ class Section:
             with whole_file(folder / f"{self.id}-{index}.svg") as aside:
                 aside.write_text(str(block.svg), encoding="utf-8")
 
-    def check(self, statement: str, wanted: str, seen: Any, holds: bool) -> None:
+    def check(self, statement: str, wanted: str, measured: Any, holds: bool) -> None:
         """Record a check; the page opens with all of them."""
-        self.checks.append(Check(statement, wanted, number(seen), bool(holds)))
+        self.checks.append(Check(statement, wanted, number(measured), bool(holds)))
 
 
-def table(rows: Sequence[dict[str, Any]], caption: str = "") -> Block:
+def table(rows: Sequence[Mapping[str, Any]], caption: str = "") -> Block:
     """A table block from rows of like keys."""
     keys = list(rows[0])
     numeric = {key: all(row[key] is None or _is_number(row[key]) for row in rows) for key in keys}
@@ -176,7 +176,7 @@ def render(
             "section": section.title,
             "statement": check.statement,
             "wanted": check.wanted,
-            "seen": check.seen,
+            "seen": check.measured,
             "holds": check.holds,
         }
         for section in sections

@@ -43,18 +43,18 @@ def springs_section() -> Section:
 
     section = Section("springs", "Hooke's law: force and elongation", command="elastomath verify --only R12")
     rows = np.asarray(THIRDS)
-    found = springs(Mixture.of([rows.mean(axis=0), rows[1], rows[2]], [10.0, 1.0, 0.0]), np.linspace(0.0, 3.0, 61))
+    course = springs(Mixture.of([rows.mean(axis=0), rows[1], rows[2]], [10.0, 1.0, 0.0]), np.linspace(0.0, 3.0, 61))
     section.say(
         "A dataset is a spring whose stiffness is its volume; its elongation is the change of a divergence. With D(data || model), "
         "which training minimises, the two forces are equal and opposite up to the elastic energy; with D(model || data), as "
         "the paper prints it, they are not, however small the perturbation."
     )
     section.draw(
-        springs_figure(found),
+        springs_figure(course),
         "Force |D_i| Delta D against the perturbation, k = 10: forward left, reverse right. The limit is where nothing pushes back.",
     )
-    small = np.abs(found.forces[:, 1].sum()) / np.abs(found.forces[:, 1]).max()
-    reverse = found.reverse_forces
+    small = np.abs(course.forces[:, 1].sum()) / np.abs(course.forces[:, 1]).max()
+    reverse = course.reverse_forces
     assert reverse is not None
     wrong = np.abs(reverse[:, 1].sum()) / np.abs(reverse[:, 1]).max()
     section.check("forward forces at l = 0.05: sum over the largest", "< 0.15", float(small), small < 0.15)

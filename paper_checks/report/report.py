@@ -74,7 +74,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
         reviews = plan.rebound
         makers.append(lambda: rebound_section(reviews, data, device, dtype, seed))
     makers += [functools.partial(draw, saved) for draw, saved in saved_makers(evidence)]
-    makers += [functools.partial(study_section, found) for found in saved_studies().values()]
+    makers += [functools.partial(study_section, summary) for summary in saved_studies().values()]
     makers.append(published_section)
     sections = []
     for index, maker in enumerate(makers, 1):
@@ -91,14 +91,14 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
     checks = [one for section in sections for one in section.checks]
     for one in checks:
         if not one.holds:
-            say(f"did not hold: {one.statement} (wanted {one.wanted}, saw {one.seen})")
-    held = sum(one.holds for one in checks)
+            say(f"did not hold: {one.statement} (wanted {one.wanted}, saw {one.measured})")
+    holding = sum(one.holds for one in checks)
     return {
         "report": str(out),
         "seconds": seconds,
         "data": str(data),
-        "checks": {"held": held, "total": len(checks)},
-        "checks_hold": held == len(checks),
+        "checks": {"held": holding, "total": len(checks)},
+        "checks_hold": holding == len(checks),
     }
 
 

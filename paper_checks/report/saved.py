@@ -14,16 +14,16 @@ ALGORITHMS_COMMAND = f"elastomath {ALGORITHMS_RUN}"
 
 def saved_makers(evidence: Evidence) -> list[tuple[Callable[[Saved], Section], Saved]]:
     """What draws each experiment whose results are there, with these results."""
-    found = [(maker, evidence.saved(name)) for name, maker in MAKERS.items()]
-    return [(maker, saved) for maker, saved in found if saved.there]
+    runs = [(maker, evidence.saved(name)) for name, maker in MAKERS.items()]
+    return [(maker, saved) for maker, saved in runs if saved.there]
 
 
 def _section(saved: Saved, id: str, title: str, command: str) -> Section:
     section = Section(id, title, command=command, saved=True)
     section.data += [f"paper_checks/saved_runs/{saved.name}/{saved.name}.{end}" for end in ("csv", "json")]
     settings = saved.summary.get("settings", {})
-    told = ("model", "align", "perturb", "opposed", "prompt", "learning_rate", "batch", "seeds", "dtype")
-    section.more("Settings", "\n".join(f"{key}: {settings[key]}" for key in told if key in settings))
+    keys = ("model", "align", "perturb", "opposed", "prompt", "learning_rate", "batch", "seeds", "dtype")
+    section.more("Settings", "\n".join(f"{key}: {settings[key]}" for key in keys if key in settings))
     return section
 
 

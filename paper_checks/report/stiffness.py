@@ -97,8 +97,8 @@ def _controls(section: Section, controls: list[Control]) -> None:
         table.append(row | {f"noise {n['noise_nats']:g} nats": interval(n["kappa"]) for n in control["noise"]})
         widths = [_width(n["kappa"]) for n in control["noise"]]
         wider = all(b >= a for a, b in itertools.pairwise(widths)) and widths[-1] > widths[0]
-        seen = ", ".join("open" if w == float("inf") else f"{w:.3g}" for w in widths)
-        section.check(f"noise widens the interval of kappa, {control['run']}", "wider with more noise", seen, wider)
+        bounds = ", ".join("open" if w == float("inf") else f"{w:.3g}" for w in widths)
+        section.check(f"noise widens the interval of kappa, {control['run']}", "wider with more noise", bounds, wider)
     section.show(table, "kappa with its 95% interval")
 
 
@@ -110,17 +110,17 @@ def _signs_checks(section: Section, rows: list[ProbeRow]) -> None:
         (union, "union of three: signs of the theorem at l = 0.1"),
         (halves, "union of two (R18): signs at l = 0.1"),
     ):
-        seen = f"dH_a {row['response'][1][1]:+.1e}, dH_p {row['response'][0][1]:+.1e}"
-        section.check(statement, "dH_a > 0 > dH_p", seen, row["align_rises"][1] and row["pretrain_falls"][1])
-    seen = f"dH_a {separate['response'][1][1]:+.1e}, dH_p {separate['response'][0][1]:+.1e}"
+        signs = f"dH_a {row['response'][1][1]:+.1e}, dH_p {row['response'][0][1]:+.1e}"
+        section.check(statement, "dH_a > 0 > dH_p", signs, row["align_rises"][1] and row["pretrain_falls"][1])
+    signs = f"dH_a {separate['response'][1][1]:+.1e}, dH_p {separate['response'][0][1]:+.1e}"
     section.check(
         "separate samples (control): the signs fail",
         "not dH_a > 0 > dH_p",
-        seen,
+        signs,
         not (separate["align_rises"][1] and separate["pretrain_falls"][1]),
     )
-    seen = f"dH_a {shared['response'][1][1]:+.1e}"
-    section.check("D_t shares half of D_a (control): dH_a > 0 fails", "dH_a < 0", seen, not shared["align_rises"][1])
+    signs = f"dH_a {shared['response'][1][1]:+.1e}"
+    section.check("D_t shares half of D_a (control): dH_a > 0 fails", "dH_a < 0", signs, not shared["align_rises"][1])
 
 
 def _where(steps: list[float], flags: list[bool]) -> str:

@@ -27,35 +27,35 @@ def saved_studies() -> dict[str, dict[str, Any]]:
 
     from sim.studies import STUDIES, load_study
 
-    found = {}
+    summaries = {}
     for study in STUDIES:
         path = Path(str(files("paper_checks").joinpath("saved_runs", f"{study}-sim", f"{study}-sim.json")))
         if path.is_file():
-            found[study] = load_study(path)
-    return found
+            summaries[study] = load_study(path)
+    return summaries
 
 
-def study_section(found: dict[str, Any]) -> Section:
+def study_section(summary: dict[str, Any]) -> Section:
     """One study: its question, its answers in words and numbers, its figure."""
     from sim.studies import draw
     from sim.studies.conclusions import conclusion
 
-    study = found["study"]
+    study = summary["study"]
     section = Section(
-        f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {found['preset']}", saved=True
+        f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {summary['preset']}", saved=True
     )
-    section.say(found["question"])
-    for sentence in conclusion(found):
+    section.say(summary["question"])
+    for sentence in conclusion(summary):
         section.say(sentence)
-    section.draw(draw(found), caption(study))
-    sentences = [answer["sentence"] for answer in found["answers"]]
+    section.draw(draw(summary), caption(study))
+    sentences = [answer["sentence"] for answer in summary["answers"]]
     section.more(f"{TITLES[study]}: the {len(sentences)} answers in words", "\n".join(sentences))
     section.show(
         [
             {"answer": answer["id"], "value": interval(answer["value"])}  # in words: on the page of details
-            for answer in found["answers"]
+            for answer in summary["answers"]
         ],
-        f"{found['settings']['runs']} runs, saved; intervals are over seeds, at 95%",
+        f"{summary['settings']['runs']} runs, saved; intervals are over seeds, at 95%",
     )
     return section
 

@@ -33,23 +33,23 @@ def trees_section() -> Section:
     )
     rows = []
     for depth in (1, 2, 4):
-        found = protocol_lengths(TEXT, depth)
+        lengths = protocol_lengths(TEXT, depth)
         rows.append(
             {
                 "block, bytes": depth,
-                "leaves": found.leaves,
-                "entropy, bits a block": found.entropy,
-                "Thm 3.4, bits": found.printed,
-                "Huffman, bits": found.huffman,
-                "miss, bits a block": found.miss,
-                "arithmetic, bits": found.arithmetic,
+                "leaves": lengths.leaves,
+                "entropy, bits a block": lengths.entropy,
+                "Thm 3.4, bits": lengths.printed,
+                "Huffman, bits": lengths.huffman,
+                "miss, bits a block": lengths.miss,
+                "arithmetic, bits": lengths.arithmetic,
             }
         )
         section.check(
             f"blocks of {depth}: H <= Huffman < H + 1 a block (R15)",
             "0 to 1",
-            found.redundancy,
-            0 <= found.redundancy < 1,
+            lengths.redundancy,
+            0 <= lengths.redundancy < 1,
         )
     section.show(rows, "three sentences as bytes")
     section.draw(

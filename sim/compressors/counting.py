@@ -95,14 +95,14 @@ class CountingCompressor:
     def tables(self, leaves: Array) -> Tables:
         """The counts of (context, next symbol) that weights of leaves amount to, shape (M,) -> tables. It is linear."""
         size = self.problem.alphabet
-        found: dict[int, Array] = {}
+        tables: dict[int, Array] = {}
         for t in range(self.problem.length - 1, -1, -1):
             context, table = self._kinds[t]
             here = leaves.reshape(size ** (t + 1), -1).sum(axis=1)  # words of t + 1 symbols
             leaves = here
             counts = here.reshape(-1, size**context, size).sum(axis=0)
-            found[table] = found[table] + counts if table in found else counts
-        return tuple(found[table] for table in sorted(found))
+            tables[table] = tables[table] + counts if table in tables else counts
+        return tuple(tables[table] for table in sorted(tables))
 
     @cached_property
     def _datasets(self) -> tuple[Tables, ...]:
@@ -115,12 +115,12 @@ class CountingCompressor:
 
     def predictions(self, state: Counts) -> Tables:
         """``q(y | u)`` for every context u, in tables of shape (A^m, A); uniform where nothing is known."""
-        size, found = self.problem.alphabet, []
+        size, predictions = self.problem.alphabet, []
         for counts in state.tables:
             total = counts.sum(axis=1, keepdims=True) + size * self.prior
             known = np.where(total > 0, total, 1.0)
-            found.append(np.where(total > 0, (counts + self.prior) / known, 1.0 / size))
-        return tuple(found)
+            predictions.append(np.where(total > 0, (counts + self.prior) / known, 1.0 / size))
+        return tuple(predictions)
 
     def masses(self, state: Counts) -> Array:
         """q(x) of every leaf, shape (M,): the product of the predictions along its path."""
@@ -188,8 +188,8 @@ class CountingCompressor:
             logs = [np.log(table) for table in self.predictions(state)]
         for index, tables in enumerate(datasets):
             for counts, log in zip(tables, logs, strict=True):
-                seen = counts > 0
-                total[index] -= float((counts[seen] * log[seen]).sum())
+                occurring = counts > 0
+                total[index] -= float((counts[occurring] * log[occurring]).sum())
         return total
 
     def regulariser(self, state: Counts) -> float:
@@ -221,7 +221,7 @@ class CountingCompressor:
         total, size = 0.0, self.problem.alphabet
         for counts, q, other in zip(state.tables, self.predictions(state), self.predictions(later), strict=True):
             weight = (counts.sum(axis=1, keepdims=True) + size * self.prior) * q
-            seen = weight > 0
+            weighted = weight > 0
             with np.errstate(divide="ignore"):
-                total += float((weight[seen] * np.log(q[seen] / other[seen])).sum())
+                total += float((weight[weighted] * np.log(q[weighted] / other[weighted])).sum())
         return total / self.examples

@@ -151,16 +151,16 @@ def newton(theta: Tensor, logits: Logits, table: Tensor, how: JointTraining) -> 
     import torch
 
     mass = table.sum(1)
-    seen = mass > 0  # what follows a context that never comes is free
-    mass, shares = mass[seen], table[seen]
+    occurring = mass > 0  # what follows a context that never comes is free
+    mass, shares = mass[occurring], table[occurring]
     rounding = 4 * torch.finfo(table.dtype).eps
     best, (loss, norm) = theta.detach().clone(), _norm(theta, logits, table)
     damping, drop, steps = 1e-2, 8.0, 0
-    jacobian = _log_odds_jacobian(best, logits, seen)
+    jacobian = _log_odds_jacobian(best, logits, occurring)
     kernel, fresh = jacobian @ jacobian.T, True
     while steps < how.newton and norm > how.tolerance:
         with torch.no_grad():
-            law = logits(best)[seen].softmax(-1)
+            law = logits(best)[occurring].softmax(-1)
         excess = shares / (mass[:, None] * law)
         wish = (excess[:, 1:] - excess[:, :1]).reshape(-1)  # r = -B^-1 dF/du
         pull = (shares - mass[:, None] * law)[:, 1:].reshape(-1)  # B r = -dF/du
@@ -192,7 +192,7 @@ def newton(theta: Tensor, logits: Logits, table: Tensor, how: JointTraining) -> 
                 damping *= 2
             best, loss, norm = tried, now, slope
         if worn and norm > how.tolerance:
-            jacobian = _log_odds_jacobian(best, logits, seen)
+            jacobian = _log_odds_jacobian(best, logits, occurring)
             kernel = jacobian @ jacobian.T
         fresh = worn
     return best, steps, "limit"
@@ -213,13 +213,13 @@ def _norm(theta: Tensor, logits: Logits, table: Tensor) -> tuple[float, float]:
     return float(value), float(gradient.norm())
 
 
-def _log_odds_jacobian(theta: Tensor, logits: Logits, seen: Tensor, chunk: int = 64) -> Tensor:
+def _log_odds_jacobian(theta: Tensor, logits: Logits, occurring: Tensor, chunk: int = 64) -> Tensor:
     """J = du/dtheta, shape (C (A - 1), P), in batches of ``chunk`` backward passes."""
     import torch
 
     leaf = theta.detach().requires_grad_(True)
     with torch.enable_grad():
-        scores = logits(leaf)[seen]
+        scores = logits(leaf)[occurring]
         odds = (scores[:, 1:] - scores[:, :1]).reshape(-1)
         rows = torch.empty(odds.numel(), leaf.numel(), dtype=leaf.dtype, device=leaf.device)
         for first in range(0, odds.numel(), chunk):

@@ -106,11 +106,11 @@ class PerceptronCompressor:
         start = self.start() if near is None else near
         options: Any = {"maxiter": 5000, "maxfun": 10000, "gtol": self.tolerance, "ftol": 0.0, "maxcor": 30}
         slope: Any = self._slope
-        found = minimize(slope, start.theta, args=(table,), jac=True, method="L-BFGS-B", options=options)
-        norm = float(np.abs(self._slope(found.x, table)[1]).max())
+        optimum = minimize(slope, start.theta, args=(table,), jac=True, method="L-BFGS-B", options=options)
+        norm = float(np.abs(self._slope(optimum.x, table)[1]).max())
         if not norm <= self.tolerance**0.5:
             raise InputError(f"no joint optimum: |grad F| = {norm:.1e}", where="perceptron", mend="a wider network")
-        return PerceptronState(found.x)
+        return PerceptronState(optimum.x)
 
     def train(self, state: PerceptronState, dataset: int, volume: float) -> PerceptronState:
         """``round(volume * examples / batch)`` steps of gradient descent on the dataset."""
@@ -126,10 +126,10 @@ class PerceptronCompressor:
 
     def entropies(self, state: PerceptronState) -> Array:
         """``H_i = -sum_x P_i(x) ln q(x)``, shape (n,), nats per leaf."""
-        seen = self._tables > 0
+        occurring = self._tables > 0
         with np.errstate(divide="ignore"):
             logs = np.log(self._law[:, None]) + self._layers(state.theta)[1]
-        return np.asarray(-np.sum(self._tables * np.where(seen, logs, 0.0), axis=(1, 2)))
+        return np.asarray(-np.sum(self._tables * np.where(occurring, logs, 0.0), axis=(1, 2)))
 
     def masses(self, state: PerceptronState) -> Array:
         """q, shape (M,)."""

@@ -163,9 +163,9 @@ class SoftmaxCompressor:
         theta = state.theta
         for first in range(0, count, self.batch):
             size = min(self.batch, count - first)
-            seen = self.moments[dataset] if drawn is None else self.phi[drawn[first : first + size]].mean(axis=0)
+            features = self.moments[dataset] if drawn is None else self.phi[drawn[first : first + size]].mean(axis=0)
             law, _ = self._law(theta)
-            theta = theta + self.learning_rate * (size / self.batch) * (seen - law @ self.phi)
+            theta = theta + self.learning_rate * (size / self.batch) * (features - law @ self.phi)
         return SoftmaxState(np.asarray(theta, dtype=np.float64), state.drawn + count)
 
     def descend(self, state: SoftmaxState, shares: ArrayLike, steps: int, rate: float) -> SoftmaxState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import aligned_contrast, fall_volume
 from elastomath.runs.ledger import Result
 
@@ -66,7 +68,7 @@ def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
             _reading(compressor, state)
             | {"n": n, "kernel": float(moved @ moved) / kernel, "forecast_z": foretold}
             | {"turned": float(np.linalg.norm(moved - towards)) / kernel**0.5}
-            | {"undo_volume": _crossing(steps, course[PERTURB] - course[ALIGN], start["z"])}
+            | {"undo_volume": _undo_volume(steps, course[PERTURB] - course[ALIGN], start["z"])}
             | {"forecast_undo_volume": float(fall_volume(foretold, foretold - start["z"], perturbing))}
         )
         runs.append({"volumes": [1.0, float(n), steps[-1]], "reverse": None} | thinned(steps, course))
@@ -114,7 +116,7 @@ def replayed(compressor: Any, constant: float, volume: int, past: float, mixes: 
     rate, stride = _rate(compressor, base, constant), max(1, round(READ / constant))
     start = _reading(compressor, base)
     aligned = compressor.descend(base, ONLY[ALIGN], volume, rate)
-    top, found, runs = _contrast(compressor, aligned), [], []
+    top, replays, runs = _contrast(compressor, aligned), [], []
     for of, share in mixes:
         state, steps, opposed = aligned, [0.0], [0.0]
         course = [compressor.entropies(state)]
@@ -122,8 +124,8 @@ def replayed(compressor: Any, constant: float, volume: int, past: float, mixes: 
         while steps[-1] < limit and not (of == "past" and course[-1][PERTURB] - course[-1][ALIGN] <= start["z"]):
             shares = (1 - share) * ONLY[PERTURB] + share * ONLY[ALIGN if of == "align" else PRETRAIN]
             if of == "past":
-                seen = np.array([past, volume, steps[-1] + stride])
-                shares = seen / seen.sum()
+                volumes = np.array([past, volume, steps[-1] + stride])
+                shares = volumes / volumes.sum()
             state = compressor.descend(state, shares, stride, rate)
             steps.append(steps[-1] + stride)
             opposed.append(opposed[-1] + stride * (1 - share))
@@ -134,24 +136,23 @@ def replayed(compressor: Any, constant: float, volume: int, past: float, mixes: 
         if of == "past":
             wanted = (past * start["p"] + volume) / (past + volume + steps[-1])
         joint = float(np.log(wanted / (1 - wanted))) if wanted > 0 else None
-        down = np.flatnonzero(z <= start["z"])
-        undone = _crossing(opposed[: down[0] + 1], z[: down[0] + 1], start["z"]) if down.size else None
+        undone = _undo_volume(opposed, z, start["z"])
         speed = None if of == "past" or joint is None else _speed(steps, z - joint)
         law = constant * wanted * (1 - wanted)
         row = {"of": of, "share": share, "undo_volume": undone, "end": float(z[-1]), "joint": joint}
-        found.append(row | {"speed": None if speed is None else speed / law})
+        replays.append(row | {"speed": None if speed is None else speed / law})
         name = f"{of}{share:g}-n"
         runs.append({"name": name, "volumes": [past, float(volume), steps[-1]], "reverse": None} | thinned(steps, path))
-    told = {
+    summary = {
         "z0": start["z"],
         "p0": start["p"],
         "z": top,
         "n": volume,
         "past": past,
         "constant": constant,
-        "mixes": found,
+        "mixes": replays,
     }
-    return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "replay": told}
+    return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "replay": summary}
 
 
 def _speed(steps: Sequence[float], distance: Array) -> float | None:
@@ -187,15 +188,15 @@ def ordered(compressor: Any, constant: float, past: int, volume: int) -> Result:
         for shares, steps in phases[name]:
             state = compressor.descend(state, shares, steps, rate)
         z = _contrast(compressor, state)
-        seen, course = _undo(compressor, state, floor, rate, constant)
-        undone = _crossing(seen, course[PERTURB] - course[ALIGN], floor)
+        volumes, course = _undo(compressor, state, floor, rate, constant)
+        undone = _undo_volume(volumes, course[PERTURB] - course[ALIGN], floor)
         rows.append({"order": name, "z": z, "undo_volume": undone})
         runs.append(
-            {"name": f"{name}-n", "volumes": [float(past), float(volume), seen[-1]], "reverse": None}
-            | thinned(seen, course)
+            {"name": f"{name}-n", "volumes": [float(past), float(volume), volumes[-1]], "reverse": None}
+            | thinned(volumes, course)
         )
-    told = {"floor": floor, "start": _contrast(compressor, start), "past": past, "n": volume, "constant": constant}
-    return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "order": told | {"orders": rows}}
+    record = {"floor": floor, "start": _contrast(compressor, start), "past": past, "n": volume, "constant": constant}
+    return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "order": record | {"orders": rows}}
 
 
 def _reading(compressor: Any, state: Any) -> dict[str, float]:
@@ -224,18 +225,14 @@ def _undo(compressor: Any, state: Any, until: float, rate: float, constant: floa
     return steps, np.array(course, dtype=np.float64).T
 
 
-def thinned(steps: Sequence[float], course: Array, kept: int = KEPT) -> dict[str, Any]:
+def thinned(steps: Sequence[float], course: Array, kept: int = KEPT) -> Result:
     """At most ``kept`` readings of a course, dense near its start, with its first and its last."""
     wide = np.geomspace(1, len(steps), kept).round().astype(int) - 1
     places = np.unique(np.append(wide, len(steps) - 1))
     return {"perturbations": [steps[i] for i in places], "entropies": course[:, places].tolist()}
 
 
-def _crossing(steps: Sequence[float], z: Array, level: float) -> float | None:
-    """Where the falling course meets the level, linear between readings; None where it does not."""
-    if z[0] <= level:
-        return 0.0
-    if z[-1] > level:
-        return None
-    share = (z[-2] - level) / (z[-2] - z[-1])
-    return float(steps[-2] + share * (steps[-1] - steps[-2]))
+def _undo_volume(steps: Sequence[float], z: Array, floor: float) -> float | None:
+    """Where the contrast is first back at its floor; None where it never is."""
+    volume = float(first_crossing(steps, z - floor))
+    return volume if math.isfinite(volume) else None

@@ -40,19 +40,19 @@ def conclusion(curve: Curve, records: Sequence[Mapping[str, Any]] = ()) -> list[
         return []
     unit = curve.frame["rate_unit"].iloc[0]
     lost_word, gained_word = _moved(align), _moved(pretrain)
-    told = (
+    sentence = (
         f"{lost_word} the code of the alignment data{_by(align, unit)} and {gained_word} that of the pre-training "
         f"data{_by(pretrain, '')}"
     )
     if reach == ends:
-        sentences = [f"The perturbation {told}: alignment gives way, as the theorem says."]
+        sentences = [f"The perturbation {sentence}: alignment gives way, as the theorem says."]
     elif max(reach) == 0:
         sentences = [
-            f"The perturbation {told}: the theorem's signs (alignment loses, pre-training gains) hold nowhere."
+            f"The perturbation {sentence}: the theorem's signs (alignment loses, pre-training gains) hold nowhere."
         ]
     else:
         sentences = [
-            f"The largest perturbation {told}.",
+            f"The largest perturbation {sentence}.",
             "The theorem's signs (alignment loses, pre-training gains) hold up to a perturbation of "
             f"{_span(reach)} times the alignment data, and not beyond.",
         ]

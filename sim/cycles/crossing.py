@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from elastomath import InputError
 
@@ -41,7 +40,7 @@ class Crossing:
         share = self.open_gap / drop if drop > 0 and self.open_gap > 0 else 1.0
         return self.low + share * (self.high - self.low)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """The fields and `volume`, for JSON; infinite gaps are None."""
         names = ("low", "high", "open_gap", "closed_gap", "evaluations", "volume")
         values = {name: getattr(self, name) for name in names}
@@ -102,9 +101,9 @@ def crossing(
             break
         after = advance(here, low, middle)
         evaluations += 1
-        found = gap(after)
-        if found <= 0:
-            high, high_gap, there = middle, found, after
+        value = gap(after)
+        if value <= 0:
+            high, high_gap, there = middle, value, after
         else:
-            here, low, low_gap = after, middle, found
+            here, low, low_gap = after, middle, value
     return Crossing(low, high, low_gap, high_gap, evaluations, there)

@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,13 @@ from elastomath.defences.noising import feed_forward_outputs, noise_distance
 from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import fall_volume
 from elastomath.laws.planner import planned_beta
+from elastomath.runs.ledger import Result
 
 from ..compressors.networks import NetworkSize, size_of
 from ..compressors.transformer import TransformerCompressor
 from ..sources.problem import Problem
 from .behaviour import thinned
+from .records import DefendedRow, Fall, Recovery
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -292,9 +294,9 @@ class DefendedLives:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Along an attack: examples that were seen (J,), mean gamma_+ and gamma_- of each seed (J, 2, S), nats."""
+    """Along an attack: examples so far (J,), mean gamma_+ and gamma_- of each seed (J, 2, S), nats."""
 
-    seen: np.ndarray[Any, Any]
+    examples: np.ndarray[Any, Any]
     codes: Array
 
     @property
@@ -305,7 +307,7 @@ class Course:
     def undone(self, floor: Array) -> list[float | None]:
         """Examples until each seed is first back at its floor, linear between steps; None where it never is."""
         gap = np.where(np.isfinite(self.z), self.z - floor, 0.0)  # what blew up is gone
-        return [volume if math.isfinite(volume) else None for volume in first_crossing(self.seen, gap.T).tolist()]
+        return [volume if math.isfinite(volume) else None for volume in first_crossing(self.examples, gap.T).tolist()]
 
 
 class _Trained:
@@ -376,7 +378,7 @@ def _slope(value: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 def defend(
     lives: DefendedLives, defences: Sequence[str], attacks: Sequence[str]
-) -> tuple[list[dict[str, Any]], dict[str, Course]]:
+) -> tuple[list[DefendedRow], dict[str, Course]]:
     """A row for each defence and seed: where it stands, what it cost, its constants, its forecast, and how each attack ends.
 
     ``forecast`` is m* by the logit law from two backward passes at the defended weights, nothing attacked. An attack's ``undone``
@@ -385,7 +387,7 @@ def defend(
     """
     settings = lives.life
     plain, rate = lives.base(settings.share), lives.rate()
-    floor, rows, kept = lives.contrast(plain), [], {}
+    floor, rows, kept = lives.contrast(plain), list[DefendedRow](), {}
     for name in defences:
         defence = DEFENCES[name]
         start = plain if defence.share is None else lives.base(defence.share)
@@ -394,7 +396,7 @@ def defend(
         z, outside = lives.contrast(theta), lives.outside(theta)
         lost = lives.utility(theta) / lives.utility(start) - 1
         c, falling = (values * rate[:, 0].double().numpy() / settings.batch for values in lives.constants(theta))
-        seen: dict[str, Any] = {}
+        readings: dict[str, list[Fall]] = {}
         for key in attacks:
             attack = ATTACKS[key]
             courses = [lives.attack(theta, attack, rate * factor, floor, defence.replay) for factor in attack.rates]
@@ -402,20 +404,24 @@ def defend(
             tries = [[None if u is None else u * (1 - defence.replay) for u in some] for some in tries]
             best = [min((u for u in some if u is not None), default=None) for some in zip(*tries, strict=True)]
             own = attack.rates.index(1.0)
-            seen[key] = [{"undone": b, "same": a} for b, a in zip(best, tries[own], strict=True)]
+            readings[key] = [{"undone": b, "same": a} for b, a in zip(best, tries[own], strict=True)]
             if key == "sft":
                 kept[name] = courses[own]
         for index, seed in enumerate(lives.seeds):
-            told = {"z": z, "floor": floor, "outside": outside, "lost": lost, "constant": c, "falling": falling}
-            row: dict[str, Any] = {key: _number(values[index]) for key, values in told.items()}
-            row |= {"defence": name, "seed": seed, "beta": beta, "forecast": None}
-            if not defence.replay and row["z"] is not None and (row["falling"] or 0.0) > 0:
-                row["forecast"] = _number(fall_volume(row["z"], max(row["z"] - row["floor"], 0.0), row["falling"]))
-            rows.append(row | {"attacks": {key: values[index] for key, values in seen.items()}})
+            row: DefendedRow = {
+                "z": _number(z[index]), "floor": float(floor[index]), "outside": _number(outside[index]),
+                "lost": _number(lost[index]), "constant": _number(c[index]), "falling": _number(falling[index]),
+                "defence": name, "seed": seed, "beta": beta, "forecast": None,
+                "attacks": {key: values[index] for key, values in readings.items()},
+            }  # fmt: skip
+            speed = row["falling"] or 0.0
+            if not defence.replay and row["z"] is not None and speed > 0:
+                row["forecast"] = _number(fall_volume(row["z"], max(row["z"] - row["floor"], 0.0), speed))
+            rows.append(row)
     return rows, kept
 
 
-def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list[dict[str, Any]]:
+def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list[Recovery]:
     """Useful force: the behaviour in the base (share 0.9), overlaid by opposed examples, then neutral text: does it come back?
 
     ``back`` is the part of the fall that neutral text gives back: 1 where the contrast is the base's again, 0 for nothing, and
@@ -434,11 +440,12 @@ def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list
         for index, seed in enumerate(lives.seeds):
             row = {"seed": seed, "opposed": volume, "z0": top[index], "fallen": fallen[index], "drift": drift[index]}
             row |= {"rest": rest[index], "back": (rest[index] - fallen[index]) / (top[index] - fallen[index])}
-            rows.append({"neutral": neutral} | {key: _number(value) for key, value in row.items()})
+            numbers = {"neutral": neutral} | {key: _number(value) for key, value in row.items()}
+            rows.append(cast(Recovery, numbers))
     return rows
 
 
-def defended_block(study: Mapping[str, Any]) -> dict[str, Any]:
+def defended_block(study: Mapping[str, Any]) -> Result:
     """One block of seeds through every defence and attack: rows, the way back under neutral text, and a curve each."""
     import torch
 
@@ -451,17 +458,21 @@ def defended_block(study: Mapping[str, Any]) -> dict[str, Any]:
         back = recovery(lives, study["overlays"], study["neutral"])
     finally:
         torch.set_num_threads(before)
-    life, found = lives.life, []
+    life, blocks = lives.life, []
     for name, course in courses.items():
         for index, seed in enumerate(lives.seeds):
             plus, minus = course.codes[:, 0, index], course.codes[:, 1, index]
             mixed = life.share * plus + (1 - life.share) * minus
-            volumes = [life.pretrain * life.mixture / 2, life.volume * DEFENCES[name].stretch, float(course.seen[-1])]
-            course_codes = np.stack([mixed, plus, minus])
+            volumes = [
+                life.pretrain * life.mixture / 2,
+                life.volume * DEFENCES[name].stretch,
+                float(course.examples[-1]),
+            ]
             entry = {"name": f"{name}-s{seed}-n", "seed": seed, "volumes": volumes}
-            found.append(entry | thinned(course.seen.astype(float).tolist(), course_codes, READINGS))
+            codes = np.stack([mixed, plus, minus])
+            blocks.append(entry | thinned(course.examples.astype(float).tolist(), codes, READINGS))
     law = {"constant": life.constant, "volume": life.volume, "most": life.most}
-    return {"rows": rows, "recovery": back, "runs": found, "length": 1, "law": law}
+    return {"rows": rows, "recovery": back, "runs": blocks, "length": 1, "law": law}
 
 
 def _number(value: Any) -> float | None:

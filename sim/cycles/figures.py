@@ -35,7 +35,7 @@ def balance_figure(curve: Curve, by: str = "k") -> Figure:
     Raises InputError for a covariate that the curve lacks or that has too many values.
     """
     figure, (upper, lower) = _panels(2, "Balance along the perturbation", f"Median of the runs of each {by}.")
-    seen: tuple[list[Array], list[Array]] = ([], [])
+    ends: tuple[list[Array], list[Array]] = ([], [])
     for index, (value, runs) in enumerate(_groups(curve, by)):
         constants: list[Array] = []
         residuals: list[Array] = []
@@ -48,10 +48,10 @@ def balance_figure(curve: Curve, by: str = "k") -> Figure:
                 residuals.append((k * change[0] + align * change[1]) / (steps * -change[2]))
         _median_line(upper, index, f"{by} = {value}", runs, constants)
         _median_line(lower, index, f"{by} = {value}", runs, residuals)
-        seen[0].extend(constants)
-        seen[1].extend(residuals)
-    _cut(upper, seen[0], (1.0,))
-    _cut(lower, seen[1], (0.0, 1.0))
+        ends[0].extend(constants)
+        ends[1].extend(residuals)
+    _cut(upper, ends[0], (1.0,))
+    _cut(lower, ends[1], (0.0, 1.0))
     upper.axhline(1.0, color=INK, linewidth=0.8)
     upper.set(ylabel="−n ΔH_a / (k ΔH_p)")
     upper.set_title("the constant of Thm 4.2, finite l")
@@ -72,24 +72,24 @@ def undoing_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -
     """
     figure, axes = _panels(2, "Undoing and coming back", f"Volumes against the alignment volume, for each {by}.")
     labels: list[str] = []
-    seen = []
+    aligned = []
     for row in records:
         label = str(_value(row, by))
         labels += [label] if label not in labels else []
         colour, marker, _ = STYLES[labels.index(label) % LINES]
         for entry in row["record"]["runs"]:
             for panel, name in zip(axes, ("undo", "back"), strict=True):
-                found = entry.get(name)
-                if found is None:
+                undone = entry.get(name)
+                if undone is None:
                     continue
-                n, volume = entry["volumes"][1], found["volume"]
-                seen.append(n)
+                n, volume = entry["volumes"][1], undone["volume"]
+                aligned.append(n)
                 if volume is None:
-                    panel.plot(n, found["low"], marker="^", color=colour, markerfacecolor="white")
+                    panel.plot(n, undone["low"], marker="^", color=colour, markerfacecolor="white")
                 elif volume > 0:
-                    panel.plot([n, n], [max(found["low"], 1e-12), found["high"]], color=colour, linewidth=1.0)
+                    panel.plot([n, n], [max(undone["low"], 1e-12), undone["high"]], color=colour, linewidth=1.0)
                     panel.plot(n, volume, marker=marker, color=colour, linestyle="none")
-    if not seen:
+    if not aligned:
         raise InputError("no volume of a way back", where="figure", mend="run the life cycles with inverse=True")
     for panel, title in zip(
         axes, ("D_t that undoes alignment (R13's m*)", "more D_a that brings it back"), strict=True
@@ -97,7 +97,7 @@ def undoing_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -
         panel.set(xscale="log", yscale="log", ylabel="volume, |D_a| = 1")
         plain_ticks(panel.yaxis, dense=True)
         panel.set_title(title)
-    ends = np.array([min(seen), max(seen)])
+    ends = np.array([min(aligned), max(aligned)])
     axes[0].plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
     axes[1].set(xlabel="alignment volume n")
     plain_ticks(axes[1].xaxis, dense=True)
@@ -211,10 +211,10 @@ def _median_line(axes: Axes, index: int, label: str, runs: list[Run], values: li
 
 def _cut(axes: Axes, values: list[Array], kept: tuple[float, ...]) -> None:
     """Show nine tenths of the values, and ``kept``: a constant over a change near zero may be anything."""
-    found = np.concatenate(values)
-    found = found[np.isfinite(found)]
-    if found.size:
-        low, high = np.quantile(found, [0.05, 0.95])
+    pooled = np.concatenate(values)
+    pooled = pooled[np.isfinite(pooled)]
+    if pooled.size:
+        low, high = np.quantile(pooled, [0.05, 0.95])
         low, high = min(low, *kept, high), max(high, *kept, low)
         axes.set_ylim(low - 0.08 * (high - low + 1e-9), high + 0.08 * (high - low + 1e-9))
 

@@ -185,7 +185,7 @@ class _Life:
         perturbed = states[-1]
         entropies = np.array([self._entropies(state) for state in states]).T
         losses[f"perturbed {volume:g}"] = entropies[:, -1].tolist()
-        found: Record = {
+        record: Record = {
             "volumes": [self.k, volume, self.steps[-1]],
             "perturbations": list(self.steps),
             "entropies": entropies.tolist(),
@@ -195,9 +195,9 @@ class _Life:
             "descent": [_descent(state) for state in states] if self.joint else None,
         }
         if self.cycle.inverse:
-            found["back"] = self._back(aligned, perturbed, volume)
-            found["undo"] = self._undo(aligned, volume, levels["pretrained"])
-        return found
+            record["back"] = self._back(aligned, perturbed, volume)
+            record["undo"] = self._undo(aligned, volume, levels["pretrained"])
+        return record
 
     def _back(self, aligned: State, perturbed: State, volume: float) -> Record:
         """How much more of D_a brings the perturbed state back within epsilon."""
@@ -213,9 +213,9 @@ class _Life:
         def gap(state: State) -> float:
             return self._entropies(state)[ALIGN] - target[ALIGN] - allowed
 
-        found = self._crossing(advance, perturbed, gap, volume)
-        left = np.subtract(self._entropies(found.state), target)
-        return found.as_dict() | {"moved": moved, "left": left.tolist(), "share": _share(found.volume, self.steps[-1])}
+        first = self._crossing(advance, perturbed, gap, volume)
+        left = np.subtract(self._entropies(first.state), target)
+        return first.as_dict() | {"moved": moved, "left": left.tolist(), "share": _share(first.volume, self.steps[-1])}
 
     def _undo(self, aligned: State, volume: float, level: float | None) -> Record | None:
         """How much D_t takes the aligned state back to the score of the pre-trained one."""
@@ -231,8 +231,8 @@ class _Life:
         def gap(state: State) -> float:
             return (self._score(state) or 0.0) - before_alignment
 
-        found = self._crossing(advance, aligned, gap, volume)
-        return found.as_dict() | {"share": _share(found.volume, volume)}
+        first = self._crossing(advance, aligned, gap, volume)
+        return first.as_dict() | {"share": _share(first.volume, volume)}
 
     def _crossing(
         self,
@@ -266,16 +266,16 @@ class _Life:
         return volumes
 
     def _entropies(self, state: State) -> list[float]:
-        found = np.asarray(self.compressor.entropies(state))[:3]
-        if np.isnan(found).any():
+        entropies = np.asarray(self.compressor.entropies(state))[:3]
+        if np.isnan(entropies).any():
             raise FloatingPointError("training diverged: a rate is not a number")
-        if not np.isfinite(found).all():
+        if not np.isfinite(entropies).all():
             raise InputError(
                 "a dataset is not covered: its rate is infinite",
                 where="life cycle",
                 mend="give the source a cover > 0 (say 0.01), or the compressor a prior",
             )
-        return [float(value) for value in found]
+        return [float(value) for value in entropies]
 
     def _score(self, state: State) -> float | None:
         return None if self.masses is None else float(self.masses(state) @ self.behaviour)
@@ -325,10 +325,10 @@ class _Life:
 def reverse_divergence(code: ArrayLike, masses: ArrayLike) -> float | None:
     """``KL(q || P) = sum_x q(x) ln(q(x)/P(x))``, nats; None where q has a leaf that P has not."""
     q, p = np.asarray(code, dtype=np.float64), np.asarray(masses, dtype=np.float64)
-    seen = q > 0
-    if (p[seen] == 0).any():
+    covered = q > 0
+    if (p[covered] == 0).any():
         return None
-    return float((q[seen] * np.log(q[seen] / p[seen])).sum())
+    return float((q[covered] * np.log(q[covered] / p[covered])).sum())
 
 
 def _descent(state: State) -> Record | None:

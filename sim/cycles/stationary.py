@@ -19,6 +19,7 @@ from elastomath.foreign import json_of
 from elastomath.laws.finetuning import gradient_test
 from elastomath.laws.optima import optima_law
 from elastomath.laws.volumes import effective_volumes
+from elastomath.runs.ledger import Configuration, Result
 from elastomath.storage import whole_file
 
 from ..compressors.compressor import Compressor
@@ -49,7 +50,7 @@ class OptimaPath:
     norms: Array
     misalignments: Array
     ratio: float
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[Result, ...]
     seconds: float
 
 
@@ -177,7 +178,7 @@ def stationarity(path: OptimaPath, name: str = "", parameters: int = 0, scale: f
     ratios = law.ratio[1:]
     changes = path.entropies[:2, 1:] - path.entropies[:2, :1]
     work = path_work(path.perturbations, path.entropies[2], scale * float(path.volumes[1]))[1:]
-    found = effective_volumes(changes, work)
+    fitted = effective_volumes(changes, work)
     force = path.volumes[1] * path.norms[1]
     total = path.volumes.sum() + path.perturbations
     return Stationarity(
@@ -191,26 +192,26 @@ def stationarity(path: OptimaPath, name: str = "", parameters: int = 0, scale: f
         float(path.misalignments.max()),
         float(ratios.min()),
         float(ratios.max()),
-        float(found.volumes[0]),
-        float(found.volumes[1]),
+        float(fitted.volumes[0]),
+        float(fitted.volumes[1]),
         (float(path.volumes[0]), float(path.volumes[1])),
         float(optima_law(path.perturbations, path.volumes, path.entropies).missed.max()),
     )
 
 
-def save_paths(target: str | os.PathLike[str], paths: Iterable[tuple[dict[str, Any], OptimaPath]]) -> None:
+def save_paths(target: str | os.PathLike[str], paths: Iterable[tuple[Configuration, OptimaPath]]) -> None:
     """Write paths with the settings that made them (name, parameters, ...) as one JSON file, whole or not at all."""
     rows = []
-    for made, path in paths:
+    for curve, path in paths:
         values = {
             key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(path).items()
         }
-        rows.append({"made": made, "path": values})
+        rows.append({"made": curve, "path": values})
     with whole_file(target) as aside:
         aside.write_text(json.dumps({"schema": SCHEMA, "rows": rows}, indent=1, allow_nan=False), encoding="utf-8")
 
 
-def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], OptimaPath]]:
+def load_paths(source: str | os.PathLike[str]) -> list[tuple[Configuration, OptimaPath]]:
     """The paths of a file of `save_paths`; InputError where it is none."""
     arrays = ("perturbations", "volumes", "entropies", "gradients", "norms", "misalignments")
     try:
@@ -219,9 +220,7 @@ def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], Opt
             raise KeyError(text["schema"])
         rows = []
         for row in text["rows"]:
-            values: dict[str, Any] = {
-                key: np.array(value) if key in arrays else value for key, value in row["path"].items()
-            }
+            values: Result = {key: np.array(value) if key in arrays else value for key, value in row["path"].items()}
             values["steps"] = tuple(values["steps"])
             rows.append((dict(row["made"]), OptimaPath(**values)))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -234,6 +233,6 @@ def load_paths(source: str | os.PathLike[str]) -> list[tuple[dict[str, Any], Opt
 def stationarity_table(source: str | os.PathLike[str]) -> list[Stationarity]:
     """A row for each saved path (`save_paths`), in the order of the file: for the documents, the report and the figure."""
     return [
-        stationarity(path, str(made.get("name", "")), int(made.get("parameters", 0)))
-        for made, path in load_paths(source)
+        stationarity(path, str(curve.get("name", "")), int(curve.get("parameters", 0)))
+        for curve, path in load_paths(source)
     ]

@@ -87,27 +87,27 @@ def configurations(
     }
     base = json.loads(json.dumps(base))  # tuples and lists alike
     affordable(math.prod(len(values) for values in axes.values()), RUN_BYTES, "simulate", "its axes", "runs")
-    found: list[Configuration] = []
+    products: list[Configuration] = []
     tried: set[str] = set()
     for values in itertools.product(*axes.values()):
-        made = copy.deepcopy(base)
+        variant = copy.deepcopy(base)
         for name, value in zip(axes, values, strict=True):
             part, _, field = name.partition("__")
             if field:
                 if part not in ("source", "settings"):
                     raise InputError(f"axis {name!r}", where="simulate", mend="parts are source and settings")
-                made[part][field] = value
+                variant[part][field] = value
             elif name == "seed":
-                made["seed"] = int(value)
+                variant["seed"] = int(value)
             else:
-                made["cycle"][name] = value
-        text = json.dumps(made | {"seed": 0}, sort_keys=True)
+                variant["cycle"][name] = value
+        text = json.dumps(variant | {"seed": 0}, sort_keys=True)
         if text not in tried:  # a seed changes what is drawn, not whether it can be
             tried.add(text)
-            compressor_of(made)
-            cycle_of(made)
-        found.append(made)
-    return found
+            compressor_of(variant)
+            cycle_of(variant)
+        products.append(variant)
+    return products
 
 
 def cycle_of(configuration: Configuration) -> LifeCycle:

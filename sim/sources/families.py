@@ -118,11 +118,11 @@ def problem_of_family(
     length, reach = 1, alphabet or leaves
     while alphabet and alphabet > 1 and reach < leaves:
         length, reach = length + 1, reach * alphabet
-    made = {
+    recipe = {
         "family": kind,
         "alpha": float(alpha),
         "cover": float(cover),
         "overlap": float(overlap),
         "source_seed": seed,
     }
-    return Problem(rows, alphabet or leaves, length, covariates=made)
+    return Problem(rows, alphabet or leaves, length, covariates=recipe)

@@ -156,10 +156,15 @@ def problem_of_grammar(
     first, align = (
         Grammar.draw(nonterminals, terminals, stream, branch=branch, sharpness=sharpness) for stream in streams[:2]
     )
-    found = [grammar.masses(length) for grammar in (first, align, align.conflicting(conflict, streams[2]))]
-    own, aligned, perturbed = (masses for masses, _ in found)
+    lengths = [grammar.masses(length) for grammar in (first, align, align.conflicting(conflict, streams[2]))]
+    own, aligned, perturbed = (masses for masses, _ in lengths)
     rows = life_cycle(own, aligned, perturbed, union, cover)
-    made: dict[str, Any] = {"family": "grammar", "nonterminals": nonterminals, "branch": branch, "sharpness": sharpness}
-    made |= {"conflict": round(conflict * nonterminals) / nonterminals, "union": union, "cover": float(cover)}
-    made |= {"longer": max(longer for _, longer in found), "source_seed": seed}
-    return Problem(rows, terminals + 1, length, covariates=made)
+    recipe: dict[str, Any] = {
+        "family": "grammar",
+        "nonterminals": nonterminals,
+        "branch": branch,
+        "sharpness": sharpness,
+    }
+    recipe |= {"conflict": round(conflict * nonterminals) / nonterminals, "union": union, "cover": float(cover)}
+    recipe |= {"longer": max(longer for _, longer in lengths), "source_seed": seed}
+    return Problem(rows, terminals + 1, length, covariates=recipe)

@@ -235,9 +235,9 @@ def problem_of_markov(
     )
     own, aligned, perturbed = (tree.masses(length) for tree in (first, align, perturb))
     rows = life_cycle(own, aligned, perturbed, union, cover)
-    made: dict[str, Any] = {"family": "markov", "order": order, "split": split, "law": law, "sharpness": sharpness}
-    made |= {"conflict": float(conflict), "union": union, "cover": float(cover), "source_seed": seed}
-    return Problem(rows, alphabet, length, covariates=made)
+    recipe: dict[str, Any] = {"family": "markov", "order": order, "split": split, "law": law, "sharpness": sharpness}
+    recipe |= {"conflict": float(conflict), "union": union, "cover": float(cover), "source_seed": seed}
+    return Problem(rows, alphabet, length, covariates=recipe)
 
 
 def markov_trees(

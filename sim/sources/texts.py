@@ -45,8 +45,8 @@ def problem_of_texts(
     rows, kind = _rows(joint.masses, union, cover)
     if joint.leaves < 2:
         raise InputError("all text is one leaf", where="texts", mend="take more text, or a larger depth")
-    made: dict[str, Any] = {"family": "text", "depth": depth, "unit": unit, "union": kind, "cover": float(cover)}
-    return Problem(rows, joint.leaves, covariates=made)
+    recipe: dict[str, Any] = {"family": "text", "depth": depth, "unit": unit, "union": kind, "cover": float(cover)}
+    return Problem(rows, joint.leaves, covariates=recipe)
 
 
 def problem_of_letters(
@@ -84,8 +84,8 @@ def problem_of_letters(
     code = np.full(256, alphabet - 2, dtype=np.int64)
     code[letters] = np.arange(letters.size)
     rows, kind = _rows(np.stack([_masses(tree, code, alphabet, length) for tree in trees]), union, cover)
-    made: dict[str, Any] = {"family": "letters", "union": kind, "cover": float(cover)}
-    return Problem(rows, alphabet, length, COMPONENTS, made)
+    recipe: dict[str, Any] = {"family": "letters", "union": kind, "cover": float(cover)}
+    return Problem(rows, alphabet, length, COMPONENTS, recipe)
 
 
 def _masses(tree: TokenTree, code: NDArray[np.int64], alphabet: int, length: int) -> NDArray[np.float64]:

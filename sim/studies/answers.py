@@ -5,13 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from elastomath.interval import Interval
+from elastomath.runs.ledger import Configuration
 
 LEVEL = 0.95
+
+Run = tuple[Configuration, Any]
+"""A run of a study: what it was asked, and what it returned (`sim.cycles.records`)."""
+
+
+class SavedAnswer(TypedDict):
+    """An `Answer` as it stands in JSON; ``value`` is `Interval.as_dict`."""
+
+    id: str
+    question: str
+    compressor: str
+    sentence: str
+    value: dict[str, float | None]
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +48,16 @@ class Answer:
     value: Interval
     method: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> SavedAnswer:
         """The fields, as they go into JSON."""
-        words = {name: getattr(self, name) for name in ("id", "question", "compressor", "sentence")}
-        return words | {"value": self.value.as_dict(), "method": self.method}
+        return {
+            "id": self.id,
+            "question": self.question,
+            "compressor": self.compressor,
+            "sentence": self.sentence,
+            "value": self.value.as_dict(),
+            "method": self.method,
+        }
 
 
 def over_seeds(

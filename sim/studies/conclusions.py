@@ -10,12 +10,12 @@ from elastomath.interval import Interval
 Answers = Mapping[str, Interval]
 
 
-def conclusion(found: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Mapping[str, Any]) -> list[str]:
     """What a study says at last, in whole sentences; ``found`` is what `run_study` or `load_study` gives."""
-    answers = {answer["id"]: Interval.of_dict(answer["value"]) for answer in found["answers"] if answer["value"]}
-    conclude = CONCLUSIONS.get(found["study"])
+    answers = {answer["id"]: Interval.of_dict(answer["value"]) for answer in summary["answers"] if answer["value"]}
+    conclude = CONCLUSIONS.get(summary["study"])
     if conclude is None:  # a study without a summary of its own opens with its first answer
-        return [found["answers"][0]["sentence"]] if found["answers"] else ["No run gave an answer."]
+        return [summary["answers"][0]["sentence"]] if summary["answers"] else ["No run gave an answer."]
     return conclude(answers)
 
 

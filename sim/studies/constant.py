@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from elastomath.laws.theorem import mixture_theta_bounds, theta_bounds
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, styled
 
-from .answers import T_METHOD, Answer, over_seeds
+from ..cycles.records import Life
+from .answers import T_METHOD, Answer, Run, over_seeds
 from .plans import PLANS, joint
 from .study import two_panels
 
@@ -26,17 +27,39 @@ ROUNDING = 1e-6
 PARTS = {"union2": (0.5, 0.5), "union": (1 / 3, 1 / 3)}
 
 
+class Row(TypedDict):
+    """A reading at l > 0: the constant between the law's ends, the residual over R5's bound; see `readings`."""
+
+    compressor: str
+    source: str
+    seed: int
+    k: float
+    l: float  # noqa: E741 (a key of the saved rows)
+    signs: bool
+    theta: float | None
+    residual: float
+    low: float | None
+    high: float | None
+    inside: bool | None
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    table: list[Row]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Joint optima of mixture, softmax and transformer on a union of two halves (R18) and of three parts (R8)."""
-    plan, found = PLANS[preset], []
+    plan, configurations = PLANS[preset], []
     for source in PARTS:
-        found += joint("mixture", plan, source, 3 * plan.exact)
-        found += joint("softmax", plan, source, plan.exact)
-    found += joint("transformer", plan, "union2", plan.trained)
-    return found if preset == "tiny" else found + joint("transformer", plan, "union", 1)
+        configurations += joint("mixture", plan, source, 3 * plan.exact)
+        configurations += joint("softmax", plan, source, plan.exact)
+    configurations += joint("transformer", plan, "union2", plan.trained)
+    return configurations if preset == "tiny" else configurations + joint("transformer", plan, "union", 1)
 
 
-def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+def readings(configuration: Configuration, record: Life) -> list[Row]:
     """A row for each l > 0 of a run: the constant between R18's (R8's) ends, the residual over R5's bound.
 
     For three parts R is read at the same l: ``DeltaH_1 = 3 DeltaH_p - DeltaH_a - DeltaH_t`` (rates are linear in the data), so
@@ -45,10 +68,10 @@ def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[
     entry, source = record["runs"][0], configuration["source"]["name"]
     k, steps, rates = entry["volumes"][0], np.array(entry["perturbations"]), np.array(entry["entropies"])
     law, change = finite_law(steps, [k, 1.0], rates), rates - rates[:, :1]
-    found = []
+    rows: list[Row] = []
     for index in range(1, steps.size):
         pretrain, align, perturb = (float(value) for value in change[:, index])
-        row: dict[str, Any] = {
+        row: Row = {
             "compressor": configuration["dynamics"], "source": source, "seed": configuration["seed"], "k": k,
             "l": float(steps[index]), "signs": pretrain < 0 < align, "theta": -align / (k * pretrain) if pretrain else None,
             "residual": float(law.ratio[index]), "low": None, "high": None, "inside": None,
@@ -56,26 +79,26 @@ def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[
         if align > 0:
             further = 0.0 if source == "union2" else (3 * pretrain - align - perturb) / (3 * align)
             bounds = theta_bounds(k, float(steps[index]), parts=PARTS[source], further=further)
-            row |= {"low": bounds.low, "high": bounds.high if np.isfinite(bounds.high) else None}
+            row["low"], row["high"] = bounds.low, bounds.high if np.isfinite(bounds.high) else None
             row["inside"] = _inside(row, bounds.low, bounds.high)
             if configuration["dynamics"] == "mixture" and source == "union2":
                 best = mixture_theta_bounds(k, float(steps[index]))
                 row["inside"] = row["inside"] and _inside(row, best.low, best.high)
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
-def _inside(row: dict[str, Any], low: float, high: float) -> bool:
+def _inside(row: Row, low: float, high: float) -> bool:
     """Below the threshold the constant lies between the ends; beyond it D_p loses, and the constant is negative."""
     if not np.isfinite(high) and row["theta"] is not None and row["theta"] < 0:
         return True
     return row["theta"] is not None and low * (1 - ROUNDING) <= row["theta"] <= high * (1 + ROUNDING)
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """Per compressor: the constant at l = 1/2 and the largest k (halves), the residual at l = 1; R18's, R8's and R5's ends held or not."""
     table = [reading for row in rows for reading in readings(*row)]
-    found = []
+    results = []
     for name in ("mixture", "softmax", "transformer"):
         mine = [row for row in table if row["compressor"] == name]
         if not mine:
@@ -87,7 +110,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         inside, signs = sum(bool(row["inside"]) for row in halves), sum(row["signs"] for row in halves)
         ceiling = "1 to 1 + 2L/k over 1 - L" + (", and for mixtures the best constants" if name == "mixture" else "")
         if theta is not None:
-            found.append(
+            results.append(
                 Answer(
                     f"theta/{name}", "the constant at l = 1/2, P_p = (P_a + P_t)/2", name,
                     f"At joint optima of the {name} -DeltaH_a/(k DeltaH_p) is {theta} at l = 1/2, k = {k:g}; "
@@ -99,14 +122,14 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         last = [row for row in halves if row["k"] == k and row["l"] == 1.0]
         residual = over_seeds(row["residual"] for row in last)
         low, high = min(row["residual"] for row in mine), max(row["residual"] for row in mine)
-        held = low >= -ROUNDING and high <= (0.5 if name == "mixture" else 1.0) + ROUNDING
+        within = low >= -ROUNDING and high <= (0.5 if name == "mixture" else 1.0) + ROUNDING
         if residual is not None:
-            found.append(
+            results.append(
                 Answer(
                     f"residual/{name}", "the residual over R5's bound at l = 1", name,
                     f"The residual of the {name} is {residual} of R5's bound at l = 1, k = {k:g}; over all "
                     f"{len(mine)} readings it goes from {low:.3g} "
-                    f"to {high:.3g}, so R5 {'holds' if held else 'FAILS'} (0 to "
+                    f"to {high:.3g}, so R5 {'holds' if within else 'FAILS'} (0 to "
                     f"{'1/2 for mixtures' if name == 'mixture' else '1'}).",
                     residual, f"{T_METHOD}, {len(last)} seeds",
                 )
@@ -118,7 +141,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         )
         if right is not None:
             inside = sum(bool(row["inside"]) for row in judged)
-            found.append(
+            results.append(
                 Answer(
                     f"signs/{name}", "the theorem's signs on a union of three parts, share of readings", name,
                     f"On a union of three parts the {name} has the signs of Thm 4.2 in a share {right} of the "
@@ -128,20 +151,20 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                     right, f"{T_METHOD}, {len(_seeds(thirds))} seeds",
                 )
             )  # fmt: skip
-    return found, {"table": table}
+    return results, {"table": table}
 
 
-def _seeds(table: list[dict[str, Any]]) -> list[int]:
+def _seeds(table: list[Row]) -> list[int]:
     return sorted({row["seed"] for row in table})
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Above, the constant on a union of halves at the largest k, with R18's ends; below, the residual over R5's bound. A line is a mean."""
     drawn, (upper, lower) = two_panels(
         "Constant and residual at joint optima", "P_p = (P_a + P_t)/2; means over seeds."
     )
-    table = [row for row in found["table"] if row["source"] == "union2"]
+    table = [row for row in summary["table"] if row["source"] == "union2"]
     k = max(row["k"] for row in table)
     table = [row for row in table if row["k"] == k]
     steps = sorted({row["l"] for row in table})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Configuration
 from elastomath.style import styled
 
-from .answers import Answer
+from ..cycles.records import DefendedLaw, DefendedRow, Recovery
+from .answers import Answer, Run
 from .plans import TINY_NETWORK
 
 if TYPE_CHECKING:
@@ -30,12 +32,45 @@ METHOD = (
 )
 
 
+Ends = dict[str, float | None]
+"""`Interval.as_dict`."""
+Seeds = dict[str, dict[int, DefendedRow]]
+"""Rows by defence and seed."""
+
+
+class Ranked(TypedDict):
+    """A defence over all seeds: its gain in durability over plain fine-tuning, utility lost, that beyond plain's, medians."""
+
+    defence: str
+    title: str
+    gain: Ends
+    lost: Ends
+    extra: Ends
+    median_lost: float | None
+    z: float | None
+    censored: int
+    seeds: int
+    undone: dict[str, float]
+    constant: float | None
+    falling: float | None
+    rank: NotRequired[int]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    ranking: list[Ranked]
+    rows: list[DefendedRow]
+    recovery: list[Recovery]
+    law: DefendedLaw
+
+
 def runs(preset: str) -> list[Configuration]:
     """A run for each block of seeds; seeds of a block are trained side by side."""
     blocks: list[list[int]] = {"tiny": [[0, 1, 2]], "quick": [[0, 1, 2, 3, 4]]}.get(
         preset, [list(range(start, start + 10)) for start in (0, 10)]
     )
-    study: dict[str, Any] = {"defences": list(DEFENCES), "attacks": list(ATTACKS), "size": "50k", "most": 640}
+    study: Configuration = {"defences": list(DEFENCES), "attacks": list(ATTACKS), "size": "50k", "most": 640}
     study |= {"overlays": [16, 64, 256], "neutral": 1024, "life": {}}
     if preset == "quick":
         left = ("early", "dpo-0.5", "kto", "simpo", "frozen")
@@ -56,39 +91,43 @@ def runs(preset: str) -> list[Configuration]:
 
 
 # --- answers ------------------------------------------------------------------------------------------------------
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """What to conclude first; then each defence by its gain, the forecast, DPO's formula, the attacks, the way back."""
-    table = [row for _, record in rows for row in record["rows"]]
-    back = [row for _, record in rows for row in record["recovery"]]
-    law = rows[0][1]["law"]
+    table: list[DefendedRow] = [row for _, record in rows for row in record["rows"]]
+    back: list[Recovery] = [row for _, record in rows for row in record["recovery"]]
+    law: DefendedLaw = rows[0][1]["law"]
     defences = list(dict.fromkeys(row["defence"] for row in table))
-    by = {name: {row["seed"]: row for row in table if row["defence"] == name} for name in defences}
-    ranking = sorted((_defence(name, by, law) for name in defences), key=lambda entry: -entry["gain"]["estimate"])
+    by: Seeds = {name: {row["seed"]: row for row in table if row["defence"] == name} for name in defences}
+    ranking = sorted(
+        (_defence(name, by, law) for name in defences), key=lambda entry: -(entry["gain"]["estimate"] or 0.0)
+    )
     for entry in ranking:
         entry["rank"] = 1 + sum(_better(other["defence"], entry["defence"], by, law) for other in ranking)
     ranking.sort(key=lambda entry: entry["rank"])
-    found = [
+    results = [
         _useful(ranking),
         *(_told(entry) for entry in ranking),
         *_forecast(table),
         *_formula(by, law),
         *_attacks(by, law),
     ]
-    return [*found, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
+    return [*results, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
 
 
-def _undone(row: dict[str, Any], law: dict[str, Any], attack: str = "sft", which: str = "undone") -> float:
+def _undone(
+    row: DefendedRow, law: DefendedLaw, attack: str = "sft", which: Literal["undone", "same"] = "undone"
+) -> float:
     """m* of a row; where nothing was undone, all that was tried."""
     value = row["attacks"][attack][which]
     most = float(law["most"]) * (1 - DEFENCES[row["defence"]].replay)
     return most if value is None else max(float(value), 1.0)
 
 
-def _gains(name: str, by: dict[str, Any], law: dict[str, Any]) -> list[float]:
+def _gains(name: str, by: Seeds, law: DefendedLaw) -> list[float]:
     return [math.log(_undone(by[name][seed], law) / _undone(by["sft"][seed], law)) for seed in sorted(by[name])]
 
 
-def _better(first: str, second: str, by: dict[str, Any], law: dict[str, Any]) -> bool:
+def _better(first: str, second: str, by: Seeds, law: DefendedLaw) -> bool:
     """Whether the first defence lasts longer, beyond the scatter over paired seeds."""
     if first == second:
         return False
@@ -97,7 +136,7 @@ def _better(first: str, second: str, by: dict[str, Any], law: dict[str, Any]) ->
     return low is not None and low > 0
 
 
-def _defence(name: str, by: dict[str, Any], law: dict[str, Any]) -> dict[str, Any]:
+def _defence(name: str, by: Seeds, law: DefendedLaw) -> Ranked:
     rows = [by[name][seed] for seed in sorted(by[name])]
     gain = Interval.of_logs(_gains(name, by, law))
     censored = sum(row["attacks"]["sft"]["undone"] is None for row in rows)
@@ -105,33 +144,38 @@ def _defence(name: str, by: dict[str, Any], law: dict[str, Any]) -> dict[str, An
         gain = Interval(gain.estimate, gain.low, None)
     losses = [row["lost"] for row in rows if row["lost"] is not None]
     lost = Interval.of_values(losses) if len(losses) == len(rows) else Interval(None)
-    entry: dict[str, Any] = {
-        "defence": name,
-        "title": DEFENCES[name].title,
-        "gain": gain.as_dict(),
-        "lost": lost.as_dict(),
-    }
-    extra = [row["lost"] - by["sft"][seed]["lost"] for seed, row in sorted(by[name].items()) if row["lost"] is not None]
-    entry["extra"] = (Interval.of_values(extra) if len(extra) == len(rows) else Interval(None)).as_dict()
-    entry |= {"median_lost": _median(rows, "lost"), "z": _median(rows, "z"), "censored": censored, "seeds": len(rows)}
-    entry["undone"] = {
-        attack: float(np.median([_undone(row, law, attack) for row in rows])) for attack in rows[0]["attacks"]
-    }
-    return entry | {key: _median(rows, key) for key in ("constant", "falling")}
+    plain = {seed: row["lost"] for seed, row in by["sft"].items()}
+    extra = [
+        row["lost"] - base
+        for seed, row in sorted(by[name].items())
+        if row["lost"] is not None and (base := plain[seed]) is not None
+    ]
+    return {
+        "defence": name, "title": DEFENCES[name].title, "gain": gain.as_dict(), "lost": lost.as_dict(),
+        "extra": (Interval.of_values(extra) if len(extra) == len(rows) else Interval(None)).as_dict(),
+        "median_lost": _median(row["lost"] for row in rows), "z": _median(row["z"] for row in rows), "censored": censored,
+        "seeds": len(rows),
+        "undone": {attack: float(np.median([_undone(row, law, attack) for row in rows])) for attack in rows[0]["attacks"]},
+        "constant": _median(row["constant"] for row in rows), "falling": _median(row["falling"] for row in rows),
+    }  # fmt: skip
 
 
-def _median(rows: list[dict[str, Any]], key: str) -> float | None:
+def _median(values: Iterable[float | None]) -> float | None:
     """The median over seeds; None where a seed has no number (it diverged)."""
-    known = [row[key] for row in rows if row[key] is not None]
-    return float(np.median(known)) if len(known) == len(rows) else None
+    each = list(values)
+    known = [value for value in each if value is not None]
+    return float(np.median(known)) if len(known) == len(each) else None
 
 
-def _useful(ranking: list[dict[str, Any]]) -> Answer:
+def _useful(ranking: list[Ranked]) -> Answer:
     """The best of the defences that leave the attacker's data alone, at matched utility; those of a replay beside it."""
     plain = next(entry for entry in ranking if entry["defence"] == "sft")
     matched = [e for e in ranking if e["extra"]["high"] is not None and e["extra"]["high"] < UTILITY] or [plain]
     own = [entry for entry in matched if not DEFENCES[entry["defence"]].replay] or [plain]
-    best, replays = max(own, key=lambda e: e["gain"]["estimate"]), [e for e in matched if e not in own and doubles(e)]
+    best, replays = (
+        max(own, key=lambda e: e["gain"]["estimate"] or 0.0),
+        [e for e in matched if e not in own and doubles(e)],
+    )
     gain, base = Interval.of_dict(best["gain"]), plain["median_lost"]
     sentence = (
         f"At no more than 1% of utility lost beyond what plain fine-tuning itself loses ({0.0 if base is None else base:.1%} in the "
@@ -139,19 +183,19 @@ def _useful(ranking: list[dict[str, Any]]) -> Answer:
         f"{'more' if doubles(best) else 'not more, beyond its interval,'} than twice."
     )
     if replays:
-        told = " and ".join(f"{e['title']} ({Interval.of_dict(e['gain'])}, at least)" for e in replays)
-        sentence += f" Who owns the attacker's data does better: {told}."
+        gains = " and ".join(f"{e['title']} ({Interval.of_dict(e['gain'])}, at least)" for e in replays)
+        sentence += f" Who owns the attacker's data does better: {gains}."
     return Answer(
         "useful", "The best gain in durability at matched utility, times plain fine-tuning", "transformer", sentence, gain, METHOD
     )  # fmt: skip
 
 
-def doubles(entry: dict[str, Any]) -> bool:
+def doubles(entry: Ranked) -> bool:
     """Whether a defence more than doubles the durability of plain fine-tuning, beyond its interval."""
     return entry["gain"]["low"] is not None and entry["gain"]["low"] > 2
 
 
-def _told(entry: dict[str, Any]) -> Answer:
+def _told(entry: Ranked) -> Answer:
     gain = Interval.of_dict(entry["gain"])
     least = f" at least ({entry['censored']} of {entry['seeds']} seeds were not undone)" if entry["censored"] else ""
     return Answer(
@@ -168,7 +212,7 @@ def _quartiles(errors: list[float]) -> Interval:
     return Interval(middle, low, high, 0.5)
 
 
-def _forecast(table: list[dict[str, Any]]) -> list[Answer]:
+def _forecast(table: list[DefendedRow]) -> list[Answer]:
     pairs = [
         (row["forecast"], row["attacks"]["sft"]["same"])
         for row in table
@@ -176,7 +220,7 @@ def _forecast(table: list[dict[str, Any]]) -> list[Answer]:
     ]
     if not pairs:
         return []
-    errors = [abs(told / seen - 1) for told, seen in pairs]
+    errors = [abs(predicted / measured - 1) for predicted, measured in pairs]
     value = _quartiles(errors)
     return [
         Answer(
@@ -189,15 +233,17 @@ def _forecast(table: list[dict[str, Any]]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _formula(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
+def _formula(by: Seeds, law: DefendedLaw) -> list[Answer]:
     errors = []
     for name in (name for name in by if name.startswith("dpo")):
         for seed, row in by[name].items():
-            plain = by["sft"][seed]
-            seen = _undone(row, law, which="same") / _undone(plain, law, which="same")
+            plain, beta = by["sft"][seed], row["beta"]
+            if beta is None:
+                continue
+            ratio = _undone(row, law, which="same") / _undone(plain, law, which="same")
             start, n, c = row["floor"], law["volume"], law["constant"]
-            told = float(dpo_undo_volume(start, n, c, row["beta"]) / undo_volume(start, n, c))
-            errors.append(abs(told / seen - 1))
+            predicted = float(dpo_undo_volume(start, n, c, beta) / undo_volume(start, n, c))
+            errors.append(abs(predicted / ratio - 1))
     if not errors:
         return []
     value = _quartiles(errors)
@@ -210,8 +256,8 @@ def _formula(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
-    found = []
+def _attacks(by: Seeds, law: DefendedLaw) -> list[Answer]:
+    results = []
     rows = list(by["sft"].values())
     for attack in rows[0]["attacks"]:
         logs = [math.log(_undone(row, law, attack) / _undone(row, law, which="same")) for row in rows]
@@ -219,7 +265,7 @@ def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
         open_end = sum(row["attacks"][attack]["undone"] is None for row in rows)
         value = Interval(value.estimate, value.low, None) if open_end else value
         kept = f"; {open_end} of {len(rows)} seeds were not undone" if open_end else ""
-        found.append(
+        results.append(
             Answer(
                 f"attack/{attack}", "Examples that it needs on plain fine-tuning, times plain fine-tuning at the defender's own rate",
                 "transformer",
@@ -227,18 +273,18 @@ def _attacks(by: dict[str, Any], law: dict[str, Any]) -> list[Answer]:
                 value, "geometric mean over seeds with Student's interval",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
-def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
-    found = []
+def _recovered(back: list[Recovery]) -> list[Answer]:
+    results = []
     for volume in dict.fromkeys(row["opposed"] for row in back):
         rows = [row for row in back if row["opposed"] == volume]
         value = Interval.of_values([row["back"] for row in rows])
         fall = float(np.mean([row["z0"] - row["fallen"] for row in rows]))
         drift = float(np.mean([row["drift"] for row in rows]))
         word = value.side("it falls further", "part of it comes back", "nothing comes back beyond the scatter")
-        found.append(
+        results.append(
             Answer(
                 f"back/{volume:g}", "The part of the fall that neutral training gives back", "transformer",
                 f"A behaviour at 90% in the base, overlaid by {volume:g} opposed examples (a fall of {fall:.2f} nats), then "
@@ -247,17 +293,17 @@ def _recovered(back: list[dict[str, Any]]) -> list[Answer]:
                 value, "mean over seeds with Student's interval",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Durability against utility lost, a mark a defence with both intervals (up to 300% lost); below, forecast against outcome."""
-    rows = [row for row in found["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
+    rows = [row for row in summary["rows"] if row["forecast"] and row["attacks"]["sft"]["same"]]
     return defences_figure(
         "What makes a behaviour last",
         "Durability against utility lost; forecast against outcome.",
-        found["ranking"],
-        [row["forecast"] for row in rows],
-        [row["attacks"]["sft"]["same"] for row in rows],
+        summary["ranking"],
+        np.array([row["forecast"] for row in rows], dtype=np.float64),
+        np.array([row["attacks"]["sft"]["same"] for row in rows], dtype=np.float64),
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
+from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, styled
 
-from .answers import T_METHOD, Answer, over_seeds
+from ..cycles.records import Life
+from .answers import T_METHOD, Answer, Run, over_seeds
 from .plans import PLANS, forgetting_clock, grouped, joint, sequences
 from .study import two_panels
 from .volumes import r19
@@ -22,31 +24,64 @@ QUESTION = (
 )
 
 
+Force = Literal["forward", "reverse", "effective"]
+FORMULAS: dict[Force, str] = {"forward": "D(P||q)", "reverse": "D(q||P)"}
+
+
+class Row(TypedDict):
+    """The imbalance of the forces after l: see `forces`."""
+
+    seed: int
+    k: float
+    l: float  # noqa: E741 (a key of the saved rows)
+    mode: str
+    forward: float | None
+    reverse: float | None
+    effective: float | None
+
+
+class Group(TypedDict):
+    """The runs of a compressor in one setting."""
+
+    compressor: str
+    setting: str
+    rows: list[Row]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Joint optima of `constant` and sequences of `volumes` on halves: made once where they share a ledger."""
     plan = PLANS[preset]
-    found = joint("mixture", plan, "union2", 3 * plan.exact) + joint("softmax", plan, "union2", plan.exact)
-    found += joint("transformer", plan, "union2", plan.trained)
+    configurations = joint("mixture", plan, "union2", 3 * plan.exact) + joint("softmax", plan, "union2", plan.exact)
+    configurations += joint("transformer", plan, "union2", plan.trained)
     ks = plan.ks[-2:-1] if len(plan.ks) > 2 else plan.ks[-1:]
-    found += sequences("counting", plan, max(2, plan.exact // 2), ks) + sequences("softmax", plan, plan.exact, ks)
-    return found + sequences("transformer", plan, plan.trained, ks)
+    configurations += sequences("counting", plan, max(2, plan.exact // 2), ks) + sequences(
+        "softmax", plan, plan.exact, ks
+    )
+    return configurations + sequences("transformer", plan, plan.trained, ks)
 
 
-def forces(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+def forces(configuration: Configuration, record: Life) -> list[Row]:
     """A row for each l > 0 at alignment 1: |sum of forces| over the largest force, forward, reverse, and forward with R19's volumes.
 
     Forces are ``w_i Delta D`` for D_p and D_a; forward ``Delta D(P_i || q) = DeltaH_i``. 0: equal and opposite; 2: both push the same way.
     """
     entry = next((run for run in record["runs"] if run["volumes"][1] == 1.0), record["runs"][-1])
     k, n, _ = entry["volumes"]
-    clock, found = forgetting_clock(configuration), []
+    clock = forgetting_clock(configuration)
+    rows: list[Row] = []
     forward, reverse = np.array(entry["entropies"])[:2], entry["reverse"]
     known = reverse is not None and all(value is not None for line in reverse[:2] for value in line)
-    back = np.array(reverse[:2], dtype=np.float64) if known else None
+    back = np.array(reverse[:2], dtype=np.float64) if reverse is not None and known else None
     for index, step in enumerate(entry["perturbations"]):
         if step == 0:
             continue
-        row = {
+        row: Row = {
             "seed": configuration["seed"], "k": k, "l": step, "mode": record["mode"],
             "forward": imbalance([k, n], forward[:, index] - forward[:, 0]),
             "reverse": None if back is None else imbalance([k, n], back[:, index] - back[:, 0]), "effective": None,
@@ -54,8 +89,8 @@ def forces(configuration: Configuration, record: dict[str, Any]) -> list[dict[st
         kappa = r19(k, n, clock) if configuration["dynamics"] == "counting" else None
         if kappa is not None:
             row["effective"] = imbalance([kappa, 1.0], forward[:, index] - forward[:, 0])
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def imbalance(volumes: Any, changes: Any) -> float | None:
@@ -69,9 +104,10 @@ def imbalance(volumes: Any, changes: Any) -> float | None:
     return float(abs(pushes.sum()) / largest) if largest > 0 else None
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """Per compressor and way of training: the imbalance of the forces near rest, forward and reverse, with that at l = 1 beside it."""
-    groups, found = [], []
+    groups: list[Group] = []
+    results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
         table = [row for member in members for row in forces(*member)]
         if not table:
@@ -79,7 +115,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         label = f"{name}, {setting}"
         groups.append({"compressor": name, "setting": setting, "rows": table})
         near = min(row["l"] for row in table)
-        for direction, formula in (("forward", "D(P||q)"), ("reverse", "D(q||P)")):
+        for direction, formula in FORMULAS.items():
             rest, later = (_at(table, direction, step) for step in (near, 1.0))
             if rest is None:
                 continue
@@ -87,13 +123,13 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             sentence += f" and {later} at l = 1: " if later is not None else ": "
             sentence += (
                 "equal and opposite near rest."
-                if rest.estimate < 2 * near
+                if (rest.estimate or 0.0) < 2 * near
                 else "not equal and opposite at the smallest perturbation tried."
             )
             effective = _at(table, "effective", near) if direction == "forward" else None
             if effective is not None:
                 sentence += f" With R19's volumes in place of the nominal ones {effective} is left."
-            found.append(
+            results.append(
                 Answer(
                     f"{direction}/{name}/{setting}",
                     f"imbalance of forces near rest, {formula}",
@@ -103,34 +139,37 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
                     f"mean over k, then {T_METHOD}",
                 )
             )
-    return found, {"groups": groups}
+    return results, {"groups": groups}
 
 
-def _at(table: list[dict[str, Any]], what: str, step: float) -> Any:
+def _at(table: list[Row], what: Force, step: float) -> Interval | None:
     values = []
     for seed in sorted({row["seed"] for row in table}):
-        mine = [row[what] for row in table if row["seed"] == seed and row["l"] == step and row[what] is not None]
+        rows = [row for row in table if row["seed"] == seed and row["l"] == step]
+        mine = [force for row in rows if (force := row[what]) is not None]
         values.append(float(np.mean(mine)) if mine else None)
     return over_seeds(values, within=(0.0, 2.0))
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """The imbalance of the forces along l, forward above and reverse below, for each compressor and way of training (means)."""
     drawn, panels = two_panels(
         "Are the forces equal and opposite?", "|sum of forces| over the largest; 0 is Hooke's balance."
     )
-    chosen: dict[tuple[str, str], dict[str, Any]] = {}
-    for group in found["groups"]:
+    chosen: dict[tuple[str, str], Group] = {}
+    for group in summary["groups"]:
         key = (group["compressor"], group["rows"][0]["mode"])
         if key not in chosen or group["setting"].startswith(("forgetting 0.2", "rate 0.002")):
             chosen[key] = group
-    for panel, what in zip(panels, ("forward", "reverse"), strict=True):
+    for panel, what in zip(panels, FORMULAS, strict=True):
         for index, ((name, mode), group) in enumerate(chosen.items()):
             colour, marker, dashes = STYLES[index % len(STYLES)]
             steps = sorted({row["l"] for row in group["rows"] if row[what] is not None})
             means = [
-                float(np.mean([row[what] for row in group["rows"] if row["l"] == step and row[what] is not None]))
+                float(
+                    np.mean([force for row in group["rows"] if row["l"] == step and (force := row[what]) is not None])
+                )
                 for step in steps
             ]
             label = f"{name}, {'in sequence' if mode == 'sequential' else 'joint optimum'}"

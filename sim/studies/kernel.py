@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from elastomath.interval import Interval
-from elastomath.runs.ledger import Configuration
+from elastomath.runs.ledger import Configuration, Result
 from elastomath.style import STYLES, plain_ticks, styled
 
+from ..cycles.records import Behaved
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,51 +32,69 @@ PRESETS: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, int]] = {
 """Widths at depth 2, depths, the width that these have, seeds."""
 
 
+Size = Literal["width", "depth"]
+
+
+class Turn(TypedDict):
+    """An aligned state: steps, turn of the gradient, |grad z|^2 over the base's, the rise of the contrast, what undoes it."""
+
+    n: int
+    turned: float
+    kernel: float
+    undo_volume: float | None
+    forecast_undo_volume: float
+    rise: float
+
+
+class Perceptron(TypedDict):
+    """A run."""
+
+    width: int
+    depth: int
+    seed: int
+    ways: list[Turn]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    rows: list[Perceptron]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Perceptrons by width at two layers, then by depth at one width, each aligned for 4 to 256 steps and undone."""
     widths, depths, width, seeds = PRESETS[preset]
     shapes = [(w, 2) for w in widths] + [(width, d) for d in depths if (width, d) not in {(w, 2) for w in widths}]
     most = 6 if preset == "tiny" else 8
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for w, d in shapes:
-        made += configurations(
+        sweep += configurations(
             "perceptron", source={"name": "behaviour", "alphabet": 2, "length": 5}, settings={"width": w, "depth": d},
             seed=list(range(seeds)),
         )  # fmt: skip
-    for configuration in made:
+    for configuration in sweep:
         configuration["study"] = {"behaviour": {"constant": CONSTANT, "volumes": [2**i for i in range(2, most + 1, 2)]}}
-    return made
+    return sweep
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """The exponents of the turn in width, depth and steps, and of the forecast's error in the width; a slope for each seed."""
-    table = [
-        {
-            "width": configuration["settings"]["width"],
-            "depth": configuration["settings"]["depth"],
-            "seed": configuration["seed"],
-            "ways": [
-                {key: way[key] for key in ("n", "turned", "kernel", "undo_volume", "forecast_undo_volume")}
-                | {"rise": way["z"] - record["behaviour"]["base"]["z"]}
-                for way in record["behaviour"]["ways"]
-            ],
-        }
-        for configuration, record in rows
-    ]
+    table = [_perceptron(configuration, record) for configuration, record in rows]
     widest = max(table, key=lambda row: (row["width"], -row["depth"]))
     wide = [row for row in table if row["depth"] == 2]
     deep_width = next(row["width"] for row in table if row["depth"] != 2)
     deep = [row for row in table if row["width"] == deep_width]
     n = widest["ways"][-1]["n"]
-    found: list[Answer] = []
+    results: list[Answer] = []
 
     def add(id: str, question: str, value: Interval | None, sentence: str, method: str) -> None:
         if value is not None:
-            found.append(Answer(id, question, "perceptron", sentence.format(value=value), value, method))
+            results.append(Answer(id, question, "perceptron", sentence.format(value=value), value, method))
 
-    for name, members, key in (("width", wide, "width"), ("depth", deep, "depth")):
-        sizes = sorted({row[key] for row in members})
-        slope = _slopes(members, key, _turned)
+    by_size: dict[Size, list[Perceptron]] = {"width": wide, "depth": deep}
+    for name, members in by_size.items():
+        sizes = sorted({row[name] for row in members})
+        slope = _slopes(members, name, _turned)
         word = f"; the theory of wide networks has {LIMIT:g}" if name == "width" else ""
         add(
             f"turned/{name}", f"exponent of the turn of the gradient in the {name}", slope,
@@ -88,11 +108,11 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     )  # fmt: skip
     steps, rise = (
         over_seeds(
-            exponent([way["n"] for way in row["ways"]], [way[key] for way in row["ways"]])
+            exponent([way["n"] for way in row["ways"]], [of(way) for way in row["ways"]])
             for row in wide
             if row["width"] == widest["width"]
         )
-        for key in ("turned", "rise")
+        for of in (_turn, _rise)
     )
     add(
         "turned/steps", "exponent of the turn in the steps, the widest network", steps,
@@ -110,46 +130,67 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         "the error of the undo volume that the base foretells goes as width^{value}; what the size of the steps leaves is in it.",
         f"worst over steps, least squares over widths, then {T_METHOD}",
     )  # fmt: skip
-    return found, {"rows": table}
+    return results, {"rows": table}
 
 
-def _turned(row: dict[str, Any]) -> float:
+def _perceptron(configuration: Configuration, record: Result) -> Perceptron:
+    behaved: Behaved = record["behaviour"]
+    ways = [
+        Turn(
+            n=way["n"], turned=way["turned"], kernel=way["kernel"], undo_volume=way["undo_volume"],
+            forecast_undo_volume=way["forecast_undo_volume"], rise=way["z"] - behaved["base"]["z"],
+        )
+        for way in behaved["ways"]
+    ]  # fmt: skip
+    settings = configuration["settings"]
+    return {"width": settings["width"], "depth": settings["depth"], "seed": configuration["seed"], "ways": ways}
+
+
+def _turn(way: Turn) -> float:
+    return way["turned"]
+
+
+def _rise(way: Turn) -> float:
+    return way["rise"]
+
+
+def _turned(row: Perceptron) -> float:
     return float(row["ways"][-1]["turned"])
 
 
-def _moved(row: dict[str, Any]) -> float:
+def _moved(row: Perceptron) -> float:
     return math.sqrt(sum((way["kernel"] - 1) ** 2 for way in row["ways"]) / len(row["ways"]))
 
 
-def _missed(row: dict[str, Any]) -> float | None:
+def _missed(row: Perceptron) -> float | None:
     errors = [abs(w["forecast_undo_volume"] / w["undo_volume"] - 1) for w in row["ways"] if w["undo_volume"]]
     return max(errors, default=None)
 
 
-def _slopes(rows: list[dict[str, Any]], key: str, of: Any) -> Interval | None:
+def _slopes(rows: list[Perceptron], key: Size, of: Callable[[Perceptron], float | None]) -> Interval | None:
     seeds = sorted({row["seed"] for row in rows})
     mine = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     return over_seeds([exponent([row[key] for row in some], [of(row) for row in some]) for some in mine])
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """How far the gradient of the contrast has turned, a mark a seed: above against the width, below against the steps, by shape."""
     from .study import two_panels
 
     drawn, (above, below) = two_panels(
         "Does the kernel stand still?", "The turn of the gradient against width and against steps.", share=False
     )
-    shapes = sorted({(row["depth"], row["width"]) for row in found["rows"]})
+    shapes = sorted({(row["depth"], row["width"]) for row in summary["rows"]})
     for index, depth in enumerate(sorted({depth for depth, _ in shapes})):
         colour, marker, _ = STYLES[index % len(STYLES)]
-        rows = [row for row in found["rows"] if row["depth"] == depth]
+        rows = [row for row in summary["rows"] if row["depth"] == depth]
         above.plot([row["width"] for row in rows], [_turned(row) for row in rows], color=colour, marker=marker, linestyle="none",
                    label=f"{depth} layer{'s' if depth > 1 else ''}")  # fmt: skip
     widths = [width for depth, width in shapes if depth == 2]
     for index, width in enumerate(widths):
         colour, marker, dashes = STYLES[index % len(STYLES)]
-        ways = next(row for row in found["rows"] if (row["depth"], row["width"]) == (2, width))["ways"]
+        ways = next(row for row in summary["rows"] if (row["depth"], row["width"]) == (2, width))["ways"]
         below.plot([way["n"] for way in ways], [way["turned"] for way in ways], color=colour, marker=marker, linestyle=dashes,
                    label=f"width {width}")  # fmt: skip
     above.set(xscale="log", yscale="log", xlabel="width", ylabel="turn of the gradient")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from elastomath.runs.ledger import Configuration
 from elastomath.style import STYLES, plain_ticks, styled
 
 from ..cycles.behaviour import ORDERS
+from ..cycles.records import Order
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, over_seeds
+from .answers import T_METHOD, Answer, Run, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,10 +32,26 @@ PRESETS: dict[str, tuple[int, int, tuple[tuple[int, int], ...]]] = {
 """Seeds of the softmax, seeds of the perceptron, and (steps of the rest, steps of the behaviour)."""
 
 
+class Group(TypedDict):
+    """The runs of a compressor after the same volumes."""
+
+    compressor: str
+    rest: str
+    past: int
+    n: int
+    orders: list[Order]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
+
+
 def runs(preset: str) -> list[Configuration]:
     """A softmax of one direction and a perceptron; the rest of the base mixed on the same prompts, or neutral on others."""
     exact, trained, volumes = PRESETS[preset]
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for past, volume in volumes:
         for dynamics, settings, neutral in (
             ("softmax", {"features": "ngrams", "order": 1}, False),
@@ -47,11 +64,11 @@ def runs(preset: str) -> list[Configuration]:
             )  # fmt: skip
             for configuration in some:
                 configuration["study"] = {"order": {"constant": CONSTANT, "past": past, "volume": volume}}
-            made += some
-    return made
+            sweep += some
+    return sweep
 
 
-def forecast(order: dict[str, Any]) -> dict[str, float]:
+def forecast(order: Order) -> dict[str, float]:
     """m* of each order by the logit law, from the untrained contrast, where the rest answers the same prompts half and half."""
     z0, k, n, c = order["start"], order["past"], order["n"], order["constant"]
 
@@ -70,14 +87,15 @@ def forecast(order: dict[str, Any]) -> dict[str, float]:
     return {name: float(fall_volume(z, max(z - floor, 0.0), c)) for name, z in ends.items()}
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """For each base: m* of the early and of the interleaved behaviour over that of the late one; joint compression has 1."""
-    groups: dict[tuple[str, str, int, int], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, str, int, int], list[Order]] = {}
     for configuration, record in rows:
-        order = record["order"]
+        order: Order = record["order"]
         rest = NEUTRAL if configuration["source"]["neutral"] else MIXED
         groups.setdefault((configuration["dynamics"], rest, order["past"], order["n"]), []).append(order)
-    found, data = [], []
+    results: list[Answer] = []
+    data: list[Group] = []
     for (name, rest, past, n), orders in groups.items():
         data.append({"compressor": name, "rest": rest, "past": past, "n": n, "orders": orders})
         kind = "neutral" if rest == NEUTRAL else "mixed"
@@ -85,34 +103,33 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             value = over_seeds([_over(order, which) for order in orders], within=(0.0, np.inf))
             if value is None:
                 continue
-            told = ""
+            extent = ""
             if kind == "mixed":
                 law = [forecast(order) for order in orders]
-                told = f"; the logit law has {np.mean([f[which] / f['late'] for f in law]):.3g}"
-            found.append(
+                extent = f"; the logit law has {np.mean([f[which] / f['late'] for f in law]):.3g}"
+            results.append(
                 Answer(
                     f"{which}/{name}/{kind}/{past}-{n}", f"Undo volume of the {which} behaviour over that of the late one", name,
                     f"{name}, {past} steps of the rest and {n} of the behaviour, {rest}: learned {which} it is undone by {value} times "
-                    f"the opposed steps that undo it when learned last{told}; joint compression has 1.",
+                    f"the opposed steps that undo it when learned last{extent}; joint compression has 1.",
                     value, T_METHOD,
                 )
             )  # fmt: skip
-    return found, {"groups": data}
+    return results, {"groups": data}
 
 
-def _undone(order: dict[str, Any], which: str) -> float | None:
-    value: float | None = next(row["undo_volume"] for row in order["orders"] if row["order"] == which)
-    return value
+def _undone(order: Order, which: str) -> float | None:
+    return next(row["undo_volume"] for row in order["orders"] if row["order"] == which)
 
 
-def _over(order: dict[str, Any], which: str) -> float | None:
+def _over(order: Order, which: str) -> float | None:
     """The quotient of two undo volumes; None where an order was not undone, or the late one left nothing to undo."""
     mine, late = _undone(order, which), _undone(order, "late")
     return None if mine is None or not late else mine / late
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Opposed steps that undo a behaviour by its place in the base, a mark a seed, a panel for each kind of the rest."""
     from matplotlib.figure import Figure
 
@@ -120,7 +137,7 @@ def figure(found: dict[str, Any]) -> Figure:
     drawn.set_label("Does the order of data matter?\nOpposed steps that undo a behaviour, by its place in the base.")
     panels = drawn.subplots(1, 2, sharey=True)
     for panel, rest in zip(panels, (MIXED, NEUTRAL), strict=True):
-        for index, group in enumerate(group for group in found["groups"] if group["rest"] == rest):
+        for index, group in enumerate(group for group in summary["groups"] if group["rest"] == rest):
             colour, marker, _ = STYLES[index % len(STYLES)]
             shift = 0.12 * (index - 1)
             points = [

@@ -11,6 +11,7 @@ from typing import Any
 from elastomath.runs.ledger import Configuration
 
 from ..cycles.sweeps import configurations
+from .answers import Run
 
 UNIT = 32
 """Volumes of a sequential run are multiples of 1/32: batches of 32 of 1,024 examples."""
@@ -44,7 +45,7 @@ class Plan:
     size: str | dict[str, int]
 
     @property
-    def source(self) -> dict[str, Any]:
+    def source(self) -> Configuration:
         """Alphabet and length, as a source takes them."""
         return {"alphabet": self.leaves[0], "length": self.leaves[1], "alpha": 1.5}
 
@@ -80,7 +81,7 @@ def perturbations(largest: float = 2.0) -> list[float]:
 
 def joint(dynamics: str, plan: Plan, source: str, seeds: int, **cycle: Any) -> list[Configuration]:
     """Life cycles of joint optima at (k, 1, l), k over ``plan.optima``."""
-    settings: dict[str, Any] = {}
+    settings: Configuration = {}
     if dynamics == "softmax":
         settings = {"count": plan.features}
     if dynamics == "transformer":
@@ -106,8 +107,8 @@ def sequences(
 ) -> list[Configuration]:
     """Life cycles in sequence, k over ``ks`` (the plan's), for each forgetting or learning rate of the plan."""
     steps = {"inverse": False, "alignments": list(plan.alignments), "perturbations": perturbations()} | cycle
-    axes: dict[str, Any] = {}
-    given: dict[str, Any] = {}
+    axes: Configuration = {}
+    given: Configuration = {}
     if dynamics == "counting":
         given, axes = {"prior": 0.0}, {"settings__forgetting": list(plan.forgetting)}
     elif dynamics == "softmax":
@@ -118,23 +119,23 @@ def sequences(
         axes = {"settings__learning_rate": list(plan.adamw)}
     for name in settings or {}:
         axes.pop(f"settings__{name}", None)
-    found = configurations(
+    runs = configurations(
         dynamics, source={"name": source} | plan.source, settings=given | dict(settings or {}), cycle=steps,
         **axes, k=list(plan.ks if ks is None else ks), seed=list(range(seeds)),
     )  # fmt: skip
-    return sized(found, plan.size)
+    return sized(runs, plan.size)
 
 
 def sized(runs: list[Configuration], size: str | Mapping[str, int]) -> list[Configuration]:
     """The same runs with transformers of a size: by its name among the settings, or by its fields for `worker.run`."""
-    found = copy.deepcopy(runs)
-    for configuration in found:
+    copies = copy.deepcopy(runs)
+    for configuration in copies:
         if configuration["dynamics"] == "transformer":
             if isinstance(size, str):
                 configuration["settings"]["size"] = size
             else:
                 configuration.setdefault("study", {})["size"] = dict(size)
-    return found
+    return copies
 
 
 def setting_of(configuration: Configuration) -> str:
@@ -163,12 +164,12 @@ def setting_of(configuration: Configuration) -> str:
     return ", ".join(words)
 
 
-def grouped(rows: Sequence[tuple[Configuration, dict[str, Any]]]) -> dict[tuple[str, str], list[Any]]:
+def grouped(rows: Sequence[Run]) -> dict[tuple[str, str], list[Run]]:
     """Rows by (compressor, setting), in the order in which they come."""
-    found: dict[tuple[str, str], list[Any]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     for row in rows:
-        found.setdefault((row[0]["dynamics"], setting_of(row[0])), []).append(row)
-    return found
+        groups.setdefault((row[0]["dynamics"], setting_of(row[0])), []).append(row)
+    return groups
 
 
 def forgetting_clock(configuration: Configuration) -> float | None:

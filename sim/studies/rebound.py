@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from elastomath.laws.rebound import Scores, return_volume, score
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, plain_ticks, styled
 
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from ..cycles.records import Life
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 from .plans import PLANS, grouped, sequences
 from .study import two_panels
 
@@ -27,16 +29,72 @@ FALL = 0.25
 SHARE = (0.0, 1.0)
 
 
+class Compared(TypedDict):
+    """Two alignment volumes of a run: whether the larger one falls faster, and whether R13 says so."""
+
+    k: float
+    less: float
+    more: float
+    faster: bool
+    r13: bool | None
+
+
+class Undone(TypedDict):
+    """An alignment volume n: m* with its bracket, and the law's."""
+
+    n: float
+    volume: float | None
+    low: float | None
+    high: float | None
+    law: float | None
+
+
+class Gaps(TypedDict):
+    """Forward less inverse, means over pairs of slices, and shares of pairs in which inverse ends lower."""
+
+    loss: float
+    entropy: float
+    excess: float
+    lower_loss: float
+    lower_excess: float
+    closed: float
+
+
+class Row(TypedDict):
+    """A run."""
+
+    seed: int
+    k: float
+    resistance: Gaps
+    falls: list[Compared]
+    undo: list[Undone]
+    levels: dict[str, float | None]
+
+
+class Group(TypedDict):
+    """The runs of a compressor in one setting."""
+
+    compressor: str
+    setting: str
+    rows: list[Row]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Every compressor in sequence on a union of three parts: undoing with brackets, and forward against inverse between thirds."""
     plan = PLANS[preset]
     tiny = preset == "tiny"
     ks = plan.ks[:1] if tiny else plan.ks[1:3]
-    steps: dict[str, Any] = {"inverse": True, "perturbations": [0, FALL, 1.0], "largest": 16.0}
-    found = []
+    steps: Configuration = {"inverse": True, "perturbations": [0, FALL, 1.0], "largest": 16.0}
+    configurations = []
     for name in ("mixture", "counting", "softmax"):
         settings = {"forgetting": 0.2} if name == "counting" else {"learning_rate": 2e-3} if name == "softmax" else {}
-        found += sequences(
+        configurations += sequences(
             name,
             plan,
             plan.exact * (1 if tiny else 2),
@@ -46,32 +104,37 @@ def runs(preset: str) -> list[Configuration]:
             alignments=[*plan.alignments, 2 * plan.alignments[-1]],
             **steps,
         )
-    trained = {"precision": 0.1} | steps | {"largest": 4.0}
-    found += sequences("transformer", plan, plan.trained, ks, "union", **trained)
+    trained: Configuration = {"precision": 0.1} | steps | {"largest": 4.0}
+    configurations += sequences("transformer", plan, plan.trained, ks, "union", **trained)
     if not tiny:
-        found += sequences("transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained)
-    for configuration in found:
+        configurations += sequences(
+            "transformer", plan, plan.trained, ks[-1:], "union", {"optimiser": "fresh"}, **trained
+        )
+    for configuration in configurations:
         configuration["resistance"] = 1.0
-    return found
+    return configurations
 
 
-def scores_of(record: dict[str, Any]) -> Scores | None:
+def scores_of(record: Life) -> Scores | None:
     """Base (the pre-trained state's), D_a's and D_t's scores; None where the base does not lie strictly between."""
-    levels = record["levels"]
+    base, up, down = (record["levels"][name] for name in ("pretrained", "align", "perturb"))
+    if base is None or up is None or down is None:
+        return None
     try:
-        return Scores(levels["pretrained"], levels["align"], levels["perturb"])
-    except (InputError, TypeError):
+        return Scores(base, up, down)
+    except InputError:
         return None
 
 
-def falls(record: dict[str, Any]) -> list[dict[str, Any]]:
+def falls(record: Life) -> list[Compared]:
     """A row for each pair of alignment volumes n < n': whether n' falls more until `FALL`, and whether R13 says so.
 
     R13: ``s(0) - s(m)`` of ``s = (k s_p + n s_+ + m s_-)/(k+n+m)`` at both volumes, with the scores of this run.
     """
-    scores, found = scores_of(record), []
+    scores = scores_of(record)
+    rows: list[Compared] = []
     for less, more in itertools.combinations(record["runs"], 2):
-        seen = [entry["scores"][0] - entry["scores"][1] for entry in (less, more)]
+        differences = [entry["scores"][0] - entry["scores"][1] for entry in (less, more)]
         step = less["perturbations"][1]
         predicted = None
         if scores is not None:
@@ -81,53 +144,62 @@ def falls(record: dict[str, Any]) -> list[dict[str, Any]]:
                 for n in (less["volumes"][1], more["volumes"][1])
             ]
             predicted = expected[1] > expected[0]
-        found.append(
+        rows.append(
             {
                 "k": less["volumes"][0],
                 "less": less["volumes"][1],
                 "more": more["volumes"][1],
-                "faster": seen[1] > seen[0],
+                "faster": differences[1] > differences[0],
                 "r13": predicted,
             }
         )
-    return found
+    return rows
 
 
-def undoing(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+def undoing(configuration: Configuration, record: Life) -> list[Undone]:
     """A row for each alignment volume: m*, its bracket, and what R13 (nothing forgotten) or R19 (counting) says it is."""
-    scores, found = scores_of(record), []
+    scores = scores_of(record)
+    rows: list[Undone] = []
     h = float(configuration["settings"].get("forgetting", 0.0)) if configuration["dynamics"] == "counting" else 0.0
     for entry in record["runs"]:
-        undo = entry.get("undo") or {}
+        undo = entry.get("undo")
         n, law = entry["volumes"][1], None
         if scores is not None:
             law = float(return_steps(scores, n, h)) if h else float(return_volume(scores, n))
-        found.append(
-            {"n": n, "volume": undo.get("volume"), "low": undo.get("low"), "high": undo.get("high"), "law": law}
+        rows.append(
+            {
+                "n": n,
+                "volume": undo["volume"] if undo else None,
+                "low": undo["low"] if undo else None,
+                "high": undo["high"] if undo else None,
+                "law": law,
+            }
         )
-    return found
+    return rows
 
 
-def gaps(record: dict[str, Any]) -> dict[str, float]:
+def gaps(record: Life) -> Gaps:
     """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
     pairs = record["resistance"]["pairs"]
-    found = {
-        name: float(np.mean([pair["forward"][name] - pair["inverse"][name] for pair in pairs]))
-        for name in ("loss", "entropy", "excess")
+    both = [(pair["forward"], pair["inverse"]) for pair in pairs]
+    return {
+        "loss": float(np.mean([forward["loss"] - inverse["loss"] for forward, inverse in both])),
+        "entropy": float(np.mean([forward["entropy"] - inverse["entropy"] for forward, inverse in both])),
+        "excess": float(np.mean([forward["excess"] - inverse["excess"] for forward, inverse in both])),
+        "lower_loss": float(np.mean([pair["lower_loss"] for pair in pairs])),
+        "lower_excess": float(np.mean([pair["lower_excess"] for pair in pairs])),
+        "closed": float(
+            np.mean([(forward["closed"] or 0.0) - (inverse["closed"] or 0.0) for forward, inverse in both])
+        ),
     }
-    found["lower_loss"] = float(np.mean([pair["lower_loss"] for pair in pairs]))
-    found["lower_excess"] = float(np.mean([pair["lower_excess"] for pair in pairs]))
-    found["closed"] = float(
-        np.mean([(pair["forward"]["closed"] or 0.0) - (pair["inverse"]["closed"] or 0.0) for pair in pairs])
-    )
-    return found
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """Per compressor: F1 in loss and in excess, F2 and R13's condition, and the exponent of m* in n."""
-    groups, found = [], []
+    groups: list[Group] = []
+    results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
-        table = [
+        table: list[Row] = [
             {
                 "seed": configuration["seed"], "k": record["runs"][0]["volumes"][0], "resistance": gaps(record), "falls": falls(record),
                 "undo": undoing(configuration, record), "levels": record["levels"],
@@ -135,17 +207,17 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             for configuration, record in members
         ]  # fmt: skip
         groups.append({"compressor": name, "setting": setting, "rows": table})
-        found += _resistance(name, setting, table) + _falls(name, setting, table) + _undoing(name, setting, table)
-    return found, {"groups": groups}
+        results += _resistance(name, setting, table) + _falls(name, setting, table) + _undoing(name, setting, table)
+    return results, {"groups": groups}
 
 
-def _by_seed(table: list[dict[str, Any]], value: Any) -> list[float | None]:
-    found: list[float | None] = []
+def _by_seed(table: list[Row], value: Callable[[Row], float | None]) -> list[float | None]:
+    slopes: list[float | None] = []
     for seed in sorted({row["seed"] for row in table}):
         values = [value(row) for row in table if row["seed"] == seed]
         kept = [v for v in values if v is not None]
-        found.append(float(np.mean(kept)) if kept else None)
-    return found
+        slopes.append(float(np.mean(kept)) if kept else None)
+    return slopes
 
 
 def _who(name: str, setting: str) -> str:
@@ -153,15 +225,12 @@ def _who(name: str, setting: str) -> str:
     return f"{name}-fresh" if "fresh" in setting else name
 
 
-def _resistance(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
-    loss, excess, floor = (
-        over_seeds(_by_seed(table, lambda row, what=what: row["resistance"][what]))
-        for what in ("loss", "excess", "entropy")
-    )
-    lower_loss, lower_excess = (
-        over_seeds(_by_seed(table, lambda row, what=what: row["resistance"][what]), within=SHARE)
-        for what in ("lower_loss", "lower_excess")
-    )
+def _resistance(name: str, setting: str, table: list[Row]) -> list[Answer]:
+    loss = over_seeds(_by_seed(table, lambda row: row["resistance"]["loss"]))
+    excess = over_seeds(_by_seed(table, lambda row: row["resistance"]["excess"]))
+    floor = over_seeds(_by_seed(table, lambda row: row["resistance"]["entropy"]))
+    lower_loss = over_seeds(_by_seed(table, lambda row: row["resistance"]["lower_loss"]), within=SHARE)
+    lower_excess = over_seeds(_by_seed(table, lambda row: row["resistance"]["lower_excess"]), within=SHARE)
     if loss is None or excess is None or floor is None or lower_loss is None or lower_excess is None:
         return []
     sign = loss.side("against F1", "as F1 says", "not decided")
@@ -187,12 +256,12 @@ def _resistance(name: str, setting: str, table: list[dict[str, Any]]) -> list[An
     ]  # fmt: skip
 
 
-def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
     faster = over_seeds(
         _by_seed(table, lambda row: float(np.mean([pair["faster"] for pair in row["falls"]]))), within=SHARE
     )
 
-    def agreed(row: dict[str, Any]) -> float | None:
+    def agreed(row: Row) -> float | None:
         judged = [pair["faster"] == pair["r13"] for pair in row["falls"] if pair["r13"] is not None]
         return float(np.mean(judged)) if judged else None
 
@@ -200,7 +269,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
     expected = [pair["r13"] for row in table for pair in row["falls"] if pair["r13"] is not None]
     if faster is None:
         return []
-    found = [
+    results = [
         Answer(
             f"f2/{_who(name, setting)}", "F2: share of pairs in which the more aligned model falls more", name,
             f"{name}, {setting}: after l = {FALL:g} the more aligned model has fallen more in a share {faster} of "
@@ -216,7 +285,7 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
             if right.estimate is not None and right.estimate < 0.75
             else "mostly separates the cases"
         )
-        found.append(
+        results.append(
             Answer(
                 f"r13/{_who(name, setting)}", "share of pairs in which R13's condition says who falls more", name,
                 f"{name}, {setting}: R13's condition is right in a share {right} of the pairs (it expects the more "
@@ -225,19 +294,19 @@ def _falls(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]
                 right, T_METHOD,
             )
         )  # fmt: skip
-    return found
+    return results
 
 
-def exponents(table: list[dict[str, Any]]) -> list[float | None]:
+def exponents(table: list[Row]) -> list[float | None]:
     """b of m* ~ n^b per seed (mean over k), from the volumes that were found."""
 
-    def of(row: dict[str, Any]) -> float | None:
+    def of(row: Row) -> float | None:
         return exponent([entry["n"] for entry in row["undo"]], [entry["volume"] for entry in row["undo"]])
 
     return _by_seed(table, of)
 
 
-def _undoing(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
+def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
     b = over_seeds(exponents(table))
     if b is None:
         return []
@@ -260,16 +329,16 @@ def _undoing(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answe
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Above, m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark for each run's mean gap."""
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
-    seen: list[float] = []
-    for index, group in enumerate(found["groups"]):
+    heights: list[float] = []
+    for index, group in enumerate(summary["groups"]):
         colour, marker, dashes = STYLES[index]
-        entries = [entry for row in group["rows"] for entry in row["undo"] if entry["volume"]]
-        places = sorted({entry["n"] for entry in entries})
-        seen += places
-        means = [math.exp(np.mean([math.log(entry["volume"]) for entry in entries if entry["n"] == n])) for n in places]
+        undone = [(each["n"], v) for row in group["rows"] for each in row["undo"] if (v := each["volume"])]
+        places = sorted({n for n, _ in undone})
+        heights += places
+        means = [math.exp(np.mean([math.log(volume) for at, volume in undone if at == n])) for n in places]
         upper.plot(
             places,
             means,
@@ -281,8 +350,8 @@ def figure(found: dict[str, Any]) -> Figure:
         x = [row["resistance"]["entropy"] for row in group["rows"]]
         y = [row["resistance"]["excess"] for row in group["rows"]]
         lower.plot(x, y, color=colour, marker=marker, linestyle="none")
-    if seen:
-        ends = [min(seen), max(seen)]
+    if heights:
+        ends = [min(heights), max(heights)]
         upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)
     upper.set(xscale="log", yscale="log", xlabel="alignment volume n", ylabel="m*, volume of D_t")
     upper.set_title("what undoes alignment; dashed: slope 1 (R13)")

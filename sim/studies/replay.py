@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, plain_ticks, styled
 
+from ..cycles.records import Mix, Replay
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, over_seeds
+from .answers import T_METHOD, Answer, Run, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,11 +26,25 @@ ALIGNED = (0.0, 0.2, 0.3, 0.4, 0.44, 0.46, 0.47, 0.48, 0.49, 0.5, 0.6)
 PRETRAINED = (0.25, 0.5, 0.75)
 PRESETS: dict[str, tuple[int, int, int]] = {"tiny": (1, 1, 64), "quick": (4, 6, 256), "full": (20, 20, 1024)}
 """Seeds of the softmax, seeds of the perceptron, aligned steps."""
-SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
+SETTINGS: dict[str, tuple[str, Configuration]] = {
     "one direction": ("softmax", {"features": "ngrams", "order": 1}),
     "a direction for each last word": ("softmax", {"features": "ngrams", "order": 2}),
     "two layers of 64": ("perceptron", {"width": 64, "depth": 2}),
 }
+
+
+class Group(TypedDict):
+    """The runs of a compressor."""
+
+    compressor: str
+    setting: str
+    replays: list[Replay]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -38,7 +53,7 @@ def runs(preset: str) -> list[Configuration]:
     mixes = [["align", r] for r in ALIGNED] + [["pretrain", r] for r in PRETRAINED] + [["past", 0.0]]
     if preset == "tiny":
         mixes = [["align", 0.0], ["align", 0.25], ["align", 0.5], ["pretrain", 0.5], ["past", 0.0]]
-    made: list[Configuration] = []
+    sweep: list[Configuration] = []
     for dynamics, settings in SETTINGS.values():
         some = configurations(
             dynamics, source={"name": "behaviour", "alphabet": 2, "length": 4}, settings=settings,
@@ -48,8 +63,8 @@ def runs(preset: str) -> list[Configuration]:
             configuration["study"] = {
                 "replay": {"constant": CONSTANT, "volume": volume, "past": float(volume), "mixes": mixes}
             }
-        made += some
-    return made
+        sweep += some
+    return sweep
 
 
 def setting_of(configuration: Configuration) -> str:
@@ -62,22 +77,22 @@ def setting_of(configuration: Configuration) -> str:
     )
 
 
-def law_volume(replay: dict[str, Any], share: float) -> float:
+def law_volume(replay: Replay, share: float) -> float:
     """``m* = [D + ln(1 + r a (1 - e^-D))/r]/c``, the opposed steps of `needed_rise` turned round; infinite for r >= p_0."""
     height, p = replay["z"] - replay["z0"], replay["p0"]
     if share >= p:
         return math.inf
     a, gone = (1 - p) / (p - share), -math.expm1(-height)
-    held = a * gone if share == 0 else math.log1p(share * a * gone) / share
-    return float((height + held) / replay["constant"])
+    scaled = a * gone if share == 0 else math.log1p(share * a * gone) / share
+    return float((height + scaled) / replay["constant"])
 
 
-def joint_volume(replay: dict[str, Any]) -> float:
+def joint_volume(replay: Replay) -> float:
     """``n (1 - p_0)/p_0``: what undoes n aligned steps under joint compression (R13)."""
     return float(replay["n"] * (1 - replay["p0"]) / replay["p0"])
 
 
-def restoring_share(replay: dict[str, Any], ratio: float = 1.0) -> float | None:
+def restoring_share(replay: Replay, ratio: float = 1.0) -> float | None:
     """The share of aligned data at which ``ratio`` times the law's m* is that of joint compression; None where 0 is enough."""
     from scipy.optimize import brentq
 
@@ -88,13 +103,13 @@ def restoring_share(replay: dict[str, Any], ratio: float = 1.0) -> float | None:
     return None if miss(0.0) <= 0 or miss(top) >= 0 else float(brentq(miss, 0.0, top))
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """For each compressor: m* without replay over the joint law's, the share that restores it, the whole past, rest and speed."""
-    groups: dict[str, list[tuple[Configuration, dict[str, Any]]]] = {}
+    groups: dict[str, list[tuple[Configuration, Replay]]] = {}
     for configuration, record in rows:
         groups.setdefault(setting_of(configuration), []).append((configuration, record["replay"]))
-    found: list[Answer] = []
-    data = []
+    results: list[Answer] = []
+    data: list[Group] = []
     for setting, members in groups.items():
         name, label = members[0][0]["dynamics"], f"{members[0][0]['dynamics']}, {setting}"
         replays = [replay for _, replay in members]
@@ -104,7 +119,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         def add(id: str, question: str, values: list[float | None], sentence: str, name: str = name) -> None:
             value = over_seeds(values)
             if value is not None:
-                found.append(Answer(id, question, name, sentence.format(value=value), value, T_METHOD))
+                results.append(Answer(id, question, name, sentence.format(value=value), value, T_METHOD))
 
         add(
             f"none/{ids}", "Undo volume without replay, times that of joint compression",
@@ -123,12 +138,12 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             f"{label}: with everything seen so far replayed in proportion to its volume, {{value}} of the joint law's undo volume is "
             f"needed; a lag of 1/(c p (1 - p)) steps makes {_lagged(replays)} of it.",
         )  # fmt: skip
-        held = [mix for r in replays for mix in r["mixes"] if mix["of"] != "past" and mix["joint"] is not None]
+        both = [mix for r in replays for mix in r["mixes"] if mix["of"] != "past" and mix["joint"] is not None]
         add(
             f"rest/{ids}", "Distance of the resting contrast from the joint optimum of the mix, nats",
             [_rest(r) for r in replays],
             f"{label}: with a fixed share the contrast rests where the joint optimum of the mix has it, off by {{value}} nats at most "
-            f"over {len({(m['of'], m['share']) for m in held})} mixes; undone or not is decided by that place alone.",
+            f"over {len({(m['of'], m['share']) for m in both})} mixes; undone or not is decided by that place alone.",
         )  # fmt: skip
         add(
             f"speed/{ids}", "Speed of the approach to rest, over c p (1 - p)",
@@ -136,38 +151,42 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             f"{label}: near its place of rest the distance dies {{value}} times as fast as exp(-c p (1 - p) m), p being the share of "
             "the wanted response in the mix.",
         )  # fmt: skip
-    return found, {"groups": data}
+    return results, {"groups": data}
 
 
-def _mix(replay: dict[str, Any], of: str, share: float) -> dict[str, Any]:
-    found: dict[str, Any] = next(mix for mix in replay["mixes"] if mix["of"] == of and mix["share"] == share)
-    return found
+def _mix(replay: Replay, of: str, share: float) -> Mix:
+    return next(mix for mix in replay["mixes"] if mix["of"] == of and mix["share"] == share)
+
+
+def _undone(replay: Replay) -> list[tuple[float, float]]:
+    """The shares of aligned data beside which the alignment was undone, and by how many opposed steps."""
+    aligned = [mix for mix in replay["mixes"] if mix["of"] == "align"]
+    return [(mix["share"], volume) for mix in aligned if (volume := mix["undo_volume"]) is not None]
 
 
 def _over(value: float | None, unit: float) -> float | None:
     return None if value is None else value / unit
 
 
-def _restoring(replay: dict[str, Any]) -> float | None:
+def _restoring(replay: Replay) -> float | None:
     """From the largest share that was undone, by the form of the law: m* grows without end towards the share p_0."""
-    undone = [mix for mix in replay["mixes"] if mix["of"] == "align" and mix["undo_volume"] is not None]
-    last = max(undone, key=lambda mix: mix["share"], default=None)
-    if last is None or last["share"] >= replay["p0"]:
+    share, volume = max(_undone(replay), default=(math.inf, math.inf))
+    if share >= replay["p0"]:
         return None
-    return restoring_share(replay, last["undo_volume"] / law_volume(replay, last["share"]))
+    return restoring_share(replay, volume / law_volume(replay, share))
 
 
-def _law_share(replays: list[dict[str, Any]]) -> str:
-    told = [share for share in (restoring_share(replay) for replay in replays) if share is not None]
-    return f"{np.mean(told):.3f}" if told else "none"
+def _law_share(replays: list[Replay]) -> str:
+    shares = [share for share in (restoring_share(replay) for replay in replays) if share is not None]
+    return f"{np.mean(shares):.3f}" if shares else "none"
 
 
-def _lagged(replays: list[dict[str, Any]]) -> str:
+def _lagged(replays: list[Replay]) -> str:
     lag = [1 / (r["constant"] * r["p0"] * (1 - r["p0"])) / joint_volume(r) for r in replays]
     return f"{1 + np.mean(lag):.2f}"
 
 
-def _rest(replay: dict[str, Any]) -> float | None:
+def _rest(replay: Replay) -> float | None:
     return max(
         (
             abs(mix["end"] - mix["joint"])
@@ -178,13 +197,13 @@ def _rest(replay: dict[str, Any]) -> float | None:
     )
 
 
-def _speed(replay: dict[str, Any]) -> float | None:
-    seen = [mix["speed"] for mix in replay["mixes"] if mix["speed"] is not None]
-    return float(np.median(seen)) if seen else None
+def _speed(replay: Replay) -> float | None:
+    speeds = [mix["speed"] for mix in replay["mixes"] if mix["speed"] is not None]
+    return float(np.median(speeds)) if speeds else None
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Opposed steps that undo an alignment against the share of aligned data replayed; line: the logit law, dashes: the joint law."""
     from matplotlib.figure import Figure
 
@@ -193,13 +212,13 @@ def figure(found: dict[str, Any]) -> Figure:
         "How much replay restores the joint law?\nOpposed steps that undo an alignment, by the share replayed."
     )
     panel = drawn.subplots()
-    for index, group in enumerate(found["groups"]):
+    for index, group in enumerate(summary["groups"]):
         colour, marker, _ = STYLES[index % len(STYLES)]
         for place, replay in enumerate(group["replays"]):
-            seen = [mix for mix in replay["mixes"] if mix["of"] == "align" and mix["undo_volume"] is not None]
-            panel.plot([mix["share"] for mix in seen], [mix["undo_volume"] for mix in seen], color=colour, marker=marker,
+            shown = _undone(replay)
+            panel.plot([share for share, _ in shown], [volume for _, volume in shown], color=colour, marker=marker,
                        linestyle="none", label=None if place else f"{group['compressor']}, {group['setting']}")  # fmt: skip
-    first = found["groups"][0]["replays"][0]
+    first = summary["groups"][0]["replays"][0]
     shares = np.linspace(0, first["p0"] * 0.995, 200)
     panel.plot(shares, [law_volume(first, float(s)) for s in shares], color=INK, linewidth=1.0, label="logit law")
     panel.axhline(joint_volume(first), color=INK, linewidth=1.0, linestyle="--", label="joint compression")

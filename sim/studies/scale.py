@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
 from elastomath.style import STYLES, plain_ticks, styled
 
+from ..cycles.records import Entry
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 from .plans import PLANS, sequences, setting_of, sized
 from .study import two_panels
 
@@ -33,10 +35,92 @@ class Sizes:
     bits: int
     cuts: tuple[int, ...]
     draws: int
-    markov: dict[str, Any]
+    markov: Configuration
     networks: tuple[tuple[int, int, int, int], ...]
     """(width, layers, heads, inner) of each network."""
-    joint: dict[str, Any]
+    joint: Configuration
+
+
+class Row(TypedDict):
+    """What a unit of D_t costs alignment, nats."""
+
+    seed: int
+    compressor: str
+    elasticity: float
+
+
+class Cut(Row):
+    """Of a mixture cut to so many symbols."""
+
+    depth: int
+
+
+class Represented(Row):
+    """With the depth that the pre-trained state represents, and KL_d of each prefix."""
+
+    represented_depth: float
+    prefixes: list[float]
+
+
+class Ordered(Represented):
+    """Of counting."""
+
+    order: int
+
+
+class Sized(Represented):
+    """Of a transformer, with the gradient that is left at its optimum."""
+
+    parameters: int
+    gradient: float | None
+
+
+class Pretrained(Row):
+    """After k of D_p."""
+
+    k: float
+    setting: str
+
+
+class Depth(TypedDict):
+    """The mean represented depth of one size, with its interval."""
+
+    parameters: int
+    represented_depth: float
+    low: float | None
+    high: float | None
+    level: float
+    seeds: int
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    depth: list[Cut]
+    order: list[Ordered]
+    size: list[Sized]
+    volume: list[Pretrained]
+    tolerance: float
+    depth_by_size: list[Depth]
+
+
+R = TypeVar("R", bound=Row)
+
+
+def _cut(row: Cut) -> float:
+    return row["depth"]
+
+
+def _contexts(row: Ordered) -> float:
+    return row["order"]
+
+
+def _parameters(row: Sized) -> float:
+    return row["parameters"]
+
+
+def _volumes(row: Pretrained) -> float:
+    return row["k"]
 
 
 TRAINING = {"tolerance": 1e-7, "adamw": 200, "lbfgs": 80, "newton": 0}
@@ -58,14 +142,14 @@ SIZES = {
 def runs(preset: str) -> list[Configuration]:
     """Cuts of a mixture, orders of counting, sizes of a transformer (all at joint optima), and |D_p| in sequence for every compressor."""
     plan, sizes = PLANS[preset], SIZES[preset]
-    found = []
+    sweep = []
     deep = configurations(
         "mixture", source={"name": "union", "alphabet": 2, "length": sizes.bits, "alpha": 1.2},
         cycle={"k": 1000.0, "perturbations": [0, 1.0], "inverse": False}, seed=list(range(sizes.draws)),
     )  # fmt: skip
     for depth in sizes.cuts:
         for configuration in copy.deepcopy(deep):
-            found.append(configuration | {"study": {"cut": depth}})
+            sweep.append(configuration | {"study": {"cut": depth}})
     steps = {"k": 10.0, "mode": "joint", "perturbations": [0, 1.0], "inverse": False}
     orders = configurations(
         "counting", source=sizes.markov, settings={"prior": 0.0}, cycle=steps,
@@ -78,15 +162,15 @@ def runs(preset: str) -> list[Configuration]:
         cycle=steps,
         seed=list(range(plan.trained)),
     )
-    found += [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in orders]
+    sweep += [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in orders]
     for width, layers, heads, inner in sizes.networks:
         some = [configuration | {"study": {"tolerance": TOLERANCE}} for configuration in copy.deepcopy(trained)]
-        found += sized(some, {"width": width, "layers": layers, "heads": heads, "inner": inner})
-    found += sequences("mixture", plan, plan.exact) + sequences("counting", plan, max(2, plan.exact // 2))
-    return found + sequences("softmax", plan, plan.exact) + sequences("transformer", plan, plan.trained)
+        sweep += sized(some, {"width": width, "layers": layers, "heads": heads, "inner": inner})
+    sweep += sequences("mixture", plan, plan.exact) + sequences("counting", plan, max(2, plan.exact // 2))
+    return sweep + sequences("softmax", plan, plan.exact) + sequences("transformer", plan, plan.trained)
 
 
-def elasticity(entry: dict[str, Any], step: float = 1.0) -> float:
+def elasticity(entry: Entry, step: float = 1.0) -> float:
     """``DeltaH_a(L)/L`` at the last l <= ``step``, nats a leaf for a unit of D_t: what alignment loses to it."""
     steps = np.array(entry["perturbations"])
     index = int(np.flatnonzero(steps <= step)[-1])
@@ -94,34 +178,31 @@ def elasticity(entry: dict[str, Any], step: float = 1.0) -> float:
     return float((align[index] - align[0]) / steps[index])
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """R10 for the mixture, the order for counting, the size for transformers, and the exponent of elasticity in |D_p| for all."""
-    depth, order, size, volume = [], [], [], []
+    depth: list[Cut] = []
+    order: list[Ordered] = []
+    size: list[Sized] = []
+    volume: list[Pretrained] = []
     for configuration, record in rows:
         study, seed, entry = configuration.get("study", {}), configuration["seed"], record["runs"][0]
         k, n, _ = entry["volumes"]
-        base = {"seed": seed, "compressor": configuration["dynamics"]}
+        base = Row(seed=seed, compressor=configuration["dynamics"], elasticity=(k + n) * elasticity(entry))
         if "cut" in study:
-            depth.append(base | {"depth": study["cut"], "elasticity": (k + n) * elasticity(entry)})
+            depth.append({**base, "depth": study["cut"]})
         elif "tolerance" in study:
-            mine = base | {
-                "elasticity": (k + n) * elasticity(entry),
-                "represented_depth": record["depth"],
-                "prefixes": record["prefixes"],
-            }
+            mine = Represented(**base, represented_depth=record["depth"], prefixes=record["prefixes"])
             if configuration["dynamics"] == "counting":
-                order.append(mine | {"order": configuration["settings"]["order"]})
+                order.append({**mine, "order": configuration["settings"]["order"]})
             else:
                 left = (entry["descent"] or [{}])[0] or {}
-                size.append(mine | {"parameters": record["parameters"], "gradient": left.get("gradient")})
+                size.append({**mine, "parameters": record["parameters"], "gradient": left.get("gradient")})
         else:
             chosen = next((run for run in record["runs"] if run["volumes"][1] == 1.0), entry)
-            volume.append(
-                base
-                | {"k": chosen["volumes"][0], "setting": setting_of(configuration), "elasticity": elasticity(chosen)}
-            )
-    found = _depth(depth) + _order(order) + _size(size) + _volume(volume)
-    data = {
+            base["elasticity"] = elasticity(chosen)
+            volume.append({**base, "k": chosen["volumes"][0], "setting": setting_of(configuration)})
+    results = _depth(depth) + _order(order) + _size(size) + _volume(volume)
+    data: Data = {
         "depth": depth,
         "order": order,
         "size": size,
@@ -129,45 +210,46 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
         "tolerance": TOLERANCE,
         "depth_by_size": depth_by_size(size),
     }
-    return found, data
+    return results, data
 
 
-def depth_by_size(size: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def depth_by_size(size: list[Sized]) -> list[Depth]:
     """Rows {parameters, represented_depth, low, high, level, seeds}, by size: the measured form of Assumption 3.2's monotone depth."""
-    found = []
+    rows: list[Depth] = []
     for parameters in sorted({row["parameters"] for row in size}):
         values = [row["represented_depth"] for row in size if row["parameters"] == parameters]
         mean = over_seeds(values)
-        if mean is not None:
-            found.append(
+        if mean is not None and mean.estimate is not None:
+            rows.append(
                 {"parameters": parameters, "represented_depth": mean.estimate, "low": mean.low, "high": mean.high,
                  "level": mean.level, "seeds": len(values)}
             )  # fmt: skip
-    return found
+    return rows
 
 
-def _means(table: list[dict[str, Any]], by: str, what: str = "elasticity") -> list[tuple[float, Interval]]:
-    found = []
-    for place in sorted({row[by] for row in table}):
-        mean = over_seeds(row[what] for row in table if row[by] == place)
+def _means(table: Sequence[R], by: Callable[[R], float]) -> list[tuple[float, Interval]]:
+    """The mean elasticity at each value of ``by``."""
+    means = []
+    for place in sorted({by(row) for row in table}):
+        mean = over_seeds(row["elasticity"] for row in table if by(row) == place)
         if mean is not None:
-            found.append((place, mean))
-    return found
+            means.append((place, mean))
+    return means
 
 
-def _rising(table: list[dict[str, Any]], by: str, what: str) -> tuple[int, int]:
-    """Of the seeds, in how many ``what`` rises from each value of ``by`` to the next."""
+def _rising(table: Sequence[R], by: Callable[[R], float]) -> tuple[int, int]:
+    """Of the seeds, in how many the elasticity rises from each value of ``by`` to the next."""
     seeds = sorted({row["seed"] for row in table})
-    paths = [[row[what] for row in sorted(table, key=lambda row: row[by]) if row["seed"] == seed] for seed in seeds]
+    paths = [[row["elasticity"] for row in sorted(table, key=by) if row["seed"] == seed] for seed in seeds]
     return sum(all(a < b for a, b in itertools.pairwise(path)) for path in paths), len(seeds)
 
 
-def _depth(table: list[dict[str, Any]]) -> list[Answer]:
-    means = _means(table, "depth")
+def _depth(table: list[Cut]) -> list[Answer]:
+    means = _means(table, _cut)
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at d = {place}" for place, mean in means)
-    rising, seeds = _rising(table, "depth", "elasticity")
+    rising, seeds = _rising(table, _cut)
     each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means if mean.estimate is not None)
     return [
         Answer(
@@ -179,12 +261,12 @@ def _depth(table: list[dict[str, Any]]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _order(table: list[dict[str, Any]]) -> list[Answer]:
-    means = _means(table, "order")
+def _order(table: list[Ordered]) -> list[Answer]:
+    means = _means(table, _contexts)
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at order {place}" for place, mean in means)
-    rising, seeds = _rising(table, "order", "elasticity")
+    rising, seeds = _rising(table, _contexts)
     exact = all(row["represented_depth"] >= row["order"] + 1 - 1e-9 for row in table)
     return [
         Answer(
@@ -197,13 +279,13 @@ def _order(table: list[dict[str, Any]]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _size(table: list[dict[str, Any]]) -> list[Answer]:
+def _size(table: list[Sized]) -> list[Answer]:
     rows = depth_by_size(table)
     if len(rows) < 2:
         return []
     seeds = sorted({row["seed"] for row in table})
 
-    def slopes(what: str) -> Interval | None:
+    def slopes(what: Literal["elasticity", "represented_depth"]) -> Interval | None:
         values = []
         for seed in seeds:
             mine = [row for row in table if row["seed"] == seed]
@@ -211,18 +293,18 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
             values.append(float(np.polyfit(x, [row[what] for row in mine], 1)[0]) if len(mine) > 1 else None)
         return over_seeds(values)
 
-    found = []
+    results = []
     span = f"{rows[0]['parameters']:,} to {rows[-1]['parameters']:,} parameters"
     depths = ", ".join(f"{row['represented_depth']:.2f} at {row['parameters']:,}" for row in rows)
     means = [row["represented_depth"] for row in rows]
     monotone = all(a <= b + 1e-9 for a, b in itertools.pairwise(means))
-    elastic = ", ".join(f"{mean.estimate:.3f}" for _, mean in _means(table, "parameters"))
+    elastic = ", ".join(f"{mean.estimate:.3f}" for _, mean in _means(table, _parameters))
     slope, deeper = slopes("elasticity"), slopes("represented_depth")
     if slope is not None:
         decided = slope.side(
             "falls with size, against F3", "grows with size, as F3 and R10 say", "has no decided trend over these seeds"
         )
-        found.append(
+        results.append(
             Answer(
                 "size/transformer", "N_0 DeltaH_a/L per tenfold of parameters", "transformer",
                 f"From {span}, trained jointly with one budget, N_0 DeltaH_a/L is {elastic}: {slope} per tenfold "
@@ -231,7 +313,7 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
             )
         )  # fmt: skip
     if deeper is not None:
-        found.append(
+        results.append(
             Answer(
                 "depth-by-size/transformer", "represented depth per tenfold of parameters (Assumption 3.2)", "transformer",
                 f"The leading symbols that are coded within {TOLERANCE:g} nats of their law: {depths}; the mean "
@@ -240,10 +322,10 @@ def _size(table: list[dict[str, Any]]) -> list[Answer]:
                 deeper, f"line in log10(parameters) per seed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
-def volume_exponents(table: list[dict[str, Any]]) -> list[float | None]:
+def volume_exponents(table: list[Pretrained]) -> list[float | None]:
     """Per seed: the exponent of the elasticity in |D_p|."""
     return [
         exponent(
@@ -254,14 +336,14 @@ def volume_exponents(table: list[dict[str, Any]]) -> list[float | None]:
     ]
 
 
-def _volume(table: list[dict[str, Any]]) -> list[Answer]:
-    found = []
+def _volume(table: list[Pretrained]) -> list[Answer]:
+    results = []
     for name, setting in dict.fromkeys((row["compressor"], row["setting"]) for row in table):
         mine = [row for row in table if (row["compressor"], row["setting"]) == (name, setting)]
         b = over_seeds(volume_exponents(mine))
         if b is None:
             continue
-        said = ", ".join(f"{mean.estimate:.3g} at {place:g}" for place, mean in _means(mine, "k"))
+        said = ", ".join(f"{mean.estimate:.3g} at {place:g}" for place, mean in _means(mine, _volumes))
         decided = b.side(
             "falls with |D_p|, as R11 has it for joint compression and against F3",
             "grows with |D_p|, as F3 says",
@@ -270,7 +352,7 @@ def _volume(table: list[dict[str, Any]]) -> list[Answer]:
         )
         if b.low is not None and b.high is not None and b.low > -0.1 and b.high < 0.1:
             decided = "hardly depends on |D_p|: what forgets does not know how long it was pre-trained (R19)"
-        found.append(
+        results.append(
             Answer(
                 f"volume/{name}/{setting}", "exponent of DeltaH_a/L in |D_p|", name,
                 f"{name}, {setting}: alignment loses {said} nats a unit of D_t as |D_p|/|D_a| grows, an exponent "
@@ -278,15 +360,17 @@ def _volume(table: list[dict[str, Any]]) -> list[Answer]:
                 b, f"least squares of logarithms per seed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return results
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Above, N_0 DeltaH_a/L against depth (mixture) and represented depth of the transformers; below, DeltaH_a/L against |D_p|."""
     drawn, (upper, lower) = two_panels("Elasticity and scale", "Means over seeds.", share=False)
-    lines = [("mixture cut to d symbols, α = 1.2", _means(found["depth"], "depth"), False)]
-    lines.append(("counting, order + 1", [(place + 1, mean) for place, mean in _means(found["order"], "order")], False))
+    lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], _cut), False)]
+    lines.append(
+        ("counting, order + 1", [(place + 1, mean) for place, mean in _means(summary["order"], _contexts)], False)
+    )
     for index, (label, means, _) in enumerate(lines):
         colour, marker, dashes = STYLES[index]
         upper.plot(
@@ -297,12 +381,12 @@ def figure(found: dict[str, Any]) -> Figure:
             linestyle=dashes,
             label=label,
         )
-    size = found["size"]
+    size = summary["size"]
     if size:
         colour, marker, dashes = STYLES[2]
         by_depth = [
             (float(np.mean([row["represented_depth"] for row in size if row["parameters"] == count])), mean.estimate)
-            for count, mean in _means(size, "parameters")
+            for count, mean in _means(size, _parameters)
         ]
         upper.plot(
             *zip(*by_depth, strict=True),
@@ -313,10 +397,10 @@ def figure(found: dict[str, Any]) -> Figure:
         )
     upper.set(xlabel="depth, symbols", ylabel="N₀ ΔH_a / L, nats")
     upper.legend(frameon=False, fontsize=9)
-    groups = list(dict.fromkeys((row["compressor"], row["setting"]) for row in found["volume"]))
+    groups = list(dict.fromkeys((row["compressor"], row["setting"]) for row in summary["volume"]))
     for index, key in enumerate(groups):
         colour, marker, dashes = STYLES[index % len(STYLES)]
-        means = _means([row for row in found["volume"] if (row["compressor"], row["setting"]) == key], "k")
+        means = _means([row for row in summary["volume"] if (row["compressor"], row["setting"]) == key], _volumes)
         lower.plot(
             [x for x, _ in means],
             [y.estimate for _, y in means],

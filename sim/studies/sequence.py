@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, plain_ticks, styled
 
 from ..compressors.networks import SIZES, NetworkSize
+from ..cycles.records import Behaved
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, over_seeds
+from .answers import T_METHOD, Answer, Run, over_seeds
 from .plans import sized
 
 if TYPE_CHECKING:
@@ -39,16 +41,53 @@ The interval of the exponent in the width (`SLOPE`) was settled on seeds 0 to 2:
 """
 
 
+class Errors(TypedDict):
+    """The worst over n of one seed: see `_errors`."""
+
+    undo: float | None
+    contrast: float
+    drift: float
+    turned: float
+
+
+class Foretold(TypedDict):
+    """What undoes n aligned steps, and what two gradients of the base foretold."""
+
+    n: int
+    undo_volume: float | None
+    forecast: float
+    seed: int
+
+
+class Group(TypedDict):
+    """The runs of a compressor in one setting, and their errors, a number a seed."""
+
+    compressor: str
+    setting: str
+    ways: list[Foretold]
+    undo: list[float | None]
+    contrast: list[float]
+    drift: list[float]
+    turned: list[float]
+    width: NotRequired[int]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
+
+
 def runs(preset: str) -> list[Configuration]:
     """A softmax with one direction, one with several, and transformers by width, each aligned and undone."""
     exact, widths, trained = PRESETS[preset]
     most = 5 if preset == "tiny" else 12
-    made: list[Configuration] = []
-    made += configurations(
+    sweep: list[Configuration] = []
+    sweep += configurations(
         "softmax", source={"name": "behaviour", "alphabet": 2, "length": 4}, settings={"features": "ngrams"},
         settings__order=[1, 2], seed=list(range(exact)),
     )  # fmt: skip
-    for configuration in made:
+    for configuration in sweep:
         configuration["study"] = {"behaviour": {"constant": CONSTANT, "volumes": _volumes(most)}}
     for width in widths:
         some = configurations(
@@ -61,28 +100,30 @@ def runs(preset: str) -> list[Configuration]:
         for configuration in some:
             behaviour = {"constant": CONSTANT, "volumes": _volumes(min(most, 11), 2)}
             configuration.setdefault("study", {})["behaviour"] = behaviour
-        made += some
-    return made
+        sweep += some
+    return sweep
 
 
 def _volumes(most: int, stride: int = 1) -> list[int]:
     return [2**i for i in range(3, most + 1, stride)]
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """Per compressor: the largest error of the forecast contrast and undo volume, and how far the kernel moved; then by width."""
-    groups: dict[tuple[str, str], list[tuple[Configuration, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, str], list[Run]] = {}
     for configuration, record in rows:
         groups.setdefault((configuration["dynamics"], _setting(configuration)), []).append((configuration, record))
-    answers, data = [], []
+    answers: list[Answer] = []
+    data: list[Group] = []
     for (name, setting), members in groups.items():
         seeds = [_errors(record["behaviour"]) for _, record in members]
-        undo, contrast, drift, turned = (
-            over_seeds([seed[key] for seed in seeds], within=(0.0, np.inf)) for key in KEYS
-        )
+        undo = over_seeds([seed["undo"] for seed in seeds], within=(0.0, np.inf))
+        contrast = over_seeds([seed["contrast"] for seed in seeds], within=(0.0, np.inf))
+        drift = over_seeds([seed["drift"] for seed in seeds], within=(0.0, np.inf))
+        turned = over_seeds([seed["turned"] for seed in seeds], within=(0.0, np.inf))
         label = f"{name}, {setting}"
         largest = members[0][1]["behaviour"]["ways"][-1]["n"]
-        ways = [
+        ways: list[Foretold] = [
             {
                 "n": way["n"],
                 "undo_volume": way["undo_volume"],
@@ -92,10 +133,14 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
             for configuration, record in members
             for way in record["behaviour"]["ways"]
         ]
-        group = {"compressor": name, "setting": setting, "ways": ways} | {
-            key: [seed[key] for seed in seeds] for key in KEYS
-        }
-        data.append(group | ({"width": _size(members[0][0]).width} if name == "transformer" else {}))
+        group: Group = {
+            "compressor": name, "setting": setting, "ways": ways, "undo": [seed["undo"] for seed in seeds],
+            "contrast": [seed["contrast"] for seed in seeds], "drift": [seed["drift"] for seed in seeds],
+            "turned": [seed["turned"] for seed in seeds],
+        }  # fmt: skip
+        if name == "transformer":
+            group["width"] = _size(members[0][0]).width
+        data.append(group)
         if undo is None or contrast is None or drift is None or turned is None:
             continue
         answers.append(
@@ -112,10 +157,7 @@ def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answ
     return answers + _by_width(data), {"groups": data}
 
 
-KEYS = ("undo", "contrast", "drift", "turned")
-
-
-def _errors(behaviour: dict[str, Any]) -> dict[str, float | None]:
+def _errors(behaviour: Behaved) -> Errors:
     """The worst over n of the errors of m* and of z (over its rise), of the change of the kernel, and of the gradient's turn."""
     start, ways = behaviour["base"]["z"], behaviour["ways"]
     undone = [abs(way["forecast_undo_volume"] / way["undo_volume"] - 1) for way in ways if way["undo_volume"]]
@@ -130,7 +172,7 @@ def _errors(behaviour: dict[str, Any]) -> dict[str, float | None]:
 SLOPE = "least squares over widths with a level of its own for each seed, Student's interval of what is left"
 
 
-def _slope(widths: list[float], values: list[list[float | None]]) -> Interval | None:
+def _slope(widths: list[float], values: Sequence[Sequence[float | None]]) -> Interval | None:
     """The exponent in the width that all seeds share; values by width and seed, those that are missing left out."""
     from scipy.stats import t
 
@@ -146,19 +188,19 @@ def _slope(widths: list[float], values: list[list[float | None]]) -> Interval | 
         return None
     table = np.array([[x, *(float(seed == one) for one in seeds)] for x, _, seed in points])
     aim = np.array([y for _, y, _ in points])
-    found = np.linalg.lstsq(table, aim, rcond=None)[0]
-    spread = float(np.sum((aim - table @ found) ** 2)) / free
+    slopes = np.linalg.lstsq(table, aim, rcond=None)[0]
+    spread = float(np.sum((aim - table @ slopes) ** 2)) / free
     half = float(t.ppf(0.975, free)) * math.sqrt(spread * np.linalg.inv(table.T @ table)[0, 0])
-    return Interval(float(found[0]), float(found[0]) - half, float(found[0]) + half)
+    return Interval(float(slopes[0]), float(slopes[0]) - half, float(slopes[0]) + half)
 
 
-def _by_width(groups: list[dict[str, Any]]) -> list[Answer]:
+def _by_width(groups: list[Group]) -> list[Answer]:
     """The exponents of the error and of the gradient's turn in the width of the transformer, a level for each seed."""
     wide = [group for group in groups if group["compressor"] == "transformer"]
     if len(wide) < 2:
         return []
     widths = [float(group["width"]) for group in wide]
-    slope, turn = (_slope(widths, [group[key] for group in wide]) for key in ("undo", "turned"))
+    slope, turn = _slope(widths, [group["undo"] for group in wide]), _slope(widths, [group["turned"] for group in wide])
     if slope is None or turn is None:
         return []
     return [
@@ -196,7 +238,7 @@ def _size(configuration: Configuration) -> NetworkSize:
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """Above: steps that undo n aligned ones, seen and foretold; below: the error of the forecast against the width."""
     from matplotlib.figure import Figure
 
@@ -205,18 +247,18 @@ def figure(found: dict[str, Any]) -> Figure:
         "Foretold from two gradients\nOpposed steps that undo n aligned ones in the simulator, and the error by width."
     )
     above, below = drawn.subplots(2, 1)
-    for index, group in enumerate(found["groups"]):
+    for index, group in enumerate(summary["groups"]):
         colour, marker, _ = STYLES[index % len(STYLES)]
         first = [way for way in group["ways"] if way["seed"] == group["ways"][0]["seed"] and way["undo_volume"]]
         above.plot([way["n"] for way in first], [way["undo_volume"] for way in first], color=colour, marker=marker, linestyle="none",
                    label=f"{group['compressor']}, {group['setting']}")  # fmt: skip
-    first = [way for way in found["groups"][0]["ways"] if way["seed"] == found["groups"][0]["ways"][0]["seed"]]
+    first = [way for way in summary["groups"][0]["ways"] if way["seed"] == summary["groups"][0]["ways"][0]["seed"]]
     above.plot(
         [way["n"] for way in first], [way["forecast"] for way in first], color=INK, linewidth=1.0, label="foretold"
     )
     above.set(xscale="log", yscale="log", xlabel="aligned steps n", ylabel="opposed steps that undo them")
     above.legend(frameon=False, fontsize=8.5, ncols=2)
-    wide = [group for group in found["groups"] if group["compressor"] == "transformer"]
+    wide = [group for group in summary["groups"] if group["compressor"] == "transformer"]
     for group in wide:
         width = group["width"]
         errors = [error for error in group["undo"] if error]

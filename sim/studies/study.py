@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 
 from elastomath import Curve, InputError
 from elastomath.foreign import json_of
-from elastomath.runs.ledger import Configuration, Ledger, run_key, sweep
+from elastomath.runs.ledger import Configuration, Ledger, Result, run_key, sweep
 from elastomath.storage import whole_file
 from elastomath.units import NATS_PER_BIT
 
@@ -43,8 +43,6 @@ PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
 SCHEMA: Final = "elastomath.study/1"
 
-Row = tuple[Configuration, dict[str, Any]]
-
 
 def run_study(
     study: str, preset: str, out: str | os.PathLike[str], *, executor: Executor | None = None
@@ -69,11 +67,11 @@ def run_study(
     Curve.concat([study_curve(*row) for row in rows]).write(folder / f"{name}.csv")
     with whole_file(folder / f"{name}-config.json") as aside:
         aside.write_text(json.dumps({"study": study, "preset": preset, "runs": runs}, indent=0), encoding="utf-8")
-    found = summary(study, preset, runs, answers, data, failures) | {"seconds": time.monotonic() - began}
+    result = summary(study, preset, runs, answers, data, failures) | {"seconds": time.monotonic() - began}
     target = folder / f"{name}.json"
     with whole_file(target) as aside:
-        aside.write_text(json.dumps(found, indent=1, allow_nan=False), encoding="utf-8")
-    return found | {"summary": str(target), "curve": str(folder / f"{name}.csv")}
+        aside.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+    return result | {"summary": str(target), "curve": str(folder / f"{name}.csv")}
 
 
 def summary(
@@ -81,7 +79,7 @@ def summary(
     preset: str,
     runs: Sequence[Configuration],
     answers: Sequence[Answer],
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     failures: Sequence[str],
 ) -> dict[str, Any]:
     """What a study's JSON file holds, but for the seconds that it took."""
@@ -108,21 +106,21 @@ def summary(
 def load_study(source: str | os.PathLike[str]) -> dict[str, Any]:
     """A saved ``STUDY-sim.json``; InputError where it is none."""
     try:
-        found: dict[str, Any] = json_of(source, "study", "write it by `elastomath study`")
-        if found["schema"] != SCHEMA or found["study"] not in STUDIES:
-            raise KeyError(found["schema"])
+        result: dict[str, Any] = json_of(source, "study", "write it by `elastomath study`")
+        if result["schema"] != SCHEMA or result["study"] not in STUDIES:
+            raise KeyError(result["schema"])
     except (KeyError, TypeError) as error:
         raise InputError(f"no study: {error}", where=str(source), mend="write it by `elastomath study`") from error
-    return found
+    return result
 
 
-def draw(found: dict[str, Any]) -> Figure:
+def draw(result: Mapping[str, Any]) -> Figure:
     """The figure of a study, from what `load_study` gives."""
-    figure: Figure = _module(found["study"]).figure(found)
+    figure: Figure = _module(result["study"]).figure(result)
     return figure
 
 
-def study_curve(configuration: Configuration, record: dict[str, Any]) -> Curve:
+def study_curve(configuration: Configuration, record: Result) -> Curve:
     """The curve of one run, a run of the curve for each alignment volume, in bits/symbol to ten digits.
 
     The run's name has the first digits of its key (`ledger.run_key`), so that the configuration file says all else of it; as

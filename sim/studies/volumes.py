@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from elastomath.laws.forgetting import elasticity_constant
 from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, STYLES, plain_ticks, styled
 
-from .answers import T_METHOD, Answer, exponent, over_seeds
+from ..cycles.records import Life
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 from .plans import PLANS, forgetting_clock, grouped, sequences
 from .study import two_panels
 
@@ -28,23 +29,57 @@ ROUNDING, QUADRATURE = 1e-9, 1e-3
 """How near R19 counting has to come, relative: by its gradients, and by R16 on nine readings."""
 
 
+class Row(TypedDict):
+    """A reading at an alignment volume: see `readings`."""
+
+    k: float
+    n: float
+    seed: int
+    joint: float
+    ratio: float | None
+    cosine: float | None
+    kappa: float | None
+    kappa_nominal: float | None
+    misfit: float | None
+    clock: float | None
+    K_pretrain: float | None
+    K_align: float | None
+    known_clock: float | None
+    r19: float | None
+    limit: float | None
+
+
+class Group(TypedDict):
+    """The runs of a compressor in one setting."""
+
+    compressor: str
+    setting: str
+    rows: list[Row]
+
+
+class Data(TypedDict):
+    """What the figure is drawn from."""
+
+    groups: list[Group]
+
+
 def runs(preset: str) -> list[Configuration]:
     """Counting with forgetting, softmax by gradient descent, transformers by AdamW, on halves, over |D_p| and |D_a|."""
     plan = PLANS[preset]
-    found = sequences("counting", plan, max(2, plan.exact // 2)) + sequences("softmax", plan, plan.exact)
-    found += sequences("transformer", plan, plan.trained)
+    configurations = sequences("counting", plan, max(2, plan.exact // 2)) + sequences("softmax", plan, plan.exact)
+    configurations += sequences("transformer", plan, plan.trained)
     if preset != "tiny":
         short = plan.ks[1:3]
-        found += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
-        found += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
+        configurations += sequences("transformer", plan, plan.trained, short, settings={"learning_rate": 3e-3})
+        configurations += sequences("transformer", plan, plan.trained, short, settings={"examples": 256})
         larger = sequences("transformer", plan, plan.trained, short[-1:])
         for configuration in larger:
             configuration["settings"]["size"] = "300k"
-        found += larger
-    return found
+        configurations += larger
+    return configurations
 
 
-def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[str, Any]]:
+def readings(configuration: Configuration, record: Life) -> list[Row]:
     """A row for each alignment volume of a run.
 
     ``ratio``, ``cosine``  |grad H_a|/|grad H_p| and the cosine at rest (R7): kappa, where the cosine is -1
@@ -52,23 +87,24 @@ def readings(configuration: Configuration, record: dict[str, Any]) -> list[dict[
     ``kappa_nominal``      the same read in nominal l, as if nothing were forgotten
     ``joint``, ``r19``     what the joint law and R19 say: k/n, and `forgetting.elasticity_constant` at h
     """
-    known, found = forgetting_clock(configuration), []
+    known = forgetting_clock(configuration)
+    rows: list[Row] = []
     for entry in record["runs"]:
         k, n, _ = entry["volumes"]
         steps, rates = entry["perturbations"], entry["entropies"]
-        slopes = entry["gradients"][0] or {}
+        slopes = entry["gradients"][0]
         nominal, clocked = _read(steps, rates, known if configuration["dynamics"] == "counting" else None)
-        found.append(
+        rows.append(
             {
                 "k": k, "n": n, "seed": configuration["seed"], "joint": k / n,
-                "ratio": slopes.get("ratio"), "cosine": slopes.get("cosine"),
+                "ratio": slopes["ratio"] if slopes else None, "cosine": slopes["cosine"] if slopes else None,
                 "kappa": clocked.kappa if clocked else None, "kappa_nominal": nominal.kappa if nominal else None,
                 "misfit": clocked.misfit if clocked else None, "clock": clocked.clock if clocked else None,
                 "K_pretrain": _finite(clocked.pretrain) if clocked else None, "K_align": _finite(clocked.align) if clocked else None,
                 "known_clock": known, "r19": r19(k, n, known), "limit": elastic_limit(steps, [k, n], rates),
             }
         )  # fmt: skip
-    return found
+    return rows
 
 
 def _read(steps: Any, rates: Any, clock: float | None) -> tuple[Effective | None, Effective | None]:
@@ -87,26 +123,27 @@ def r19(k: float, n: float, clock: float | None) -> float | None:
     return k / n if clock == 0 else float(elasticity_constant(k, n, -math.expm1(-clock)))
 
 
-def answers(rows: list[tuple[Configuration, dict[str, Any]]]) -> tuple[list[Answer], dict[str, Any]]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
     """Per compressor and setting: exponents of kappa in |D_p| and |D_a|, the cosine at rest, the elastic limit; counting against R19."""
-    groups, found = [], []
+    groups: list[Group] = []
+    results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
         table = [reading for row in members for reading in readings(*row)]
         groups.append({"compressor": name, "setting": setting, "rows": table})
         if name == "counting":
-            found.append(_against_r19(setting, table))
-        found += _exponents(name, setting, table)
+            results.append(_against_r19(setting, table))
+        results += _exponents(name, setting, table)
     for name in ("counting", "softmax", "transformer"):
         mine = [group for group in groups if group["compressor"] == name]
-        found += _constant(name, mine) + _limit(name, mine)
-    return found, {"groups": groups}
+        results += _constant(name, mine) + _limit(name, mine)
+    return results, {"groups": groups}
 
 
-def _against_r19(setting: str, table: list[dict[str, Any]]) -> Answer:
+def _against_r19(setting: str, table: list[Row]) -> Answer:
     """R19's constant from the gradients at rest (R7, to rounding) and from the curve (R16, to the error of the quadrature)."""
-    at_rest = max(abs(row["ratio"] / row["r19"] - 1) + abs(row["cosine"] + 1) for row in table)
-    worst = max(abs(row["kappa"] / row["r19"] - 1) if row["kappa"] else math.inf for row in table)
-    biased = max(abs(row["kappa_nominal"] / row["r19"] - 1) if row["kappa_nominal"] else math.inf for row in table)
+    at_rest = max(_miss(row["ratio"], row) + abs((row["cosine"] or 0.0) + 1) for row in table)
+    worst = max(_miss(row["kappa"], row) for row in table)
+    biased = max(_miss(row["kappa_nominal"], row) for row in table)
     met = "met" if at_rest <= ROUNDING and worst <= QUADRATURE else "NOT met"
     sentence = f"Counting, {setting} a unit: kappa is R19's to {at_rest:.0e} by the gradients at rest (R7) and to {worst:.1e} by R16 at "
     sentence += f"l' = (e^(hl) - 1)/h, in {len(table)} readings: R19 is {met}."
@@ -119,21 +156,28 @@ def _against_r19(setting: str, table: list[dict[str, Any]]) -> Answer:
     )  # fmt: skip
 
 
-def slopes_of(table: list[dict[str, Any]], value: str, over: str, fixed: float | None = None) -> list[float | None]:
+def _miss(kappa: float | None, row: Row) -> float:
+    return abs(kappa / row["r19"] - 1) if kappa and row["r19"] else math.inf
+
+
+def slopes_of(
+    table: list[Row], value: Literal["ratio", "kappa", "r19"], over: Literal["k", "n"], fixed: float | None = None
+) -> list[float | None]:
     """Per seed: the exponent of ``value`` in ``over`` (k or n), the other volume at ``fixed`` (its middle value by default)."""
-    other = "n" if over == "k" else "k"
+    other: Literal["k", "n"] = "n" if over == "k" else "k"
     levels = sorted({row[other] for row in table})
     level = levels[len(levels) // 2] if fixed is None else fixed
-    found = []
+    slopes = []
     for seed in sorted({row["seed"] for row in table}):
         mine = [row for row in table if row["seed"] == seed and row[other] == level]
-        found.append(exponent([row[over] for row in mine], [row[value] for row in mine]))
-    return found
+        slopes.append(exponent([row[over] for row in mine], [row[value] for row in mine]))
+    return slopes
 
 
-def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Answer]:
-    found = []
-    for over, what, law in (("k", "|D_p|", 1.0), ("n", "|D_a|", -1.0)):
+def _exponents(name: str, setting: str, table: list[Row]) -> list[Answer]:
+    exponents = []
+    axes: dict[Literal["k", "n"], tuple[str, float]] = {"k": ("|D_p|", 1.0), "n": ("|D_a|", -1.0)}
+    for over, (what, law) in axes.items():
         measured = over_seeds(slopes_of(table, "ratio", over))
         if measured is None:
             continue
@@ -147,13 +191,13 @@ def _exponents(name: str, setting: str, table: list[dict[str, Any]]) -> list[Ans
             sentence += f" By R16, where both volumes come out positive: b = {integral}."
         else:
             sentence += " R16 gives no two positive volumes to fit an exponent to."
-        found.append(
+        exponents.append(
             Answer(
                 f"beta-{'pretrain' if over == 'k' else 'align'}/{name}/{setting}", f"exponent of kappa in {what}", name, sentence, measured,
                 f"least squares of ln kappa on ln {what} per seed, the other volume fixed; {T_METHOD}",
             )
         )  # fmt: skip
-    return found
+    return exponents
 
 
 def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
@@ -173,7 +217,7 @@ def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
     return "That is neither." if r19 is not None else "That is not the joint law."
 
 
-def _constant(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
+def _constant(name: str, groups: list[Group]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     seeds = sorted({row["seed"] for row in table})
     cosine = over_seeds(
@@ -198,7 +242,7 @@ def _constant(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _limit(name: str, groups: list[dict[str, Any]]) -> list[Answer]:
+def _limit(name: str, groups: list[Group]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     if not table:
         return []
@@ -229,23 +273,23 @@ def _finite(value: float) -> float | None:
 
 
 def _mean(values: Any) -> float | None:
-    found = [value for value in values if value is not None]
-    return float(np.mean(found)) if found else None
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _median(values: Any) -> float | None:
-    found = list(values)
-    return float(np.median(found)) if found else None
+    known = list(values)
+    return float(np.median(known)) if known else None
 
 
 @styled
-def figure(found: dict[str, Any]) -> Figure:
+def figure(summary: Data) -> Figure:
     """kappa (R7's ratio at rest) against |D_p| above, |D_a| below, for each compressor at one setting; dashed: joint law; dotted: R19."""
     drawn, panels = two_panels(
         "Elasticity constants in sequence", "Geometric means over seeds; dashed joint law, dotted R19.", share=False
     )
-    chosen: dict[str, dict[str, Any]] = {}
-    for group in found["groups"]:
+    chosen: dict[str, Group] = {}
+    for group in summary["groups"]:
         volumes = {row["k"] for row in group["rows"]}
         best = chosen.get(group["compressor"])
         if (
@@ -254,7 +298,8 @@ def figure(found: dict[str, Any]) -> Figure:
             or group["setting"].startswith(("forgetting 0.2", "rate 0.002"))
         ):
             chosen[group["compressor"]] = group
-    for panel, over, other in zip(panels, ("k", "n"), ("n", "k"), strict=True):
+    axes: tuple[tuple[Literal["k", "n"], Literal["k", "n"]], ...] = (("k", "n"), ("n", "k"))
+    for panel, (over, other) in zip(panels, axes, strict=True):
         for index, group in enumerate(chosen.values()):
             colour, marker, dashes = STYLES[index]
             levels = sorted({row[other] for row in group["rows"]})
@@ -262,7 +307,8 @@ def figure(found: dict[str, Any]) -> Figure:
             mine = [row for row in group["rows"] if row[other] == level and row["ratio"]]
             places = sorted({row[over] for row in mine})
             means = [
-                math.exp(np.mean([math.log(row["ratio"]) for row in mine if row[over] == place])) for place in places
+                math.exp(np.mean([math.log(ratio) for row in mine if row[over] == place and (ratio := row["ratio"])]))
+                for place in places
             ]
             label = f"{group['compressor']}, {group['setting']}"
             panel.plot(places, means, color=colour, marker=marker, linestyle=dashes, label=label)

@@ -80,13 +80,13 @@ def cut(problem: Problem, depth: int) -> Problem:
 
 def prefix_divergences(problem: Problem, target: ArrayLike, code: ArrayLike) -> list[float]:
     """``KL(P^(d) || q^(d))`` of the first d symbols, d = 1 ... length, nats: it never falls with d (chain rule)."""
-    found = []
+    divergences = []
     for depth in range(1, problem.length + 1):
         p, q = (
             np.asarray(row, dtype=np.float64).reshape(problem.alphabet**depth, -1).sum(axis=1) for row in (target, code)
         )
-        found.append(max(0.0, float(kl_divergence(p / p.sum(), q / q.sum()))))
-    return found
+        divergences.append(max(0.0, float(kl_divergence(p / p.sum(), q / q.sum()))))
+    return divergences
 
 
 def represented_depth(divergences: ArrayLike, tolerance: float) -> float:

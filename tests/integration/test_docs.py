@@ -258,5 +258,7 @@ def test_the_site_builds_without_a_warning_or_a_dead_link(built_site: tuple[Path
         text = path.read_text(encoding="utf-8")
         if path.name not in ("404.html", "glossary.html"):
             assert "glossary.html" in text, path
+        prose = re.sub(r"<(pre|code|script|math)\b.*?</\1>", "", text, flags=re.DOTALL)
+        assert not re.search(r"\\(?:begin|end|item|emph|text\w+)\b|\\\\\s*</p>", prose), path  # LaTeX that nobody set
         assert not re.search(r'(?:src|srcset)="https?:|<link[^>]+stylesheet[^>]+https?:', text), path  # works from disk
     assert (site / "search" / "search_index.js").is_file()

@@ -88,6 +88,77 @@ def test_a_signal_is_one_line_and_leaves_no_child(tmp_path, arguments, number):
             assert ledger.dump()["failures"] == []
 
 
+READINGS = "\n".join(
+    f"r{run},{name},{volume},{x},{1 + slope * x / (1 + x)},,bits/symbol,symbols"
+    for run in range(40)
+    for name, volume, slope in (("pretrain", 50 + run, -0.01), ("align", 1, 0.2), ("perturb", 4, -0.4))
+    for x in (0, 0.5, 1, 2, 3, 4)
+)
+SHARES = "\n".join(f"r{i},{i / 200},{1 - i / 200},{1 + i / 400},{1.5 - i / 500}" for i in range(1, 200))
+TRAINED = ["--model", "model", "--device", "cpu", "--dtype", "float32", "--out", "o"]
+PAIRED = ["--pairs", "pairs.jsonl", "--held-out", "8", "--batch", "4", "--max-tokens", "12"]
+VERBS_AT_WORK: dict[str, list[str]] = {
+    "simulate": ["simulate", *LONG[1:]],
+    "transformer": ["simulate", "transformer", "--k", "4,16", "--alphabet", "2", "--length", "4", "--points", "9", "--examples", "512",
+                    "--size", "50k", "--device", "cpu", "--out", "o"],
+    "study": ["study", "volumes", "--preset", "quick", "--out", "o"],
+    "verify": ["verify", "--processes", "1", "--cases", "2000"],
+    "check": ["check", "--processes", "1"],
+    "report": ["report", "--preset", "theory", "--out", "o/r.html"],
+    "rates": ["rates", "long.txt", "--depth", "12"],
+    "fit": ["fit", "many.csv", "--processes", "1", "--out", "o"],
+    "joint": ["joint", "shares.csv", "--out", "o"],
+    "plot": ["plot", "many.csv", "--out", "o/o.svg"],
+    "measure": ["measure", "--model", "model", "--data", "long.txt", "--device", "cpu", "--dtype", "float32"],
+    "encode": ["measure", "--model", "model", "--data", "long.txt", "--encode", "o/o.emc", "--device", "cpu", "--dtype", "float32"],
+    "predict": ["predict", *TRAINED, *PAIRED, "--n", "4,8,16,32,64", "--adapt"],
+    "track": ["track", "--models", ",".join(["model"] * 40), "--pairs", "pairs.jsonl", "--perturbations",
+              ",".join(str(8 * i) for i in range(1, 39)), "--limit", "30", "--device", "cpu", "--out", "o"],
+    "rebound": ["experiment", "rebound", *TRAINED, "--align", "good.jsonl", "--perturb", "bad.jsonl", "--adapt-volume", "40",
+                "--align-volumes", "8,16", "--perturb-volumes", "8,16", "--seeds", "0,1", "--held-out", "4", "--lora-rank", "0"],
+    "durability": ["experiment", "durability", *TRAINED, *PAIRED, "--align-volumes", "8,16"],
+    "defence": ["experiment", "defence", *TRAINED, *PAIRED, "--volume", "16"],
+    "stiffness": ["experiment", "stiffness", "--model", "model", "--texts", "good.jsonl,bad.jsonl", "--positions", "400", "--window",
+                  "16", "--device", "cpu", "--out", "o"],
+    "inversion": ["experiment", "inversion", *TRAINED, "--align", "good.jsonl", "--opposed", "bad.jsonl", "--budget", "200",
+                  "--align-volume", "100", "--held-out", "4"],
+    "resistance": ["experiment", "resistance", *TRAINED, "--align", "good.jsonl", "--align-volume", "16", "--held-samples", "4",
+                   "--sample-tokens", "8", "--held-out", "4"],
+}  # fmt: skip
+"""Each verb that computes for a while, on tiny models."""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    from benchmarks import fuzz
+
+    made = fuzz.materials(tmp_path_factory.mktemp("materials"))
+    head = "run,component,volume,perturbation,rate,rate_se,rate_unit,volume_unit\n"
+    fuzz.load_libraries()
+    return made | {
+        "many.csv": (head + READINGS + "\n").encode(),
+        "shares.csv": ("run,share_a,share_b,rate_a,rate_b\n" + SHARES + "\n").encode(),
+        "long.txt": " ".join(str(i * i) for i in range(40_000)).encode(),
+    }
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("name", VERBS_AT_WORK)
+def test_a_signal_at_any_verb_is_one_line_and_leaves_whole_files(files, name, number):
+    from benchmarks import fuzz
+
+    used = {file: data for file, data in files.items() if not file.startswith("done/")}
+    outcome = fuzz.signalled(fuzz.Case(VERBS_AT_WORK[name], used), number, 0.6 if number == signal.SIGINT else 1.2)
+    assert outcome is not None, "it was done before"
+    assert outcome.code == 128 + number, outcome
+    assert outcome.err.splitlines()[-1] == "elastomath: stopped; the same command continues from what it had recorded"
+    assert "Traceback" not in outcome.err
+    assert outcome.out == ""
+    assert not outcome.orphans
+    assert [file for file in outcome.left if file.endswith(("-wal", "-shm")) or "/." in f"/{file}"] == []
+
+
 def test_a_signal_while_it_starts_is_one_line(tmp_path):
     for delay in (0.06, 0.12, 0.2, 0.35):
         process = started(["rates", "none.npy"], tmp_path)

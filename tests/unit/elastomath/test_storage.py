@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from elastomath import InputError
-from elastomath.storage import whole_file
+from elastomath.storage import sweep_lock, whole_file
 
 
 def listing(folder):
@@ -87,3 +87,10 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path):
         with pytest.raises(InputError) as caught, whole_file(target):
             pytest.fail("the block ran")
         assert "\n" not in str(caught.value)
+
+
+def test_the_lock_of_a_killed_process_is_swept(tmp_path):
+    sweep_lock(tmp_path / "none" / ".lock")
+    (tmp_path / ".lock").touch()
+    sweep_lock(tmp_path / ".lock")
+    assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,7 @@ def test_slopes_come_back_from_readings_on_a_grid_and_the_wrong_one_is_not_seen(
     assert np.mean([fit.slopes[0].estimate for fit in told]) == pytest.approx(1.0, abs=0.1)
     assert sum(fit.slopes[0].low < 1 < fit.slopes[0].high for fit in told) >= 4
     assert sum(fit.slopes[1].low < 0 < fit.slopes[1].high for fit in told) >= 4
-    assert all(fit.seen + fit.beyond == 60 and fit.clusters == 20 for fit in told)
+    assert all(fit.reached + fit.beyond == 60 and fit.clusters == 20 for fit in told)
     # 2.98 standard errors of 19 degrees of freedom: what is seen in 80% of draws
     half = (told[0].slopes[0].high - told[0].slopes[0].low) / 2
     assert told[0].visible[0] / half == pytest.approx((2.093 + 0.861) / 2.093, rel=1e-3)

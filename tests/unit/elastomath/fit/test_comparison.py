@@ -35,7 +35,7 @@ def seen(found, rng, times, pairs):
     for _ in range(pairs):
         sides = {"a": side(found, rng, pairs="x"), "b": side(found, rng, times, pairs="y")}
         (told,) = differences(sets=sides, constants=["undo_volume"])
-        hits += told.told
+        hits += told.apart
     return hits
 
 
@@ -64,10 +64,10 @@ def test_seeds_that_share_their_prompts_are_paired():
             runs.append(replace(course, align=64.0, covariates={"seed": seed}))
     told = differences({"a": first, "b": second})[0]
     assert told.pairs == 6
-    assert told.told
+    assert told.apart
     assert told.effect.estimate == pytest.approx(1.15, rel=0.01)
     apart = [replace(run, covariates={"seed": run.covariates["seed"] + 10}) for run in second]
-    assert not differences({"a": first, "b": apart})[0].told
+    assert not differences({"a": first, "b": apart})[0].apart
 
 
 def test_more_comparisons_ask_for_more():

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from elastomath.fit.constants import answers, grouped, labels, run_constants
+from elastomath.fit.constants import answers, bases, grouped, labels, run_constants
 from elastomath.fit.course import Course
 from elastomath.fit.logit import logit_constants
-from elastomath.fit.summary import bounded, summarise
+from elastomath.fit.summary import Joint, bounded, summarise
 from elastomath.interval import Interval
 from elastomath.laws.logit import aligned_contrast, first_falls, perturbed_contrast, return_ratio, undo_volume
 
@@ -125,6 +125,64 @@ def test_the_conclusion_says_what_the_constants_are():
     short = summarise([replace(course, volumes=course.volumes[:3], values=course.values[:3], errors=course.errors[:3],
                                rates={k: v[:, :3] for k, v in course.rates.items()}) for course in drawn(rng)])  # fmt: skip
     assert "do not undo all of it (more than" in " ".join(short.sentences())
+
+
+def test_data_drawn_anew_are_repeats_and_bases_of_their_own():
+    courses = [c for seed in (0, 1, 2) for c in drawn(seeds=(seed,), source_seed=10 + seed)]
+    assert set(labels(courses)) == {""}
+    assert bases(courses)[::3] == ["seed 0, source seed 10", "seed 1, source seed 11", "seed 2, source seed 12"]
+    assert [len(group.runs) for group in grouped([run_constants(course) for course in courses])] == [3, 3, 3]
+
+
+def test_a_volume_of_one_is_no_count_of_examples():
+    text = " ".join(summarise([replace(c, align=1.0) for c in drawn(volumes=(64,))]).sentences())
+    assert "undo half of what alignment gave" in text
+    assert "1 aligned" not in text
+
+
+def test_the_effective_volumes_are_given_only_near_a_joint_optimum():
+    """One line each, and no number where they would mean nothing."""
+    kappa = Interval(3.0, 2.5, 3.6)
+    assert Joint((), 1, kappa).verdict() == (
+        "K_pretrain, K_align and kappa are not given: the run is not near a joint optimum of its volumes"
+    )
+    assert Joint((), 7, kappa).verdict() == (
+        "K_pretrain, K_align and kappa are not given: none of 7 runs is near a joint optimum of its volumes, so that they would "
+        "mean nothing"
+    )
+    some = Joint(("a", "b"), 7, kappa).verdict()
+    assert some.endswith("of effective volumes whose ratio is kappa = K_p/K_a = 3.0 [2.5, 3.6]")
+    assert "too few or too small to bound kappa" in Joint(("a",), 7, Interval(1.0, 1e-16, 1e14)).verdict()
+    told = summarise(drawn(), joint=Joint((), 9, kappa))
+    assert sum("not near a joint optimum" in s or "near a joint optimum" in s for s in told.sentences()) == 1
+    assert not any("3.0 [2.5, 3.6]" in sentence for sentence in told.sentences())
+
+
+def test_many_courses_give_c_as_fast_as_few():
+    """The starts are eliminated: 400 courses of one base, and the constant that a dense least squares of four of them gives."""
+    rng = np.random.default_rng(5)
+    some = drawn(rng, seeds=range(2), volumes=(16, 64))
+    told = logit_constants(some).perturbing
+
+    def gaps(x):
+        return np.concatenate(
+            [
+                (c.values - perturbed_contrast(s, c.volumes, np.exp(x[0]))) / 0.04
+                for c, s in zip(some, x[1:], strict=True)
+            ]
+        )
+
+    from scipy.optimize import least_squares
+
+    dense = least_squares(gaps, [np.log(0.1), *(c.values[0] for c in some)], xtol=1e-14, ftol=1e-14)
+    assert np.log(told.estimate) == pytest.approx(dense.x[0], abs=1e-7)
+    error = np.sqrt(np.linalg.inv(dense.jac.T @ dense.jac)[0, 0] * max(1.0, 2 * dense.cost / (60 - 5)))
+    from scipy.stats import t
+
+    assert np.log(told.high / told.estimate) == pytest.approx(error * t.ppf(0.975, 55), rel=1e-3)
+    many = logit_constants(drawn(rng, seeds=range(200), volumes=(16, 64)))
+    assert many.perturbing.estimate == pytest.approx(0.15, rel=3e-3)
+    assert many.perturbing.high / many.perturbing.low < 1.01
 
 
 def test_a_loss_that_is_lower_going_back_is_seen():

@@ -723,3 +723,28 @@ def test_short_runs_are_judged_together():
     assert "1.8 times the scatter" in line
     assert "`se` of measure" in line
     assert [run["bound"]["holds"] for run in wrong["runs"]] == [None] * 12
+
+
+def test_a_long_run_is_fitted_by_the_means_of_its_neighbours():
+    """2,000 readings with errors: as many constants as 64 means give, their truth inside, in the time of 64 readings."""
+    curve = simulate_mixture([3.0], points=2000, leaves=256, noise=0.02)
+    readings = Readings.of(next(iter(curve)))
+    assert readings.perturbations.size == 65
+    assert readings.unit * readings.perturbations[-1] == pytest.approx(readings.unit)
+    assert readings.rate_se[:, 1:] == pytest.approx(0.02 / np.sqrt(2000 / 64), rel=0.02)
+    assert readings.rate_se[:, 0] == pytest.approx(0.02)
+    fitted = fit_run(next(iter(curve)))
+    assert fitted.kappa.holds(3.0)
+    assert fitted.K_align.holds(1.0)
+
+
+def test_a_fit_shows_its_summary():
+    import pickle
+
+    told = fit(simulate_mixture([3.0, 9.0], points=6, leaves=64, noise=1e-3))
+    assert json.loads(json.dumps(told)) == dict(told)
+    assert repr(told) == " ".join(told["conclusion"])
+    assert len(told.to_frame()) == len(told.summary.groups)
+    again = pickle.loads(pickle.dumps(told))
+    assert again == told
+    assert again.summary.sentences() == told.summary.sentences()

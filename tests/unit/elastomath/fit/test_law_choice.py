@@ -13,6 +13,7 @@ from elastomath.fit.law_choice import (
     BALANCE,
     compare,
     fit_over_runs,
+    leave_each_out,
     leave_one_out,
     leave_runs_out,
     predictions,
@@ -57,8 +58,15 @@ def drawn(law, seed, noise=0.01, top=20.0, points=12):
     return [Readings.of(run) for run in Curve.concat(curves)]
 
 
+def over_runs(law, readings):
+    """What is foretold of each run's readings at l > 0 from the other runs."""
+    (told,) = leave_runs_out(law, [law_choice._Pile.of(readings)])
+    return [run[1:] for run in np.split(told, np.cumsum([r.perturbations.size for r in readings])[:-1])]
+
+
 def chosen(readings):
-    rows = compare(readings, [[*(leave_one_out(law, r) for law in LAWS), None] for r in readings])
+    along = zip(*(leave_each_out(law, readings) for law in LAWS), strict=True)
+    rows = compare(readings, [[*run, None] for run in along])
     (row,) = (row for row in rows if row["chosen"])
     return row["name"], rows
 
@@ -97,7 +105,7 @@ def test_recovery_of_each_law_on_its_own_curves(law):
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
 def test_the_shared_numbers_come_back(law):
     readings = drawn(law, 1, noise=1e-4)
-    found = fit_over_runs(law, law_choice._Pile.of(readings))
+    (found,) = fit_over_runs(law, [law_choice._Pile.of(readings)])
     assert found == pytest.approx(TRUTH[law.name], abs=0.02)
 
 
@@ -107,8 +115,8 @@ def test_without_noise_a_law_predicts_what_it_has_not_seen(law):
         along = leave_one_out(law, readings)
         size = np.ptp(readings.rates[1])
         assert np.abs(along - readings.rates[1, 1:]).max() < 2e-3 * size
-    over = leave_runs_out(law, drawn(law, 2, noise=1e-12))
-    for predicted, readings in zip(over, drawn(law, 2, noise=1e-12), strict=True):
+    runs = drawn(law, 2, noise=1e-12)
+    for predicted, readings in zip(over_runs(law, runs), runs, strict=True):
         assert predicted == pytest.approx(readings.rates[1, 1:], abs=1e-5)
 
 
@@ -126,10 +134,10 @@ def test_a_law_does_not_see_what_it_predicts(law):
 
 def test_runs_that_are_left_out_are_not_seen():
     all_runs = drawn(FORGETTING, 4)
-    before = leave_runs_out(FORGETTING, all_runs)
+    before = over_runs(FORGETTING, all_runs)
     rates = all_runs[3].rates.copy()
     rates[1, 1:] += 0.5
-    after = leave_runs_out(FORGETTING, [*all_runs[:3], replace(all_runs[3], rates=rates), *all_runs[4:]])
+    after = over_runs(FORGETTING, [*all_runs[:3], replace(all_runs[3], rates=rates), *all_runs[4:]])
     assert after[3] == pytest.approx(before[3], abs=1e-6)
     assert np.abs(after[0] - before[0]).max() > 1e-3
 
@@ -146,7 +154,7 @@ def test_the_rebound_law_is_its_differential_equation():
     assert path[0] > 0 > path[-1]
     assert seen == pytest.approx(base - path, abs=1e-8)
     ratio, pace = (base - start) / np.sqrt(delta / rho), np.sqrt(rho * delta) * 8
-    shape = REBOUND.shape(steps / 8, np.array([[ratio], [pace]]))[0]
+    shape = REBOUND.shape(steps / 8, np.array([ratio, pace]))
     assert start + np.sqrt(delta / rho) * shape == pytest.approx(seen, abs=1e-9)
 
 
@@ -162,8 +170,7 @@ def test_a_force_linear_in_the_state_is_forgetting():
 @pytest.mark.parametrize("law", [JOINT, FORGETTING, POWER, LINE], ids=lambda law: law.name)
 def test_a_law_within_a_run_is_the_same_law_over_runs(law):
     steps, start, base = np.linspace(0, 4, 6), np.full(6, 2.0), np.full(6, 5.0)
-    theta = np.array([[0.7]])
-    shape = np.asarray(law.shape(steps, theta if law.ranges else np.zeros((0, 1))))[0]
+    shape = np.asarray(law.shape(steps, np.array([0.7])))
     numbers = {
         JOINT.name: [np.log(0.7 / 5), 2.5],
         FORGETTING.name: [np.log(0.7), 2.5],
@@ -214,4 +221,4 @@ def test_runs_in_different_units_are_not_compared():
 
 def test_predictions_are_one_for_each_law_and_r16():
     readings = drawn(JOINT, 0)[0]
-    assert len(predictions(readings)) == len(LAWS) + 1
+    assert [len(run) for run in predictions([readings, readings])] == [len(LAWS) + 1] * 2

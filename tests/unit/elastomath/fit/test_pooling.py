@@ -104,19 +104,15 @@ def test_a_law_may_be_named_and_has_to_be_one():
 
 def test_runs_of_different_volumes_have_no_kappa_in_common():
     """On exact curves each kappa is its nominal ratio, so the conclusion gives their range; of one ratio it gives the one."""
-    from elastomath.fit.fit import fit_summary
-
     for ratios, words in (([2.0, 40.0], "runs from 2 to 40"), ([40.0], "is kappa = K_p/K_a = 40")):
-        _, summary = fit_summary(simulate_mixture(ratios, points=8))
+        summary = fit(simulate_mixture(ratios, points=8)).summary
         assert summary.joint is not None
         assert words in summary.joint.verdict()
 
 
 def test_a_summary_shows_itself():
     """Its conclusion at the prompt, a figure and a table in a notebook."""
-    from elastomath.fit.fit import fit_summary
-
-    _, summary = fit_summary(simulate_mixture([2.0], points=8))
+    summary = fit(simulate_mixture([2.0], points=8)).summary
     assert repr(summary) == " ".join(summary.sentences())
     assert summary.to_frame().loc[0, "half_life"].estimate == summary.groups[0].half_life.best.estimate
     assert "<svg" in summary._repr_html_()

@@ -119,3 +119,22 @@ def test_numbers_of_scores_have_the_ends_of_a_curve(tmp_path: Path, column: str,
         InputError, match=f"row [12]: {column} is .*{column} has to be 0 or a number between 1e-30 and 1e\\+30"
     ):
         read_table(file)
+
+
+@pytest.mark.parametrize(
+    "column", ["perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume"]
+)
+def test_text_in_a_column_of_numbers_is_said(tmp_path: Path, column: str) -> None:
+    columns = ["run", "perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume"]
+    rows = [dict(zip(columns, ["a", str(at), "0.5", "10", "0.1", "0.4", "0.25", "4"], strict=True)) for at in (0, 1, 2)]
+    file = tmp_path / "scores.csv"
+
+    def written(value: str) -> Path:
+        lines = [columns, *([*(row | {column: value} if i == 1 else row).values()] for i, row in enumerate(rows))]
+        file.write_text("\n".join(map(",".join, lines)) + "\n")
+        return file
+
+    with pytest.raises(InputError, match=f"row 2: {column} is 'many' \\(.*scores.csv\\): has to be a number"):
+        read_table(written("many"))
+    if column not in ("perturbation", "score"):  # the others may be empty
+        assert str(read_table(written("NA")).courses) == str(read_table(written("")).courses)

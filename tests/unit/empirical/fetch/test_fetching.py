@@ -268,6 +268,18 @@ def test_a_killed_fetch_leaves_nothing_that_counts_and_the_next_one_cleans(item:
     assert leftovers(cache) == ["files/tiny/tiny.bin"]
 
 
+def test_a_fetch_killed_behind_its_rename_leaves_a_lock_that_the_next_one_removes(item: Item, tmp_path: Path) -> None:
+    mirror, cache = tmp_path / "mirror", tmp_path / "cache"
+    mirror.mkdir()
+    (mirror / item.file).write_bytes(BYTES)
+    fetch(["tiny"], cache, mirror)
+    (cache / "files/tiny/.lock").touch()
+    (cache / f"files/tiny/{fetching.PARTIAL}x").mkdir()
+    (row,) = fetch(["tiny"], cache, mirror)
+    assert row["cached"]
+    assert leftovers(cache) == ["files/tiny/tiny.bin"]
+
+
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ELASTOMATH_CACHE", str(tmp_path / "own"))
     assert cache_folder() == tmp_path / "own"

@@ -172,6 +172,12 @@ def test_tables_of_wandb_trackio_tensorboard_and_ones_own(tmp_path):
         ("step,harm,a\n0,0.5,1\n4,0.5,1\n", "harm=perturb:score,a=align:loss", "rates in bits/token and nats/response"),
         ("harm\n0.5\n", "harm=perturb", "no column that counts steps"),
         ("step,harm\n0,0.5\n", "examples=perturbation,harm=perturb", "no column 'examples'"),
+        ("step,harm\n0,0.5\nfour,0.5\n", "harm=perturb", "row 2: step is 'four' .*log.csv.*: step has to be a number"),
+        (
+            "step,harm\n0,0.5\n4,half\n8,0.5\n",
+            "harm=perturb",
+            "harm is 'half' at step 4 .*log.csv.*: write a number, or",
+        ),
         ("", "harm=perturb", "not a readable table"),
     ],
 )
@@ -192,6 +198,20 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, name, conten
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError):
         read_records(tmp_path / name)
+
+
+def test_text_beside_the_mapped_metrics_and_words_for_nothing_are_no_fault(tmp_path):
+    (tmp_path / "log.csv").write_text("step,harm,note\n0,0.5,begun\n2,n/a,x\n4,0.25,done\n")
+    assert by_component(read_curve([tmp_path / "log.csv"], "harm=perturb").curve, "perturb")[0].tolist() == [0, 4]
+
+
+def test_text_in_a_cell_of_a_notebook_is_refused_where_it_is_mapped(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("# A\n| run | Step 0 | Step 10 | Step 20 |\n|---|---|---|---|\n| a | 0.2 | broke | 0.4 |\n")
+    with pytest.raises(InputError, match="score is 'broke' at step 10"):
+        read_curve([path], "score=perturb:score")
+    path.write_text(path.read_text().replace("broke", "-"))
+    assert by_component(read_curve([path], "score=perturb:score").curve, "perturb")[0].tolist() == [0, 20]
 
 
 def test_files_without_steps_need_them_given(tmp_path):

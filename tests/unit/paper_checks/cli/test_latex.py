@@ -80,6 +80,7 @@ def test_the_checker_sees_what_would_stop_a_compiler(broken: str) -> None:
     [
         ("H_t(0) >= H_t(L)", r"\(H_{t}\)(0) \(\ge\) \(H_{t}\)(\(L\))"),
         ("D_2 u D_3 for a share u of l, 4 s", r"\(D_{2}\) \(\cup\) \(D_{3}\) for a share \(u\) of \(l\), 4 s"),
+        ("sum_x P_t r^2", r"\(\sum_{x}\) \(P_{t}\) \(r^{2}\)"),
         ("N^2 d^2H_t/dl^2", r"\(N^{2}\) \(d^{2}H_t\)/\(dl^{2}\)"),
         ("phi and pi_t, not epsilonics", r"\(\varphi\) and \(\pi_{t}\), not epsilonics"),
         ("y'/(y' + 1)**2", r"\(y'\)/(\(y'\) + 1)\({}^{2}\)"),

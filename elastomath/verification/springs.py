@@ -325,11 +325,11 @@ def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         scale = 1 + float(codes[:-1].max())
         for moved, before, after in zip(change, codes[:-1, 0], codes[:-1, 1], strict=True):
             tally.close("Delta D(P_i || q) against DeltaH_i", float(moved), after - before, scale, 1e-13)
-        found = springs(mixture, [0.0, last])
+        course = springs(mixture, [0.0, last])
         tally.close(
             "forces against the energy",
-            float(found.forces[:, 1].sum()),
-            float(found.energy[1]),
+            float(course.forces[:, 1].sum()),
+            float(course.energy[1]),
             scale,
             1e-12 * mixture.total,
         )
@@ -360,7 +360,7 @@ def _sampled_pool(tally: Tally, mixture: Mixture) -> float:
     def slopes(code: NDArray[np.complex128]) -> list[float]:
         return [math.fsum((code * (np.log(code) - np.log(row))).imag) / unit for row in rows]
 
-    pool, seen = GeometricPool.of(mixture), reverse_balance(mixture)
+    pool, balance = GeometricPool.of(mixture), reverse_balance(mixture)
     spread = [float(np.abs(g.real * np.log(row / g.real)).sum()) for row in rows]
     sizes = [mixture.total**-1 * (1 + s) * (1 + spread[-1]) for s in spread]
     for response, direct, size in zip(pool.response(), slopes(g), sizes, strict=True):
@@ -377,10 +377,12 @@ def _sampled_pool(tally: Tally, mixture: Mixture) -> float:
     tally.close("residual of the pool", pool_residual(mixture, float(mixture.volumes[-1])), residual, scale, 1e-12)
     terms = [float(w) * slope for w, slope in zip(mixture.volumes, slopes(q), strict=True)]
     size = 1e-2 * math.fsum(abs(term) for term in terms) + 1e-3 * float(np.abs(np.log(rows[-1] / q.real)).max() + 1)
-    tally.close("miss of the mixture against a complex step", seen.balance, math.fsum(terms), size, 1e-11)
-    tally.above("remainder above |miss - leading|", seen.remainder, abs(seen.balance - seen.leading), 1.0, 1e-14)
+    tally.close("miss of the mixture against a complex step", balance.balance, math.fsum(terms), size, 1e-11)
+    tally.above(
+        "remainder above |miss - leading|", balance.remainder, abs(balance.balance - balance.leading), 1.0, 1e-14
+    )
     largest = max(abs(term) for term in terms)
-    return abs(seen.balance) / largest if largest > 1e-12 else 0.0
+    return abs(balance.balance) / largest if largest > 1e-12 else 0.0
 
 
 def _sampled_rest(tally: Tally, start: Mixture) -> None:

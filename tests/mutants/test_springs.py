@@ -11,13 +11,14 @@ import sympy as sp
 
 from elastomath import verification
 from elastomath.certify.balls import working_precision
-from elastomath.derivations import definitions, derive, divergences
+from elastomath.derivations import definitions, derive
+from elastomath.derivations import springs as derivations
 from elastomath.derivations.words import DerivationError
 from elastomath.laws import springs
 from elastomath.mixtures import pool
 from elastomath.mixtures.mixture import Mixture
 from elastomath.mixtures.pool import GeometricPool
-from elastomath.verification import divergences as checks
+from elastomath.verification import springs as checks
 from elastomath.verification import verify
 
 from .helper import changed, red, scaled
@@ -138,9 +139,9 @@ def test_a_broken_formula_turns_verify_red(name, monkeypatch, floats_only):
 @pytest.mark.parametrize(
     ("where", "name", "broken"),
     [
-        (divergences, "pool_log", lambda v, volume, u, l, zeta: (v + l * u) / volume - zeta),  # noqa: E741
-        (divergences, "pool_log", lambda v, volume, u, l, zeta: (v + l * u) / (volume + l)),  # noqa: E741
-        (divergences, "pool_log", lambda v, volume, u, l, zeta: (v - l * u) / (volume + l) - zeta),  # noqa: E741
+        (derivations, "pool_log", lambda v, volume, u, l, zeta: (v + l * u) / volume - zeta),  # noqa: E741
+        (derivations, "pool_log", lambda v, volume, u, l, zeta: (v + l * u) / (volume + l)),  # noqa: E741
+        (derivations, "pool_log", lambda v, volume, u, l, zeta: (v - l * u) / (volume + l) - zeta),  # noqa: E741
         (definitions, "joint_mass", lambda b, volume, t, l: ((b + l * t) / volume, volume + l)),  # noqa: E741
         (definitions, "joint_mass", lambda b, volume, t, l: ((b + l * t) / (volume + l), volume)),  # noqa: E741
     ],

@@ -1,0 +1,68 @@
+"""What ``scale.json`` holds beside the readings, typed for whoever reads it: words, figure, report, claims."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+Ends = dict[str, float | None]
+"""`Interval.as_dict`."""
+
+
+class Slope(TypedDict):
+    """A slope or an exponent: mean over seeds with a t interval, the value of every seed, the error over documents."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
+    unit: str
+    seeds: list[float]
+    se_documents: float | None
+
+
+class Spread(TypedDict):
+    """A measure over the runs of a group: in how many it is defined, its mean, its slopes per doubling and exponents."""
+
+    defined: int
+    runs: int
+    mean: float | None
+    slope: dict[str, Slope | None]
+    exponent: dict[str, Slope | None]
+
+
+class LawExponents(TypedDict):
+    """The exponents in V that a law gives the measures; None where it has no power law."""
+
+    name: str
+    exponents: dict[str, float | None]
+
+
+class Group(TypedDict):
+    """The runs of one alignment volume and direction."""
+
+    align_volume: int
+    direction: str
+    seeds: list[int]
+    perturb_volumes: list[int]
+    predictors: list[str]
+    measures: dict[str, Spread]
+    laws: list[LawExponents]
+
+
+class Effective(TypedDict):
+    """R16 on every run: how many bound kappa, kappa pooled, beta in kappa ~ V^beta, kappa against the size."""
+
+    runs: int
+    bounded: int
+    kappa: Ends
+    beta: Ends | None
+    parameters: list[dict[str, Any]]
+
+
+class Answers(TypedDict):
+    """`answers.answers`; a reading has a run's covariates and every measure with its standard error."""
+
+    readings: list[dict[str, Any]]
+    groups: list[Group]
+    effective_volumes: Effective
+    reading: list[str]
