@@ -91,6 +91,17 @@ def test_the_probe_sees_what_is_wrong(page: Path, tmp_path: Path, broken: str, k
     assert probe(wrong, tmp_path, 390, axe=True)[key]
 
 
+def test_the_probe_sees_details_that_stay_closed_on_paper(tmp_path: Path) -> None:
+    opened = "@media print { details::details-content { content-visibility: visible; block-size: auto; } }"
+    for rule, empty in (("", 1), (opened, 0), (opened.replace("print", "screen"), 1)):
+        page = tmp_path / "details.html"
+        page.write_text(
+            f"<html><head><style>{rule}</style></head><body><main><details><summary>More</summary><p>what is hidden</p>"
+            "</details></main></body></html>"
+        )
+        assert len(probe(page, tmp_path, PAPER, paper=True)["empty"]) == empty, rule
+
+
 @pytest.mark.acceptance
 @pytest.mark.parametrize("width", [390, 1280, PAPER])
 def test_the_whole_report_of_the_theory(tmp_path: Path, width: int) -> None:
