@@ -34,10 +34,10 @@ def defences_figure(
     figure.set_label(f"{title}\n{description}")
     above, below = figure.subplots(2, 1)
     _frontier(above, ranking)
-    foretold, seen = np.asarray(forecast, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
+    foretold, measured = np.asarray(forecast, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
     if foretold.size:
-        below.loglog(foretold, seen, ".", color=STYLES[0][0], markersize=4)
-        ends = np.array([min(foretold.min(), seen.min()), max(foretold.max(), seen.max())])
+        below.loglog(foretold, measured, ".", color=STYLES[0][0], markersize=4)
+        ends = np.array([min(foretold.min(), measured.min()), max(foretold.max(), measured.max())])
         below.plot(ends, ends, color=INK, linewidth=1.0)
     below.set(xlabel="foretold from two backward passes (examples)", ylabel="undone by (examples)")
     for axis in (below.xaxis, below.yaxis):

@@ -192,18 +192,18 @@ def _stiffness(evidence: Evidence) -> Finding:
     by: dict[str, dict[str, Mapping[str, float]]] = {}
     for card in saved.summary["cards"]:
         by.setdefault(card["pairs"], {})[card["model"]] = card["relative_kernel"]
-    told, falling = [], []
+    stiffness, falling = [], []
     for name, kernels in by.items():
         rows = [kernels[model] for model in sorted(kernels, key=PARAMETERS.__getitem__)]
         if len(rows) < len(PARAMETERS):
             continue
         falling.append(rows[-1]["high"] < rows[0]["low"])
-        told.append(f"{name} {', '.join(span(row, '') for row in rows)}")
+        stiffness.append(f"{name} {', '.join(span(row, '') for row in rows)}")
     return Finding(
         SUPPORTED if falling and all(falling) else NOT_SUPPORTED,
         "measured",
         f"|grad z|^2 over that of neutral text at {', '.join(f'{value / 1e6:.0f}M' for value in PARAMETERS.values())} parameters: "
-        f"{'; '.join(told)}. The largest model is stiffer than the smallest in {sum(falling)} of {len(falling)} behaviours; three "
+        f"{'; '.join(stiffness)}. The largest model is stiffer than the smallest in {sum(falling)} of {len(falling)} behaviours; three "
         "families, so that size and family are not told apart, and as they come: trained until they answer with one of the "
         "responses they may differ",
         {"falling": sum(falling)},
