@@ -8,9 +8,12 @@ HEAD = r"""% Compile: pdflatex, twice.
 \usepackage[T1]{fontenc}
 \usepackage[utf8]{inputenc}
 \usepackage{amsmath,amssymb}
-\usepackage[margin=25mm]{geometry}
+\usepackage[margin=23mm]{geometry}
 \allowdisplaybreaks
 \setlength{\emergencystretch}{3em}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{4pt}
+\setlength{\tabcolsep}{2.5pt}
 \begin{document}
 %%%%
 """

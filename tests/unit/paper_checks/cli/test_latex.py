@@ -20,7 +20,8 @@ COMMANDS = {
     "alpha", "beta", "gamma", "delta", "eta", "theta", "kappa", "lambda", "mu", "nu", "pi", "sigma", "tau", "psi", "omega", "Theta",
     "textbackslash", "textasciitilde", "quad", "min", "max", "lim", "exp", "xi", "rho", "epsilon", "wedge", "vee", "middle", "big",
     "cases", "dots", "ldots", "not", "zeta", "chi", "mid", "prime", "widetilde", "hat", "bar", "tilde", "partial",
-    "substack", "Psi", "cup", "emph", "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx",
+    "substack", "Psi", "cup", "emph", "parindent", "parskip", "tabcolsep",
+    "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx",
 }  # fmt: skip
 """What LaTeX with amsmath and amssymb knows; a command beyond it has to be added here, and looked up first."""
 
