@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .errors import InputError
 
@@ -37,7 +37,7 @@ class Shown:
         """What to conclude, in whole sentences."""
         raise NotImplementedError
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """The numbers behind it, a row each."""
         raise NotImplementedError
 

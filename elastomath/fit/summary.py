@@ -115,7 +115,7 @@ class Summary(Shown):
             "missing": list(self.missing),
         }
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """A row for each group of runs that differ in their seed alone: half-life and undo volume with their intervals."""
         return [
             {"group": group.label, "align": group.align, "runs": len(group.runs)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -109,7 +108,7 @@ class Verdict:
         better = [rival for rival in self.tail_rivals if rival.favoured == rival.alternative]
         return max(better, key=lambda rival: rival.log_ratio).alternative if better else None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> dict[str, object]:
         """One flat row for a table or JSON."""
         sampled, ends = self.sampled, self.sampled_interval or (None, None)
         return {

@@ -107,7 +107,7 @@ class Card(Shown):
             )
         return sentences
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self) -> list[dict[str, object]]:
         """A row for each number of aligned examples: the contrast, the first fall and the undo volume, with their intervals."""
         named = ("z", "first_fall", "undo_volume")
         return [
