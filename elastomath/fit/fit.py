@@ -28,7 +28,7 @@ from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_ex
 from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
-from .rival_laws import ADAM, LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES
+from .rival_laws import ADAM, LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES, REBOUND, REBOUND_FALLING
 from .summary import Joint, Summary, summarise
 
 if TYPE_CHECKING:
@@ -275,11 +275,12 @@ def course_laws(runs: Sequence[Course], laws: Sequence[str] | None = None) -> li
 
 
 def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
-    """The laws over runs of one base; the logit law in the form of the measure. None where the measures or units differ."""
+    """The laws over runs of one base, in the form of the measure, which falls. None where the measures or units differ."""
     if len({(course.measure, course.unit, course.volume_unit) for course in runs}) != 1:
         return []
     own = LOGIT_IN_NATS if runs[0].unit == "nats/response" else LOGIT_OF_SHARES if runs[0].unit == "score" else LOGIT
-    named = [own if law is LOGIT else law for law in LAWS if laws is None or law.name in laws]
+    falling = {LOGIT.name: own, REBOUND.name: REBOUND_FALLING}
+    named = [falling.get(law.name, law) for law in LAWS if laws is None or law.name in laws]
     if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in runs):
         named += [law for law in ADAM if laws is None or law.name in laws]
     return compare_over_bases(readings, bases(runs), named)

@@ -98,6 +98,14 @@ def _rebound_starts(steps: Array, rates: Array, start: Array, base: Array) -> li
     return [[np.log(width * size), np.log(pace / middle), end] for width in (0.1, 0.5, 2.0) for pace in (0.2, 1.0)]
 
 
+def _rebound_falling(numbers: Array, steps: Array, start: Array, base: Array) -> Array:
+    return -_rebound(np.stack([numbers[0], numbers[1], -numbers[2]]), steps, -start, base)
+
+
+def _rebound_falling_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
+    return [[width, pace, -end] for width, pace, end in _rebound_starts(steps, -rates, -start, base)]
+
+
 def _power_starts(steps: Array, rates: Array, start: Array, base: Array) -> list[list[float]]:
     middle, change, _ = _ends(steps, rates, start)
     return [[np.log(power), change / middle**power] for power in (0.5, 1.0, 2.0, 4.0)]
@@ -267,6 +275,13 @@ REBOUND = Law(
     _rebound_starts,
     ("ln width", "ln pace", "y_base"),
 )
+REBOUND_FALLING = replace(
+    REBOUND,
+    formula="a' = -(rho a|a| + delta), a = y - y_base: the same for a measure that falls as the behaviour does",
+    over_runs=_rebound_falling,
+    starts=_rebound_falling_starts,
+)
+"""The rebound force on contrasts and scores: an aligned state stands above its base there, and below it in a rate."""
 POWER = Law(
     "power of time",
     "y = y_0 + c l^p, p free",

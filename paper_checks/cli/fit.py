@@ -68,7 +68,7 @@ def fit(
         conclude(result["conclusion"])
         _constants(summary, verbose)
         _kappas(result, verbose)
-        if result.get("models_verdict"):
+        if result.get("models_verdict") and (verbose or not result["laws"]):  # the contrast says it above
             conclude([result["models_verdict"]])
         for line in result["warnings"]:
             print(f"Warning: {line}")
@@ -111,7 +111,9 @@ def _kappas(result: dict[str, Any], verbose: bool) -> None:
     names: tuple[str, ...] = ("K_pretrain", "K_align", "kappa")
     runs = [run for run in result["runs"] if run["run"] in near]
     rows = [
-        {"run": run["run"]} | {name: _one(run[name]) for name in names} | {"nominal kappa": run["nominal_kappa"]}
+        {"run": run["run"]}
+        | {name: _one(run[name]) for name in names}
+        | {"nominal kappa": f"{run['nominal_kappa']:.3g}"}
         for run in runs
     ]
     rows = [row for row in rows if any(row[name] != "not bounded" for name in names)]
@@ -125,6 +127,11 @@ def _kappas(result: dict[str, Any], verbose: bool) -> None:
         table(rows if verbose else rows[:SHOWN], ("run", *names, "nominal kappa"))
         if len(rows) > SHOWN and not verbose:
             print(f"... and {len(rows) - SHOWN} more (--verbose)")
+        if any(row[name] == "not bounded" or row[name][0] in "<>" for row in rows for name in names):
+            print(
+                "'> 8', '< 18', 'not bounded': perturbations that are larger beside the volumes close K and kappa, or more held-out "
+                "documents."
+            )
         beta = result["pooled"]["beta"]
         if beta is not None and len(near) == len(result["runs"]):
             print(f"kappa grows with the nominal ratio to the power {_one(beta)} (joint compression: 1)")

@@ -1,11 +1,13 @@
 """The laws on contrasts, each recovered from runs of one base that it drew, by what it foretells of runs it has not seen."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from benchmarks.recovery import DOCS, tables
 from elastomath.fit.constants import answers, run_constants
 from elastomath.fit.course import Course
 from elastomath.fit.fit import course_laws
@@ -22,14 +24,15 @@ from elastomath.fit.rival_laws import (
     LOGIT_IN_NATS,
     POWER,
     REBOUND,
+    REBOUND_FALLING,
 )
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast
 
-NAMED = [LOGIT_IN_NATS if law is LOGIT else law for law in LAWS]
+NAMED = [{LOGIT: LOGIT_IN_NATS, REBOUND: REBOUND_FALLING}.get(law, law) for law in LAWS]
 TRUTH = {
     JOINT: [np.log(0.2), -3.0],
     FORGETTING: [np.log(0.05), -1.5],
-    REBOUND: [np.log(0.8), np.log(0.09), -0.5],
+    REBOUND_FALLING: [np.log(0.8), np.log(0.05), 0.2],
     LOGIT_IN_NATS: [np.log(0.15)],
     POWER: [np.log(1.8), -0.002],
     LINE: [-0.07],
@@ -55,20 +58,31 @@ def drawn(law, seed, noise=0.05, volumes=(8, 32, 128, 512)):
 
 @pytest.mark.parametrize("law", TRUTH, ids=lambda law: law.name)
 def test_each_law_is_chosen_on_its_own_contrasts(law):
-    """At 0.05 nats of noise on falls of some nats (`python -m benchmarks.recovery` counts 40 draws, also at other noises).
+    """At 0.05 nats of noise on falls of some nats (`python -m benchmarks.recovery` counts 20 draws, and more noise).
 
-    A law that another contains or comes near is not excluded, and the fit says that they are not told apart: joint compression
-    comes near the rebound force, which is then excluded in some draws.
+    A law that another contains or comes near is not excluded, and the fit says that they are not told apart.
     """
-    chosen, kept = [], []
+    chosen = []
     for seed in range(3):
         rows = compare_over_bases(*drawn(law, seed), NAMED)
         own = next(row for row in rows if row["name"] == law.name)
-        kept.append(own["weight"] >= 0.05)
+        assert own["weight"] >= 0.05, (seed, rows[:3])
         assert sum(row["weight"] for row in rows) == pytest.approx(1.0)
         chosen.append(own["chosen"])
-    assert sum(kept) >= (2 if law is REBOUND else 3)
-    assert law is REBOUND or sum(chosen) >= 2
+    assert sum(chosen) >= 2
+
+
+def test_a_rebound_that_falls_is_the_one_that_rises_upside_down():
+    """From a contrast above its base to below it; the rising form would stand still there."""
+    steps, start = np.linspace(0, 40, 6), np.full(6, 3.0)
+    down = REBOUND_FALLING.over_runs(np.array([np.log(0.8), np.log(0.05), 0.2]), steps, start, start)
+    up = REBOUND.over_runs(np.array([np.log(0.8), np.log(0.05), -0.2]), steps, -start, start)
+    assert down == pytest.approx(-up)
+    assert down[0] == pytest.approx(3.0)
+    assert (np.diff(down) < 0).all()
+    assert down[-1] < 0.2
+    still = REBOUND.over_runs(np.array([np.log(0.8), np.log(0.05), 0.2]), steps, start, start)
+    assert np.ptp(still) < 1e-9
 
 
 def test_the_laws_number_is_that_of_the_logit_law():
@@ -115,7 +129,7 @@ def test_the_logit_law_of_a_share_is_found_on_scores():
         )
     rows = course_laws(seen)
     assert rows[0]["name"] == "logit law"
-    assert rows[0]["weight"] > 0.9
+    assert rows[0]["weight"] > 0.8
 
 
 @pytest.mark.parametrize(("law", "numbers"), [(ADAM_FRESH, [np.log(0.1)]), (ADAM_CARRIED, [np.log(0.1), np.log(30.0)])])
@@ -167,3 +181,15 @@ def test_adam_as_it_is_trained_is_found_and_m_falls_only_where_moments_are_carri
     assert slopes["adamw"] > 0.2 > 0.1 > slopes["adamw-carried"]
     by_name = [replace(c, covariates={}, run=f"tone-{c.covariates['optimiser']}-n-{c.align}-seed-0") for c in together]
     assert set(answers([run_constants(c) for c in by_name]).by_optimiser) == {"adamw", "adamw-carried"}
+
+
+def test_the_page_of_recovery_is_its_data_and_the_law_that_drew_is_kept():
+    """All but the straight line, which three of its rivals contain."""
+    told = json.loads((DOCS / "data" / "recovery.json").read_text())
+    page = (DOCS / "recovery.md").read_text()
+    assert all(line in page for line in tables(told).splitlines())
+    for row in told["rows"]:
+        if row["law"] != LINE.name:
+            assert row["kept"] == row["draws"], row
+            assert row["noise"] > 0.03 or row["chosen"] >= 0.9 * row["draws"], row
+    assert all(told["apart"][LINE.name][name] < 0.001 for name in (FORGETTING.name, POWER.name, REBOUND.name))
