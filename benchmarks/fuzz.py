@@ -338,7 +338,7 @@ LONG = {"verify": {"--only", "--explain"}, "check": {"Thm4.2"}, "report": {"r.tx
 
 
 SHARE = {"study": 0.1, "check": 0.1, "plan": 0.4, "fit": 0.4, "simulate": 0.4, "experiment": 0.6}
-"""How often verbs are tried whose good command lines take seconds, as a share of the others."""
+"""How often verbs are tried whose good command lines take seconds, as a share of the others; a GGUF file takes a process."""
 
 
 def case_of(number: int, seed: int, files: dict[str, bytes]) -> Case:
@@ -349,7 +349,8 @@ def case_of(number: int, seed: int, files: dict[str, bytes]) -> Case:
         lines = [(verb, line) for verb, line in lines if named_files(line, files)]
     verbs = list(dict.fromkeys(verb for verb, _ in lines))
     verb = draw.choices(verbs, [SHARE.get(verb, 1.0) for verb in verbs])[0]
-    arguments = [verb, *draw.choice([line for owner, line in lines if owner == verb])]
+    own = [line for owner, line in lines if owner == verb]
+    arguments = [verb, *draw.choices(own, [0.02 if "small.gguf" in line else 1.0 for line in own])[0]]
     used = {name: files[name] for name in named_files(arguments, files)}
     if verb in ("measure", "decode"):  # a coded file names its model, whose hash it has
         used |= {name: data for name, data in files.items() if name.startswith("model/")}
