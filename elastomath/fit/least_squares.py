@@ -52,8 +52,11 @@ def least_squares(
         normal, slope = _normal(left, x, values)
         sizes = np.einsum("pii->pi", normal)
         scale = np.maximum(sizes, 1e-12 * sizes.max(1, keepdims=True) + 1e-300)
-        damped = normal + (damping[:, None] * scale)[..., None] * np.eye(width)
-        step = -np.linalg.solve(damped, slope[..., None])[..., 0]
+        root = np.sqrt(scale)  # columns of length 1: a number that moves nothing makes no singular matrix
+        damped = normal / (root[:, :, None] * root[:, None, :]) + np.maximum(damping, 1e-12)[:, None, None] * np.eye(
+            width
+        )
+        step = -np.linalg.solve(damped, (slope / root)[..., None])[..., 0] / root
         trial = x + np.nan_to_num(step)
         if low is not None or high is not None:
             trial = np.clip(trial, low, high)
