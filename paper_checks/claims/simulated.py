@@ -29,6 +29,7 @@ def _judged(study: str, judge: Callable[[Numbers, Words], Finding]) -> Callable[
             {answer["id"]: answer["sentence"] for answer in answers},
         )
 
+    check.__doc__ = judge.__doc__
     return check
 
 
@@ -43,6 +44,9 @@ def _falls(exponent: str, *sentences: str, head: str = "") -> Callable[[Numbers,
             {"exponent": numbers[exponent].estimate},
         )
 
+    judge.__doc__ = (
+        f"R21 and R25 simulated: does the power of the width, {exponent}, lie below 0, beyond the scatter over seeds?"
+    )
     return judge
 
 

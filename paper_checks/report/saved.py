@@ -162,18 +162,15 @@ def defence_section(saved: Saved) -> Section:
     for sentence in saved.summary["conclusion"]:
         section.say(sentence)
     section.draw(defence_figure(saved.summary), "Durability against utility lost; what was foretold against what came.")
+    attack = saved.summary["ranking"][0]["attack"]
     section.show(
         [
-            {
-                "attack": entry["attack"],
-                "rank": entry["rank"],
-                "defence": entry["defence"],
-                "lasts, times plain": interval(entry["gain"]),
-            }
-            | {"utility lost": f"{entry['lost']['estimate']:+.1%}", "not undone": entry["not_undone"]}
+            {"rank": entry["rank"], "defence": entry["defence"], "lasts, times plain": interval(entry["gain"])}
+            | {"utility lost": f"{entry['lost']['estimate']:+.1%}"}
             for entry in saved.summary["ranking"]
+            if entry["attack"] == attack
         ],
-        f"geometric means over {saved.summary['ranking'][0]['groups']} behaviours and seeds; equal ranks are ties",
+        f"against {attack}; geometric means over {saved.summary['ranking'][0]['groups']} behaviours and seeds; equal ranks are ties",
     )
     return section
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from .page import Section, interval
 
+ROWS = 8
+"""Answers of a study in its table; all are on the page of details."""
 TITLES = {
     "constant": "Simulated: the constant and the residual at joint optima",
     "volumes": "Simulated: what volumes count for in sequential training",
@@ -53,9 +55,10 @@ def study_section(summary: dict[str, Any]) -> Section:
     section.show(
         [
             {"answer": answer["id"], "value": interval(answer["value"])}  # in words: on the page of details
-            for answer in summary["answers"]
+            for answer in summary["answers"][:ROWS]
         ],
-        f"{summary['settings']['runs']} runs, saved; intervals are over seeds, at 95%",
+        f"{summary['settings']['runs']} runs, saved; intervals are over seeds, at 95%"
+        + (f"; the first {ROWS} of {len(sentences)} answers" if len(sentences) > ROWS else ""),
     )
     return section
 

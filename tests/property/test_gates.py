@@ -915,8 +915,14 @@ INNER = {
     "defences.defence.named": "a gate",
     **{
         f"defences.losses.{name}": "a beta that loss_of checked"
-        for name in ("sft", "dpo", "simpo", "kto", "ascent", "npo")
+        for name in ("sft", "dpo", "simpo", "kto", "ascent", "npo", "noising")
     },
+    **{
+        f"defences.noising.{name}": "tensors of a network"
+        for name in ("feed_forward_outputs", "maximum_mean_discrepancy", "noise_distance")
+    },
+    "defences.figures.defences_figure": "a drawing of results",
+    "necessity.instance.Instance.latex": "text",
     **{
         f"fit.effective_volumes.{name}": "moments of readings that were checked"
         for name in ("estimate", "interval", *(f"Balance.{inner}" for inner in BALANCE))

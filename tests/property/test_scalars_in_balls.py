@@ -527,6 +527,8 @@ ELSEWHERE = {
     "codes.arithmetic": WHOLE,
     "tails.verdict": SAMPLE,
     "checks": CHECKED,
+    "curve.numbers_of": CHECKED,
+    "defences.defence.Defence.changes": CHOICE,
     "codes.lengths.expected_length": WHOLE,
     "codes.codewords": WHOLE,
     "codes.compression": WHOLE,
