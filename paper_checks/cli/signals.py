@@ -22,13 +22,17 @@ STOPPED = "stopped; the same command continues from what it had recorded"
 def guarded(run: Callable[[], int]) -> NoReturn:
     """Run, and leave with the exit code that it gives, or with 130 or 143 after a signal."""
     global _received
-    _received = 0
-    before = _listen()
+    before: dict[int, Any] = {}
     try:
         try:
+            _received = 0
+            _listen(before)
             code = run()
         except KeyboardInterrupt:
             code = ending()
+            exec(
+                ""
+            )  # else Python, interrupted within an exec (of a dataclass, say), ends itself by SIGINT whatever the exit code
             with contextlib.suppress(OSError, ValueError):
                 print(f"elastomath: {STOPPED}", file=sys.stderr, flush=True)
         sys.exit(_flushed(code))
@@ -42,8 +46,8 @@ def ending() -> int:
     return 128 + (_received or signal.SIGINT)
 
 
-def _listen() -> dict[int, Any]:
-    """Answer SIGINT and SIGTERM by an interrupt of the main thread, the second one by leaving at once; what was there before."""
+def _listen(before: dict[int, Any]) -> None:
+    """Answer SIGINT and SIGTERM by an interrupt of the main thread, the second one by leaving at once; ``before`` gets what was there."""
 
     def stop(number: int, _: FrameType | None) -> None:
         global _received
@@ -52,13 +56,11 @@ def _listen() -> dict[int, Any]:
         _received = number
         raise KeyboardInterrupt
 
-    before: dict[int, Any] = {}
     with contextlib.suppress(ValueError):  # not the main thread: whoever called decides
         for number in (signal.SIGINT, signal.SIGTERM):
             ignored = signal.getsignal(number) is signal.SIG_IGN
             if not ignored:  # nohup, or a parent that wants it so
                 before[number] = signal.signal(number, stop)
-    return before
 
 
 def _flushed(code: int) -> int:
