@@ -42,9 +42,11 @@ def grid_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     """
     rows = [(row, result) for result in results for row in defence_rows(result)]
     draws = {_key(row): _draws(row, result) for row, result in rows}
+    volumes = {_key(row): _volume(row) for row, _ in rows}
     for row, _ in rows:
-        plain = draws[_key(row | {"defence": "sft"})]
-        row["gain"] = _gain(row, draws[_key(row)] / plain, plain).as_dict()
+        plain = _key(row | {"defence": "sft"})
+        ratio = volumes[_key(row)] / volumes[plain]
+        row["gain"] = _gain(row, ratio, draws[_key(row)] / draws[plain], draws[plain]).as_dict()
     return [row for row, _ in rows]
 
 
@@ -60,12 +62,11 @@ def _draws(row: Row, result: Result) -> NDArray[np.float64]:
     return np.where(np.isfinite(draws), draws, volumes[-1]) if row["defence"] == "sft" else draws
 
 
-def _gain(row: Row, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
+def _gain(row: Row, ratio: float, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
     if row["undo_volume"]["estimate"] is None:
-        low, middle = np.quantile(row["undo_volume"]["low"] / plain, [0.025, 0.5])
-        return Interval(float(middle), float(low), None, method="bootstrap over prompts, paired; not undone")
-    middle = float(np.median(ratios))
-    return Interval.of_draws(middle, ratios, method="bootstrap over prompts, paired")
+        low = float(np.quantile(row["undo_volume"]["low"] / plain, 0.025))
+        return Interval(ratio, low, None, method="bootstrap over prompts, paired; not undone")
+    return Interval.of_draws(ratio, ratios, method="bootstrap over prompts, paired")
 
 
 def defence_rows(result: Result) -> list[dict[str, Any]]:

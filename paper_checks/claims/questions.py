@@ -12,6 +12,8 @@ from .claim import FAILS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, WITH_CONSTANTS, 
 GRID = "defence-sim"
 MODEL = "defence"
 """The grid on a real model."""
+MODEL_SEEDS = "defence-seeds"
+"""The best defence of that grid that leaves the attacker's data alone, over seeds."""
 FORETOLD = 0.3
 """The median relative error at which what undoes a defended behaviour counts as foretold."""
 CEILING = "training is joint compression by a mixture; with forgetting (R19) or in a general class there is no ceiling"
@@ -158,8 +160,8 @@ def comes_back(evidence: Evidence) -> Finding:
 
 
 def doubled_model(evidence: Evidence) -> Finding:
-    """Q2 on a real model: does a defence more than double m* beyond its interval, at less than 1% of utility lost?"""
-    saved = evidence.saved(MODEL)
+    """Q2 on a real model: does a defence more than double m* over seeds, against every attack, at less than 1% of utility lost?"""
+    saved = evidence.saved(MODEL_SEEDS)
     if not saved.there:
         return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
     own = [entry for entry in saved.summary["ranking"] if not entry["defence"].startswith("replay")]
@@ -208,6 +210,7 @@ def _model_scale(summary: Mapping[str, Any]) -> str:
 
 
 RERUN = "experiment defence --preset night --attacks sft,few --out {out}"
+"""Three seeds, where the rest does not say otherwise."""
 CLAIMS = (
     Claim(
         "Q2",
@@ -278,13 +281,15 @@ CLAIMS = (
             check,
             depends=("R21", "R22"),
             command=f"elastomath check Q2-{name}",
-            saved=MODEL,
-            rerun=RERUN,
+            saved=saved,
+            rerun=f"{RERUN} --defences {defences}",
             figure="defence-saved",
         )
-        for name, title, claim, verdict, check in (
+        for name, saved, defences, title, claim, verdict, check in (
             (
                 "doubled-model",
+                MODEL_SEEDS,
+                "sft,npo-pre-training",
                 "Is there a cheap defence on a real model?",
                 "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, against every attack "
                 "that was tried, at less than 1% of utility lost.",
@@ -293,6 +298,8 @@ CLAIMS = (
             ),
             (
                 "foretold-model",
+                MODEL,
+                "sft,dpo-best,retain,tamper,noising,npo,npo-pre-training,npo-more,pre-training,average,replay-50 --seeds 0",
                 "Is what undoes a defended behaviour foretold?",
                 "Two backward passes at the defended weights foretell what undoes a behaviour, whatever defence put it there.",
                 SUPPORTED,

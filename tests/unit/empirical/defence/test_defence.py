@@ -14,7 +14,7 @@ from elastomath.defences.defence import ATTACKS, DEFENCES
 from elastomath.laws.logit import undo_volume
 from elastomath.laws.preferences import dpo_undo_volume
 from empirical.defence import DefenceSettings, defence
-from empirical.defence.answers import conclusion, formula_error, ranking
+from empirical.defence.answers import conclusion, formula_error, grid_rows, ranking
 from empirical.defence.figures import defence_figure
 from empirical.defence.run import _Defended
 from empirical.defence.settings import WHOLE
@@ -208,3 +208,28 @@ def test_the_verb_plans_and_refuses(prefs, tiny_model, capsys):
         main(["experiment", "defence", "--defences", "moat", "--dry-run"])
     assert stopped.value.code == 2
     assert "moat" in capsys.readouterr().err
+
+
+def test_a_gain_has_an_estimate_where_most_draws_do_not_come_back():
+    """The mean course comes back; a draw of prompts may not, and a quotient of draws has no median then."""
+    result = {
+        "configuration": {"pairs": "p", "seed": 0, "defence": "npo", "volume": 16, "learning_rate": 1.0, "batch": 4},
+        "floor": {
+            "chosen": [1.0] * 8,
+            "rejected": [1.0] * 8,
+            "aligning": 0.1,
+            "perturbing": 0.1,
+            "neutral": [9.0, 9.0],
+        },
+        "beta": 0.3,
+    }
+    result["before"] = result["floor"]
+    result["defended"] = result["floor"] | {"rejected": [3.0] * 8}
+    last = [1.0 - 0.001 * (1 if i else 8) for i in range(8)]
+    reading = {"volume": 8, "chosen": [1.0] * 8, "rejected": [2 - value for value in last[1:]] + [0.99]}
+    result["attacks"] = {"few": {"1.0": [reading]}}
+    plain = result | {"configuration": result["configuration"] | {"defence": "sft"}}
+    rows = grid_rows([plain, result])
+    assert rows[1]["undo_volume"]["estimate"] == pytest.approx(8, rel=0.01)
+    assert rows[1]["gain"]["estimate"] == pytest.approx(1.0)
+    assert rows[1]["gain"]["low"] is not None

@@ -424,7 +424,7 @@ EDITS = {
     "R21-replay": _summary("replay-sim", _answers("rest/", 0.5)),
     "R13-order": _summary("order-sim", _answers("early/", 1.0)),
     "Q2-doubled": _summary("defence-sim", _doubled),
-    "Q2-doubled-model": _summary("defence", _doubled_model),
+    "Q2-doubled-model": _summary("defence-seeds", _doubled_model),
     "Q2-foretold-model": _summary("defence", _unforetold),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),
