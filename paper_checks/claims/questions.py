@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from elastomath.defences.defence import DEFENCES
+
 from .claim import FAILS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
 
 GRID = "defence-sim"
@@ -199,6 +201,27 @@ def foretold_model(evidence: Evidence) -> Finding:
     )
 
 
+def relearned_model(evidence: Evidence) -> Finding:
+    """Q2 on a real model: does what NPO unlearned come back after fewer examples than the unlearning took?"""
+    saved = evidence.saved(MODEL)
+    if not saved.there:
+        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+    rows = [row for row in saved.summary["defence"] if row["attack"] == "sft" and row["defence"].startswith("npo")]
+    taken = {id(row): row["volume"] * DEFENCES[row["defence"]].stretch for row in rows}
+    sooner = [row for row in rows if row["same_rate"]["estimate"] and row["same_rate"]["estimate"] < taken[id(row)]]
+    each = "; ".join(
+        f"{row['pairs']}, {taken[id(row)]:g} by {row['defence']}: {row['same_rate']['estimate']:.0f}, foretold {row['forecast']:.0f}"
+        for row in rows
+    )
+    return Finding(
+        SUPPORTED if len(sooner) == len(rows) else NOT_SUPPORTED,
+        "measured",
+        f"{_model_scale(saved.summary)}, at the defender's own learning rate. Examples that unlearned, and those that brought it back: "
+        f"{each}",
+        {"sooner": len(sooner)},
+    )
+
+
 def _model_scale(summary: Mapping[str, Any]) -> str:
     rows, settings = summary["defence"], summary["settings"]
     groups = {(row["pairs"], row["seed"]) for row in rows}
@@ -295,6 +318,16 @@ CLAIMS = (
                 "that was tried, at less than 1% of utility lost.",
                 SUPPORTED,
                 doubled_model,
+            ),
+            (
+                "unlearned-model",
+                MODEL,
+                "sft,npo,npo-pre-training,npo-more --seeds 0",
+                "Is unlearning undone by less than it took?",
+                "A response that a model has unlearned comes back after fewer examples than the unlearning took (R22 with the roles "
+                "exchanged), whatever was done to make it last.",
+                NOT_SUPPORTED,
+                relearned_model,
             ),
             (
                 "foretold-model",

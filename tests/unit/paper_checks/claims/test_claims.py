@@ -386,6 +386,11 @@ def _unforetold(summary: dict) -> None:
         row["forecast"] = None if row["forecast"] is None else 2 * row["forecast"]
 
 
+def _relearned(summary: dict) -> None:
+    for row in summary["defence"]:
+        row["same_rate"] |= {"estimate": 10.0}
+
+
 def _outlasting(summary: dict) -> None:
     for row in summary["rows"]:
         for attack in row["attacks"].values():
@@ -425,6 +430,7 @@ EDITS = {
     "R13-order": _summary("order-sim", _answers("early/", 1.0)),
     "Q2-doubled": _summary("defence-sim", _doubled),
     "Q2-doubled-model": _summary("defence-seeds", _doubled_model),
+    "Q2-unlearned-model": _summary("defence", _relearned),
     "Q2-foretold-model": _summary("defence", _unforetold),
     "Q2-untunable": _summary("defence-sim", _outlasting),
     "Q2-back": _summary("defence-sim", _returned),
