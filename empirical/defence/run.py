@@ -36,6 +36,7 @@ from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fi
 from ..measures.code_lengths import code_lengths
 from ..models.outputs import counted_hidden, counted_log_probs
 from ..models.sequences import Sequences
+from .adapters import low_rank
 from .answers import conclusion, defence_rows, grid_rows, ranking
 from .settings import MOST, DefenceSettings
 
@@ -131,9 +132,10 @@ class _Defended(Bench):
         def make() -> Result:
             sides = self.train["align"][slice(0, self.volume)], self.opposed
             before = [self._read_codes(data) for data in sides] if row.loss in REFERRED else []
-            for start in range(0, self.volume, c["batch"]):
-                rows = np.arange(start, min(start + c["batch"], self.volume))
-                self._step(row, beta, rows, [part[rows] for part in before])
+            with low_rank(self.laboratory.model, row.rank, fold=True):
+                for start in range(0, self.volume, c["batch"]):
+                    rows = np.arange(start, min(start + c["batch"], self.volume))
+                    self._step(row, beta, rows, [part[rows] for part in before])
             if row.average:
                 self._average(row.average, parent)
             return {"beta": beta}
@@ -156,8 +158,13 @@ class _Defended(Bench):
         c, lab = self.configuration, self.laboratory
         rate, data = c["learning_rate"] * factor, self.attacking(attack)[slice(0, most)]
         name = self.common | {"stage": "attacked", "learning_rate": rate, "train": fingerprint(data), "until": floor}
+        name |= {"rank": attack.rank} if attack.rank else {}
 
         def make() -> Result:
+            with low_rank(lab.model, attack.rank, fold=False):
+                return course()
+
+        def course() -> Result:
             optimiser = lab.optimiser(rate, plain=True)
             readings: list[Result] = []
             done = 0

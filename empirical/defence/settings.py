@@ -14,9 +14,6 @@ from ..behaviours import read_pairs
 from ..laboratory.settings import FROM_ZERO, ProtocolSettings, each
 from ..laboratory.work import Work
 
-WHOLE = tuple(name for name, row in DEFENCES.items() if not row.rank)
-"""Defences that train the weights themselves; adapters are for the simulator, or for ``--lora-rank`` in all phases."""
-ATTACKING = tuple(name for name, row in ATTACKS.items() if not row.rank)
 MOST = max(row.stretch for row in DEFENCES.values())
 """The largest stretch of a volume: every defence has the same examples for the phases behind alignment."""
 
@@ -37,11 +34,11 @@ class DefenceSettings(ProtocolSettings):
     chat: bool = setting(False, "Make each prompt that is text the user's turn in the chat template of the tokenizer.")
     defences: tuple[str, ...] = setting(
         ("sft", "more", "dpo-best", "dpo-0.1", "npo", "pre-training", "replay-50", "average", "flat"),
-        f"Defences, commas between: {', '.join(WHOLE)}.",
-        gate=each(one_of(*WHOLE)),
+        f"Defences, commas between: {', '.join(DEFENCES)}.",
+        gate=each(one_of(*DEFENCES)),
     )
     attacks: tuple[str, ...] = setting(
-        ("sft", "mixed"), f"Attacks, commas between: {', '.join(ATTACKING)}.", gate=each(one_of(*ATTACKING))
+        ("sft", "mixed"), f"Attacks, commas between: {', '.join(ATTACKS)}.", gate=each(one_of(*ATTACKS))
     )
     volume: int = setting(64, "Aligned examples (pairs) of a defence, before its own stretch.", gate=COUNT)
     learning_rate: float = setting(3e-4, "Of stochastic gradient descent, in all phases but adapting.", gate=POSITIVE)

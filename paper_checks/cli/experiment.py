@@ -256,5 +256,5 @@ def _show_defence(result: ProtocolSummary) -> None:
         table(shown, tuple(shown[0]))
     print(
         "A rank counts the defences that last longer beyond the interval of the difference; equal ranks are ties. Not shown: "
-        "attacks by adapters, other optimisers, other sizes."
+        "attacks that were not asked for, other optimisers, other sizes."
     )

@@ -17,7 +17,7 @@ from empirical.defence import DefenceSettings, defence
 from empirical.defence.answers import conclusion, formula_error, grid_rows, ranking
 from empirical.defence.figures import defence_figure
 from empirical.defence.run import _Defended
-from empirical.defence.settings import WHOLE
+from empirical.durability.answers import contrast_of
 from empirical.laboratory.laboratory import Equipment, close_laboratory, open_laboratory
 from empirical.training.finetune import train
 from paper_checks.cli.commands import main
@@ -119,6 +119,27 @@ def test_what_each_wrapper_moves(bench):
     assert any(not torch.equal(flat[name], plain[name]) for name in plain)
 
 
+def test_an_adapter_is_of_its_rank_and_is_folded_or_dropped(bench):
+    one = bench("adapter")
+    one.laboratory.enter(one.adapted())
+    base = one.laboratory._copied()
+    low = weights_after(one)
+    ranks = {
+        name: int(torch.linalg.matrix_rank(low[name] - base[name], rtol=1e-3)) for name in base if base[name].ndim == 2
+    }
+    assert max(ranks.values()) == 4
+    assert all(
+        torch.equal(low[name], base[name]) for name in base if base[name].ndim != 2 or "embed" in name or "head" in name
+    )
+    defended = one.defended(one.adapted(), one.measured(one.adapted()).result)
+    floor = float(np.mean(contrast_of(one.measured(one.adapted()).result)))
+    readings = one.attacked(defended, ATTACKS["adapter"], 1.0, floor, 16).result["readings"]
+    assert np.mean(contrast_of(readings[-1])) < np.mean(contrast_of(one.measured(defended).result))
+    one.laboratory.enter(defended)
+    assert list(one.laboratory._copied()) == list(base)  # no parametrization is left
+    assert all(torch.equal(value, low[name]) for name, value in one.laboratory._copied().items())
+
+
 def test_meta_training_leaves_the_attack_behind(bench):
     """One step by hand: the gradient behind the steps of attack, taken at the weights before them, and neutral text at these."""
     one = bench("tamper")
@@ -143,7 +164,7 @@ def test_meta_training_leaves_the_attack_behind(bench):
         assert torch.allclose(value, wanted, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("name", DEFENCES)
 def test_every_defence_trains(bench, name):
     one = bench(name)
     now = weights_after(one)
