@@ -170,7 +170,9 @@ def test_a_signal_while_it_starts_is_one_line(tmp_path):
             assert "/elastomath/" not in err
         else:
             assert process.returncode in (2, 130, -signal.SIGINT)
-            assert len(err.splitlines()) == (process.returncode != -signal.SIGINT)  # that was before Python itself
+            lines = len(err.splitlines())
+            # by the signal itself Python ends before our first line, and after our last one
+            assert lines == 1 or (lines == 0 and process.returncode == -signal.SIGINT)
 
 
 def test_a_reader_that_goes_away_and_a_full_stdout_are_no_traceback(tmp_path):
