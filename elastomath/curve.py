@@ -282,7 +282,7 @@ def _is_number(text: str) -> bool:
 
 def _empty(column: str) -> list[str]:
     """What stands for no value in a CSV column: in text only the empty field, for a run may be named NA."""
-    return ["", "NaN", "nan", "NA"] if column in NUMBERS else [""]
+    return ["", "NaN", "nan", "NA"] if column in NUMBERS + READ else [""]
 
 
 def _run(name: str, rows: pd.DataFrame) -> Run:
@@ -376,6 +376,9 @@ def _typed(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     frame = frame.assign(
         **{column: numbers_of(frame, column, where) for column in ("volume", "perturbation", "rate", "rate_se")}
     )
+    there = [column for column in READ if column in frame.columns]
+    blank = frame.assign(**{column: frame[column].mask(frame[column].astype(str) == "") for column in there})
+    frame = blank.assign(**{column: numbers_of(blank, column, where) for column in there})
     for column in ("run", "component", "rate_unit", "volume_unit"):
         empty = frame[column].isna() | (frame[column].astype(str).str.strip() == "")
         _refuse(empty, frame, column, "may not be empty", where)
@@ -391,6 +394,13 @@ def _check_rows(frame: pd.DataFrame, where: str) -> None:
     errors = frame["rate_se"]
     wrong = errors.notna() & (~np.isfinite(errors) | (errors < 0))
     _refuse(wrong, frame, "rate_se", "has to be empty, or finite and >= 0", where)
+    for column in (name for name in READ if name in frame.columns):
+        sizes = frame[column].abs()
+        if column == "base_contrast":  # a difference: it may come as near to 0 as it likes
+            _refuse(sizes > LARGEST, frame, column, f"has to be empty, or between {-LARGEST:g} and {LARGEST:g}", where)
+            continue
+        beyond = (sizes > LARGEST) | ((sizes > 0) & (sizes < 1 / LARGEST)) | (frame[column] < 0)
+        _refuse(beyond, frame, column, f"has to be empty, 0, or between {1 / LARGEST:g} and {LARGEST:g}", where)
     for column, units in (("rate_unit", RATE_UNITS), ("volume_unit", VOLUME_UNITS)):
         _refuse(~frame[column].isin(units), frame, column, f"has to be one of {', '.join(units)}", where)
 

@@ -345,6 +345,7 @@ def token_log_probs(
     order = sorted((index for index, count in enumerate(counts) if count), key=lambda index: -len(sequences[index]))
     if not order:
         return results
+    results = np.split(np.empty(sum(counts)), np.cumsum(counts)[:-1])  # one block: a piece a batch would pin its memory
     device = next(loaded.model.parameters()).device
     room = batch_tokens or (4096 if device.type == "cpu" else 32768)
     batches = _batches([len(sequences[index]) - 1 for index in order], room)
@@ -362,7 +363,7 @@ def token_log_probs(
                 for index, value in zip(batch, values, strict=True):
                     if not np.isfinite(value).all():
                         raise not_finite(loaded, f"{what}: log-probabilities")
-                    results[index] = value
+                    results[index][:] = value
     finally:
         loaded.model.train(training)
     return results

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import Curve, InputError
+from elastomath.curve import LARGEST
+from elastomath.memory import affordable
 from elastomath.units import NATS_PER_BIT
 
 from ..compressors.compressor import Compressor, State
@@ -25,6 +27,8 @@ Array = NDArray[np.float64]
 Record = dict[str, Any]
 MODES: Final = ("joint", "sequential")
 PRETRAIN, ALIGN, PERTURB = range(3)
+DRAW_BYTES = 24
+"""Memory of a sequence that is drawn: a number between 0 and 1, the leaf, a symbol at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class LifeCycle:
     largest        where the search for these volumes ends, in units of max(n, L)
     precision      width of their brackets, relative
 
-    Raises InputError for volumes that are not finite, positive and rising, an unknown mode, and an epsilon outside (0, 1).
+    Raises InputError for volumes that do not rise, or lie beyond `curve.LARGEST` and its reciprocal, an unknown mode, and an epsilon
+    outside (0, 1).
     """
 
     k: float
@@ -97,6 +102,19 @@ def live(compressor: Compressor, cycle: LifeCycle) -> Record:
             f"datasets {', '.join(compressor.problem.names)}", where="life cycle", mend="pretrain, align, perturb first"
         )
     return _Life(compressor, cycle).record()
+
+
+def check_draws(compressor: Compressor, cycle: LifeCycle) -> None:
+    """Refuse volumes that are less than a step of training, and more sequences than can be drawn, before anything is trained.
+
+    Raises InputError with the volume.
+    """
+    life = _Life(compressor, cycle)
+    if life.unit is None and not getattr(compressor, "sampled", False):
+        return
+    examples: int = getattr(compressor, "examples")  # noqa: B009 - a compressor that draws has them
+    for name, volume in (("k", life.k), ("alignments", life.alignments[-1]), ("perturbations", life.steps[-1])):
+        affordable(round(volume * examples), DRAW_BYTES, f"{name} = {volume:g}", "life cycle", "sequences")
 
 
 def training_unit(compressor: Compressor) -> float | None:
@@ -345,9 +363,9 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _rising(name: str, volumes: tuple[float, ...]) -> None:
-    if not volumes or not all(math.isfinite(v) and v > 0 for v in volumes) or list(volumes) != sorted(set(volumes)):
+    if not volumes or not all(1 / LARGEST <= v <= LARGEST for v in volumes) or list(volumes) != sorted(set(volumes)):
         raise InputError(
             f"{name} = {', '.join(f'{v:g}' for v in volumes)}",
             where="life cycle",
-            mend=f"{name} are finite, > 0 and rising",
+            mend=f"{name} lie between {1 / LARGEST:g} and {LARGEST:g}, and rise",
         )

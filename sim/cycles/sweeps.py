@@ -32,7 +32,7 @@ from ..sources.families import FAMILIES, problem_of_family
 from ..sources.grammar import problem_of_grammar
 from ..sources.markov import checked_size, problem_of_markov
 from ..sources.problem import Problem
-from .lifecycle import LifeCycle, curve_of, live
+from .lifecycle import LifeCycle, check_draws, curve_of, live
 from .resistance import resist
 
 Made = TypeVar("Made")
@@ -104,8 +104,7 @@ def configurations(
         text = json.dumps(variant | {"seed": 0}, sort_keys=True)
         if text not in tried:  # a seed changes what is drawn, not whether it can be
             tried.add(text)
-            compressor_of(variant)
-            cycle_of(variant)
+            check_draws(compressor_of(variant), cycle_of(variant))
         products.append(variant)
     return products
 

@@ -203,6 +203,36 @@ def test_joint_takes_no_numbers_at_the_ends_of_the_doubles(refused):
     refused("joint", "a.csv", a_csv=b"run,share_a,share_b,rate_a,rate_b\na,1,0,1e308,1\nb,0,1,1,1\n")
 
 
+PASSED = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit", "contrast_se", "base_contrast",
+          "base_contrast_se")  # fmt: skip
+
+
+@pytest.mark.parametrize("column", PASSED[-3:])
+@pytest.mark.parametrize("value", ["0.01(18", "inf", "1e308", "-1e40", "many"])
+def test_readings_beside_the_rates_are_numbers_too(refused, column, value):
+    rows = [
+        {"run": "a", "component": name, "volume": 4, "perturbation": step, "rate": 1 + step / 8, "rate_se": 0.01,
+         "rate_unit": "nats/response", "volume_unit": "examples", "contrast_se": 0.01, "base_contrast": -0.3,
+         "base_contrast_se": 0.01} | {column: value}
+        for name in ("pretrain", "align", "perturb") for step in (0, 1, 2)
+    ]  # fmt: skip
+    table = "\n".join(",".join(str(row[name]) for name in PASSED) for row in rows)
+    for verb in (["fit"], ["compare", "a.csv"], ["plan"]):
+        assert f"row 1: {column} is " in refused(*verb, "a.csv", a_csv=f"{','.join(PASSED)}\n{table}\n".encode())
+
+
+@pytest.mark.parametrize("dynamics", ["softmax", "counting", "logit", "transformer"])
+def test_a_volume_has_an_upper_end_and_a_lower_one(refused, dynamics):
+    pytest.importorskip("torch")
+    small = ["--alphabet", "2", "--length", "5", "--points", "1"]
+    refused("simulate", dynamics, "--k", "1e308", *small)
+    refused("simulate", dynamics, "--l-max", "1e308", *small)
+    refused("simulate", dynamics, "--align", "1e-320,1", *small)
+    if dynamics in ("softmax", "transformer"):
+        refused("simulate", dynamics, "--k", "1e-9", *small)
+        assert "GB of memory are at hand" in refused("simulate", dynamics, "--k", "1e15", *small)
+
+
 @pytest.mark.parametrize("sizes", [{"vocab_size": -8}, {"num_attention_heads": 0}, {"hidden_size": "many"}])
 def test_a_configuration_that_fits_no_layer_is_refused_in_a_dry_run_too(refused, tmp_path, files, sizes):
     (tmp_path / "model").mkdir()

@@ -41,7 +41,15 @@ POOLED = ["verify", "--processes", "2", "--cases", "2000"]
 def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
     pipe = subprocess.PIPE
-    return subprocess.Popen(COMMAND + arguments, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment)
+    command = COMMAND + arguments
+    return subprocess.Popen(
+        command, cwd=folder, stdout=pipe, stderr=pipe, text=True, env=environment, preexec_fn=_interruptible
+    )
+
+
+def _interruptible() -> None:
+    """A test run that ignores SIGINT, as one in the background of a script does, would hand that down."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(true, process: subprocess.Popen[str]) -> None:

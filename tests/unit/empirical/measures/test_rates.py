@@ -198,6 +198,9 @@ def test_token_log_probs_keep_order_and_counts(loaded: LoadedModel) -> None:
     last = token_log_probs(loaded, rows, [2, 0, 1], batch_tokens=8)
     for count, tail, row in zip([2, 0, 1], last, full, strict=True):
         np.testing.assert_allclose(tail, row[len(row) - count :], rtol=1e-5)
+    assert (
+        len({id(row.base) for row in full}) == 1
+    )  # one block: a piece for each batch would pin the memory of that batch
     assert token_log_probs(loaded, []) == []
     assert not loaded.model.training
     with pytest.raises(InputError, match="more than the model's context of 64"):
