@@ -39,7 +39,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NoReturn
 
-SECONDS, PATIENCE = 20.0, 120.0
+SECONDS, PATIENCE = 20.0, 600.0
 """Seconds of computing that a case may take, and seconds after which it is killed on a busy machine."""
 BYTES = 2 << 30
 BATCH = 40
