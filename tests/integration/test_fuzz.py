@@ -203,6 +203,18 @@ def test_joint_takes_no_numbers_at_the_ends_of_the_doubles(refused):
     refused("joint", "a.csv", a_csv=b"run,share_a,share_b,rate_a,rate_b\na,1,0,1e308,1\nb,0,1,1,1\n")
 
 
+@pytest.mark.parametrize(
+    "option", ["--difference", "--scatter", "--start", "--noise", "--c", "--adapted", "--tokens", "--n"]
+)
+@pytest.mark.parametrize("value", ["1e308", "1e31"])
+def test_a_plan_has_numbers_that_can_be_computed_with(refused, option, value):
+    refused("plan", option, value)
+
+
+def test_a_speed_that_no_machine_has(refused):
+    refused("plan", "--speed", "1e-320")
+
+
 PASSED = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit", "contrast_se", "base_contrast",
           "base_contrast_se")  # fmt: skip
 
