@@ -215,6 +215,17 @@ def test_a_speed_that_no_machine_has(refused):
     refused("plan", "--speed", "1e-320")
 
 
+def test_a_run_that_asks_for_too_much_leaves_no_folder(refused, tmp_path, files):
+    for name in files:
+        if name.startswith("model/") or name in ("good.jsonl", "bad.jsonl"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(files[name])
+    line = refused("experiment", "rebound", "--model", "model", "--align", "good.jsonl", "--perturb", "bad.jsonl", "--adapt-volume", "8",
+                   "--align-volumes", "16", "--perturb-volumes", "8", "--seeds", "0", "--held-out", "40", "--device", "cpu", "--dtype",
+                   "float32", "--out", "deep/o")  # fmt: skip
+    assert "examples asked for" in line
+
+
 PASSED = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit", "contrast_se", "base_contrast",
           "base_contrast_se")  # fmt: skip
 
