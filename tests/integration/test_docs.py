@@ -138,6 +138,9 @@ def test_every_result_has_its_page_and_figure() -> None:
         assert "```python" in text
 
 
+SIGNATURES = "mkdocstrings_handlers.python._internal.rendering"
+
+
 @pytest.fixture(scope="module")
 def built_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The site, built once, and what the builder complained of; in this process, which has derived the results already."""
@@ -156,6 +159,8 @@ def built_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             patch.chdir(ROOT)
             patch.setenv("ELASTOMATH_DOCS_RUN", "0")
             patch.setenv("NO_MKDOCS_2_WARNING", "1")
+            # as where ruff is not installed: it would be started for each of a thousand signatures, to break their lines
+            patch.setattr(f"{SIGNATURES}._get_formatter", lambda: lambda text, _: text, raising=False)
             build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(site), strict=False))
     finally:
         logging.getLogger("mkdocs").removeHandler(listener)
