@@ -74,6 +74,7 @@ def _ours(line: str) -> bool:
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, which has the packages loaded; what is a shell's goes to bash."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # a pool's processes would derive again what is derived here
     _python(page)
     for block in (block for needs_model, block in _blocks(page, "sh") if not needs_model):
         for ours, lines in itertools.groupby(re.sub(r"\\\n\s*", " ", block).splitlines(), key=_ours):
