@@ -1,4 +1,4 @@
-"""What durability runs say: forecast beside measurement, the first fall in each measure (F2), and what going back costs (Q1)."""
+"""What a durability run says, as a row: forecast beside measurement, the first fall in each measure (F2); and all runs in words."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from .undoing import undo_interval
 Array = NDArray[np.float64]
 FIRST = 8
 """Opposed examples over which a first fall is read."""
-LEVELS = (0.6, 0.9)
-"""Shares of the chosen response between which Q1 asks for the costs."""
 MEASURES = ("z", "code_length", "probability")
 """The contrast z, the code length of the chosen response and its probability sigma(z)."""
 
@@ -142,11 +140,16 @@ def _from_here(result: Result) -> Interval:
     return Interval(volume, ends[0], ends[1], constant["level"], "examples")
 
 
-def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[str, float]]:
-    """The fall per opposed example over the first few, in each measure, with its standard error over paired prompts."""
+def falls_of(aligned: Result, readings: Sequence[Result]) -> dict[str, Array]:
+    """The fall per opposed example over the first few, in each measure, of every prompt."""
     first = next((reading for reading in readings if reading["volume"] >= FIRST), readings[-1])
     before, after = measures_of(aligned), measures_of(first)
-    falls = {name: (before[name] - after[name]) / first["volume"] for name in MEASURES}
+    return {name: (before[name] - after[name]) / first["volume"] for name in MEASURES}
+
+
+def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[str, float]]:
+    """The mean first fall in each measure, with its standard error over paired prompts."""
+    falls = falls_of(aligned, readings)
     return {
         name: {"estimate": float(fall.mean()), "se": float(fall.std(ddof=1) / math.sqrt(fall.size))}
         for name, fall in falls.items()
@@ -177,85 +180,6 @@ def _within(value: float, interval: Mapping[str, Any]) -> bool:
     return (low is None or low <= value) and (high is None or value <= high)
 
 
-# --- over runs ----------------------------------------------------------------------------------------------------
-def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
-    """For each optimiser, after each algorithm: exponent of m* in n, first falls, and the cost of going back over coming (Q1).
-
-    A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
-    and the interval is Student's over groups. ``smallest_visible``: the half width, the smallest effect that would be seen.
-    """
-    answers: dict[str, Any] = {}
-    for optimiser in dict.fromkeys(_phases(result) for result in results):
-        some = [result for result in results if _phases(result) == optimiser]
-        groups: dict[tuple[str, int], list[Result]] = {}
-        for result in some:
-            groups.setdefault((result["configuration"]["pairs"], result["configuration"]["seed"]), []).append(result)
-        ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
-        rows = [[durability_row(result) for result in way] for way in ways]
-        exponents = [_slope(way, lambda row: _log(row.get("undo_volume", {}).get("estimate"))) for way in rows]
-        answers[optimiser] = {
-            "exponent": _over_groups(exponents),
-            "forecast_exponent": _over_groups(
-                [_slope(way, lambda row: _log(row.get("forecast_undo_volume"))) for way in rows]
-            ),
-            "first_fall": {name: _over_groups([_doubling(way, name) for way in rows]) for name in MEASURES},
-            "return_ratio": _over_groups([_return_ratio(way[-1]) for way in ways]),
-            "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
-        }
-    return answers
-
-
-def _phases(result: Result) -> str:
-    algorithm = algorithm_of(result["configuration"])
-    return str(result["configuration"]["optimiser"]) + ("" if algorithm == "sft" else f" after {algorithm}")
-
-
-def _log(value: float | None) -> float | None:
-    return math.log(value) if value else None
-
-
-def _slope(way: Sequence[Mapping[str, Any]], value: Any) -> float | None:
-    """The slope of a value against ln n, by least squares over the alignment volumes of one way."""
-    points = [(math.log(row["n"]), value(row)) for row in way if value(row) is not None]
-    if len(points) < 2:
-        return None
-    n, y = np.array(points).T
-    return float(np.polyfit(n, y, 1)[0])
-
-
-def _doubling(way: Sequence[Mapping[str, Any]], measure: str) -> float | None:
-    """The change of the first fall for each doubling of n."""
-    slope = _slope(way, lambda row: row["first_fall"][measure]["estimate"] if "first_fall" in row else None)
-    return None if slope is None else slope * math.log(2)
-
-
-def _return_ratio(result: Result) -> float | None:
-    """Opposed examples from p = 0.9 to 0.6 over aligned ones from 0.6 to 0.9, of mean contrasts; None where it is not passed."""
-    if "perturb" not in result["arms"]:
-        return None
-    low, high = (math.log(p / (1 - p)) for p in LEVELS)
-    up = [result["adapted"]["readings"][-1] | {"volume": 0}, *result["aligned"]]
-    down = [result["aligned"][-1] | {"volume": 0}, *result["arms"]["perturb"]["readings"]]
-    costs = []
-    for readings, sign in ((up, 1.0), (down, -1.0)):
-        z = np.array([contrast_of(reading).mean() for reading in readings])
-        volumes = np.array([float(reading["volume"]) for reading in readings])
-        passed = [float(first_crossing(volumes, sign * (level - z))) for level in (low, high)]
-        if not all(0 < volume < math.inf for volume in passed):
-            return None
-        costs.append(sign * (passed[1] - passed[0]))
-    return float(costs[1] / costs[0]) if min(costs) > 0 else None
-
-
-def _over_groups(values: Sequence[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    if not known:
-        return Interval(None, None, None).as_dict() | {"groups": 0, "smallest_visible": None}
-    mean = Interval.of_values(known, method="Student's t over behaviours and seeds")
-    visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
-    return mean.as_dict() | {"groups": len(known), "smallest_visible": visible}
-
-
 # --- in words -----------------------------------------------------------------------------------------------------
 def conclusion(summary: Mapping[str, Any]) -> list[str]:
     """What to conclude, in whole sentences."""
@@ -272,8 +196,8 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
         if exponent["estimate"] is not None:
             power = 2 ** exponent["estimate"]
             sentences.append(
-                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}; "
-                "1 would be in proportion, 0 nothing)."
+                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
+                f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
             )
         ratio = answer["return_ratio"]
         if ratio["estimate"] is not None:

@@ -38,10 +38,10 @@ from .answers import (
     durability_row,
     forecast_error,
     outside_of,
-    pooled_answers,
 )
 from .card import behaviour_card
 from .gradients import read_behaviour
+from .pooled import pooled_answers
 from .settings import DurabilitySettings
 
 
@@ -50,7 +50,7 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
 
     Returns {"runs", "curve", "failures", "conclusion", "durability", "error", "answers", "settings"}: ``durability`` has a row
     for each run with forecast beside measurement, ``error`` the median and the worst relative error of the forecast undo
-    volumes, ``answers`` what the runs together say of F2 and Q1 (`answers.pooled_answers`), ``conclusion`` all of it in words.
+    volumes, ``answers`` what the runs together say of F2 and Q1 (`pooled.pooled_answers`), ``conclusion`` all of it in words.
     """
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
     parts = [replace(part, weights=stored) for part in parts]
     flops, start = speed(place, precision), pass_seconds(place)
     shares = REACHED[pick_device(device).type == "cuda"]
-    costs = [_cost(part, precision) for part in parts]
+    costs = [_cost(part, precision, pick_device(device).type == "cpu") for part in parts]
     operations, passes = (sum(getattr(cost, name) for cost in costs) for name in ("operations", "passes"))
     low, usual, high = (
         operations / (flops * share) + passes * start * slack
@@ -179,7 +179,8 @@ class _Cost:
     memory: MemoryEstimate
 
 
-def _cost(part: Part, precision: str) -> _Cost:
+def _cost(part: Part, precision: str, beside: bool) -> _Cost:
+    """``beside``: the base weights, which a protocol keeps on the CPU, lie in the same memory as the model."""
     lora = LoraSettings(part.lora_rank) if part.lora_rank else None
     config = configuration(part.shape, part.revision) if isinstance(part.shape, str) else part.shape
     tokens = {sort: sum(work.tokens()[sort] for work in part.work) for sort in _SORTS}
@@ -191,6 +192,7 @@ def _cost(part: Part, precision: str) -> _Cost:
         autocast=precision if precision != part.weights else None,
         training=tokens["trained"] > 0,
         lora=lora,
+        reference=beside and tokens["trained"] > 0 and lora is None,
     )
     operations = memory.parameters * (
         (4 if lora else 6) * tokens["trained"] + 2 * (tokens["measured"] + tokens["drawn"])

@@ -9,6 +9,7 @@ that ended, and runs in other processes share the stages that they have in commo
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -341,6 +342,10 @@ class Laboratory:
         if plain:
             self._optimiser = torch.optim.SGD([value for _, value in trainable(self.model)], lr=learning_rate)
             return self._optimiser
+        # a process's first optimiser stands in a circle with frames of torch's own imports: its moments, twice the model, would
+        # stay until Python happens to look for circles
+        self._optimiser = None
+        gc.collect()
         self._optimiser = new_optimiser(self.model, learning_rate)
         if continues is not None:
             self.enter(continues, self._optimiser)

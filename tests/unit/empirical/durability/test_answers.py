@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from elastomath.errors import InputError
+from elastomath.interval import Interval
 from elastomath.laws import logit
-from empirical.durability.answers import conclusion, durability_row, forecast_error, pooled_answers
+from empirical.durability.answers import conclusion, durability_row, forecast_error
 from empirical.durability.figures import courses_figure, forecast_figure
+from empirical.durability.pooled import pooled_answers
 
 C = 0.02
 WIDE = {"estimate": 1.0, "low": 0.5, "high": 2.0, "level": 0.95}
@@ -92,6 +94,33 @@ def test_the_exponent_and_the_first_falls_have_the_signs_of_the_law():
     assert answer["first_fall"]["code_length"]["estimate"] < 0
     assert answer["first_fall"]["probability"]["estimate"] < 0
     assert answer["exponent"]["groups"] == 2
+
+
+def test_one_group_has_an_interval_over_its_prompts():
+    """Of prompts that fall at their own speeds: a slope is linear in them, so that its jackknife is Student's t over prompts."""
+    generator, runs = np.random.default_rng(0), [run(n, most=4000.0) for n in (256, 512, 1024)]
+    for result in runs:
+        end = np.array(result["aligned"][-1]["rejected"]) - np.array(result["aligned"][-1]["chosen"])
+        speeds = generator.uniform(0.5, 1.5, 8)
+        for reading_ in result["arms"]["perturb"]["readings"]:
+            z = end - speeds * (end - np.array(reading_["rejected"]) + np.array(reading_["chosen"]))
+            reading_ |= {"chosen": np.logaddexp(0, -z).tolist(), "rejected": np.logaddexp(0, z).tolist()}
+    answer = pooled_answers(runs)["sgd"]
+    falls = []
+    for result in runs:
+        first = next(r for r in result["arms"]["perturb"]["readings"] if r["volume"] >= 8)
+        z, end = (np.array(r["rejected"]) - np.array(r["chosen"]) for r in (first, result["aligned"][-1]))
+        falls.append((end - z) / first["volume"])
+    slopes = np.array(falls).T @ (np.array([-1, 0, 1]) / 2)  # at n, 2 n, 4 n the slope in log2 n
+    expected = Interval.of_values(slopes)
+    assert answer["first_fall"]["z"]["estimate"] == pytest.approx(expected.estimate)
+    assert answer["first_fall"]["z"]["low"] == pytest.approx(expected.low)
+    assert answer["first_fall"]["z"]["smallest_visible"] == pytest.approx((expected.high - expected.low) / 2)
+    exponent = answer["exponent"]
+    assert exponent["groups"] == 1
+    assert exponent["low"] < exponent["estimate"] < exponent["high"]
+    told = {"durability": [], "error": {"runs": 0}, "answers": {"sgd": answer}}
+    assert "over prompts; 1 would be" in conclusion(told)[0]
 
 
 def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn():

@@ -73,6 +73,7 @@ def test_tokens_are_those_that_the_protocol_trains_on(tiny_model, texts, tmp_pat
     planned = plan_of(settings, device="cpu", dtype="float32")
     assert planned["fits"] in (True, None)
     assert planned["memory"]["parameters"] < 1e5
+    assert planned["memory"]["reference"] == 4 * planned["memory"]["parameters"]  # the base, kept beside the model
     assert "before every text: nothing" in planned["lines"]  # the user's own texts
     assert {field.name for field in fields(settings)} - {"chat"} == set(planned["settings"])
     assert any("learning_rate 5e-05" in line and "lora_rank 0" in line for line in planned["lines"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -225,3 +227,19 @@ def test_a_protocol_says_how_many_texts_the_tokenizer_does_not_give_back(tiny_mo
     plain = Equipment(str(tiny_model), str(tmp_path / "stages"), device="cpu", dtype="float32")
     done = conduct("none", encoded, plain, [{"texts": 4}], tmp_path, one_reading, lambda done, curve: {})
     assert done["lossy"] == 0
+
+
+def test_the_moments_of_a_stage_that_has_ended_are_gone_when_the_next_one_begins(equipment):
+    """Torch leaves a process's first optimiser in a circle of references: beside the next one a run would hold its moments, too."""
+    laboratory = Laboratory(equipment)
+    gc.disable()
+    try:
+        optimiser = laboratory.optimiser(1e-2)
+        optimiser.circle = optimiser
+        ended = weakref.ref(optimiser)
+        del optimiser
+        assert ended() is not None
+        laboratory.optimiser(1e-2)
+        assert ended() is None
+    finally:
+        gc.enable()
