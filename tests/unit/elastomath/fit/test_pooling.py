@@ -1,5 +1,7 @@
 """Constants of many runs: how kappa moves with covariates, against runs whose dependence is known."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -115,6 +117,7 @@ def test_a_kappa_that_is_open_is_no_end_of_the_range():
     """On the saved durability runs the estimate of one run, > 2.02 in the table, was the upper end: 5.077."""
     curve = Curve.read(SAVED_RUNS / "durability" / "durability.csv")
     answer = fit(curve)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer  # numbers of Python, not of numpy
     joint = answer.summary.joint
     assert joint is not None
     kappas = [run["kappa"] for run in answer["runs"] if run["run"] in joint.near]
