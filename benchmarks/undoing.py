@@ -193,7 +193,10 @@ def compared(count: int) -> dict[str, Any]:
 
 def tables(records: dict[str, Any]) -> str:
     """The tables of the page, as Markdown."""
-    lines = [f"| case | what | {' | '.join(NAMES)} |", f"| --- | --- | {' | '.join('---' for _ in NAMES)} |"]
+    lines = [
+        f"| case | bases | what | {' | '.join(NAMES)} |",
+        f"| --- | --- | --- | {' | '.join('---' for _ in NAMES)} |",
+    ]
     cases = [case for case in CASES if case.name in records["cases"]]
     for case in cases:
         of = records["cases"][case.name]["reached"]
@@ -201,7 +204,7 @@ def tables(records: dict[str, Any]) -> str:
             f"{of[name]['held']:.3f} ({of[name]['above']:.3f}, {of[name]['below']:.3f})" if name in of else "-"
             for name in NAMES
         ]
-        lines.append(f"| {case.name} | {case.what} | {' | '.join(cells)} |")
+        lines.append(f"| {case.name} | {records['curves'][case.name]} | {case.what} | {' | '.join(cells)} |")
     lines += ["", "| case | constant | bounds that hold |", "| --- | --- | --- |"]
     for case in cases:
         for name, one in records["cases"][case.name]["beyond"].items():
@@ -223,10 +226,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--out", type=Path, default=DOCS / "data" / "undoing.json")
     given = parser.parse_args()
-    records: dict[str, Any] = {"curves": given.curves, "cases": {}, "compared": {"pairs": 0}}
+    records: dict[str, Any] = {"curves": {}, "cases": {}, "compared": {"pairs": 0}}
     if given.out.is_file():
-        kept = json.loads(given.out.read_text(encoding="utf-8"))
-        records = kept if kept["curves"] == given.curves else records
+        records = json.loads(given.out.read_text(encoding="utf-8"))
 
     def keep() -> None:
         with whole_file(given.out) as aside:
@@ -235,9 +237,9 @@ def main() -> None:
     if records["compared"]["pairs"] != given.pairs:
         records["compared"] = compared(given.pairs)
         keep()
-    rest = [case for case in CASES if case.name not in records["cases"]]
+    rest = [case for case in CASES if records["curves"].get(case.name) != given.curves]
     for case in track(rest, len(rest), "coverage of undoing"):
-        records["cases"][case.name] = judged(case, given.curves)
+        records["cases"][case.name], records["curves"][case.name] = judged(case, given.curves), given.curves
         keep()
     print(tables(records))
 
