@@ -74,6 +74,8 @@ def durability_row(result: Result) -> dict[str, Any]:
     row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["undo_volume"]["estimate"]}
     row |= {"forecast_interval": foretold["undo_volume"], "forecast_text": _text(foretold["undo_volume"])}
     row["first_fall"] = _first_falls(result["aligned"][-1], readings)
+    if "again" in result:
+        row["forecast_again"] = result["again"] | {"text": _text(result["again"]["undo_volume"])}
     row["course"] = {"volume": volumes, "z": [float(end.mean()), *(float(contrast_of(r).mean()) for r in readings)]}
     return row
 

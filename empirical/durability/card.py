@@ -185,3 +185,32 @@ def behaviour_card(
         rows = with_intervals(volumes, frozen, GROUPS)
     closure = float(reading.outside.mean())
     return Card(z0, closure, constants, rows, optimiser, learning_rate, batch, len(chosen), limit)
+
+
+def undoing_again(
+    model: Any,
+    chosen: Sequences,
+    rejected: Sequences,
+    start: np.ndarray[Any, Any],
+    *,
+    learning_rate: float,
+    batch: int,
+    autocast: torch.dtype | None = None,
+    meter: Meter | None = None,
+) -> dict[str, Any]:
+    """What Adam on the gradients of an aligned model says of its undoing: {"first_fall", "undo_volume", "norm"}.
+
+    start (prompts,): the contrasts that it has to come back to. Beside the forecast from the base it tells whether the features
+    moved on the way: frozen ones give the same twice.
+    """
+    z = read_behaviour(model, chosen, rejected, autocast=autocast, meter=meter).z
+    features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
+    groups = np.arange(z.size) % GROUPS
+
+    def rows(left: int | None) -> np.ndarray[Any, Any]:
+        out = groups == (-1 if left is None else left)
+        kept, gained = features.without(out), (z - start)[~out]
+        return adam_forecast(kept, [0], learning_rate=learning_rate, batch=batch, carried=False, gained=gained)
+
+    (row,) = with_intervals([0], rows, GROUPS)
+    return {name: getattr(row, name).as_dict() for name in ("first_fall", "undo_volume")} | {"norm": features.norm}

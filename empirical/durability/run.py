@@ -39,7 +39,7 @@ from .answers import (
     forecast_error,
     outside_of,
 )
-from .card import behaviour_card
+from .card import behaviour_card, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers
 from .settings import DurabilitySettings
@@ -76,6 +76,8 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         "aligned": readings,
         "arms": {arm: stage.result for arm, stage in arms.items()},
     }
+    if configuration["optimiser"] == "adamw" and algorithm_of(configuration) == "sft":
+        result["again"] = bench.forecast_again(aligned[-1], adapted).result
     if configuration.get("keep_weights"):
         home = bench.laboratory.folder.parent / "weights" / Path(run_name(configuration)).name
         bench.laboratory.export(home, {"base": adapted, "aligned": aligned[-1]} | arms)
@@ -149,6 +151,19 @@ class Bench:
             ).as_dict()  # fmt: skip
 
         return self.laboratory.stage(name, adapted, make, keep=False)
+
+    def forecast_again(self, aligned: Stage, adapted: Stage) -> Stage:
+        """What the gradients of the aligned model say of its undoing by Adam with fresh moments, beside the forecast from the base."""
+        c, lab, start = self.configuration, self.laboratory, contrast_of(adapted.result["readings"][-1])
+        name = self.common | self.phase | {"stage": "forecast again"}
+
+        def make() -> Result:
+            return undoing_again(
+                lab.model, self.chosen, self.rejected, start, learning_rate=c["learning_rate"], batch=c["batch"],
+                autocast=lab.autocast, meter=lab.meter,
+            )  # fmt: skip
+
+        return lab.stage(name, aligned, make, keep=False)
 
     def aligned(self, adapted: Stage) -> list[Stage]:
         """The way of alignment, a stage for each volume on it, with readings on a geometric grid of steps."""
