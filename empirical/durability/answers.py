@@ -193,6 +193,16 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
             f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
             f"{error['inside']} of them lie in the forecast's 95% interval."
         )
+    again = [
+        abs(row["forecast_again"]["undo_volume"]["estimate"] / row["undo_volume"]["estimate"] - 1)
+        for row in summary["durability"]
+        if row.get("forecast_again", {}).get("undo_volume", {}).get("estimate") and row["undo_volume"]["estimate"]
+    ]
+    if again:
+        sentences.append(
+            f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
+            f"runs and by {max(again):.0%} at worst."
+        )
     for optimiser, answer in summary["answers"].items():
         exponent = answer["exponent"]
         if exponent["estimate"] is not None:
@@ -209,10 +219,11 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
     for row in summary["durability"]:
         if row["algorithm"] != "sft" and "undo_volume" in row:
             came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            again = row.get("forecast_again")
             sentences.append(
                 f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; the law says "
-                f"{row['forecast_text']} from there."
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
+                f"{row['forecast_text']} by the base's constant" + (f", {again['text']} by its own." if again else ".")
             )
     sentences += _arm_sentences(summary["durability"])
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]

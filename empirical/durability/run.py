@@ -76,7 +76,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         "aligned": readings,
         "arms": {arm: stage.result for arm, stage in arms.items()},
     }
-    if configuration["optimiser"] == "adamw" and algorithm_of(configuration) == "sft":
+    if configuration["optimiser"] == ("adamw" if algorithm_of(configuration) == "sft" else "sgd"):
         result["again"] = bench.forecast_again(aligned[-1], adapted).result
     if configuration.get("keep_weights"):
         home = bench.laboratory.folder.parent / "weights" / Path(run_name(configuration)).name
@@ -153,14 +153,17 @@ class Bench:
         return self.laboratory.stage(name, adapted, make, keep=False)
 
     def forecast_again(self, aligned: Stage, adapted: Stage) -> Stage:
-        """What the gradients of the aligned model say of its undoing by Adam with fresh moments, beside the forecast from the base."""
+        """What the gradients of the aligned model say of its undoing, beside what those of the base say.
+
+        Where these err most, that is: under AdamW, whose moments are fresh, and after an alignment that the law does not describe.
+        """
         c, lab, start = self.configuration, self.laboratory, contrast_of(adapted.result["readings"][-1])
         name = self.common | self.phase | {"stage": "forecast again"}
 
         def make() -> Result:
             return undoing_again(
                 lab.model, self.chosen, self.rejected, start, learning_rate=c["learning_rate"], batch=c["batch"],
-                autocast=lab.autocast, meter=lab.meter,
+                optimiser=c["optimiser"], autocast=lab.autocast, meter=lab.meter,
             )  # fmt: skip
 
         return lab.stage(name, aligned, make, keep=False)

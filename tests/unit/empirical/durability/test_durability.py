@@ -102,15 +102,17 @@ def test_with_frozen_features_the_forecast_is_what_training_does(frozen, optimis
     moving = new()
     way = measured_course(frozen, up, chosen, rejected, moving, rate)
     assert way[-1].mean() - way[0].mean() > 1
-    again = undoing_again(frozen.model, chosen, rejected, start, learning_rate=rate, batch=4)
+    again = None
+    if optimiser != "adamw-carried":
+        again = undoing_again(frozen.model, chosen, rejected, start, learning_rate=rate, batch=4, optimiser=optimiser)
     opposed = moving if optimiser == "adamw-carried" else new()
     back = measured_course(frozen, down, chosen, rejected, opposed, rate, until=start.mean())
     seen = undo_interval(start, 4 * np.arange(len(back)), back)
     foretold = card.forecast[-1]
     assert foretold.z.estimate == pytest.approx(way[-1].mean(), abs=close * (way[-1].mean() - start.mean()))
     assert foretold.undo_volume.estimate == pytest.approx(seen.estimate, rel=close)
-    if optimiser == "adamw":  # features that do not move say the same from the aligned model
-        assert again["undo_volume"]["estimate"] == pytest.approx(seen.estimate, rel=close)
+    if again:  # features that do not move say the same from the aligned model
+        assert again["undo_volume"]["estimate"] == pytest.approx(seen.estimate, rel=0.15)
 
 
 def test_the_first_step_of_adam_moves_the_contrast_by_the_norm_of_its_gradient(frozen):
