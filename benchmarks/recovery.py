@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath.fit.law_choice import SIGNIFICANT, compare_over_bases
+from elastomath.fit.law_choice import compare_over_bases
 from elastomath.fit.readings import Readings
 from elastomath.fit.rival_laws import (
     FORGETTING,
@@ -100,9 +100,9 @@ def judged(law: Law, noise: float, draws: int) -> dict[str, Any]:
         rng = np.random.default_rng([seed, *law.name.encode()])
         rows = {row["name"]: row for row in compare_over_bases(*drawn(law, rng, noise), NAMED)}
         chosen += rows[law.name]["chosen"]
-        kept += rows[law.name]["weight"] >= SIGNIFICANT
+        kept += rows[law.name]["kept"]
         for name in beside:
-            beside[name] += rows[name]["weight"] >= SIGNIFICANT
+            beside[name] += rows[name]["kept"]
     return {"law": law.name, "noise": noise, "draws": draws, "chosen": chosen, "kept": kept, "beside": beside}
 
 

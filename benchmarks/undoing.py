@@ -1,12 +1,13 @@
 """Coverage of what the fit says of undoing, on simulated courses with known truth: `python -m benchmarks.undoing`.
 
-Writes docs/undoing.md. m*, half-life, exponent and c in six cases and in two censored ones; then what `compare` finds with the
-seeds that `plan` asked for.
+Writes docs/data/undoing.json and prints the tables of docs/undoing.md: m*, half-life, exponent and c in six cases and in two
+censored ones; then what `compare` finds with the seeds that `plan` asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from elastomath.progress import track
 from elastomath.storage import whole_file
 
 Array = NDArray[np.float64]
+DOCS = Path(__file__).parents[1] / "docs"
 VOLUMES = (16.0, 64.0, 256.0)
 
 
@@ -61,12 +63,12 @@ class Case:
 
     def drawn(self, rng: np.random.Generator) -> list[Course]:
         """One base: a course for each alignment volume."""
-        m, found = self.top * np.linspace(0.0, 1.0, self.points + 1) ** self.spacing, []
+        m, drawn = self.top * np.linspace(0.0, 1.0, self.points + 1) ** self.spacing, []
         base = -0.3 + self.noise / 2 * rng.standard_normal()
         for n in VOLUMES:
             values = self.exact(n)(m) + self.noise * rng.standard_normal(m.size)
             errors = np.full(m.size, self.noise if self.known else math.nan)
-            found.append(
+            drawn.append(
                 Course(
                     "r",
                     "contrast",
@@ -81,7 +83,7 @@ class Case:
                     covariates={"n": n},
                 )
             )
-        return found
+        return drawn
 
 
 CASES = (
@@ -90,44 +92,80 @@ CASES = (
     Case("few", "logit law, 5 volumes, denser at first, noise 0.05", 5, 0.05, spacing=1.5),
     Case("no errors told", "logit law, 16 volumes, noise 0.05 that the table does not say", 16, 0.05, known=False),
     Case("forgetting", "courses that forget, 12 volumes to 90, noise 0.05", 12, 0.05, top=90.0, law="forgetting"),
-    Case("joint", "courses of joint compression, 12 volumes to 90, noise 0.05", 12, 0.05, top=90.0, law="joint"),
+    Case("joint", "courses of joint compression, 12 volumes to 150, noise 0.05", 12, 0.05, top=150.0, law="joint"),
     Case("censored", "logit law, 8 volumes to 20: the two larger alignments are not undone", 8, 0.05, top=20.0),
-    Case("half censored", "logit law, 8 volumes to 33: the largest alignment is undone about then", 8, 0.1, top=33.0),
+    Case("half censored", "logit law, 8 volumes to 33: the largest alignment is undone just after", 8, 0.1, top=33.0),
 )
+NAMES = ("undo volume", "half-life", "exponent", "c")
 
 
-def judged(case: Case, count: int) -> dict[str, float]:
-    """The share of intervals that hold the truth, by constant; one-sided bounds count where the truth is beyond them."""
+@dataclass
+class Count:
+    """Intervals of one constant: how many, and how many lie wholly above or wholly below the truth."""
+
+    intervals: int = 0
+    above: int = 0
+    below: int = 0
+
+    def add(self, interval: Interval, truth: float) -> None:
+        """One more interval."""
+        self.intervals += 1
+        self.above += interval.low is not None and interval.low > truth
+        self.below += interval.high is not None and interval.high < truth
+
+    def as_dict(self) -> dict[str, float]:
+        """``{intervals, held, above, below}``, the last three as shares."""
+        shares = {name: round(getattr(self, name) / self.intervals, 4) for name in ("above", "below")}
+        held = round(1 - (self.above + self.below) / self.intervals, 4)
+        return {"intervals": self.intervals, "held": held} | shares
+
+
+def judged(case: Case, count: int) -> dict[str, dict[str, dict[str, float]]]:
+    """``{reached: {constant: counts}, beyond: {constant: counts}}``: beyond, where the truth lies after the last reading.
+
+    There no interval can have an upper end by right, and what is counted is a bound from below.
+    """
     rng = np.random.default_rng([*case.name.encode()])
-    held: dict[str, list[bool]] = {name: [] for name in ("undo volume", "half-life", "exponent", "c")}
     truths = {(n, share): case.truth(n, share) for n in VOLUMES for share in (1.0, 0.5)}
     slope = float(np.polyfit(np.log(VOLUMES), np.log([truths[n, 1.0] for n in VOLUMES]), 1)[0])
-    for index in range(count):
+    counts: dict[str, dict[str, Count]] = {"reached": {}, "beyond": {}}
+
+    def add(name: str, interval: Interval | None, truth: float, beyond: bool) -> None:
+        if interval is not None and (interval.low is not None or interval.high is not None):
+            counts["beyond" if beyond else "reached"].setdefault(name, Count()).add(interval, truth)
+
+    for _ in range(count):
         courses = case.drawn(rng)
         runs = [run_constants(course) for course in courses]
         for run in runs:
-            n = run.course.align or 0.0
-            for name, told, share in (("undo volume", run.undo_volume, 1.0), ("half-life", run.half_life, 0.5)):
-                held[name].append(isinstance(told, Interval) and told.holds(truths[n, share]))
+            for name, interval, share in (("undo volume", run.undo_volume, 1.0), ("half-life", run.half_life, 0.5)):
+                truth = truths[run.course.align or 0.0, share]
+                add(name, interval, truth, truth > case.top)
         exponent = answers(runs).exponent
-        if exponent is not None and (exponent.documents.closed or exponent.documents.low is not None):
-            held["exponent"].append(exponent.documents.holds(slope))
-        if case.law == "logit" and index < count // 4:
-            told = logit_constants(courses)
-            if told is not None and told.perturbing is not None:
-                held["c"].append(told.perturbing.holds(0.15))
-    return {name: float(np.mean(values)) for name, values in held.items() if len(values) > count // 10}
+        add(
+            "exponent",
+            None if exponent is None else exponent.documents,
+            slope,
+            any(truths[n, 1.0] > case.top for n in VOLUMES),
+        )
+        constants = logit_constants(courses) if case.law == "logit" else None
+        if constants is not None:
+            add("c", constants.perturbing, 0.15, False)
+    return {
+        kind: {name: one.as_dict() for name, one in of.items() if one.intervals > count // 10}
+        for kind, of in counts.items()
+    }
 
 
-def pairs(found: Plan, pilot: Pilot, times: float, count: int) -> float:
+def pairs(design: Plan, pilot: Pilot, times: float, count: int) -> float:
     """The share of simulated pairs of settings, ``times`` apart in m*, in which `compare` sees a difference."""
     rng, hits = np.random.default_rng(int(100 * times)), 0
 
     def side(factor: float, name: str) -> list[Course]:
         runs = []
-        for seed in range(found.seeds):
+        for seed in range(design.seeds):
             mine = replace(pilot, constant=pilot.constant / (factor * math.exp(pilot.scatter * rng.standard_normal())))
-            course = mine.course(np.array(found.readings), 64.0 * pilot.constant / mine.constant, found.prompts)
+            course = mine.course(np.array(design.readings), 64.0 * pilot.constant / mine.constant, design.prompts)
             values = course.values + course.errors * rng.standard_normal(course.values.size)
             base = course.base + course.base_error * rng.standard_normal()
             runs.append(replace(course, values=values, base=base, align=64.0, covariates={"seed": seed, "pairs": name}))
@@ -139,47 +177,58 @@ def pairs(found: Plan, pilot: Pilot, times: float, count: int) -> float:
     return hits / count
 
 
-def page(curves: int, compared: int) -> str:
-    """The page, as Markdown."""
-    lines = [
-        "# Does the fit know what it says of undoing?",
-        "",
-        f"`python -m benchmarks.undoing` made this page: {curves} simulated bases a case, each with courses after 16, 64 and 256 "
-        f"aligned examples ({curves // 4} for c), intervals at 95%. Cells: the share of intervals that hold the true value; where a "
-        "course is not undone, the interval is a bound from below, and holds where the truth is beyond it. The standard error of a "
-        f"share is {math.sqrt(0.95 * 0.05 / (3 * curves)):.3f} for volumes, {math.sqrt(0.95 * 0.05 / curves):.3f} for exponents and "
-        f"{math.sqrt(0.95 * 0.05 / max(curves // 4, 1)):.3f} for c.",
-        "",
-        "| case | what | undo volume | half-life | exponent | c |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for case in track(CASES, len(CASES), "coverage of undoing"):
-        told = judged(case, curves)
-        cells = [f"{told[name]:.3f}" if name in told else "-" for name in ("undo volume", "half-life", "exponent", "c")]
-        lines.append(f"| {case.name} | {case.what} | {' | '.join(cells)} |")
+def compared(count: int) -> dict[str, Any]:
+    """What `plan` asks for so that a ratio of undo volumes of 1.25 is seen, and how often `compare` then sees one."""
     pilot = Pilot(constant=0.15, start=-0.3, noise=0.3, scatter=0.12)
-    found = plan(pilot, [64.0], difference=0.25)
-    seen, false = pairs(found, pilot, 1.25, compared), pairs(found, pilot, 1.0, compared)
+    design = plan(pilot, [64.0], difference=0.25)
+    return {
+        "pairs": count,
+        "seeds": design.seeds,
+        "prompts": design.prompts,
+        "readings": len(design.readings),
+        "seen": pairs(design, pilot, 1.25, count),
+        "false": pairs(design, pilot, 1.0, count),
+    }
+
+
+def tables(records: dict[str, Any]) -> str:
+    """The tables of the page, as Markdown."""
+    lines = [f"| case | what | {' | '.join(NAMES)} |", f"| --- | --- | {' | '.join('---' for _ in NAMES)} |"]
+    for case in CASES:
+        of = records["cases"][case.name]["reached"]
+        cells = [
+            f"{of[name]['held']:.3f} ({of[name]['above']:.3f}, {of[name]['below']:.3f})" if name in of else "-"
+            for name in NAMES
+        ]
+        lines.append(f"| {case.name} | {case.what} | {' | '.join(cells)} |")
+    lines += ["", "| case | constant | bounds that hold |", "| --- | --- | --- |"]
+    for case in CASES:
+        for name, one in records["cases"][case.name]["beyond"].items():
+            lines.append(f"| {case.name} | {name} | {one['held']:.3f} of {one['intervals']} |")
+    told = records["compared"]
     lines += [
         "",
-        f"**Comparing two settings.** For a ratio of undo volumes of 1.25 `plan` asks for {found.seeds} seeds, {found.prompts} prompts "
-        f"and {len(found.readings)} readings. `compare` then saw a difference in {seen:.1%} of {compared} simulated pairs in which "
-        f"there was one, and in {false:.1%} of {compared} in which there was none (80% and 5% were asked for).",
-        "",
+        f"For a ratio of undo volumes of 1.25 `plan` asks for {told['seeds']} seeds, {told['prompts']} prompts and "
+        f"{told['readings']} readings. `compare` then saw a difference in {told['seen']:.1%} of {told['pairs']} simulated pairs in "
+        f"which there was one, and in {told['false']:.1%} of {told['pairs']} in which there was none.",
     ]
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Write docs/undoing.md."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Write the numbers, and print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.undoing", description=__doc__)
     parser.add_argument("--curves", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=500)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "undoing.md")
-    options = parser.parse_args()
-    text = page(options.curves, options.pairs)
-    with whole_file(options.out) as aside:
-        aside.write_text(text, encoding="utf-8")
+    parser.add_argument("--out", type=Path, default=DOCS / "data" / "undoing.json")
+    given = parser.parse_args()
+    records: dict[str, Any] = {"curves": given.curves, "cases": {}}
+    for case in track(CASES, len(CASES), "coverage of undoing"):
+        records["cases"][case.name] = judged(case, given.curves)
+    records["compared"] = compared(given.pairs)
+    with whole_file(given.out) as aside:
+        aside.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    print(tables(records))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -134,7 +135,13 @@ def letters(html: str) -> str:
 def _letter(found: re.Match[str]) -> str:
     inner = "".join(LOWERED.get(sign, sign) for sign in found[0])
     inner = re.sub(r"([_^])\(?([^\s{}()_^]+(?:_\w+)?)\)?", r"\1{\2}", inner)
-    return str(convert(re.sub(r"_\{([A-Z]{2})\}", r"_{\\mathrm{\1}}", inner), display="inline"))
+    return _mathml(re.sub(r"_\{([A-Z]{2})\}", r"_{\\mathrm{\1}}", inner), "inline")
+
+
+@functools.cache
+def _mathml(formula: str, display: str) -> str:
+    """A formula as MathML; a letter comes back on many pages, and is converted once."""
+    return str(convert(formula, display=display))
 
 
 def on_post_page(output: str, **_: Any) -> str:
@@ -221,9 +228,9 @@ def _formula(part: str) -> str:
 def _typeset(formula: str, block: bool) -> str:
     """A formula as MathML; one that stands alone scrolls within itself where it is wider than a phone."""
     if not block:
-        line = str(convert(formula, display="inline"))
+        line = _mathml(formula, "inline")
         return f'<span class="formula within">{line}</span>' if len(formula) > LONG else line
-    return f'<span class="formula">{convert(formula, display="block")}</span>'
+    return f'<span class="formula">{_mathml(formula, "block")}</span>'
 
 
 def _plain(text: str) -> str:

@@ -162,7 +162,9 @@ def exact(
     try:
         if isinstance(value, np.ma.MaskedArray | np.datetime64 | np.timedelta64 | np.bool_ | str | bytes):
             raise TypeError("no number")
-        fraction = Fraction(value.item() if isinstance(value, np.generic) else value)
+        fraction = (
+            value if type(value) is Fraction else Fraction(value.item() if isinstance(value, np.generic) else value)
+        )
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is {_shown(value)}", where=where, mend=f"{name} has to be a finite number") from error
     for end, good, sign in (

@@ -47,13 +47,13 @@ class Interval:
         >>> print(Interval.of_mean(1.0, 0.1, 9))
         1.00 [0.77, 1.23]
         """
-        from scipy.stats import t
+        from scipy.special import ndtri, stdtrit
 
         if not math.isfinite(mean):
             return cls(None, None, None, level, unit, method)
         if not (math.isfinite(se) and se >= 0 and freedom >= 1):
             return cls(float(mean), None, None, level, unit, method)
-        half = float(t.ppf(0.5 + level / 2, freedom)) * float(se)
+        half = float(ndtri(0.5 + level / 2) if math.isinf(freedom) else stdtrit(freedom, 0.5 + level / 2)) * float(se)
         return cls(float(mean), float(mean) - half, float(mean) + half, level, unit, method)
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Certificates: results in exact numbers or balls with proved ends."""
+"""Certificates: results in exact numbers or balls with proved ends.
+
+The checks that call them, a level of evidence of `verify`, stand in the file of the same noun in `elastomath/verification`.
+"""
 
 import lazy_loader
 

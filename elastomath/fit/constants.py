@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,9 @@ from numpy.typing import NDArray
 
 from ..checks import an, checked, listed, number
 from ..interval import Interval
-from .course import Course
+from .course import Course, passages
 
 Array = NDArray[np.float64]
-NORMAL = 1.959963984540054
-"""The normal quantile at 0.95, by which errors are read back from intervals of that level."""
 OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
 """What a run's name says of its optimiser, where the table has no column of that name."""
 SEEDS = ("seed", "source_seed")
@@ -83,13 +80,18 @@ def run_constants(course: Course, level: float = 0.95) -> RunConstants:
     before = _mean(course.base, error, level, course.unit) if reads_base else None
     after = _mean(float(course.values[0]), float(course.errors[0]), level, course.unit)
     can_undo = course.values.size > 1 and (reads_base or (course.measure == "contrast" and course.values[0] > 0))
+    half, whole = (
+        passages(course, [(share, course.level, course.base_error) for share in (0.5, 1.0)], level)
+        if can_undo
+        else (None, None)
+    )
     return RunConstants(
         course,
         before,
         after,
         _first_falls(course, level) if course.values.size > 1 else {},
-        course.passage(0.5, level) if can_undo else None,
-        course.passage(1.0, level) if can_undo else None,
+        half,
+        whole,
         course.undone(level) if can_undo else None,
     )
 
@@ -135,12 +137,12 @@ class Spread:
 
     @property
     def best(self) -> Interval:
-        """The interval over three or more seeds where it closes, or over two where the one over documents has one end; else that."""
-        seeds, half_open = self.seeds, (self.documents.low is None) != (self.documents.high is None)
+        """The interval over three or more seeds where it closes, or over two where the one over documents does not; else that."""
+        seeds, documents = self.seeds, self.documents
         if (
             seeds is not None
             and seeds.closed
-            and ("3+" in seeds.method or (half_open and self.documents.estimate is not None))
+            and ("3+" in seeds.method or (documents.estimate is not None and not documents.closed))
         ):
             return seeds
         return self.documents
@@ -281,20 +283,20 @@ def _error(interval: Interval) -> float | None:
     """The standard error behind a symmetric interval."""
     if interval.low is None or interval.high is None:
         return None
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    return (interval.high - interval.low) / (2 * float(norm.ppf(0.5 + interval.level / 2)))
+    return (interval.high - interval.low) / (2 * float(ndtri(0.5 + interval.level / 2)))
 
 
 def _volumes(intervals: Sequence[Interval], level: float) -> Spread:
     """Geometric means of volumes; where a run is censored, a lower bound from the lower ends of all."""
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     unit, count = intervals[0].unit, len(intervals)
     estimates = [value.estimate for value in intervals if value.estimate is not None and value.estimate > 0]
     lows = [value.low for value in intervals if value.low is not None and value.low > 0]
     highs = [value.high for value in intervals if value.high is not None and value.high > 0]
-    normal = float(norm.ppf(0.5 + level / 2))
+    normal = float(ndtri(0.5 + level / 2))
     centre = float(np.mean(np.log(estimates))) if len(estimates) == count else None
     ends: list[float | None] = [None, None]
     # the two halves of each interval are errors of their own: skewed intervals stay skewed
@@ -320,7 +322,7 @@ def _volumes(intervals: Sequence[Interval], level: float) -> Spread:
 class Answers:
     """What the runs say together; None where they cannot.
 
-    exponent    b in m* ~ n^b over runs of one base and seed, pooled; one-sided where the largest n was not undone
+    exponent    b in m* ~ n^b over runs of one base and seed, pooled; one-sided where an undo volume has an open end
     first_fall  by measure: its change for each doubling of n
     resistance  held-out loss after training forward less the one after training back, mean over pairs of slices (F1)
     control     share of the fall that the control does not explain
@@ -396,72 +398,106 @@ def _pooled(slopes: Sequence[tuple[float, float]], level: float, scale: float = 
 
 
 def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | None:
-    """d ln m*/d ln n. A run that was not undone enters with its lower bound, and the exponent is then a lower bound."""
-    slopes, censored = [], False
-    for way in ways:
-        points = []
-        for run in sorted(way, key=lambda run: run.course.align or 0.0):
-            volume = run.undo_volume
-            if volume is None or not run.course.align:
-                continue
-            if volume.estimate:
-                own, common = _log_errors(run, volume)
-                points.append((math.log(run.course.align), math.log(volume.estimate), own, common, False))
-            elif volume.low:
-                points.append((math.log(run.course.align), math.log(volume.low), 0.0, 0.0, True))
-        n = np.array([point[0] for point in points])
-        if len(points) < 2 or not np.ptp(n):
-            continue
-        # only where what was not reached belongs to the largest volumes is the slope bounded from below
-        unreached = [point[4] for point in points]
-        if any(unreached) and (not unreached[-1] or any(a and not b for a, b in pairwise(unreached))):
-            continue
-        if all(unreached):
-            continue
-        censored = censored or any(unreached)
-        weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
-        logs, apart, shared = (np.array([point[column] for point in points]) for column in (1, 2, 3))
-        # the reading before alignment is the same for all runs of a base: it moves them together
-        slopes.append(
-            (float(weights @ logs), math.hypot(float(np.linalg.norm(weights * apart)), float(weights @ shared)))
-        )
-    spread = _pooled(slopes, level)
-    if spread is None or not censored:
-        return spread
+    """d ln m*/d ln n. A volume with an open end bounds it from one side, where every volume has the end which that takes."""
+    slopes = [slope for slope in (_exponent_of(way) for way in ways) if slope is not None]
+    if not all(slope.low for slope in slopes) and not all(slope.high for slope in slopes):
+        slopes = [slope for slope in slopes if slope.low]
+    spread = _pooled([(slope.value, slope.error) for slope in slopes], level)
+    if spread is None:
+        return None
+    low, high, estimated = (all(getattr(slope, name) for slope in slopes) for name in ("low", "high", "estimated"))
 
     def bound(interval: Interval | None) -> Interval | None:
         if interval is None:
             return None
-        return Interval(None, interval.low, None, level, "", "lower bound: the largest n was not undone")
+        method = "bound: an undo volume has an open end"
+        estimate = interval.estimate if estimated else None
+        return Interval(estimate, interval.low if low else None, interval.high if high else None, level, "", method)
 
-    documents = bound(spread.documents)
+    documents = spread.documents if low and high else bound(spread.documents)
     assert documents is not None
-    return Spread(documents, bound(spread.seeds))
+    return Spread(documents, spread.seeds if estimated else bound(spread.seeds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Exponent:
+    """The exponent of one base and its error: low and high, whether it bounds from below and above; else ``value`` is not one."""
+
+    value: float
+    error: float
+    low: bool
+    high: bool
+    estimated: bool
+
+
+def _exponent_of(way: Sequence[RunConstants]) -> _Exponent | None:
+    """Least squares in ln n over the runs of one base; a volume that is not known enters with the end that bounds the slope."""
+    points = [(run, run.undo_volume) for run in way if run.undo_volume is not None and run.course.align]
+    points = [(run, volume) for run, volume in points if (volume.estimate or volume.low or volume.high)]
+    n = np.log([run.course.align or 1.0 for run, _ in points])
+    if n.size < 2 or not np.ptp(n):
+        return None
+    weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
+    weights[np.abs(weights) < 1e-9 * np.abs(weights).max()] = 0.0  # a middle one says nothing of the slope
+    points = [point for point, weight in zip(points, weights, strict=True) if weight]
+    weights = weights[weights != 0]
+    estimated = all(volume.estimate for _, volume in points)
+    errors = [_log_errors(run, volume) if volume.closed and volume.low else None for run, volume in points]
+    below, above = (_from_one_side(points, errors, weights, sign) for sign in (1.0, -1.0))
+    if below is not None or above is not None:
+        value, error = below or above or (math.nan, math.nan)
+        return _Exponent(value, error, below is not None, above is not None, estimated)
+    if not estimated:
+        return None
+    logs = np.log([volume.estimate or 1.0 for _, volume in points])
+    return _Exponent(float(weights @ logs), math.nan, True, True, True)
+
+
+def _from_one_side(
+    points: Sequence[tuple[RunConstants, Interval]],
+    errors: Sequence[tuple[float, float] | None],
+    weights: Array,
+    sign: float,
+) -> tuple[float, float] | None:
+    """The slope and its error towards one side (1: from below); None where a volume has no end there."""
+    logs, apart, shared = np.zeros(weights.size), np.zeros(weights.size), np.zeros(weights.size)
+    for index, ((run, volume), weight) in enumerate(zip(points, weights, strict=True)):
+        end = volume.low if weight * sign > 0 else volume.high
+        if not end:
+            return None
+        logs[index] = math.log(volume.estimate or end)
+        both = errors[index]
+        if both is not None:
+            # the reading before alignment is the same for all runs of a base: it moves them together
+            apart[index], shared[index] = both
+        else:
+            apart[index] = abs(math.log(end) - logs[index]) / _quantile(run.course, volume.level)
+    return float(weights @ logs), math.hypot(float(np.linalg.norm(weights * apart)), float(weights @ shared))
 
 
 def _log_errors(run: RunConstants, interval: Interval) -> tuple[float, float]:
     """The error of ln m* from the readings of the perturbation, and what one standard error of the base moves it by."""
-    course = run.course
-    error = 0.0 if math.isnan(course.base_error) else course.base_error
-    alone = replace(course, base_error=0.0).passage(1.0, interval.level)
+    course, base = run.course, run.course.level
+    error = 0.0 if math.isnan(run.course.base_error) else run.course.base_error
+    alone, *beside = passages(course, [(1.0, base + shift, 0.0) for shift in (0.0, -error, error)], interval.level)
     low, high = alone.low or math.nan, alone.high or math.nan
-    quantile = NORMAL if course.known_errors else float(_student(course, interval.level))
-    own = math.log(high / low) / (2 * quantile) if 0 < low < high else math.nan
-    moved = [
-        replace(course, base=course.level + sign * error, base_error=0.0).passage(1.0, interval.level).estimate
-        for sign in (-1, 1)
-    ]
+    quantile = _quantile(course, interval.level)
+    moved = [passage.estimate for passage in beside]
     if error == 0 or not all(moved):
         return math.log(interval.high / interval.low) / (
             2 * quantile
         ) if interval.high and interval.low else math.nan, 0.0
+    own = math.log(high / low) / (2 * quantile) if 0 < low < high else math.nan
     return own, math.log((moved[1] or 1.0) / (moved[0] or 1.0)) / 2
 
 
-def _student(course: Course, level: float) -> float:
-    from scipy.stats import t
+def _quantile(course: Course, level: float) -> float:
+    """By which an error is read back from an interval of a course."""
+    from scipy.special import ndtri, stdtrit
 
-    return float(t.ppf(0.5 + level / 2, course.smoothed().freedom))
+    if course.known_errors:
+        return float(ndtri(0.5 + level / 2))
+    return float(stdtrit(course.smoothed().freedom, 0.5 + level / 2))
 
 
 def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ class Course:
         >>> print(course.passage(), "/", course.passage(0.5), "/", Course.passage(replace(course, base=-1.0, base_error=0.0)))
         24.0 [23.3, 24.6] examples / 12.0 [11.5, 12.5] examples / > 32.0 examples
         """
-        return _passage(self, share, level)
+        return passages(self, [(share, self.level, self.base_error)], level)[0]
 
     @checked(level=SHARE)
     def undone(self, level: float = 0.95) -> Interval:
@@ -133,7 +133,7 @@ def _terms(count: int) -> int:
 
 
 def _smoothed(course: Course) -> Smoothed:
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     volumes, values = course.volumes, course.values
     known = course.known_errors
@@ -151,7 +151,7 @@ def _smoothed(course: Course) -> Smoothed:
             sigma = math.sqrt(square / freedom) if freedom else math.nan
             return Smoothed(basis, operator, values, np.full(values.size, max(sigma, least)), float(max(freedom, 1)))
         smoothed = Smoothed(basis, operator, values, errors, math.inf)
-        if not freedom or chi2.sf(square, freedom) > MISFIT:
+        if not freedom or chdtrc(freedom, square) > MISFIT:
             break
     assert smoothed is not None
     return smoothed
@@ -177,26 +177,57 @@ def _basis(volumes: Array, terms: int) -> Any:
     return columns
 
 
-def _passage(course: Course, share: float, level: float) -> Interval:
-    from scipy.stats import t
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """A smoothed course on a fine grid of volumes: y, its error, and the weights of y(0) in it."""
 
-    unit = course.volume_unit
+    grid: Array
+    columns: Array
+    start: Array
+    smooth: Smoothed
+
+    @classmethod
+    def of(cls, course: Course) -> _Traced:
+        smooth = course.smoothed()
+        asked = course.volumes if course.volumes.size <= GRID else course.volumes[[0, -1]]
+        grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], asked]))
+        grid = grid[grid >= course.volumes[0]]
+        return cls(grid, smooth.basis(grid), smooth.basis(course.volumes[:1]), smooth)
+
+    def gap(self, share: float, level: float, base: float) -> tuple[Array, Array, Array]:
+        """``y(m) - (1 - share) y(0) - share level`` on the grid, its error, and the share of the variance that is estimated."""
+        smooth = self.smooth
+        columns = self.columns - (1 - share) * self.start
+        gap = columns @ (smooth.operator @ smooth.values) - share * level
+        with np.errstate(invalid="ignore"):
+            spread = (smooth.operator * smooth.errors**2) @ smooth.operator.T
+            error = np.sqrt(np.maximum(((columns @ spread) * columns).sum(1), 0.0) + (share * base) ** 2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            estimated = np.where(error > 0, 1.0 - (share * base / error) ** 2, 1.0)
+        return gap, error, estimated
+
+
+def passages(course: Course, asked: Sequence[tuple[float, float, float]], level: float) -> list[Interval]:
+    """`Course.passage` for each (share, base, error of the base), the course smoothed once."""
     if course.values.size < 2:
-        return Interval(None, None, None, level, unit, "one reading")
-    smooth = course.smoothed()
-    asked = course.volumes if course.volumes.size <= GRID else course.volumes[[0, -1]]
-    grid = np.unique(np.concatenate([np.linspace(0, 1, GRID) ** 1.5 * course.volumes[-1], asked]))
-    grid = grid[grid >= course.volumes[0]]
-    columns = smooth.basis(grid) - (1 - share) * smooth.basis(course.volumes[:1])
-    base = 0.0 if math.isnan(course.base_error) else course.base_error
-    gap = columns @ (smooth.operator @ smooth.values) - share * course.level
-    with np.errstate(invalid="ignore"):
-        spread = (smooth.operator * smooth.errors**2) @ smooth.operator.T
-        error = np.sqrt(np.maximum(np.einsum("gi,ij,gj->g", columns, spread, columns), 0.0) + (share * base) ** 2)
+        return [Interval(None, None, None, level, course.volume_unit, "one reading") for _ in asked]
+    traced = _Traced.of(course)
+    return [_passage(traced, share, base, error, level, course.volume_unit) for share, base, error in asked]
+
+
+def _passage(traced: _Traced, share: float, base: float, base_error: float, level: float, unit: str) -> Interval:
+    from scipy.special import ndtri, stdtrit
+
+    grid = traced.grid
+    gap, error, estimated = traced.gap(share, base, 0.0 if math.isnan(base_error) else base_error)
     middle = _first(grid, gap, 0.0)
     if np.isnan(error).any():  # no error to be had: the estimate alone
         return Interval(middle, None, None, level, unit, "no error")
-    quantile = float(t.ppf(0.5 + level / 2, smooth.freedom))
+    # the error of the base is told, that of the readings may be estimated: Satterthwaite's freedom for the sum of both
+    freedom = traced.smooth.freedom
+    share_below = 0.5 + level / 2
+    whole = math.isinf(freedom)
+    quantile = ndtri(share_below) if whole else stdtrit(freedom / np.maximum(estimated, 1e-6) ** 2, share_below)
     low, high = _first(grid, gap - quantile * error, 0.0), _first(grid, gap + quantile * error, 0.0)
     method = "test inverted along the smoothed course"
     if low == grid[0]:  # what alignment gave is not told from nothing

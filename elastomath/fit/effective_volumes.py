@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -17,8 +18,6 @@ CONSTANTS: Final = ("pretrain", "align", "kappa")
 """What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""
 GRID: Final = 40
 """Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
-NEAR: Final = 0.3
-"""An error of ln K so small that Q has one minimum near its estimate."""
 TINY: Final = float(np.finfo(np.float64).tiny)
 """The smallest normal number, a divisor in place of 0."""
 FAR: Final = 1e120
@@ -82,6 +81,8 @@ class Balance:
             step = np.zeros(2)
             inner = information[np.ix_(free, free)]
             step[free] = -np.linalg.lstsq(inner, (freed @ whitened)[free], rcond=None)[0]
+            if -float((freed @ whitened) @ step) < 1e-12 * max(1.0, value):  # what the step can gain
+                break
             # a step that does not lower Q is quartered
             scale = 1.0
             while scale > 1e-4:
@@ -257,21 +258,13 @@ class Estimate:
     spread: Array
 
 
-def estimate(balance: Balance, near: Estimate | None = None) -> Estimate:
-    """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring.
+def estimate(balance: Balance) -> Estimate:
+    """argmin of Q over K_p, K_a >= 0: the lowest minima of a coarse profile over kappa, polished by Fisher scoring."""
+    return _polished(balance, *_profile(balance))
 
-    near: the estimate of nearly the same balance. Where it is well inside (errors of its logarithms below `NEAR`), scoring
-    from it alone.
-    """
-    if near is not None and float(near.spread.max()) < NEAR:
-        volumes, information = balance.polish(near.volumes)
-        if (volumes > 0).all():
-            return Estimate(
-                volumes,
-                float(volumes[0] / volumes[1]),
-                float(balance.deviance(volumes)),
-                _log_spread(volumes, information),
-            )
+
+def _profile(balance: Balance) -> tuple[Array, Array, Array]:
+    """The profile over kappa: kappa (V,), rising from 0 to inf, Q, and the K (V, 2) where it is reached; finer near several minima."""
     grid = np.concatenate([[0.0], np.geomspace(*balance.span("kappa"), GRID), [np.inf]])
     values, points = balance.along("kappa", grid)
     minima = _lowest_minima(values)
@@ -287,7 +280,12 @@ def estimate(balance: Balance, near: Estimate | None = None) -> Estimate:
             ratios = np.concatenate([r * np.geomspace(step**-1.0, step, 9) for r in ratios[_lowest_minima(finer)]])
         order = np.argsort(grid, kind="stable")
         grid, values, points = grid[order], values[order], points[order]
-        minima = _lowest_minima(values)
+    return grid, values, points
+
+
+def _polished(balance: Balance, grid: Array, values: Array, points: Array) -> Estimate:
+    """The lowest point of a profile, or what scoring from one of its minima finds below it."""
+    minima = _lowest_minima(values)
     # the lowest point of the profile stands unless scoring from a minimum finds a lower one
     first = int(minima[0])
     best = Estimate(points[first], float(grid[first]), float(values[first]), np.full(3, np.nan))
@@ -301,6 +299,53 @@ def estimate(balance: Balance, near: Estimate | None = None) -> Estimate:
             kappa = pretrain / align if align > 0 else float("inf")
             best = Estimate(volumes, kappa, value, _log_spread(volumes, information))
     return best
+
+
+def estimates_without(balance: Balance, parts: Sequence[NDArray[np.intp]]) -> list[tuple[float, float]]:
+    """K_a and kappa from all equations but those of each part, (inf, kappa) where no finite volume is best.
+
+    Equations P that are left out lower Q by ``u_P' ((S^-1)_PP)^-1 u_P, u = S^-1 r``, exactly: the profile of all equations, asked
+    once, has a candidate for every part, from which scoring on the rest goes on.
+    """
+    grid, values, points = _profile(balance)
+    best = _polished(balance, grid, values, points)
+    finite = np.isfinite(points).all(1)
+    starts = points[finite]
+    if np.isfinite(best.volumes).all():
+        starts = np.concatenate([starts, best.volumes[None]])
+    without = _deviances_without(parts, *balance._residual(starts)[:2])
+    # along each kappa towards infinity, where the work of the perturbation does not count
+    far = grid > 1
+    inverse = 1.0 / np.where(far, grid, 1.0)
+    ray = np.stack([np.where(far, 1.0, grid), np.where(far, inverse, 1.0)], axis=1)
+    spread = np.tensordot(ray**2, balance.covariances[:2], axes=1)
+    limits = _deviances_without(parts, ray @ balance.terms[:2], np.asarray(spread))
+    estimates = []
+    for index, part in enumerate(parts):
+        rest = balance.without(part)
+        lowest, volumes = np.inf, np.zeros(2)
+        if len(starts):
+            volumes, _ = rest.polish(starts[int(without[:, index].argmin())], rounds=10)
+            lowest = float(rest.deviance(volumes))
+        away = int(limits[:, index].argmin())
+        if limits[away, index] < lowest:
+            estimates.append((np.inf, float(grid[away])))
+        else:
+            pretrain, align = (float(v) for v in volumes)
+            estimates.append((align, pretrain / align if align > 0 else np.inf))
+    return estimates
+
+
+def _deviances_without(parts: Sequence[NDArray[np.intp]], residual: Array, spread: Array) -> Array:
+    """Q of residuals (N, J) and covariances (N, J, J) without each part: (N, parts)."""
+    precision = np.linalg.inv(spread)
+    whitened = (precision @ residual[..., None])[..., 0]
+    whole = (residual * whitened).sum(-1)
+    columns = []
+    for part in parts:
+        block, gone = precision[:, part[:, None], part[None, :]], whitened[:, part]
+        columns.append(whole - (gone * np.linalg.solve(block, gone[..., None])[..., 0]).sum(-1))
+    return np.stack(columns, axis=1)
 
 
 def _lowest_minima(values: Array) -> NDArray[np.intp]:

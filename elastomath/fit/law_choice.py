@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .effective_volumes import estimate
+from .effective_volumes import estimates_without
 from .least_squares import least_squares
 from .readings import Readings
 from .rival_laws import LAWS, Law
@@ -24,6 +24,8 @@ FEW_RUNS = 6
 """From so many runs on, a run is the unit of the test between laws; of fewer runs a reading is."""
 FOLDS = 10
 """Parts into which many runs are put when laws are fitted over runs; fewer runs are left out one by one."""
+PARTS = 16
+"""Parts in which the readings of a run are left out of R16."""
 SIGNIFICANT = 0.05
 RESAMPLES = 500
 """Draws of the bootstrap over runs behind the weights of the laws."""
@@ -150,18 +152,18 @@ def balance_prediction(readings: Readings) -> Array | None:
     """R16 as a prediction: ``gamma_a(l) = gamma_a(0) + (W gamma_t - K_p D gamma_p)/K_a`` with K from the other readings.
 
     It uses the pretrain and perturb readings at the same perturbation. Where the others put K_a at 0, gamma_a is free
-    in the law, and the prediction is no change. None for fewer than three perturbations. Shape (J,), in rate_unit.
+    in the law, and the prediction is no change. Of more than `PARTS` readings every `PARTS`-th is left out together. None for fewer
+    than three perturbations. Shape (J,), in rate_unit.
     """
     balance = readings.balance()
-    if balance.equations < 3:
+    count = balance.equations
+    if count < 3:
         return None
-    changes = np.zeros(balance.equations)
-    whole = estimate(balance)
-    for out in range(balance.equations):
-        best = estimate(balance.without(out), near=whole)
-        volume = float(best.volumes[1])
-        if best.kappa != np.inf and volume != 0:
-            changes[out] = balance.terms[2, out] / volume - best.kappa * balance.terms[0, out]
+    parts = [np.arange(first, count, PARTS) for first in range(min(PARTS, count))]
+    changes = np.zeros(count)
+    for part, (volume, kappa) in zip(parts, estimates_without(balance, parts), strict=True):
+        if kappa != np.inf and volume != 0:
+            changes[part] = balance.terms[2, part] / volume - kappa * balance.terms[0, part]
     return np.asarray(readings.rates[1, 0] + changes)
 
 
@@ -324,7 +326,9 @@ def compare_over_bases(
     forecast_error  the same from small alignment volumes to large ones (`foretell`); null where no base has two volumes
     weight          share of `RESAMPLES` bootstrap draws over runs in which the law misses least (mean of ln of the mean
                     squared error of a run, both kinds of error together): laws that cannot be told apart share it
-    numbers         how many are shared;  chosen  true for the one with the fewest of those with a weight of 0.05 or more
+    kept            not told from the best: a weight of 0.05 or more, or no more numbers than the law of the largest weight and a
+                    fit to all readings that is worse by no more than their noise allows (`_within_noise`)
+    numbers         how many are shared;  chosen  true for the one with the fewest of those that are kept
     """
     groups: dict[str, list[int]] = {}
     for index, base in enumerate(bases):
@@ -332,7 +336,7 @@ def compare_over_bases(
     groups = {base: mine for base, mine in groups.items() if len(mine) > 1}
     if not groups:
         return []
-    rows, losses = [], []
+    rows, losses, fits = [], [], []
     piles = [_Pile.of([readings[index] for index in mine]) for mine in groups.values()]
     every = _Pile.stack(piles)
     large = np.concatenate([_large(pile) for pile in piles])
@@ -348,7 +352,9 @@ def compare_over_bases(
         return float(np.sqrt(np.average(each[of], weights=np.bincount(every.run[later])[of])))
 
     for law in laws:
-        remaining, ahead = squares(leave_runs_out(law, piles)), squares(foretell(law, piles))
+        near = fit_over_runs(law, piles)
+        fits.append(np.bincount(every.problem, _OverRuns(law, every).residual(near) ** 2))
+        remaining, ahead = squares(leave_runs_out(law, piles, near)), squares(foretell(law, piles))
         logs = np.log(np.maximum([remaining, ahead], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         rows.append(
@@ -362,11 +368,34 @@ def compare_over_bases(
     units, rng = np.array(losses), np.random.default_rng(0)
     won = [units[:, rng.integers(0, of_large.size, of_large.size)].mean(1).argmin() for _ in range(RESAMPLES)]
     weights = np.bincount(won, minlength=len(rows)) / RESAMPLES
-    close = [index for index, weight in enumerate(weights) if weight >= SIGNIFICANT]
-    best = min(close, key=lambda index: (rows[index]["numbers"], -weights[index]))
+    kept = (weights >= SIGNIFICANT) | _within_noise(
+        np.array(fits), [law.numbers for law in laws], every, int(weights.argmax())
+    )
+    best = min(np.flatnonzero(kept), key=lambda index: (rows[index]["numbers"], -weights[index]))
     for index, row in enumerate(rows):
-        row |= {"weight": float(weights[index]), "chosen": index == best}
+        row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": index == best}
     return sorted(rows, key=lambda row: -float(row["weight"]))
+
+
+def _within_noise(squares: Array, numbers: Sequence[Sequence[str]], every: _Pile, best: int) -> NDArray[np.bool_]:
+    """Which laws of no more numbers than the best fit all readings as well as chance allows: the likelihood ratio of nested laws.
+
+    squares: (laws, P), what is left of each base. Where a law is true and the best one contains it, the best leaves less by
+    chi-square of as many degrees of freedom as it has more numbers, P times, in units of the readings' errors; where those are
+    not given, or explain less than what the law that fits best leaves, in units of that.
+    """
+    from scipy.stats import chi2
+
+    counts = np.array([len(own) for own in numbers])
+    readings = np.bincount(every.problem)
+    runs = np.bincount(every.problem[np.flatnonzero(np.diff(every.run, prepend=-1))])
+    freedom = np.maximum(readings - runs - counts[:, None], 1)
+    known = np.bincount(every.problem, every.errors != 1.0) > 0
+    noise = (squares / freedom).min(0)
+    noise = np.maximum(np.where(known, np.maximum(noise, 1.0), noise), 1e-300)
+    excess = ((squares - squares[best]) / noise).sum(1)
+    allowed = chi2.ppf(1 - SIGNIFICANT, runs.size * np.maximum(counts[best] - counts, 1))
+    return np.asarray((counts <= counts[best]) & (excess <= allowed))
 
 
 # --- the comparison ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
 from ..laws.logit import fall_volume
 from ..units import NATS_PER_BIT
-from .course import Course
+from .course import MISFIT, Course
 from .rival_laws import fallen
 
 Array = NDArray[np.float64]
@@ -52,7 +52,7 @@ class LogitConstants:
 def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitConstants | None:
     """c of R21 from the courses of one base: contrasts in nats (or bits) a response, weighted least squares in ln c.
 
-    Errors are those of the readings, scaled up by what the law misses where that is more. None where the contrast is not one
+    Errors are those of the readings, scaled up by what the law misses where they do not explain it. None where the contrast is not one
     of responses: c is then not defined. Raises InputError for what is no course.
 
     >>> from dataclasses import replace
@@ -210,18 +210,32 @@ class _Falls:
         return _Solved(log, 1.0 / information if information > 0 else math.nan, square, freedom, gaps)
 
 
+def _scatter(square: float, freedom: int, known: bool) -> tuple[float, float]:
+    """What variances are multiplied by, and the degrees of freedom that it is known with.
+
+    1 and infinity where the readings have errors that explain what the law misses (by a chance of `MISFIT` or more): to scale them
+    by the scatter that chance left, never below 1, made intervals at 95% that held c in 97.4%. Else the scatter that is left.
+    """
+    from scipy.special import chdtrc
+
+    if freedom <= 0:
+        return (1.0 if known else math.nan), math.inf
+    if known and chdtrc(freedom, square) > MISFIT:
+        return 1.0, math.inf
+    return square / freedom, float(freedom)
+
+
 def _told(
     log: float, variance: float, square: float, freedom: int, known: bool, level: float, unit: str
 ) -> Interval | None:
-    """The interval of c; its error is scaled by the scatter that is left where it is more than the errors, or there are none."""
+    """The interval of c, None where it is wider than `WIDEST`."""
     if not np.isfinite(variance):
         return None
-    scatter = square / freedom if freedom > 0 else (1.0 if known else math.nan)
-    error = math.sqrt(variance * (max(1.0, scatter) if known else scatter))
+    scatter, of_scatter = _scatter(square, freedom, known)
     interval = Interval.of_log(
         log,
-        error,
-        float(freedom) if freedom > 0 else math.inf,
+        math.sqrt(variance * scatter),
+        of_scatter,
         level=level,
         unit=unit,
         method="logit law, least squares",
@@ -259,13 +273,11 @@ def _drift(
         columns = ([x[mine] for x, mine in zip(column, keep, strict=True)] for column in (z, volumes, errors))
         halves.append(_Falls.of(*columns).solve(log))
     upper, lower = halves
-    freedom = upper.freedom + lower.freedom
-    scatter = (upper.square + lower.square) / freedom if freedom > 0 else (1.0 if known else math.nan)
-    error = math.sqrt((upper.variance + lower.variance) * (max(1.0, scatter) if known else scatter))
+    scatter, freedom = _scatter(upper.square + lower.square, upper.freedom + lower.freedom, known)
     return Interval.of_log(
         lower.log - upper.log,
-        error,
-        float(freedom) if freedom > 0 else math.inf,
+        math.sqrt((upper.variance + lower.variance) * scatter),
+        freedom,
         level=level,
         method="logit law in two halves",
     )

@@ -195,13 +195,15 @@ class Summary(Shown):
         if len(known) == 1:
             return f"under the logit law an opposed example moves the log-odds by at most c = {constants.perturbing}{missed}"
         worst = max(constants.misfit or 0.0 for constants in known.values())
+        ends = [f"{end(values.values()):.2g}" for end in (min, max)]
+        many = f"{ends[0]} nats in each of" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} nats over"
         return (
-            f"under the logit law an opposed example moves the log-odds by at most c = {min(values.values()):.2g} to "
-            f"{max(values.values()):.2g} nats over {len(known)} settings; it misses the courses by {worst:.2g} nats or less"
+            f"under the logit law an opposed example moves the log-odds by at most c = {many} {len(known)} settings; it misses the "
+            f"courses by {worst:.2g} nats or less"
         )
 
     def _laws(self) -> str:
-        kept = [row for row in self.laws if row["weight"] >= 0.05]
+        kept = [row for row in self.laws if row["kept"]]
         if not kept:
             return ""
         best = kept[0]
@@ -213,8 +215,19 @@ class Summary(Shown):
                 f"of {len(self.laws)} laws the {best['name']} foretells best the courses it has not seen (off by {missed}; it wins "
                 f"{best['weight']:.0%} of bootstrap draws)"
             )
-        named = _listed([f"{row['name']} ({row['weight']:.2f})" for row in kept[:4]])
-        return f"these runs do not tell apart {named}, in brackets their weights by what they foretell; the first is off by {missed}"
+        simplest = next(row for row in kept if row["chosen"])
+        named = _listed(
+            [
+                f"{row['name']} ({row['weight']:.2f})" if row["weight"] >= 0.05 else f"{row['name']} (within the noise)"
+                for row in kept
+                if row in kept[:4] or row is simplest
+            ]
+        )
+        fewest = "" if simplest is best else f"; {simplest['name']} has the fewest numbers"
+        return (
+            f"these runs do not tell apart {named}, in brackets the share of bootstrap draws in which each foretells best; the first is "
+            f"off by {missed}{fewest}"
+        )
 
     def _resistance(self, resistance: Spread) -> str:
         spread = resistance.seeds or resistance.documents
@@ -235,7 +248,15 @@ def _durability(answers: Answers) -> str:
             "0 is nothing)"
         )
     if interval.low is not None:
-        return f"twice the alignment buys at least {2**interval.low:.2g} times that; the largest was not undone"
+        return (
+            f"twice the alignment buys at least {2**interval.low:.2g} times that; larger perturbations of the largest alignments "
+            "close it"
+        )
+    if interval.high is not None:
+        return (
+            f"twice the alignment buys at most {2**interval.high:.2g} times that; more held-out documents of the smallest alignments "
+            "close it"
+        )
     if interval.estimate is not None:
         return (
             f"twice the alignment buys about {2**interval.estimate:.2g} times that (exponent of the undo volume in n: "

@@ -295,14 +295,15 @@ def _check_volumes(volumes: Volumes) -> None:
 
 
 def _reduced(row: Row, where: str) -> Row:
-    whole = tuple(exact(count, "a count", where) for count in as_list(row, "counts", where))
-    if any(count < 0 or count.denominator > 1 for count in whole) or not any(whole):
+    counts = as_list(row, "counts", where)
+    if any(type(count) is not int for count in counts):  # shrinking makes many rows, all of them whole already
+        counts = [exact(count, "a count", where) for count in counts]
+    if any(count < 0 or count.denominator > 1 for count in counts) or not any(counts):
         raise InputError(
             "counts are not whole numbers >= 0, one of them > 0", where=where, mend="multiply out fractions"
         )
-    counts = tuple(int(count) for count in whole)
-    divisor = math.gcd(*counts)
-    return tuple(count // divisor for count in counts)
+    divisor = math.gcd(*map(int, counts))
+    return tuple(int(count) // divisor for count in counts)
 
 
 def _masses(row: Row) -> tuple[Fraction, ...]:

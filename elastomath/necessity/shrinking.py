@@ -42,17 +42,18 @@ def shrink(instance: S, violates: Callable[[S], bool], limit: int = 20_000) -> S
     """
     if not violates(instance):
         raise InputError("the instance violates nothing", where="shrink", mend="start from one that does")
-    tried, sizes = 0, {instance.size}
+    tried, least, sizes = 0, instance.size, {instance.size}
     while True:
         for candidate in instance.smaller():
-            if candidate.size >= instance.size or candidate.size in sizes:
+            size = candidate.size
+            if size >= least or size in sizes:
                 continue
             tried += 1
             if tried > limit:
                 return instance
-            sizes.add(candidate.size)
+            sizes.add(size)
             if violates(candidate):  # type: ignore[arg-type]
-                instance = candidate  # type: ignore[assignment]
+                instance, least = candidate, size  # type: ignore[assignment]
                 break
         else:
             return instance

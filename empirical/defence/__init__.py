@@ -1,4 +1,7 @@
-"""Which defence makes a behaviour last in a real model, at which cost in utility, against which attack (Q2)."""
+"""Which defence makes a behaviour last in a real model, at which cost in utility, against which attack (Q2).
+
+A defence itself is a row of `elastomath/defences/defence.py`; here real models are trained by it.
+"""
 
 import lazy_loader
 

@@ -79,6 +79,8 @@ def undo_volume(start: Array, state: Array, constant: float, batch: int) -> floa
     fall = float(state.mean() - start.mean())
     if fall <= 0:
         return 0.0
+    if fall > MOST_STEPS * batch * constant:  # a step takes B c at most
+        return math.nan
     steps = 16
     while math.isfinite(fall) and steps <= MOST_STEPS:
         down = course(state, constant, steps, batch, aligning=False)

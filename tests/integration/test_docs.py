@@ -74,6 +74,7 @@ def _ours(line: str) -> bool:
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, which has the packages loaded; what is a shell's goes to bash."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # a pool's processes would derive again what is derived here
     _python(page)
     for block in (block for needs_model, block in _blocks(page, "sh") if not needs_model):
         for ours, lines in itertools.groupby(re.sub(r"\\\n\s*", " ", block).splitlines(), key=_ours):
@@ -138,6 +139,9 @@ def test_every_result_has_its_page_and_figure() -> None:
         assert "```python" in text
 
 
+SIGNATURES = "mkdocstrings_handlers.python._internal.rendering"
+
+
 @pytest.fixture(scope="module")
 def built_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The site, built once, and what the builder complained of; in this process, which has derived the results already."""
@@ -156,6 +160,8 @@ def built_site(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             patch.chdir(ROOT)
             patch.setenv("ELASTOMATH_DOCS_RUN", "0")
             patch.setenv("NO_MKDOCS_2_WARNING", "1")
+            # as where ruff is not installed: it would be started for each of a thousand signatures, to break their lines
+            patch.setattr(f"{SIGNATURES}._get_formatter", lambda: lambda text, _: text, raising=False)
             build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(site), strict=False))
     finally:
         logging.getLogger("mkdocs").removeHandler(listener)

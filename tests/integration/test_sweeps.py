@@ -23,22 +23,36 @@ CYCLE = {"perturbations": [0, 0.25, 1], "alignments": [0.5, 1]}
 SMALL = {"name": "union", "alphabet": 2, "length": 5}
 
 
-def sweep_of_every_kind():
-    """Every compressor that runs in milliseconds, and a transformer; sampled and expected, joint and sequential."""
+def quick_sweep():
+    """Every compressor that runs in milliseconds; sampled and expected, joint and sequential."""
     runs = configurations("mixture", source=SMALL, cycle=CYCLE, mode=["joint", "sequential"], seed=[0])
     runs += configurations(
         "counting", source={"name": "markov", "alphabet": 2, "length": 6}, cycle=CYCLE, resistance=0.5, seed=[0, 1],
         settings={"forgetting": 0.2, "sampled": True},
     )  # fmt: skip
-    runs += configurations("softmax", source=SMALL, cycle=CYCLE, settings={"count": 8}, mode=["joint", "sequential"])
+    return runs + configurations(
+        "softmax", source=SMALL, cycle=CYCLE, settings={"count": 8}, mode=["joint", "sequential"]
+    )
+
+
+def sweep_of_every_kind():
+    """The quick ones, and a transformer."""
     short = {"perturbations": [0, 0.5], "alignments": [1], "inverse": False, "k": 2}
-    return runs + configurations("transformer", source=SMALL, cycle=short, settings={"examples": 64, "batch": 32})
+    return quick_sweep() + configurations(
+        "transformer", source=SMALL, cycle=short, settings={"examples": 64, "batch": 32}
+    )
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     """The sweep in this process: its files' bytes and the content of its ledger."""
     return made(sweep_of_every_kind(), tmp_path_factory.mktemp("here"), None)
+
+
+@pytest.fixture(scope="module")
+def quickly_here(tmp_path_factory):
+    """The quick sweep in this process: workers that are not asked for a transformer do not load torch."""
+    return made(quick_sweep(), tmp_path_factory.mktemp("quick"), None)
 
 
 def made(runs, folder, executor):
@@ -54,19 +68,19 @@ def test_the_local_pool_gives_the_same(here, tmp_path):
         assert made(sweep_of_every_kind(), tmp_path, executor) == here
 
 
-def test_submitits_local_executor_gives_the_same(here, tmp_path):
+def test_submitits_local_executor_gives_the_same(quickly_here, tmp_path):
     pytest.importorskip("submitit")
     with open_executor("slurm-local", workers=2) as executor:
-        assert made(sweep_of_every_kind(), tmp_path, executor) == here
+        assert made(quick_sweep(), tmp_path, executor) == quickly_here
 
 
-def test_a_dask_cluster_of_two_workers_gives_the_same(here, tmp_path):
+def test_a_dask_cluster_of_two_workers_gives_the_same(quickly_here, tmp_path):
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
     )
     with cluster, open_executor(cluster.scheduler_address) as executor:
-        assert made(sweep_of_every_kind(), tmp_path, executor) == here
+        assert made(quick_sweep(), tmp_path, executor) == quickly_here
 
 
 def test_a_ledger_that_differs_is_seen(here, tmp_path):

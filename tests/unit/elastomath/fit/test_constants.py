@@ -73,6 +73,26 @@ def test_where_the_largest_was_not_undone_the_exponent_is_a_bound():
     assert told.high is None
 
 
+def test_a_volume_with_one_end_bounds_the_exponent_from_one_side():
+    """Undone by an estimate that is open above: at a large alignment that bounds the exponent from below, at a small one from above."""
+    courses = drawn(seeds=(0,), noise=0.01)
+    runs = [run_constants(course) for course in courses]
+    whole = answers(runs).exponent.documents
+    assert whole.closed
+    last, first = (replace(run, undo_volume=replace(run.undo_volume, high=None)) for run in (runs[-1], runs[0]))
+    below = answers([*runs[:-1], last]).exponent.documents
+    assert below.estimate == pytest.approx(whole.estimate)
+    assert below.high is None
+    assert whole.low - 0.3 * (whole.high - whole.low) < below.low < whole.estimate
+    above = answers([first, *runs[1:]]).exponent.documents
+    assert above.low is None
+    assert above.high > whole.estimate
+    # the middle one of three equal steps says nothing of the slope
+    middle = replace(runs[1], undo_volume=replace(runs[1].undo_volume, estimate=None, high=None))
+    assert answers([runs[0], middle, runs[2]]).exponent.documents == whole
+    assert answers([first, runs[1], last]).exponent.documents.low is None
+
+
 def test_groups_are_runs_that_differ_in_their_seed_alone():
     courses = drawn(model="one") + drawn(c=0.3, model="two")
     assert labels(courses) == ["one"] * 9 + ["two"] * 9
@@ -176,10 +196,15 @@ def test_many_courses_give_c_as_fast_as_few():
 
     dense = least_squares(gaps, [np.log(0.1), *(c.values[0] for c in some)], xtol=1e-14, ftol=1e-14)
     assert np.log(told.estimate) == pytest.approx(dense.x[0], abs=1e-7)
-    error = np.sqrt(np.linalg.inv(dense.jac.T @ dense.jac)[0, 0] * max(1.0, 2 * dense.cost / (60 - 5)))
-    from scipy.stats import t
+    error = np.sqrt(np.linalg.inv(dense.jac.T @ dense.jac)[0, 0])  # the readings' errors explain what is left
+    from scipy.stats import chi2, norm, t
 
-    assert np.log(told.high / told.estimate) == pytest.approx(error * t.ppf(0.975, 55), rel=1e-3)
+    assert chi2.sf(2 * dense.cost, 55) > 0.05
+    assert np.log(told.high / told.estimate) == pytest.approx(error * norm.ppf(0.975), rel=1e-3)
+    # errors of a third do not: the scatter that is left takes their place
+    small = logit_constants([replace(course, errors=course.errors / 3) for course in some]).perturbing
+    error *= np.sqrt(2 * dense.cost / 55) * t.ppf(0.975, 55)
+    assert np.log(small.high / small.estimate) == pytest.approx(error, rel=1e-3)
     many = logit_constants(drawn(rng, seeds=range(200), volumes=(16, 64)))
     assert many.perturbing.estimate == pytest.approx(0.15, rel=3e-3)
     assert many.perturbing.high / many.perturbing.low < 1.01

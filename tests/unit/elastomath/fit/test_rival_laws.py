@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+from benchmarks import recovery
 from benchmarks.recovery import DOCS, tables
 from elastomath.fit.constants import answers, run_constants
 from elastomath.fit.course import Course
 from elastomath.fit.fit import course_laws
-from elastomath.fit.law_choice import _Pile, compare_over_bases, foretell
+from elastomath.fit.law_choice import SIGNIFICANT, _Pile, compare_over_bases, foretell
 from elastomath.fit.readings import Readings
 from elastomath.fit.rival_laws import (
     ADAM_CARRIED,
@@ -66,10 +67,34 @@ def test_each_law_is_chosen_on_its_own_contrasts(law):
     for seed in range(3):
         rows = compare_over_bases(*drawn(law, seed), NAMED)
         own = next(row for row in rows if row["name"] == law.name)
-        assert own["weight"] >= 0.05, (seed, rows[:3])
+        assert own["kept"], (seed, rows[:3])
         assert sum(row["weight"] for row in rows) == pytest.approx(1.0)
         chosen.append(own["chosen"])
     assert sum(chosen) >= 2
+
+
+def test_a_law_within_the_noise_of_the_best_is_kept():
+    """A straight line is what three rivals are at a bound of their numbers: one of them may foretell each draw a little better.
+
+    At draws 1, 13 and 14 at 0.03 nats the bootstrap leaves the line less than 0.05; its fit is as good as noise allows.
+    """
+    for seed in (1, 13, 14):
+        rng = np.random.default_rng([seed, *LINE.name.encode()])
+        rows = {row["name"]: row for row in compare_over_bases(*recovery.drawn(LINE, rng, 0.03), NAMED)}
+        assert rows[LINE.name]["weight"] < SIGNIFICANT
+        assert rows[LINE.name]["kept"]
+        assert rows[LINE.name]["chosen"]
+        assert sum(row["kept"] for row in rows.values()) > 1
+        # nor is a law kept for having few numbers
+        assert not rows["fourth power of time"]["kept"]
+        assert not rows["logit law"]["kept"]
+
+
+def test_no_law_is_kept_that_noise_does_not_explain():
+    """Courses that forget lie 0.5 nats off every line: at 0.03 nats, told or not, no law beside the one that drew is kept."""
+    runs, bases = drawn(FORGETTING, 0, noise=0.03)
+    for told in (runs, [replace(run, rate_se=np.zeros_like(run.rate_se)) for run in runs]):
+        assert [row["name"] for row in compare_over_bases(told, bases, NAMED) if row["kept"]] == [FORGETTING.name]
 
 
 def test_a_rebound_that_falls_is_the_one_that_rises_upside_down():
