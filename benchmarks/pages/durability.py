@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.pages import DOCS
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
-from empirical.durability.answers import forecast_error
+from empirical.durability.answers import forecast_error, phases_of
 from empirical.durability.figures import courses_figure, forecast_figure
 from paper_checks.claims.claim import Evidence
 
@@ -22,7 +22,6 @@ RUNS = {
     "durability": "Plain gradient descent",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
-    "durability-more": "A third seed of format, and two behaviours that are not one direction",
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
 }
@@ -48,8 +47,7 @@ def _row(row: Mapping[str, Any], name: str, again: bool) -> str:
     measured, forecast = row["undo_volume"]["estimate"], row["forecast_undo_volume"]
     error = "-" if measured is None or not forecast else f"{forecast / measured - 1:+.0%}"
     behaviour = row["pairs"] + ("" if _scored(row, name) else " (recipe)") + ("" if row["applies"] else " (card: no)")
-    by = "" if row["algorithm"] == "sft" else f" after {row['algorithm']}"
-    parts = [behaviour, row["optimiser"] + by, row["seed"], row["n"]]
+    parts = [behaviour, phases_of(row), row["seed"], row["n"]]
     parts += [text.removesuffix(" examples") for text in (row["undo_volume_text"], row["forecast_text"])]
     last = [row.get("forecast_again", {"text": "-"})["text"].removesuffix(" examples")] if again else []
     return "| " + " | ".join(map(str, [*parts, error, *last])) + " |"
@@ -102,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     text = (DOCS / "durability.md").read_text(encoding="utf-8")
     saved = saved_runs()
-    every = [row for summary in saved.values() for row in summary["durability"]]
+    every = [row for summary in saved.values() for row in summary["durability"] if row["algorithm"] == "sft"]
     scored = [row for name, summary in saved.items() for row in summary["durability"] if _scored(row, name)]
     both = {"durability": every, "error": forecast_error(scored)}
     save_figure(forecast_figure(both), options.out / "figures" / "durability-forecast.svg")

@@ -30,6 +30,16 @@ def algorithm_of(configuration: Mapping[str, Any]) -> str:
     return GIVEN if configuration.get("aligned") else str(configuration.get("algorithm", "sft"))
 
 
+def phases_of(about: Mapping[str, Any]) -> str:
+    """How a run, or its row, was trained: its optimiser, and the algorithm of its alignment where that is not sft.
+
+    >>> phases_of({"optimiser": "sgd"}), phases_of({"optimiser": "sgd", "algorithm": "dpo"})
+    ('sgd', 'sgd after dpo')
+    """
+    algorithm = algorithm_of(about)
+    return str(about["optimiser"]) + ("" if algorithm == "sft" else f" after {algorithm}")
+
+
 def contrast_of(reading: Result) -> Array:
     """z = gamma_- - gamma_+ of every held-out prompt at a reading, nats."""
     gap: Array = np.subtract(reading["rejected"], reading["chosen"], dtype=np.float64)

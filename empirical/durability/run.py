@@ -38,6 +38,7 @@ from .answers import (
     durability_row,
     forecast_error,
     outside_of,
+    phases_of,
 )
 from .card import behaviour_card, undoing_again
 from .gradients import read_behaviour
@@ -83,7 +84,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         bench.laboratory.export(home, {"base": adapted, "aligned": aligned[-1]} | arms)
     row = durability_row(result)
     say(
-        f"  {configuration['pairs']}, {configuration['optimiser']}, seed {configuration['seed']}, n {configuration['n']}: "
+        f"  {configuration['pairs']}, {phases_of(configuration)}, seed {configuration['seed']}, n {configuration['n']}: "
         f"undone by {row['undo_volume_text']}, forecast {row['forecast_text']}"
     )
     return result

@@ -200,7 +200,7 @@ def _after(algorithm: str) -> Callable[[Evidence], Finding]:
             "measured",
             f"SmolLM2-135M (4-bit weights), {rows[0]['pairs']}, one seed, intervals over {saved.summary['settings']['held_out']} prompts: "
             f"a doubling of the alignment changes the first fall of the log-odds by {span(falls['z'])} nats per opposed example, "
-            f"{others}. {undone}",
+            f"{others}. {undone}. The exponent of m* in n is {span(answer['exponent'])}; Table 3 has -0.15",
             {"slope": falls["z"]["estimate"]},
         )
 
@@ -276,7 +276,7 @@ CLAIMS = (
             rerun=f"experiment durability --pairs advice --algorithm {','.join(AFTER)} --out {{out}}",
             figure=FIGURE,
         )
-        for algorithm, verdict in (("dpo", SUPPORTED), ("kto", SUPPORTED), ("simpo", SUPPORTED), ("ppo", SUPPORTED))
+        for algorithm, verdict in (("dpo", SUPPORTED), ("kto", SUPPORTED), ("simpo", SUPPORTED), ("ppo", NOT_SUPPORTED))
     ),
     Claim(
         "Q1-behaviours",
@@ -328,7 +328,7 @@ CLAIMS = (
         depends=("R26",),
         command="elastomath check R26-measured",
         saved=ADAM,
-        rerun="experiment durability --pairs tone --optimiser adamw,adamw-carried --out {out}",
+        rerun="experiment durability --pairs tone,advice,refusal --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
     ),
     Claim(
