@@ -39,7 +39,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NoReturn
 
-SECONDS, PATIENCE = 20.0, 120.0
+SECONDS, PATIENCE = 20.0, 600.0
 """Seconds of computing that a case may take, and seconds after which it is killed on a busy machine."""
 BYTES = 2 << 30
 BATCH = 40
@@ -508,8 +508,8 @@ def run(case: Case, *, whole: bool = False) -> Outcome:
         return Outcome(child.returncode, *printed, seconds, used.ru_maxrss * 1024, _left(folder, before), orphans)
 
 
-def signalled(case: Case, number: int, after: float) -> Outcome | None:
-    """How a case ended that was sent a signal once it had computed for so many seconds; None where it was done before that."""
+def signalled(case: Case, number: int, after: float) -> Outcome:
+    """How a case ended that was sent a signal once it had computed for so many seconds, or was done before that."""
     here, there = multiprocessing.Pipe()
     pid = os.fork()
     if pid == 0:
@@ -523,13 +523,13 @@ def signalled(case: Case, number: int, after: float) -> Outcome | None:
             if not sent and sum(map(int, ticks)) > after * os.sysconf("SC_CLK_TCK"):
                 os.kill(pid, number)
                 sent = True
-        outcome = here.recv()
+        outcome: Outcome = here.recv()
     finally:
         here.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    return outcome if sent else None
+    return outcome
 
 
 @contextlib.contextmanager

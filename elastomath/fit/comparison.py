@@ -59,7 +59,7 @@ class Difference:
 
     @property
     def apart(self) -> bool:
-        """Whether a difference is seen, corrected for all comparisons that were made."""
+        """Whether a difference is seen, corrected for all pairs of sets that were compared in this constant."""
         return self.corrected is not None and self.corrected < 1 - self.effect.level
 
     def sentence(self) -> str:

@@ -9,7 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import FINITE, NONNEGATIVES, POSITIVE, SHARE, an, checked, integer, listed, number, numbers, optional
+from ..checks import (
+    FINITE,
+    NONNEGATIVES,
+    POSITIVE,
+    SHARE,
+    an,
+    checked,
+    integer,
+    listed,
+    number,
+    numbers,
+    optional,
+    real,
+)
+from ..curve import LARGEST
 from ..errors import InputError
 from ..laws.logit import aligned_contrast, perturbed_contrast, undo_volume
 from .constants import grouped, run_constants
@@ -77,7 +91,7 @@ class Plan:
     power: float | None
     level: float
 
-    @checked(speed=optional(POSITIVE))
+    @checked(speed=optional(number(least=1 / LARGEST)))
     def sentences(self, speed: float | None = None) -> list[str]:
         """The plan in words; speed: tokens a second, for the time."""
         last = self.readings[-1]
@@ -107,8 +121,8 @@ def _many(count: float) -> str:
 
 
 @checked(
-    pilot=optional(an(Pilot)), aligned=numbers(shape=(None,), above=0.0), width=POSITIVE, difference=optional(POSITIVE), power=SHARE,
-    level=SHARE, adapted=number(least=0.0),
+    pilot=optional(an(Pilot)), aligned=numbers(shape=(None,), least=1 / LARGEST, most=LARGEST), width=POSITIVE,
+    difference=optional(POSITIVE), power=SHARE, level=SHARE, adapted=number(least=0.0, most=LARGEST),
 )  # fmt: skip
 def plan(
     pilot: Pilot | None = None,
@@ -135,9 +149,18 @@ def plan(
     (16, 6, 0.18)
     """
     pilot = Pilot() if pilot is None else pilot
+    real(pilot.start, "start", "plan", least=-LARGEST, most=LARGEST)
+    for name in ("constant", "noise", "scatter", "tokens"):
+        real(getattr(pilot, name), name, "plan", least=0.0 if name == "scatter" else 1 / LARGEST, most=LARGEST)
     volumes = np.sort(np.asarray(aligned, dtype=np.float64))
     undo = undo_volume(pilot.start, volumes, pilot.constant)
-    last = REACH * float(undo[-1]) * (1 + (difference or 0.0)) * math.exp(2 * pilot.scatter)
+    last = REACH * float(undo[-1]) * (1 + (difference or 0.0)) * math.exp(min(2 * pilot.scatter, 700.0))
+    if not last <= LARGEST:
+        raise InputError(
+            f"the last reading would be after {last:.3g} examples",
+            where="plan",
+            mend="ask for a smaller difference, or suppose less scatter",
+        )
     best: Plan | None = None
     for count in READINGS:
         for spacing in SPACINGS:

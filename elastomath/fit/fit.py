@@ -29,7 +29,7 @@ from .quadrature import RULES
 from .readings import ROUNDING, Readings
 from .result import Bound, Goodness, RunFit, Scatter
 from .rival_laws import ADAM, LAWS, LOGIT, LOGIT_IN_NATS, LOGIT_OF_SHARES, REBOUND, REBOUND_FALLING
-from .summary import Joint, Summary, summarise
+from .summary import Joint, Summary, bounded, summarise
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -246,10 +246,11 @@ def fit(
             names = [fitted.run for fitted, _, _ in mine]
             answer["groups"].append({"value": value, "runs": names} | _together(mine, level, laws))
     near = [fitted for fitted, _, _ in results if fitted.near_joint]
-    kappas = [fitted.kappa.estimate for fitted in near if fitted.kappa.estimate is not None]
-    differ = len(kappas) > 1 and len({fitted.nominal_kappa for fitted in near}) > 1
+    # a kappa that is open, or that its interval leaves anywhere, is no end of a range
+    kappas = [k.estimate for k in (one.kappa for one in near) if k.estimate is not None and k.closed and bounded(k)]
+    differ = len({fitted.nominal_kappa for fitted in near}) > 1
     common = Interval(None, None, None, level) if differ else pooled_kappa(near, level)
-    apart = (min(kappas), max(kappas)) if differ else None
+    apart = (min(kappas), max(kappas)) if differ and kappas else None
     joint = Joint(tuple(fitted.run for fitted in near), len(runs), common, apart)
     every = list(courses(curve))
     summary = summarise(

@@ -373,7 +373,7 @@ def compare_over_bases(
     )
     best = min(np.flatnonzero(kept), key=lambda index: (rows[index]["numbers"], -weights[index]))
     for index, row in enumerate(rows):
-        row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": index == best}
+        row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": bool(index == best)}
     return sorted(rows, key=lambda row: -float(row["weight"]))
 
 

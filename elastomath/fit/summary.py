@@ -30,7 +30,7 @@ NAMES = {
 class Joint:
     """How many runs are near a joint optimum (`RunFit.near_joint`), and the kappa that those have in common.
 
-    apart  the least and the largest kappa of those runs where their nominal volumes differ, so that they have none in common
+    apart  the least and the largest kappa that is bounded at both ends, where nominal volumes differ, so that none is in common
     """
 
     near: tuple[str, ...]
@@ -53,8 +53,9 @@ class Joint:
             )
         some = "the run is" if self.runs == 1 else f"{len(self.near)} of {self.runs} runs {_is(len(self.near))}"
         if self.apart is not None:
-            low, high = (f"{end:.4g}" for end in self.apart)
-            return f"{some} near a joint optimum, of effective volumes whose ratio kappa = K_p/K_a runs from {low} to {high}"
+            low, high = (f"{end:.2g}" if end < 10 else f"{end:.0f}" for end in self.apart)
+            spread = f"runs from {low} to {high}" if low != high else f"is {low}"
+            return f"{some} near a joint optimum; the ratio of effective volumes kappa = K_p/K_a, where it is bounded, {spread}"
         ratio = bounded(self.kappa)
         if ratio is None:
             return f"{some} near a joint optimum, but their perturbations are too few or too small to bound kappa = K_p/K_a"
@@ -96,7 +97,7 @@ class Summary(Shown):
             row[f"after ({course.unit})"] = cell(group.after)
             fall = group.first_fall.get(course.measure)
             if fall is not None:
-                row[f"first fall (1/1000 {course.volume_unit})"] = cell(fall, 1000.0)
+                row[f"first fall ({course.unit.removesuffix('/response')} per 1000)"] = cell(fall, 1000.0)
             row |= {f"half undone by ({course.volume_unit})": cell(group.half_life)}
             row |= {f"undone by ({course.volume_unit})": cell(group.undo_volume)}
             rows.append(row)
@@ -198,7 +199,7 @@ class Summary(Shown):
         ends = [f"{end(values.values()):.2g}" for end in (min, max)]
         many = f"{ends[0]} nats in each of" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} nats over"
         return (
-            f"under the logit law an opposed example moves the log-odds by at most c = {many} {len(known)} settings; it misses the "
+            f"under the logit law an opposed example moves the log-odds by at most c = {many} {len(known)} bases; it misses the "
             f"courses by {worst:.2g} nats or less"
         )
 
@@ -212,8 +213,8 @@ class Summary(Shown):
         missed += "" if ahead is None else f", and {ahead:.2g} from small alignments to large"
         if len(kept) == 1:
             return (
-                f"of {len(self.laws)} laws the {best['name']} foretells best the courses it has not seen (off by {missed}; it wins "
-                f"{best['weight']:.0%} of bootstrap draws)"
+                f"of {len(self.laws)} laws *{best['name']}*, with {_numbers(best['numbers'])} a base, foretells best the courses "
+                f"it has not seen (off by {missed}; it wins {best['weight']:.0%} of bootstrap draws)"
             )
         simplest = next(row for row in kept if row["chosen"])
         named = _listed(
@@ -279,6 +280,10 @@ def _first_fall(answers: Answers) -> str:
         if words[sign]
     ]
     return f"with more alignment the first fall per example {_listed(parts)}"
+
+
+def _numbers(count: int) -> str:
+    return f"{count} free number{'' if count == 1 else 's'}"
 
 
 def _is(count: int) -> str:

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from elastomath.curve import Curve
-from elastomath.progress import say
+from elastomath.progress import Meter, say
 from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
@@ -65,6 +65,7 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
 def run_durability(equipment: Equipment, configuration: Configuration) -> Result:
     """One run: {"configuration", "adapted", "forecast", "aligned", "arms"}, readings per prompt in nats per response."""
     bench = Bench(open_laboratory(equipment), configuration)
+    bench.laboratory.meter = Meter(bench.tokens(), f"{Path(run_name(configuration)).name}, at most")
     adapted = bench.adapted()
     foretold = bench.forecast(adapted)
     aligned = bench.aligned(adapted)
@@ -113,6 +114,14 @@ class Bench:
         }
         self.common = {"held": fingerprint(self.chosen) + fingerprint(self.rejected), "batch": c["batch"]}
         self.phase = {"optimiser": c["optimiser"], "learning_rate": c["learning_rate"]}
+
+    def tokens(self) -> float:
+        """What a run costs at most, in the units of its meter: 1 a measured token, 3 a trained one, 8 for the gradients."""
+        c, train = self.configuration, self.train
+        once = float(self.chosen.target_count + self.rejected.target_count)
+        parts = [train["adapt"], train["align"], *(train[arm] for arm in c["arms"])]
+        readings = 1 + c["adapt_most"] // c["adapt_step"] + sum(len(part) // c["batch"] for part in parts[1:])
+        return 3.0 * sum(part.target_count for part in parts) + (8 + readings) * once
 
     # -- stages ----------------------------------------------------------------------------------------------------
 

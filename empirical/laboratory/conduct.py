@@ -107,7 +107,6 @@ def conduct(
     The summary's ``lossy`` counts the texts of a run that the tokenizer does not give back byte for byte.
     A run that fails is recorded with its reason and does not stop the others; the same command tries it again.
     """
-    out.mkdir(parents=True, exist_ok=True)
     try:
         with Ledger(out / f"{protocol}.sqlite") as ledger, _executor(executor, workers) as pool:
             task = functools.partial(_run, run, equipment)

@@ -47,7 +47,6 @@ def stiffness(
     Returns {"runs": {"done", "failed", "total"}, "curve", "probe": a row for each run, "controls", "settings"}. Rates
     are bits per token of the texts, exact for those texts; volumes are tokens, |D_a| the positions of one text.
     """
-    out.mkdir(parents=True, exist_ok=True)
     laboratory = _Laboratory(settings, device, dtype, trust_remote_code)
     configurations = settings.configurations(dtype, laboratory.source(), data_hashes(settings.texts))
     with Ledger(out / "stiffness.sqlite") as ledger:

@@ -67,7 +67,6 @@ def track(
     there = [source for source in sources if source.name != NO_BASE]
     lender = next((source for source in there if not source.bare), None)
     configurations = [_configuration(bench, source, lender) for source in there]
-    out.mkdir(parents=True, exist_ok=True)
     try:
         with Ledger(out / "track.sqlite") as ledger, open_executor(executor, workers=workers) as pool:
             task = functools.partial(read_one, bench)

@@ -57,6 +57,8 @@ def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
             else {PAPER: "statements", MEASURED: "findings and questions", THEORY: "results"}[name]
         )
         sentences.append(f"Of {of} {nouns} {WHERE[name]}, {listed}.")
+    if any(outcome.finding.verdict == NOT_SUPPORTED for outcome in outcomes):
+        sentences.append("Not supported is not refuted: it was not seen here, or could not have been.")
     changed = [outcome.claim.id for outcome in outcomes if not outcome.stands]
     if changed:
         sentences.append(f"NOT the verdict on record: {', '.join(changed)}.")

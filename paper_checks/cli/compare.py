@@ -64,7 +64,8 @@ def compare(
         ]
         table(rows, tuple(rows[0]))
         print(
-            "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all rows (Holm)."
+            "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all pairs of "
+            "sets within each constant (Holm)."
         )
 
     emit({"conclusion": sentences, "differences": [one.as_dict() for one in effects]}, as_json, show)

@@ -54,7 +54,7 @@ def plan(
     from dataclasses import replace
 
     from elastomath.checks import positive, real
-    from elastomath.curve import Curve
+    from elastomath.curve import LARGEST, Curve
     from elastomath.fit.course import courses
     from elastomath.fit.design import Pilot, pilot_of
     from elastomath.fit.design import plan as planned
@@ -82,7 +82,7 @@ def plan(
             as_json=as_json,
         )
     if speed is not None:
-        positive(speed, "--speed", "plan")
+        real(speed, "--speed", "plan", least=1 / LARGEST)
     design = planned(supposed, aligned, width=width, difference=difference, power=power, level=level, adapted=adapted)
 
     def show() -> None:

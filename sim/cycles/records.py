@@ -179,11 +179,3 @@ class DefendedLaw(TypedDict):
     constant: float
     volume: int
     most: int
-
-
-class DefendedBlock(TypedDict):
-    """`defended_block`: the rows and the way back of a block of seeds."""
-
-    rows: list[DefendedRow]
-    recovery: list[Recovery]
-    law: DefendedLaw

@@ -26,12 +26,13 @@ WORDS = {
 WORDS["both"] = WORDS["good"] + WORDS["bad"]
 
 
-@pytest.fixture
-def settings(tiny_model, tmp_path) -> ReboundSettings:
+@pytest.fixture(scope="module")
+def settings(tiny_model, tmp_path_factory) -> ReboundSettings:
+    folder = tmp_path_factory.mktemp("reviews")
     return ReboundSettings(
         model=str(tiny_model),
-        align=write_reviews(tmp_path, "good", WORDS["good"], 60),
-        perturb=write_reviews(tmp_path, "bad", WORDS["bad"], 60),
+        align=write_reviews(folder, "good", WORDS["good"], 60),
+        perturb=write_reviews(folder, "bad", WORDS["bad"], 60),
         adapt_volume=8,
         align_volumes=(4, 12),
         perturb_volumes=(4, 8),
@@ -48,8 +49,15 @@ def run(settings, out):
     return rebound(settings, out, device="cpu", dtype="float32")
 
 
-def test_rebound_writes_a_valid_curve_and_moves_the_contrast(settings, tmp_path):
-    result = run(settings, tmp_path / "out")
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """The folder of a run that nothing disturbed, and its result."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    return out, run(settings, out)
+
+
+def test_rebound_writes_a_valid_curve_and_moves_the_contrast(whole):
+    out, result = whole
     assert result["runs"] == {"done": 2, "failed": 0, "total": 2}
     curve = Curve.read(result["curve"])
     assert curve.runs == ("align-4-seed-0", "align-12-seed-0")
@@ -67,11 +75,10 @@ def test_rebound_writes_a_valid_curve_and_moves_the_contrast(settings, tmp_path)
     beyond = result["readings"][1]["beyond_control"]
     assert beyond["estimate"] == pytest.approx(rows[4]["contrast"] - rows[6]["contrast"], abs=1e-12)
     assert beyond["se"] > 0
-    assert not list((tmp_path / "out" / "stages").glob("*.safetensors"))
+    assert not list((out / "stages").glob("*.safetensors"))
 
 
-def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, monkeypatch):
-    whole = run(settings, tmp_path / "whole")
+def test_a_killed_rebound_continues_to_the_same_readings(whole, settings, tmp_path, monkeypatch):
     calls = {"count": 0}
     true_train = laboratory_module.train
 
@@ -87,7 +94,7 @@ def test_a_killed_rebound_continues_to_the_same_readings(settings, tmp_path, mon
     assert calls["count"] == 7
     resumed = run(settings, tmp_path / "killed")
     assert calls["count"] == 7 + 5  # the second alignment and its branches; what was done is not done again
-    for one, other in zip(whole["readings"], resumed["readings"], strict=True):
+    for one, other in zip(whole[1]["readings"], resumed["readings"], strict=True):
         assert one == other
     before = calls["count"]
     run(settings, tmp_path / "killed")
@@ -132,6 +139,7 @@ def test_rebound_from_a_model_that_came_aligned_perturbs_it_as_the_run_that_alig
 def test_data_or_settings_that_changed_are_not_taken_from_the_ledger(settings, tmp_path):
     from dataclasses import replace
 
+    settings = replace(settings, align=write_reviews(tmp_path, "good", WORDS["good"], 60))
     small = replace(settings, align_volumes=(4,))
     first = run(small, tmp_path / "out")["readings"][0]["rows"]
     write_reviews(tmp_path, "good", WORDS["good"], 60, 7)
@@ -308,7 +316,7 @@ rebound(settings, Path(sys.argv[1]), device="cpu", dtype="float32")
 """
 
 
-def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path, monkeypatch):
+def test_sigkill_then_the_same_command_gives_the_same_curve(whole, settings, tmp_path, monkeypatch):
     import subprocess
     import sys
 
@@ -324,13 +332,13 @@ def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path, 
         trained = counted_trainings(counting)
         run(settings, tmp_path / "killed")
     assert len(trained) == 4  # the branch that the kill cut short, and the control behind it
-    alone = run(settings, tmp_path / "alone")
-    assert (tmp_path / "killed" / "rebound.csv").read_text() == (tmp_path / "alone" / "rebound.csv").read_text()
+    out, alone = whole
+    assert (tmp_path / "killed" / "rebound.csv").read_text() == (out / "rebound.csv").read_text()
     assert json.loads((tmp_path / "killed" / "rebound.json").read_text())["readings"] == alone["readings"]
 
 
-def test_the_same_runs_in_other_processes_give_the_same_readings(settings, tmp_path):
-    here = run(settings, tmp_path / "here")
+def test_the_same_runs_in_other_processes_give_the_same_readings(whole, settings, tmp_path):
+    _, here = whole
     there = rebound(settings, tmp_path / "there", device="cpu", dtype="float32", executor="local", workers=1)
     for one, other in zip(here["readings"], there["readings"], strict=True):
         for a, b in zip(one["rows"], other["rows"], strict=True):

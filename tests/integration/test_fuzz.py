@@ -203,6 +203,29 @@ def test_joint_takes_no_numbers_at_the_ends_of_the_doubles(refused):
     refused("joint", "a.csv", a_csv=b"run,share_a,share_b,rate_a,rate_b\na,1,0,1e308,1\nb,0,1,1,1\n")
 
 
+@pytest.mark.parametrize(
+    "option", ["--difference", "--scatter", "--start", "--noise", "--c", "--adapted", "--tokens", "--n"]
+)
+@pytest.mark.parametrize("value", ["1e308", "1e31"])
+def test_a_plan_has_numbers_that_can_be_computed_with(refused, option, value):
+    refused("plan", option, value)
+
+
+def test_a_speed_that_no_machine_has(refused):
+    refused("plan", "--speed", "1e-320")
+
+
+def test_a_run_that_asks_for_too_much_leaves_no_folder(refused, tmp_path, files):
+    for name in files:
+        if name.startswith("model/") or name in ("good.jsonl", "bad.jsonl"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(files[name])
+    line = refused("experiment", "rebound", "--model", "model", "--align", "good.jsonl", "--perturb", "bad.jsonl", "--adapt-volume", "8",
+                   "--align-volumes", "16", "--perturb-volumes", "8", "--seeds", "0", "--held-out", "40", "--device", "cpu", "--dtype",
+                   "float32", "--out", "deep/o")  # fmt: skip
+    assert "examples asked for" in line
+
+
 PASSED = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit", "contrast_se", "base_contrast",
           "base_contrast_se")  # fmt: skip
 

@@ -55,6 +55,18 @@ def test_the_distributions_hold_what_they_need(built: Path) -> None:
     assert {"pyproject.toml", "README.md", "LICENSE", "elastomath/__init__.py"} <= held
 
 
+def test_an_editable_install_stands_before_a_clone_in_the_working_folder(tmp_path: Path) -> None:
+    """A path, not a finder: python asks finders last, and the folder of a clone called elastomath would be the package."""
+    build = f"from setuptools.build_meta import build_editable; print(build_editable({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", build], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        added = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert [Path(name).suffix for name in added] == [".pth"]
+        assert archive.read(added[0]).decode().strip() == str(ROOT)
+
+
 def _smoke(python: list[str], folder: Path, environment: dict[str, str]) -> None:
     """What a newcomer tries first, away from the repository."""
 

@@ -1,5 +1,7 @@
 """Constants of many runs: how kappa moves with covariates, against runs whose dependence is known."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from elastomath.fit.fit import fit
 from elastomath.fit.pooling import covariate_effects, run_covariates
 from elastomath.fit.result import Bound, Goodness, RunFit, Scatter
 from elastomath.interval import Interval
+from paper_checks.claims.keep import SAVED_RUNS
 from sim import simulate_mixture
 
 
@@ -108,6 +111,25 @@ def test_runs_of_different_volumes_have_no_kappa_in_common():
         summary = fit(simulate_mixture(ratios, points=8)).summary
         assert summary.joint is not None
         assert words in summary.joint.verdict()
+
+
+def test_a_kappa_that_is_open_is_no_end_of_the_range():
+    """On the saved durability runs the estimate of one run, > 2.02 in the table, was the upper end: 5.077."""
+    curve = Curve.read(SAVED_RUNS / "durability" / "durability.csv")
+    answer = fit(curve)
+    assert json.loads(json.dumps(answer, allow_nan=False)) == answer  # numbers of Python, not of numpy
+    joint = answer.summary.joint
+    assert joint is not None
+    kappas = [run["kappa"] for run in answer["runs"] if run["run"] in joint.near]
+    closed = [k["estimate"] for k in kappas if k["low"] and k["high"] is not None and k["high"] < 1e3 * k["low"]]
+    assert joint.apart == (min(closed), max(closed))
+    assert max(k["estimate"] for k in kappas) > 1.5 * joint.apart[1]
+    assert joint.verdict().endswith("where it is bounded, runs from 0.43 to 2.7")
+    (laws,) = [sentence for sentence in answer["conclusion"] if sentence.startswith("Of 7 laws")]
+    assert "*rebound and driving force*, with 3 free numbers a base," in laws
+    (logit,) = [sentence for sentence in answer["conclusion"] if "c = 0.055 to 0.17" in sentence]
+    assert f"over {len(answer['logit'])} bases" in logit
+    assert "first fall (nats per 1000)" in answer.summary.cells()[0]
 
 
 def test_a_summary_shows_itself():

@@ -13,7 +13,9 @@ torch = pytest.importorskip("torch")
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
+from elastomath.interval import Interval
 from elastomath.laws import logit
+from elastomath.progress import Meter
 from empirical.behaviours import Pairs, mixed, read_pairs, shipped
 from empirical.data.examples import Example, Preference
 from empirical.durability import DurabilitySettings, course, durability
@@ -27,6 +29,7 @@ from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
 from empirical.training.finetune import train
 from paper_checks.cli.commands import main
+from paper_checks.cli.predict import _show as show
 
 STARTS = [
     f"{a} {b}" for a in ("the film", "a word", "water", "light") for b in ("falls", "drags", "is slow", "is good")
@@ -290,7 +293,14 @@ def prefs(tmp_path):
     return str(file)
 
 
-def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, tmp_path, capsys):
+def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, tmp_path, monkeypatch):
+    meters = []
+
+    def counted(total, what):
+        meters.append(Meter(total, what))
+        return meters[-1]
+
+    monkeypatch.setattr("empirical.durability.run.Meter", counted)
     settings = DurabilitySettings(
         model=str(tiny_model), pairs=(prefs,), align_volumes=(8, 16), perturb_most=64, held_out=16, adapt_most=256,
         adapt_learning_rate=3e-3, learning_rate=3e-2, optimisers=("sgd",), arms=("perturb", "neutral"), again=True, max_tokens=8,
@@ -305,6 +315,9 @@ def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, t
     assert all(row["z"] > row["z0"] for row in rows)
     assert all(row["arms"]["neutral"]["volume"] == 64 and "again" in row["arms"] for row in rows)
     assert any("64 neutral texts gave back" in sentence for sentence in told["conclusion"])
+    # a quarter of an hour without a word: the meter goes towards a total that holds all that a run may do
+    assert [meter.what for meter in meters] == [f"prefs.jsonl-sgd-n-{n}-seed-0, at most" for n in (8, 16)]
+    assert 0.4 * meters[0].total < meters[0].done <= meters[0].total
     again = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert again["durability"] == rows
 
@@ -502,7 +515,7 @@ def test_a_base_is_adapted_first_where_it_is_asked_for(tiny_model):
     assert next(before.model.parameters()).shape == next(loaded.model.parameters()).shape
 
 
-def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model):
+def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model, capsys):
     loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
     pairs = Pairs("open", tuple(Preference(p, "good", "slow") for p in PROMPTS))
     card = predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16)
@@ -517,6 +530,10 @@ def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model):
         assert closed.applies
         assert ("would make the forecast surer" in " ".join(closed.sentences())) == surer
     assert not replace(card, closure=0.13, constants=opposed | kept).applies
+    for cosine, passed in ((-1.01, True), (-0.97, False)):
+        constants = opposed | kept | {"cosine": Interval(cosine, cosine - 0.06, cosine + 0.06)}
+        show(replace(card, closure=0.04, constants=constants), "prefs")
+        assert ("different prompts, which may pass -1" in " ".join(capsys.readouterr().out.split())) == passed
 
 
 def test_pairs_that_are_nowhere_name_what_can_be_given():

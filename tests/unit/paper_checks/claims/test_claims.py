@@ -325,11 +325,12 @@ def _depth(summary: dict) -> None:
 
 
 def _turned_after(algorithm: str):
-    """The first fall of the log-odds with the other sign."""
+    """The first fall of the log-odds where it decides otherwise."""
 
     def change(summary: dict) -> None:
         fall = summary["answers"][f"sgd after {algorithm}"]["first_fall"]["z"]
-        fall |= {"estimate": -fall["estimate"], "low": -fall["high"], "high": -fall["low"]}
+        value = -1.0 if fall["low"] > 0 else 1.0
+        fall |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
 
     return change
 
