@@ -120,7 +120,7 @@ class Bench:
         c, train = self.configuration, self.train
         once = float(self.chosen.target_count + self.rejected.target_count)
         parts = [train["adapt"], train["align"], *(train[arm] for arm in c["arms"])]
-        readings = 1 + c["adapt_most"] // c["adapt_step"] + sum(len(part) // c["batch"] for part in parts[1:])
+        readings: int = 1 + c["adapt_most"] // c["adapt_step"] + sum(len(part) // c["batch"] for part in parts[1:])
         return 3.0 * sum(part.target_count for part in parts) + (8 + readings) * once
 
     # -- stages ----------------------------------------------------------------------------------------------------

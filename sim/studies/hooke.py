@@ -12,6 +12,7 @@ from elastomath.style import INK, STYLES, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, over_seeds
+from .groups import Group, Groups
 from .plans import PLANS, forgetting_clock, grouped, joint, sequences
 from .study import two_panels
 from .volumes import r19
@@ -38,20 +39,6 @@ class Row(TypedDict):
     forward: float | None
     reverse: float | None
     effective: float | None
-
-
-class Group(TypedDict):
-    """The runs of a compressor in one setting."""
-
-    compressor: str
-    setting: str
-    rows: list[Row]
-
-
-class Data(TypedDict):
-    """What the figure is drawn from."""
-
-    groups: list[Group]
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -104,9 +91,9 @@ def imbalance(volumes: Any, changes: Any) -> float | None:
     return float(abs(pushes.sum()) / largest) if largest > 0 else None
 
 
-def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
     """Per compressor and way of training: the imbalance of the forces near rest, forward and reverse, with that at l = 1 beside it."""
-    groups: list[Group] = []
+    groups: list[Group[Row]] = []
     results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
         table = [row for member in members for row in forces(*member)]
@@ -152,12 +139,12 @@ def _at(table: list[Row], what: Force, step: float) -> Interval | None:
 
 
 @styled
-def figure(summary: Data) -> Figure:
+def figure(summary: Groups[Row]) -> Figure:
     """The imbalance of the forces along l, forward above and reverse below, for each compressor and way of training (means)."""
     drawn, panels = two_panels(
         "Are the forces equal and opposite?", "|sum of forces| over the largest; 0 is Hooke's balance."
     )
-    chosen: dict[tuple[str, str], Group] = {}
+    chosen: dict[tuple[str, str], Group[Row]] = {}
     for group in summary["groups"]:
         key = (group["compressor"], group["rows"][0]["mode"])
         if key not in chosen or group["setting"].startswith(("forgetting 0.2", "rate 0.002")):

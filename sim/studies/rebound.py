@@ -17,6 +17,7 @@ from elastomath.style import INK, STYLES, plain_ticks, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .groups import Group, Groups
 from .plans import PLANS, grouped, sequences
 from .study import two_panels
 
@@ -69,20 +70,6 @@ class Row(TypedDict):
     falls: list[Compared]
     undo: list[Undone]
     levels: dict[str, float | None]
-
-
-class Group(TypedDict):
-    """The runs of a compressor in one setting."""
-
-    compressor: str
-    setting: str
-    rows: list[Row]
-
-
-class Data(TypedDict):
-    """What the figure is drawn from."""
-
-    groups: list[Group]
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -194,9 +181,9 @@ def gaps(record: Life) -> Gaps:
     }
 
 
-def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
     """Per compressor: F1 in loss and in excess, F2 and R13's condition, and the exponent of m* in n."""
-    groups: list[Group] = []
+    groups: list[Group[Row]] = []
     results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
         table: list[Row] = [
@@ -329,7 +316,7 @@ def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
 
 
 @styled
-def figure(summary: Data) -> Figure:
+def figure(summary: Groups[Row]) -> Figure:
     """Above, m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark for each run's mean gap."""
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
     heights: list[float] = []

@@ -16,6 +16,7 @@ from elastomath.style import INK, STYLES, plain_ticks, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .groups import Group, Groups
 from .plans import PLANS, forgetting_clock, grouped, sequences
 from .study import two_panels
 
@@ -47,20 +48,6 @@ class Row(TypedDict):
     known_clock: float | None
     r19: float | None
     limit: float | None
-
-
-class Group(TypedDict):
-    """The runs of a compressor in one setting."""
-
-    compressor: str
-    setting: str
-    rows: list[Row]
-
-
-class Data(TypedDict):
-    """What the figure is drawn from."""
-
-    groups: list[Group]
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -123,9 +110,9 @@ def r19(k: float, n: float, clock: float | None) -> float | None:
     return k / n if clock == 0 else float(elasticity_constant(k, n, -math.expm1(-clock)))
 
 
-def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
+def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
     """Per compressor and setting: exponents of kappa in |D_p| and |D_a|, the cosine at rest, the elastic limit; counting against R19."""
-    groups: list[Group] = []
+    groups: list[Group[Row]] = []
     results: list[Answer] = []
     for (name, setting), members in grouped(rows).items():
         table = [reading for row in members for reading in readings(*row)]
@@ -217,7 +204,7 @@ def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
     return "That is neither." if r19 is not None else "That is not the joint law."
 
 
-def _constant(name: str, groups: list[Group]) -> list[Answer]:
+def _constant(name: str, groups: list[Group[Row]]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     seeds = sorted({row["seed"] for row in table})
     cosine = over_seeds(
@@ -242,7 +229,7 @@ def _constant(name: str, groups: list[Group]) -> list[Answer]:
     ]  # fmt: skip
 
 
-def _limit(name: str, groups: list[Group]) -> list[Answer]:
+def _limit(name: str, groups: list[Group[Row]]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     if not table:
         return []
@@ -283,12 +270,12 @@ def _median(values: Any) -> float | None:
 
 
 @styled
-def figure(summary: Data) -> Figure:
+def figure(summary: Groups[Row]) -> Figure:
     """kappa (R7's ratio at rest) against |D_p| above, |D_a| below, for each compressor at one setting; dashed: joint law; dotted: R19."""
     drawn, panels = two_panels(
         "Elasticity constants in sequence", "Geometric means over seeds; dashed joint law, dotted R19.", share=False
     )
-    chosen: dict[str, Group] = {}
+    chosen: dict[str, Group[Row]] = {}
     for group in summary["groups"]:
         volumes = {row["k"] for row in group["rows"]}
         best = chosen.get(group["compressor"])
