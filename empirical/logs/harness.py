@@ -42,10 +42,15 @@ def read_samples(path: Path) -> list[Record]:
     rows = 0
     for row in sorted(_rows(path), key=lambda row: str(row.get("doc_hash", row.get("doc_id")))):
         rows += 1
-        for name in row.get("metrics") or [name for name in row if number(row[name]) is not None and name != "doc_id"]:
+        named = row.get("metrics")
+        if not (isinstance(named, list) and named and all(isinstance(name, str) for name in named)):
+            named = [name for name in row if number(row[name]) is not None and name != "doc_id"]
+        for name in named:
             value = row.get(name)
             if name == "bits_per_byte" and isinstance(value, list) and len(value) == 2:
-                columns.setdefault(name, []).append((-float(value[0]) / NATS_PER_BIT, float(value[1])))
+                likelihood, size = map(number, value)
+                if likelihood is not None and size is not None:
+                    columns.setdefault(name, []).append((-likelihood / NATS_PER_BIT, size))
             elif (x := number(value)) is not None:
                 columns.setdefault(name, []).append((x, 1.0))
         likelihood = _likelihood(row.get("resps"))
@@ -73,6 +78,6 @@ def _likelihood(responses: Any) -> float | None:
     """The log-likelihood in ``[[[ll, greedy]]]``, which a document with one request has; the harness writes it as text too."""
     try:
         ((answer,),) = responses
-        return float(answer[0])
-    except (TypeError, ValueError, IndexError, KeyError):
+        return number(float(answer[0]))
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         return None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.curve import LARGEST
 from elastomath.errors import InputError
 from elastomath.foreign import json_of
 from elastomath.units import NATS_PER_BIT
@@ -33,9 +34,12 @@ class Metric:
 
     @classmethod
     def of_documents(cls, values: list[float], sizes: list[float] | None = None) -> Metric:
-        """From the documents; a size of 1 each where none are given."""
+        """From the documents; a size of 1 each where none are given; NaN where they cannot be computed with (`curve.LARGEST`)."""
         above = np.asarray(values, dtype=np.float64)
         below = np.ones(len(above)) if sizes is None else np.asarray(sizes, dtype=np.float64)
+        sizeable = ((below >= 0) & (below <= LARGEST)).all() and below.sum() >= 1 / LARGEST
+        if not sizeable or not (np.abs(above) <= LARGEST).all():
+            return cls(math.nan)
         return cls(float(above.sum() / below.sum()), above, below)
 
 

@@ -199,6 +199,29 @@ def test_a_curve_that_fit_would_not_read_is_not_written(refused):
             a_jsonl=b'{"step":0,"x":0.2}\n{"step":1e308,"x":0.4}\n')  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("metric", "kind", "row"),
+    [
+        ("nats", "nats", '"resps": [[[-1e308, false]]]'),
+        ("nats", "nats", '"resps": [[[-1e400, false]]]'),
+        ("nats", "nats", '"resps": [[[-1' + "0" * 400 + ", false]]]"),
+        ("bits_per_byte", "bits_per_byte", '"metrics": ["bits_per_byte"], "bits_per_byte": ["x", 4]'),
+        ("bits_per_byte", "bits_per_byte", '"metrics": ["bits_per_byte"], "bits_per_byte": [-1' + "0" * 400 + ", 4]"),
+        ("bits_per_byte", "bits_per_byte", '"metrics": ["bits_per_byte"], "bits_per_byte": [-3, 0]'),
+        ("bits_per_byte", "bits_per_byte", '"metrics": 5, "bits_per_byte": [-3, 4]'),
+        ("acc", "score", '"metrics": [["acc"]], "acc": 1e308'),
+    ],
+)
+def test_samples_of_the_harness_with_numbers_that_are_none(refused, tmp_path, metric, kind, row):
+    names = []
+    for step in (0, 8):
+        file = tmp_path / f"checkpoint-{step}" / "samples_harm_1.jsonl"
+        file.parent.mkdir()
+        file.write_text("".join(f'{{"doc_id": {i}, "doc": {{}}, {row}}}\n' for i in range(3)))
+        names.append(f"checkpoint-{step}/{file.name}")
+    refused("curve", *names, "--map", f"harm_1.{metric}=perturb:{kind}", "--out", "o.csv")
+
+
 def test_joint_takes_no_numbers_at_the_ends_of_the_doubles(refused):
     refused("joint", "a.csv", a_csv=b"run,share_a,share_b,rate_a,rate_b\na,1,0,1e308,1\nb,0,1,1,1\n")
 
