@@ -1,7 +1,7 @@
 """Coverage of what the fit says of undoing, on simulated courses with known truth: `python -m benchmarks.undoing`.
 
-Writes docs/data/undoing.json and prints the tables of docs/undoing.md: m*, half-life, exponent and c in six cases and in two
-censored ones; then what `compare` finds with the seeds that `plan` asked for.
+Writes docs/data/undoing.json, a case at a time (a run that was stopped goes on), and prints the tables of docs/undoing.md: m*,
+half-life, exponent and c in six cases and in two censored ones; then what `compare` finds with the seeds that `plan` asked for.
 """
 
 from __future__ import annotations
@@ -193,16 +193,20 @@ def compared(count: int) -> dict[str, Any]:
 
 def tables(records: dict[str, Any]) -> str:
     """The tables of the page, as Markdown."""
-    lines = [f"| case | what | {' | '.join(NAMES)} |", f"| --- | --- | {' | '.join('---' for _ in NAMES)} |"]
-    for case in CASES:
+    lines = [
+        f"| case | bases | what | {' | '.join(NAMES)} |",
+        f"| --- | --- | --- | {' | '.join('---' for _ in NAMES)} |",
+    ]
+    cases = [case for case in CASES if case.name in records["cases"]]
+    for case in cases:
         of = records["cases"][case.name]["reached"]
         cells = [
             f"{of[name]['held']:.3f} ({of[name]['above']:.3f}, {of[name]['below']:.3f})" if name in of else "-"
             for name in NAMES
         ]
-        lines.append(f"| {case.name} | {case.what} | {' | '.join(cells)} |")
+        lines.append(f"| {case.name} | {records['curves'][case.name]} | {case.what} | {' | '.join(cells)} |")
     lines += ["", "| case | constant | bounds that hold |", "| --- | --- | --- |"]
-    for case in CASES:
+    for case in cases:
         for name, one in records["cases"][case.name]["beyond"].items():
             lines.append(f"| {case.name} | {name} | {one['held']:.3f} of {one['intervals']} |")
     told = records["compared"]
@@ -216,18 +220,27 @@ def tables(records: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write the numbers, and print the tables."""
+    """Write the numbers a case at a time, and print the tables; a run that was stopped goes on."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.undoing", description=__doc__)
     parser.add_argument("--curves", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--out", type=Path, default=DOCS / "data" / "undoing.json")
     given = parser.parse_args()
-    records: dict[str, Any] = {"curves": given.curves, "cases": {}}
-    for case in track(CASES, len(CASES), "coverage of undoing"):
-        records["cases"][case.name] = judged(case, given.curves)
-    records["compared"] = compared(given.pairs)
-    with whole_file(given.out) as aside:
-        aside.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+    records: dict[str, Any] = {"curves": {}, "cases": {}, "compared": {"pairs": 0}}
+    if given.out.is_file():
+        records = json.loads(given.out.read_text(encoding="utf-8"))
+
+    def keep() -> None:
+        with whole_file(given.out) as aside:
+            aside.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+
+    if records["compared"]["pairs"] != given.pairs:
+        records["compared"] = compared(given.pairs)
+        keep()
+    rest = [case for case in CASES if records["curves"].get(case.name) != given.curves]
+    for case in track(rest, len(rest), "coverage of undoing"):
+        records["cases"][case.name], records["curves"][case.name] = judged(case, given.curves), given.curves
+        keep()
     print(tables(records))
 
 

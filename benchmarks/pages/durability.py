@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.pages import DOCS
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
-from empirical.durability.answers import forecast_error
+from empirical.durability.answers import forecast_error, phases_of
 from empirical.durability.figures import courses_figure, forecast_figure
 from paper_checks.claims.claim import Evidence
 
@@ -21,6 +21,7 @@ BEGIN, END = "<!-- runs: made by benchmarks/pages/durability.py -->", "<!-- end 
 RUNS = {
     "durability": "Plain gradient descent",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
+    "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
 }
@@ -28,6 +29,8 @@ RUNS = {
 FIXED = ("advice", "tone")
 """The behaviours on which, at seed 0 under plain gradient descent, the recipe of the forecast was fixed."""
 COLUMNS = ("behaviour", "optimiser", "seed", "aligned n", "undone by (measured)", "forecast", "error")
+AGAIN = "forecast from the aligned model"
+"""One more column, where runs have it: what the gradients of the aligned model say, not those of the base."""
 
 
 def saved_runs() -> dict[str, dict[str, Any]]:
@@ -40,20 +43,23 @@ def _scored(row: Mapping[str, Any], name: str) -> bool:
     return not (name == "durability" and row["pairs"] in FIXED and row["seed"] == 0)
 
 
-def _row(row: Mapping[str, Any], name: str) -> str:
+def _row(row: Mapping[str, Any], name: str, again: bool) -> str:
     measured, forecast = row["undo_volume"]["estimate"], row["forecast_undo_volume"]
     error = "-" if measured is None or not forecast else f"{forecast / measured - 1:+.0%}"
     behaviour = row["pairs"] + ("" if _scored(row, name) else " (recipe)") + ("" if row["applies"] else " (card: no)")
-    parts = [behaviour, row["optimiser"], row["seed"], row["n"]]
+    parts = [behaviour, phases_of(row), row["seed"], row["n"]]
     parts += [text.removesuffix(" examples") for text in (row["undo_volume_text"], row["forecast_text"])]
-    return "| " + " | ".join(map(str, [*parts, error])) + " |"
+    last = [row.get("forecast_again", {"text": "-"})["text"].removesuffix(" examples")] if again else []
+    return "| " + " | ".join(map(str, [*parts, error, *last])) + " |"
 
 
 def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
     """The lines of one set of runs: what they are, the error where the recipe was fixed before, the table."""
     settings, rows = summary["settings"], summary["durability"]
     order = {behaviour: place for place, behaviour in enumerate(settings["pairs"])}
-    rows = sorted(rows, key=lambda row: (order[row["pairs"]], row["optimiser"], row["seed"], row["n"]))
+    rows = sorted(
+        rows, key=lambda row: (order[row["pairs"]], row["algorithm"], row["optimiser"], row["seed"], row["n"])
+    )
     rates = ", ".join(sorted({f"{row['optimiser']} {row['learning_rate']:g}" for row in rows}))
     lines = [f"### {RUNS[name]}", ""]
     lines += [
@@ -70,10 +76,14 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
             f"{error['inside']} of them lie in the forecast's 95% interval over prompts.",
             "",
         ]
-    lines += [f"- {sentence}" for sentence in summary["conclusion"][1:]]
-    lines += [""]
-    lines += ["| " + " | ".join(COLUMNS) + " |", "| " + " | ".join("---" for _ in COLUMNS) + " |"]
-    return [*lines, *(_row(row, name) for row in rows), ""]
+    sentences = summary["conclusion"][bool(summary["error"]["runs"]) :]
+    lines += [
+        f"- {sentence}" for sentence in sentences if not sentence.startswith("What ")
+    ]  # of single runs: the table
+    again = any("forecast_again" in row for row in rows)
+    columns = (*COLUMNS, *((AGAIN,) if again else ()))
+    lines += ["", "| " + " | ".join(columns) + " |", "| " + " | ".join("---" for _ in columns) + " |"]
+    return [*lines, *(_row(row, name, again) for row in rows), ""]
 
 
 def page(text: str) -> str:
@@ -90,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     text = (DOCS / "durability.md").read_text(encoding="utf-8")
     saved = saved_runs()
-    every = [row for summary in saved.values() for row in summary["durability"]]
+    every = [row for summary in saved.values() for row in summary["durability"] if row["algorithm"] == "sft"]
     scored = [row for name, summary in saved.items() for row in summary["durability"] if _scored(row, name)]
     both = {"durability": every, "error": forecast_error(scored)}
     save_figure(forecast_figure(both), options.out / "figures" / "durability-forecast.svg")

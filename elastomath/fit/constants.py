@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -139,11 +139,11 @@ class Spread:
     def best(self) -> Interval:
         """The interval over three or more seeds where it closes, or over two where the one over documents does not; else that."""
         seeds, documents = self.seeds, self.documents
-        if (
-            seeds is not None
-            and seeds.closed
-            and ("3+" in seeds.method or (documents.estimate is not None and not documents.closed))
-        ):
+        if seeds is None:
+            return documents
+        if seeds.closed and ("3+" in seeds.method or (documents.estimate is not None and not documents.closed)):
+            return seeds
+        if documents.low is None and documents.high is None and "3+" in seeds.method:
             return seeds
         return self.documents
 
@@ -289,8 +289,11 @@ def _error(interval: Interval) -> float | None:
 
 
 def _volumes(intervals: Sequence[Interval], level: float) -> Spread:
-    """Geometric means of volumes; where a run is censored, a lower bound from the lower ends of all."""
-    from scipy.special import ndtri
+    """Geometric means of volumes; where a run is censored, a lower bound from the lower ends of all.
+
+    Runs whose readings have no error stand for themselves: their scatter over three or more seeds then lowers the bound.
+    """
+    from scipy.special import ndtri, stdtrit
 
     unit, count = intervals[0].unit, len(intervals)
     estimates = [value.estimate for value in intervals if value.estimate is not None and value.estimate > 0]
@@ -308,6 +311,12 @@ def _volumes(intervals: Sequence[Interval], level: float) -> Spread:
             continue
         halves = np.abs(np.log(have) - np.log(estimates)) / normal
         ends[place] = math.exp(centre + sign * normal * float(np.sqrt((halves**2).sum())) / count)
+    floors = np.log(
+        [value.low or (value.estimate if value.method == "no error" else None) or math.nan for value in intervals]
+    )
+    if centre is None and ends == [None, None] and count >= 3 and np.isfinite(floors).all():
+        half = float(stdtrit(count - 1, 0.5 + level / 2) * floors.std(ddof=1)) / math.sqrt(count)
+        ends[0] = math.exp(float(floors.mean()) - half)
     estimate = None if centre is None else math.exp(centre)
     method = "over documents" if centre is not None else "not reached"
     documents = Interval(estimate, ends[0], ends[1], level, unit, method)
@@ -410,9 +419,10 @@ def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | 
     def bound(interval: Interval | None) -> Interval | None:
         if interval is None:
             return None
-        method = "bound: an undo volume has an open end"
         estimate = interval.estimate if estimated else None
-        return Interval(estimate, interval.low if low else None, interval.high if high else None, level, "", method)
+        return replace(
+            interval, estimate=estimate, low=interval.low if low else None, high=interval.high if high else None
+        )
 
     documents = spread.documents if low and high else bound(spread.documents)
     assert documents is not None
@@ -464,7 +474,10 @@ def _from_one_side(
     for index, ((run, volume), weight) in enumerate(zip(points, weights, strict=True)):
         end = volume.low if weight * sign > 0 else volume.high
         if not end:
-            return None
+            if not volume.estimate or volume.method != "no error":
+                return None
+            logs[index], apart[index] = math.log(volume.estimate), math.nan  # taken at its word: only seeds say more
+            continue
         logs[index] = math.log(volume.estimate or end)
         both = errors[index]
         if both is not None:

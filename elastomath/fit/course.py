@@ -221,8 +221,8 @@ def _passage(traced: _Traced, share: float, base: float, base_error: float, leve
     grid = traced.grid
     gap, error, estimated = traced.gap(share, base, 0.0 if math.isnan(base_error) else base_error)
     middle = _first(grid, gap, 0.0)
-    if np.isnan(error).any():  # no error to be had: the estimate alone
-        return Interval(middle, None, None, level, unit, "no error")
+    if np.isnan(error).any():  # no error to be had: the readings are taken at their word
+        return Interval(middle, float(grid[-1]) if middle is None else None, None, level, unit, "no error")
     # the error of the base is told, that of the readings may be estimated: Satterthwaite's freedom for the sum of both
     freedom = traced.smooth.freedom
     share_below = 0.5 + level / 2

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .effective_volumes import estimates_without
 from .least_squares import least_squares
 from .readings import Readings
-from .rival_laws import LAWS, Law
+from .rival_laws import LAWS, Law, spoken
 
 Array = NDArray[np.float64]
 GRID = 25
@@ -371,7 +371,7 @@ def compare_over_bases(
     kept = (weights >= SIGNIFICANT) | _within_noise(
         np.array(fits), [law.numbers for law in laws], every, int(weights.argmax())
     )
-    best = min(np.flatnonzero(kept), key=lambda index: (rows[index]["numbers"], -weights[index]))
+    best = min(np.flatnonzero(kept).tolist(), key=lambda index: (rows[index]["numbers"], -weights[index]))
     for index, row in enumerate(rows):
         row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": bool(index == best)}
     return sorted(rows, key=lambda row: -float(row["weight"]))
@@ -463,17 +463,18 @@ def verdict(models: Sequence[dict[str, Any]]) -> str:
 
     >>> row = {"heldout_error": 0.1, "chosen": False}
     >>> verdict([row | {"name": "a", "p": None, "chosen": True}, row | {"name": "b", "p": 0.4}, row | {"name": "c", "p": 0.01}])
-    'The align rates do not tell apart a and b; more runs, or more readings of each, would. Excluded: c.'
+    'The align rates do not tell apart the a and the b; more runs, or more readings of each, would. Excluded: the c.'
     """
     close = undecided(models)
     if not close:
         return ""
     out = [row["name"] for row in models if row["name"] not in (*close, BALANCE) and row["heldout_error"] is not None]
-    rest = f" Excluded: {', '.join(out)}." if out else ""
+    rest = f" Excluded: {', '.join(map(spoken, out))}." if out else ""
+    named = [spoken(name) for name in close]
     if len(close) == 1:
-        return f"Of the laws of the align rates {close[0]} foretells best what it has not seen.{rest}"
-    named = f"{', '.join(close[:-1])} and {close[-1]}"
-    return f"The align rates do not tell apart {named}; more runs, or more readings of each, would.{rest}"
+        return f"Of the laws of the align rates {named[0]} foretells best what it has not seen.{rest}"
+    together = f"{', '.join(named[:-1])} and {named[-1]}"
+    return f"The align rates do not tell apart {together}; more runs, or more readings of each, would.{rest}"
 
 
 def predictions(readings: Sequence[Readings]) -> list[list[Array | None]]:

@@ -355,3 +355,14 @@ LINE = Law("straight line", "y = y_0 + c l", lambda steps, theta: steps, (), _li
 
 LAWS: tuple[Law, ...] = (JOINT, FORGETTING, REBOUND, LOGIT, POWER, FOURTH, LINE)
 """The laws that `fit` compares, every one with the same interface."""
+
+
+def spoken(name: str) -> str:
+    """The name of a law in a sentence, with its article.
+
+    >>> spoken("logit law"), spoken("straight line"), spoken("forgetting")
+    ('the logit law', 'a straight line', 'forgetting')
+    """
+    if name in (JOINT.name, FORGETTING.name):
+        return name
+    return f"a {name}" if name in (POWER.name, LINE.name) else f"the {name}"

@@ -13,6 +13,7 @@ from ..shown import Shown
 from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
 from .logit import LogitConstants, logit_constants
+from .rival_laws import spoken
 
 WIDE = 1e3
 """A constant known to no better than this factor is said not to be bounded."""
@@ -159,24 +160,18 @@ class Summary(Shown):
             return ""
         most = max(group.align or 0.0 for group in known)
         top = [group for group in known if (group.align or 0.0) == most]
-        group = next((g for g in top if g.undo_volume and g.undo_volume.best.closed), top[0])
-        half, whole = group.half_life, group.undo_volume
-        assert half is not None
-        assert whole is not None
-        unit = group.runs[0].course.volume_unit
-        # a volume of 1 is a unit, or stands for one that is not known
-        of = f"what {most:g} aligned ones gave" if most > 1 else "what alignment gave"
-        unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
-        where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
-        parts = [f"{where}{_count(half)} {unit_word} undo half of {of}"]
-        if whole.best.estimate is not None:
-            parts.append(f"and {_count(whole)} all of it")
-        else:
-            tried = max(float(run.course.volumes[-1]) for run in group.runs)
-            parts.append(f"and the {tried:g} that were tried do not undo all of it ({_count(whole)} would)")
+        group = min(top, key=_unbounded)
+        if _unbounded(group) > 2:
+            group = min(known, key=lambda group: (_unbounded(group), -(group.align or 0.0)))
+        if _unbounded(group) > 2:
+            return (
+                "what undoes the alignment is bounded in no setting, since in some runs it moved nothing that is seen: more held-out "
+                "documents, or more of it, would do"
+            )
         others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
         tail = f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)" if len(others) > 1 else ""
-        return " ".join(parts) + tail
+        where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
+        return where + _undoes(group) + tail
 
     def _logit(self) -> str:
         known = {
@@ -219,12 +214,14 @@ class Summary(Shown):
         simplest = next(row for row in kept if row["chosen"])
         named = _listed(
             [
-                f"{row['name']} ({row['weight']:.2f})" if row["weight"] >= 0.05 else f"{row['name']} (within the noise)"
+                f"{spoken(row['name'])} ({row['weight']:.2f})"
+                if row["weight"] >= 0.05
+                else f"{spoken(row['name'])} (within the noise)"
                 for row in kept
                 if row in kept[:4] or row is simplest
             ]
         )
-        fewest = "" if simplest is best else f"; {simplest['name']} has the fewest numbers"
+        fewest = "" if simplest is best else f"; {spoken(simplest['name'])} has the fewest numbers"
         return (
             f"these runs do not tell apart {named}, in brackets the share of bootstrap draws in which each foretells best; the first is "
             f"off by {missed}{fewest}"
@@ -234,6 +231,38 @@ class Summary(Shown):
         spread = resistance.seeds or resistance.documents
         word = spread.side("easier to go forward", "easier to go back", "neither way is told to be easier")
         return f"after training forward the held-out loss less the one after training back is {spread}: {word}"
+
+
+def _unbounded(group: GroupConstants) -> int:
+    """0 where the undo volume has both ends, 1 where it has one, 2 where only the half-life has one, 3 where neither has."""
+    assert group.undo_volume is not None
+    assert group.half_life is not None
+    if group.undo_volume.best.closed:
+        return 0
+    if bounded(group.undo_volume.best) is not None:
+        return 1
+    return 2 if bounded(group.half_life.best) is not None else 3
+
+
+def _undoes(group: GroupConstants) -> str:
+    """What undoes half of an alignment, and all of it."""
+    half, whole = group.half_life, group.undo_volume
+    assert half is not None
+    assert whole is not None
+    unit = group.runs[0].course.volume_unit
+    # a volume of 1 is a unit, or stands for one that is not known
+    of = f"what {group.align:g} aligned ones gave" if (group.align or 0.0) > 1 else "what alignment gave"
+    unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
+    if bounded(half.best) is None:
+        return f"{_count(whole)} {unit_word} undo {of}"
+    first = f"{_count(half)} {unit_word} undo half of {of}"
+    if whole.best.estimate is not None:
+        return f"{first} and {_count(whole)} all of it"
+    if whole.best.low is None:
+        return first
+    tried = max(float(run.course.volumes[-1]) for run in group.runs)
+    would = f" ({_count(whole)} would)" if whole.best.low < 0.99 * tried else ""
+    return f"{first}, and {tried:.4g}, the most that were tried, do not undo all of it{would}"
 
 
 def _durability(answers: Answers) -> str:
@@ -250,12 +279,12 @@ def _durability(answers: Answers) -> str:
         )
     if interval.low is not None:
         return (
-            f"twice the alignment buys at least {2**interval.low:.2g} times that; larger perturbations of the largest alignments "
+            f"twice the alignment buys at least {2**interval.low:#.2g} times that; larger perturbations of the largest alignments "
             "close it"
         )
     if interval.high is not None:
         return (
-            f"twice the alignment buys at most {2**interval.high:.2g} times that; more held-out documents of the smallest alignments "
+            f"twice the alignment buys at most {2**interval.high:#.2g} times that; more held-out documents of the smallest alignments "
             "close it"
         )
     if interval.estimate is not None:
@@ -279,7 +308,7 @@ def _first_fall(answers: Answers) -> str:
         for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not told to change"))
         if words[sign]
     ]
-    return f"with more alignment the first fall per example {_listed(parts)}"
+    return f"with more alignment the first fall {_listed(parts)}"
 
 
 def _numbers(count: int) -> str:

@@ -45,6 +45,14 @@ class FrozenFeatures:
     z: Array
     tokens: tuple[float, float]
 
+    @property
+    def norm(self) -> float:
+        """``||grad z||_1``: what Adam's first step moves the mean contrast by, over the learning rate, since every number moves by that.
+
+        The error of the model does not enter, as it does in plain descent.
+        """
+        return float((self.weight * (self.minus - self.plus).mean(0).abs()).sum())
+
     def without(self, rows: NDArray[np.bool_]) -> FrozenFeatures:
         """The features of the other prompts."""
         kept = torch.as_tensor(~rows)
@@ -101,14 +109,25 @@ def frozen_features(
 
 
 def adam_forecast(
-    features: FrozenFeatures, volumes: Sequence[int], *, learning_rate: float, batch: int, carried: bool, seed: int = 0
+    features: FrozenFeatures,
+    volumes: Sequence[int],
+    *,
+    learning_rate: float,
+    batch: int,
+    carried: bool,
+    gained: Array | None = None,
+    seed: int = 0,
 ) -> Array:
     """(z_n, first fall per example, undo volume) for each n, shape (volumes, 3): the mean over random divisions of the prompts.
 
     In each division half of the prompts train, in random batches, and the others are read: z moves by what training on some
     prompts does to others. ``carried``: the moments of alignment go on into the perturbation.
+
+    gained  (prompts,): by how much each contrast lies above where it has to come back to; 0 at the base, and what alignment
+            gave where the features are those of a model that is aligned already: with volumes (0,), what undoes that
     """
-    runs = [_divided(features, volumes, learning_rate, batch, carried, seed + i) for i in range(SPLITS)]
+    above = np.zeros_like(features.z) if gained is None else gained
+    runs = [_divided(features, volumes, above, learning_rate, batch, carried, seed + i) for i in range(SPLITS)]
     return np.asarray(np.mean(runs, axis=0), dtype=np.float64)
 
 
@@ -135,14 +154,20 @@ class _Adam:
 
 
 def _divided(
-    features: FrozenFeatures, volumes: Sequence[int], learning_rate: float, batch: int, carried: bool, seed: int
+    features: FrozenFeatures,
+    volumes: Sequence[int],
+    gained: Array,
+    learning_rate: float,
+    batch: int,
+    carried: bool,
+    seed: int,
 ) -> Array:
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(features.z))
     train, read = order[: len(order) // 2], order[len(order) // 2 :]
     directions = (features.minus[read] - features.plus[read]) * features.weight  # of each prompt that is read
     direction = directions.mean(0)
-    start, share = features.z[read], _sigma(features.z[train])
+    start, share, above = features.z[read], _sigma(features.z[train]), float(gained[read].mean())
 
     def moved(adam: _Adam) -> float:
         return float(direction @ adam.moved)
@@ -163,10 +188,10 @@ def _divided(
         while done < -(-int(volume) // batch):
             step(adam, aligning=True)
             done += 1
-        opposed, course = adam.copy(fresh=not carried), [moved(adam)]
+        opposed, course = adam.copy(fresh=not carried), [above + moved(adam)]
         while course[-1] > 0 and len(course) < 4096:
             step(opposed, aligning=False)
-            course.append(moved(opposed))
+            course.append(above + moved(opposed))
         last = len(course) - 1
         undone = (
             0.0
@@ -176,7 +201,7 @@ def _divided(
             else np.inf
         )
         first = (course[0] - course[1]) / batch if last else 0.0
-        rises[row] = float(start.mean()) + course[0], first, undone
+        rises[row] = float(start.mean()) + moved(adam), first, undone
     return rises
 
 

@@ -30,6 +30,16 @@ def algorithm_of(configuration: Mapping[str, Any]) -> str:
     return GIVEN if configuration.get("aligned") else str(configuration.get("algorithm", "sft"))
 
 
+def phases_of(about: Mapping[str, Any]) -> str:
+    """How a run, or its row, was trained: its optimiser, and the algorithm of its alignment where that is not sft.
+
+    >>> phases_of({"optimiser": "sgd"}), phases_of({"optimiser": "sgd", "algorithm": "dpo"})
+    ('sgd', 'sgd after dpo')
+    """
+    algorithm = algorithm_of(about)
+    return str(about["optimiser"]) + ("" if algorithm == "sft" else f" after {algorithm}")
+
+
 def contrast_of(reading: Result) -> Array:
     """z = gamma_- - gamma_+ of every held-out prompt at a reading, nats."""
     gap: Array = np.subtract(reading["rejected"], reading["chosen"], dtype=np.float64)
@@ -74,6 +84,8 @@ def durability_row(result: Result) -> dict[str, Any]:
     row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["undo_volume"]["estimate"]}
     row |= {"forecast_interval": foretold["undo_volume"], "forecast_text": _text(foretold["undo_volume"])}
     row["first_fall"] = _first_falls(result["aligned"][-1], readings)
+    if "again" in result:
+        row["forecast_again"] = result["again"] | {"text": _text(result["again"]["undo_volume"])}
     row["course"] = {"volume": volumes, "z": [float(end.mean()), *(float(contrast_of(r).mean()) for r in readings)]}
     return row
 
@@ -191,6 +203,16 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
             f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
             f"{error['inside']} of them lie in the forecast's 95% interval."
         )
+    again = [
+        abs(row["forecast_again"]["undo_volume"]["estimate"] / row["undo_volume"]["estimate"] - 1)
+        for row in summary["durability"]
+        if row.get("forecast_again", {}).get("undo_volume", {}).get("estimate") and row["undo_volume"]["estimate"]
+    ]
+    if again:
+        sentences.append(
+            f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
+            f"runs and by {max(again):.0%} at worst."
+        )
     for optimiser, answer in summary["answers"].items():
         exponent = answer["exponent"]
         if exponent["estimate"] is not None:
@@ -207,10 +229,11 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
     for row in summary["durability"]:
         if row["algorithm"] != "sft" and "undo_volume" in row:
             came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            again = row.get("forecast_again")
             sentences.append(
                 f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; the law says "
-                f"{row['forecast_text']} from there."
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
+                f"{row['forecast_text']} by the base's constant" + (f", {again['text']} by its own." if again else ".")
             )
     sentences += _arm_sentences(summary["durability"])
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]

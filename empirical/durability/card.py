@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from elastomath.interval import Interval
 from elastomath.progress import Meter
@@ -15,9 +16,10 @@ from elastomath.shown import Shown
 
 from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
-from .forecast import Forecast, forecast, with_intervals
+from .forecast import Forecast, forecast, undo_volume, with_intervals
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
 
+Array = NDArray[np.float64]
 GROUPS = 8
 """Groups of prompts of the jackknife."""
 CLOSURE = 0.05
@@ -185,3 +187,47 @@ def behaviour_card(
         rows = with_intervals(volumes, frozen, GROUPS)
     closure = float(reading.outside.mean())
     return Card(z0, closure, constants, rows, optimiser, learning_rate, batch, len(chosen), limit)
+
+
+def undoing_again(
+    model: Any,
+    chosen: Sequences,
+    rejected: Sequences,
+    start: Array,
+    *,
+    learning_rate: float,
+    batch: int,
+    optimiser: str = "sgd",
+    autocast: torch.dtype | None = None,
+    meter: Meter | None = None,
+) -> dict[str, Any]:
+    """What the gradients of an aligned model say of its undoing: {"first_fall", "undo_volume"}, under AdamW "norm" (`FrozenFeatures`).
+
+    start      (prompts,): the contrasts that it has to come back to
+    optimiser  sgd: the law with the constant c_- of the aligned model; adamw: Adam with fresh moments on its gradients
+
+    Beside the forecast from the base it tells whether the features moved on the way: frozen ones give the same twice.
+    """
+    reading = read_behaviour(model, chosen, rejected, autocast=autocast, meter=meter)
+    z, groups = reading.z, np.arange(len(chosen)) % GROUPS
+    extra = {}
+    if optimiser == "sgd":
+        gradients = behaviour_gradients(model, chosen, rejected, reading, groups=GROUPS, autocast=autocast, meter=meter)
+
+        def rows(left: int | None) -> Array:
+            kept = groups != (-1 if left is None else left)
+            constants = logit_constants(gradients, learning_rate, batch, left)
+            undone = undo_volume(start[kept], z[kept], constants.perturbing, batch)
+            return np.array([[z[kept].mean(), constants.perturbing * constants.p, undone]])
+
+    else:
+        features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
+        extra["norm"] = features.norm
+
+        def rows(left: int | None) -> Array:
+            out = groups == (-1 if left is None else left)
+            kept, gained = features.without(out), (z - start)[~out]
+            return adam_forecast(kept, [0], learning_rate=learning_rate, batch=batch, carried=False, gained=gained)
+
+    (row,) = with_intervals([0], rows, GROUPS)
+    return {name: getattr(row, name).as_dict() for name in ("first_fall", "undo_volume")} | extra

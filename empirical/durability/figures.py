@@ -71,7 +71,8 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=line, ylim=line, aspect="equal")
-    axes.legend(frameon=False, loc="upper left")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, loc="upper left")
     return figure
 
 

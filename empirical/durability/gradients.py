@@ -178,4 +178,5 @@ def jackknifed(statistic: Callable[[int | None], Array], groups: int) -> tuple[A
     """
     whole = np.asarray(statistic(None), dtype=np.float64)
     parts = np.stack([np.asarray(statistic(group), dtype=np.float64) for group in range(groups)])
-    return whole, np.sqrt((groups - 1) / groups * ((parts - parts.mean(0)) ** 2).sum(0))
+    with np.errstate(invalid="ignore"):  # a statistic that is infinite without some group has no error
+        return whole, np.sqrt((groups - 1) / groups * ((parts - parts.mean(0)) ** 2).sum(0))

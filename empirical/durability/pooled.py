@@ -15,7 +15,7 @@ from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
-from .answers import MEASURES, algorithm_of, contrast_of, durability_row, falls_of
+from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of
 from .gradients import jackknifed
 
 Array = NDArray[np.float64]
@@ -31,10 +31,10 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
     which says nothing of other behaviours and seeds. ``smallest_visible``: the half width, the smallest effect that would be seen.
     """
     answers: dict[str, Any] = {}
-    for optimiser in dict.fromkeys(_phases(result) for result in results):
+    for optimiser in dict.fromkeys(phases_of(result["configuration"]) for result in results):
         groups: dict[tuple[str, int], list[Result]] = {}
         for result in results:
-            if _phases(result) == optimiser:
+            if phases_of(result["configuration"]) == optimiser:
                 about = result["configuration"]
                 groups.setdefault((about["pairs"], about["seed"]), []).append(result)
         ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
@@ -47,11 +47,6 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
             "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
         }
     return answers
-
-
-def _phases(result: Result) -> str:
-    algorithm = algorithm_of(result["configuration"])
-    return str(result["configuration"]["optimiser"]) + ("" if algorithm == "sft" else f" after {algorithm}")
 
 
 @dataclass(frozen=True, slots=True)

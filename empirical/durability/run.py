@@ -38,8 +38,9 @@ from .answers import (
     durability_row,
     forecast_error,
     outside_of,
+    phases_of,
 )
-from .card import behaviour_card
+from .card import behaviour_card, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers
 from .settings import DurabilitySettings
@@ -77,12 +78,14 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         "aligned": readings,
         "arms": {arm: stage.result for arm, stage in arms.items()},
     }
+    if configuration["optimiser"] == ("adamw" if algorithm_of(configuration) == "sft" else "sgd"):
+        result["again"] = bench.forecast_again(aligned[-1], adapted).result
     if configuration.get("keep_weights"):
         home = bench.laboratory.folder.parent / "weights" / Path(run_name(configuration)).name
         bench.laboratory.export(home, {"base": adapted, "aligned": aligned[-1]} | arms)
     row = durability_row(result)
     say(
-        f"  {configuration['pairs']}, {configuration['optimiser']}, seed {configuration['seed']}, n {configuration['n']}: "
+        f"  {configuration['pairs']}, {phases_of(configuration)}, seed {configuration['seed']}, n {configuration['n']}: "
         f"undone by {row['undo_volume_text']}, forecast {row['forecast_text']}"
     )
     return result
@@ -158,6 +161,22 @@ class Bench:
             ).as_dict()  # fmt: skip
 
         return self.laboratory.stage(name, adapted, make, keep=False)
+
+    def forecast_again(self, aligned: Stage, adapted: Stage) -> Stage:
+        """What the gradients of the aligned model say of its undoing, beside what those of the base say.
+
+        Where these err most, that is: under AdamW, whose moments are fresh, and after an alignment that the law does not describe.
+        """
+        c, lab, start = self.configuration, self.laboratory, contrast_of(adapted.result["readings"][-1])
+        name = self.common | self.phase | {"stage": "forecast again"}
+
+        def make() -> Result:
+            return undoing_again(
+                lab.model, self.chosen, self.rejected, start, learning_rate=c["learning_rate"], batch=c["batch"],
+                optimiser=c["optimiser"], autocast=lab.autocast, meter=lab.meter,
+            )  # fmt: skip
+
+        return lab.stage(name, aligned, make, keep=False)
 
     def aligned(self, adapted: Stage) -> list[Stage]:
         """The way of alignment, a stage for each volume on it, with readings on a geometric grid of steps."""

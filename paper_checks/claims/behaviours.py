@@ -175,6 +175,41 @@ def _last_slopes(rows: list[Mapping[str, Any]], optimiser: str) -> list[tuple[fl
     return slopes
 
 
+ALGORITHMS = "durability-algorithms"
+"""Saved runs of a behaviour that was aligned on pairs by DPO, KTO, SimPO and PPO."""
+AFTER = {"dpo": "F2-dpo-behaviours", "kto": "F2-kto-behaviours", "simpo": "F2-simpo", "ppo": "F2-ppo"}
+"""The claim on F2 after each of them."""
+
+
+def _after(algorithm: str) -> Callable[[Evidence], Finding]:
+    def check(evidence: Evidence) -> Finding:
+        name = f"{OPTIMISER} after {algorithm}"
+        saved = evidence.saved(ALGORITHMS)
+        answer = saved.summary["answers"].get(name) if saved.there else None
+        if answer is None or answer["first_fall"]["z"]["low"] is None:
+            return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        falls = answer["first_fall"]
+        rows = [row for row in saved.summary["durability"] if row["algorithm"] == algorithm]
+        undone = "; ".join(
+            f"n = {row['n']}: from {row['z']:+.2f} nats, undone by {row['undo_volume_text']} (the law: {row['forecast_text']})"
+            for row in sorted(rows, key=lambda row: row["n"])
+        )
+        others = ", ".join(f"of the {WORDS[name][0]} {span(falls[name])}" for name in ("code_length", "probability"))
+        return Finding(
+            SUPPORTED if falls["z"]["low"] > 0 else NOT_SUPPORTED,
+            "measured",
+            f"SmolLM2-135M (4-bit weights), {rows[0]['pairs']}, one seed, intervals over {saved.summary['settings']['held_out']} prompts: "
+            f"a doubling of the alignment changes the first fall of the log-odds by {span(falls['z'])} nats per opposed example, "
+            f"{others}. {undone}. The exponent of m* in n is {span(answer['exponent'])}; Table 3 has -0.15",
+            {"slope": falls["z"]["estimate"]},
+        )
+
+    check.__doc__ = (
+        f"F2 after {algorithm}, by the first fall of the log-odds of a behaviour: it grows with the alignment volume."
+    )
+    return check
+
+
 CARDS = "cards"
 """Cards of models of different sizes, as they come."""
 PARAMETERS = {"smollm2-135m-instruct-q4": 134.5e6, "gemma-3-270m-q4": 268.1e6, "qwen2.5-coder-1.5b-q4": 1543.7e6}
@@ -227,6 +262,22 @@ CLAIMS = (
         )
         for measure, verdict in (("z", SUPPORTED), ("code_length", NOT_SUPPORTED), ("probability", NOT_SUPPORTED))
     ),
+    *(
+        Claim(
+            AFTER[algorithm],
+            f"Rebound of behaviours after {algorithm.upper()}",
+            f"The more a behaviour was aligned by {algorithm.upper()}, the faster its log-odds fall under opposed responses.",
+            "Section 5.2, alignment algorithms, on responses to prompts",
+            verdict,
+            _after(algorithm),
+            depends=("R23",),
+            command=f"elastomath check {AFTER[algorithm]}",
+            saved=ALGORITHMS,
+            rerun=f"experiment durability --pairs advice --algorithm {','.join(AFTER)} --out {{out}}",
+            figure=FIGURE,
+        )
+        for algorithm, verdict in (("dpo", SUPPORTED), ("kto", SUPPORTED), ("simpo", SUPPORTED), ("ppo", NOT_SUPPORTED))
+    ),
     Claim(
         "Q1-behaviours",
         "What does inverting a behaviour cost?",
@@ -277,7 +328,7 @@ CLAIMS = (
         depends=("R26",),
         command="elastomath check R26-measured",
         saved=ADAM,
-        rerun="experiment durability --pairs tone --optimiser adamw,adamw-carried --out {out}",
+        rerun="experiment durability --pairs tone,advice,refusal --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
     ),
     Claim(

@@ -13,8 +13,8 @@ SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 """What the saved experiments were run on."""
 PER_DOUBLING = "bits/token per doubling"
 """The unit of the slopes of F3, for results that were saved without it: `empirical.scale.answers` takes them on log2 P and log2 V."""
-ON_RECORD = {"dpo": SUPPORTED, "kto": NOT_SUPPORTED, "simpo": NOT_TESTED, "ppo": NOT_TESTED}
-"""Verdicts on F2 after each preference algorithm: one seed of DPO and KTO was run."""
+ON_RECORD = {"dpo": SUPPORTED, "kto": NOT_SUPPORTED}
+"""Verdicts on F2 on film reviews after each preference algorithm that was run, with one seed; SimPO and PPO: `behaviours`."""
 ALGORITHMS = tuple(ON_RECORD)
 TWO_CORES = "--executor local --workers 2"
 ALGORITHMS_RUN = (

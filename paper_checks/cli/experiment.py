@@ -214,12 +214,14 @@ def _show_reading(result: ProtocolSummary) -> None:
 
 
 def _show_durability(result: ProtocolSummary) -> None:
+    from empirical.durability.answers import phases_of
+
     for sentence in result["conclusion"]:
         print(sentence)
     rows = result["durability"]
     shown = []
     for row in rows:
-        name = f"{row['pairs']}, {row['optimiser']}, seed {row['seed']}"
+        name = f"{row['pairs']}, {phases_of(row)}, seed {row['seed']}"
         measured, forecast = _undone(row.get("undo_volume")), _undone({"estimate": row.get("forecast_undo_volume")})
         print(f"{name}: {row['n']} aligned examples were undone by {measured} opposed ones, forecast {forecast}.")
         columns = {"run": name, "aligned": row["n"], "z at the start": row.get("z0"), "z": row["z"]}

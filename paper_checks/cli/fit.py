@@ -95,8 +95,17 @@ def _constants(summary: Any, verbose: bool) -> None:
         print(
             "'not bounded': in some run alignment moved nothing that is seen; more held-out documents or more of it would do."
         )
+    if any(_bare(value) for row in rows for name, value in row.items() if not name.startswith(("setting", "aligned"))):
+        print(
+            "A number alone: one run, and no error of its readings (columns rate_se, base_contrast_se); seeds would give it an interval."
+        )
     if len(rows) < len(summary.groups):
         print(f"... and {len(summary.groups) - len(rows)} more (--verbose)")
+
+
+def _bare(value: object) -> bool:
+    """Whether a cell is a number without an interval or a bound."""
+    return isinstance(value, str) and value != "-" and value[:1] in "-0123456789" and "[" not in value
 
 
 def _one(constant: dict[str, Any] | None) -> str:

@@ -57,8 +57,7 @@ HURRY = {
     "F3-size": "Rebound grows with the size of the model.",
     "F3-volume": "Rebound grows with the volume of pre-training.",
     "Table3": "More safety data is undone by fewer unsafe examples: in the paper's printed numbers.",
-    "F2-ppo": "Rebound after PPO.",
-    "F2-simpo": "Rebound after SimPO.",
+    "F2-dpo-behaviours": "Rebound of behaviours after DPO, measured by log-odds.",
 }
 """The claims of the page for the reader in a hurry, in plain words."""
 

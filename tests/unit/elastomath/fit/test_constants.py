@@ -144,7 +144,7 @@ def test_the_conclusion_says_what_the_constants_are():
     assert "column base_contrast" in bare.missing[0]
     short = summarise([replace(course, volumes=course.volumes[:3], values=course.values[:3], errors=course.errors[:3],
                                rates={k: v[:, :3] for k, v in course.rates.items()}) for course in drawn(rng)])  # fmt: skip
-    assert "do not undo all of it (more than" in " ".join(short.sentences())
+    assert "the most that were tried, do not undo all of it" in " ".join(short.sentences())
 
 
 def test_data_drawn_anew_are_repeats_and_bases_of_their_own():
@@ -259,3 +259,35 @@ def test_no_interval_is_printed_that_says_nothing():
     assert bounded(Interval(0.0, None, 18.2)) == "< 18.2"
     assert bounded(Interval(None, 1768.0, None)) == "> 1768"
     assert bounded(Interval(3.0, None, None)) is None
+
+
+def test_readings_without_errors_are_taken_at_their_word():
+    """Three readings leave no error to be had: what is undone has an estimate, what is not is more than the last, and seeds bound both."""
+
+    def course(seed, fall, align=4.0):
+        values = np.array([1.0, 1.0 - fall / 2, 1.0 - fall])
+        return Course(f"{align:g}-{seed}", "contrast", "bits/symbol", "symbols", np.array([0.0, 1.0, 2.0]), values, np.full(3, math.nan),
+                      0.0, math.nan, align, covariates={"seed": seed})  # fmt: skip
+
+    undone, left = (run_constants(course(0, fall)).undo_volume for fall in (1.25, 0.5))
+    assert undone.estimate == pytest.approx(1.6, rel=1e-2)
+    assert (undone.low, undone.high, left.estimate, left.low) == (None, None, None, 2.0)
+    (group,) = grouped([run_constants(course(seed, fall)) for seed, fall in enumerate((1.25, 1.1, 0.9, 0.5))])
+    logs = np.log([undone.estimate, run_constants(course(1, 1.1)).undo_volume.estimate, 2.0, 2.0])
+    bound = group.undo_volume.best
+    assert bound.estimate is None
+    assert bound.high is None
+    assert bound.low == pytest.approx(np.exp(logs.mean() - 3.1824 * logs.std(ddof=1) / 2), rel=1e-3)
+    # the exponent: a bound from below, whose scatter is that over seeds
+    runs = [
+        run_constants(course(seed, fall + 0.1 * seed, align))
+        for seed in range(3)
+        for align, fall in ((1.0, 1.5), (4.0, 0.6))
+    ]
+    exponent = answers(runs).exponent.best
+    assert exponent.estimate is None
+    assert exponent.high is None
+    assert 0 < exponent.low < 0.5
+    text = " ".join(summarise([run.course for run in runs]).sentences())
+    assert "and 2, the most that were tried, do not undo all of it." in text
+    assert "an unknown number" not in text

@@ -209,12 +209,11 @@ def test_adam_as_it_is_trained_is_found_and_m_falls_only_where_moments_are_carri
 
 
 def test_the_page_of_recovery_is_its_data_and_the_law_that_drew_is_kept():
-    """All but the straight line, which three of its rivals contain."""
+    """The straight line, which three of its rivals contain, in all but the 5% of draws that its test leaves out."""
     told = json.loads((DOCS / "data" / "recovery.json").read_text())
     page = (DOCS / "recovery.md").read_text()
     assert all(line in page for line in tables(told).splitlines())
     for row in told["rows"]:
-        if row["law"] != LINE.name:
-            assert row["kept"] == row["draws"], row
-            assert row["noise"] > 0.03 or row["chosen"] >= 0.9 * row["draws"], row
+        assert row["kept"] >= (0.9 if row["law"] == LINE.name else 1.0) * row["draws"], row
+        assert row["noise"] > 0.03 or row["chosen"] >= 0.9 * row["draws"], row
     assert all(told["apart"][LINE.name][name] < 0.001 for name in (FORGETTING.name, POWER.name, REBOUND.name))

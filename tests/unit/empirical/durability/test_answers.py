@@ -136,6 +136,27 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
         forecast_figure({"durability": []})
 
 
+def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base():
+    """Twice what was measured, and half of it: the median error is 75%, the worst 100%; after another algorithm both are told."""
+    results = [run(n) for n in (64, 256)]
+    for result, factor in zip(results, (2.0, 0.5), strict=True):
+        volume = durability_row(result)["undo_volume"]["estimate"]
+        result["again"] = {"undo_volume": WIDE | {"estimate": factor * volume, "low": volume / 3, "high": 3 * volume}}
+    rows = [durability_row(result) for result in results]
+    told = {"durability": rows, "error": forecast_error(rows), "answers": {}}
+    assert (
+        "From the gradients of the aligned models themselves it was off by 75% in the median of 2 runs"
+        in conclusion(told)[1]
+    )
+    assert "by 100% at worst" in conclusion(told)[1]
+    results[0]["configuration"]["algorithm"] = "dpo"
+    results[0]["forecast"]["c"] = {"perturbing": WIDE | {"estimate": C, "low": C / 2, "high": 2 * C}}
+    told["durability"] = [durability_row(results[0])]
+    assert (
+        f"by the base's constant, {told['durability'][0]['forecast_again']['text']} by its own." in conclusion(told)[-1]
+    )
+
+
 def test_the_page_says_what_the_saved_results_say():
     """docs/durability.md is what benchmarks.pages makes of the saved runs."""
     from pathlib import Path
