@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
@@ -21,6 +22,8 @@ WORDS = {
 MEDIAN = 0.2
 """The median relative error at which a forecast is said to have come true; ADAM_MEDIAN under AdamW."""
 ADAM_MEDIAN = 0.35
+MORE = "durability-more"
+"""A third seed of `format`, saved on its own."""
 LOW = "durability-low"
 """Saved runs of a base at 10% of the chosen response: below even odds all the way."""
 ADAM = "durability-adamw"
@@ -82,19 +85,26 @@ def _return_ratio(evidence: Evidence) -> Finding:
     )
 
 
+def _errors(rows: Iterable[Mapping[str, Any]]) -> list[tuple[float, Mapping[str, Any]]]:
+    """|forecast - measured| / measured of the undo volumes that were reached, from the smallest to the largest, with their runs."""
+    known = [row for row in rows if row.get("undo_volume", {}).get("estimate") and row["forecast_undo_volume"]]
+    errors = [(abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row) for row in known]
+    return sorted(errors, key=lambda item: item[0])
+
+
 def _forecast(evidence: Evidence) -> Finding:
     """R25 measured: undo volumes forecast from two backward passes at the base, against training."""
-    summary = _runs(evidence)
-    if summary is None or summary["error"]["runs"] == 0:
+    errors = _errors([*_rows(evidence, SAVED), *_rows(evidence, MORE)])
+    if not errors:
         return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    error = summary["error"]
-    where = ", ".join(f"{key} {value}" for key, value in error["worst_run"].items())
+    median, (worst, run) = statistics.median(error for error, _ in errors), errors[-1]
+    where = ", ".join(f"{key} {run[key]}" for key in ("pairs", "optimiser", "seed", "n"))
     return Finding(
-        SUPPORTED if error["median"] <= MEDIAN else NOT_SUPPORTED,
+        SUPPORTED if median <= MEDIAN else NOT_SUPPORTED,
         "measured",
-        f"SmolLM2-135M (4-bit weights), {error['runs']} runs: the median error of the forecast is {error['median']:.1%}, the worst "
-        f"{error['worst']:.0%} ({where})",
-        {"median": error["median"], "worst": error["worst"]},
+        f"SmolLM2-135M (4-bit weights), {len(errors)} runs: the median error of the forecast is {median:.1%}, the worst "
+        f"{worst:.0%} ({where})",
+        {"median": median, "worst": worst},
     )
 
 
@@ -131,11 +141,10 @@ def _resistance(evidence: Evidence) -> Finding:
 
 def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
-    rows = [row for row in _rows(evidence, ADAM) if row.get("undo_volume", {}).get("estimate")]
-    if not rows:
+    errors = _errors(_rows(evidence, ADAM))
+    if not errors:
         return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
-    errors = sorted(abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in rows)
-    median = errors[len(errors) // 2] if len(errors) % 2 else sum(errors[len(errors) // 2 - 1 :][:2]) / 2
+    rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
     slopes = {optimiser: _last_slopes(rows, optimiser) for optimiser in ("adamw", "adamw-carried")}
     fall = all(slope < 0 and foretold < 0 for slope, foretold in slopes["adamw-carried"])
     words = "; ".join(
@@ -148,8 +157,8 @@ def _moments(evidence: Evidence) -> Finding:
         SUPPORTED if stands else NOT_SUPPORTED,
         "measured",
         f"SmolLM2-135M (4-bit weights), {len(rows)} runs under AdamW: the forecast of m* is off by {median:.1%} in the median "
-        f"and {errors[-1]:.0%} at worst. Exponent of m* in n between the two longest alignments: {words}; Table 3 has -0.15",
-        {"median": median, "worst": errors[-1], "last_slopes": slopes},
+        f"and {errors[-1][0]:.0%} at worst. Exponent of m* in n between the two longest alignments: {words}; Table 3 has -0.15",
+        {"median": median, "worst": errors[-1][0], "last_slopes": slopes},
     )
 
 
