@@ -62,7 +62,7 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     >>> courses = [replace(base, align=n, values=perturbed_contrast(z_n, m, 0.2)) for n, z_n in zip([16, 64], z)]
     >>> told = logit_constants(courses)
     >>> print(told.aligning, "|", told.perturbing, "|", f"{told.drift:.2f}")
-    0.200 [0.181, 0.221] nats/example | 0.2000 [0.1988, 0.2012] nats/example | 1.00 [0.98, 1.02]
+    0.2000 [0.1970, 0.2031] nats/example | 0.2000 [0.1989, 0.2011] nats/example | 1.00 [0.98, 1.02]
     """
     usable = [course for course in courses if course.measure == "contrast" and course.unit.endswith("/response")]
     if not usable:

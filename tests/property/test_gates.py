@@ -928,6 +928,8 @@ INNER = {
         for name in ("estimate", "interval", *(f"Balance.{inner}" for inner in BALANCE))
     },
     "fit.crossing.first_crossing": "courses that were read",
+    "fit.course.passages": "a course and shares that `Course.passage` has checked, or that the fit asks for",
+    "fit.effective_volumes.estimates_without": "a balance of readings that were checked",
     "fit.course.run_course": "a run and its rows of a curve that was checked",
     "fit.fit.course_laws": "courses of a curve that was checked",
     "fit.pooling.covariate_effects": "columns of a curve that was checked",
