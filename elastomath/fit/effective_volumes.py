@@ -455,17 +455,27 @@ def critical_rise(highest: float, equations: int, level: float, known_noise: boo
 
 @lru_cache(maxsize=64)
 def _conditional_quantiles(freedom: int, level: float, known_noise: bool) -> tuple[Array, Array]:
-    """Strengths s of the evidence, and the quantile of the rise of Q above its minimum given each, on a grid."""
-    from scipy.stats import chi2, f
+    """Strengths s of the evidence, and the quantile of the rise of Q above its minimum given each, on a grid.
 
-    b = chi2.ppf((np.arange(1000) + 0.5) / 1000, 1)[:, None]
-    a = chi2.ppf((np.arange(100) + 0.5) / 100, freedom)[None, :] if freedom else np.zeros((1, 1))
+    The rise r solves ``b = r (1 - a/(r + s))`` and rises with b, so that ``P(rise <= r) = E_a F_b(r (1 - a/(r + s)))``; with the noise
+    estimated r is counted in units of ``Q_min/m = a s/((r + s) m)``, and the rise that is c of them solves ``r (r + s) = c a s/m``.
+    The mean is over 100 quantiles of a, and the quantile by bisection.
+    """
+    from scipy.special import chdtri, erf, fdtri
+
+    a = chdtri(freedom, 1.0 - (np.arange(100) + 0.5) / 100) if freedom else np.zeros(1)
     strengths = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 70)])
-    quantiles = []
-    for s in strengths:
-        rise = (a + b - s + np.sqrt((a + b - s) ** 2 + 4.0 * b * s)) / 2.0
+    s = strengths[1:, None]  # nothing but noise has a law of its own
+    least, most = chdtri(1, 1.0 - level), chdtri(freedom + 1, 1.0 - level)
+    low, high = (np.full(s.shape, np.log(end)) for end in (least / 2, 2 * most if known_noise else 1e20))
+    for _ in range(30 if known_noise else 40):
+        middle = (low + high) / 2
+        rise = np.exp(middle)
         if not known_noise:
-            rise = rise * freedom / np.maximum(a + b - rise, 1e-12)
-        quantiles.append(float(np.quantile(rise, level, method="hazen")))
-    quantiles[-1] = float(chi2.ppf(level, 1) if known_noise else f.ppf(level, 1, freedom))
-    return strengths, np.array(quantiles)
+            rise = 2.0 * rise * a / freedom / (1.0 + np.sqrt(1.0 + 4.0 * rise * a / (freedom * s)))
+        share = erf(np.sqrt(np.maximum(rise * (0.5 - 0.5 * a / (rise + s)), 0.0))).mean(1, keepdims=True)
+        low, high = np.where(share < level, middle, low), np.where(share < level, high, middle)
+    quantiles = np.exp(high[:, 0])
+    nothing = most if known_noise else most * freedom / 1e-12
+    quantiles[-1] = least if known_noise else fdtri(1, freedom, level)
+    return strengths, np.append(nothing, quantiles)
