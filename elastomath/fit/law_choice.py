@@ -349,7 +349,7 @@ def compare_many(
     every, answers = _Pile.stack(flat), list[_Answers]()
     for law in laws:
         near = fit_over_runs(law, flat)
-        left = np.bincount(every.problem, _OverRuns(law, every).residual(near) ** 2)
+        left: Array = np.bincount(every.problem, _OverRuns(law, every).residual(near) ** 2).astype(np.float64)
         answers.append((left, leave_runs_out(law, flat, near), foretell(law, flat)))
     ends = np.cumsum([len(mine) for mine in piles])
     parts = [slice(int(end) - len(mine), int(end)) for mine, end in zip(piles, ends, strict=True)]

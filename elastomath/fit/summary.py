@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ..checks import an, checked, listed
 from ..interval import Interval
 from ..shown import Shown
@@ -185,8 +187,8 @@ class Summary(Shown):
             return ""
         falls: dict[str, list[float]] = {}
         for base, run in zip(bases([run.course for run in self.runs]), self.runs, strict=True):
-            values = run.course.values * (NATS_PER_BIT if run.course.unit.startswith("bits") else 1.0)
-            falls.setdefault(base, []).append(float(values.max() - values.min()))
+            scale = NATS_PER_BIT if run.course.unit.startswith("bits") else 1.0
+            falls.setdefault(base, []).append(scale * float(np.ptp(run.course.values)))
         shares = {label: (one.misfit or 0.0) / (max(falls[label]) or 1.0) for label, one in known.items()}
         fitting = {label: one for label, one in known.items() if shares[label] <= MISSED}
         if not fitting:
