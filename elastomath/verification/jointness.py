@@ -18,8 +18,7 @@ def _dot(first: list[Fraction], second: list[Fraction]) -> Fraction:
 
 
 def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for size in (3, 6, 12):
-        tally.cases += 1
+    for size in tally.each((3, 6, 12)):
         models = [[Fraction(int(x), 7) for x in rng.integers(1, 60, size=3)] for _ in range(4 * size)]
         shares = [
             [Fraction(int(x), 9) for x in rng.integers(0, 9, size=3) + np.eye(3, dtype=int)[j % 3]] for j in range(size)
@@ -40,8 +39,7 @@ def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> 
 
 
 def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         runs, datasets = int(rng.integers(2, 12)), int(rng.integers(2, 6))
         w, h = rng.dirichlet(np.ones(datasets), runs), rng.uniform(1, 3, size=(runs, datasets))
         reading, violated = jointness(w, h), 0
@@ -68,8 +66,7 @@ def _one_after_the_other(tally: Tally, cases: int, rng: np.random.Generator) -> 
     rows = rng.dirichlet(np.full(50, 0.3), 3)
     later = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1] - shares
     violations = []
-    for memory in (1e-6, 2.0, 8.0):  # eta times the budget
-        tally.cases += 1
+    for memory in tally.each((1e-6, 2.0, 8.0)):  # eta times the budget
         counted = -np.expm1(-memory * shares) * np.exp(-memory * later)
         rates = -np.log(counted / counted.sum(axis=1, keepdims=True) @ rows) @ rows.T
         reading = jointness(shares, rates)

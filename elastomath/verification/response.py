@@ -26,8 +26,7 @@ from .tally import Result, Tally, symbolic
 
 
 def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         law, total = certify_law(rows, volumes), sum(volumes)
         mixture = as_floats(rows, volumes)
         floats, codes = response(mixture), mixture.cross_entropies()
@@ -46,8 +45,7 @@ def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> N
 
 
 def _certified_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         overlaps = exact_overlaps(rows, volumes)
         balance = sum((w * (1 - o) for w, o in zip(volumes, overlaps, strict=True)), start=Fraction(0))
         tally.true(f"{name}: the exact balance is {balance}", balance == 0)
@@ -83,8 +81,7 @@ def _certified_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 def _certified_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     steps = [Fraction(10) ** power for power in range(-4, 5)]
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         before: list[Fraction] | None = None
         for step in steps:
             at = [*volumes[:-1], step]
@@ -107,8 +104,7 @@ def _certified_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 
 def _sampled_response(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 6)))
         floats, slopes, overlaps = response(mixture), direct_derivatives(mixture), direct_overlaps(mixture)
         codes = direct_codes(mixture.components, mixture.volumes.astype(np.complex128)).real
@@ -123,8 +119,7 @@ def _sampled_response(tally: Tally, cases: int, rng: np.random.Generator) -> Non
 
 
 def _sampled_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 7)))
         floats, slopes = response(mixture), direct_derivatives(mixture)
         tally.close("sum w dH by complex steps", math.fsum(mixture.volumes * slopes), 0.0, 1.0, 1e-11)
@@ -144,8 +139,7 @@ def _sampled_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     constants = []
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng)
         floats, slopes = response(mixture), direct_derivatives(mixture)
         (_, a, _), (k, unit, step) = direct_overlaps(mixture), mixture.volumes
@@ -178,8 +172,7 @@ def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 def _sampled_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     turned = 0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng)
         base = float(mixture.volumes[:-1].sum())
         steps = base * 10.0 ** np.linspace(-6, 2, 17)

@@ -47,8 +47,7 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         if all(mass > 0 for row in instance[0] for mass in row) and (len(instance[0][0]) < 20 or not tally.quick)
     }
     shares, orders = [], []
-    for name, (rows, volumes) in (chosen | near_instances()).items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each((chosen | near_instances()).items()):
         with working_precision(BITS):
             balls = PoolBalls(rows, volumes)
             sizes = _certify_instance(tally, name, balls)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from ..derivations import derive
 
+T = TypeVar("T")
 NOT_SHOWN = "not shown"
 COUNTEREXAMPLE = "fails: counterexample"
 
@@ -45,6 +47,12 @@ class Tally:
     worst: dict[str, tuple[float, float]] = field(default_factory=dict)
     failure: str = ""
     verdict: str = ""
+
+    def each(self, cases: Iterable[T]) -> Iterator[T]:
+        """The cases one by one, each counted as it is begun."""
+        for case in cases:
+            self.cases += 1
+            yield case
 
     def fail(self, what: str, verdict: str = COUNTEREXAMPLE) -> None:
         """Note the first thing that did not hold, and the verdict that follows from it."""

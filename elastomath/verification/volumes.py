@@ -73,8 +73,7 @@ def _only_the_sum(tally: Tally) -> None:
 
 def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     determined = 0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng)
         base, start = mixture.volumes[:-1].copy(), mixture.at(0.0)
         steps = np.sort(float(base.sum()) * 10.0 ** rng.uniform(-1, 1.5, size=6))
