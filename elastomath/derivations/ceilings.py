@@ -195,14 +195,8 @@ def _convex_steps() -> list[Step]:
                 + c.nu * c.sigma_0
             ),
         ),
-        Step(
-            "with the two conditions k/r + 1/z = k + 1 ...",
-            (c.k / c.r + 1 / c.z, "=", c.k + 1),
-        ),
-        Step(
-            "... and k r + z = k + 1 + L solved by z and r",
-            (c.k * c.r + c.z, "=", c.k + 1 + c.L),
-        ),
+        Step("with the two conditions k/r + 1/z = k + 1 ...", (c.k / c.r + 1 / c.z, "=", c.k + 1)),
+        Step("... and k r + z = k + 1 + L solved by z and r", (c.k * c.r + c.z, "=", c.k + 1 + c.L)),
         Step(
             "In one unknown, z = 1/(1 - y), r = k/(k + y): N_L y^2 + L (k - 1) y = k L. So z is about 1 + sqrt(L "
             "k/(k+1)) for small L, "

@@ -134,12 +134,7 @@ def _model_class() -> list[Step]:
             uses=(OPTIMAL, "E_p = (E_a + E_t)/2"),
             where=union,
         ),
-        Step(
-            "and at L",
-            (n.k * p + a + length * t, "=", -h),
-            uses=(OPTIMAL, "E_p = (E_a + E_t)/2"),
-            where=union,
-        ),
+        Step("and at L", (n.k * p + a + length * t, "=", -h), uses=(OPTIMAL, "E_p = (E_a + E_t)/2"), where=union),
         Step(
             "so DeltaE_a > 0 where anything moves", (a, ">=", 0), uses=("step 12",), where=union, proof=Witness(align)
         ),

@@ -7,16 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from .language import Least, Rises, Step
-from .words import (
-    Expr,
-    Given,
-    Relation,
-    language,
-    leaf_function,
-    leaf_symbol,
-    open_function,
-    parameter,
-)
+from .words import Expr, Given, Relation, language, leaf_function, leaf_symbol, open_function, parameter
 
 NORMALISED = "normalisation of the masses"
 MIXTURE = "definition of the mixture"

@@ -40,9 +40,7 @@ def psi_lemma(stated: Expr | None = None) -> list[Step]:
     gamma, excess = parameter("gamma", nonnegative=True), parameter("D", nonnegative=True)
     numerator, log_excess = [
         Step(
-            "gamma(w) = (1+w) ln(1+w)/w - 1 is >= 0",
-            ((1 + w) * sp.log(1 + w), ">=", w),
-            proof=Rises(w, sp.log(1 + w)),
+            "gamma(w) = (1+w) ln(1+w)/w - 1 is >= 0", ((1 + w) * sp.log(1 + w), ">=", w), proof=Rises(w, sp.log(1 + w))
         ),
         Step(
             "A lower bound on the logarithm",

@@ -230,9 +230,7 @@ def _derive_durability() -> Derivation:
             "and never negative (d = u > 0)",
             (exponent.subs(y, s.u), ">=", 0),
             uses=("step 7",),
-            proof=Witness(
-                (start * s.u + sp.log(1 + s.u)) / (start * (1 + s.u) * sp.log(1 + s.u) + s.u),
-            ),
+            proof=Witness((start * s.u + sp.log(1 + s.u)) / (start * (1 + s.u) * sp.log(1 + s.u) + s.u)),
         ),
         Step("it is 1 for few examples", (exponent.subs(y, s.t), "->", 1), uses=("step 7",), proof=Limit(s.t)),
         Step(

@@ -98,7 +98,7 @@ def _distinct() -> list[Step]:
             "[distinct] P_a = P_t, any P_p: both signs flip as A = T >= 1, but the ratio -dH_a/(k dH_p) stays 1/(1+l)",
             (-(1 - n.T) / (-(1 - n.T) - n.l * (1 - n.T)), "=", 1 / (1 + n.l)),
             uses=("R2: k (1-C) = -(1-A) - l (1-T), with A = T",),
-        ),
+        )
     ]
 
 
@@ -150,7 +150,7 @@ def _coverage() -> list[Step]:
             (n.k * (1 - n.Total(n.p * n.t / q)), "=", (n.k + 1) * tau - (1 - n.Total(n.a * n.t / q))),
             uses=("R2 on the leaves of q_0", NORMALISED),
             given=((n.p, 1), (n.a, 1), (n.t, 1 - tau)),
-        ),
+        )
     ]
 
 
@@ -253,15 +253,7 @@ def _joint_optimum() -> list[Step]:
 
 
 def _derive_necessity() -> Derivation:
-    steps = (
-        *_two_parts(),
-        *_distinct(),
-        *_large_k(),
-        *_coverage(),
-        *_third_part(),
-        *_independent(),
-        *_joint_optimum(),
-    )
+    steps = (*_two_parts(), *_distinct(), *_large_k(), *_coverage(), *_third_part(), *_independent(), *_joint_optimum())
     return TabledDerivation(
         "R9",
         "What the theorem does without",

@@ -167,11 +167,7 @@ def _derive_volume() -> Derivation:
             uses=("R1", NORMALISED),
             given=((covered, 1), (n.t, 1)),
         ),
-        Step(
-            "and there the slope in k, on one leaf",
-            (at_start, "=", n.p * n.t / covered - covered),
-            uses=("R1",),
-        ),
+        Step("and there the slope in k, on one leaf", (at_start, "=", n.p * n.t / covered - covered), uses=("R1",)),
         Step(
             "so, where P_p = (P_a + P_t)/2, dH_a first rises: the slope is half the chi-square divergence of P_t from P_a",
             (n.Total(n.p * n.t / covered - covered), ">=", 0),
@@ -251,10 +247,7 @@ def _derive_closed() -> Derivation:
     lower, upper = psi(alpha / 2), psi((alpha + 1) / 2)
     fold = sp.Integral(v ** (alpha - 1), (v, 0, 1))
     steps = [
-        Step(
-            "A positive sum S as an integral",
-            (sp.Integral(sp.exp(-s * y), (s, 0, sp.oo)), "=", 1 / y),
-        ),
+        Step("A positive sum S as an integral", (sp.Integral(sp.exp(-s * y), (s, 0, sp.oo)), "=", 1 / y)),
         Step(
             "so what is averaged over the leaves is an integral of a product over the parts, e^{-sS} = prod_j e^{-w_j s Y_j}",
             (sp.Integral(y_a * y_t * sp.exp(-s * total), (s, 0, sp.oo)), "=", y_a * y_t / total),
@@ -391,8 +384,4 @@ def _derive_closed() -> Derivation:
     )
 
 
-BUILDERS: dict[str, Callable[[], Derivation]] = {
-    "R10": _derive_depth,
-    "R11": _derive_volume,
-    "R20": _derive_closed,
-}
+BUILDERS: dict[str, Callable[[], Derivation]] = {"R10": _derive_depth, "R11": _derive_volume, "R20": _derive_closed}

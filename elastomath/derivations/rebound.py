@@ -96,9 +96,7 @@ def _derive_rebound() -> Derivation:
             ),
         ),
         Step(
-            "Its slope in the negative volume m",
-            (sp.Derivative(at, m), "=", -(at - s.low) / total),
-            uses=("step 1",),
+            "Its slope in the negative volume m", (sp.Derivative(at, m), "=", -(at - s.low) / total), uses=("step 1",)
         ),
         Step(
             "with s_p = s_- + b and s_+ = s_p + a, a, b > 0: the score falls, at the rate",
@@ -169,10 +167,7 @@ def _derive_rebound() -> Derivation:
             "with c <= 1 for lambda = 1/(1+y) < 1, so the model lies between the base and where (n, m) put it",
             (factor, "<=", 1),
             uses=("step 16",),
-            where=(
-                (factor, pulled),
-                (shrink, 1 / (1 + y)),
-            ),
+            where=((factor, pulled), (shrink, 1 / (1 + y))),
             proof=Witness(y * k / (k * (1 + y) + n + m)),
         ),
         Step(

@@ -243,11 +243,7 @@ def _expansion() -> list[Step]:
             (y**2 / 2, ">=", n.Gap(1 + y)),
             proof=Rises(y, y**2 / (1 + y)),
         ),
-        Step(
-            "by at most y^3/3",
-            (n.Gap(1 + y), ">=", y**2 / 2 - y**3 / 3),
-            proof=Rises(y, y**3 / (1 + y)),
-        ),
+        Step("by at most y^3/3", (n.Gap(1 + y), ">=", y**2 / 2 - y**3 / 3), proof=Rises(y, y**3 / (1 + y))),
         Step(
             "With e = -d, d = y/(1+y) < 1: phi(1 - d) is above d^2/2",
             (n.Gap(1 / (1 + below)), ">=", (below / (1 + below)) ** 2 / 2),
@@ -282,7 +278,7 @@ def _dual() -> list[Step]:
             ),
             uses=("step 4 in D(P_i || g), whose sum over i is that of N q", NORMALISED),
             given=((q, 1), (g, 1), (g * z, mean_t)),
-        ),
+        )
     ]
 
 

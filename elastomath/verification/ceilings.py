@@ -194,5 +194,5 @@ RESULTS = {
     "R17": Result(
         "holds only if the class is closed under mixing (pooled), and for one string if it is that of mixtures",
         (("symbolic", symbolic("R17")), ("certified", _certified_ceilings), ("sampled", _sampled_ceilings)),
-    ),
+    )
 }

@@ -215,5 +215,5 @@ RESULTS = {
     "R7": Result(
         "holds with constants",
         (("symbolic", symbolic("R7")), ("certified", _certified_stationary), ("sampled", _sampled_stationary)),
-    ),
+    )
 }

@@ -120,5 +120,5 @@ RESULTS = {
     "R5": Result(
         "holds with constants",
         (("symbolic", symbolic("R5")), ("certified", _certified_finite), ("sampled", _sampled_finite)),
-    ),
+    )
 }

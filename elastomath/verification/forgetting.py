@@ -23,9 +23,7 @@ from ..laws.forgetting import (
     step_weights,
     tampering_ceiling,
 )
-from ..laws.rebound import (
-    Scores,
-)
+from ..laws.rebound import Scores
 from .instances import exact_rows
 from .tally import Result, Tally, symbolic
 
@@ -172,5 +170,5 @@ RESULTS = {
     "R19": Result(
         "holds with constants",
         (("symbolic", symbolic("R19")), ("certified", _certified_forgetting), ("sampled", _sampled_forgetting)),
-    ),
+    )
 }

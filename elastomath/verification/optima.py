@@ -286,5 +286,5 @@ RESULTS = {
     "R6": Result(
         "holds with constants",
         (("symbolic", symbolic("R6")), ("certified", _certified_any_class), ("sampled", _sampled_any_class)),
-    ),
+    )
 }

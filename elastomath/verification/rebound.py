@@ -167,5 +167,5 @@ RESULTS = {
     "R13": Result(
         "holds only if n < m + k (s_+ + s_- - 2 s_p)/(s_+ - s_-); m*/n never falls in n",
         (("symbolic", symbolic("R13")), ("certified", _certified_rebound), ("sampled", _sampled_rebound)),
-    ),
+    )
 }

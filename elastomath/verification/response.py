@@ -202,12 +202,10 @@ def _sampled_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 RESULTS = {
     "R1": Result(
-        "holds",
-        (("symbolic", symbolic("R1")), ("certified", _certified_response), ("sampled", _sampled_response)),
+        "holds", (("symbolic", symbolic("R1")), ("certified", _certified_response), ("sampled", _sampled_response))
     ),
     "R2": Result(
-        "holds",
-        (("symbolic", symbolic("R2")), ("certified", _certified_balance), ("sampled", _sampled_balance)),
+        "holds", (("symbolic", symbolic("R2")), ("certified", _certified_balance), ("sampled", _sampled_balance))
     ),
     "R3": Result(
         "holds with constants",

@@ -401,7 +401,6 @@ def _direct_kl(p: Array, q: Array) -> float:
 
 RESULTS = {
     "R12": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R12")), ("certified", _certified), ("sampled", _sampled)),
-    ),
+        "holds with constants", (("symbolic", symbolic("R12")), ("certified", _certified), ("sampled", _sampled))
+    )
 }

@@ -273,5 +273,5 @@ RESULTS = {
     "R18": Result(
         "holds with constants",
         (("symbolic", symbolic("R18")), ("certified", _certified_theorem), ("sampled", _sampled_theorem)),
-    ),
+    )
 }

@@ -221,5 +221,5 @@ RESULTS = {
     "R8": Result(
         "holds only if l (pi_a + R) < pi_t, given dH_a > 0; with constants",
         (("symbolic", symbolic("R8")), ("certified", _certified_union), ("sampled", _sampled_union)),
-    ),
+    )
 }

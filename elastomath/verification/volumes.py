@@ -116,5 +116,5 @@ def _direct_work(mixture: Mixture, step: float) -> float:
 RESULTS = {
     "R16": Result(
         "holds", (("symbolic", symbolic("R16")), ("certified", _certified_volumes), ("sampled", _sampled_volumes))
-    ),
+    )
 }

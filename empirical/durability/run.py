@@ -31,15 +31,7 @@ from ..laboratory.settings import GIVEN
 from ..measures.contrast import within_run_se
 from ..models.sequences import Sequences, from_ids
 from .adaptation import adapt
-from .answers import (
-    algorithm_of,
-    conclusion,
-    contrast_of,
-    durability_row,
-    forecast_error,
-    outside_of,
-    phases_of,
-)
+from .answers import algorithm_of, conclusion, contrast_of, durability_row, forecast_error, outside_of, phases_of
 from .card import behaviour_card, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers

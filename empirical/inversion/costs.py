@@ -217,11 +217,7 @@ def _ratio(seed: Seed, above: str, below: str, cost: str) -> float | None:
 
 
 def _in_words(
-    seeds: Sequence[Seed],
-    ratios: Ratios,
-    predictions: Sequence[LawRatio],
-    low: float,
-    high: float,
+    seeds: Sequence[Seed], ratios: Ratios, predictions: Sequence[LawRatio], low: float, high: float
 ) -> list[str]:
     def span(ratio: dict[str, float | None]) -> str:
         if ratio["estimate"] is None:

@@ -63,18 +63,7 @@ def _larger(evidence: Evidence) -> Finding:
 
 
 CLAIMS = tuple(
-    Claim(
-        id,
-        title,
-        statement,
-        place,
-        NOT_SUPPORTED,
-        check,
-        depends=depends,
-        command=PAGE,
-        saved=SAVED,
-        figure=FIGURE,
-    )
+    Claim(id, title, statement, place, NOT_SUPPORTED, check, depends=depends, command=PAGE, saved=SAVED, figure=FIGURE)
     for id, title, statement, place, check, depends in (
         (
             "F2-published",

@@ -110,10 +110,7 @@ def doubled(evidence: Evidence) -> Finding:
     ]
     useful = next(answer for answer in summary["answers"] if answer["id"] == "useful")
     return Finding(
-        SUPPORTED if good else NOT_SUPPORTED,
-        "measured",
-        f"{_scale(summary)}: {useful['sentence']}",
-        {"good": good},
+        SUPPORTED if good else NOT_SUPPORTED, "measured", f"{_scale(summary)}: {useful['sentence']}", {"good": good}
     )
 
 
