@@ -13,7 +13,7 @@ from ..certify.optima import certify_rises
 from ..laws.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
 from ..laws.response import response
 from .instances import as_floats, certified_instances, sample_mixture
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 
@@ -191,8 +191,10 @@ def _sampled_segment(tally: Tally, rng: np.random.Generator) -> float:
 
 
 RESULTS = {
-    "R17": Result(
+    "R17": derived(
+        "R17",
         "holds only if the class is closed under mixing (pooled), and for one string if it is that of mixtures",
-        (("symbolic", symbolic("R17")), ("certified", _certified_ceilings), ("sampled", _sampled_ceilings)),
+        _certified_ceilings,
+        _sampled_ceilings,
     )
 }

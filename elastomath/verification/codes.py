@@ -29,7 +29,7 @@ from ..codes.lengths import (
 from ..codes.path import CodePath, code_path
 from ..mixtures.masses import pareto_masses
 from ..trees.tokentree import TokenTree
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 Counts = Sequence[int]
 Instance = tuple[list[list[int]], list[Fraction], Fraction]
@@ -543,17 +543,10 @@ def _shown(title: str, lines: Sequence[str]) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R14": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R14")), ("certified", _certified_codes), ("sampled", _sampled_codes)),
-    ),
-    "R15": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R15")), ("certified", _certified_protocol), ("sampled", _sampled_protocol)),
-    ),
-    "R15a": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _not_equal),),
+    "R14": derived("R14", "holds with constants", _certified_codes, _sampled_codes),
+    "R15": derived("R15", "holds with constants", _certified_protocol, _sampled_protocol),
+    "R15a": counterexample(
+        _not_equal,
         _shown(
             "R15a  Thm 3.4 is not an equality",
             [
@@ -562,9 +555,8 @@ RESULTS = {
             ],
         ),
     ),
-    "R15b": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _not_above),),
+    "R15b": counterexample(
+        _not_above,
         _shown(
             "R15b  Thm 3.4 is not an upper bound",
             [

@@ -12,7 +12,7 @@ from ..certify.response import CertifiedLaw, certify_law
 from ..laws.finite import finite_law, mixture_constant, mixture_residual, path_entropies
 from ..mixtures.mixture import Mixture
 from .instances import Rows, as_floats, certified_instances, sample_mixture
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 
 def _certified_finite(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -116,9 +116,4 @@ def _extremal_ratio(width: float, missed: float = 1e-5) -> float:
     return mixture_residual(start, width) / (float(law.upper[1]) / width)
 
 
-RESULTS = {
-    "R5": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R5")), ("certified", _certified_finite), ("sampled", _sampled_finite)),
-    )
-}
+RESULTS = {"R5": derived("R5", "holds with constants", _certified_finite, _sampled_finite)}

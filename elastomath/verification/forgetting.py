@@ -25,7 +25,7 @@ from ..laws.forgetting import (
 )
 from ..laws.rebound import Scores
 from .instances import exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 
@@ -166,9 +166,4 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
     tally.notes.append("block form against the recursion step by step; m* rises with n, m*/n falls")
 
 
-RESULTS = {
-    "R19": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R19")), ("certified", _certified_forgetting), ("sampled", _sampled_forgetting)),
-    )
-}
+RESULTS = {"R19": derived("R19", "holds with constants", _certified_forgetting, _sampled_forgetting)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..laws.jointness import effective, jointness
 from .logit import explained
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 
 def _dot(first: list[Fraction], second: list[Fraction]) -> Fraction:
@@ -96,13 +96,9 @@ DROPPED = (
 """The size of the error where the hypothesis is dropped."""
 
 RESULTS = {
-    "R27": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R27")), ("certified", _certified_jointness), ("sampled", _sampled_jointness)),
-    ),
-    "R27a": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _one_after_the_other),),
+    "R27": derived("R27", "holds with constants", _certified_jointness, _sampled_jointness),
+    "R27a": counterexample(
+        _one_after_the_other,
         explained("R27a", "One after the other, or with unequal budgets", DROPPED),
     ),
 }

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..laws.jointness import jointness
 from ..laws.logit import aligned_contrast, first_falls, gradient_constants, matched_volumes, rise
 from .logit import SIGMOID_BEND, explained, softmax_path
-from .tally import COUNTEREXAMPLE, Check, Result, Tally
+from .tally import Check, Result, Tally, counterexample
 
 Array = NDArray[np.float64]
 EDGE = math.log(2 + math.sqrt(3))
@@ -386,6 +386,5 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
 """Each hypothesis dropped: title, the size of the error, the check."""
 
 RESULTS: dict[str, Result] = {
-    id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-    for id, (title, words, check) in LIMITS.items()
+    id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()
 }

@@ -27,7 +27,7 @@ from ..laws.logit import (
     undo_slope,
     undo_volume,
 )
-from .tally import COUNTEREXAMPLE, Check, Result, Tally, symbolic
+from .tally import Check, Tally, counterexample, derived
 
 Array = NDArray[np.float64]
 SIGMOID_BEND = 1 / (12 * math.sqrt(3))
@@ -620,28 +620,15 @@ def explained(id: str, title: str, words: str) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R21": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R21")), ("certified", _certified_law), ("sampled", _sampled_law)),
-    ),
-    "R22": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R22")), ("certified", _certified_durability), ("sampled", _sampled_durability)),
-    ),
-    "R23": Result(
-        "holds only if the measure is stated",
-        (("symbolic", symbolic("R23")), ("certified", _certified_falls), ("sampled", _sampled_falls)),
-    ),
-    "R24": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R24")), ("certified", _certified_volumes), ("sampled", _sampled_volumes)),
-    ),
-    "R25": Result(
+    "R21": derived("R21", "holds with constants", _certified_law, _sampled_law),
+    "R22": derived("R22", "holds with constants", _certified_durability, _sampled_durability),
+    "R23": derived("R23", "holds only if the measure is stated", _certified_falls, _sampled_falls),
+    "R24": derived("R24", "holds with constants", _certified_volumes, _sampled_volumes),
+    "R25": derived(
+        "R25",
         "holds only if closure holds and the gradients are antiparallel",
-        (("symbolic", symbolic("R25")), ("certified", _certified_gradients), ("sampled", _sampled_gradients)),
+        _certified_gradients,
+        _sampled_gradients,
     ),
-    **{
-        id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-        for id, (title, words, check) in LIMITS.items()
-    },
+    **{id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()},
 }

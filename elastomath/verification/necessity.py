@@ -29,7 +29,7 @@ from .instances import (
     random_volumes,
     whole_rows,
 )
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 ONE = Fraction(1)
 TEN, TENTH, HALF = Fraction(10), Fraction(1, 10), Fraction(1, 2)
@@ -619,9 +619,11 @@ def _explained(id: str) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R9": Result(
+    "R9": derived(
+        "R9",
         "holds only if P_p is a union of P_a and P_t, l < pi_t/pi_a, at the joint optimum; k, law and shares are free",
-        (("symbolic", symbolic("R9")), ("certified", _certified), ("sampled", _sampled)),
+        _certified,
+        _sampled,
     ),
-    **{id: Result(COUNTEREXAMPLE, (("counterexample", _counterexample(id)),), _explained(id)) for id in EXAMPLES},
+    **{id: counterexample(_counterexample(id), _explained(id)) for id in EXAMPLES},
 }

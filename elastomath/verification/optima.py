@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..certify.optima import certify_tilt
 from ..laws.optima import branch_response, joint_optima, optima_law
 from ..laws.volumes import work_bounds
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 Exact = Sequence[Sequence[Fraction]]
@@ -282,9 +282,4 @@ def _sampled_class(tally: Tally, rng: np.random.Generator, weights: Array, steps
     tally.above("R16 with jumps, above", high[-1], others, scale, 1e-13)
 
 
-RESULTS = {
-    "R6": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R6")), ("certified", _certified_any_class), ("sampled", _sampled_any_class)),
-    )
-}
+RESULTS = {"R6": derived("R6", "holds with constants", _certified_any_class, _sampled_any_class)}

@@ -24,7 +24,7 @@ from ..laws.optimisers import (
     warmed_steps,
 )
 from .logit import explained
-from .tally import COUNTEREXAMPLE, Check, Result, Tally, symbolic
+from .tally import Check, Tally, counterexample, derived
 
 COUNTS = [2**i for i in range(3, 11)]
 """Aligning steps of the page's exponents."""
@@ -297,12 +297,6 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
 """Each hypothesis dropped: title, the size of the error, the check."""
 
 RESULTS = {
-    "R26": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R26")), ("certified", _certified_optimisers), ("sampled", _sampled_optimisers)),
-    ),
-    **{
-        id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-        for id, (title, words, check) in LIMITS.items()
-    },
+    "R26": derived("R26", "holds with constants", _certified_optimisers, _sampled_optimisers),
+    **{id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()},
 }

@@ -24,7 +24,7 @@ from ..pareto.fluctuation import leaf_limit, merge_leaves, sampled_overlaps
 from ..pareto.law import Pareto, independent_overlap, two_mass_mean, two_part_overlap
 from ..pareto.overlaps import Coarse, Gamma, Lognormal, equal_parts_overlap, expected_overlaps
 from .instances import as_floats, certified_instances, exact_overlaps
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 HALF = Fraction(1, 2)
@@ -432,14 +432,12 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R10": Result(
+    "R10": derived(
+        "R10",
         "holds only if 1 - A is meant in expectation (pathwise for T, and for 1 - A of two parts)",
-        (("symbolic", symbolic("R10")), ("certified", _certified_depth), ("sampled", _sampled_depth)),
+        _certified_depth,
+        _sampled_depth,
     ),
-    "R11": Result(
-        "holds", (("symbolic", symbolic("R11")), ("certified", _certified_volume), ("sampled", _sampled_volume))
-    ),
-    "R20": Result(
-        "holds", (("symbolic", symbolic("R20")), ("certified", _certified_closed), ("sampled", _sampled_closed))
-    ),
+    "R11": derived("R11", "holds", _certified_volume, _sampled_volume),
+    "R20": derived("R20", "holds", _certified_closed, _sampled_closed),
 }

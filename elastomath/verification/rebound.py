@@ -22,7 +22,7 @@ from ..laws.rebound import (
 )
 from ..mixtures.mixture import Mixture
 from .instances import exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse")
@@ -164,8 +164,10 @@ def _sampled_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 
 RESULTS = {
-    "R13": Result(
+    "R13": derived(
+        "R13",
         "holds only if n < m + k (s_+ + s_- - 2 s_p)/(s_+ - s_-); m*/n never falls in n",
-        (("symbolic", symbolic("R13")), ("certified", _certified_rebound), ("sampled", _sampled_rebound)),
+        _certified_rebound,
+        _sampled_rebound,
     )
 }

@@ -22,7 +22,7 @@ from .instances import (
     meets,
     sample_mixture,
 )
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 
 def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -201,18 +201,10 @@ def _sampled_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R1": Result(
-        "holds", (("symbolic", symbolic("R1")), ("certified", _certified_response), ("sampled", _sampled_response))
-    ),
-    "R2": Result(
-        "holds", (("symbolic", symbolic("R2")), ("certified", _certified_balance), ("sampled", _sampled_balance))
-    ),
-    "R3": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R3")), ("certified", _certified_theta), ("sampled", _sampled_theta)),
-    ),
-    "R4": Result(
-        "holds only if A < 1 (then dH_a > 0) and eps < 1 (then dH_p < 0)",
-        (("symbolic", symbolic("R4")), ("certified", _certified_signs), ("sampled", _sampled_signs)),
+    "R1": derived("R1", "holds", _certified_response, _sampled_response),
+    "R2": derived("R2", "holds", _certified_balance, _sampled_balance),
+    "R3": derived("R3", "holds with constants", _certified_theta, _sampled_theta),
+    "R4": derived(
+        "R4", "holds only if A < 1 (then dH_a > 0) and eps < 1 (then dH_p < 0)", _certified_signs, _sampled_signs
     ),
 }

@@ -115,3 +115,13 @@ def symbolic(id: str) -> Check:
         tally.notes.append(derivation.summary)
 
     return check
+
+
+def derived(id: str, verdict: str, certified: Check, sampled: Check) -> Result:
+    """A result that is verified at three levels: by its derivation, in exact numbers or balls, and at random."""
+    return Result(verdict, (("symbolic", symbolic(id)), ("certified", certified), ("sampled", sampled)))
+
+
+def counterexample(check: Check, explain: Callable[[str], str]) -> Result:
+    """A case that breaks a statement once an assumption is dropped."""
+    return Result(COUNTEREXAMPLE, (("counterexample", check),), explain)

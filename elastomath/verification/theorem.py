@@ -17,7 +17,7 @@ from ..mixtures.masses import normalise, pareto_masses
 from ..mixtures.mixture import Mixture
 from .instances import exact_rows, exact_union
 from .optima import LENGTHS, exact_losses, exact_optimum, tilt_path
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 Row = Sequence[int | Fraction]
@@ -269,9 +269,4 @@ def _sampled_mixture(
         near[:] = [min(near[0], residual / (low * fall) - 1), min(near[1], 1 - residual / (high * fall))]
 
 
-RESULTS = {
-    "R18": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R18")), ("certified", _certified_theorem), ("sampled", _sampled_theorem)),
-    )
-}
+RESULTS = {"R18": derived("R18", "holds with constants", _certified_theorem, _sampled_theorem)}

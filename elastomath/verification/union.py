@@ -13,7 +13,7 @@ from ..laws.union import rest_ratios, union_constant, union_epsilon, union_law, 
 from ..mixtures.masses import pareto_masses
 from ..mixtures.mixture import Mixture
 from .instances import Rows, direct_derivatives, exact_overlaps, exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 ONE = Fraction(1)
 
@@ -218,8 +218,7 @@ def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R8": Result(
-        "holds only if l (pi_a + R) < pi_t, given dH_a > 0; with constants",
-        (("symbolic", symbolic("R8")), ("certified", _certified_union), ("sampled", _sampled_union)),
+    "R8": derived(
+        "R8", "holds only if l (pi_a + R) < pi_t, given dH_a > 0; with constants", _certified_union, _sampled_union
     )
 }
