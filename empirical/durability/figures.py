@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath.errors import InputError
-from elastomath.style import INK, STYLES, WIDTH, plain_ticks, styled
+from elastomath.style import INK, STYLES, WIDTH, plain_ticks, series, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,9 +99,9 @@ def courses_figure(result: ProtocolSummary) -> Figure:
     panels = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
     for panel, (name, members) in zip(panels, groups.items(), strict=False):
         for index, row in enumerate(sorted(members, key=lambda row: row["n"])):
-            colour, marker, dashes = STYLES[index % len(STYLES)]
-            panel.plot(row["course"]["volume"], row["course"]["z"], color=colour, marker=marker, linestyle=dashes, markersize=3,
-                       label=f"n = {row['n']}")  # fmt: skip
+            panel.plot(
+                row["course"]["volume"], row["course"]["z"], **series(index), markersize=3, label=f"n = {row['n']}"
+            )
         panel.axhline(members[0]["z0"], color=INK, linewidth=0.8)
         panel.set_title(name, fontsize=9)
         panel.set(xlabel="opposed examples", ylabel="contrast z (nats)")

@@ -195,4 +195,3 @@ def test_a_broken_definition_turns_its_derivation_red(name, monkeypatch, fresh_d
     monkeypatch.setattr(derivations, attribute, broken)
     claims = [claim for claim in verify([id], cases=1, quick=True) if claim.level == "symbolic"]
     assert [(claim.holds, claim.verdict) for claim in claims] == [(False, NOT_SHOWN)]
-
