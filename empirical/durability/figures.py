@@ -12,9 +12,11 @@ from elastomath.style import INK, STYLES, WIDTH, plain_ticks, series, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from elastomath.interval import Ends
     from elastomath.runs.conduct import ProtocolSummary
 
     from .card import Card
+    from .results import DurabilityRow
 
 
 @styled
@@ -87,7 +89,7 @@ def courses_figure(result: ProtocolSummary) -> Figure:
     rows = [row for row in result.get("durability", ()) if "course" in row]
     if not rows:
         raise InputError("no run was perturbed", where="figure", mend="give what durability.json holds")
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[DurabilityRow]] = {}
     for row in rows:
         groups.setdefault(f"{_name(row)}, seed {row['seed']}", []).append(row)
     across = min(3, len(groups))
@@ -144,11 +146,13 @@ def card_figure(card: Card, title: str = "Forecast") -> Figure:
     return figure
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: DurabilityRow) -> str:
     return str(row["pairs"]).rpartition("/")[2] + ("" if row["optimiser"] == "sgd" else f", {row['optimiser']}")
 
 
-def _around(value: float, interval: dict[str, Any]) -> np.ndarray[Any, Any]:
+def _around(value: float, interval: Ends) -> np.ndarray[Any, Any]:
     """The two distances that an error bar needs; an open end has none."""
-    low, high = (value if interval[end] is None else interval[end] for end in ("low", "high"))
-    return np.array([[max(value - low, 0.0)], [max(high - value, 0.0)]])
+    low, high = interval["low"], interval["high"]
+    return np.array(
+        [[0.0 if low is None else max(value - low, 0.0)], [0.0 if high is None else max(high - value, 0.0)]]
+    )

@@ -156,7 +156,7 @@ def test_no_step_survives_another_right_side(name):
         if step.relation != "=":
             turned = "<=" if step.relation == ">=" else ">="
             with pytest.raises(DerivationError):
-                dataclasses.replace(step, relation=turned)
+                dataclasses.replace(step, formula=(step.lhs, turned, step.rhs))
             with pytest.raises(DerivationError):
                 dataclasses.replace(step, proof=Witness(2 * step.proof.expression))
 
