@@ -24,6 +24,7 @@ RUNS = {
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
+    "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
 }
 """Saved runs by name, and what they are."""
