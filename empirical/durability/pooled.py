@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +16,21 @@ from elastomath.runs.ledger import Result
 
 from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of
 from .gradients import jackknifed
+from .results import Answer, OverGroups
 
 Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
 
 
-def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
+def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
     """For each optimiser, after each algorithm: exponent of m* in n, first falls, and the cost of going back over coming (Q1).
 
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
     and the interval is Student's over groups. Where there is one group only it is a jackknife over that group's prompts,
     which says nothing of other behaviours and seeds. ``smallest_visible``: the half width, the smallest effect that would be seen.
     """
-    answers: dict[str, Any] = {}
+    answers: dict[str, Answer] = {}
     for optimiser in dict.fromkeys(phases_of(result["configuration"]) for result in results):
         groups: dict[tuple[str, int], list[Result]] = {}
         for result in results:
@@ -107,9 +107,7 @@ def _return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
 
 def _forecast_exponent(way: Sequence[Result]) -> float:
     rows = [durability_row(result) for result in way]
-    return _slope(
-        [(row["n"], math.log(row["forecast_undo_volume"])) for row in rows if row.get("forecast_undo_volume")]
-    )
+    return _slope([(row["n"], math.log(volume)) for row in rows if (volume := row.get("forecast_undo_volume"))])
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:
@@ -120,7 +118,7 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(np.log(n), y, 1)[0])
 
 
-def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> dict[str, Any]:
+def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> OverGroups:
     """A statistic over groups, or over the prompts of the only group."""
     rows = [np.arange(way[0].up.shape[1]) if way else np.arange(0) for way in ways]
     values = [statistic(way, kept) for way, kept in zip(ways, rows, strict=True)]
@@ -134,13 +132,13 @@ def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> dict[str
     return _as_answer(Interval.of_mean(float(value), float(error), count - 1, method="jackknife over prompts"), 1)
 
 
-def _over_groups(values: Sequence[float]) -> dict[str, Any]:
+def _over_groups(values: Sequence[float]) -> OverGroups:
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return _as_answer(Interval(None, None, None), 0)
     return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known))
 
 
-def _as_answer(mean: Interval, groups: int) -> dict[str, Any]:
+def _as_answer(mean: Interval, groups: int) -> OverGroups:
     visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
-    return mean.as_dict() | {"groups": groups, "smallest_visible": visible}
+    return {**mean.as_dict(), "groups": groups, "smallest_visible": visible}

@@ -159,10 +159,7 @@ def memory_estimate(
 
 
 def configuration(
-    name: str,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    cache: str | os.PathLike[str] | None = None,
+    name: str, revision: str | None = None, trust_remote_code: bool = False, cache: str | os.PathLike[str] | None = None
 ) -> Any:
     """The configuration of a model that `load_model` would load, without its weights.
 
