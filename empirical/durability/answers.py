@@ -175,22 +175,27 @@ def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, Fall]
 def forecast_error(rows: Sequence[DurabilityRow]) -> ForecastError:
     """|forecast - measured| / measured of the undo volumes after sft: the median, the worst and its run; not of censored runs.
 
-    ``inside``: runs whose measured value lies in the forecast's interval over prompts.
+    ``inside``: runs whose measured value lies in the forecast's interval over prompts; ``vouched``: runs whose card says that
+    the law applies; ``beyond``: runs that had a forecast and were not undone by their last opposed example.
     """
+    foretold = [row for row in rows if row["algorithm"] == "sft" and row.get("forecast_undo_volume")]
+    beyond = sum(row["undo_volume"]["estimate"] is None for row in foretold)
     errors = [
         (abs(predicted / measured - 1), row)
-        for row in rows
-        if row["algorithm"] == "sft"
-        and (predicted := row.get("forecast_undo_volume"))
-        and (measured := row["undo_volume"]["estimate"])
+        for row in foretold
+        if (predicted := row["forecast_undo_volume"]) and (measured := row["undo_volume"]["estimate"])
     ]
     if not errors:
-        return {"median": None, "worst": None, "runs": 0, "inside": 0}
+        return {"median": None, "worst": None, "runs": 0, "inside": 0, "vouched": 0, "beyond": beyond}
     worst, run = max(errors, key=lambda item: item[0])
     name: RunName = {"pairs": run["pairs"], "optimiser": run["optimiser"], "seed": run["seed"], "n": run["n"]}
     inside = sum(_within(row["undo_volume"]["estimate"], row["forecast_interval"]) for _, row in errors)
     median = float(np.median([error for error, _ in errors]))
-    return {"median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside}
+    vouched = sum(row["applies"] for _, row in errors)
+    return {
+        "median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside, "vouched": vouched,
+        "beyond": beyond,
+    }  # fmt: skip
 
 
 def _within(value: float | None, interval: Ends) -> bool:
@@ -208,6 +213,16 @@ def conclusion(summary: Durability) -> list[str]:
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
             f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
             f"{error['inside']} of them lie in the forecast's 95% interval."
+        )
+    vouched, beyond = error.get("vouched", error["runs"]), error.get("beyond", 0)
+    if vouched < error["runs"]:
+        sentences.append(
+            f"The card vouches for the forecast of {vouched} of these {error['runs']}; of the others it says why it does not."
+        )
+    if beyond:
+        sentences.append(
+            f"Not in these errors: {beyond} of the {beyond + error['runs']} runs with a forecast, undone by no opposed example that was "
+            "tried."
         )
     again = [
         abs(predicted / measured - 1)
@@ -228,6 +243,17 @@ def conclusion(summary: Durability) -> list[str]:
             sentences.append(
                 f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
                 f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
+            )
+        undone = [
+            row["undo_volume"]["estimate"]
+            for row in summary["durability"]
+            if phases_of(row) == optimiser and "undo_volume" in row
+        ]
+        if None in undone:
+            groups = exponent["groups"] + exponent.get("left_out", 0)
+            sentences.append(
+                f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
+                f"for {exponent['groups']} of {groups} behaviours and seeds."
             )
         ratio = answer["return_ratio"]
         if ratio["estimate"] is not None:
