@@ -217,7 +217,7 @@ def conclusion(summary: Durability) -> list[str]:
     vouched, beyond = error.get("vouched", error["runs"]), error.get("beyond", 0)
     if vouched < error["runs"]:
         sentences.append(
-            f"The card vouches for the forecast of {vouched} of these {error['runs']}; of the others it says why it does not."
+            f"The card vouches for the forecast of {vouched or 'none'} of these {error['runs']}; it says why."
         )
     if beyond:
         sentences.append(

@@ -155,9 +155,11 @@ def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
             "answers": pooled_answers([*runs, short, *others]),
         }
     )
-    assert "The card vouches for the forecast of 3 of these 4;" in words[1]
+    assert "The card vouches for the forecast of 3 of these 4; it says why." in words[1]
     assert words[2].startswith("Not in these errors: 1 of the 5 runs with a forecast")
-    assert "1 of 5 runs were not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(words)
+    assert "1 of 5 runs were not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(
+        words
+    )
 
 
 def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base():
