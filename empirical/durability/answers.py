@@ -249,6 +249,11 @@ def conclusion(summary: Durability) -> list[str]:
             for row in summary["durability"]
             if phases_of(row) == optimiser and "undo_volume" in row
         ]
+        if 0 in undone:
+            sentences.append(
+                f"Under {optimiser}, {undone.count(0)} of {len(undone)} alignments left the contrast no higher than it was: there was "
+                "nothing to undo."
+            )
         if None in undone:
             groups = exponent["groups"] + exponent.get("left_out", 0)
             sentences.append(

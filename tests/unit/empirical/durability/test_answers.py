@@ -162,6 +162,17 @@ def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
     )
 
 
+def test_an_alignment_that_lifts_nothing_has_nothing_to_undo():
+    flat = run(64)
+    flat["aligned"][-1] = reading(64, -0.01)
+    rows = [durability_row(flat)]
+    assert rows[0]["undo_volume"]["estimate"] == 0
+    words = conclusion({"durability": rows, "error": forecast_error(rows), "answers": pooled_answers([flat])})
+    assert words == [
+        "Under sgd, 1 of 1 alignments left the contrast no higher than it was: there was nothing to undo."
+    ]
+
+
 def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base():
     """Twice what was measured, and half of it: the median error is 75%, the worst 100%; after another algorithm both are told."""
     results = [run(n) for n in (64, 256)]
