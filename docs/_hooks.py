@@ -190,10 +190,10 @@ def _derivation(id: str) -> str:
         if line.startswith("<table>"):
             out.append(line)
             continue
-        if line == r"\begin{enumerate}":
-            out.append("<ol>")
-        elif line == r"\end{enumerate}":
-            out.append("</li></ol>" if open_item else "</ol>")
+        ends = re.fullmatch(r"\\(begin|end)\{(enumerate|itemize)\}", line)
+        if ends:
+            tag = "ol" if ends[2] == "enumerate" else "ul"
+            out.append(f"<{tag}>" if ends[1] == "begin" else f"</li></{tag}>" if open_item else f"</{tag}>")
             open_item = False
         elif line.startswith(r"\item"):
             out.append(("</li>" if open_item else "") + "<li>" + _words(line.removeprefix(r"\item").strip()))

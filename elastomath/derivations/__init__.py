@@ -6,11 +6,13 @@ Each file exports ``BUILDERS``, the derivations by id; a derivation is built, an
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
 from ..errors import InputError
 from .language import Derivation
+from .letters import LETTERS
 
 MODULES = (
     "response",
@@ -56,4 +58,4 @@ def derive(id: str) -> Derivation:
     """
     if id not in builders():
         raise InputError(f"no derivation of {id!r}", where="derive", mend=f"choose one of {', '.join(builders())}")
-    return builders()[id]()
+    return replace(builders()[id](), letters=LETTERS[id])

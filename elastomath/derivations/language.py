@@ -45,7 +45,7 @@ elastomath.derivations.words.DerivationError: any number is at most 1: E is decl
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -628,6 +628,7 @@ class Derivation:
 
     conclusion  relations, each of which one of the steps establishes; they carry the hypotheses of that step
     summary     the conclusion in words, which nothing checks
+    letters     what each letter stands for, in words; a key may name several, "s_0, s_1"
 
     Raises DerivationError where no step establishes a relation of the conclusion, or where there is none.
     """
@@ -638,6 +639,7 @@ class Derivation:
     steps: tuple[Step, ...]
     conclusion: tuple[Relation, ...]
     summary: str
+    letters: Mapping[str, str] = field(default_factory=dict)
     grounds: tuple[Step, ...] = field(init=False, default=())
     """The steps that establish the conclusion, one for each relation."""
 
@@ -698,6 +700,27 @@ class Derivation:
         named.sort(key=lambda item: item[0].__name__)
         return [Relation(head(*known.arguments), "=", known.body) for head, known in named]
 
+    def names(self) -> set[str]:
+        """The letters of the steps: symbols, abbreviations among them, and functions, left open or with a name."""
+        import sympy as sp
+        from sympy.core.function import AppliedUndef
+
+        expressions = [_expr(e) for step in self.steps for e in step._expressions()]
+        symbols = {symbol.name for e in expressions for symbol in e.atoms(sp.Symbol)}
+        open_functions = {function.func.__name__ for e in expressions for function in e.atoms(AppliedUndef)}
+        return symbols | open_functions | {relation.lhs.func.__name__ for relation in self.functions()}
+
+    def _letters_in_latex(self) -> list[str]:
+        """The letters as a list, a letter or a few an item."""
+        import sympy as sp
+
+        known = {r.lhs.func.__name__: language().functions[r.lhs.func].tex for r in self.functions()}
+        lines = []
+        for names, meaning in self.letters.items():
+            shown = (rf"\( {known.get(name) or sp.latex(sp.Symbol(name))} \)" for name in names.split(", "))
+            lines.append(rf"\item {', '.join(shown)}: {tex_words(meaning)}.")
+        return [r"\begin{itemize}", *lines, r"\end{itemize}"] if lines else []
+
     def _domain(self) -> list[str]:
         """Which symbols stand for numbers of which sign."""
         lines = []
@@ -713,6 +736,11 @@ class Derivation:
         lines = [f"{self.id}  {self.title}", "", "Assume " + "; ".join(self.assumptions) + "."]
         lines.append("Numbers: " + "; ".join(self._domain()) + ".")
         lines += ["Functions: " + "; ".join(r.text() for r in self.functions()) + "."] if self.functions() else []
+        lines += (
+            ["Letters:", *(f"    {names}: {meaning}" for names, meaning in self.letters.items())]
+            if self.letters
+            else []
+        )
         lines.append("")
         for number, step in enumerate(self.steps, 1):
             lines.append(f"{number:2d}. " + step.text().replace("\n", "\n    "))
@@ -731,6 +759,7 @@ class Derivation:
         ]
         if self.functions():
             head.append(f"Functions: {_formulas(self.functions())}.")
+        head += self._letters_in_latex()
         steps = [r"\begin{enumerate}", *(step.latex() for step in self.steps), r"\end{enumerate}"]
         hence = [f"In words: {tex_words(self.summary)}"]
         for relation, step in zip(self.conclusion, self.grounds, strict=True):

@@ -78,7 +78,7 @@ def _two_parts() -> list[Step]:
         Step(
             "[two parts] and <= 4 once l <= k pi_t and l <= pi_t/(2 pi_a): l/k bounded and l off the threshold are enough",
             ((1 + 1 / (1 + x)) / (1 - 1 / (2 * (1 + y))), "<=", 4),
-            uses=("step 5 with l/(k pi_t) = 1/(1+x), l pi_a/pi_t = 1/(2(1+y))",),
+            uses=("step 5 with l/(k pi_t) = 1/(1+x), l pi_a/pi_t = 1/(2(1+x_2))",),
             proof=Witness((2 * x + 4 * y + 6 * x * y) / ((1 + x) * (1 + 2 * y))),
         ),
         Step(

@@ -31,7 +31,7 @@ def score(k: Expr, n: Expr, m: Expr, base: Expr, high: Expr, low: Expr) -> Expr:
 
 
 def _towards_base(closer: Expr) -> list[Step]:
-    """Both divergences from the base P fall at least by the factor c = 1/(1+z) from q to q_c = (1-c) P + c q."""
+    """Both divergences from the base P fall at least by the factor c = 1/(1+x) from q to q_c = (1-c) P + c q."""
     import sympy as sp
 
     names = symbols()
@@ -42,7 +42,7 @@ def _towards_base(closer: Expr) -> list[Step]:
     return [
         *gap_lemma(),
         Step(
-            "D(q || P) is convex: at q_c = (1-c) P + c q, c = 1/(1+z), it is at most c D(q || P)",
+            "D(q || P) is convex: at q_c = (1-c) P + c q, c = 1/(1+x), it is at most c D(q || P)",
             (share * names.Total(model * sp.log(model / base)) - names.Total(moved * sp.log(moved / base)), ">=", 0),
             uses=("phi >= 0", NORMALISED),
             given=masses,

@@ -376,21 +376,21 @@ def _derive_theorem() -> Derivation:
         "R18",
         "The theorem, made true",
         (
-            "P_p = pi_a P_a + pi_t P_t, pi_a + pi_t = 1, pi_t > 0 and 1 + k pi_a > 0 (pi_a = pi_t = 1/2 for the "
-            "headline); any distributions",
+            "P_p = pi_a P_a + pi_t P_t, pi_a + pi_t = 1, pi_t > 0 and 1 + k pi_a > 0 (pi_a = pi_t = 1/2, equal halves, in the "
+            "short form); any distributions",
             "any model class; both models minimise k H_p + H_a + l H_t, at l_0 and at l_1 > l_0; H_t(theta_0) is "
             "finite",
-            "l_1 pi_a < pi_t (l_1 < 1 for halves)",
+            "l_1 pi_a < pi_t (l_1 < 1 where pi_a = pi_t = 1/2)",
         ),
         steps,
         claims(steps, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 17, 24, 25, 26, 27),
         "if anything moves, DeltaH_p < 0 < DeltaH_a and c(l_0) <= -DeltaH_a/(k DeltaH_p) <= c(l_1) with c(l) = "
         "(1 + l/(k pi_t))/(1 - l pi_a/pi_t), "
-        "which is 1 at 0 and (1 + 2 l/k)/(1 - l) for halves; on a smooth branch the instantaneous constant is "
+        "which is 1 at 0 and (1 + 2 l/k)/(1 - l) for pi_a = pi_t = 1/2; on a smooth branch the instantaneous constant is "
         "c(l). Both ends are attained by "
         "classes of two models. In the data q_L has to lie between q_0 and P_p: off that line both signs can be "
         "wrong at every L. For mixtures "
-        "the best constants are c at c_- and at c_+, which tend to 1/(1 - L/2) for halves as k grows.",
+        "the best constants are c at c_- and at c_+, which tend to 1/(1 - L/2) for pi_a = pi_t = 1/2 as k grows.",
     )
 
 

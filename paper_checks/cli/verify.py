@@ -140,7 +140,8 @@ def _statement(id: str) -> str:
     if id not in TITLES:
         return ""
     letters = BEHAVIOUR if id in ("R21", "R22", "R23", "R24", "R25", "R26") else DATASETS
-    return f"{id} says: {TITLES[id][1]}\n\nLetters: {letters} All others: docs/glossary.md. The derivation:\n\n"
+    steps = "The letters of the derivation stand before its steps, all others in docs/glossary.md."
+    return f"{id} says: {TITLES[id][1]}\n\nLetters: {letters} {steps}\n\n"
 
 
 def _title(id: str) -> str:

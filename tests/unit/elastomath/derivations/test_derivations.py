@@ -1,5 +1,6 @@
 """The derivations: each one is built and checked twice, and no false step can be built."""
 
+import dataclasses
 import random
 import time
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_text_and_latex_show_every_step(id):
     assert all(step.statement in text for step in result)
     assert result.summary in text
     assert text.count("\nHence ") == latex.count("\nHence ") == len(result.conclusion) > 0
-    assert latex.count(r"\item") == len(result.steps)
+    assert latex.count(r"\item ") == len(result.steps) + len(result.letters)
     assert latex.count(r"\[") == latex.count(r"\]") == len(result.steps)
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\(") == latex.count(r"\)")
@@ -70,6 +71,36 @@ def test_every_conclusion_is_what_a_step_establishes_and_carries_its_hypotheses(
         lines = [line for line in text.splitlines() if line.startswith(hence)]
         assert any(all(hypothesis.text() in line for hypothesis in step.conditions()) for line in lines)
         assert all(hypothesis in result.hypotheses for hypothesis in step.conditions())
+
+
+def letter_faults(result: Derivation) -> list[str]:
+    """Letters of the steps without a meaning, and meanings of letters that no step has, or that are given twice."""
+    named = [name for names in result.letters for name in names.split(", ")]
+    faults = [f"{result.id}: {name} has no meaning" for name in sorted(result.names() - set(named))]
+    faults += [f"{result.id}: no step has {name}" for name in sorted(set(named) - result.names())]
+    return faults + [f"{result.id}: {name} has two meanings" for name in sorted(set(named)) if named.count(name) > 1]
+
+
+@pytest.mark.parametrize("id", DERIVED)
+def test_every_letter_is_defined_before_the_steps(id):
+    """Symbols, abbreviations and functions alike: those of "Numbers" and "Functions", and those behind "where"."""
+    result = derive(id)
+    assert letter_faults(result) == []
+    shown = {str(symbol) for symbol in result.symbols()} | {r.lhs.func.__name__ for r in result.functions()}
+    assert shown <= result.names()
+    before_steps = result.text().partition("\n 1. ")[0]
+    assert all(f"\n    {names}: {meaning}\n" in f"{before_steps}\n" for names, meaning in result.letters.items())
+    assert result.latex().index(r"\end{itemize}") < result.latex().index(r"\begin{enumerate}")
+
+
+@pytest.mark.parametrize("id", DERIVED)
+def test_a_letter_that_loses_its_meaning_is_found(id):
+    result = derive(id)
+    for names in result.letters:
+        left = {key: meaning for key, meaning in result.letters.items() if key != names}
+        lost = [f"{id}: {name} has no meaning" for name in sorted(names.split(", "))]
+        assert letter_faults(dataclasses.replace(result, letters=left)) == lost
+    assert letter_faults(dataclasses.replace(result, letters={**result.letters, "nowhere": "."})) != []
 
 
 def test_no_sign_of_an_abbreviation_is_taken_on_trust():

@@ -21,7 +21,7 @@ COMMANDS = {
     "textbackslash", "textasciitilde", "quad", "min", "max", "lim", "exp", "xi", "rho", "epsilon", "wedge", "vee", "middle", "big",
     "cases", "dots", "ldots", "not", "zeta", "chi", "mid", "prime", "widetilde", "hat", "bar", "tilde", "partial",
     "substack", "Psi", "cup", "emph", "parindent", "parskip", "tabcolsep",
-    "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx",
+    "cos", "sin", "tanh", "langle", "rangle", "lfloor", "rfloor", "lceil", "rceil", "approx", "phi",
 }  # fmt: skip
 """What LaTeX with amsmath and amssymb knows; a command beyond it has to be added here, and looked up first."""
 
