@@ -16,7 +16,7 @@ from elastomath.runs.ledger import Result
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
 from .gradients import jackknifed
-from .results import Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
+from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
 from .undoing import undo_interval
 
 Array = NDArray[np.float64]
@@ -206,8 +206,26 @@ def _within(value: float | None, interval: Ends) -> bool:
 # --- in words -----------------------------------------------------------------------------------------------------
 def conclusion(summary: Durability) -> list[str]:
     """What to conclude, in whole sentences."""
+    rows = summary["durability"]
+    sentences = _error_sentences(summary["error"], rows)
+    for optimiser, answer in summary["answers"].items():
+        sentences += _optimiser_sentences(optimiser, answer, rows)
+    for row in rows:
+        if row["algorithm"] != "sft" and "undo_volume" in row:
+            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            own = row.get("forecast_again")
+            sentences.append(
+                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
+                f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
+            )
+    sentences += _arm_sentences(rows)
+    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> list[str]:
+    """How far off the forecasts were, and what these errors leave out."""
     sentences = []
-    error = summary["error"]
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
@@ -226,7 +244,7 @@ def conclusion(summary: Durability) -> list[str]:
         )
     again = [
         abs(predicted / measured - 1)
-        for row in summary["durability"]
+        for row in rows
         if "forecast_again" in row
         and (predicted := row["forecast_again"]["undo_volume"]["estimate"])
         and (measured := row["undo_volume"]["estimate"])
@@ -236,46 +254,36 @@ def conclusion(summary: Durability) -> list[str]:
             f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
             f"runs and by {max(again):.0%} at worst."
         )
-    for optimiser, answer in summary["answers"].items():
-        exponent = answer["exponent"]
-        if exponent["estimate"] is not None:
-            power = 2 ** exponent["estimate"]
-            sentences.append(
-                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
-                f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
-            )
-        undone = [
-            row["undo_volume"]["estimate"]
-            for row in summary["durability"]
-            if phases_of(row) == optimiser and "undo_volume" in row
-        ]
-        if 0 in undone:
-            sentences.append(
-                f"Under {optimiser}, {undone.count(0)} of {len(undone)} alignments left the contrast no higher than it was: there was "
-                "nothing to undo."
-            )
-        if None in undone:
-            groups = exponent["groups"] + exponent.get("left_out", 0)
-            sentences.append(
-                f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
-                f"for {exponent['groups']} of {groups} behaviours and seeds."
-            )
-        ratio = answer["return_ratio"]
-        if ratio["estimate"] is not None:
-            sentences.append(
-                f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
-            )
-    for row in summary["durability"]:
-        if row["algorithm"] != "sft" and "undo_volume" in row:
-            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
-            own = row.get("forecast_again")
-            sentences.append(
-                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
-                f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
-            )
-    sentences += _arm_sentences(summary["durability"])
-    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+    return sentences
+
+
+def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[DurabilityRow]) -> list[str]:
+    """What more alignment bought under an optimiser, what it did not lift or what was not undone, and what going back cost."""
+    sentences = []
+    exponent, ratio = answer["exponent"], answer["return_ratio"]
+    if exponent["estimate"] is not None:
+        power = 2 ** exponent["estimate"]
+        sentences.append(
+            f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
+            f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
+        )
+    undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
+    if 0 in undone:
+        sentences.append(
+            f"Under {optimiser}, {undone.count(0)} of {len(undone)} alignments left the contrast no higher than it was: there was "
+            "nothing to undo."
+        )
+    if None in undone:
+        groups = exponent["groups"] + exponent.get("left_out", 0)
+        sentences.append(
+            f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
+            f"for {exponent['groups']} of {groups} behaviours and seeds."
+        )
+    if ratio["estimate"] is not None:
+        sentences.append(
+            f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+        )
+    return sentences
 
 
 def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:

@@ -168,9 +168,7 @@ def test_an_alignment_that_lifts_nothing_has_nothing_to_undo():
     rows = [durability_row(flat)]
     assert rows[0]["undo_volume"]["estimate"] == 0
     words = conclusion({"durability": rows, "error": forecast_error(rows), "answers": pooled_answers([flat])})
-    assert words == [
-        "Under sgd, 1 of 1 alignments left the contrast no higher than it was: there was nothing to undo."
-    ]
+    assert words == ["Under sgd, 1 of 1 alignments left the contrast no higher than it was: there was nothing to undo."]
 
 
 def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base():
