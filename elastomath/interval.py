@@ -217,7 +217,7 @@ class Interval:
                 return f"{show(self.low)} to {show(self.high)}{unit}"
             if self.low is not None:
                 return f"> {show(self.low)}{unit}"
-            return f"not bounded{unit}" if self.high is None else f"< {show(self.high)}{unit}"
+            return "not bounded" if self.high is None else f"< {show(self.high)}{unit}"
         if self.low is None and self.high is None:
             return f"{show(self.estimate)}{unit}"
         low, high = ("open" if x is None else show(x) for x in (self.low, self.high))

@@ -16,7 +16,7 @@ from elastomath.runs.ledger import Result
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
 from .gradients import jackknifed
-from .results import Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
+from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
 from .undoing import undo_interval
 
 Array = NDArray[np.float64]
@@ -175,22 +175,27 @@ def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, Fall]
 def forecast_error(rows: Sequence[DurabilityRow]) -> ForecastError:
     """|forecast - measured| / measured of the undo volumes after sft: the median, the worst and its run; not of censored runs.
 
-    ``inside``: runs whose measured value lies in the forecast's interval over prompts.
+    ``inside``: runs whose measured value lies in the forecast's interval over prompts; ``vouched``: runs whose card says that
+    the law applies; ``beyond``: runs that had a forecast and were not undone by their last opposed example.
     """
+    foretold = [row for row in rows if row["algorithm"] == "sft" and row.get("forecast_undo_volume")]
+    beyond = sum(row["undo_volume"]["estimate"] is None for row in foretold)
     errors = [
         (abs(predicted / measured - 1), row)
-        for row in rows
-        if row["algorithm"] == "sft"
-        and (predicted := row.get("forecast_undo_volume"))
-        and (measured := row["undo_volume"]["estimate"])
+        for row in foretold
+        if (predicted := row["forecast_undo_volume"]) and (measured := row["undo_volume"]["estimate"])
     ]
     if not errors:
-        return {"median": None, "worst": None, "runs": 0, "inside": 0}
+        return {"median": None, "worst": None, "runs": 0, "inside": 0, "vouched": 0, "beyond": beyond}
     worst, run = max(errors, key=lambda item: item[0])
     name: RunName = {"pairs": run["pairs"], "optimiser": run["optimiser"], "seed": run["seed"], "n": run["n"]}
     inside = sum(_within(row["undo_volume"]["estimate"], row["forecast_interval"]) for _, row in errors)
     median = float(np.median([error for error, _ in errors]))
-    return {"median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside}
+    vouched = sum(row["applies"] for _, row in errors)
+    return {
+        "median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside, "vouched": vouched,
+        "beyond": beyond,
+    }  # fmt: skip
 
 
 def _within(value: float | None, interval: Ends) -> bool:
@@ -201,17 +206,45 @@ def _within(value: float | None, interval: Ends) -> bool:
 # --- in words -----------------------------------------------------------------------------------------------------
 def conclusion(summary: Durability) -> list[str]:
     """What to conclude, in whole sentences."""
+    rows = summary["durability"]
+    sentences = _error_sentences(summary["error"], rows)
+    for optimiser, answer in summary["answers"].items():
+        sentences += _optimiser_sentences(optimiser, answer, rows)
+    for row in rows:
+        if row["algorithm"] != "sft" and "undo_volume" in row:
+            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            own = row.get("forecast_again")
+            sentences.append(
+                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
+                f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
+            )
+    sentences += _arm_sentences(rows)
+    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> list[str]:
+    """How far off the forecasts were, and what these errors leave out."""
     sentences = []
-    error = summary["error"]
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
             f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
             f"{error['inside']} of them lie in the forecast's 95% interval."
         )
+    vouched, beyond = error.get("vouched", error["runs"]), error.get("beyond", 0)
+    if vouched < error["runs"]:
+        sentences.append(
+            f"The card vouches for the forecast of {vouched or 'none'} of these {error['runs']}; it says why."
+        )
+    if beyond:
+        sentences.append(
+            f"Not in these errors: {beyond} of the {beyond + error['runs']} runs with a forecast, undone by no opposed example that was "
+            "tried."
+        )
     again = [
         abs(predicted / measured - 1)
-        for row in summary["durability"]
+        for row in rows
         if "forecast_again" in row
         and (predicted := row["forecast_again"]["undo_volume"]["estimate"])
         and (measured := row["undo_volume"]["estimate"])
@@ -221,30 +254,36 @@ def conclusion(summary: Durability) -> list[str]:
             f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
             f"runs and by {max(again):.0%} at worst."
         )
-    for optimiser, answer in summary["answers"].items():
-        exponent = answer["exponent"]
-        if exponent["estimate"] is not None:
-            power = 2 ** exponent["estimate"]
-            sentences.append(
-                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
-                f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
-            )
-        ratio = answer["return_ratio"]
-        if ratio["estimate"] is not None:
-            sentences.append(
-                f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
-            )
-    for row in summary["durability"]:
-        if row["algorithm"] != "sft" and "undo_volume" in row:
-            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
-            own = row.get("forecast_again")
-            sentences.append(
-                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
-                f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
-            )
-    sentences += _arm_sentences(summary["durability"])
-    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+    return sentences
+
+
+def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[DurabilityRow]) -> list[str]:
+    """What more alignment bought under an optimiser, what it did not lift or what was not undone, and what going back cost."""
+    sentences = []
+    exponent, ratio = answer["exponent"], answer["return_ratio"]
+    if exponent["estimate"] is not None:
+        power = 2 ** exponent["estimate"]
+        sentences.append(
+            f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
+            f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
+        )
+    undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
+    if 0 in undone:
+        sentences.append(
+            f"Under {optimiser}, {undone.count(0)} of {len(undone)} alignments left the contrast no higher than it was: there was "
+            "nothing to undo."
+        )
+    if None in undone:
+        groups = exponent["groups"] + exponent.get("left_out", 0)
+        sentences.append(
+            f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
+            f"for {exponent['groups']} of {groups} behaviours and seeds."
+        )
+    if ratio["estimate"] is not None:
+        sentences.append(
+            f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+        )
+    return sentences
 
 
 def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:

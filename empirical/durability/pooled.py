@@ -29,6 +29,7 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
     and the interval is Student's over groups. Where there is one group only it is a jackknife over that group's prompts,
     which says nothing of other behaviours and seeds. ``smallest_visible``: the half width, the smallest effect that would be seen.
+    ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone.
     """
     answers: dict[str, Answer] = {}
     for optimiser in dict.fromkeys(phases_of(result["configuration"]) for result in results):
@@ -81,8 +82,11 @@ Statistic = Callable[[Sequence[_Course], NDArray[np.int64]], float]
 
 
 def _exponent(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
+    """The slope of ln m* in ln n; nan where a run is not undone, or at once: without it the others would be chosen by their answer."""
     points = [(course.n, course.undone(kept)) for course in way]
-    return _slope([(n, math.log(volume)) for n, volume in points if 0 < volume < math.inf])
+    if not all(0 < volume < math.inf for _, volume in points):
+        return math.nan
+    return _slope([(n, math.log(volume)) for n, volume in points])
 
 
 def _doubling(way: Sequence[_Course], kept: NDArray[np.int64], measure: str) -> float:
@@ -134,11 +138,12 @@ def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> OverGrou
 
 def _over_groups(values: Sequence[float]) -> OverGroups:
     known = [value for value in values if not math.isnan(value)]
+    left_out = len(values) - len(known)
     if not known:
-        return _as_answer(Interval(None, None, None), 0)
-    return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known))
+        return _as_answer(Interval(None, None, None), 0, left_out)
+    return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known), left_out)
 
 
-def _as_answer(mean: Interval, groups: int) -> OverGroups:
+def _as_answer(mean: Interval, groups: int, left_out: int = 0) -> OverGroups:
     visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
-    return {**mean.as_dict(), "groups": groups, "smallest_visible": visible}
+    return {**mean.as_dict(), "groups": groups, "left_out": left_out, "smallest_visible": visible}

@@ -91,19 +91,25 @@ class RunName(TypedDict):
 
 
 class ForecastError(TypedDict):
-    """|forecast - measured| / measured over runs; inside: measured values in the forecast's interval."""
+    """|forecast - measured| / measured over runs; inside: measured values in the forecast's interval.
+
+    vouched: of these runs, those whose card says that the law applies;  beyond: further runs that were not undone.
+    """
 
     median: float | None
     worst: float | None
     worst_run: NotRequired[RunName]
     runs: int
     inside: int
+    vouched: NotRequired[int]
+    beyond: NotRequired[int]
 
 
 class OverGroups(Ends):
-    """A number over behaviours and seeds; smallest_visible: the effect that would have been seen."""
+    """A number over behaviours and seeds, some left out; smallest_visible: the effect that would have been seen."""
 
     groups: int
+    left_out: NotRequired[int]
     smallest_visible: float | None
 
 

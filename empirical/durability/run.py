@@ -79,7 +79,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
     row = durability_row(result)
     say(
         f"  {configuration['pairs']}, {phases_of(configuration)}, seed {configuration['seed']}, n {configuration['n']}: "
-        f"undone by {row['undo_volume_text']}, forecast {row['forecast_text']}"
+        f"undone by: {row['undo_volume_text']}; forecast: {row['forecast_text']}"
     )
     return result
 
