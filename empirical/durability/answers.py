@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
+from elastomath.shown import in_the_middle
 
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
@@ -200,8 +201,8 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
-            f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
-            f"{error['inside']} of them lie in the forecast's 95% interval."
+            f"was off {in_the_middle(error['median'], error['worst'], error['runs'])}; {_inside(error['inside'], error['runs'])} in "
+            "the forecast's 95% interval."
         )
     again = [
         abs(row["forecast_again"]["undo_volume"]["estimate"] / row["undo_volume"]["estimate"] - 1)
@@ -210,8 +211,8 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
     ]
     if again:
         sentences.append(
-            f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
-            f"runs and by {max(again):.0%} at worst."
+            "From the gradients of the aligned models themselves it was off "
+            f"{in_the_middle(float(np.median(again)), max(again), len(again))}."
         )
     for optimiser, answer in summary["answers"].items():
         exponent = answer["exponent"]
@@ -237,6 +238,10 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
             )
     sentences += _arm_sentences(summary["durability"])
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _inside(inside: int, runs: int) -> str:
+    return ("it lies" if inside else "it does not lie") if runs == 1 else f"{inside} of them lie"
 
 
 def _arm_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
