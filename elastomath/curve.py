@@ -351,9 +351,7 @@ def _with_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     absent = [column for column in COLUMNS if column not in frame.columns and column != "rate_se"]
     if absent:
         raise InputError(
-            f"columns missing: {', '.join(absent)}",
-            where=where,
-            mend=f"a curve has the columns {', '.join(COLUMNS)}",
+            f"columns missing: {', '.join(absent)}", where=where, mend=f"a curve has the columns {', '.join(COLUMNS)}"
         )
     if frame.empty:
         raise InputError("the curve has no rows", where=where, mend="write at least one reading for each component")

@@ -5,13 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks import ANY, COUNT, NONNEGATIVE, REAL, SHARE, checked, integer, number, numbers, optional
 from .errors import InputError
+
+
+class Ends(TypedDict):
+    """An `Interval` as it stands in JSON: None for what the data do not bound."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    level: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +188,7 @@ class Interval:
         low, high = (None if x is None else min(max(x, least), most) for x in (self.low, self.high))
         return replace(self, low=low, high=high)
 
-    def as_dict(self) -> dict[str, float | None]:
+    def as_dict(self) -> Ends:
         """``{estimate, low, high, level}``."""
         return {"estimate": self.estimate, "low": self.low, "high": self.high, "level": self.level}
 
@@ -208,7 +217,7 @@ class Interval:
                 return f"{show(self.low)} to {show(self.high)}{unit}"
             if self.low is not None:
                 return f"> {show(self.low)}{unit}"
-            return f"not bounded{unit}" if self.high is None else f"< {show(self.high)}{unit}"
+            return "not bounded" if self.high is None else f"< {show(self.high)}{unit}"
         if self.low is None and self.high is None:
             return f"{show(self.estimate)}{unit}"
         low, high = ("open" if x is None else show(x) for x in (self.low, self.high))

@@ -62,9 +62,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(aside, target)
     except OSError as error:
         raise InputError(
-            f"writing stopped: {error.strerror or error}",
-            where=str(target),
-            mend="free space or choose another folder",
+            f"writing stopped: {error.strerror or error}", where=str(target), mend="free space or choose another folder"
         ) from error
     finally:
         if os.path.lexists(aside):  # the block did not end well

@@ -77,6 +77,18 @@ def styled(draw: Callable[Drawing, Drawn]) -> Callable[Drawing, Drawn]:
     return styled
 
 
+def series(index: int, *, line: bool = True) -> dict[str, Any]:
+    """How the n-th line of a panel is drawn (`STYLES`, again from the first after the last), as keywords of ``plot`` and ``errorbar``.
+
+    line: False leaves the marks alone.
+
+    >>> series(1, line=False)
+    {'color': '#D55E00', 'marker': 's', 'linestyle': 'none'}
+    """
+    colour, marker, dashes = STYLES[index % len(STYLES)]
+    return {"color": colour, "marker": marker, "linestyle": dashes if line else "none"}
+
+
 def plain_ticks(axis: Any, dense: bool = False) -> None:
     """Plain numbers on a logarithmic axis: at its powers of ten, and at 1, 2, 5 within two decades, or everywhere where ``dense``."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

@@ -24,9 +24,14 @@ RUNS = {
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
+    "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
+    "durability-review": "Where the card refuses: review text, which no training closes",
+    "durability-verdict": "Where the card refuses: the true verdict on a review against the inverted one",
 }
 """Saved runs by name, and what they are."""
+REFUSED = ("durability-review", "durability-verdict")
+"""Runs whose card says that the forecast means nothing: in the tables, not in the figure."""
 FIXED = ("advice", "tone")
 """The behaviours on which, at seed 0 under plain gradient descent, the recipe of the forecast was fixed."""
 COLUMNS = ("behaviour", "optimiser", "seed", "aligned n", "undone by (measured)", "forecast", "error")
@@ -101,8 +106,9 @@ def main() -> None:
     options = parser.parse_args()
     text = (DOCS / "durability.md").read_text(encoding="utf-8")
     saved = saved_runs()
-    every = [row for summary in saved.values() for row in summary["durability"] if row["algorithm"] == "sft"]
-    scored = [row for name, summary in saved.items() for row in summary["durability"] if _scored(row, name)]
+    drawn = {name: summary for name, summary in saved.items() if name not in REFUSED}
+    every = [row for summary in drawn.values() for row in summary["durability"] if row["algorithm"] == "sft"]
+    scored = [row for name, summary in drawn.items() for row in summary["durability"] if _scored(row, name)]
     both = {"durability": every, "error": forecast_error(scored)}
     save_figure(forecast_figure(both), options.out / "figures" / "durability-forecast.svg")
     save_figure(courses_figure(saved["durability"]), options.out / "figures" / "durability-courses.svg")

@@ -10,13 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import an, as_array, checked, integer, optional
 from ..errors import InputError
-from .lengths import (
-    NO_CODEWORD,
-    Lengths,
-    as_lengths,
-    compiled,
-    kraft_sum,
-)
+from .lengths import NO_CODEWORD, Lengths, as_lengths, compiled, kraft_sum
 
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int64]

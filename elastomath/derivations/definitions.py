@@ -7,16 +7,7 @@ from functools import cache
 from types import SimpleNamespace
 
 from .language import Least, Rises, Step
-from .words import (
-    Expr,
-    Given,
-    Relation,
-    language,
-    leaf_function,
-    leaf_symbol,
-    open_function,
-    parameter,
-)
+from .words import Expr, Given, Relation, language, leaf_function, leaf_symbol, open_function, parameter
 
 NORMALISED = "normalisation of the masses"
 MIXTURE = "definition of the mixture"
@@ -55,7 +46,7 @@ def symbols() -> SimpleNamespace:
 
 def _least_at_one(phi: Expr, r: Expr) -> Step:
     """The lemma that gives phi its sign, for every r > 0."""
-    return Step("phi(r) is 0 at r = 1 and grows to both sides", phi(r), 0, ">=", proof=Least(r, at=1, factor=1 / r))
+    return Step("phi(r) is 0 at r = 1 and grows to both sides", (phi(r), ">=", 0), proof=Least(r, at=1, factor=1 / r))
 
 
 def joint_mass(base: Expr, base_volume: Expr, perturb: Expr, perturbation: Expr) -> tuple[Expr, Expr]:
@@ -111,17 +102,13 @@ def gap_lemma() -> list[Step]:
     return [
         Step(
             "phi(r) >= 0 for r >= 1, with r = 1 + y'",
-            n.Gap(1 + y),
-            0,
-            ">=",
+            (n.Gap(1 + y), ">=", 0),
             ("definition of phi",),
             proof=Rises(y, y / (1 + y)),
         ),
         Step(
             "phi(r) >= 0 for 0 < r <= 1, with r = 1/(1 + y')",
-            n.Gap(1 / (1 + y)),
-            0,
-            ">=",
+            (n.Gap(1 / (1 + y)), ">=", 0),
             ("definition of phi",),
             proof=Rises(y, y / (1 + y) ** 2),
         ),

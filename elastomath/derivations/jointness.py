@@ -26,9 +26,7 @@ def _derive_jointness() -> Derivation:
     steps = [
         Step(
             "Necessary: a joint optimum r of any class that holds run s has w_r . H_r <= w_r . H_s",
-            total(own * there),
-            total(own * here),
-            ">=",
+            (total(own * there), ">=", total(own * here)),
             uses=("R6",),
             where=((slack, forward),),
             assume=(slack,),
@@ -36,16 +34,13 @@ def _derive_jointness() -> Derivation:
         ),
         Step(
             "Sufficient: in the class of the runs themselves the optimum for w_r is the least w_r . H_s, which is r's own",
-            total(own * here) - best,
-            0,
+            (total(own * here) - best, "=", 0),
             uses=("definition of the class",),
             where=((best, total(own * here)),),
         ),
         Step(
             "What run r missed: in any class that holds s, with the optimum V <= w_r . H_s, it is at least w_r . (H_r - H_s)",
-            total(own * here) - best,
-            total(own * here) - total(own * there),
-            ">=",
+            (total(own * here) - best, ">=", total(own * here) - total(own * there)),
             uses=("R6",),
             where=((gain, total(own * there) - best),),
             assume=(gain,),
@@ -53,15 +48,12 @@ def _derive_jointness() -> Derivation:
         ),
         Step(
             "For two joint optima a = w_r . (H_s - H_r) and b = w_s . (H_r - H_s) add up to -(w_r - w_s) . (H_r - H_s)",
-            forward + backward,
-            -total((own - other) * (here - there)),
+            (forward + backward, "=", -total((own - other) * (here - there))),
             uses=("step 1",),
         ),
         Step(
             "so rates fall where volumes rise: H is a supergradient of a concave function",
-            total((own - other) * (here - there)),
-            0,
-            "<=",
+            (total((own - other) * (here - there)), "<=", 0),
             uses=("step 4",),
             where=((slack, forward), (back, backward)),
             assume=(slack, back),
@@ -69,20 +61,17 @@ def _derive_jointness() -> Derivation:
         ),
         Step(
             "and the midpoint's balance (w_r + w_s)/2 . (H_r - H_s) is (b - a)/2: of third order, as a and b agree to second",
-            total((own + other) / 2 * (here - there)),
-            (backward - forward) / 2,
+            (total((own + other) / 2 * (here - there)), "=", (backward - forward) / 2),
             uses=("step 4",),
         ),
         Step(
             "For two datasets h = w_2 f(w_1/w_2): the response matrix is symmetric",
-            sp.Derivative(rate_one, second),
-            sp.Derivative(rate_two, first),
+            (sp.Derivative(rate_one, second), "=", sp.Derivative(rate_two, first)),
             uses=("h homogeneous of degree 1, H_i = dh/dw_i",),
         ),
         Step(
             "and its null vector is w: w_1 dH_1 + w_2 dH_2 = 0 along any change of volumes (R2 for any number of datasets)",
-            first * sp.Derivative(rate_one, first) + second * sp.Derivative(rate_two, first),
-            0,
+            (first * sp.Derivative(rate_one, first) + second * sp.Derivative(rate_two, first), "=", 0),
             uses=("step 7", "R2"),
         ),
     ]

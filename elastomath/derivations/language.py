@@ -24,20 +24,20 @@ A derivation that runs (a function with its lemma, an inequality that uses it, a
 >>> q, rho = leaf_symbol("q", positive=True), leaf_symbol("rho", positive=True)
 >>> r, y, spare = parameter("r"), parameter("y", nonnegative=True), parameter("E", nonnegative=True)
 >>> gap = leaf_function("gap", r"g", r - 1 - sp.log(r), lemma=lambda gap: Step(
-...     "r - 1 - ln r is least at 1", gap(r), 0, ">=", proof=Least(r, at=1, factor=1 / r)))
+...     "r - 1 - ln r is least at 1", (gap(r), ">=", 0), proof=Least(r, at=1, factor=1 / r)))
 >>> gibbs = Step(
 ...     "Gibbs' inequality: no code is shorter than the entropy",
-...     Total(-q * sp.log(rho)), Total(-q * sp.log(q)), ">=",
+...     (Total(-q * sp.log(rho)), ">=", Total(-q * sp.log(q))),
 ...     given=((q, 1), (rho, 1)),
 ...     proof=Witness(Total(q * gap(rho / q))),
 ... )
 >>> derivation = Derivation("R0", "Gibbs", ("masses that sum to 1",), (gibbs,), (gibbs.claim,), "entropy is least")
 >>> print(derivation.text().splitlines()[-1])
 Hence sum_x [-q*ln(rho)]  >=  sum_x [-q*ln(q)]  (given sum_x [q] = 1, sum_x [rho] = 1)
->>> Step("any number is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare))
+>>> Step("any number is at most 1", (y, "<=", 1), where=((spare, 1 - y),), proof=Witness(spare))
 Traceback (most recent call last):
 elastomath.derivations.words.DerivationError: any number is at most 1: E is declared >= 0, but 1 - y is not visibly so: ...
->>> bounded = Step("a number that is at most 1", y, 1, "<=", where=((spare, 1 - y),), proof=Witness(spare), assume=(spare,))
+>>> bounded = Step("a number that is at most 1", (y, "<=", 1), where=((spare, 1 - y),), proof=Witness(spare), assume=(spare,))
 >>> print(bounded.text().splitlines()[-1])
     assuming 1 - y >= 0
 """
@@ -204,6 +204,7 @@ class Step:
     """One line of a derivation, ``lhs relation rhs``, checked when it is built.
 
     statement  what the line says, in plain text
+    formula    the triple (lhs, relation, rhs); the relation is "=", ">=", "<=", or "->" for a limit
     uses       what it rests on: a definition, the normalisation, an earlier result
     given      the sums over leaves that it may use: hypotheses, which it carries
     where      abbreviations, replaced in order before anything is decided; one with a sign must be shown to have it
@@ -215,17 +216,15 @@ class Step:
 
     >>> from elastomath.derivations.words import parameter
     >>> x = parameter("x_s", real=True)
-    >>> Step("a square", x**2 + 1, 2 * x, ">=", proof=Witness((x - 1) ** 2)).reason
+    >>> Step("a square", (x**2 + 1, ">=", 2 * x), proof=Witness((x - 1) ** 2)).reason
     'the difference is (x_s - 1)**2'
-    >>> Step("a wrong square", x**2 + 1, 3 * x, ">=", proof=Witness((x - 1) ** 2))
+    >>> Step("a wrong square", (x**2 + 1, ">=", 3 * x), proof=Witness((x - 1) ** 2))
     Traceback (most recent call last):
     elastomath.derivations.words.DerivationError: a wrong square: left over: -x_s
     """
 
     statement: str
-    lhs: Expr
-    rhs: Expr
-    relation: Sign = "="
+    formula: tuple[Expr, Sign, Expr]
     uses: tuple[str, ...] = ()
     given: Given = ()
     where: tuple[tuple[Expr, Expr], ...] = ()
@@ -239,15 +238,13 @@ class Step:
     def __post_init__(self) -> None:
         import sympy as sp
 
-        for name in ("lhs", "rhs"):
-            object.__setattr__(self, name, sp.sympify(getattr(self, name)))
+        lhs, relation, rhs = self.formula
+        object.__setattr__(self, "formula", (sp.sympify(lhs), relation, sp.sympify(rhs)))
         for name in ("given", "where", "signs"):
             pairs = tuple((sp.sympify(a), sp.sympify(b)) for a, b in getattr(self, name))
             object.__setattr__(self, name, pairs)
         if type(self.proof) not in Proof.__args__:
             raise DerivationError(f"{self.statement}: {type(self.proof).__name__} is no kind of proof")
-        if isinstance(self.proof, Limit) and self.relation == "=":
-            object.__setattr__(self, "relation", "->")
         fits = (
             ("=",) if isinstance(self.proof, Identity) else ("->",) if isinstance(self.proof, Limit) else (">=", "<=")
         )
@@ -265,9 +262,24 @@ class Step:
         self.evaluate(TREES)
 
     @property
+    def lhs(self) -> Expr:
+        """The left side of the formula."""
+        return self.formula[0]
+
+    @property
+    def relation(self) -> Sign:
+        """How the two sides are said to compare."""
+        return self.formula[1]
+
+    @property
+    def rhs(self) -> Expr:
+        """The right side of the formula."""
+        return self.formula[2]
+
+    @property
     def claim(self) -> Relation:
         """What the step establishes, as a relation."""
-        return Relation(self.lhs, self.relation, self.rhs)
+        return Relation(*self.formula)
 
     @property
     def limit(self) -> Expr | None:

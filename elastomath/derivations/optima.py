@@ -53,49 +53,44 @@ def _finite_steps() -> list[Step]:
     return [
         Step(
             "The objective is linear in l and in the data: F_l0(theta_1) - F_l0(theta_0) = residual + l_0 DeltaH_t",
-            at_start(code_1) - at_start(code_0),
-            n.Total(n.b * code_1) - n.Total(n.b * code_0) + c.l_0 * (n.Total(n.t * code_1) - n.Total(n.t * code_0)),
+            (
+                at_start(code_1) - at_start(code_0),
+                "=",
+                n.Total(n.b * code_1) - n.Total(n.b * code_0) + c.l_0 * (n.Total(n.t * code_1) - n.Total(n.t * code_0)),
+            ),
             uses=("a model has a code length lambda(x) on every leaf, H_i = sum_x [P_i lambda]",),
         ),
         Step(
             "The hypothesis on the start, with E = sum_{i != t} w_i H_i (+ regulariser): F_l0(theta_1) = "
             "F_l0(theta_0) + s_0 - miss_0",
-            c.E_1 + c.l_0 * c.t_1,
-            c.E_0 + c.l_0 * c.t_0 + c.s_0 - c.miss_0,
+            (c.E_1 + c.l_0 * c.t_1, "=", c.E_0 + c.l_0 * c.t_0 + c.s_0 - c.miss_0),
             uses=(START,),
             where=c.solved,
         ),
         Step(
             "The hypothesis on the end: F_l1(theta_0) = F_l1(theta_1) + s_1 - miss_1 (only these two models are "
             "compared)",
-            c.E_0 + c.l_1 * c.t_0,
-            c.E_1 + c.l_1 * c.t_1 + c.s_1 - c.miss_1,
+            (c.E_0 + c.l_1 * c.t_0, "=", c.E_1 + c.l_1 * c.t_1 + c.s_1 - c.miss_1),
             uses=(END,),
             where=c.solved,
         ),
         Step(
             "Lower bound: it needs only that the start is optimal, and pays what the start was missed by",
-            c.residual,
-            c.l_0 * c.fall - c.miss_0,
-            ">=",
+            (c.residual, ">=", c.l_0 * c.fall - c.miss_0),
             uses=("step 2",),
             where=c.solved,
             proof=Witness(c.s_0),
         ),
         Step(
             "Upper bound: it needs only F_l1(theta_1) <= F_l1(theta_0), and pays what the end was missed by",
-            c.residual,
-            c.l_1 * c.fall + c.miss_1,
-            "<=",
+            (c.residual, "<=", c.l_1 * c.fall + c.miss_1),
             uses=("step 3",),
             where=c.solved,
             proof=Witness(c.s_1),
         ),
         Step(
             "So H_t falls, but for both misses",
-            c.g * c.fall,
-            -c.miss_0 - c.miss_1,
-            ">=",
+            (c.g * c.fall, ">=", -c.miss_0 - c.miss_1),
             uses=("steps 4, 5",),
             where=c.solved,
             proof=Witness(c.s_0 + c.s_1),
@@ -120,18 +115,14 @@ def _sharp_steps() -> list[Step]:
         Step(
             "The lower bound is sharp: a class of two models with residual R = l_0 f - miss_0; the second is "
             "optimal at l_1",
-            (residual + c.miss_0) - c.l_0 * fall + (c.l_1 * fall - residual),
-            0,
-            ">=",
+            ((residual + c.miss_0) - c.l_0 * fall + (c.l_1 * fall - residual), ">=", 0),
             where=((residual, c.l_0 * fall - c.miss_0),),
             proof=Witness(c.g * fall + c.miss_0),
         ),
         Step(
             "The upper bound is sharp, with the constant 1: two models with R = l_1 f + miss_1; the first is "
             "optimal at l_0",
-            residual - c.l_0 * fall,
-            0,
-            ">=",
+            (residual - c.l_0 * fall, ">=", 0),
             where=((residual, c.l_1 * fall + c.miss_1),),
             proof=Witness(c.g * fall + c.miss_1),
         ),
@@ -139,14 +130,12 @@ def _sharp_steps() -> list[Step]:
             "1 is sharp for smooth convex classes too. The exponential family (1, z, e^2 z^2) on three leaves: "
             "other data = q at "
             "z = 1, P_t on the third leaf; at L = N_0 (1 - mean) the joint mean is 1, that of q at z = 1/e",
-            (n.B * mean[0] + 2 * step) / (n.B + step),
-            mean[1],
+            ((n.B * mean[0] + 2 * step) / (n.B + step), "=", mean[1]),
             uses=("an optimum of an exponential family has the mean of the joint data",),
         ),
         Step(
             "and there the residual over L (H_t(0) - H_t(L)) tends to 1",
-            share / (step * -logs[2]),
-            1,
+            (share / (step * -logs[2]), "->", 1),
             uses=("step 9", "H_i = -sum_x [P_i ln q]"),
             proof=Limit(e),
         ),
@@ -165,9 +154,7 @@ def _neighbour_steps() -> list[Step]:
     return [
         Step(
             "Neighbours are enough, below: R_1 >= l_0 f_1 and R_2 >= (l_0 + gap_1) f_2 give R_1 + R_2 >= l_0 (f_1 + f_2)",
-            whole,
-            low * sp.Add(*falls),
-            ">=",
+            (whole, ">=", low * sp.Add(*falls)),
             where=((parts[0], low * falls[0] + under[0]), (parts[1], (low + first) * falls[1] + under[1])),
             proof=Witness(sp.Add(*under) + first * falls[1]),
         ),
@@ -175,9 +162,7 @@ def _neighbour_steps() -> list[Step]:
             "and above: R_1 <= (l_0 + gap_1) f_1 and R_2 <= l_2 f_2, l_2 = l_0 + gap_1 + gap_2, give R_1 + R_2 <= l_2 "
             "(f_1 + f_2). So readings "
             "that keep both bounds between neighbours are joint optima of a class: the class of these readings",
-            whole,
-            (low + first + second) * sp.Add(*falls),
-            "<=",
+            (whole, "<=", (low + first + second) * sp.Add(*falls)),
             where=(
                 (parts[0], (low + first) * falls[0] - over[0]),
                 (parts[1], (low + first + second) * falls[1] - over[1]),
@@ -204,55 +189,45 @@ def _branch_steps() -> list[Step]:
             "Along a branch of stationary points, in directions in which the joint Hessian G > 0 is diagonal: "
             "d/dl of "
             "grad F = g_b + l g_t = 0 is G dtheta/dl + g_t = 0",
-            stiffness * move + perturb,
-            0,
+            (stiffness * move + perturb, "=", 0),
             uses=("chain rule", "implicit function theorem (G is invertible)"),
             where=branch,
         ),
         Step(
             "so dH_i/dl = g_i . dtheta/dl = -g_i' G^-1 g_t: the place of (1 - overlap_i)/N in R1",
-            n.Total(align * move),
-            n.Total(-align * perturb / stiffness),
+            (n.Total(align * move), "=", n.Total(-align * perturb / stiffness)),
             uses=("step 13",),
             where=branch,
         ),
         Step(
             "The balance law R2: sum_i w_i dH_i/dl = (grad F) . dtheta/dl = 0",
-            n.Total((others + n.l * perturb) * move),
-            0,
+            (n.Total((others + n.l * perturb) * move), "=", 0),
             uses=("stationarity: g_b = sum_{i != t} w_i g_i = -l g_t",),
             where=stationary,
         ),
         Step(
             "dH_t/dl <= 0",
-            n.Total(perturb * move),
-            0,
-            "<=",
+            (n.Total(perturb * move), "<=", 0),
             uses=("G > 0",),
             where=branch,
             proof=Witness(n.Total(perturb**2 / stiffness)),
         ),
         Step(
             "R3 carries over, with eps = -l dH_t/dH_a",
-            -rise / (n.k * slope),
-            1 / (1 - epsilon),
+            (-rise / (n.k * slope), "=", 1 / (1 - epsilon)),
             uses=("R2",),
             where=(balanced, (epsilon, -n.l * fall / rise)),
         ),
         Step(
             "and R4: where dH_a > 0 and eps < 1 (dH_a = l x - l dH_t, x > 0), dH_p < 0",
-            -n.k * slope,
-            0,
-            ">=",
+            (-n.k * slope, ">=", 0),
             uses=("R2",),
             where=(balanced, (rise, n.l * positive + n.l * push), (fall, -push)),
             proof=Witness(n.l * positive),
         ),
         Step(
             "while dH_a <= 0 forces dH_p >= 0",
-            n.k * slope,
-            0,
-            ">=",
+            (n.k * slope, ">=", 0),
             uses=("R2", "dH_t <= 0"),
             where=(balanced, (rise, -push), (fall, -positive)),
             proof=Witness(push + n.l * positive),

@@ -25,25 +25,20 @@ def _stieltjes_steps() -> list[Step]:
         Step(
             "On a differentiable branch: the work int_0^L l (-dH_t) = int_0^L H_t - L H_t(L) grows by -L dH_t, "
             "as does k DeltaH_p + DeltaH_a",
-            sp.Derivative(work, n.L),
-            -n.L * sp.Derivative(perturb(n.L), n.L),
+            (sp.Derivative(work, n.L), "=", -n.L * sp.Derivative(perturb(n.L), n.L)),
             uses=("R2: k dH_p + dH_a = -l dH_t", "integration by parts"),
         ),
         Step(
             "With jumps: the residual is at least the lower Stieltjes sum over any partition (j runs over its "
             "intervals)",
-            n.Total(piece),
-            n.Total(low * fall),
-            ">=",
+            (n.Total(piece), ">=", n.Total(low * fall)),
             uses=("R6 step 4 on each interval",),
             where=((piece, low * fall + under),),
             proof=Witness(n.Total(under)),
         ),
         Step(
             "and at most the upper one",
-            n.Total(piece),
-            n.Total((low + width) * fall),
-            "<=",
+            (n.Total(piece), "<=", n.Total((low + width) * fall)),
             uses=("R6 step 5 on each interval",),
             where=((piece, (low + width) * fall - over),),
             proof=Witness(n.Total(over)),
@@ -51,9 +46,7 @@ def _stieltjes_steps() -> list[Step]:
         Step(
             "and they differ by at most mesh (H_t(0) - H_t(L)): both sums tend to int l (-dH_t), so K_p = k, K_a "
             "= 1, exactly",
-            n.Total((low + width) * fall) - n.Total(low * fall),
-            mesh * total_fall,
-            "<=",
+            (n.Total((low + width) * fall) - n.Total(low * fall), "<=", mesh * total_fall),
             uses=("H_t falls (R6 step 6)", "no interval is longer than the mesh"),
             given=((fall, total_fall),),
             where=((width, mesh - short),),
@@ -76,23 +69,20 @@ def _scale_steps() -> list[Step]:
     return [
         Step(
             "Volumes that are wrong by a common factor s miss the identity by (s - 1) W(L), W the work",
-            scale * n.k * rise_p + scale * rise_a - work,
-            (scale - 1) * work,
+            (scale * n.k * rise_p + scale * rise_a - work, "=", (scale - 1) * work),
             uses=("k c_p + c_a = W",),
             where=((rise_p, (work - rise_a) / n.k),),
         ),
         Step(
             "which is of order L^2: W/L^2 -> -(dH_t/dl)/2",
-            expanded / n.L**2,
-            -slope_t / 2,
+            (expanded / n.L**2, "->", -slope_t / 2),
             uses=("H_t = H_t(0) + h_t l + b_t l^2/2 + ...",),
             proof=Limit(n.L),
         ),
         Step(
             "while a wrong ratio (k + error, 1) misses it at order L: error c_p/L -> error dH_p/dl = -error "
             "dH_a/(k dl)",
-            error * (-(slope_a / n.k) * n.L + bend_a * n.L**2) / n.L,
-            -error * slope_a / n.k,
+            (error * (-(slope_a / n.k) * n.L + bend_a * n.L**2) / n.L, "->", -error * slope_a / n.k),
             uses=("R2 at l = 0: k h_p + h_a = 0", "Taylor"),
             proof=Limit(n.L),
         ),
@@ -118,32 +108,42 @@ def _rank_steps() -> list[Step]:
         Step(
             "P_t that shares nothing with the others (P_t = 0 where b > 0): both rise by ln(1 + L/N_0), so only "
             "K_p + K_a is seen",
-            n.Total((volumes[0] * n.p + volumes[1] * n.a) * sp.log(n.q_0 / n.q_L)),
-            (volumes[0] + volumes[1]) * sp.log(1 + n.L / n.B),
+            (
+                n.Total((volumes[0] * n.p + volumes[1] * n.a) * sp.log(n.q_0 / n.q_L)),
+                "=",
+                (volumes[0] + volumes[1]) * sp.log(1 + n.L / n.B),
+            ),
             uses=(MIXTURE, NORMALISED),
             given=((n.p, 1), (n.a, 1)),
             where=missed,
         ),
         Step(
             "For mixtures, with r = P_t/b on a leaf: N dH_i/dl = sum_x P_i (1 - N_0 r)/(1 + l r)",
-            1 - n.N * n.t / (n.b + n.l * n.t),
-            (1 - n.B * r) / (1 + n.l * r),
+            (1 - n.N * n.t / (n.b + n.l * n.t), "=", (1 - n.B * r) / (1 + n.l * r)),
             uses=("R1", MIXTURE),
             where=((n.N, n.B + n.l), (n.t, r * n.b)),
         ),
         Step(
             "Two leaf ratios never answer alike: the determinant of 1/(1 + l_i r_j) vanishes only for l_1 = l_2 "
             "or r_1 = r_2 (Cauchy)",
-            1 / (apart[0] * later[1]) - 1 / (apart[1] * later[0]),
-            (first - second) * (ratios[1] - ratios[0]) / (apart[0] * apart[1] * later[0] * later[1]),
+            (
+                1 / (apart[0] * later[1]) - 1 / (apart[1] * later[0]),
+                "=",
+                (first - second) * (ratios[1] - ratios[0]) / (apart[0] * apart[1] * later[0] * later[1]),
+            ),
         ),
         Step(
             "For any number of ratios: m_1/(1 + l r_1) + m_2/(1 + l r_2) has the residue m_1 at l = -1/r_1 (l = "
             "-1/r_1 + u, "
             "u -> 0), so it vanishes only where every m_j does. c_p and c_a are independent "
             "unless the laws of P_t/q_0 under P_p and P_a are proportional away from P_t = q_0",
-            n.l * ratios[0] * (weights[0] / (n.l * ratios[0]) + weights[1] / (1 + (n.l - 1 / ratios[0]) * ratios[1])),
-            weights[0],
+            (
+                n.l
+                * ratios[0]
+                * (weights[0] / (n.l * ratios[0]) + weights[1] / (1 + (n.l - 1 / ratios[0]) * ratios[1])),
+                "->",
+                weights[0],
+            ),
             proof=Limit(n.l),
         ),
         Step(
@@ -151,9 +151,7 @@ def _rank_steps() -> list[Step]:
             "with A = N_0 - k r/2, r = P_t/q_0, "
             "which rises as A falls (from A_1 + d to A_1): K_p and K_a are determined by the curve as soon as "
             "anything moves",
-            share(least) - share(least + more),
-            0,
-            ">=",
+            (share(least) - share(least + more), ">=", 0),
             uses=("N_0 q_0 = (k/2 + 1) P_a + (k/2) P_t, so A is P_a/q_0 times k/2 + 1",),
             proof=Witness((n.k + 1) * (n.k + 2) * more / (n.k * least * (least + more))),
         ),

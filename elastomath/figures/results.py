@@ -115,11 +115,7 @@ def r4() -> Figure:
     )
     for level in (0.5, 1.5):
         axes.contour(steps, shares, signs, levels=[level], colors=INK, linewidths=1.2)
-    for at, text in (
-        ((0.02, 0.03), "dH_p < 0\n< dH_a"),
-        ((1.05, 0.1), "both rise"),
-        ((0.9, 0.62), "dH_a < 0"),
-    ):
+    for at, text in (((0.02, 0.03), "dH_p < 0\n< dH_a"), ((1.05, 0.1), "both rise"), ((0.9, 0.62), "dH_a < 0")):
         axes.text(*at, text, fontsize=9.5)
     axes.set_xlabel("l = |D_t| / |D_a|")
     axes.set_ylabel("share of D_a in D_t")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import (
-    COUNT,
     FINITE,
     NONNEGATIVES,
     POSITIVE,
@@ -238,19 +237,6 @@ def noisy_constant(rate: float, noise: float, batch: int = 1) -> float:
     return rate * math.sqrt(batch) / noise
 
 
-@checked(steps=POSITIVES, squares=POSITIVES, rate=POSITIVE)
-def entry_force(steps: ArrayLike, squares: ArrayLike, rate: float) -> Array:
-    """``rate sqrt(n/S)``, S = sum of g^2: what the first opposed steps do with moments carried from n < 1/(1-beta_2) steps (R26).
-
-    The small gradients of a long alignment make the next large ones into large steps: with S at rest it grows like sqrt(n).
-
-    >>> entry_force([100, 400], 4.0, 0.1)
-    array([0.5, 1. ])
-    """
-    with np.errstate(over="ignore"):
-        return np.asarray(rate * np.sqrt(np.asarray(steps) / np.asarray(squares)), dtype=np.float64)
-
-
 @checked(steps=POSITIVES, climbed=NONNEGATIVES, squares=POSITIVES, rate=POSITIVE)
 def carried_undo(steps: ArrayLike, climbed: ArrayLike, squares: ArrayLike, rate: float) -> Array:
     """``m* = D sqrt(S)/(rate sqrt(n)) + D^2/(4 rate^2 n)``: opposed steps at unit gradient with the second moment carried (R26).
@@ -364,26 +350,3 @@ def fitted_exponent(steps: ArrayLike, undo: ArrayLike) -> float:
     if n.ndim != 1 or np.unique(n).size < 2:
         raise InputError("fewer than two numbers of steps", where="fitted_exponent", mend="give two or more, in a row")
     return float(np.polyfit(n, m, 1)[0])
-
-
-@checked(optimiser=an(Optimiser), steps=COUNT, undo=POSITIVE, start=FINITE)
-def rate_of_undo(optimiser: Optimiser, steps: int, undo: float, start: float = 0.0) -> Optimiser:
-    """The same optimiser at the rate at which n steps are undone by m* opposed ones: a number of Table 3 turned into a rate.
-
-    Raises InputError where no rate between 1e-4 and 1e2 does it.
-
-    >>> round(rate_of_undo(Optimiser("adam"), 64, 37.6).rate, 2)
-    0.1
-    """
-    from scipy.optimize import brentq
-
-    def miss(log_rate: float) -> float:
-        at = replace(optimiser, rate=math.exp(log_rate))
-        volume = float(durability(at, [steps], start).undo[0])
-        return math.log(volume / undo) if 0 < volume < math.inf else math.copysign(1e3, volume - 1)
-
-    ends = math.log(1e-4), math.log(1e2)
-    low, high = (miss(end) for end in ends)
-    if not low * high < 0:
-        raise InputError(f"m* = {undo:g} at n = {steps}", where="rate_of_undo", mend="no rate undoes it so")
-    return replace(optimiser, rate=math.exp(brentq(miss, *ends, xtol=1e-6)))

@@ -158,13 +158,7 @@ def union_law(
         rest = float(np.divide(others.sum(), gaps[align]))
     share_a, share_t = float(weights[align]), float(weights[perturb])
     numbers = _arguments(k, step, share_a, share_t, rest)  # the rest may be nan: where A = 1
-    return UnionLaw(
-        gaps,
-        rest,
-        float(_epsilon(*numbers)),
-        float(_constant(*numbers)),
-        float(_threshold(*numbers[2:])),
-    )
+    return UnionLaw(gaps, rest, float(_epsilon(*numbers)), float(_constant(*numbers)), float(_threshold(*numbers[2:])))
 
 
 @checked(align=integer(least=0), perturb=integer(least=0), limit=POSITIVE)

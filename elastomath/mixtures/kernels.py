@@ -314,13 +314,7 @@ def _sums(
 
 
 def _moves(
-    rows: Array,
-    volumes: Array,
-    steps: Array,
-    first: int,
-    last: int,
-    parts: NDArray[np.float64],
-    odd: NDArray[np.bool_],
+    rows: Array, volumes: Array, steps: Array, first: int, last: int, parts: NDArray[np.float64], odd: NDArray[np.bool_]
 ) -> bool:
     """Chunks of `leafsums.leaf_moves` into ``parts`` (n + 2, J, chunks).
 

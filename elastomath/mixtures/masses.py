@@ -77,10 +77,7 @@ def _as_weights(values: ArrayLike, *, where: str) -> Masses:
         )
     if weights.min() >= 0 and weights.max() < np.inf:  # NaN fails both
         return weights
-    for wrong, rule in (
-        (~np.isfinite(weights), "masses have to be finite"),
-        (weights < 0, "masses have to be >= 0"),
-    ):
+    for wrong, rule in ((~np.isfinite(weights), "masses have to be finite"), (weights < 0, "masses have to be >= 0")):
         if wrong.any():
             leaf = int(np.argmax(wrong))
             raise InputError(f"leaf mass {leaf} is {weights[leaf]:g}", where=where, mend=rule)

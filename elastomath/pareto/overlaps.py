@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import COUNT, FINITE, NONNEGATIVES, POSITIVE, POSITIVES, REALS, checked, integer, listed, reals, whole
+from ..checks import COUNT, FINITE, NONNEGATIVES, POSITIVE, REALS, checked, integer, listed, reals, whole
 from ..errors import InputError
 from .law import Pareto
 
@@ -553,70 +553,3 @@ def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1))
         below = holds(middle)
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray(np.where(never, 0.0, np.where(always, np.inf, np.exp((low + high) / 2))), dtype=np.float64)
-
-
-# R8 in expectation: eps of i.i.d. equal parts at large k, in powers of 1/N, N = k + 1 + l.
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """The moments of r = P_t/P_p - 1 under P_p for n equal parts, in the law's shape.
-
-    variance   v = E_p[r^2] = T_inf - 1 = (n-1)(1 - A_n)
-    skew       sigma = E_p[r^3]/v
-    flatness   kappa = E_p[r^4]/v
-    """
-
-    parts: int
-    variance: Array
-    skew: Array
-    flatness: Array
-
-    @checked(pretrain=POSITIVES, perturb=NONNEGATIVES, order=integer(least=0, most=2))
-    def epsilon(self, pretrain: ArrayLike, perturb: ArrayLike, order: int = 1) -> Array:
-        """eps at volumes (k, 1, l), up to N^-order, N = k + 1 + l (R8, sharpened).
-
-        ``(n-1) l [1 + n (sigma + 3 - n - (n-1) l)/((n-1) N)] + O(N^-2)`` for n parts, which for three is the
-        ``2l [1 + 3 (sigma - 2l)/(2N)]`` of R8; for three parts the next term in the bracket is
-        ``[12 l^2 - 21 l sigma + 3 (1+l) sigma^2 - 3 sigma + 6 + (2l - 1) kappa]/(2 N^2)``.
-
-        >>> from elastomath.pareto.overlaps import Gamma
-        >>> float(expansion_of(Gamma(1.0), 3).epsilon(100.0, 0.1, order=2).round(6))
-        0.200629
-        """
-        n, step = self.parts, np.asarray(perturb, dtype=np.float64)
-        if order not in (0, 1, 2) or (order == 2 and n != 3):
-            raise InputError(f"order {order}", where="Expansion", mend="0, 1, or for three parts 2")
-        with np.errstate(over="ignore"):
-            total = reals(np.asarray(pretrain, dtype=np.float64) + 1.0 + step, "k + 1 + l", "Expansion")
-        unit, part = 1.0 / total, step / total  # 1/N and l/N: the products of l alone may overflow
-        bracket = np.ones(np.broadcast_shapes(total.shape, self.skew.shape))
-        if order > 0:
-            bracket = bracket + n * ((self.skew + 3.0 - n) * unit / (n - 1) - part)
-        if order > 1:
-            second = 12 * part**2 - 21 * part * unit * self.skew + 3 * (unit + part) * unit * self.skew**2
-            second = second + unit**2 * (6 - 3 * self.skew) + (2 * part - unit) * unit * self.flatness
-            bracket = bracket + second / 2
-        with np.errstate(over="ignore"):
-            return np.asarray((n - 1) * step * bracket, dtype=np.float64)
-
-
-@checked(law=an_overlap_law, parts=integer(least=2))
-def expansion_of(law: Law, parts: int = 3) -> Expansion:
-    """v, sigma and kappa of n equal i.i.d. parts: ``E_p[(P_t/P_p)^m] = (n^{m-1}/mu) E[Y_t^m / (Y_1 + ... + Y_n)^{m-1}]``.
-
-    Exchangeable parts only; a given instance has its own R' (R8). At l = 0 eps is 0; at k -> inf it is (n-1) l.
-
-    >>> from elastomath.pareto.law import Pareto
-    >>> moments = expansion_of(Pareto(2.5))
-    >>> bool(abs(moments.variance - 2 * 0.08747636612674245) < 1e-13), float(moments.skew.round(6))
-    (True, 0.44679)
-    """
-    ones, mean = np.ones(parts), law.mean()
-    variance = (parts - 1) * (1.0 - equal_parts_overlap(law, parts).value)
-    none = (0,) * (parts - 1)
-    cube, fourth = (parts ** (m - 1) / mean * mass_mean(law, ones, (m, *none), m - 1) for m in (3, 4))
-    skew = cube - 1.0 - 3.0 * variance
-    flatness = fourth - 4.0 * cube + 6.0 * (1.0 + variance) - 3.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return Expansion(parts, variance, skew / variance, flatness / variance)

@@ -363,9 +363,7 @@ def _extra(module: str, extra: str, spec: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"the package {module} is not installed",
-            where=f"executor {spec}",
-            mend=with_extra(extra),
+            f"the package {module} is not installed", where=f"executor {spec}", mend=with_extra(extra)
         ) from error
 
 

@@ -13,7 +13,7 @@ from ..certify.optima import certify_rises
 from ..laws.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
 from ..laws.response import response
 from .instances import as_floats, certified_instances, sample_mixture
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 
@@ -26,8 +26,7 @@ def _certified_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> N
 
 
 def _mixtures(tally: Tally) -> None:
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         balls, floats = certify_rises(rows, volumes), rises(as_floats(rows, volumes))
         for i, (above, below, room) in enumerate(zip(balls.above, balls.below, balls.room, strict=True)):
             product = any(p and t for p, t in zip(rows[i], rows[-1], strict=True))
@@ -121,8 +120,7 @@ def _gaussian(tally: Tally) -> None:
 
 def _deletion(tally: Tally) -> None:
     """Half of D_a deleted, N_0 = 2, D_a on a leaf of its own: ln(3/2) in place of ln(1 + 1/4); the ratio is without bound."""
-    for share, wanted in ((Fraction(1, 2), Fraction(3, 2)), (Fraction(999, 1000), Fraction(1001, 2))):
-        tally.cases += 1
+    for share, wanted in tally.each(((Fraction(1, 2), Fraction(3, 2)), (Fraction(999, 1000), Fraction(1001, 2)))):
         ratio = Fraction(1, 2) / ((1 - share) / (2 - share))
         tally.true(f"deletion lengthens by ln {ratio}", ratio == wanted)
         tally.true("beyond the ceiling of additions", math.log(ratio) > string_ceiling(2.0, float(share)))
@@ -134,8 +132,7 @@ def _deletion(tally: Tally) -> None:
 # --- sampled ---------------------------------------------------------------------------------------------------------
 def _sampled_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     nearest = 0.0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 5)))
         step, base = float(mixture.volumes[-1]), float(mixture.volumes[:-1].sum())
         ceiling = string_ceiling(base, step)
@@ -194,8 +191,10 @@ def _sampled_segment(tally: Tally, rng: np.random.Generator) -> float:
 
 
 RESULTS = {
-    "R17": Result(
+    "R17": derived(
+        "R17",
         "holds only if the class is closed under mixing (pooled), and for one string if it is that of mixtures",
-        (("symbolic", symbolic("R17")), ("certified", _certified_ceilings), ("sampled", _sampled_ceilings)),
-    ),
+        _certified_ceilings,
+        _sampled_ceilings,
+    )
 }

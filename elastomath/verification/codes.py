@@ -29,7 +29,7 @@ from ..codes.lengths import (
 from ..codes.path import CodePath, code_path
 from ..mixtures.masses import pareto_masses
 from ..trees.tokentree import TokenTree
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 Counts = Sequence[int]
 Instance = tuple[list[list[int]], list[Fraction], Fraction]
@@ -157,8 +157,7 @@ def _path_holds(tally: Tally, name: str, path: CodePath) -> None:
 
 def _certified_codes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     changes = 0
-    for name, (rows, volumes, end) in instances().items():
-        tally.cases += 1
+    for name, (rows, volumes, end) in tally.each(instances().items()):
         for code in (None, _other_ties):
             path = code_path(rows, volumes, end, code=code)
             _path_holds(tally, name, path)
@@ -229,8 +228,7 @@ def _log2(value: Fraction) -> Any:
 
 def _certified_union(tally: Tally) -> None:
     ratios, attained = [], 0
-    for name, (rows, k) in unions().items():
-        tally.cases += 1
+    for name, (rows, k) in tally.each(unions().items()):
         for code in (None, _other_ties):
             path = code_path(rows, [k, Fraction(1)], Fraction(99, 100), code=code)
             for j, step in enumerate(path.breakpoints):
@@ -297,8 +295,7 @@ def _random_counts(rng: np.random.Generator, leaves: int, rows: int) -> list[lis
 
 def _sampled_codes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     golden, longest = math.log2((1 + math.sqrt(5)) / 2), 0
-    for case in range(cases):
-        tally.cases += 1
+    for case in tally.each(range(cases)):
         leaves = int(rng.integers(2, 65))
         q = pareto_masses(1.0 + rng.uniform(0.05, 2.0), leaves, rng) ** rng.uniform(0.5, 3.0)
         q, p = q / q.sum(), rng.dirichlet(np.full(leaves, 0.5))
@@ -384,8 +381,7 @@ def _text() -> list[bytes]:
 
 def _certified_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     documents, misses = _text(), []
-    for depth, unit in DEPTHS[:3] if tally.quick else DEPTHS:
-        tally.cases += 1
+    for depth, unit in tally.each(DEPTHS[:3] if tally.quick else DEPTHS):
         lengths = protocol_lengths(documents, depth, unit)
         tree = TokenTree.of(documents, depth, unit)
         counts = [int(c) for c in tree.counts]
@@ -444,8 +440,7 @@ def _sharp_ends(tally: Tally) -> None:
 
 def _sampled_protocol(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     misses = []
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         letters = int(rng.integers(1, 6))
         masses = rng.dirichlet(np.full(letters, 0.6))
         texts = [
@@ -509,8 +504,7 @@ def _mean(counts: Counts) -> Fraction:
 
 
 def _not_equal(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for counts in (EQUALITY, PRINTED[0]):
-        tally.cases += 1
+    for counts in tally.each((EQUALITY, PRINTED[0])):
         mean, cost = _mean(counts), int(_mean(counts) * sum(counts))
         tally.true(f"{counts}: E[L] = {mean}", mean == Fraction(least_cost(counts), sum(counts)))
         tally.true(
@@ -524,8 +518,7 @@ def _not_equal(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 def _not_above(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for counts, bits in ((BOUND, 1), (PRINTED[1], 2)):
-        tally.cases += 1
+    for counts, bits in tally.each(((BOUND, 1), (PRINTED[1], 2))):
         total, mean = sum(counts), _mean(counts)
         # N H <= bits N in integers: prod (N/c)^c <= 2^(bits N), and E[L] > bits
         tally.true(f"{counts}: H > {bits}", power_gap(counts, bits * total)[0] >= 0 and entropy_ceiling(counts) == bits)
@@ -550,17 +543,10 @@ def _shown(title: str, lines: Sequence[str]) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R14": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R14")), ("certified", _certified_codes), ("sampled", _sampled_codes)),
-    ),
-    "R15": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R15")), ("certified", _certified_protocol), ("sampled", _sampled_protocol)),
-    ),
-    "R15a": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _not_equal),),
+    "R14": derived("R14", "holds with constants", _certified_codes, _sampled_codes),
+    "R15": derived("R15", "holds with constants", _certified_protocol, _sampled_protocol),
+    "R15a": counterexample(
+        _not_equal,
         _shown(
             "R15a  Thm 3.4 is not an equality",
             [
@@ -569,9 +555,8 @@ RESULTS = {
             ],
         ),
     ),
-    "R15b": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _not_above),),
+    "R15b": counterexample(
+        _not_above,
         _shown(
             "R15b  Thm 3.4 is not an upper bound",
             [

@@ -12,14 +12,13 @@ from ..certify.response import CertifiedLaw, certify_law
 from ..laws.finite import finite_law, mixture_constant, mixture_residual, path_entropies
 from ..mixtures.mixture import Mixture
 from .instances import Rows, as_floats, certified_instances, sample_mixture
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 
 def _certified_finite(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     ratios = []
-    for name, (rows, volumes) in certified_instances().items():
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         covered = all(masses[-1] == 0 or any(masses[:-1]) for masses in zip(*rows, strict=True))
-        tally.cases += 1
         law = certify_law(rows, volumes)
         tally.true(f"{name}: digits not proved", law.proved)
         gap = law.residual_gap
@@ -51,8 +50,7 @@ def _floats_agree(tally: Tally, law: CertifiedLaw, rows: Rows, volumes: Sequence
 
 def _sampled_finite(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     largest = 0.0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 6)))
         first, last = sorted(10.0 ** rng.uniform(-3, 2, size=2) * mixture.volumes[:-1].sum())
         share = _uncovered_share(mixture)
@@ -118,9 +116,4 @@ def _extremal_ratio(width: float, missed: float = 1e-5) -> float:
     return mixture_residual(start, width) / (float(law.upper[1]) / width)
 
 
-RESULTS = {
-    "R5": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R5")), ("certified", _certified_finite), ("sampled", _sampled_finite)),
-    ),
-}
+RESULTS = {"R5": derived("R5", "holds with constants", _certified_finite, _sampled_finite)}

@@ -23,11 +23,9 @@ from ..laws.forgetting import (
     step_weights,
     tampering_ceiling,
 )
-from ..laws.rebound import (
-    Scores,
-)
+from ..laws.rebound import Scores
 from .instances import exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 
@@ -35,8 +33,9 @@ Array = NDArray[np.float64]
 def _certified_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     rows = exact_rows([4, 3, 2, 1], [1, 1, 6, 2], [0, 5, 0, 5])
     start = exact_rows([1, 1, 1, 1])[0]
-    for eta, counts in ((Fraction(1, 10), (7, 3, 4)), (Fraction(1, 1000), (60, 25, 10)), (Fraction(2, 3), (2, 1, 1))):
-        tally.cases += 1
+    for eta, counts in tally.each(
+        ((Fraction(1, 10), (7, 3, 4)), (Fraction(1, 1000), (60, 25, 10)), (Fraction(2, 3), (2, 1, 1)))
+    ):
         model = list(start)
         for row, count in zip(rows, counts, strict=True):
             for _ in range(count):
@@ -87,8 +86,7 @@ def _certified_kappa(tally: Tally) -> None:
     with working_precision(192):
         h = -(arb(999) / 1000).log()
         for name, rate in (("exact", h), ("exponential", arb(1) / 1000)):
-            for steps in (20000, 100000):
-                tally.cases += 1
+            for steps in tally.each((20000, 100000)):
                 kappa = (1 - (-steps * rate).exp()) / ((300 * rate).exp() - 1)
                 digits[name] = kappa.str(7, radius=False)
                 value = float(elasticity_constant(steps, 300, 1e-3, exponential=name == "exponential"))
@@ -109,8 +107,7 @@ def _certified_kappa(tally: Tally) -> None:
 
 
 def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         leaves, count = int(rng.integers(2, 20)), int(rng.integers(1, 5))
         rows = rng.dirichlet(np.ones(leaves), size=count + 1)
         rate, start = 10.0 ** rng.uniform(-3, -0.2), rows[-1]
@@ -169,9 +166,4 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
     tally.notes.append("block form against the recursion step by step; m* rises with n, m*/n falls")
 
 
-RESULTS = {
-    "R19": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R19")), ("certified", _certified_forgetting), ("sampled", _sampled_forgetting)),
-    ),
-}
+RESULTS = {"R19": derived("R19", "holds with constants", _certified_forgetting, _sampled_forgetting)}

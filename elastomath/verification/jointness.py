@@ -10,7 +10,7 @@ import numpy as np
 
 from ..laws.jointness import effective, jointness
 from .logit import explained
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 
 def _dot(first: list[Fraction], second: list[Fraction]) -> Fraction:
@@ -18,8 +18,7 @@ def _dot(first: list[Fraction], second: list[Fraction]) -> Fraction:
 
 
 def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for size in (3, 6, 12):
-        tally.cases += 1
+    for size in tally.each((3, 6, 12)):
         models = [[Fraction(int(x), 7) for x in rng.integers(1, 60, size=3)] for _ in range(4 * size)]
         shares = [
             [Fraction(int(x), 9) for x in rng.integers(0, 9, size=3) + np.eye(3, dtype=int)[j % 3]] for j in range(size)
@@ -40,8 +39,7 @@ def _certified_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> 
 
 
 def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         runs, datasets = int(rng.integers(2, 12)), int(rng.integers(2, 6))
         w, h = rng.dirichlet(np.ones(datasets), runs), rng.uniform(1, 3, size=(runs, datasets))
         reading, violated = jointness(w, h), 0
@@ -68,8 +66,7 @@ def _one_after_the_other(tally: Tally, cases: int, rng: np.random.Generator) -> 
     rows = rng.dirichlet(np.full(50, 0.3), 3)
     later = np.cumsum(shares[:, ::-1], axis=1)[:, ::-1] - shares
     violations = []
-    for memory in (1e-6, 2.0, 8.0):  # eta times the budget
-        tally.cases += 1
+    for memory in tally.each((1e-6, 2.0, 8.0)):  # eta times the budget
         counted = -np.expm1(-memory * shares) * np.exp(-memory * later)
         rates = -np.log(counted / counted.sum(axis=1, keepdims=True) @ rows) @ rows.T
         reading = jointness(shares, rates)
@@ -99,13 +96,9 @@ DROPPED = (
 """The size of the error where the hypothesis is dropped."""
 
 RESULTS = {
-    "R27": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R27")), ("certified", _certified_jointness), ("sampled", _sampled_jointness)),
-    ),
-    "R27a": Result(
-        COUNTEREXAMPLE,
-        (("counterexample", _one_after_the_other),),
+    "R27": derived("R27", "holds with constants", _certified_jointness, _sampled_jointness),
+    "R27a": counterexample(
+        _one_after_the_other,
         explained("R27a", "One after the other, or with unequal budgets", DROPPED),
     ),
 }

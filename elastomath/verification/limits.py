@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..laws.jointness import jointness
 from ..laws.logit import aligned_contrast, first_falls, gradient_constants, matched_volumes, rise
 from .logit import SIGMOID_BEND, explained, softmax_path
-from .tally import COUNTEREXAMPLE, Check, Result, Tally
+from .tally import Check, Result, Tally, counterexample
 
 Array = NDArray[np.float64]
 EDGE = math.log(2 + math.sqrt(3))
@@ -46,8 +46,7 @@ def _falls_without_closure(z: float, outside: float, c: float) -> tuple[float, f
 def _undo_without_closure(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     c, worst = 0.5, 0.0
     for outside in (0.3, 0.05, 1e-3):
-        for top in (1.0, 3.0, 5.0):
-            tally.cases += 1
+        for top in tally.each((1.0, 3.0, 5.0)):
             volumes = np.linspace(0, 40, 8001)
             z, rest = softmax_path(top, outside, volumes, c / 2, False)
             end = int(np.argmax(z <= 0))
@@ -72,8 +71,7 @@ def _undo_without_closure(tally: Tally, cases: int, rng: np.random.Generator) ->
 def _falls_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     c, worst = 0.3, 1.0
     for outside in (0.0, 1e-3, 0.1, 0.4):
-        for z in (-2.0, 0.0, 1.0, 4.0, 9.0):
-            tally.cases += 1
+        for z in tally.each((-2.0, 0.0, 1.0, 4.0, 9.0)):
             p, e = float(_sigma(z)), outside
             formulas = (
                 c * (p - e * (p - 0.5)),
@@ -107,8 +105,7 @@ def _falls_apart(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     sharp = {"contrast": EDGE, "code_length": 0.0, "probability": math.log(place / (1 - place))}
     for name, bound in bounds.items():
         for spread in (0.02, 0.5, 2.0):
-            for centre in (sharp[name], -1.0, 0.4, 3.0):
-                tally.cases += 1
+            for centre in tally.each((sharp[name], -1.0, 0.4, 3.0)):
                 two, one = (
                     getattr(first_falls(z, 0.0, 1.0), name)
                     for z in (np.array([centre - spread, centre + spread]), centre)
@@ -126,8 +123,7 @@ def _falls_apart(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _falls_stepped(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     tight = 0.0
     for c in (1e-3, 0.1, 1.0, 5.0):
-        for z in (-3.0, 0.0, EDGE, 3.0):
-            tally.cases += 1
+        for z in tally.each((-3.0, 0.0, EDGE, 3.0)):
             p = float(_sigma(z))
             move = c * p
             after = z - move
@@ -159,8 +155,7 @@ def _off_rest(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for share in (0.5, 0.1):
         rest = math.log(share / (1 - share))
         for off in (-0.5, 0.1, math.sqrt(c / 2), 1.0):
-            for n in (0.0, 8.0, 1e4):
-                tally.cases += 1
+            for n in tally.each((0.0, 8.0, 1e4)):
                 start = rest + off
                 z = float(aligned_contrast(start, n, c))
                 p = float(_sigma(z))
@@ -181,8 +176,7 @@ def _off_rest(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _volumes_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     c, share, worst = 0.3, 0.5, 1.0
     for outside in (1e-3, 0.1, 0.4):
-        for z in (0.5, 2.0, 5.0):
-            tally.cases += 1
+        for z in tally.each((0.5, 2.0, 5.0)):
             p = float(_sigma(z))
             matched = _matched(p, _falls_without_closure(z, outside, c)[2], share)
             law = matched_volumes(0.0, z, c)
@@ -200,8 +194,7 @@ def _volumes_open(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 def _volumes_apart(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     ratios = []
-    for spread in (0.3, 0.7, 1.2):
-        tally.cases += 1
+    for spread in tally.each((0.3, 0.7, 1.2)):
         logs = spread * (np.arange(200) - 99.5) / np.std(np.arange(200))
         constants, n = 0.3 * np.exp(logs), 1e7
         p = _sigma(aligned_contrast(0.0, n, constants))
@@ -221,16 +214,14 @@ def _slope_of_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> Non
     from scipy.integrate import quad
 
     slopes = []
-    for dying in (0.0, 0.5, 1.0):
-        tally.cases += 1
+    for dying in tally.each((0.0, 0.5, 1.0)):
         ends = []
         for z in (24.0, 25.0):
             n = quad(lambda x, a=dying: (1 + math.exp(x)) * math.exp(a * x) / 0.3, 0, z, epsrel=1e-11)[0]
             ends.append((math.log(n), -math.log(math.expm1(z))))
         slopes.append((ends[1][1] - ends[0][1]) / (ends[1][0] - ends[0][0]))
         tally.close("slope of kappa in n", slopes[-1], -1 / (1 + dying), 1.0, 1e-6)
-    for top in (1.0, 4.0):
-        tally.cases += 1
+    for top in tally.each((1.0, 4.0)):
         n = quad(lambda x: (1 + math.exp(x)) / (0.3 * 2 ** math.tanh(x - 1)), 0, top, epsrel=1e-11)[0]
         kappa = 2 / math.expm1(top)
         least, most = (float(matched_volumes(0.0, rise(0.0, n, c), c).kappa) for c in (0.6, 0.15))
@@ -245,8 +236,7 @@ def _slope_of_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> Non
 def _curved(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     worst = 0.0
     for rate in (0.01, 0.1, 1.0):
-        for curvature in (-0.5, 0.5, 2.0):
-            tally.cases += 1
+        for curvature in tally.each((-0.5, 0.5, 2.0)):
             direction, p = rng.normal(size=4), 0.6
             wanted = -(1 - p) * direction
             constants = gradient_constants(wanted, p * direction, p, rate)
@@ -266,8 +256,7 @@ def _curved(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _few_prompts(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     mean, spread = np.array([1.0, 0.5]), np.array([0.8, 2.0])
     truth, scatter = float(mean @ mean), float(spread @ spread)
-    for count in (1, 2, 3):
-        tally.cases += 1
+    for count in tally.each((1, 2, 3)):
         drawn = np.array(list(itertools.product((-1.0, 1.0), repeat=2 * count))).reshape(-1, count, 2) * spread + mean
         own = np.mean([gradient_constants(-0.5 * z, 0.5 * z, 0.5, 1.0).kernel for z in drawn.mean(axis=1)])
         tally.close("|mean gradient|^2 in the mean", float(own), truth + scatter / count, truth, 1e-12)
@@ -285,8 +274,7 @@ def _few_prompts(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _unmeasured(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     rows = rng.dirichlet(np.full(50, 0.3), 4)
     misses = []
-    for most in (0.02, 0.1, 0.5):
-        tally.cases += 1
+    for most in tally.each((0.02, 0.1, 0.5)):
         shares = rng.dirichlet(np.ones(4), 60)
         shares[:, 3] *= most / shares[:, 3].max()
         shares /= shares.sum(axis=1, keepdims=True)
@@ -398,6 +386,5 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
 """Each hypothesis dropped: title, the size of the error, the check."""
 
 RESULTS: dict[str, Result] = {
-    id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-    for id, (title, words, check) in LIMITS.items()
+    id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()
 }

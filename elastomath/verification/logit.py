@@ -27,7 +27,7 @@ from ..laws.logit import (
     undo_slope,
     undo_volume,
 )
-from .tally import COUNTEREXAMPLE, Check, Result, Tally, symbolic
+from .tally import Check, Tally, counterexample, derived
 
 Array = NDArray[np.float64]
 SIGMOID_BEND = 1 / (12 * math.sqrt(3))
@@ -79,8 +79,7 @@ def _certified_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     from flint import arb
 
     with working_precision(256):
-        for z, s in ((arb(2), arb(7)), (arb(-1) / 3, arb(1) / 9)):
-            tally.cases += 1
+        for z, s in tally.each(((arb(2), arb(7)), (arb(-1) / 3, arb(1) / 9))):
             back = perturbed_ball(aligned_ball(z, s), s * 0)
             tally.true("Lambert's W does not come back", (back - aligned_ball(z, s)).contains(0))
             top = aligned_ball(z, s)
@@ -88,8 +87,7 @@ def _certified_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             tally.true("A(z_n) is not A(z_0) + c n", left.contains(0) and float(left.rad()) < 1e-60)
     for share in (Fraction(1, 100), Fraction(1, 2), Fraction(9, 10)):
         for start in (-6, 0, 5):
-            for exposure in (0.25, 3.0, 40.0):
-                tally.cases += 1
+            for exposure in tally.each((0.25, 3.0, 40.0)):
                 end = float(replayed_contrast(start, exposure, 1.0, float(share)))
                 speed = abs(float(share) - float(_sigma(end)))
                 if speed < 1e-9:
@@ -102,8 +100,7 @@ def _certified_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 def _sampled_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         start, c = float(rng.uniform(-4, 4)), 10.0 ** rng.uniform(-2, 0)
         volumes = np.sort(10.0 ** rng.uniform(-1, 2.5, size=3))
         share = float(rng.choice([0.0, 1.0, rng.uniform(0.02, 0.98)]))
@@ -124,8 +121,7 @@ def _sampled_law(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _certified_durability(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for start in (-5.0, -0.5, 0.0, 2.0):
         last = math.inf
-        for n in (1e-6, 0.5, 8.0, 64.0, 1e4, 1e9):
-            tally.cases += 1
+        for n in tally.each((1e-6, 0.5, 8.0, 64.0, 1e4, 1e9)):
             balls = certify_logit(start, n, 0.25)
             assert balls.exponent is not None
             undo = float(undo_volume(start, n, 0.25))
@@ -137,8 +133,7 @@ def _certified_durability(tally: Tally, cases: int, rng: np.random.Generator) ->
             last = balls.exponent.low
     ratio = certify_return_ratio(Fraction(3, 5), Fraction(9, 10))
     tally.close("ratio of going back", float(return_ratio(0.6, 0.9)), ratio.estimate, 1.0, 1e-14)
-    for low, high in ((0.6, 0.9), (0.1, 0.4), (0.2, 0.7), (0.5, 0.99), (1e-9, 0.5)):
-        tally.cases += 1
+    for low, high in tally.each(((0.6, 0.9), (0.1, 0.4), (0.2, 0.7), (0.5, 0.99), (1e-9, 0.5))):
         back = certify_return_ratio(low, high)
         tally.close("ratio", float(return_ratio(low, high)), back.estimate, back.estimate, 1e-12)
         tally.true(
@@ -150,8 +145,7 @@ def _certified_durability(tally: Tally, cases: int, rng: np.random.Generator) ->
 
 
 def _sampled_durability(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for index in range(cases):
-        tally.cases += 1
+    for index in tally.each(range(cases)):
         start, c, n = float(rng.uniform(-3, 3)), 10.0 ** rng.uniform(-2, 0), 10.0 ** rng.uniform(-1, 3)
         top = float(_path(_drift(c, 1.0), np.array([start]), np.array([n]))[0, 0])
         back = _integral(lambda z: 1 + math.exp(-z), start, top) / c
@@ -190,8 +184,7 @@ def _measures(z: float, z0: float) -> Array:
 
 def _certified_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for start in (-2.0, 0.0, 1.0):
-        for n in (0.5, 6.0, 200.0):
-            tally.cases += 1
+        for n in tally.each((0.5, 6.0, 200.0)):
             balls = certify_logit(start, n, 0.25)
             falls_by_law = first_falls(balls.contrast.estimate, start, 0.25)
             for name, proved in zip(MEASURES, balls.falls, strict=True):
@@ -202,8 +195,7 @@ def _certified_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 
 def _sampled_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         z, z0, c, step = (*rng.uniform(-3, 5, size=2), 10.0 ** rng.uniform(-2, 0), 1e-4)
         around = [float(z + sign * c * _sigma(z) * step) for sign in (1, -1)]
         moved = (_measures(around[0], z0) - _measures(around[1], z0)) / (2 * step)
@@ -224,8 +216,7 @@ def _sampled_falls(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 # --- R24 -------------------------------------------------------------------------------------------------------
 def _certified_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for start in (-30.0, -2.0, 0.0, 2.0):
-        for n in (1e-3, 2.0, 50.0, 1e7):
-            tally.cases += 1
+        for n in tally.each((1e-3, 2.0, 50.0, 1e7)):
             balls = certify_logit(start, n, 0.25)
             assert balls.kappa is not None
             assert balls.kappa_exponent is not None
@@ -244,8 +235,7 @@ def _certified_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> No
 
 
 def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         start, c, n = float(rng.uniform(-4, 4)), 10.0 ** rng.uniform(-2, 0), 10.0 ** rng.uniform(-1, 4)
         z = float(aligned_contrast(start, n, c))
         matched = matched_volumes(start, rise(start, n, c), c)
@@ -273,8 +263,9 @@ def _sampled_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 # --- R25 -------------------------------------------------------------------------------------------------------
 def _certified_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for values, p in (((3, -1, 2), Fraction(2, 3)), ((1, 5), Fraction(1, 7)), ((-2, 0, 0, 9), Fraction(99, 100))):
-        tally.cases += 1
+    for values, p in tally.each(
+        (((3, -1, 2), Fraction(2, 3)), ((1, 5), Fraction(1, 7)), ((-2, 0, 0, 9), Fraction(99, 100)))
+    ):
         wanted, opposed = [-(1 - p) * v for v in values], [p * v for v in values]
         rate, batch = Fraction(1, 50), 4
         direction = [b - a for a, b in zip(wanted, opposed, strict=True)]
@@ -291,8 +282,7 @@ def _certified_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> 
 
 
 def _sampled_gradients(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         size = int(rng.integers(2, 6))
         linear, bent, theta = rng.normal(size=size), rng.normal(size=(size, size)) / 5, rng.normal(size=size)
 
@@ -345,8 +335,7 @@ def _closure(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     worst = tight = 0.0
     for outside in (0.9, 0.5, 0.1, 1e-3):
         for wanted in (True, False):
-            for z0 in (-2.0, 0.0, 2.0):
-                tally.cases += 1
+            for z0 in tally.each((-2.0, 0.0, 2.0)):
                 volumes = np.linspace(0, 60, 601)
                 z, rest = softmax_path(z0, outside, volumes, 0.25, wanted)
                 law = (aligned_contrast if wanted else perturbed_contrast)(z0, volumes, 0.5)
@@ -368,8 +357,7 @@ def _closure(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _moving(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     worst = 1.0
     for shift in (-1.0, -0.5, 0.5, 1.0):
-        for top in (1.0, 3.0, 5.0):
-            tally.cases += 1
+        for top in tally.each((1.0, 3.0, 5.0)):
 
             def kernel(z: float, shift: float = shift) -> float:
                 return 0.3 * math.exp(shift * math.tanh(z - 1) * math.log(2))  # between half and twice
@@ -397,8 +385,7 @@ def _moving(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 def _directions(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     ratios = []
-    for spread in (0.3, 0.7, 1.2):
-        tally.cases += 1
+    for spread in tally.each((0.3, 0.7, 1.2)):
         logs = spread * (np.arange(200) - 99.5) / np.std(np.arange(200))
         constants = 0.3 * np.exp(logs)
         top = aligned_contrast(0.0, 1e7, constants)
@@ -416,8 +403,7 @@ def _directions(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     tally.true("all prompts alike", ratios[-1] > 1.5)
     edge = math.log(2 + math.sqrt(3))  # where |sigma''| is largest
     for spread in (0.01, 0.3, 1.0, 3.0):
-        for centre in (edge, -edge, 0.3, 4.0):
-            tally.cases += 1
+        for centre in tally.each((edge, -edge, 0.3, 4.0)):
             bent = abs((_sigma(centre + spread) + _sigma(centre - spread)) / 2 - _sigma(centre))
             tally.true(f"the mean of sigma bends by {bent}", bent <= SIGMOID_BEND * spread**2 * (1 + 1e-6))
             if spread == 0.01 and abs(centre) == edge:
@@ -437,8 +423,7 @@ def _step_excess(c: float) -> float:
 def _steps(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     worst = tight = 0.0
     for c in (0.01, 0.3, 1.0, 5.0):
-        for z0 in (-3.0, 0.0, 2.0):
-            tally.cases += 1
+        for z0 in tally.each((-3.0, 0.0, 2.0)):
             z, first = z0, c / (1 + math.exp(z0))
             for n in range(1, 2001):
                 z += c / (1 + math.exp(z))
@@ -492,8 +477,7 @@ def _noise(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 def _phases(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for up, down in ((0.3, 0.3), (0.3, 0.15), (0.2, 0.8)):
-        for n in (4.0, 60.0):
-            tally.cases += 1
+        for n in tally.each((4.0, 60.0)):
             z = float(aligned_contrast(0.0, n, up))
             more = float(aligned_contrast(0.0, n * 1.0001, up))
             # B/c of the other phase
@@ -507,8 +491,7 @@ def _score(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     spread = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])  # prompts, in z
     grid = np.linspace(-8, 8, 1601)
     falls = []
-    for n in (3.0, 30.0, 300.0):
-        tally.cases += 1
+    for n in tally.each((3.0, 30.0, 300.0)):
         z = aligned_contrast(spread, n, 0.3)
         after = perturbed_contrast(z, 3.0, 0.3)
         falls.append((float(np.mean(z > 0) - np.mean(after > 0)), float(np.mean(z - after))))
@@ -525,8 +508,7 @@ def _score(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _constant_volumes(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     volumes = []
     z = float(aligned_contrast(0.0, 64.0, 0.3))
-    for m in (0.0, 4.0, 8.0, float(undo_volume(0.0, 64.0, 0.3))):
-        tally.cases += 1
+    for m in tally.each((0.0, 4.0, 8.0, float(undo_volume(0.0, 64.0, 0.3)))):
         now = float(perturbed_contrast(z, m, 0.3))
         volumes.append(float(matched_volumes(0.0, now, 0.3).align))
     tally.true(f"K_a stays: {volumes}", all(b < a for a, b in pairwise(volumes)))
@@ -547,8 +529,7 @@ def _stray(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     direction, p = np.array([1.0, 0.0, 0.0]), 0.6
     worst = 0.0
     for along in (0.0, 0.1, 0.3):
-        for across in (0.0, 0.5, 2.0):
-            tally.cases += 1
+        for across in tally.each((0.0, 0.5, 2.0)):
             stray = np.array([along, across, 0.0])
             constants = gradient_constants(-(1 - p) * direction + stray, p * direction + stray, p, 1.0)
             tally.close("c_+ with a stray part", constants.aligning, 1 - along / (1 - p), 1.0, 1e-12)
@@ -639,28 +620,15 @@ def explained(id: str, title: str, words: str) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R21": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R21")), ("certified", _certified_law), ("sampled", _sampled_law)),
-    ),
-    "R22": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R22")), ("certified", _certified_durability), ("sampled", _sampled_durability)),
-    ),
-    "R23": Result(
-        "holds only if the measure is stated",
-        (("symbolic", symbolic("R23")), ("certified", _certified_falls), ("sampled", _sampled_falls)),
-    ),
-    "R24": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R24")), ("certified", _certified_volumes), ("sampled", _sampled_volumes)),
-    ),
-    "R25": Result(
+    "R21": derived("R21", "holds with constants", _certified_law, _sampled_law),
+    "R22": derived("R22", "holds with constants", _certified_durability, _sampled_durability),
+    "R23": derived("R23", "holds only if the measure is stated", _certified_falls, _sampled_falls),
+    "R24": derived("R24", "holds with constants", _certified_volumes, _sampled_volumes),
+    "R25": derived(
+        "R25",
         "holds only if closure holds and the gradients are antiparallel",
-        (("symbolic", symbolic("R25")), ("certified", _certified_gradients), ("sampled", _sampled_gradients)),
+        _certified_gradients,
+        _sampled_gradients,
     ),
-    **{
-        id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-        for id, (title, words, check) in LIMITS.items()
-    },
+    **{id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()},
 }

@@ -29,7 +29,7 @@ from .instances import (
     random_volumes,
     whole_rows,
 )
-from .tally import COUNTEREXAMPLE, Result, Tally, symbolic
+from .tally import Tally, counterexample, derived
 
 ONE = Fraction(1)
 TEN, TENTH, HALF = Fraction(10), Fraction(1, 10), Fraction(1, 2)
@@ -320,8 +320,7 @@ def missed_enclosure(instance: Instance, bits: int = 128) -> tuple[float, float]
 
 
 def _disjoint(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(min(cases, 50)):
-        tally.cases += 1
+    for _ in tally.each(range(min(cases, 50))):
         sizes = rng.integers(1, 4, size=3)
         edges = np.concatenate([[0], np.cumsum(sizes)])
         rows = [[0] * int(edges[-1]) for _ in range(3)]
@@ -336,8 +335,7 @@ def _disjoint(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 def _same(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(min(cases, 50)):
-        tally.cases += 1
+    for _ in tally.each(range(min(cases, 50))):
         leaves = int(rng.integers(2, 7))
         pretrain, align = rng.integers(1, 10, size=(2, leaves))
         if (pretrain * align.sum() == align * pretrain.sum()).all():
@@ -401,8 +399,7 @@ def _pareto_moments(alpha: Fraction, steps: int = 1 << 10) -> tuple[float, float
 
 def _threshold(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for step in (Fraction(99, 100), ONE, Fraction(101, 100), Fraction(1000)):
-        for k in (TENTH, ONE, Fraction(1000)):
-            tally.cases += 1
+        for k in tally.each((TENTH, ONE, Fraction(1000))):
             gaps = _two((3, 1, 1), (1, 1, 2), k, step).gaps()
             tally.true(f"l = {step}, k = {k}: signs {gaps[:2]}", (gaps[0] > 0) == (step > 1) and gaps[1] > 0)
     three = Instance(((1, 4, 2), (3, 1, 2), (2, 2, 7)), (TEN, ONE, TENTH), (1, 1, 1))
@@ -443,16 +440,14 @@ def _uncovered(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         tally.true("k (1-C) is not N tau - (1-A)", k * pretrain == total * instance.uncovered() - align)
         if violation.part != "pretrain":
             continue
-        for power in range(-9, 5, 2):
+        for power in tally.each(range(-9, 5, 2)):
             at = instance.at(perturbation=TEN**power)
-            tally.cases += 1
             tally.true(f"l = 1e{power}: dH_p = {at.responses()[0]}", at.gaps()[0] > 0 and at.gaps()[1] > 0)
     tally.notes.append("dH_p > 0 from l = 1e-9 to 1e3")
 
 
 def _small_k(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(min(cases, 30)):
-        tally.cases += 1
+    for _ in tally.each(range(min(cases, 30))):
         rows = [tuple(int(count) for count in rng.integers(1, 9, size=3)) for _ in range(3)]
         instance = Instance(tuple(rows), random_volumes(rng))  # type: ignore[arg-type]
         last: Fraction | None = None
@@ -518,9 +513,8 @@ def _tolerated(tally: Tally, rng: np.random.Generator) -> None:
 def _third(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     hand = EXAMPLES["R9h"].instance
     for k in (1, 10, 10**6):
-        for power in (-9, -1, 0, 3):
+        for power in tally.each((-9, -1, 0, 3)):
             at = hand.at(k, TEN**power)
-            tally.cases += 1
             tally.true(f"k = {k}, l = 1e{power}: {at.responses()[:2]}", at.gaps()[0] == at.gaps()[1] > 0)
             tally.true("the ratio is not -1/k", at.ratio() == Fraction(-1, k))
     tally.true("A(0) is not 1", not any(hand.at(perturbation=0).gaps()[:2]))
@@ -530,9 +524,8 @@ def _third(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             "A - 1 turns at l = k/3", near.at(k, Fraction(k, 3)).gaps()[1] == 0 > near.at(k, Fraction(k, 4)).gaps()[1]
         )
     signs = 0
-    for _ in range(min(cases, 100)):
+    for _ in tally.each(range(min(cases, 100))):
         rows = [tuple(int(c) for c in rng.integers(0, 9, size=3) + 1) for _ in range(3)]
-        tally.cases += 1
         one, other = (
             Instance(tuple(order), (TEN**9, ONE, Fraction(0)), (1, 1, 1))
             for order in (rows, [rows[1], rows[0], rows[2]])
@@ -571,8 +564,7 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         for shares in ((1, 1), (3, 1), (1, 5)):
             for k in (TENTH, TEN, Fraction(1000)):
                 threshold = Fraction(shares[1], shares[0])
-                for step in (threshold / 10, threshold * Fraction(9, 10), threshold * Fraction(11, 10)):
-                    tally.cases += 1
+                for step in tally.each((threshold / 10, threshold * Fraction(9, 10), threshold * Fraction(11, 10))):
                     instance = _two(align, perturb, k, step, shares)
                     pretrain, second, _ = instance.gaps()
                     tally.true(f"{shares}, k = {k}, l = {step}: dH_a", second > 0)
@@ -590,8 +582,7 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     """The same on random masses with the library's floats; and every needed assumption broken at another seed."""
     helped = 0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         leaves = int(rng.integers(2, 40))
         align, perturb = (normalise(rng.gamma(0.3, size=leaves) + 1e-9) for _ in range(2))
         share = float(rng.uniform(0.05, 0.95))
@@ -628,9 +619,11 @@ def _explained(id: str) -> Callable[[str], str]:
 
 
 RESULTS = {
-    "R9": Result(
+    "R9": derived(
+        "R9",
         "holds only if P_p is a union of P_a and P_t, l < pi_t/pi_a, at the joint optimum; k, law and shares are free",
-        (("symbolic", symbolic("R9")), ("certified", _certified), ("sampled", _sampled)),
+        _certified,
+        _sampled,
     ),
-    **{id: Result(COUNTEREXAMPLE, (("counterexample", _counterexample(id)),), _explained(id)) for id in EXAMPLES},
+    **{id: counterexample(_counterexample(id), _explained(id)) for id in EXAMPLES},
 }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..certify.optima import certify_tilt
 from ..laws.optima import branch_response, joint_optima, optima_law
 from ..laws.volumes import work_bounds
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 Exact = Sequence[Sequence[Fraction]]
@@ -73,8 +73,7 @@ def _exact_class(tally: Tally) -> None:
 
 def _sharp_misses(tally: Tally) -> None:
     """Two models: k = 2, others' sum E and H_t by hand; a tie makes the bounds equalities, a miss moves one side by itself."""
-    for miss, fall in ((0.0, 1.0), (0.25, 0.5)):
-        tally.cases += 1
+    for miss, fall in tally.each(((0.0, 1.0), (0.25, 0.5))):
         step = 2.0
         above = optima_law([0.0, step], [1.0], [[0.0, step * fall + miss], [fall, 0.0]])
         tally.close("the upper bound with its miss", above.residual[0, 1], above.upper[0, 1] + miss, 1.0, 1e-15)
@@ -226,8 +225,7 @@ def tilt_path(
 
 def _sampled_any_class(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     largest = 0.0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         weights = np.array([10.0 ** rng.uniform(-1, 3), 1.0])
         steps = np.concatenate([[0.0], np.sort(10.0 ** rng.uniform(-2, 2, size=4))])
         scale = float(weights.sum() + steps[-1])
@@ -284,9 +282,4 @@ def _sampled_class(tally: Tally, rng: np.random.Generator, weights: Array, steps
     tally.above("R16 with jumps, above", high[-1], others, scale, 1e-13)
 
 
-RESULTS = {
-    "R6": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R6")), ("certified", _certified_any_class), ("sampled", _sampled_any_class)),
-    ),
-}
+RESULTS = {"R6": derived("R6", "holds with constants", _certified_any_class, _sampled_any_class)}

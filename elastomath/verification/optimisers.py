@@ -24,7 +24,7 @@ from ..laws.optimisers import (
     warmed_steps,
 )
 from .logit import explained
-from .tally import COUNTEREXAMPLE, Check, Result, Tally, symbolic
+from .tally import Check, Tally, counterexample, derived
 
 COUNTS = [2**i for i in range(3, 11)]
 """Aligning steps of the page's exponents."""
@@ -72,8 +72,7 @@ def _certified_optimisers(tally: Tally, cases: int, rng: np.random.Generator) ->
                     undo[carried].append(_undone(z, kept, settings))
         for carried, values in undo.items():
             adam = durability(Optimiser("adam", rate=0.1, carried=carried), counts)
-            for value, proved in zip(adam.undo, values, strict=True):
-                tally.cases += 1
+            for value, proved in tally.each(zip(adam.undo, values, strict=True)):
                 tally.close("m* in balls", float(value), float(proved.mid()), float(value), 1e-9)
             slopes = [(b / a).log() / arb(2).log() for a, b in pairwise(values)]
             for slope, page in zip(slopes, printed[carried], strict=False):
@@ -89,8 +88,7 @@ def _certified_optimisers(tally: Tally, cases: int, rng: np.random.Generator) ->
 
 def _sampled_optimisers(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     fresh: Moments = (0.0, 0.0, 0)
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         rate, carried, n = 10.0 ** rng.uniform(-1, 0.5), bool(rng.integers(2)), int(rng.integers(1, 80))
         z, moments, settings = 0.0, fresh, (rate, 0.9, 0.999, 1e-8)
         for _ in range(n):
@@ -156,8 +154,7 @@ def _sgd_undo(n: int, c: float, warm: int = 0, decay: float = 0.0) -> tuple[floa
 
 def _regimes(tally: Tally, rng: np.random.Generator) -> None:
     """The exponents that can be derived, each in its regime, against plain loops."""
-    for rate in (0.05, 0.1):
-        tally.cases += 1
+    for rate in tally.each((0.05, 0.1)):
         n = falling_steps(-0.15, rate)
         counts = [round(n / 1.15), round(n * 1.15)]
         tops, undo = _adam_undo(counts, (rate, 0.0, 0.99999, 1e-8))
@@ -171,13 +168,11 @@ def _regimes(tally: Tally, rng: np.random.Generator) -> None:
         tally.close("root of m* after a long alignment", math.sqrt(back) - WHOLE_STEPS, root, root, 0.08)
     slope = math.log(undo[1] / undo[0]) / math.log(2)
     tally.true(f"m* after long alignments rises with {slope}, not above 1", 1 < slope < 2)
-    for warm, n in ((300, 100), (300, 2000), (5000, 2000)):
-        tally.cases += 1
+    for warm, n in tally.each(((300, 100), (300, 2000), (5000, 2000))):
         _, back = _sgd_undo(n, 0.01, warm=warm)
         root = float(undo_volume(0.0, float(warmed_steps(n, warm)), 0.01))
         tally.close("m* with a warm-up", float(warmed_steps(back, warm)), root, root, 0.03)
-    for decay in (1e-4, 1e-3):
-        tally.cases += 1
+    for decay in tally.each((1e-4, 1e-3)):
         (low, first), (top, second) = (_sgd_undo(n, 0.05, decay=decay) for n in (900, 1000))
         bought = (second - first) / 100
         tally.true(f"decay makes an example buy {bought}", -1e-9 <= bought <= math.exp(-low) * (1 + 1e-6))
@@ -187,8 +182,7 @@ def _regimes(tally: Tally, rng: np.random.Generator) -> None:
 def _falling(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     steps = [16, 31, 78, 156]  # Table 3's volumes at batch 64
     printed = {"Llama2-7B": (961, 844, 801, 729), "Gemma-2B": (923, 853, 709, 598)}
-    for rate in (0.1, 0.4, 1.0):
-        tally.cases += 1
+    for rate in tally.each((0.1, 0.4, 1.0)):
         carried, fresh = (
             fitted_exponent(steps, durability(Optimiser("adam", rate=rate, carried=c), steps).undo)
             for c in (True, False)
@@ -212,8 +206,7 @@ def _noise_of_the_batch(tally: Tally, cases: int, rng: np.random.Generator) -> N
     steps, runs = [16, 31, 78, 156], 50 if tally.quick else 200
     squares = 0.1931 / 0.4  # S at rate 0.4
     exponents, formulas = [], []
-    for noise in (0.0, 0.05, 0.1, 0.2, 0.5):
-        tally.cases += 1
+    for noise in tally.each((0.0, 0.05, 0.1, 0.2, 0.5)):
         course = durability(Optimiser("adam", rate=0.4, noise=noise, carried=True), steps, runs=runs)
         exponents.append(fitted_exponent(steps, course.undo.reshape(len(steps), -1).mean(axis=1)))
         formulas.append(float(carried_exponent(float(course.contrast[1:3].mean()), 50 * noise**2 / squares)))
@@ -253,8 +246,7 @@ def _first_moment(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     shares, costs = [], []
     for rate in (0.02, 0.1, 0.4):
         for one in (0.5, 0.9, 0.95):
-            for n in (16, 64, 256):
-                tally.cases += 1
+            for n in tally.each((16, 64, 256)):
                 undo, square = [], 0.0
                 for beta in (0.0, one):
                     settings, z, moments = (rate, beta, 0.99999, 1e-12), 0.0, (0.0, 0.0, 0)
@@ -305,12 +297,6 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
 """Each hypothesis dropped: title, the size of the error, the check."""
 
 RESULTS = {
-    "R26": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R26")), ("certified", _certified_optimisers), ("sampled", _sampled_optimisers)),
-    ),
-    **{
-        id: Result(COUNTEREXAMPLE, (("counterexample", check),), explained(id, title, words))
-        for id, (title, words, check) in LIMITS.items()
-    },
+    "R26": derived("R26", "holds with constants", _certified_optimisers, _sampled_optimisers),
+    **{id: counterexample(check, explained(id, title, words)) for id, (title, words, check) in LIMITS.items()},
 }

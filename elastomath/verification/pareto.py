@@ -24,7 +24,7 @@ from ..pareto.fluctuation import leaf_limit, merge_leaves, sampled_overlaps
 from ..pareto.law import Pareto, independent_overlap, two_mass_mean, two_part_overlap
 from ..pareto.overlaps import Coarse, Gamma, Lognormal, equal_parts_overlap, expected_overlaps
 from .instances import as_floats, certified_instances, exact_overlaps
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 HALF = Fraction(1, 2)
@@ -53,8 +53,7 @@ def _merged(row: Sequence[Fraction], factor: int) -> list[Fraction]:
 def _certified_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     for name, (rows, volumes) in certified_instances().items():
         before: Fraction | None = None
-        for factor in (1, 2, 4, 8):
-            tally.cases += 1
+        for factor in tally.each((1, 2, 4, 8)):
             merged = [_merged(row, factor) for row in rows]
             overlaps = exact_overlaps(merged, volumes)
             tally.true(f"{name}: T rises from {before} to {overlaps[-1]}", before is None or overlaps[-1] <= before)
@@ -111,8 +110,7 @@ def _raising_instance() -> tuple[Fraction, Fraction]:
 
 def _sampled_depth(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     raised = []
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         alpha, layers = 1.0 + rng.uniform(0.1, 3.0), int(rng.integers(1, 8))
         k, step = 10.0 ** rng.uniform(-1, 3), 10.0 ** rng.uniform(-2, 1)
         merges = [2**g for g in range(layers + 1)]
@@ -187,8 +185,7 @@ def _certified_volume(tally: Tally, cases: int, rng: np.random.Generator) -> Non
     for alpha in alphas:
         limit = certify_pareto(alpha, None, step, digits=10)
         moves, far = [], []
-        for k in volumes:
-            tally.cases += 1
+        for k in tally.each(volumes):
             law = certify_pareto(alpha, k, 0, digits=10)
             tally.true(f"alpha = {alpha}, k = {k}: digits not proved", law.proved)
             moves.append(law.responses[1])
@@ -268,8 +265,7 @@ def _sampled_volume(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     total, mean = k + 1 + step, alpha / (alpha - 1)
     direct = np.stack([total / mean * _direct_pair(alpha, weights, part) for part in (0, 1)])
     t = (total - weights[:, 0] * direct[0] - weights[:, 1] * direct[1]) / weights[:, 2]
-    for case in range(cases):
-        tally.cases += 1
+    for case in tally.each(range(cases)):
         for part in (0, 1):
             tally.close("overlap against Gauss-Legendre", slopes.parts[case, part], direct[part, case], 1.0, 1e-11)
         align = (1 - direct[1, case]) / total[case]
@@ -339,8 +335,7 @@ def _certified_closed(tally: Tally, cases: int, rng: np.random.Generator) -> Non
     from flint import arb, fmpq
 
     values = []
-    for alpha, printed in GAPS.items():
-        tally.cases += 1
+    for alpha, printed in tally.each(GAPS.items()):
         law, index = certify_pareto(alpha, digits=15), float(alpha)
         tally.true(f"alpha = {alpha}: digits not proved", law.proved)
         tally.true(
@@ -404,8 +399,9 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         dirichlet = equal_parts_overlap(Gamma(shape[chosen]), int(n))
         ours = equal_parts_overlap(Pareto(alpha[chosen]), int(n))
         direct = _direct_pair(alpha[chosen], np.ones((int(chosen.sum()), int(n))), 0) * n * (1 - 1 / alpha[chosen])
-        for c, average, value, beside in zip(shape[chosen], dirichlet.value, ours.value, direct, strict=True):
-            tally.cases += 1
+        for c, average, value, beside in tally.each(
+            zip(shape[chosen], dirichlet.value, ours.value, direct, strict=True)
+        ):
             tally.close("gamma A_n against nc/(nc+1)", float(average), n * c / (n * c + 1), 1.0, 1e-12)
             tally.close("Pareto A_n against Gauss-Legendre", float(value), beside, 1.0, 1e-11)
     for value, exact in zip(equal_parts_overlap(Pareto(alpha), 2).value, two_part_overlap(alpha), strict=True):
@@ -436,14 +432,12 @@ def _sampled_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R10": Result(
+    "R10": derived(
+        "R10",
         "holds only if 1 - A is meant in expectation (pathwise for T, and for 1 - A of two parts)",
-        (("symbolic", symbolic("R10")), ("certified", _certified_depth), ("sampled", _sampled_depth)),
+        _certified_depth,
+        _sampled_depth,
     ),
-    "R11": Result(
-        "holds", (("symbolic", symbolic("R11")), ("certified", _certified_volume), ("sampled", _sampled_volume))
-    ),
-    "R20": Result(
-        "holds", (("symbolic", symbolic("R20")), ("certified", _certified_closed), ("sampled", _sampled_closed))
-    ),
+    "R11": derived("R11", "holds", _certified_volume, _sampled_volume),
+    "R20": derived("R20", "holds", _certified_closed, _sampled_closed),
 }

@@ -22,7 +22,7 @@ from ..laws.rebound import (
 )
 from ..mixtures.mixture import Mixture
 from .instances import exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse")
@@ -48,8 +48,7 @@ def _certified_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> No
     ):  # s_p, s_+, s_- in tenths; the last with roles exchanged
         base, high, low = (Fraction(value, 10) for value in targets)
         scores, named = (base, high, low), Scores(float(base), float(high), float(low))
-        for k, m in ((Fraction(100), Fraction(0)), (Fraction(7, 2), Fraction(3))):
-            tally.cases += 1
+        for k, m in tally.each(((Fraction(100), Fraction(0)), (Fraction(7, 2), Fraction(3)))):
             turn = m + k * (high + low - 2 * base) / (high - low)
             value = float(faster_below(named, float(k), float(m)))
             tally.close("n below which more alignment is faster", value, float(turn), float(k + m), 1e-13)
@@ -101,8 +100,7 @@ def _certified_tolerance(tally: Tally) -> None:
         return sum(_ball(p) * _ball(p / q).log() for p, q in zip(first, second, strict=True))
 
     with working_precision(192):
-        for share in (Fraction(99, 100), Fraction(1, 2), Fraction(1, 100)):
-            tally.cases += 1
+        for share in tally.each((Fraction(99, 100), Fraction(1, 2), Fraction(1, 100))):
             pulled = share * (k + n + m) / (k + share * (n + m))
             for near, far in (
                 ((model(share), base), (model(Fraction(1)), base)),
@@ -114,8 +112,7 @@ def _certified_tolerance(tally: Tally) -> None:
 
 def _sampled_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     least, returned = math.inf, 0
-    for index in range(cases):
-        tally.cases += 1
+    for index in tally.each(range(cases)):
         low, base, high = np.sort(rng.random(3)) + np.array([0.0, 0.01, 0.02])
         if rng.random() < 0.5:
             low, high = high, low
@@ -167,8 +164,10 @@ def _sampled_rebound(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 
 RESULTS = {
-    "R13": Result(
+    "R13": derived(
+        "R13",
         "holds only if n < m + k (s_+ + s_- - 2 s_p)/(s_+ - s_-); m*/n never falls in n",
-        (("symbolic", symbolic("R13")), ("certified", _certified_rebound), ("sampled", _sampled_rebound)),
-    ),
+        _certified_rebound,
+        _sampled_rebound,
+    )
 }

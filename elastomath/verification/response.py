@@ -22,12 +22,11 @@ from .instances import (
     meets,
     sample_mixture,
 )
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 
 def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         law, total = certify_law(rows, volumes), sum(volumes)
         mixture = as_floats(rows, volumes)
         floats, codes = response(mixture), mixture.cross_entropies()
@@ -46,8 +45,7 @@ def _certified_response(tally: Tally, cases: int, rng: np.random.Generator) -> N
 
 
 def _certified_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         overlaps = exact_overlaps(rows, volumes)
         balance = sum((w * (1 - o) for w, o in zip(volumes, overlaps, strict=True)), start=Fraction(0))
         tally.true(f"{name}: the exact balance is {balance}", balance == 0)
@@ -83,8 +81,7 @@ def _certified_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 def _certified_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     steps = [Fraction(10) ** power for power in range(-4, 5)]
-    for name, (rows, volumes) in certified_instances().items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each(certified_instances().items()):
         before: list[Fraction] | None = None
         for step in steps:
             at = [*volumes[:-1], step]
@@ -107,8 +104,7 @@ def _certified_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 
 def _sampled_response(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 6)))
         floats, slopes, overlaps = response(mixture), direct_derivatives(mixture), direct_overlaps(mixture)
         codes = direct_codes(mixture.components, mixture.volumes.astype(np.complex128)).real
@@ -123,8 +119,7 @@ def _sampled_response(tally: Tally, cases: int, rng: np.random.Generator) -> Non
 
 
 def _sampled_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng, int(rng.integers(2, 7)))
         floats, slopes = response(mixture), direct_derivatives(mixture)
         tally.close("sum w dH by complex steps", math.fsum(mixture.volumes * slopes), 0.0, 1.0, 1e-11)
@@ -144,8 +139,7 @@ def _sampled_balance(tally: Tally, cases: int, rng: np.random.Generator) -> None
 
 def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     constants = []
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng)
         floats, slopes = response(mixture), direct_derivatives(mixture)
         (_, a, _), (k, unit, step) = direct_overlaps(mixture), mixture.volumes
@@ -178,8 +172,7 @@ def _sampled_theta(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 def _sampled_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     turned = 0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         mixture = sample_mixture(rng)
         base = float(mixture.volumes[:-1].sum())
         steps = base * 10.0 ** np.linspace(-6, 2, 17)
@@ -208,20 +201,10 @@ def _sampled_signs(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R1": Result(
-        "holds",
-        (("symbolic", symbolic("R1")), ("certified", _certified_response), ("sampled", _sampled_response)),
-    ),
-    "R2": Result(
-        "holds",
-        (("symbolic", symbolic("R2")), ("certified", _certified_balance), ("sampled", _sampled_balance)),
-    ),
-    "R3": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R3")), ("certified", _certified_theta), ("sampled", _sampled_theta)),
-    ),
-    "R4": Result(
-        "holds only if A < 1 (then dH_a > 0) and eps < 1 (then dH_p < 0)",
-        (("symbolic", symbolic("R4")), ("certified", _certified_signs), ("sampled", _sampled_signs)),
+    "R1": derived("R1", "holds", _certified_response, _sampled_response),
+    "R2": derived("R2", "holds", _certified_balance, _sampled_balance),
+    "R3": derived("R3", "holds with constants", _certified_theta, _sampled_theta),
+    "R4": derived(
+        "R4", "holds only if A < 1 (then dH_a > 0) and eps < 1 (then dH_p < 0)", _certified_signs, _sampled_signs
     ),
 }

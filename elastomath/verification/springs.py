@@ -17,7 +17,7 @@ from ..laws.springs import springs
 from ..mixtures.mixture import Mixture
 from ..mixtures.pool import GeometricPool, pool_residual, reverse_balance
 from .instances import Rows, as_floats, certified_instances, exact_rows, sample_mixture
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 BITS = 192
@@ -47,8 +47,7 @@ def _certified(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         if all(mass > 0 for row in instance[0] for mass in row) and (len(instance[0][0]) < 20 or not tally.quick)
     }
     shares, orders = [], []
-    for name, (rows, volumes) in (chosen | near_instances()).items():
-        tally.cases += 1
+    for name, (rows, volumes) in tally.each((chosen | near_instances()).items()):
         with working_precision(BITS):
             balls = PoolBalls(rows, volumes)
             sizes = _certify_instance(tally, name, balls)
@@ -400,9 +399,4 @@ def _direct_kl(p: Array, q: Array) -> float:
     return math.fsum(p * np.log(p / q) - p + q)
 
 
-RESULTS = {
-    "R12": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R12")), ("certified", _certified), ("sampled", _sampled)),
-    ),
-}
+RESULTS = {"R12": derived("R12", "holds with constants", _certified, _sampled)}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from ..derivations import derive
 
+T = TypeVar("T")
 NOT_SHOWN = "not shown"
 COUNTEREXAMPLE = "fails: counterexample"
 
@@ -45,6 +47,12 @@ class Tally:
     worst: dict[str, tuple[float, float]] = field(default_factory=dict)
     failure: str = ""
     verdict: str = ""
+
+    def each(self, cases: Iterable[T]) -> Iterator[T]:
+        """The cases one by one, each counted as it is begun."""
+        for case in cases:
+            self.cases += 1
+            yield case
 
     def fail(self, what: str, verdict: str = COUNTEREXAMPLE) -> None:
         """Note the first thing that did not hold, and the verdict that follows from it."""
@@ -107,3 +115,13 @@ def symbolic(id: str) -> Check:
         tally.notes.append(derivation.summary)
 
     return check
+
+
+def derived(id: str, verdict: str, certified: Check, sampled: Check) -> Result:
+    """A result that is verified at three levels: by its derivation, in exact numbers or balls, and at random."""
+    return Result(verdict, (("symbolic", symbolic(id)), ("certified", certified), ("sampled", sampled)))
+
+
+def counterexample(check: Check, explain: Callable[[str], str]) -> Result:
+    """A case that breaks a statement once an assumption is dropped."""
+    return Result(COUNTEREXAMPLE, (("counterexample", check),), explain)

@@ -17,7 +17,7 @@ from ..mixtures.masses import normalise, pareto_masses
 from ..mixtures.mixture import Mixture
 from .instances import exact_rows, exact_union
 from .optima import LENGTHS, exact_losses, exact_optimum, tilt_path
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 Array = NDArray[np.float64]
 Row = Sequence[int | Fraction]
@@ -68,8 +68,7 @@ def _exact_class(tally: Tally) -> None:
 def _two_model_ends(tally: Tally) -> None:
     """A tie at l_1 attains the upper constant, a tie at 0 the lower: x/y = (k/2 + l)/(k/2 + 1), in fractions and in floats."""
     k, step = Fraction(10), Fraction(1, 2)
-    for tie, end in ((step, "upper"), (Fraction(0), "lower")):
-        tally.cases += 1
+    for tie, end in tally.each(((step, "upper"), (Fraction(0), "lower"))):
         rise = (k / 2 + tie) / (k / 2 + 1)
         losses = [[Fraction(1), 1 + (rise - 1) / 2], [Fraction(1), 1 + rise], [Fraction(1), Fraction(0)]]
         pretrain, align = (row[1] - row[0] for row in losses[:2])
@@ -111,8 +110,7 @@ def _mixtures(tally: Tally) -> None:
         (draws, draws[::-1], Fraction(100), Fraction(1, 4), (Fraction(1, 3), Fraction(2, 3))),
     ]
     narrow = []
-    for align, perturb, k, step, shares in instances:
-        tally.cases += 1
+    for align, perturb, k, step, shares in tally.each(instances):
         balls = certify_theorem(align, perturb, k, step, shares)
         tally.true(f"signs {balls.signs}", balls.signs == (-1, 1) and balls.proved)
         tally.true("best bounds", balls.above.sign == 1 and balls.below.sign == 1)
@@ -122,8 +120,7 @@ def _mixtures(tally: Tally) -> None:
         tally.close("float best bounds", floats.low, balls.low.estimate, balls.low.estimate, 1e-12)
         tally.close("float best bounds", floats.high, balls.high.estimate, balls.high.estimate, 1e-12)
         narrow.append(balls.high.estimate / balls.low.estimate - 1)
-    for delta, which in ((Fraction(1, 10**9), "high"), (Fraction(1, 10**9), "low")):
-        tally.cases += 1
+    for delta, which in tally.each(((Fraction(1, 10**9), "high"), (Fraction(1, 10**9), "low"))):
         balls = certify_theorem(*extremal_parts(which, Fraction(10), delta), 10, Fraction(1, 2))
         gap = balls.below if which == "high" else balls.above
         tally.true(f"the {which} end is attained but for {gap.estimate:.1e}", gap.sign == 1 and gap.high < 1e-8)
@@ -147,8 +144,7 @@ def _beyond_the_line(tally: Tally) -> None:
     """P_p off the line of P_a and P_t: two models, both optimal where they have to be, with both signs wrong."""
     k = Fraction(5)
     for rows in ([[1, 1, 1, 1], [4, 1, 1, 2], [1, 1, 5, 1]], [[3, 2, 2, 1], [3, 2, 1, 2], [4, 1, 2, 1]]):
-        for step in (Fraction(1, 1000), Fraction(1, 2), Fraction(10)):
-            tally.cases += 1
+        for step in tally.each((Fraction(1, 1000), Fraction(1, 2), Fraction(10))):
             wanted = [1 / k, Fraction(-1), Fraction(-1, 7)]
             f, start = two_models(rows, wanted)
             exact = exact_rows(*rows)
@@ -167,8 +163,7 @@ def _beyond_the_line(tally: Tally) -> None:
     third = [3 * p - a - t for p, a, t in zip(*exact_rows([1, 1, 1, 1], [4, 1, 1, 2], [1, 1, 5, 1]), strict=True)]
     tally.true("a union with a further part", min(third) >= 0 and sum(third) == 1)
     parts = exact_rows([6, 3, 1], [5, 4, 1], [1, 1, 18])
-    for step in (Fraction(1, 1000), Fraction(1, 2)):
-        tally.cases += 1
+    for step in tally.each((Fraction(1, 1000), Fraction(1, 2))):
         rises = certify_rises([exact_union(*parts), parts[0], parts[1]], [Fraction(10), Fraction(1), step]).rise
         tally.true("a further part leaves a mixture's signs alone", rises[1].sign == -1 and rises[0].sign == 1)
     tally.cases += 1
@@ -180,8 +175,7 @@ def _beyond_the_line(tally: Tally) -> None:
 # --- sampled ---------------------------------------------------------------------------------------------------------
 def _sampled_theorem(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     moves, largest, near = 0, 0.0, [math.inf, math.inf]
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         k, share = 10.0 ** rng.uniform(-1, 3), float(rng.choice([0.5, rng.uniform(0.1, 0.9)]))
         parts = (1 - share, share)
         threshold = share / (1 - share)
@@ -275,9 +269,4 @@ def _sampled_mixture(
         near[:] = [min(near[0], residual / (low * fall) - 1), min(near[1], 1 - residual / (high * fall))]
 
 
-RESULTS = {
-    "R18": Result(
-        "holds with constants",
-        (("symbolic", symbolic("R18")), ("certified", _certified_theorem), ("sampled", _sampled_theorem)),
-    ),
-}
+RESULTS = {"R18": derived("R18", "holds with constants", _certified_theorem, _sampled_theorem)}

@@ -13,7 +13,7 @@ from ..laws.union import rest_ratios, union_constant, union_epsilon, union_law, 
 from ..mixtures.masses import pareto_masses
 from ..mixtures.mixture import Mixture
 from .instances import Rows, direct_derivatives, exact_overlaps, exact_rows
-from .tally import Result, Tally, symbolic
+from .tally import Tally, derived
 
 ONE = Fraction(1)
 
@@ -51,8 +51,7 @@ def _certified_union(tally: Tally, cases: int, rng: np.random.Generator) -> None
     constants, free = [], 0
     for name, (parts, shares, k) in _instances().items():
         pretrain, share_a, share_t = _union(parts, shares), shares[1], shares[2]
-        for step in (Fraction(1, 100), Fraction(1, 3), Fraction(2), Fraction(50)):
-            tally.cases += 1
+        for step in tally.each((Fraction(1, 100), Fraction(1, 3), Fraction(2), Fraction(50))):
             where, volumes = f"{name} at l = {step}", [k, ONE, step]
             c, a, t = exact_overlaps([pretrain, parts[1], parts[2]], volumes)
             overlaps = [
@@ -128,8 +127,7 @@ def _certified_class(tally: Tally) -> None:
         (Fraction(0), Fraction(5)),
     ]
     shares = [Fraction(1, 4), Fraction(1, 8), Fraction(3, 8), Fraction(1, 4)]
-    for k, step in ((Fraction(9), Fraction(1, 5)), (Fraction(1, 2), Fraction(3))):
-        tally.cases += 1
+    for k, step in tally.each(((Fraction(9), Fraction(1, 5)), (Fraction(1, 2), Fraction(3)))):
         pretrain = [_union([[m] for m in axis], shares)[0] for axis in zip(*means, strict=True)]
         total = k + 1 + step
         theta = [(k * p + a + step * t) / total for p, a, t in zip(pretrain, means[1], means[2], strict=True)]
@@ -149,8 +147,7 @@ def _certified_class(tally: Tally) -> None:
 def _certified_exchange(tally: Tally) -> None:
     """The pair of draws (P_1, P_2) and (P_2, P_1): the sum of A' - A is never negative, and is what step 12 of R8 says."""
     parts = exact_rows([9, 4, 2, 1, 1, 1], [1, 2, 9, 1, 4, 1], [1, 1, 1, 9, 2, 4])
-    for k in (Fraction(1, 2), Fraction(10), Fraction(1000)):
-        tally.cases += 1
+    for k in tally.each((Fraction(1, 2), Fraction(10), Fraction(1000))):
         step, gaps, joint = Fraction(1, 4), Fraction(0), []
         pretrain = _union(parts, [Fraction(1, 3)] * 3)
         for other, align in ((parts[0], parts[1]), (parts[1], parts[0])):
@@ -166,8 +163,7 @@ def _certified_exchange(tally: Tally) -> None:
 
 def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     turned = below = 0
-    for _ in range(cases):
-        tally.cases += 1
+    for _ in tally.each(range(cases)):
         count, leaves = int(rng.integers(2, 7)), int(rng.integers(3, 33))
         align, perturb = (int(j) for j in rng.permutation(count)[:2])
         if rng.random() < 0.5:
@@ -222,8 +218,7 @@ def _sampled_union(tally: Tally, cases: int, rng: np.random.Generator) -> None:
 
 
 RESULTS = {
-    "R8": Result(
-        "holds only if l (pi_a + R) < pi_t, given dH_a > 0; with constants",
-        (("symbolic", symbolic("R8")), ("certified", _certified_union), ("sampled", _sampled_union)),
-    ),
+    "R8": derived(
+        "R8", "holds only if l (pi_a + R) < pi_t, given dH_a > 0; with constants", _certified_union, _sampled_union
+    )
 }

@@ -284,9 +284,7 @@ def encode_file(
 
 
 def decode_file(
-    source: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    load: Callable[[Header], LoadedModel],
+    source: str | os.PathLike[str], out: str | os.PathLike[str], load: Callable[[Header], LoadedModel]
 ) -> dict[str, Any]:
     """Write ``out``, the bytes that a coded file stands for; ``load`` brings the model that its header asks for."""
     data = bytes_of(source)

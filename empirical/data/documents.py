@@ -96,15 +96,7 @@ def open_documents(
     cache: str | os.PathLike[str] | None = None,
 ) -> Rows:
     """The table of `read_documents`, whose arguments these are, with its column; no row is read yet."""
-    table = read_rows(
-        spec,
-        where,
-        text_column=text_column,
-        lines=lines,
-        config=config,
-        revision=revision,
-        cache=cache,
-    )
+    table = read_rows(spec, where, text_column=text_column, lines=lines, config=config, revision=revision, cache=cache)
     if table.columns and text_column not in table.columns:
         raise no_column(text_column, table.columns, os.fspath(spec))
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elastomath.defences.defence import DEFENCES
 from elastomath.defences.figures import UTILITY
-from elastomath.interval import Interval
+from elastomath.interval import Ends, Interval
 from elastomath.laws.logit import undo_volume as plain_volume
 from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Result
@@ -20,8 +20,8 @@ from elastomath.runs.ledger import Result
 from ..durability.answers import contrast_of
 from ..durability.forecast import undo_volume
 from ..durability.undoing import undo_draws, undo_interval
+from .results import DefenceRow, Defended, GainedRow, Ranked
 
-Row = Mapping[str, Any]
 GROUPS = 4
 """Behaviours and seeds from which on the interval of a pooled gain is over these, not over prompts alone."""
 
@@ -35,7 +35,7 @@ def forecast(result: Result) -> float | None:
     return undo_volume(start, state, c, result["configuration"]["batch"])
 
 
-def grid_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+def grid_rows(results: Sequence[Result]) -> list[GainedRow]:
     """`defence_rows` of every run, with ``gain``: m* over that of plain fine-tuning of the same behaviour and seed, paired over prompts.
 
     Where a defence was not undone, its gain has a lower end alone; draws in which plain fine-tuning was not count as what was tried.
@@ -43,18 +43,19 @@ def grid_rows(results: Sequence[Result]) -> list[dict[str, Any]]:
     rows = [(row, result) for result in results for row in defence_rows(result)]
     draws = {_key(row): _draws(row, result) for row, result in rows}
     volumes = {_key(row): _volume(row) for row, _ in rows}
+    gained: list[GainedRow] = []
     for row, _ in rows:
-        plain = _key(row | {"defence": "sft"})
+        plain = _key({**row, "defence": "sft"})
         ratio = volumes[_key(row)] / volumes[plain]
-        row["gain"] = _gain(row, ratio, draws[_key(row)] / draws[plain], draws[plain]).as_dict()
-    return [row for row, _ in rows]
+        gained.append({**row, "gain": _gain(row, ratio, draws[_key(row)] / draws[plain], draws[plain]).as_dict()})
+    return gained
 
 
-def _key(row: Row) -> tuple[Any, ...]:
+def _key(row: DefenceRow) -> tuple[Any, ...]:
     return row["pairs"], row["seed"], row["attack"], row["defence"]
 
 
-def _draws(row: Row, result: Result) -> NDArray[np.float64]:
+def _draws(row: DefenceRow, result: Result) -> NDArray[np.float64]:
     opposed = 1 - DEFENCES[row["defence"]].replay
     readings = result["attacks"][row["attack"]][str(row["best_rate"])]
     volumes, z = _course(contrast_of(result["defended"]), readings, opposed)
@@ -62,14 +63,15 @@ def _draws(row: Row, result: Result) -> NDArray[np.float64]:
     return np.where(np.isfinite(draws), draws, volumes[-1]) if row["defence"] == "sft" else draws
 
 
-def _gain(row: Row, ratio: float, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
-    if row["undo_volume"]["estimate"] is None:
-        low = float(np.quantile(row["undo_volume"]["low"] / plain, 0.025))
+def _gain(row: DefenceRow, ratio: float, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
+    undone = row["undo_volume"]
+    if undone["estimate"] is None and undone["low"] is not None:
+        low = float(np.quantile(undone["low"] / plain, 0.025))
         return Interval(ratio, low, None, method="bootstrap over prompts, paired; not undone")
     return Interval.of_draws(ratio, ratios, method="bootstrap over prompts, paired")
 
 
-def defence_rows(result: Result) -> list[dict[str, Any]]:
+def defence_rows(result: Result) -> list[DefenceRow]:
     """A row an attack: m* with its interval over prompts, half-life, constants, forecast, utility lost.
 
     ``undo_volume`` is that of the attacker's best learning rate, ``same_rate`` that of the defender's own; of a replay the
@@ -77,21 +79,22 @@ def defence_rows(result: Result) -> list[dict[str, Any]]:
     """
     c, start, state = result["configuration"], contrast_of(result["floor"]), contrast_of(result["defended"])
     opposed = 1 - DEFENCES[c["defence"]].replay
-    shared: dict[str, Any] = {key: c[key] for key in ("pairs", "seed", "defence", "volume", "learning_rate")}
-    shared |= {"beta": result["beta"], "z0": float(start.mean()), "z": float(state.mean())}
     predicted = forecast(result) if opposed == 1 else None
-    shared |= {"forecast": predicted, "forecast_text": "-" if predicted is None else f"{predicted:.3g} examples"}
-    shared |= {"c_align": result["floor"]["aligning"]}
-    shared |= {"c_before": result["floor"]["perturbing"], "c_after": result["defended"]["perturbing"]}
-    shared["lost"] = _lost(result["before"], result["defended"]).as_dict()
-    rows = []
+    rows: list[DefenceRow] = []
     for attack, tries in result["attacks"].items():
         measured = {factor: _undone(start, state, readings, opposed) for factor, readings in tries.items()}
         best = min(measured, key=lambda factor: (measured[factor].estimate is None, measured[factor].estimate or 0.0))
         half = _undone(start + (state.mean() - start.mean()) / 2, state, tries[best], opposed)
-        row = shared | {"attack": attack, "best_rate": float(best), "undo_volume": measured[best].as_dict()}
-        row |= {"undo_volume_text": str(measured[best]), "half_life": half.as_dict()}
-        rows.append(row | {"same_rate": measured["1.0"].as_dict()})
+        row: DefenceRow = {
+            "pairs": c["pairs"], "seed": c["seed"], "defence": c["defence"], "volume": c["volume"],
+            "learning_rate": c["learning_rate"], "beta": result["beta"], "z0": float(start.mean()), "z": float(state.mean()),
+            "forecast": predicted, "forecast_text": "-" if predicted is None else f"{predicted:.3g} examples",
+            "c_align": result["floor"]["aligning"], "c_before": result["floor"]["perturbing"],
+            "c_after": result["defended"]["perturbing"], "lost": _lost(result["before"], result["defended"]).as_dict(),
+            "attack": attack, "best_rate": float(best), "undo_volume": measured[best].as_dict(),
+            "undo_volume_text": str(measured[best]), "half_life": half.as_dict(), "same_rate": measured["1.0"].as_dict(),
+        }  # fmt: skip
+        rows.append(row)
     return rows
 
 
@@ -114,18 +117,18 @@ def _lost(before: Result, after: Result) -> Interval:
 
 
 # --- over runs ----------------------------------------------------------------------------------------------------
-def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def ranking(rows: Sequence[GainedRow]) -> list[Ranked]:
     """An entry for each attack and defence: the gain over plain fine-tuning, over behaviours and seeds; best first, ties as ties.
 
     A rank counts the defences that last longer beyond the interval of the difference.
     """
-    places = []
+    places: list[Ranked] = []
     for attack in dict.fromkeys(row["attack"] for row in rows):
         some = [row for row in rows if row["attack"] == attack]
         by = {name: _by_group(some, name) for name in dict.fromkeys(row["defence"] for row in some)}
         plain = by.get("sft", {})
         logs: dict[str, _Groups] = {}
-        entries = []
+        gains: dict[str, Interval] = {}
         for name, group in by.items():
             shared = [key for key in group if key in plain]
             if not shared:
@@ -134,19 +137,21 @@ def ranking(rows: Sequence[Row]) -> list[dict[str, Any]]:
                 np.array([math.log(_volume(group[key]) / _volume(plain[key])) for key in shared]),
                 np.array([_log_error(group[key]["gain"]) for key in shared]),
             )
-            gain = logs[name].interval(logs=True)
-            open_end = sum(group[key]["undo_volume"]["estimate"] is None for key in shared)
+            gains[name] = logs[name].interval(logs=True)
+        entries: list[Ranked] = []
+        for name, gain in gains.items():
+            rows_of = [row for key, row in by[name].items() if key in plain]
+            open_end = sum(row["undo_volume"]["estimate"] is None for row in rows_of)
             if open_end:  # a lower bound
                 gain = Interval(gain.estimate, gain.low, None, method=gain.method)
-            lost = [group[key]["lost"] for key in shared]
-            errors = [(one["high"] - one["low"]) / 3.92 for one in lost]
-            cost = _Groups(np.array([one["estimate"] for one in lost]), np.array(errors)).interval()
-            entry = {"attack": attack, "defence": name, "title": DEFENCES[name].title, "gain": gain.as_dict()}
-            entries.append(entry | {"groups": len(shared), "lost": cost.as_dict(), "not_undone": open_end})
-        for entry in entries:
-            one = logs[entry["defence"]]
-            entry["rank"] = 1 + sum(other.longer(one) for name, other in logs.items() if name != entry["defence"])
-        places += sorted(entries, key=lambda entry: (entry["rank"], -entry["gain"]["estimate"]))
+            lost = [Interval.of_dict(row["lost"]) for row in rows_of]
+            cost = _Groups(np.array([one.estimate for one in lost]), np.array(list(map(_error, lost)))).interval()
+            longer = sum(other.longer(logs[name]) for rival, other in logs.items() if rival != name)
+            entries.append({
+                "attack": attack, "defence": name, "title": DEFENCES[name].title, "gain": gain.as_dict(), "groups": len(rows_of),
+                "lost": cost.as_dict(), "not_undone": open_end, "rank": 1 + longer,
+            })  # fmt: skip
+        places += sorted(entries, key=lambda entry: (entry["rank"], -(entry["gain"]["estimate"] or 0.0)))
     return places
 
 
@@ -180,54 +185,68 @@ class _Groups:
         return gap.low is not None and gap.low > 0
 
 
-def _log_error(gain: Mapping[str, Any]) -> float:
+def _error(one: Interval) -> float:
+    """The standard error that a closed interval has."""
+    return math.nan if one.low is None or one.high is None else (one.high - one.low) / 3.92
+
+
+def _log_error(gain: Ends) -> float:
     """The standard error of ln(gain) from its interval, of an open one from its lower half."""
-    if gain["high"] is None:
-        return math.log(gain["estimate"] / gain["low"]) / 1.96
-    return math.log(gain["high"] / gain["low"]) / 3.92
+    low, middle, high = gain["low"], gain["estimate"], gain["high"]
+    if low is None or middle is None:
+        return math.nan
+    return math.log(middle / low) / 1.96 if high is None else math.log(high / low) / 3.92
 
 
-def _by_group(rows: Sequence[Row], name: str) -> dict[tuple[str, int], Row]:
+def _by_group(rows: Sequence[GainedRow], name: str) -> dict[tuple[str, int], GainedRow]:
     return {(row["pairs"], row["seed"]): row for row in rows if row["defence"] == name}
 
 
-def _volume(row: Row) -> float:
+def _volume(row: DefenceRow) -> float:
     """m*, or the most that was tried where nothing was undone; at least one example."""
     return max(float(row["undo_volume"]["estimate"] or row["undo_volume"]["low"] or 0.0), 1.0)
 
 
-def foretold(rows: Sequence[Row]) -> list[Row]:
-    """The runs of plain fine-tuning against a defence, at the defender's own rate, that had a forecast and were undone."""
+def foretold(rows: Sequence[DefenceRow]) -> list[tuple[float, float]]:
+    """Forecast and undo volume of plain fine-tuning against a defence, at the defender's own rate, where both are there."""
     return [
-        row
+        (predicted, measured)
         for row in rows
-        if row["attack"] == "sft" and row["forecast"] and row["same_rate"] and row["same_rate"]["estimate"]
+        if row["attack"] == "sft"
+        and (predicted := row["forecast"])
+        and row["same_rate"]
+        and (measured := row["same_rate"]["estimate"])
     ]
 
 
-def forecast_error(rows: Sequence[Row]) -> Interval:
+def forecast_error(rows: Sequence[DefenceRow]) -> Interval:
     """The median of |forecast / m* - 1| with its quartiles, over runs of plain fine-tuning at the defender's own rate."""
-    return _quartiles([abs(row["forecast"] / row["same_rate"]["estimate"] - 1) for row in foretold(rows)])
+    return _quartiles([abs(predicted / measured - 1) for predicted, measured in foretold(rows)])
 
 
-def formula_error(rows: Sequence[Row]) -> Interval:
+def formula_error(rows: Sequence[DefenceRow]) -> Interval:
     """The median of |foretold / measured - 1| of DPO's gain over plain fine-tuning, with its quartiles over betas and groups.
 
     Foretold from what the base says alone: its contrast z_0 and its constant of aligning (R21 and its form for DPO).
     """
     undone = {
-        (row["pairs"], row["seed"], row["defence"]): row
+        (row["pairs"], row["seed"], row["defence"]): (row, volume)
         for row in rows
-        if row["attack"] == "sft" and row["same_rate"]["estimate"]
+        if row["attack"] == "sft" and (volume := row["same_rate"]["estimate"])
     }
     errors = []
-    for (pairs, seed, name), row in undone.items():
-        plain = undone.get((pairs, seed, "sft"))
-        if plain is None or DEFENCES[name].changes().keys() - {"loss", "beta"} or DEFENCES[name].loss != "dpo":
+    for (pairs, seed, name), (row, volume) in undone.items():
+        _, plain = undone.get((pairs, seed, "sft"), (None, None))
+        if (
+            plain is None
+            or row["beta"] is None
+            or DEFENCES[name].changes().keys() - {"loss", "beta"}
+            or DEFENCES[name].loss != "dpo"
+        ):
             continue
         start, n, c = row["z0"], row["volume"], row["c_align"]
         formula = float(dpo_undo_volume(start, n, c, row["beta"]) / plain_volume(start, n, c))
-        errors.append(abs(formula * plain["same_rate"]["estimate"] / row["same_rate"]["estimate"] - 1))
+        errors.append(abs(formula * plain / volume - 1))
     return _quartiles(errors)
 
 
@@ -238,12 +257,16 @@ def _quartiles(errors: Sequence[float]) -> Interval:
     return Interval(middle, low, high, 0.5, method="median and quartiles over runs")
 
 
-def cheap(ranking: Sequence[Row]) -> list[Row]:
+def cheap(ranking: Sequence[Ranked]) -> list[Ranked]:
     """Entries whose utility lost lies below 1% with its interval, and which leave the attacker's data alone."""
-    return [entry for entry in ranking if entry["lost"]["high"] < UTILITY and not DEFENCES[entry["defence"]].replay]
+    return [
+        entry
+        for entry in ranking
+        if (high := entry["lost"]["high"]) is not None and high < UTILITY and not DEFENCES[entry["defence"]].replay
+    ]
 
 
-def doubles(entry: Row) -> bool:
+def doubles(entry: Ranked) -> bool:
     """Whether a defence more than doubles the durability of plain fine-tuning, beyond its interval.
 
     >>> doubles({"gain": {"estimate": 2.5, "low": 2.1, "high": None}}), doubles({"gain": {"estimate": 2.5, "low": 1.1, "high": 4}})
@@ -252,7 +275,7 @@ def doubles(entry: Row) -> bool:
     return entry["gain"]["low"] is not None and entry["gain"]["low"] > 2
 
 
-def conclusion(summary: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Defended) -> list[str]:
     """What to conclude, in whole sentences."""
     sentences = []
     for attack in dict.fromkeys(entry["attack"] for entry in summary["ranking"]):
@@ -260,7 +283,7 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
         if not some:
             sentences.append(f"Against {attack}, no defence costs less than 1% of utility.")
             continue
-        best = max(some, key=lambda entry: entry["gain"]["estimate"])
+        best = max(some, key=lambda entry: entry["gain"]["estimate"] or 0.0)
         gain, least = Interval.of_dict(best["gain"]), " at least" if best["not_undone"] else ""
         sentence = f"Against {attack}, at less than 1% of utility lost, {best['title']} lasts longest: {gain} times as long as plain "
         sentence += f"fine-tuning{least}"

@@ -29,6 +29,6 @@ def defence_figure(result: dict[str, Any]) -> Figure:
         "What makes a behaviour last",
         f"{len(ranking)} defences against {attack}; {len(rows)} forecasts against their outcomes.",
         ranking,
-        [row["forecast"] for row in rows],
-        [row["same_rate"]["estimate"] for row in rows],
+        [predicted for predicted, _ in rows],
+        [measured for _, measured in rows],
     )

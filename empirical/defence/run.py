@@ -38,6 +38,7 @@ from ..models.outputs import counted_hidden, counted_log_probs
 from ..models.sequences import Sequences
 from .adapters import low_rank
 from .answers import conclusion, defence_rows, grid_rows, ranking
+from .results import Defended
 from .settings import MOST, DefenceSettings
 
 
@@ -50,8 +51,8 @@ def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> Pro
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         table = grid_rows(done)
-        summary = {"defence": table, "ranking": ranking(table)}
-        return {"conclusion": conclusion(summary)} | summary
+        summary: Defended = {"defence": table, "ranking": ranking(table)}
+        return {"conclusion": conclusion(summary), **summary}
 
     return perform(settings, run_defence, run_curve, describe, out, **where)
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elastomath.fit.crossing import first_crossing
-from elastomath.interval import Interval
+from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Result
 from elastomath.shown import in_the_middle
 
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
 from .gradients import jackknifed
+from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
 from .undoing import undo_interval
 
 Array = NDArray[np.float64]
 FIRST = 8
 """Opposed examples over which a first fall is read."""
+SIDES: dict[Literal["neutral", "mixed"], str] = {"neutral": "neutral texts", "mixed": "examples of both responses"}
+"""The arms beside the opposed examples, in words."""
 MEASURES = ("z", "code_length", "probability")
 """The contrast z, the code length of the chosen response and its probability sigma(z)."""
 
@@ -63,7 +66,7 @@ def measures_of(reading: Result) -> dict[str, Array]:
     }
 
 
-def durability_row(result: Result) -> dict[str, Any]:
+def durability_row(result: Result) -> DurabilityRow:
     """Forecast beside measurement, the constants behind it, and the first fall in each measure: one run's row."""
     c, card = result["configuration"], result["forecast"]
     start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
@@ -71,19 +74,20 @@ def durability_row(result: Result) -> dict[str, Any]:
         foretold = next(row for row in card["forecast"] if row["n"] == c["n"])
     else:
         foretold = {"z": Interval(None, None, None).as_dict(), "undo_volume": _from_here(result).as_dict()}
-    row: dict[str, Any] = {key: c[key] for key in ("pairs", "n", "optimiser", "seed", "learning_rate", "batch")}
-    row |= {"algorithm": algorithm_of(c)} | {key: card[key] for key in ("closure", "applies", "reasons")}
-    row |= {"z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"]}
-    row |= {"cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"]}
-    row["arms"] = _other_arms(result)
+    row: DurabilityRow = {
+        "pairs": c["pairs"], "n": c["n"], "optimiser": c["optimiser"], "seed": c["seed"], "learning_rate": c["learning_rate"],
+        "batch": c["batch"], "algorithm": algorithm_of(c), "closure": card["closure"], "applies": card["applies"],
+        "reasons": card["reasons"], "z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"],
+        "cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"], "arms": _other_arms(result),
+    }  # fmt: skip
     if "perturb" not in result["arms"]:
         return row
     readings = result["arms"]["perturb"]["readings"]
     volumes = [0.0, *(float(reading["volume"]) for reading in readings)]
     measured = undo_interval(start, volumes, np.stack([end, *(contrast_of(reading) for reading in readings)]))
-    row["undo_volume"] = measured.as_dict() | {"censored": measured.estimate is None}
-    row |= {"undo_volume_text": str(measured), "forecast_undo_volume": foretold["undo_volume"]["estimate"]}
-    row |= {"forecast_interval": foretold["undo_volume"], "forecast_text": _text(foretold["undo_volume"])}
+    row["undo_volume"] = {**measured.as_dict(), "censored": measured.estimate is None}
+    row["undo_volume_text"], row["forecast_undo_volume"] = str(measured), foretold["undo_volume"]["estimate"]
+    row["forecast_interval"], row["forecast_text"] = foretold["undo_volume"], _text(foretold["undo_volume"])
     row["first_fall"] = _first_falls(result["aligned"][-1], readings)
     if "again" in result:
         row["forecast_again"] = result["again"] | {"text": _text(result["again"]["undo_volume"])}
@@ -91,7 +95,7 @@ def durability_row(result: Result) -> dict[str, Any]:
     return row
 
 
-def _other_arms(result: Result) -> dict[str, Any]:
+def _other_arms(result: Result) -> Arms:
     """What the arms beside the opposed examples did, each with its interval over paired prompts.
 
     neutral, mixed   (z_n - z) / (z_n - z_0): the share of the alignment that the arm gave back, below 0 where it went on
@@ -99,10 +103,10 @@ def _other_arms(result: Result) -> dict[str, Any]:
                      higher one of the contrasts where the two began and the lower one of those that they reached
     """
     start, end = contrast_of(result["adapted"]["readings"][-1]), contrast_of(result["aligned"][-1])
-    arms: dict[str, Any] = {}
-    for arm, stage in result["arms"].items():
-        last = stage["readings"][-1]
-        if arm != "perturb" and end.mean() > start.mean():
+    arms: Arms = {}
+    for arm in SIDES:
+        if arm in result["arms"] and end.mean() > start.mean():
+            last = result["arms"][arm]["readings"][-1]
             left = end - contrast_of(last)
             share = _over_prompts(lambda kept, left=left: left[kept].mean() / (end - start)[kept].mean(), start.size)  # type: ignore[misc]
             arms[arm] = {"volume": last["volume"], "given_back": share.as_dict()}
@@ -160,7 +164,7 @@ def falls_of(aligned: Result, readings: Sequence[Result]) -> dict[str, Array]:
     return {name: (before[name] - after[name]) / first["volume"] for name in MEASURES}
 
 
-def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[str, float]]:
+def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, Fall]:
     """The mean first fall in each measure, with its standard error over paired prompts."""
     falls = falls_of(aligned, readings)
     return {
@@ -169,94 +173,137 @@ def _first_falls(aligned: Result, readings: Sequence[Result]) -> dict[str, dict[
     }
 
 
-def forecast_error(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def forecast_error(rows: Sequence[DurabilityRow]) -> ForecastError:
     """|forecast - measured| / measured of the undo volumes after sft: the median, the worst and its run; not of censored runs.
 
-    ``inside``: runs whose measured value lies in the forecast's interval over prompts.
+    ``inside``: runs whose measured value lies in the forecast's interval over prompts; ``vouched``: runs whose card says that
+    the law applies; ``beyond``: runs that had a forecast and were not undone by their last opposed example.
     """
+    foretold = [row for row in rows if row["algorithm"] == "sft" and row.get("forecast_undo_volume")]
+    beyond = sum(row["undo_volume"]["estimate"] is None for row in foretold)
     errors = [
-        (abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1), row)
-        for row in rows
-        if row["algorithm"] == "sft" and row.get("forecast_undo_volume") and row["undo_volume"]["estimate"]
+        (abs(predicted / measured - 1), row)
+        for row in foretold
+        if (predicted := row["forecast_undo_volume"]) and (measured := row["undo_volume"]["estimate"])
     ]
     if not errors:
-        return {"median": None, "worst": None, "runs": 0, "inside": 0}
+        return {"median": None, "worst": None, "runs": 0, "inside": 0, "vouched": 0, "beyond": beyond}
     worst, run = max(errors, key=lambda item: item[0])
-    name = {key: run[key] for key in ("pairs", "optimiser", "seed", "n")}
+    name: RunName = {"pairs": run["pairs"], "optimiser": run["optimiser"], "seed": run["seed"], "n": run["n"]}
     inside = sum(_within(row["undo_volume"]["estimate"], row["forecast_interval"]) for _, row in errors)
     median = float(np.median([error for error, _ in errors]))
-    return {"median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside}
+    vouched = sum(row["applies"] for _, row in errors)
+    return {
+        "median": median, "worst": worst, "worst_run": name, "runs": len(errors), "inside": inside, "vouched": vouched,
+        "beyond": beyond,
+    }  # fmt: skip
 
 
-def _within(value: float, interval: Mapping[str, Any]) -> bool:
+def _within(value: float | None, interval: Ends) -> bool:
     low, high = interval["low"], interval["high"]
-    return (low is None or low <= value) and (high is None or value <= high)
+    return value is not None and (low is None or low <= value) and (high is None or value <= high)
 
 
 # --- in words -----------------------------------------------------------------------------------------------------
-def conclusion(summary: Mapping[str, Any]) -> list[str]:
+def conclusion(summary: Durability) -> list[str]:
     """What to conclude, in whole sentences."""
+    rows = summary["durability"]
+    sentences = _error_sentences(summary["error"], rows)
+    for optimiser, answer in summary["answers"].items():
+        sentences += _optimiser_sentences(optimiser, answer, rows)
+    for row in rows:
+        if row["algorithm"] != "sft" and "undo_volume" in row:
+            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
+            own = row.get("forecast_again")
+            sentences.append(
+                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
+                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
+                f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
+            )
+    sentences += _arm_sentences(rows)
+    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+
+
+def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> list[str]:
+    """How far off the forecasts were, and what these errors leave out."""
     sentences = []
-    error = summary["error"]
     if error["runs"]:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
             f"was off {in_the_middle(error['median'], error['worst'], error['runs'])}; {_inside(error['inside'], error['runs'])} in "
             "the forecast's 95% interval."
         )
+    vouched, beyond = error.get("vouched", error["runs"]), error.get("beyond", 0)
+    if vouched < error["runs"]:
+        sentences.append(
+            "The card does not vouch for this forecast; it says why."
+            if error["runs"] == 1
+            else f"The card vouches for the forecast of {vouched or 'none'} of these {error['runs']}; it says why."
+        )
+    if beyond:
+        sentences.append(
+            f"Not in these errors: {beyond} of the {beyond + error['runs']} runs with a forecast, undone by no opposed example that was "
+            "tried."
+        )
     again = [
-        abs(row["forecast_again"]["undo_volume"]["estimate"] / row["undo_volume"]["estimate"] - 1)
-        for row in summary["durability"]
-        if row.get("forecast_again", {}).get("undo_volume", {}).get("estimate") and row["undo_volume"]["estimate"]
+        abs(predicted / measured - 1)
+        for row in rows
+        if "forecast_again" in row
+        and (predicted := row["forecast_again"]["undo_volume"]["estimate"])
+        and (measured := row["undo_volume"]["estimate"])
     ]
     if again:
         sentences.append(
             "From the gradients of the aligned models themselves it was off "
             f"{in_the_middle(float(np.median(again)), max(again), len(again))}."
         )
-    for optimiser, answer in summary["answers"].items():
-        exponent = answer["exponent"]
-        if exponent["estimate"] is not None:
-            power = 2 ** exponent["estimate"]
-            sentences.append(
-                f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
-                f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
-            )
-        ratio = answer["return_ratio"]
-        if ratio["estimate"] is not None:
-            sentences.append(
-                f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
-            )
-    for row in summary["durability"]:
-        if row["algorithm"] != "sft" and "undo_volume" in row:
-            came = "came aligned" if row["algorithm"] == GIVEN else f"was aligned by {row['algorithm']}"
-            again = row.get("forecast_again")
-            sentences.append(
-                f"What {came} ({row['pairs']}, n {row['n']}, seed {row['seed']}) stood at a contrast of {row['z']:+.2f} nats (its "
-                f"base at {row['z0']:+.2f}) and was undone by {row['undo_volume_text']} of rejected responses; from there the law says "
-                f"{row['forecast_text']} by the base's constant" + (f", {again['text']} by its own." if again else ".")
-            )
-    sentences += _arm_sentences(summary["durability"])
-    return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
+    return sentences
 
 
 def _inside(inside: int, runs: int) -> str:
     return ("it lies" if inside else "it does not lie") if runs == 1 else f"{inside} of them lie"
 
 
-def _arm_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[DurabilityRow]) -> list[str]:
+    """What more alignment bought under an optimiser, what it did not lift or what was not undone, and what going back cost."""
     sentences = []
-    for arm, texts in (("neutral", "neutral texts"), ("mixed", "examples of both responses")):
-        known = [
-            row["arms"][arm] for row in rows if row.get("arms", {}).get(arm, {}).get("given_back", {}).get("estimate")
-        ]
+    exponent, ratio = answer["exponent"], answer["return_ratio"]
+    if exponent["estimate"] is not None:
+        power = 2 ** exponent["estimate"]
+        sentences.append(
+            f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
+            f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
+        )
+    undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
+    if 0 in undone:
+        sentences.append(
+            f"Under {optimiser}, {undone.count(0)} of {len(undone)} alignments left the contrast no higher than it was: there was "
+            "nothing to undo."
+        )
+    if None in undone:
+        groups = exponent["groups"] + exponent.get("left_out", 0)
+        sentences.append(
+            f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
+            f"for {exponent['groups']} of {groups} behaviours and seeds."
+        )
+    if ratio["estimate"] is not None:
+        sentences.append(
+            f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+        )
+    return sentences
+
+
+def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:
+    sentences = []
+    for arm, texts in SIDES.items():
+        known = [side for row in rows if (side := row.get("arms", {}).get(arm)) and side["given_back"]["estimate"]]
         if known:
             share = _text_of_all([each["given_back"] for each in known])
             most = max(each["volume"] for each in known)
             sentences.append(
                 f"{most} {texts} gave back {share} of the alignment (1 is all of it; below 0 the contrast went on rising)."
             )
-    again = [row["arms"]["again"] for row in rows if row.get("arms", {}).get("again", {}).get("estimate")]
+    again = [second for row in rows if (second := row.get("arms", {}).get("again")) and second["estimate"]]
     if again:
         sentences.append(
             f"Over the same contrasts a second alignment took {_text_of_all(again)} times the examples of the first."
@@ -264,13 +311,13 @@ def _arm_sentences(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return sentences
 
 
-def _text_of_all(intervals: Sequence[Mapping[str, Any]]) -> str:
+def _text_of_all(intervals: Sequence[Ends]) -> str:
     """One interval as it is, of several their median and range."""
     if len(intervals) == 1:
         return _text(intervals[0], "")
-    values = [each["estimate"] for each in intervals]
+    values = [value for each in intervals if (value := each["estimate"]) is not None]
     return f"{np.median(values):.2f} (median of {len(values)} runs, {min(values):.2f} to {max(values):.2f})"
 
 
-def _text(interval: Mapping[str, Any], unit: str = "examples") -> str:
+def _text(interval: Ends, unit: str = "examples") -> str:
     return str(Interval(interval["estimate"], interval["low"], interval["high"], interval["level"], unit))

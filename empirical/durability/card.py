@@ -73,9 +73,14 @@ class Card(Shown):
                 )
             )
         cosine = self.constants["cosine"].estimate
-        if cosine is None or cosine > ANTIPARALLEL:
+        if cosine is None or cosine > 1:  # products of different prompts: of next to nothing by next to nothing
             reasons.append(
-                f"the two gradients are not opposed (cosine {'-' if cosine is None else format(cosine, '.2f')}, -1 where they are): "
+                "the gradients of different prompts share too little for a cosine of the two sides: what one prompt teaches says "
+                "nothing of the next; give more prompts, or prompts of one kind"
+            )
+        elif cosine > ANTIPARALLEL:
+            reasons.append(
+                f"the two gradients are not opposed (cosine {cosine:.2f}, -1 where they are): "
                 "what one prompt teaches says little about the next; give more prompts, or prompts of one kind"
             )
         if any((self.constants[name].estimate or 0.0) <= 0 for name in ("aligning", "perturbing")):

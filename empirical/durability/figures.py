@@ -8,14 +8,16 @@ import numpy as np
 
 from elastomath.errors import InputError
 from elastomath.shown import number_of
-from elastomath.style import INK, STYLES, WIDTH, plain_ticks, styled
+from elastomath.style import INK, STYLES, WIDTH, plain_ticks, series, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from elastomath.interval import Ends
     from elastomath.runs.conduct import ProtocolSummary
 
     from .card import Card
+    from .results import DurabilityRow
 
 
 @styled
@@ -88,7 +90,7 @@ def courses_figure(result: ProtocolSummary) -> Figure:
     rows = [row for row in result.get("durability", ()) if "course" in row]
     if not rows:
         raise InputError("no run was perturbed", where="figure", mend="give what durability.json holds")
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[DurabilityRow]] = {}
     for row in rows:
         groups.setdefault(f"{_name(row)}, seed {row['seed']}", []).append(row)
     across = min(3, len(groups))
@@ -100,9 +102,9 @@ def courses_figure(result: ProtocolSummary) -> Figure:
     panels = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
     for panel, (name, members) in zip(panels, groups.items(), strict=False):
         for index, row in enumerate(sorted(members, key=lambda row: row["n"])):
-            colour, marker, dashes = STYLES[index % len(STYLES)]
-            panel.plot(row["course"]["volume"], row["course"]["z"], color=colour, marker=marker, linestyle=dashes, markersize=3,
-                       label=f"n = {row['n']}")  # fmt: skip
+            panel.plot(
+                row["course"]["volume"], row["course"]["z"], **series(index), markersize=3, label=f"n = {row['n']}"
+            )
         panel.axhline(members[0]["z0"], color=INK, linewidth=0.8)
         panel.set_title(name, fontsize=9)
         panel.set(xlabel="opposed examples", ylabel="contrast z (nats)")
@@ -145,11 +147,13 @@ def card_figure(card: Card, title: str = "Forecast") -> Figure:
     return figure
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: DurabilityRow) -> str:
     return str(row["pairs"]).rpartition("/")[2] + ("" if row["optimiser"] == "sgd" else f", {row['optimiser']}")
 
 
-def _around(value: float, interval: dict[str, Any]) -> np.ndarray[Any, Any]:
+def _around(value: float, interval: Ends) -> np.ndarray[Any, Any]:
     """The two distances that an error bar needs; an open end has none."""
-    low, high = (value if interval[end] is None else interval[end] for end in ("low", "high"))
-    return np.array([[max(value - low, 0.0)], [max(high - value, 0.0)]])
+    low, high = interval["low"], interval["high"]
+    return np.array(
+        [[0.0 if low is None else max(value - low, 0.0)], [0.0 if high is None else max(high - value, 0.0)]]
+    )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +16,22 @@ from elastomath.runs.ledger import Result
 
 from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of
 from .gradients import jackknifed
+from .results import Answer, OverGroups
 
 Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
 
 
-def pooled_answers(results: Sequence[Result]) -> dict[str, Any]:
+def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
     """For each optimiser, after each algorithm: exponent of m* in n, first falls, and the cost of going back over coming (Q1).
 
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
     and the interval is Student's over groups. Where there is one group only it is a jackknife over that group's prompts,
     which says nothing of other behaviours and seeds. ``smallest_visible``: the half width, the smallest effect that would be seen.
+    ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone.
     """
-    answers: dict[str, Any] = {}
+    answers: dict[str, Answer] = {}
     for optimiser in dict.fromkeys(phases_of(result["configuration"]) for result in results):
         groups: dict[tuple[str, int], list[Result]] = {}
         for result in results:
@@ -81,8 +82,11 @@ Statistic = Callable[[Sequence[_Course], NDArray[np.int64]], float]
 
 
 def _exponent(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
+    """The slope of ln m* in ln n; nan where a run is not undone, or at once: without it the others would be chosen by their answer."""
     points = [(course.n, course.undone(kept)) for course in way]
-    return _slope([(n, math.log(volume)) for n, volume in points if 0 < volume < math.inf])
+    if not all(0 < volume < math.inf for _, volume in points):
+        return math.nan
+    return _slope([(n, math.log(volume)) for n, volume in points])
 
 
 def _doubling(way: Sequence[_Course], kept: NDArray[np.int64], measure: str) -> float:
@@ -107,9 +111,7 @@ def _return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
 
 def _forecast_exponent(way: Sequence[Result]) -> float:
     rows = [durability_row(result) for result in way]
-    return _slope(
-        [(row["n"], math.log(row["forecast_undo_volume"])) for row in rows if row.get("forecast_undo_volume")]
-    )
+    return _slope([(row["n"], math.log(volume)) for row in rows if (volume := row.get("forecast_undo_volume"))])
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:
@@ -120,7 +122,7 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(np.log(n), y, 1)[0])
 
 
-def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> dict[str, Any]:
+def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> OverGroups:
     """A statistic over groups, or over the prompts of the only group."""
     rows = [np.arange(way[0].up.shape[1]) if way else np.arange(0) for way in ways]
     values = [statistic(way, kept) for way, kept in zip(ways, rows, strict=True)]
@@ -134,13 +136,14 @@ def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> dict[str
     return _as_answer(Interval.of_mean(float(value), float(error), count - 1, method="jackknife over prompts"), 1)
 
 
-def _over_groups(values: Sequence[float]) -> dict[str, Any]:
+def _over_groups(values: Sequence[float]) -> OverGroups:
     known = [value for value in values if not math.isnan(value)]
+    left_out = len(values) - len(known)
     if not known:
-        return _as_answer(Interval(None, None, None), 0)
-    return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known))
+        return _as_answer(Interval(None, None, None), 0, left_out)
+    return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known), left_out)
 
 
-def _as_answer(mean: Interval, groups: int) -> dict[str, Any]:
+def _as_answer(mean: Interval, groups: int, left_out: int = 0) -> OverGroups:
     visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
-    return mean.as_dict() | {"groups": groups, "smallest_visible": visible}
+    return {**mean.as_dict(), "groups": groups, "left_out": left_out, "smallest_visible": visible}

@@ -31,18 +31,11 @@ from ..laboratory.settings import GIVEN
 from ..measures.contrast import within_run_se
 from ..models.sequences import Sequences, from_ids
 from .adaptation import adapt
-from .answers import (
-    algorithm_of,
-    conclusion,
-    contrast_of,
-    durability_row,
-    forecast_error,
-    outside_of,
-    phases_of,
-)
+from .answers import algorithm_of, conclusion, contrast_of, durability_row, forecast_error, outside_of, phases_of
 from .card import behaviour_card, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers
+from .results import Durability
 from .settings import DurabilitySettings
 
 
@@ -56,8 +49,8 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
 
     def describe(done: list[Result], _: Curve) -> dict[str, Any]:
         rows = [durability_row(result) for result in done]
-        summary = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
-        return {"conclusion": conclusion(summary)} | summary
+        summary: Durability = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
+        return {"conclusion": conclusion(summary), **summary}
 
     return perform(settings, run_durability, run_curve, describe, out, **where)
 
@@ -86,7 +79,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
     row = durability_row(result)
     say(
         f"  {configuration['pairs']}, {phases_of(configuration)}, seed {configuration['seed']}, n {configuration['n']}: "
-        f"undone by {row['undo_volume_text']}, forecast {row['forecast_text']}"
+        f"undone by: {row['undo_volume_text']}; forecast: {row['forecast_text']}"
     )
     return result
 

@@ -53,9 +53,7 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
 
 
 def fetch(
-    names: Sequence[str],
-    cache: str | os.PathLike[str] | None = None,
-    mirror: str | os.PathLike[str] | None = None,
+    names: Sequence[str], cache: str | os.PathLike[str] | None = None, mirror: str | os.PathLike[str] | None = None
 ) -> list[dict[str, Any]]:
     """Bring catalogued files into the cache; a row ``{name, path, sha256, source, cached}`` for each, in order.
 

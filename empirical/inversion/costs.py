@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
-from elastomath.interval import Interval
+from elastomath.interval import Ends, Interval
 from elastomath.laws.forgetting import aligned_score, decay
 from elastomath.laws.rebound import Scores, score
 from elastomath.runs.ledger import Result
@@ -217,13 +217,9 @@ def _ratio(seed: Seed, above: str, below: str, cost: str) -> float | None:
 
 
 def _in_words(
-    seeds: Sequence[Seed],
-    ratios: Ratios,
-    predictions: Sequence[LawRatio],
-    low: float,
-    high: float,
+    seeds: Sequence[Seed], ratios: Ratios, predictions: Sequence[LawRatio], low: float, high: float
 ) -> list[str]:
-    def span(ratio: dict[str, float | None]) -> str:
+    def span(ratio: Mapping[str, float | None] | Ends) -> str:
         if ratio["estimate"] is None:
             return "open: a seed did not reach it within its budget"
         return f"{Interval.of_dict(ratio):.3g}"

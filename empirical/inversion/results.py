@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from elastomath import interval
+
 Ends = dict[str, float | None]
 """`Interval.as_dict`, or the low and high end of draws; None: open."""
 
@@ -54,8 +56,8 @@ class LawRatio(TypedDict):
     """A law's ratio over seeds, and the observed one over it."""
 
     law: str
-    ratio: Ends
-    observed_over_predicted: Ends
+    ratio: interval.Ends
+    observed_over_predicted: interval.Ends
 
 
 Ratios = dict[str, dict[str, dict[str, Any]]]

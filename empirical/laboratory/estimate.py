@@ -115,7 +115,8 @@ def plan_of(settings: Any, *, device: str = "auto", dtype: str = "auto") -> dict
         + ", ".join(f"{_short(count)} {sort}" for sort, count in tokens.items()),
         f"memory {memory.total / 2**30:.1f} GiB"
         + f" of {there / 2**30:.1f} there"
-        + ("" if fits else ": it does not fit"),
+        + ("" if fits else ": it does not fit")
+        + (", up to a third more since a CPU's process keeps what it has freed" if place == "cpu" else ""),
         f"time about {_spoken(usual)} ({_spoken(low)} to {_spoken(high)}), from a matrix product timed here at {flops / 1e12:.2f} "
         f"Tflop/s, of which models reach {shares[0]:.0%} to {shares[-1]:.0%}",
     ]

@@ -67,10 +67,7 @@ class ProtocolSettings(Settings):
     batch: int = setting(8, "Examples of a step.", gate=COUNT)
     weights: str = setting("float32", "What the weights are held and trained in.")
     lora_rank: int = setting(
-        0,
-        "Train an adapter of this rank in the place of the weights; 0 for none.",
-        gate=FROM_ZERO,
-        each=1 << 20,
+        0, "Train an adapter of this rank in the place of the weights; 0 for none.", gate=FROM_ZERO, each=1 << 20
     )
     seeds: tuple[int, ...] = setting((0,), "Seeds, runs of their own for each.", gate=each(FROM_ZERO), each=0)
 

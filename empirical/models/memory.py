@@ -62,7 +62,9 @@ class MemoryEstimate:
     model, context             as asked for; the most tokens that it takes at once
     parameters, trainable      counted exactly from the shapes (tied weights once, an adapter included)
     weights                    parameters in the dtype that they are kept in (reading under autocast: the copies too)
-    gradients, optimiser       of the trainable ones; the optimiser has two moments (AdamW)
+    gradients, optimiser       of the trainable ones, and what the output layer's takes on its way: two more of its size
+                               where it is tied to the embedding (the two and their sum), one where it goes in chunks; the
+                               optimiser has two moments (AdamW)
     logits                     at most ``logit_positions`` positions times the vocabulary: float32 values, and their
                                gradient in training
     activations                what the layers keep for the way back, counted on tensors without numbers: those of a real
@@ -139,14 +141,16 @@ def memory_estimate(
     adapter_bytes = adapter * max(4, kept) if lora else 0
     weights = base * kept + adapter_bytes
     cast = base * computed if autocast and autocast != dtype and not training else 0
-    positions = min(logit_positions or _chunk(text.vocab_size), batch * tokens)
+    chunk = _chunk(text.vocab_size)
+    positions = min(logit_positions or chunk, batch * tokens)
+    passing = 0 if lora else kept * _passing(shapes, chunked=batch * tokens > chunk)
     return MemoryEstimate(
         name or str(getattr(config, "name_or_path", "") or text.model_type),
         configured_context(text) or UNBOUNDED,
         base + adapter,
         trained,
         weights + cast,
-        (adapter_bytes if lora else trained * kept) if training else 0,
+        (adapter_bytes if lora else trained * kept + passing) if training else 0,
         (2 * (adapter_bytes if lora else trained * kept)) if training else 0,
         positions * text.vocab_size * 4 * (2 if training else 1),
         _activations(config, batch, tokens, dtype, autocast, training, lora),
@@ -155,10 +159,7 @@ def memory_estimate(
 
 
 def configuration(
-    name: str,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    cache: str | os.PathLike[str] | None = None,
+    name: str, revision: str | None = None, trust_remote_code: bool = False, cache: str | os.PathLike[str] | None = None
 ) -> Any:
     """The configuration of a model that `load_model` would load, without its weights.
 
@@ -218,6 +219,15 @@ def _shapes(config: Any, trust_remote_code: bool) -> Any:
             where="memory",
             mend="give another model, or the config.json that belongs to it",
         ) from error
+
+
+def _passing(shapes: Any, chunked: bool) -> int:
+    """Numbers of the output layer's gradient that are held beside the gradient itself while it is made."""
+    output = getattr(shapes.get_output_embeddings(), "weight", None)
+    if output is None:
+        return 0
+    tied = output is getattr(shapes.get_input_embeddings(), "weight", None)
+    return int(output.numel()) * (2 if tied else int(chunked))
 
 
 def _chunk(vocabulary: int) -> int:

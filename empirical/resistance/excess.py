@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath.errors import InputError
-from elastomath.interval import Estimate, Interval
+from elastomath.interval import Ends, Estimate, Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
@@ -37,8 +37,8 @@ class Gap(TypedDict):
     """A number pooled over pairs and seeds, with `Interval.as_dict` of both intervals, and of each seed (`Pooled`)."""
 
     estimate: float
-    over_seeds: dict[str, float | None]
-    over_documents: dict[str, float | None]
+    over_seeds: Ends
+    over_documents: Ends
     seeds: list[float]
 
 

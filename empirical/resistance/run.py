@@ -186,12 +186,7 @@ class _Data:
     def _train(self, optimiser: torch.optim.Optimizer, data: Sequences, steps_done: int) -> list[float]:
         s = self.settings
         return self.laboratory.train(
-            optimiser,
-            data,
-            batch=s.batch,
-            learning_rate=s.learning_rate,
-            warmup=s.warmup,
-            steps_done=steps_done,
+            optimiser, data, batch=s.batch, learning_rate=s.learning_rate, warmup=s.warmup, steps_done=steps_done
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from elastomath.errors import InputError
-from elastomath.style import INK, STYLES, styled
+from elastomath.style import INK, STYLES, series, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,6 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
     marks: list[float] = []
     spreads: list[float] = []
     for index, line in enumerate(lines):
-        colour, marker, dashes = STYLES[index % len(STYLES)]
         x, y, bars = [], [], []
         for value in sorted({row[key] for row in line}):
             here = [row for row in line if row[key] == value and row.get(measure) is not None]
@@ -97,9 +96,7 @@ def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, 
         marks, spreads = [*marks, *y], [*spreads, *bars]
         label = f"{sizes[index]:,}" if over_volume else None
         shifted = np.array(x, dtype=np.float64) * 1.025 ** (index - (len(lines) - 1) / 2)
-        axes.errorbar(
-            shifted, y, bars, color=colour, marker=marker, linestyle=dashes, elinewidth=0.9, capsize=1.5, label=label
-        )
+        axes.errorbar(shifted, y, bars, **series(index), elinewidth=0.9, capsize=1.5, label=label)
     if measure != "held_out_rate":
         axes.axhline(0.0, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
     if marks:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-Ends = dict[str, float | None]
-"""`Interval.as_dict`."""
+from elastomath.interval import Ends
 
 
 class Slope(TypedDict):

@@ -91,10 +91,7 @@ class Outcome:
 
 
 def check(
-    ids: Iterable[str] | None = None,
-    evidence: Evidence | None = None,
-    *,
-    tell: Callable[[Outcome], None] | None = None,
+    ids: Iterable[str] | None = None, evidence: Evidence | None = None, *, tell: Callable[[Outcome], None] | None = None
 ) -> list[Outcome]:
     """Check claims by id (all without), in the order of the registry; a check that raises gives ``not tested here``.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from elastomath.shown import number_of
 
-from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
 
 SAVED, FIGURE = "durability", "durability-saved"
 OPTIMISER = "sgd"
@@ -48,7 +48,7 @@ def _first_fall(measure: str) -> Callable[[Evidence], Finding]:
     def check(evidence: Evidence) -> Finding:
         summary = _runs(evidence)
         if summary is None:
-            return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+            return NOT_RUN
         change = summary["answers"][OPTIMISER]["first_fall"][measure]
         volumes = summary["settings"]["align_volumes"]
         decided = change["low"] is not None and (change["low"] > 0 or change["high"] < 0)
@@ -73,14 +73,13 @@ def _return_ratio(evidence: Evidence) -> Finding:
 
     summary = _runs(evidence)
     if summary is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     ratio = summary["answers"][OPTIMISER]["return_ratio"]
     if ratio["estimate"] is None:
         return Finding(NOT_TESTED, "measured", "no run passed both levels on both ways")
     cheaper = ratio["high"] is not None and ratio["high"] < 1
-    return Finding(
-        SUPPORTED if cheaper else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        cheaper,
         f"SmolLM2-135M (4-bit weights), {ratio['groups']} behaviours and seeds: {span(ratio, '')} times the examples; the logit law says "
         f"{float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal",
         {"ratio": ratio["estimate"]},
@@ -98,12 +97,11 @@ def _forecast(evidence: Evidence) -> Finding:
     """R25 measured: undo volumes forecast from two backward passes at the base, against training."""
     errors = _errors([*_rows(evidence, SAVED), *_rows(evidence, MORE)])
     if not errors:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     median, (worst, run) = statistics.median(error for error, _ in errors), errors[-1]
     where = ", ".join(f"{key} {run[key]}" for key in ("pairs", "optimiser", "seed", "n"))
-    return Finding(
-        SUPPORTED if median <= MEDIAN else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        median <= MEDIAN,
         f"SmolLM2-135M (4-bit weights), {number_of(len(errors), 'run')}: the median error of the forecast is {median:.1%}, the worst "
         f"{worst:.0%} ({where})",
         {"median": median, "worst": worst},
@@ -124,15 +122,14 @@ def _resistance(evidence: Evidence) -> Finding:
         for saved in (LOW, SAVED)
     )
     if not low:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     above = [row for row in main if row["z0"] + row["z"] > 0]
     below = [row for row in low if row["z0"] + row["z"] < 0]
     cheaper = [row for row in above if row["undo_volume"]["high"] is not None and row["undo_volume"]["high"] < row["n"]]
     dearer = [row for row in below if row["undo_volume"]["low"] > row["n"]]
     most = max((row["undo_volume"]["low"] / row["n"] for row in dearer), default=None)
-    return Finding(
-        NOT_SUPPORTED if dearer else SUPPORTED,
-        "measured",
+    return measured(
+        not dearer,
         f"SmolLM2-135M (4-bit weights): where the contrasts before and after sum to more than 0, going back took fewer examples than "
         f"coming in {len(cheaper)} of {len(above)} runs; where they sum to less, it took more in {len(dearer)} of {len(below)}"
         + ("" if most is None else f", at least {most:.2g} times as many in one")
@@ -145,7 +142,7 @@ def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
     errors = _errors(_rows(evidence, ADAM))
     if not errors:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
     slopes = {optimiser: _last_slopes(rows, optimiser) for optimiser in ("adamw", "adamw-carried")}
     fall = all(slope < 0 and foretold < 0 for slope, foretold in slopes["adamw-carried"])
@@ -155,9 +152,8 @@ def _moments(evidence: Evidence) -> Finding:
         if pairs
     )
     stands = median <= ADAM_MEDIAN and bool(slopes["adamw-carried"]) and fall
-    return Finding(
-        SUPPORTED if stands else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        stands,
         f"SmolLM2-135M (4-bit weights), {number_of(len(rows), 'run')} under AdamW: the forecast of m* is off by {median:.1%} in the median "
         f"and {errors[-1][0]:.0%} at worst. Exponent of m* in n between the two longest alignments: {words}; Table 3 has -0.15",
         {"median": median, "worst": errors[-1][0], "last_slopes": slopes},
@@ -198,7 +194,7 @@ def _after(algorithm: str) -> Callable[[Evidence], Finding]:
         saved = evidence.saved(ALGORITHMS)
         answer = saved.summary["answers"].get(name) if saved.there else None
         if answer is None or answer["first_fall"]["z"]["low"] is None:
-            return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+            return NOT_RUN
         falls = answer["first_fall"]
         rows = [row for row in saved.summary["durability"] if row["algorithm"] == algorithm]
         undone = "; ".join(
@@ -206,9 +202,8 @@ def _after(algorithm: str) -> Callable[[Evidence], Finding]:
             for row in sorted(rows, key=lambda row: row["n"])
         )
         others = ", ".join(f"of the {WORDS[name][0]} {span(falls[name])}" for name in ("code_length", "probability"))
-        return Finding(
-            SUPPORTED if falls["z"]["low"] > 0 else NOT_SUPPORTED,
-            "measured",
+        return measured(
+            falls["z"]["low"] > 0,
             f"SmolLM2-135M (4-bit weights), {rows[0]['pairs']}, one seed, intervals over {saved.summary['settings']['held_out']} prompts: "
             f"a doubling of the alignment changes the first fall of the log-odds by {span(falls['z'])} nats per opposed example, "
             f"{others}. {undone}. The exponent of m* in n is {span(answer['exponent'])}; Table 3 has -0.15",
@@ -245,9 +240,8 @@ def _stiffness(evidence: Evidence) -> Finding:
             continue
         falling.append(rows[-1]["high"] < rows[0]["low"])
         stiffness.append(f"{name} {', '.join(span(row, '') for row in rows)}")
-    return Finding(
-        SUPPORTED if falling and all(falling) else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        falling and all(falling),
         f"|grad z|^2 over that of neutral text at {', '.join(f'{value / 1e6:.0f}M' for value in PARAMETERS.values())} parameters: "
         f"{'; '.join(stiffness)}. The largest model is stiffer than the smallest in {sum(falling)} of {len(falling)} behaviours; three "
         "families, so that size and family are not told apart, and as they come: trained until they answer with one of the "
@@ -259,98 +253,56 @@ def _stiffness(evidence: Evidence) -> Finding:
 CLAIMS = (
     *(
         Claim(
-            f"F2-{measure.replace('_', '-')}",
-            f"Rebound of behaviours, by the {WORDS[measure][0]}",
+            f"F2-{measure.replace('_', '-')}", f"Rebound of behaviours, by the {WORDS[measure][0]}",
             f"The more a behaviour was aligned, the faster the {WORDS[measure][0]} falls under opposed responses.",
-            "Section 5.2, on responses to prompts",
-            verdict,
-            _first_fall(measure),
-            depends=("R23",),
-            command=f"elastomath check F2-{measure.replace('_', '-')}",
-            saved=SAVED,
-            rerun=RERUN,
-            figure=FIGURE,
+            "Section 5.2, on responses to prompts", verdict, _first_fall(measure), depends=("R23",),
+            command=f"elastomath check F2-{measure.replace('_', '-')}", saved=SAVED, rerun=RERUN, figure=FIGURE,
         )
         for measure, verdict in (("z", SUPPORTED), ("code_length", NOT_SUPPORTED), ("probability", NOT_SUPPORTED))
     ),
     *(
         Claim(
-            AFTER[algorithm],
-            f"Rebound of behaviours after {algorithm.upper()}",
+            AFTER[algorithm], f"Rebound of behaviours after {algorithm.upper()}",
             f"The more a behaviour was aligned by {algorithm.upper()}, the faster its log-odds fall under opposed responses.",
-            "Section 5.2, alignment algorithms, on responses to prompts",
-            verdict,
-            _after(algorithm),
-            depends=("R23",),
-            command=f"elastomath check {AFTER[algorithm]}",
-            saved=ALGORITHMS,
-            rerun=f"experiment durability --pairs advice --algorithm {','.join(AFTER)} --out {{out}}",
-            figure=FIGURE,
+            "Section 5.2, alignment algorithms, on responses to prompts", verdict, _after(algorithm), depends=("R23",),
+            command=f"elastomath check {AFTER[algorithm]}", saved=ALGORITHMS,
+            rerun=f"experiment durability --pairs advice --algorithm {','.join(AFTER)} --out {{out}}", figure=FIGURE,
         )
         for algorithm, verdict in (("dpo", SUPPORTED), ("kto", SUPPORTED), ("simpo", SUPPORTED), ("ppo", NOT_SUPPORTED))
     ),
     Claim(
-        "Q1-behaviours",
-        "What does inverting a behaviour cost?",
+        "Q1-behaviours", "What does inverting a behaviour cost?",
         "From 90% of the chosen response back to 60% takes fewer examples than from 60% to 90% took.",
-        "Open question 1, on responses to prompts",
-        SUPPORTED,
-        _return_ratio,
-        depends=("R22",),
-        command="elastomath check Q1-behaviours",
-        saved=SAVED,
-        rerun=RERUN,
-        figure=FIGURE,
+        "Open question 1, on responses to prompts", SUPPORTED, _return_ratio, depends=("R22",),
+        command="elastomath check Q1-behaviours", saved=SAVED, rerun=RERUN, figure=FIGURE,
     ),
     Claim(
-        "R25-measured",
-        "The forecast comes true",
+        "R25-measured", "The forecast comes true",
         f"Two backward passes at the base foretell the opposed examples that undo an alignment, to {MEDIAN:.0%} in the median.",
-        "Section 6, R25 on a real model",
-        SUPPORTED,
-        _forecast,
-        depends=("R21", "R22", "R25"),
-        command="elastomath check R25-measured",
-        saved=SAVED,
-        rerun=RERUN,
-        figure=FIGURE,
+        "Section 6, R25 on a real model", SUPPORTED, _forecast, depends=("R21", "R22", "R25"),
+        command="elastomath check R25-measured", saved=SAVED, rerun=RERUN, figure=FIGURE,
     ),
     Claim(
-        "F1-behaviours",
-        "Resistance of behaviours",
+        "F1-behaviours", "Resistance of behaviours",
         "Undoing an alignment takes fewer opposed examples than it took aligned ones, from every state.",
-        "Section 5.1, on responses to prompts",
-        NOT_SUPPORTED,
-        _resistance,
-        depends=("R22",),
-        command="elastomath check F1-behaviours",
-        saved=LOW,
+        "Section 5.1, on responses to prompts", NOT_SUPPORTED, _resistance, depends=("R22",),
+        command="elastomath check F1-behaviours", saved=LOW,
         rerun="experiment durability --pairs advice --share 0.1 --align-volumes 4,8,16 --overshoot 0.1 --out {out}",
         figure=FIGURE,
     ),
     Claim(
-        "R26-measured",
-        "The optimiser is part of the law",
+        "R26-measured", "The optimiser is part of the law",
         "Adam on gradients cached at the base foretells the undo volumes under AdamW, and that with moments carried over from the "
         f"alignment they fall as it grows; to {ADAM_MEDIAN:.0%} in the median.",
-        "Section 6, R26 on a real model",
-        SUPPORTED,
-        _moments,
-        depends=("R26",),
-        command="elastomath check R26-measured",
-        saved=ADAM,
+        "Section 6, R26 on a real model", SUPPORTED, _moments, depends=("R26",),
+        command="elastomath check R26-measured", saved=ADAM,
         rerun="experiment durability --pairs tone,advice,refusal --optimiser adamw,adamw-carried --out {out}",
         figure=FIGURE,
     ),
     Claim(
-        "F3-behaviours",
-        "Are larger models stiffer?",
+        "F3-behaviours", "Are larger models stiffer?",
         "One example moves a behaviour less, beside what it moves neutral text, the larger the model is.",
-        "Section 5.3, on responses to prompts",
-        NOT_SUPPORTED,
-        _stiffness,
-        depends=("R25",),
-        command="elastomath check F3-behaviours",
-        saved=CARDS,
+        "Section 5.3, on responses to prompts", NOT_SUPPORTED, _stiffness, depends=("R25",),
+        command="elastomath check F3-behaviours", saved=CARDS,
     ),
-)
+)  # fmt: skip

@@ -39,6 +39,15 @@ class Finding:
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
+NOT_RUN = Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+"""What a check gives where the results that it reads are not there."""
+
+
+def measured(supported: object, detail: str, numbers: dict[str, Any], level: str = "measured") -> Finding:
+    """A finding of an experiment: supported at this scale or not."""
+    return Finding(SUPPORTED if supported else NOT_SUPPORTED, level, detail, numbers)
+
+
 @dataclass(frozen=True)
 class Claim:
     """One statement of the paper, or one result of the theory.

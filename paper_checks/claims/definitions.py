@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from .claim import FAILS, HOLDS, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
+from .claim import FAILS, HOLDS, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, measured, only_if
 
 DRAWS = 40
 """Random datasets or mixtures for each sampled check."""
@@ -105,7 +105,7 @@ def monotone_depth(evidence: Evidence) -> Finding:
         "exactly, a trained model only approximately"
     )
     supported = trend["low"] > 0 and not fallen
-    return Finding(SUPPORTED if supported else NOT_SUPPORTED, "measured", detail, {"per_tenfold": trend["estimate"]})
+    return measured(supported, detail, {"per_tenfold": trend["estimate"]})
 
 
 def protocol(evidence: Evidence) -> Finding:
@@ -233,108 +233,62 @@ def pareto_masses(evidence: Evidence) -> Finding:
         f"film reviews at {len(text)} depths: over all leaves Pareto passes at {', '.join(passed) or 'none'}, in the tail only "
         f"at {', '.join(tails) or 'none'}; drawn Pareto masses are not rejected. R18 does not need the assumption"
     )
-    return Finding(SUPPORTED if passed else NOT_SUPPORTED, "measured", detail, {"depths": len(text), "passed": passed})
+    return measured(passed, detail, {"depths": len(text), "passed": passed})
 
 
 CLAIMS = (
     Claim(
-        "Def3.1",
-        "Token tree",
+        "Def3.1", "Token tree",
         "Responses over a finite alphabet are a tree whose EOS leaves carry their probability and whose inner nodes carry the sum "
         "of their children.",
-        "Definition 3.1",
-        HOLDS,
-        token_tree,
-        command="elastomath rates FILE --depth 4",
-        figure="tree",
+        "Definition 3.1", HOLDS, token_tree, command="elastomath rates FILE --depth 4", figure="tree",
     ),
     Claim(
-        "Def3.3a",
-        "Pruned tree",
+        "Def3.3a", "Pruned tree",
         "Keeping the top d layers gives leaves that carry the sum of what was cut below them.",
-        "Definition 3.3",
-        WITH_CONSTANTS,
-        pruned_tree,
-        depends=("Def3.1",),
-        command="elastomath rates FILE --depth 2",
+        "Definition 3.3", WITH_CONSTANTS, pruned_tree, depends=("Def3.1",), command="elastomath rates FILE --depth 2",
         figure="tree",
     ),
     Claim(
-        "A3.2",
-        "Monotone depth",
+        "A3.2", "Monotone depth",
         "The depth of the tree that a model represents exactly grows with its number of parameters.",
-        "Assumption 3.2",
-        SUPPORTED,
-        monotone_depth,
-        depends=("Def3.3a",),
-        command="elastomath study scale",
-        saved="scale-sim",
-        rerun="study scale --out {out}",
-        figure="study-scale",
+        "Assumption 3.2", SUPPORTED, monotone_depth, depends=("Def3.3a",), command="elastomath study scale",
+        saved="scale-sim", rerun="study scale --out {out}", figure="study-scale",
     ),
     Claim(
-        "Def3.3b",
-        "Compression protocol",
+        "Def3.3b", "Compression protocol",
         "A response of |x| tokens is sent as ceil(|x|/d) Huffman words of the leaves of the pruned tree, and can be read again.",
-        "Definition 3.3",
-        only_if("the end of a response is marked, or its length sent beside it"),
-        protocol,
-        depends=("Def3.3a",),
-        command="elastomath verify --only R15",
-        figure="tree",
+        "Definition 3.3", only_if("the end of a response is marked, or its length sent beside it"), protocol,
+        depends=("Def3.3a",), command="elastomath verify --only R15", figure="tree",
     ),
     Claim(
-        "Thm3.4",
-        "Ideal code length",
+        "Thm3.4", "Ideal code length",
         "E[L(x)] = ceil(|x|/d) ceil(-sum p log2 p) bits.",
-        "Theorem 3.4",
-        FAILS,
-        ideal_length,
-        depends=("Def3.3b", "R15"),
-        command="elastomath verify --only R15",
+        "Theorem 3.4", FAILS, ideal_length, depends=("Def3.3b", "R15"), command="elastomath verify --only R15",
         figure="tree",
     ),
     Claim(
-        "rate",
-        "Compression rate",
+        "rate", "Compression rate",
         "gamma_i = E[L_q(x)/|x|] is H(P_i, q)/d up to integer parts, so that minimising training loss minimises it.",
-        "Section 3",
-        WITH_CONSTANTS,
-        rate,
-        assumes=("responses fill their blocks",),
-        depends=("Def3.3b", "R14"),
+        "Section 3", WITH_CONSTANTS, rate, assumes=("responses fill their blocks",), depends=("Def3.3b", "R14"),
         command="elastomath rates FILE...",
     ),
     Claim(
-        "normalised-rate",
-        "Normalised rate",
+        "normalised-rate", "Normalised rate",
         "Subtracting log M removes the size of the tree and changes no derivative and no difference.",
-        "Section 3",
-        HOLDS,
-        normalised_rate,
-        depends=("rate",),
-        command="elastomath rates FILE... --json",
+        "Section 3", HOLDS, normalised_rate, depends=("rate",), command="elastomath rates FILE... --json",
     ),
     Claim(
-        "Def3.6",
-        "Elasticity",
+        "Def3.6", "Elasticity",
         "There is a simple inverse operation and a D_b with |D_b| << |D_a| that takes the aligned model back within eps_0.",
         "Definition 3.6",
         only_if("the base is much nearer to the aligned than to the opposed target, or a tolerance is allowed"),
-        elasticity,
-        depends=("R13",),
-        command="elastomath verify --only R13",
-        figure="rebound-saved",
+        elasticity, depends=("R13",), command="elastomath verify --only R13", figure="rebound-saved",
     ),
     Claim(
-        "A.7",
-        "Pareto masses",
+        "A.7", "Pareto masses",
         "The leaf masses follow a Pareto law with tail index alpha > 1.",
-        "Assumption A.7",
-        NOT_SUPPORTED,
-        pareto_masses,
-        depends=("Def3.3a",),
-        command="python -m benchmarks.pages assumption-a7",
-        saved="assumption-a7",
+        "Assumption A.7", NOT_SUPPORTED, pareto_masses, depends=("Def3.3a",),
+        command="python -m benchmarks.pages assumption-a7", saved="assumption-a7",
     ),
-)
+)  # fmt: skip

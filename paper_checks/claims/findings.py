@@ -7,7 +7,7 @@ from typing import Any
 
 from elastomath.interval import Interval
 
-from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
 
 SCALE = "SmolLM2-135M (4-bit weights), film reviews"
 """What the saved experiments were run on."""
@@ -62,9 +62,7 @@ def _gap(measure: str) -> Callable[[Evidence], Finding]:
                 f"; of it {level:+.4f} is the level of the targets alone; the final training loss, as printed, is lower in "
                 f"{printed['final_training_loss']} of {printed['of']} pairs"
             )
-        return Finding(
-            SUPPORTED if holds else NOT_SUPPORTED, "measured", f"{SCALE}: {detail}", {"gap": gap["estimate"]}
-        )
+        return measured(holds, f"{SCALE}: {detail}", {"gap": gap["estimate"]})
 
     check.__doc__ = f"F1 by the gap of {measure.replace('_', ' ')}: positive over documents and in every seed."
     return check
@@ -100,9 +98,7 @@ def _falls(saved: str, algorithm: str, direction: str) -> Callable[[Evidence], F
             f"examples: alignment moved the contrast by {least:.0f} standard errors at least; a doubling of the alignment volume "
             f"changes the first fall by {told(first)} and the depth by {told(depth)} bits a token{beyond}"
         )
-        return Finding(
-            SUPPORTED if faster and deeper else NOT_SUPPORTED, "measured", detail, {"depth": depth["estimate"]}
-        )
+        return measured(faster and deeper, detail, {"depth": depth["estimate"]})
 
     check.__doc__ = f"F2 with {algorithm}, roles {direction}: first fall and depth rise with the alignment volume."
     return check
@@ -112,13 +108,12 @@ def _beyond_control(evidence: Evidence) -> Finding:
     """F2 against the control: whether what opposed data do beyond mixed data grows with the alignment volume."""
     group = _widest(evidence)
     if group is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     depth = group["excess_depth"]
     rows = ", ".join(f"{row['align_volume']}: {row['estimate']:+.4f}" for row in depth["by_volume"])
     sign = sign_of(depth["slope"])
-    return Finding(
-        SUPPORTED if sign > 0 else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        sign > 0,
         f"{SCALE}: what {group['perturb_volumes'][-1]} opposed examples take beyond as many mixed ones, by alignment volume: "
         f"{rows}; slope per doubling {told(depth['slope'])}. R13 has it fall, R19 has it free of the alignment volume",
         {"slope": depth["slope"]["estimate"]},
@@ -129,11 +124,10 @@ def _slowing(evidence: Evidence) -> Finding:
     """F2's shape: the fall per example in the first segment less that in the last."""
     group = _widest(evidence)
     if group is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     slowing = group["slowing"]
-    return Finding(
-        SUPPORTED if sign_of(slowing) > 0 else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        sign_of(slowing) > 0,
         f"{SCALE}: first less last rate of the fall {told(slowing, 6)} bits a token per example",
         {"slowing": slowing["estimate"]},
     )
@@ -152,7 +146,7 @@ def _divergence(evidence: Evidence) -> Finding:
         f"{SCALE}: D(base || model) comes below its aligned value in {back} of {runs} runs; at the largest perturbation it has "
         f"changed by {100 * min(changes):+.0f}% to {100 * max(changes):+.0f}%"
     )
-    return Finding(SUPPORTED if back == runs else NOT_SUPPORTED, "measured", detail, {"back": back, "runs": runs})
+    return measured(back == runs, detail, {"back": back, "runs": runs})
 
 
 def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Finding]:
@@ -168,12 +162,7 @@ def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Find
             f"{Interval.of_dict(rate):+.2f}. {theory}"
         )
         grows = fall["low"] > 0 and fall["estimate"] > 2 * fall["se_documents"] and rate["low"] > 0
-        return Finding(
-            SUPPORTED if grows else NOT_SUPPORTED,
-            "measured",
-            detail,
-            {"slope": fall["estimate"], "b": rate["estimate"]},
-        )
+        return measured(grows, detail, {"slope": fall["estimate"], "b": rate["estimate"]})
 
     check.__doc__ = f"F3 by the first fall, absolute and as a share of the rise, against {words}: both grow over seeds."
     return check
@@ -192,9 +181,8 @@ def _inversion(evidence: Evidence) -> Finding:
         for row in summary["predictions"]
         if row["ratio"]["estimate"]
     )
-    return Finding(
-        SUPPORTED if cheaper else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        cheaper,
         f"{SCALE}, {len(seeds)} seed(s): inverse over forward, in examples, by seed: {per}; {laws}. "
         + "; ".join(summary["reading"][:8]),
         {"ratio": ratio["estimate"], "seeds": seeds},

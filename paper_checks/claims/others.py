@@ -8,7 +8,7 @@ from typing import Any
 from elastomath.interval import Interval
 from elastomath.shown import number_of
 
-from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+from .claim import NOT_SUPPORTED, NOT_TESTED, Claim, Evidence, Finding, measured
 
 SAVED, FIGURE = "published", "published"
 PAGE = "python -m benchmarks.pages published"
@@ -29,9 +29,8 @@ def _deeper(evidence: Evidence) -> Finding:
     slope, by_itself = Interval.of_dict(slopes), Interval.of_dict(alone)
     sooner = slope.high is not None and slope.high < 0
     back = Interval.of_dict(readings["back"]["correlation"])
-    return Finding(
-        SUPPORTED if sooner else NOT_SUPPORTED,
-        "published",
+    return measured(
+        sooner,
         f"{readings['model']}, {number_of(every['runs'], 'attack')} on {number_of(every['held_apart']['models'], 'unlearned model')}: "
         "a nat of depth changes "
         f"ln of the steps until half is back by {slope:+.2g}, with damage and learning rate held, and by {by_itself:+.2g} with the "
@@ -39,6 +38,7 @@ def _deeper(evidence: Evidence) -> Finding:
         f"damage go together ({every['depth_and_damage']:.2f}), and in damaged models what returns of the forgotten skill is what "
         f"returns of all others (correlation {back:.2f})",
         {"slope": slopes["estimate"], "visible": slopes["visible"]},
+        level="published",
     )
 
 
@@ -54,29 +54,18 @@ def _larger(evidence: Evidence) -> Finding:
     visible = max(row["visible"] for row in readings["swaps"])
     # the swap lowers the share of stereotyped choices where it acts: growing with size is a negative slope
     grows = slope.high is not None and slope.high < 0
-    return Finding(
-        SUPPORTED if grows else NOT_SUPPORTED,
-        "published",
+    return measured(
+        grows,
         f"Pythia, pronouns swapped in the last 7% of pre-training: the share of stereotyped choices changes by {effects}, by "
         f"{slope:+.4f} for each doubling of the size. An effect below {visible:.2f} at one size, or "
         f"{readings['by_size']['visible']:.3f} a doubling, would not have been seen",
         {"slope": slope.estimate, "visible": readings["by_size"]["visible"]},
+        level="published",
     )
 
 
 CLAIMS = tuple(
-    Claim(
-        id,
-        title,
-        statement,
-        place,
-        NOT_SUPPORTED,
-        check,
-        depends=depends,
-        command=PAGE,
-        saved=SAVED,
-        figure=FIGURE,
-    )
+    Claim(id, title, statement, place, NOT_SUPPORTED, check, depends=depends, command=PAGE, saved=SAVED, figure=FIGURE)
     for id, title, statement, place, check, depends in (
         (
             "F2-published",

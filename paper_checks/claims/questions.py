@@ -10,7 +10,7 @@ import numpy as np
 from elastomath.defences.defence import DEFENCES
 from elastomath.shown import in_the_middle, number_of
 
-from .claim import FAILS, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
+from .claim import FAILS, NOT_RUN, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, measured, only_if
 
 GRID = "defence-sim"
 MODEL = "defence"
@@ -100,7 +100,7 @@ def doubled(evidence: Evidence) -> Finding:
     """Q2 measured: does a defence more than double m* beyond its interval, at no more than 1% of utility lost beyond plain fine-tuning?"""
     summary = _grid(evidence)
     if summary is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     good = [
         entry["defence"]
         for entry in summary["ranking"]
@@ -110,19 +110,14 @@ def doubled(evidence: Evidence) -> Finding:
         and entry["extra"]["high"] < 0.01
     ]
     useful = next(answer for answer in summary["answers"] if answer["id"] == "useful")
-    return Finding(
-        SUPPORTED if good else NOT_SUPPORTED,
-        "measured",
-        f"{_scale(summary)}: {useful['sentence']}",
-        {"good": good},
-    )
+    return measured(good, f"{_scale(summary)}: {useful['sentence']}", {"good": good})
 
 
 def untunable(evidence: Evidence) -> Finding:
     """Q2 measured: does a behaviour of any defence outlast every attack, where the attacker alone chooses the data?"""
     summary = _grid(evidence)
     if summary is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     own = [row for row in summary["rows"] if not row["defence"].startswith("replay")]
     lasting = {row["defence"] for row in own}
     for row in own:
@@ -134,9 +129,8 @@ def untunable(evidence: Evidence) -> Finding:
         if kept
         else ""
     )
-    return Finding(
-        SUPPORTED if lasting else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        lasting,
         f"{_scale(summary)}: {len(lasting)} of them outlast every attack in every seed; a behaviour of every other was undone by at "
         f"least one{keeps}. What the output layer alone leaves to any defence: `elastomath.laws.planner.output_constant`",
         {"lasting": sorted(lasting)},
@@ -147,15 +141,14 @@ def comes_back(evidence: Evidence) -> Finding:
     """Q2 measured: does neutral training bring back a behaviour of the base that opposed examples overlaid?"""
     summary = _grid(evidence)
     if summary is None:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     parts = {a["id"].partition("/")[2]: a["value"] for a in summary["answers"] if a["id"].startswith("back/")}
     half = [n for n, value in parts.items() if value["low"] is not None and value["low"] > 0.5]
     ways = ", ".join(
         f"{value['estimate']:.0%} [{value['low']:.0%}, {value['high']:.0%}] after {n}" for n, value in parts.items()
     )
-    return Finding(
-        SUPPORTED if len(half) == len(parts) else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        len(half) == len(parts),
         f"{_scale(summary)}: of the fall, neutral text gives back {ways} opposed examples. The logit law says that nothing comes back, "
         "joint compression that the overlay would hardly have counted",
         {"half": half},
@@ -166,7 +159,7 @@ def doubled_model(evidence: Evidence) -> Finding:
     """Q2 on a real model: does a defence more than double m* over seeds, against every attack, at less than 1% of utility lost?"""
     saved = evidence.saved(MODEL_SEEDS)
     if not saved.there:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     own = [entry for entry in saved.summary["ranking"] if not entry["defence"].startswith("replay")]
     attacks = {entry["attack"] for entry in own}
     good: dict[str, set[str]] = {}
@@ -174,11 +167,8 @@ def doubled_model(evidence: Evidence) -> Finding:
         if (entry["gain"]["low"] or 0.0) > 2 and entry["lost"]["high"] is not None and entry["lost"]["high"] < 0.01:
             good.setdefault(entry["defence"], set()).add(entry["attack"])
     lasting = sorted(name for name, against in good.items() if against == attacks)
-    return Finding(
-        SUPPORTED if lasting else NOT_SUPPORTED,
-        "measured",
-        f"{_model_scale(saved.summary)}: {' '.join(saved.summary['conclusion'])}",
-        {"good": lasting},
+    return measured(
+        lasting, f"{_model_scale(saved.summary)}: {' '.join(saved.summary['conclusion'])}", {"good": lasting}
     )
 
 
@@ -186,16 +176,15 @@ def foretold_model(evidence: Evidence) -> Finding:
     """Q2 on a real model: do two backward passes at the defended weights foretell what undoes a behaviour?"""
     saved = evidence.saved(MODEL)
     if not saved.there:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     errors = {
         (row["pairs"], row["seed"], row["defence"]): abs(row["forecast"] / row["same_rate"]["estimate"] - 1)
         for row in saved.summary["defence"]
         if row["attack"] == "sft" and row["forecast"] and row["same_rate"]["estimate"]
     }
     median, worst = float(np.median(list(errors.values()))), max(errors, key=lambda key: errors[key])
-    return Finding(
-        SUPPORTED if median < FORETOLD else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        median < FORETOLD,
         f"{_model_scale(saved.summary)}: off {in_the_middle(median, errors[worst], len(errors))} "
         f"({worst[2]}, {worst[0]}, seed {worst[1]}); a defence whose attack has a replay has no forecast",
         {"median": median},
@@ -206,7 +195,7 @@ def relearned_model(evidence: Evidence) -> Finding:
     """Q2 on a real model: does what NPO unlearned come back after fewer examples than the unlearning took?"""
     saved = evidence.saved(MODEL)
     if not saved.there:
-        return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+        return NOT_RUN
     rows = [row for row in saved.summary["defence"] if row["attack"] == "sft" and row["defence"].startswith("npo")]
     taken = {id(row): row["volume"] * DEFENCES[row["defence"]].stretch for row in rows}
     sooner = [row for row in rows if row["same_rate"]["estimate"] and row["same_rate"]["estimate"] < taken[id(row)]]
@@ -214,9 +203,8 @@ def relearned_model(evidence: Evidence) -> Finding:
         f"{row['pairs']}, {taken[id(row)]:g} by {row['defence']}: {row['same_rate']['estimate']:.0f}, foretold {row['forecast']:.0f}"
         for row in rows
     )
-    return Finding(
-        SUPPORTED if len(sooner) == len(rows) else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        len(sooner) == len(rows),
         f"{_model_scale(saved.summary)}, at the defender's own learning rate. Examples that unlearned, and those that brought it back: "
         f"{each}",
         {"sooner": len(sooner)},
@@ -237,108 +225,60 @@ RERUN = "experiment defence --preset night --attacks sft,few --out {out}"
 """Three seeds, where the rest does not say otherwise."""
 CLAIMS = (
     Claim(
-        "Q2",
-        "Can the force be made useful?",
+        "Q2", "Can the force be made useful?",
         "There are models that cannot be tuned away: a perturbation of given volume does at most a known damage.",
-        "Open question 2",
-        only_if(CEILING),
-        usefulness,
-        depends=("R17", "R19"),
-        command="elastomath verify --only R17",
-        figure="ceilings",
+        "Open question 2", only_if(CEILING), usefulness, depends=("R17", "R19"),
+        command="elastomath verify --only R17", figure="ceilings",
     ),
     Claim(
-        "Q2-price",
-        "What does durability cost?",
+        "Q2-price", "What does durability cost?",
         "A wanted undo volume M is bought by a known number of examples: exponential in c M by plain fine-tuning, quadratic by DPO.",
-        "Open question 2, under the logit law",
-        WITH_CONSTANTS,
-        price,
-        depends=("R21", "R22"),
+        "Open question 2, under the logit law", WITH_CONSTANTS, price, depends=("R21", "R22"),
         command="elastomath plan --durability 100",
     ),
     *(
         Claim(
-            f"Q2-{name}",
-            title,
+            f"Q2-{name}", title,
             claim,
-            "Open question 2, in the simulator",
-            verdict,
-            check,
-            depends=("R21", "R22"),
-            command=f"elastomath check Q2-{name}",
-            saved=GRID,
-            rerun="study defence --preset quick --out {out}",
+            "Open question 2, in the simulator", verdict, check, depends=("R21", "R22"),
+            command=f"elastomath check Q2-{name}", saved=GRID, rerun="study defence --preset quick --out {out}",
             figure="study-defence",
         )
         for name, title, claim, verdict, check in (
-            (
-                "doubled",
-                "Is there a cheap defence?",
-                "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, at matched utility.",
-                NOT_SUPPORTED,
-                doubled,
-            ),
-            (
-                "untunable",
-                "Are there models that cannot be tuned away?",
-                "A behaviour can be put into a model so that it outlasts every attack whose data the attacker chooses.",
-                NOT_SUPPORTED,
-                untunable,
-            ),
-            (
-                "back",
-                "Is resistance a useful force?",
-                "A behaviour of the base that opposed examples overlaid comes back by neutral training, more than half of it.",
-                NOT_SUPPORTED,
-                comes_back,
-            ),
+            ("doubled", "Is there a cheap defence?",
+             "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, at matched utility.",
+             NOT_SUPPORTED, doubled),
+            ("untunable", "Are there models that cannot be tuned away?",
+             "A behaviour can be put into a model so that it outlasts every attack whose data the attacker chooses.",
+             NOT_SUPPORTED, untunable),
+            ("back", "Is resistance a useful force?",
+             "A behaviour of the base that opposed examples overlaid comes back by neutral training, more than half of it.",
+             NOT_SUPPORTED, comes_back),
         )
     ),
     *(
         Claim(
-            f"Q2-{name}",
-            title,
+            f"Q2-{name}", title,
             claim,
-            "Open question 2, on a real model",
-            verdict,
-            check,
-            depends=("R21", "R22"),
-            command=f"elastomath check Q2-{name}",
-            saved=saved,
-            rerun=f"{RERUN} --defences {defences}",
+            "Open question 2, on a real model", verdict, check, depends=("R21", "R22"),
+            command=f"elastomath check Q2-{name}", saved=saved, rerun=f"{RERUN} --defences {defences}",
             figure="defence-saved",
         )
         for name, saved, defences, title, claim, verdict, check in (
-            (
-                "doubled-model",
-                MODEL_SEEDS,
-                "sft,npo-pre-training",
-                "Is there a cheap defence on a real model?",
-                "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, against every attack "
-                "that was tried, at less than 1% of utility lost.",
-                SUPPORTED,
-                doubled_model,
-            ),
-            (
-                "unlearned-model",
-                MODEL,
-                "sft,npo,npo-pre-training,npo-more --seeds 0",
-                "Is unlearning undone by less than it took?",
-                "A response that a model has unlearned comes back after fewer examples than the unlearning took (R22 with the roles "
-                "exchanged), whatever was done to make it last.",
-                NOT_SUPPORTED,
-                relearned_model,
-            ),
-            (
-                "foretold-model",
-                MODEL,
-                "sft,dpo-best,retain,tamper,noising,npo,npo-pre-training,npo-more,pre-training,average,replay-50 --seeds 0",
-                "Is what undoes a defended behaviour foretold?",
-                "Two backward passes at the defended weights foretell what undoes a behaviour, whatever defence put it there.",
-                SUPPORTED,
-                foretold_model,
-            ),
+            ("doubled-model", MODEL_SEEDS, "sft,npo-pre-training", "Is there a cheap defence on a real model?",
+             "A defence that leaves the attacker's data alone more than doubles what undoes a behaviour, against every attack "
+             "that was tried, at less than 1% of utility lost.",
+             SUPPORTED, doubled_model),
+            ("unlearned-model", MODEL, "sft,npo,npo-pre-training,npo-more --seeds 0",
+             "Is unlearning undone by less than it took?",
+             "A response that a model has unlearned comes back after fewer examples than the unlearning took (R22 with the roles "
+             "exchanged), whatever was done to make it last.",
+             NOT_SUPPORTED, relearned_model),
+            ("foretold-model", MODEL,
+             "sft,dpo-best,retain,tamper,noising,npo,npo-pre-training,npo-more,pre-training,average,replay-50 --seeds 0",
+             "Is what undoes a defended behaviour foretold?",
+             "Two backward passes at the defended weights foretell what undoes a behaviour, whatever defence put it there.",
+             SUPPORTED, foretold_model),
         )
     ),
-)
+)  # fmt: skip

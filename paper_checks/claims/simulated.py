@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from elastomath.interval import Interval
 
-from .claim import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding
+from .claim import NOT_RUN, NOT_SUPPORTED, SUPPORTED, Claim, Evidence, Finding, measured
 
 NEAR = 0.1
 """How near to a joint optimum a contrast has to rest, nats."""
@@ -22,7 +22,7 @@ def _judged(study: str, judge: Callable[[Numbers, Words], Finding]) -> Callable[
     def check(evidence: Evidence) -> Finding:
         saved = evidence.saved(f"{study}-sim")
         if not saved.there:
-            return Finding(NOT_TESTED, "measured", "not run here; --rerun runs it")
+            return NOT_RUN
         answers = saved.summary["answers"]
         return judge(
             {answer["id"]: Interval.of_dict(answer["value"]) for answer in answers},
@@ -37,9 +37,8 @@ def _falls(exponent: str, *sentences: str, head: str = "") -> Callable[[Numbers,
     """Whether the exponent is below 0, beyond the scatter over seeds."""
 
     def judge(numbers: Numbers, words: Words) -> Finding:
-        return Finding(
-            SUPPORTED if numbers[exponent].sign() < 0 else NOT_SUPPORTED,
-            "measured",
+        return measured(
+            numbers[exponent].sign() < 0,
             head + " ".join(words[id] for id in sentences),
             {"exponent": numbers[exponent].estimate},
         )
@@ -56,9 +55,8 @@ def _held(numbers: Numbers, words: Words) -> Finding:
         {id: value for id, value in numbers.items() if id.startswith(f"{part}/")} for part in ("rest", "none")
     )
     far = max(value.estimate or 0.0 for value in rest.values())
-    return Finding(
-        SUPPORTED if far < NEAR else NOT_SUPPORTED,
-        "measured",
+    return measured(
+        far < NEAR,
         f"{len(rest)} compressors rest within {far:.3f} nats of it; without a replay "
         + ", ".join(f"{value}" for value in none.values())
         + f" of the joint law's opposed steps undo the behaviour. {words[min(id for id in words if id.startswith('past/'))]}",
@@ -71,9 +69,8 @@ def _no_order(numbers: Numbers, words: Words) -> Finding:
     early = {id: value for id, value in numbers.items() if id.startswith("early/") and value.high is not None}
     shorter = [id for id, value in early.items() if value.high is not None and value.high < 1]
     neutral = [words[id] for id in shorter if "/neutral/" in id]
-    return Finding(
-        NOT_SUPPORTED if shorter else SUPPORTED,
-        "measured",
+    return measured(
+        not shorter,
         f"in {len(shorter)} of {len(early)} settings an early behaviour is undone by fewer opposed steps. {' '.join(neutral[-1:])}".strip(),
         {"shorter": len(shorter)},
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claim import NOT_SUPPORTED, SUPPORTED, Claim, Evidence, Finding, only_if
+from .claim import NOT_SUPPORTED, SUPPORTED, Claim, Evidence, Finding, measured, only_if
 
 CONDITION = "the gaps are read on one target: elsewhere levels of the targets alone can give them"
 
@@ -35,30 +35,18 @@ def table3(evidence: Evidence) -> Finding:
         f"m* ~ n^b with b = {b.estimate:.2f} [{b.low:.2f}, {b.high:.2f}] over two models of four volumes: it falls; excluded by "
         f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is"
     )
-    return Finding(
-        SUPPORTED if b.high < 0 else NOT_SUPPORTED, "published", detail, {"b": b.as_dict(), "excluded": excluded}
-    )
+    return measured(b.high < 0, detail, {"b": b.as_dict(), "excluded": excluded}, level="published")
 
 
 CLAIMS = (
     Claim(
-        "Table1",
-        "Table 1: inverse alignment ends at a lower loss",
+        "Table1", "Table 1: inverse alignment ends at a lower loss",
         "In all 27 pairs the inverse run theta_l -> D_k ends at a lower training loss than the forward run theta_k -> D_l.",
-        "Table 1",
-        only_if(CONDITION),
-        table1,
-        command="elastomath check Table1",
-        figure="published",
+        "Table 1", only_if(CONDITION), table1, command="elastomath check Table1", figure="published",
     ),
     Claim(
-        "Table3",
-        "Table 3: more safety data is undone by fewer unsafe examples",
+        "Table3", "Table 3: more safety data is undone by fewer unsafe examples",
         "The number of unsafe examples that brings the divergence from the base below 0.01 falls with the number of safe ones.",
-        "Table 3",
-        SUPPORTED,
-        table3,
-        command="elastomath check Table3",
-        figure="published",
+        "Table 3", SUPPORTED, table3, command="elastomath check Table3", figure="published",
     ),
-)
+)  # fmt: skip

@@ -63,8 +63,7 @@ MANY_RUNS = 50
 
 
 app.command(
-    rich_help_panel=UNDERSTAND,
-    epilog=examples("elastomath verify --quick", "elastomath verify --explain R18"),
+    rich_help_panel=UNDERSTAND, epilog=examples("elastomath verify --quick", "elastomath verify --explain R18")
 )(cli_verify.verify)
 app.command(rich_help_panel=UNDERSTAND, epilog=examples("elastomath check", "elastomath check Thm4.2 F1 --json"))(
     cli_check.check

@@ -64,11 +64,7 @@ def inversion() -> Protocol:
     return Protocol(InversionSettings, run, _show_reading, inversion_figure)
 
 
-@protocol(
-    experiment,
-    "scale --seeds 0,1,2",
-    "scale --models EleutherAI/pythia-160m --revisions step1000,step64000",
-)
+@protocol(experiment, "scale --seeds 0,1,2", "scale --models EleutherAI/pythia-160m --revisions step1000,step64000")
 def scale() -> Protocol:
     """Rebound against model size and pre-training volume: a family trained here, or given models (F3)."""
     from empirical.scale.figures import scale_figure

@@ -16,8 +16,7 @@ SHOWN = 5
 
 def joint(
     shares: Annotated[
-        Path,
-        typer.Argument(metavar="TABLE", help="CSV, a row a run: share_NAME and rate_NAME, or the shares alone."),
+        Path, typer.Argument(metavar="TABLE", help="CSV, a row a run: share_NAME and rate_NAME, or the shares alone.")
     ],
     rates: Annotated[
         Path | None,

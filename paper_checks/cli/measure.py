@@ -46,8 +46,7 @@ def measure(
         ),
     ] = False,
     window: Annotated[
-        int | None,
-        typer.Option("--window", help="Tokens a window (default: the model's context; 256 with --encode)."),
+        int | None, typer.Option("--window", help="Tokens a window (default: the model's context; 256 with --encode).")
     ] = None,
     stride: Annotated[
         int | None, typer.Option("--stride", help="Tokens predicted a window (default: the window).")

@@ -118,12 +118,12 @@ def _show(card: Card, what: str) -> None:
     table(rows, tuple(rows[0]))
     print()
     constants = card.constants
-    passed = (constants["cosine"].estimate or 0.0) < -1
+    passed = abs(constants["cosine"].estimate or 0.0) > 1
     conclude(
         (
             f"The contrast, ln of the chosen response's probability over the rejected one's, is {card.z0} now. Neither response "
             f"has {card.closure:.1%} of the probability; the cosine of the two gradients is {constants['cosine']}"
-            f"{', an estimate from different prompts, which may pass -1' if passed else ''}.",
+            f"{', an estimate from different prompts, whose noise takes it beyond 1' if passed else ''}.",
             f"One example moves the contrast by at most c: {constants['aligning']} aligning, {constants['perturbing']} "
             f"perturbing. Over the squared gradient of a neutral text's code length, that of the contrast is {constants['relative']}.",
             "Not shown: how far c moves along training, other prompts than these. Words: docs/glossary.md.",

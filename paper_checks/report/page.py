@@ -147,7 +147,7 @@ def number(value: Any) -> str:
     return str(value)
 
 
-def interval(constant: Mapping[str, float | None] | None) -> str:
+def interval(constant: Mapping[str, Any] | None) -> str:
     """An estimate with its interval, where an end that the data do not bound is said to be open.
 
     >>> interval({"estimate": 10.0, "low": 9.5, "high": None, "level": 0.95})

@@ -10,7 +10,8 @@ from .page import Section, interval
 from .presets import MODEL, Preset
 
 if TYPE_CHECKING:
-    from empirical.stiffness.results import Control, Ends, ProbeRow
+    from elastomath.interval import Ends
+    from empirical.stiffness.results import Control, ProbeRow
 
 
 def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Section:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elastomath import Curve, InputError
 from elastomath.curve import Run
-from elastomath.style import INK, STYLES, plain_ticks, save_figure, styled
+from elastomath.style import INK, STYLES, plain_ticks, save_figure, series, styled
 
 from .stationary import Stationarity, stationarity_table
 
@@ -76,7 +76,7 @@ def undoing_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -
     for row in records:
         label = str(_value(row, by))
         labels += [label] if label not in labels else []
-        colour, marker, _ = STYLES[labels.index(label) % LINES]
+        marks = series(labels.index(label), line=False)
         for entry in row["record"]["runs"]:
             for panel, name in zip(axes, ("undo", "back"), strict=True):
                 undone = entry.get(name)
@@ -85,10 +85,10 @@ def undoing_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -
                 n, volume = entry["volumes"][1], undone["volume"]
                 aligned.append(n)
                 if volume is None:
-                    panel.plot(n, undone["low"], marker="^", color=colour, markerfacecolor="white")
+                    panel.plot(n, undone["low"], marker="^", color=marks["color"], markerfacecolor="white")
                 elif volume > 0:
-                    panel.plot([n, n], [max(undone["low"], 1e-12), undone["high"]], color=colour, linewidth=1.0)
-                    panel.plot(n, volume, marker=marker, color=colour, linestyle="none")
+                    panel.plot([n, n], [max(undone["low"], 1e-12), undone["high"]], color=marks["color"], linewidth=1.0)
+                    panel.plot(n, volume, **marks)
     if not aligned:
         raise InputError("no volume of a way back", where="figure", mend="run the life cycles with inverse=True")
     for panel, title in zip(
@@ -121,10 +121,9 @@ def resistance_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics"
             continue
         label = str(_value(row, by))
         labels += [label] if label not in labels else []
-        colour, marker, _ = STYLES[labels.index(label) % LINES]
         for pair in resistance["pairs"]:
             for panel, name in zip(axes, ("loss", "excess"), strict=True):
-                panel.plot(pair["forward"][name], pair["inverse"][name], marker=marker, color=colour, linestyle="none")
+                panel.plot(pair["forward"][name], pair["inverse"][name], **series(labels.index(label), line=False))
     if not labels:
         raise InputError("no run has resistance", where="figure", mend="run the sweep with --resistance")
     for panel, name in zip(axes, ("final loss", "excess code length"), strict=True):
@@ -151,7 +150,6 @@ def hooke_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -> 
     for row in records:
         label = str(_value(row, by))
         labels += [label] if label not in labels else []
-        colour, marker, dashes = STYLES[labels.index(label) % LINES]
         for entry in row["record"]["runs"]:
             k, n, _ = entry["volumes"]
             for panel, name in enumerate(("entropies", "reverse")):
@@ -160,7 +158,7 @@ def hooke_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -> 
                     continue
                 change = np.array(values[:2], dtype=np.float64)
                 change -= change[:, :1]
-                axes[panel].plot(-k * change[0], n * change[1], marker=marker, color=colour, linestyle=dashes)
+                axes[panel].plot(-k * change[0], n * change[1], **series(labels.index(label)))
                 drawn[panel] = True
     if not drawn[0]:
         raise InputError("no life cycle to draw", where="figure", mend="give the runs of a sweep's JSON file")
@@ -196,17 +194,16 @@ def _groups(curve: Curve, by: str) -> list[tuple[Any, list[Run]]]:
 
 
 def _median_line(axes: Axes, index: int, label: str, runs: list[Run], values: list[Array]) -> None:
-    colour, marker, dashes = STYLES[index]
     readings: dict[float, list[float]] = {}
     for run, line in zip(runs, values, strict=True):
         if len(runs) > 1:
-            axes.plot(run.perturbations[1:], line, color=colour, linewidth=0.5, alpha=0.5)
+            axes.plot(run.perturbations[1:], line, color=STYLES[index][0], linewidth=0.5, alpha=0.5)
         for step, value in zip(run.perturbations[1:].tolist(), line.tolist(), strict=True):
             if np.isfinite(value):
                 readings.setdefault(step, []).append(value)
     steps = sorted(readings)
     medians = [float(np.median(readings[step])) for step in steps]
-    axes.plot(steps, medians, color=colour, marker=marker, linestyle=dashes, label=label)
+    axes.plot(steps, medians, **series(index), label=label)
 
 
 def _cut(axes: Axes, values: list[Array], kept: tuple[float, ...]) -> None:
@@ -220,8 +217,8 @@ def _cut(axes: Axes, values: list[Array], kept: tuple[float, ...]) -> None:
 
 
 def _legend(axes: Axes, labels: list[str]) -> None:
-    for label, (colour, marker, _) in zip(labels, STYLES, strict=False):
-        axes.plot([], [], color=colour, marker=marker, linestyle="none", label=label)
+    for index, label in enumerate(labels[:LINES]):
+        axes.plot([], [], **series(index, line=False), label=label)
     axes.legend(frameon=False, fontsize=9)
 
 
@@ -261,9 +258,9 @@ def stationarity_figure(
     }
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    for (name, values), (colour, marker, dashes) in zip(lines.items(), STYLES, strict=False):
+    for index, (name, values) in enumerate(lines.items()):
         shown = np.maximum(values, 1e-16)  # an exact 0 has no place on the axis
-        axes.loglog(left, shown, color=colour, marker=marker, linestyle=dashes, label=name)
+        axes.loglog(left, shown, **series(index), label=name)
     guide = np.geomspace(left[0], left[-1], 200) if left[0] < left[-1] else left
     for power, dashes in ((1, (0, (1, 2))), (2, (0, (6, 3)))):
         shown = guide**power

@@ -44,8 +44,7 @@ class Aligned(TypedDict):
 
 
 Pair = TypedDict(
-    "Pair",
-    {"from": int, "to": int, "forward": Aligned, "inverse": Aligned, "lower_loss": bool, "lower_excess": bool},
+    "Pair", {"from": int, "to": int, "forward": Aligned, "inverse": Aligned, "lower_loss": bool, "lower_excess": bool}
 )
 """Forward and inverse alignment between two slices."""
 

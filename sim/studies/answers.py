@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from elastomath.interval import Interval
+from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Configuration
 
 LEVEL = 0.95
@@ -25,7 +25,7 @@ class SavedAnswer(TypedDict):
     question: str
     compressor: str
     sentence: str
-    value: dict[str, float | None]
+    value: Ends
     method: str
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from elastomath import finite_law
 from elastomath.laws.theorem import mixture_theta_bounds, theta_bounds
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, styled
+from elastomath.style import INK, series, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, over_seeds
@@ -169,13 +169,12 @@ def figure(summary: Data) -> Figure:
     table = [row for row in table if row["k"] == k]
     steps = sorted({row["l"] for row in table})
     for index, name in enumerate(sorted({row["compressor"] for row in table})):
-        colour, marker, dashes = STYLES[index]
         mine = [[row for row in table if row["compressor"] == name and row["l"] == step] for step in steps]
         finite = [[row["theta"] for row in rows if row["theta"] is not None and row["l"] < 1] for rows in mine]
         shown = [(step, float(np.mean(values))) for step, values in zip(steps, finite, strict=True) if values]
-        upper.plot(*zip(*shown, strict=True), color=colour, marker=marker, linestyle=dashes, label=name)
+        upper.plot(*zip(*shown, strict=True), **series(index), label=name)
         means = [float(np.mean([row["residual"] for row in rows])) for rows in mine]
-        lower.plot(steps, means, color=colour, marker=marker, linestyle=dashes, label=name)
+        lower.plot(steps, means, **series(index), label=name)
     fine = np.linspace(0.0, max(step for step in steps if step < 1), 50)
     upper.plot(fine, (1 + 2 * fine / k) / (1 - fine), color=INK, linestyle="--", linewidth=0.8)
     upper.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)

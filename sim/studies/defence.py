@@ -10,7 +10,7 @@ import numpy as np
 
 from elastomath.defences.defence import ATTACKS, DEFENCES
 from elastomath.defences.figures import UTILITY, defences_figure
-from elastomath.interval import Interval
+from elastomath.interval import Ends, Interval
 from elastomath.laws.logit import undo_volume
 from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Configuration
@@ -33,8 +33,6 @@ METHOD = (
 )
 
 
-Ends = dict[str, float | None]
-"""`Interval.as_dict`."""
 Seeds = dict[str, dict[int, DefendedRow]]
 """Rows by defence and seed."""
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, styled
+from elastomath.style import INK, series, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, over_seeds
@@ -151,7 +151,6 @@ def figure(summary: Groups[Row]) -> Figure:
             chosen[key] = group
     for panel, what in zip(panels, FORMULAS, strict=True):
         for index, ((name, mode), group) in enumerate(chosen.items()):
-            colour, marker, dashes = STYLES[index % len(STYLES)]
             steps = sorted({row["l"] for row in group["rows"] if row[what] is not None})
             means = [
                 float(
@@ -160,7 +159,7 @@ def figure(summary: Groups[Row]) -> Figure:
                 for step in steps
             ]
             label = f"{name}, {'in sequence' if mode == 'sequential' else 'joint optimum'}"
-            panel.plot(steps, means, color=colour, marker=marker, linestyle=dashes, label=label)
+            panel.plot(steps, means, **series(index), label=label)
         panel.axhline(0.0, color=INK, linewidth=0.8)
         panel.set(ylabel="|sum| / largest", ylim=(-0.05, 2.05))
         panel.set_title("forward: D(P_i || q)" if what == "forward" else "reverse: D(q || P_i), as printed")

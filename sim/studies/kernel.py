@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration, Result
-from elastomath.style import STYLES, plain_ticks, styled
+from elastomath.style import plain_ticks, series, styled
 
 from ..cycles.records import Behaved
 from ..cycles.sweeps import configurations
@@ -183,16 +183,17 @@ def figure(summary: Data) -> Figure:
     )
     shapes = sorted({(row["depth"], row["width"]) for row in summary["rows"]})
     for index, depth in enumerate(sorted({depth for depth, _ in shapes})):
-        colour, marker, _ = STYLES[index % len(STYLES)]
         rows = [row for row in summary["rows"] if row["depth"] == depth]
-        above.plot([row["width"] for row in rows], [_turned(row) for row in rows], color=colour, marker=marker, linestyle="none",
-                   label=f"{depth} layer{'s' if depth > 1 else ''}")  # fmt: skip
+        above.plot(
+            [row["width"] for row in rows],
+            [_turned(row) for row in rows],
+            **series(index, line=False),
+            label=f"{depth} layer{'s' if depth > 1 else ''}",
+        )
     widths = [width for depth, width in shapes if depth == 2]
     for index, width in enumerate(widths):
-        colour, marker, dashes = STYLES[index % len(STYLES)]
         ways = next(row for row in summary["rows"] if (row["depth"], row["width"]) == (2, width))["ways"]
-        below.plot([way["n"] for way in ways], [way["turned"] for way in ways], color=colour, marker=marker, linestyle=dashes,
-                   label=f"width {width}")  # fmt: skip
+        below.plot([way["n"] for way in ways], [way["turned"] for way in ways], **series(index), label=f"width {width}")
     above.set(xscale="log", yscale="log", xlabel="width", ylabel="turn of the gradient")
     below.set(xscale="log", yscale="log", xlabel="aligned steps n", ylabel="turn of the gradient")
     for panel in (above, below):

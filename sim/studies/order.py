@@ -8,7 +8,7 @@ import numpy as np
 
 from elastomath.laws.logit import aligned_contrast, fall_volume, replayed_contrast
 from elastomath.runs.ledger import Configuration
-from elastomath.style import STYLES, plain_ticks, styled
+from elastomath.style import plain_ticks, series, styled
 
 from ..cycles.behaviour import ORDERS
 from ..cycles.records import Order
@@ -138,7 +138,6 @@ def figure(summary: Data) -> Figure:
     panels = drawn.subplots(1, 2, sharey=True)
     for panel, rest in zip(panels, (MIXED, NEUTRAL), strict=True):
         for index, group in enumerate(group for group in summary["groups"] if group["rest"] == rest):
-            colour, marker, _ = STYLES[index % len(STYLES)]
             shift = 0.12 * (index - 1)
             points = [
                 (place + shift, _undone(order, which))
@@ -146,8 +145,12 @@ def figure(summary: Data) -> Figure:
                 for place, which in enumerate(ORDERS)
                 if _undone(order, which) is not None
             ]
-            panel.plot(*zip(*points, strict=True), color=colour, marker=marker, linestyle="none", markersize=4,
-                       label=f"{group['compressor']}, {group['past']} + {group['n']} steps")  # fmt: skip
+            panel.plot(
+                *zip(*points, strict=True),
+                **series(index, line=False),
+                markersize=4,
+                label=f"{group['compressor']}, {group['past']} + {group['n']} steps",
+            )
         panel.set_xticks(range(len(ORDERS)), ORDERS)
         panel.set_title(rest, fontsize=9)
         panel.legend(frameon=False, fontsize=7.5)

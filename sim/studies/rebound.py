@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from elastomath import InputError
 from elastomath.laws.forgetting import return_steps
 from elastomath.laws.rebound import Scores, return_volume, score
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, plain_ticks, styled
+from elastomath.style import INK, plain_ticks, series, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, exponent, over_seeds
@@ -169,16 +169,16 @@ def gaps(record: Life) -> Gaps:
     """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
     pairs = record["resistance"]["pairs"]
     both = [(pair["forward"], pair["inverse"]) for pair in pairs]
+
+    def mean(name: Literal["loss", "entropy", "excess", "closed"]) -> float:
+        return float(np.mean([(forward[name] or 0.0) - (inverse[name] or 0.0) for forward, inverse in both]))
+
     return {
-        "loss": float(np.mean([forward["loss"] - inverse["loss"] for forward, inverse in both])),
-        "entropy": float(np.mean([forward["entropy"] - inverse["entropy"] for forward, inverse in both])),
-        "excess": float(np.mean([forward["excess"] - inverse["excess"] for forward, inverse in both])),
+        "loss": mean("loss"), "entropy": mean("entropy"), "excess": mean("excess"),
         "lower_loss": float(np.mean([pair["lower_loss"] for pair in pairs])),
         "lower_excess": float(np.mean([pair["lower_excess"] for pair in pairs])),
-        "closed": float(
-            np.mean([(forward["closed"] or 0.0) - (inverse["closed"] or 0.0) for forward, inverse in both])
-        ),
-    }
+        "closed": mean("closed"),
+    }  # fmt: skip
 
 
 def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
@@ -321,22 +321,14 @@ def figure(summary: Groups[Row]) -> Figure:
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
     heights: list[float] = []
     for index, group in enumerate(summary["groups"]):
-        colour, marker, dashes = STYLES[index]
         undone = [(each["n"], v) for row in group["rows"] for each in row["undo"] if (v := each["volume"])]
         places = sorted({n for n, _ in undone})
         heights += places
         means = [math.exp(np.mean([math.log(volume) for at, volume in undone if at == n])) for n in places]
-        upper.plot(
-            places,
-            means,
-            color=colour,
-            marker=marker,
-            linestyle=dashes,
-            label=f"{group['compressor']}, {group['setting']}",
-        )
+        upper.plot(places, means, **series(index), label=f"{group['compressor']}, {group['setting']}")
         x = [row["resistance"]["entropy"] for row in group["rows"]]
         y = [row["resistance"]["excess"] for row in group["rows"]]
-        lower.plot(x, y, color=colour, marker=marker, linestyle="none")
+        lower.plot(x, y, **series(index, line=False))
     if heights:
         ends = [min(heights), max(heights)]
         upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, plain_ticks, styled
+from elastomath.style import INK, plain_ticks, series, styled
 
 from ..cycles.records import Mix, Replay
 from ..cycles.sweeps import configurations
@@ -213,11 +213,10 @@ def figure(summary: Data) -> Figure:
     )
     panel = drawn.subplots()
     for index, group in enumerate(summary["groups"]):
-        colour, marker, _ = STYLES[index % len(STYLES)]
         for place, replay in enumerate(group["replays"]):
             shown = _undone(replay)
-            panel.plot([share for share, _ in shown], [volume for _, volume in shown], color=colour, marker=marker,
-                       linestyle="none", label=None if place else f"{group['compressor']}, {group['setting']}")  # fmt: skip
+            label = None if place else f"{group['compressor']}, {group['setting']}"
+            panel.plot([x for x, _ in shown], [y for _, y in shown], **series(index, line=False), label=label)
     first = summary["groups"][0]["replays"][0]
     shares = np.linspace(0, first["p0"] * 0.995, 200)
     panel.plot(shares, [law_volume(first, float(s)) for s in shares], color=INK, linewidth=1.0, label="logit law")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict, TypeVar
+from operator import itemgetter
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
-from elastomath.style import STYLES, plain_ticks, styled
+from elastomath.style import STYLES, plain_ticks, series, styled
 
 from ..cycles.records import Entry
 from ..cycles.sweeps import configurations
@@ -102,25 +103,6 @@ class Data(TypedDict):
     volume: list[Pretrained]
     tolerance: float
     depth_by_size: list[Depth]
-
-
-R = TypeVar("R", bound=Row)
-
-
-def _cut(row: Cut) -> float:
-    return row["depth"]
-
-
-def _contexts(row: Ordered) -> float:
-    return row["order"]
-
-
-def _parameters(row: Sized) -> float:
-    return row["parameters"]
-
-
-def _volumes(row: Pretrained) -> float:
-    return row["k"]
 
 
 TRAINING = {"tolerance": 1e-7, "adamw": 200, "lbfgs": 80, "newton": 0}
@@ -227,29 +209,30 @@ def depth_by_size(size: list[Sized]) -> list[Depth]:
     return rows
 
 
-def _means(table: Sequence[R], by: Callable[[R], float]) -> list[tuple[float, Interval]]:
+def _means(table: Sequence[Row], by: str) -> list[tuple[float, Interval]]:
     """The mean elasticity at each value of ``by``."""
     means = []
-    for place in sorted({by(row) for row in table}):
-        mean = over_seeds(row["elasticity"] for row in table if by(row) == place)
+    place_of = itemgetter(by)
+    for place in sorted(set(map(place_of, table))):
+        mean = over_seeds(row["elasticity"] for row in table if place_of(row) == place)
         if mean is not None:
             means.append((place, mean))
     return means
 
 
-def _rising(table: Sequence[R], by: Callable[[R], float]) -> tuple[int, int]:
+def _rising(table: Sequence[Row], by: str) -> tuple[int, int]:
     """Of the seeds, in how many the elasticity rises from each value of ``by`` to the next."""
     seeds = sorted({row["seed"] for row in table})
-    paths = [[row["elasticity"] for row in sorted(table, key=by) if row["seed"] == seed] for seed in seeds]
+    paths = [[row["elasticity"] for row in sorted(table, key=itemgetter(by)) if row["seed"] == seed] for seed in seeds]
     return sum(all(a < b for a, b in itertools.pairwise(path)) for path in paths), len(seeds)
 
 
 def _depth(table: list[Cut]) -> list[Answer]:
-    means = _means(table, _cut)
+    means = _means(table, "depth")
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at d = {place}" for place, mean in means)
-    rising, seeds = _rising(table, _cut)
+    rising, seeds = _rising(table, "depth")
     each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means if mean.estimate is not None)
     return [
         Answer(
@@ -262,11 +245,11 @@ def _depth(table: list[Cut]) -> list[Answer]:
 
 
 def _order(table: list[Ordered]) -> list[Answer]:
-    means = _means(table, _contexts)
+    means = _means(table, "order")
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at order {place}" for place, mean in means)
-    rising, seeds = _rising(table, _contexts)
+    rising, seeds = _rising(table, "order")
     exact = all(row["represented_depth"] >= row["order"] + 1 - 1e-9 for row in table)
     return [
         Answer(
@@ -298,7 +281,7 @@ def _size(table: list[Sized]) -> list[Answer]:
     depths = ", ".join(f"{row['represented_depth']:.2f} at {row['parameters']:,}" for row in rows)
     means = [row["represented_depth"] for row in rows]
     monotone = all(a <= b + 1e-9 for a, b in itertools.pairwise(means))
-    elastic = ", ".join(f"{mean.estimate:.3f}" for _, mean in _means(table, _parameters))
+    elastic = ", ".join(f"{mean.estimate:.3f}" for _, mean in _means(table, "parameters"))
     slope, deeper = slopes("elasticity"), slopes("represented_depth")
     if slope is not None:
         decided = slope.side(
@@ -343,7 +326,7 @@ def _volume(table: list[Pretrained]) -> list[Answer]:
         b = over_seeds(volume_exponents(mine))
         if b is None:
             continue
-        said = ", ".join(f"{mean.estimate:.3g} at {place:g}" for place, mean in _means(mine, _volumes))
+        said = ", ".join(f"{mean.estimate:.3g} at {place:g}" for place, mean in _means(mine, "k"))
         decided = b.side(
             "falls with |D_p|, as R11 has it for joint compression and against F3",
             "grows with |D_p|, as F3 says",
@@ -367,47 +350,30 @@ def _volume(table: list[Pretrained]) -> list[Answer]:
 def figure(summary: Data) -> Figure:
     """Above, N_0 DeltaH_a/L against depth (mixture) and represented depth of the transformers; below, DeltaH_a/L against |D_p|."""
     drawn, (upper, lower) = two_panels("Elasticity and scale", "Means over seeds.", share=False)
-    lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], _cut), False)]
+    lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], "depth"), False)]
     lines.append(
-        ("counting, order + 1", [(place + 1, mean) for place, mean in _means(summary["order"], _contexts)], False)
+        ("counting, order + 1", [(place + 1, mean) for place, mean in _means(summary["order"], "order")], False)
     )
     for index, (label, means, _) in enumerate(lines):
-        colour, marker, dashes = STYLES[index]
-        upper.plot(
-            [x for x, _ in means],
-            [y.estimate for _, y in means],
-            color=colour,
-            marker=marker,
-            linestyle=dashes,
-            label=label,
-        )
+        upper.plot([x for x, _ in means], [y.estimate for _, y in means], **series(index), label=label)
     size = summary["size"]
     if size:
-        colour, marker, dashes = STYLES[2]
         by_depth = [
             (float(np.mean([row["represented_depth"] for row in size if row["parameters"] == count])), mean.estimate)
-            for count, mean in _means(size, _parameters)
+            for count, mean in _means(size, "parameters")
         ]
-        upper.plot(
-            *zip(*by_depth, strict=True),
-            color=colour,
-            marker=marker,
-            linestyle=dashes,
-            label="transformers, depth represented",
-        )
+        upper.plot(*zip(*by_depth, strict=True), **series(2), label="transformers, depth represented")
     upper.set(xlabel="depth, symbols", ylabel="N₀ ΔH_a / L, nats")
     upper.legend(frameon=False, fontsize=9)
     groups = list(dict.fromkeys((row["compressor"], row["setting"]) for row in summary["volume"]))
     for index, key in enumerate(groups):
-        colour, marker, dashes = STYLES[index % len(STYLES)]
-        means = _means([row for row in summary["volume"] if (row["compressor"], row["setting"]) == key], _volumes)
+        look = series(index)
+        means = _means([row for row in summary["volume"] if (row["compressor"], row["setting"]) == key], "k")
         lower.plot(
             [x for x, _ in means],
             [y.estimate for _, y in means],
-            color=colour,
-            marker=marker,
-            markerfacecolor=colour if index < len(STYLES) else "white",
-            linestyle=dashes,
+            **look,
+            markerfacecolor=look["color"] if index < len(STYLES) else "white",
             label=", ".join(key),
         )
     lower.set(xscale="log", yscale="log", xlabel="|D_p| / |D_a|", ylabel="ΔH_a / L, nats")

@@ -10,7 +10,7 @@ import numpy as np
 
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, plain_ticks, styled
+from elastomath.style import INK, STYLES, plain_ticks, series, styled
 
 from ..compressors.networks import SIZES, NetworkSize
 from ..cycles.records import Behaved
@@ -248,10 +248,13 @@ def figure(summary: Data) -> Figure:
     )
     above, below = drawn.subplots(2, 1)
     for index, group in enumerate(summary["groups"]):
-        colour, marker, _ = STYLES[index % len(STYLES)]
         first = [way for way in group["ways"] if way["seed"] == group["ways"][0]["seed"] and way["undo_volume"]]
-        above.plot([way["n"] for way in first], [way["undo_volume"] for way in first], color=colour, marker=marker, linestyle="none",
-                   label=f"{group['compressor']}, {group['setting']}")  # fmt: skip
+        above.plot(
+            [way["n"] for way in first],
+            [way["undo_volume"] for way in first],
+            **series(index, line=False),
+            label=f"{group['compressor']}, {group['setting']}",
+        )
     first = [way for way in summary["groups"][0]["ways"] if way["seed"] == summary["groups"][0]["ways"][0]["seed"]]
     above.plot(
         [way["n"] for way in first], [way["forecast"] for way in first], color=INK, linewidth=1.0, label="foretold"

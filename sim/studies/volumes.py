@@ -12,7 +12,7 @@ from elastomath.fit.sequential import Effective, best_clock, elastic_limit, read
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from elastomath.runs.ledger import Configuration
-from elastomath.style import INK, STYLES, plain_ticks, styled
+from elastomath.style import INK, STYLES, plain_ticks, series, styled
 
 from ..cycles.records import Life
 from .answers import T_METHOD, Answer, Run, exponent, over_seeds
@@ -288,7 +288,6 @@ def figure(summary: Groups[Row]) -> Figure:
     axes: tuple[tuple[Literal["k", "n"], Literal["k", "n"]], ...] = (("k", "n"), ("n", "k"))
     for panel, (over, other) in zip(panels, axes, strict=True):
         for index, group in enumerate(chosen.values()):
-            colour, marker, dashes = STYLES[index]
             levels = sorted({row[other] for row in group["rows"]})
             level = levels[len(levels) // 2]
             mine = [row for row in group["rows"] if row[other] == level and row["ratio"]]
@@ -298,7 +297,7 @@ def figure(summary: Groups[Row]) -> Figure:
                 for place in places
             ]
             label = f"{group['compressor']}, {group['setting']}"
-            panel.plot(places, means, color=colour, marker=marker, linestyle=dashes, label=label)
+            panel.plot(places, means, **series(index), label=label)
             theory = [next(row["r19"] for row in mine if row[over] == place) for place in places]
             if index == 0:
                 panel.plot(
@@ -309,7 +308,7 @@ def figure(summary: Groups[Row]) -> Figure:
                     linewidth=0.8,
                 )
             if all(value is not None for value in theory):
-                panel.plot(places, theory, color=colour, linestyle=":", linewidth=1.0)
+                panel.plot(places, theory, color=STYLES[index % len(STYLES)][0], linestyle=":", linewidth=1.0)
         panel.set(
             xscale="log",
             yscale="log",

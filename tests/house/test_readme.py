@@ -66,7 +66,14 @@ def syllables(word):
 
 def test_its_numbers_are_those_of_the_saved_results():
     saved = json.loads((ROOT / "paper_checks/saved_runs/durability/durability.json").read_text(encoding="utf-8"))
-    names = ("durability", "durability-more", "durability-adamw", "durability-gemma", "durability-low")
+    names = (
+        "durability",
+        "durability-more",
+        "durability-adamw",
+        "durability-gemma",
+        "durability-gemma-advice",
+        "durability-low",
+    )
     results = [ROOT / "paper_checks/saved_runs" / name / f"{name}.json" for name in names]
     runs = [json.loads(file.read_text(encoding="utf-8"))["durability"] for file in results]
     errors = [abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in runs[0] + runs[1]]

@@ -147,13 +147,16 @@ def test_no_step_survives_another_right_side(name):
     """Each line with its smaller side raised, its constant 1% off, or its relation turned round cannot be built."""
     for step in STEPS[name]():
         with pytest.raises(DerivationError):
-            dataclasses.replace(step, rhs=step.rhs + sp.Rational(1, 100))
+            dataclasses.replace(step, formula=(step.lhs, step.relation, step.rhs + sp.Rational(1, 100)))
         with pytest.raises(DerivationError):
-            dataclasses.replace(step, lhs=step.lhs * sp.Rational(99, 100) if step.rhs != 0 else step.lhs + 1)
+            dataclasses.replace(
+                step,
+                formula=(step.lhs * sp.Rational(99, 100) if step.rhs != 0 else step.lhs + 1, step.relation, step.rhs),
+            )
         if step.relation != "=":
             turned = "<=" if step.relation == ">=" else ">="
             with pytest.raises(DerivationError):
-                dataclasses.replace(step, relation=turned)
+                dataclasses.replace(step, formula=(step.lhs, turned, step.rhs))
             with pytest.raises(DerivationError):
                 dataclasses.replace(step, proof=Witness(2 * step.proof.expression))
 

@@ -155,17 +155,18 @@ def test_another_definition_turns_the_derivation_red(where, name, broken, monkey
 def test_every_step_fails_when_one_of_its_sides_is_changed(index):
     """A factor on one side, or the relation turned round, cannot be built."""
     step = derive("R12").steps[index]
-    broken = {"rhs": step.rhs + sp.Rational(1, 7)} if step.relation == "=" else {"lhs": step.rhs, "rhs": step.lhs}
+    lhs, relation, rhs = step.formula
+    broken = (lhs, relation, rhs + sp.Rational(1, 7)) if relation == "=" else (rhs, relation, lhs)
     assert dataclasses.replace(step).reason == step.reason
     with pytest.raises(DerivationError):
-        dataclasses.replace(step, **broken)
+        dataclasses.replace(step, formula=broken)
 
 
 @pytest.mark.parametrize("factor", [sp.Rational(1, 3), -sp.Rational(1, 2), 1])
 def test_another_constant_of_the_miss_cannot_be_derived(factor):
     step = next(step for step in derive("R12") if step.statement.startswith("Third order"))
     with pytest.raises(DerivationError, match="left over"):
-        dataclasses.replace(step, rhs=2 * factor * step.rhs)
+        dataclasses.replace(step, formula=(step.lhs, step.relation, 2 * factor * step.rhs))
 
 
 def test_float_ball_and_symbol_agree():

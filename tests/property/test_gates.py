@@ -125,7 +125,6 @@ def cases():
     from elastomath.necessity.certificate import exact_counterexample
     from elastomath.pareto import fluctuation, overlaps
     from elastomath.pareto import law as pareto
-    from elastomath.pareto import overlaps as expansion
     from elastomath.rates import datasets
     from elastomath.tails import fit as tailfit
     from elastomath.tails import goodness as tailtest
@@ -147,7 +146,7 @@ def cases():
     words = codewords.canonical_words([1, 2, 2])
     code = arithmetic.ArithmeticCode.of([2, 1, 1])
     block = compression.BlockCode.of(tree)
-    moments, limit = expansion.expansion_of(pareto.Pareto(2.5)), fluctuation.leaf_limit(1.5)
+    limit = fluctuation.leaf_limit(1.5)
     whole = sampledpareto.fit_sampled_pareto(np.array(COUNTED * 20))
     test = tailtest.goodness_of_fit(COUNTED, 2, samples=5)
     readings = theorem.theorem_readings([0, 0.25, 0.5], 10, [[1, 0.99, 0.98], [1, 1.1, 1.2], [1, 0.9, 0.8]])
@@ -362,8 +361,6 @@ def cases():
         "mixtures.divergence.overlap": (divergence.overlap, {"p": MASSES, "other": OTHER, "q": OTHER}),
         "mixtures.divergence.chi_square": (divergence.chi_square, {"p": MASSES, "q": OTHER}),
         "mixtures.divergence.log_gap": (divergence.log_gap, {"excess": np.array([0.5, -0.5])}),
-        "pareto.overlaps.Expansion.epsilon": (moments.epsilon, {"pretrain": 100.0, "perturb": 0.1, "order": 1}),
-        "pareto.overlaps.expansion_of": (expansion.expansion_of, {"law": pareto.Pareto(2.5), "parts": 3}),
         "pareto.fluctuation.merge_leaves": (
             fluctuation.merge_leaves,
             {"masses": [0.5, 0.25, 0.125, 0.125], "factor": 2},
@@ -476,7 +473,6 @@ def cases():
         ),
         "laws.optimisers.momentum_constant": (optimisers.momentum_constant, {"constant": 0.1, "momentum": 0.5}),
         "laws.optimisers.noisy_constant": (optimisers.noisy_constant, {"rate": 0.1, "noise": 1.0, "batch": 2}),
-        "laws.optimisers.entry_force": (optimisers.entry_force, {"steps": 9, "squares": 2.0, "rate": 0.1}),
         "laws.optimisers.carried_undo": (
             optimisers.carried_undo,
             {"steps": 9, "climbed": 2.0, "squares": 2.0, "rate": 0.1},
@@ -494,10 +490,6 @@ def cases():
         ),
         "laws.optimisers.warmed_steps": (optimisers.warmed_steps, {"steps": 10, "warm_up": 20}),
         "laws.optimisers.fitted_exponent": (optimisers.fitted_exponent, {"steps": [1, 2], "undo": [3.0, 4.0]}),
-        "laws.optimisers.rate_of_undo": (
-            optimisers.rate_of_undo,
-            {"optimiser": optimisers.Optimiser("adam"), "steps": 8, "undo": 7.9, "start": 0.0},
-        ),
         "defences.losses.loss_of": (
             importlib.import_module("elastomath.defences.losses").loss_of,
             {"beta": 0.3},
@@ -1082,8 +1074,7 @@ def test_the_ends_of_the_doubles_have_their_right_values():
     from elastomath.codes.arithmetic import ArithmeticCode
     from elastomath.laws.logit import rise
     from elastomath.pareto.fluctuation import leaf_limit
-    from elastomath.pareto.law import Pareto
-    from elastomath.pareto.overlaps import Lognormal, expansion_of
+    from elastomath.pareto.overlaps import Lognormal
     from elastomath.tails.rivals import likelihood_ratio
     from elastomath.tails.sampled import SampledPareto
 
@@ -1102,8 +1093,6 @@ def test_the_ends_of_the_doubles_have_their_right_values():
     assert large.log_ratio == pytest.approx(plain.log_ratio, rel=1e-9)
     law = SampledPareto(0.5, 2.0, 0.1, 0.9, 0.0, 0.0, 1, False)
     assert law.tail_probability(1.7e308) == pytest.approx((1.7e308 / 2) ** -0.5 / 0.9, rel=1e-12)
-    expansion = expansion_of(Pareto(5.0))
-    assert expansion.epsilon(1e300, 1e300, order=2) == pytest.approx(expansion.epsilon(1e100, 1e100, order=2) * 1e200)
     with pytest.raises(InputError, match="c n is inf"):
         rise(0.0, 2.0, 1.7e308)
 

@@ -26,7 +26,6 @@ from elastomath.laws import finite as law
 from elastomath.laws import union as unionlaw
 from elastomath.pareto import law as pareto
 from elastomath.pareto import overlaps
-from elastomath.pareto import overlaps as expansion
 
 FLOOR = 1e-305
 """Below this doubles have fewer digits; an error of so much is allowed."""
@@ -405,13 +404,6 @@ HELD: dict[str, Scalar] = {
         (moderate(-100, 2), whole(1, 9), wide),
         1e-13,
         8 * ULP,
-    ),
-    "pareto.overlaps.Expansion.epsilon": Scalar(
-        lambda k, L: expansion.Expansion(3, *np.array([0.3, 0.4, 1.5])[:, None]).epsilon(k, L),
-        lambda k, L: 2 * L * (1 + 3 * (arb(0.4) - 2 * L) / (2 * (k + 1 + L))),
-        (moderate(-100, 100), moderate(-100, 100)),
-        8 * ULP,
-        4 * ULP,
     ),
 }
 

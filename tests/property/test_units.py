@@ -83,7 +83,6 @@ ONE_UNIT = {
     "fit.effective_volumes.Balance.deviance": "readings in a unit of their own: fit_run is in LAWS",
     "fit.quadrature.suited_work": "readings in a unit of their own: fit_run is in LAWS",
     "mixtures.mixture.PERTURBED": "a gate",
-    "pareto.overlaps.Expansion.epsilon": "volumes are (k, 1, l), in units of |D_a|",
     "pareto.fluctuation.leaf_limit": "volumes are (k, 1, l), in units of |D_a|",
     "pareto.fluctuation.sampled_overlaps": "volumes are (k, 1, l), in units of |D_a|",
     "necessity.instance.Instance.at": "volumes are (k, 1, l); others are refused",

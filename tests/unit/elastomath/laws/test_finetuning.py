@@ -208,7 +208,7 @@ def test_a_smaller_remainder_cannot_be_built():
 
     (step,) = (step for step in derive("R7") if step.statement.startswith("so f itself"))
     with pytest.raises(DerivationError):
-        dataclasses.replace(step, rhs=step.rhs * 0.99)
+        dataclasses.replace(step, formula=(step.lhs, step.relation, step.rhs * 0.99))
     assert isinstance(step.proof, Rises)
     assert isinstance(step, Step)
 

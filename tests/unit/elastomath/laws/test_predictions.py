@@ -17,7 +17,7 @@ from elastomath.laws.logit import (
     undo_exponent,
     undo_volume,
 )
-from elastomath.laws.optimisers import Optimiser, durability, entry_force, falling_steps, fitted_exponent, late_speed
+from elastomath.laws.optimisers import Optimiser, durability, falling_steps, fitted_exponent, late_speed
 from elastomath.mixtures.mixture import Mixture
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "sequence.md").read_text(encoding="utf-8")
@@ -114,7 +114,6 @@ def test_the_first_falls():
     assert before < at > after
     falls = [float(first_falls(contrast(p), 0.0, SPEED).probability) for p in (0.6, 2 / 3, 0.75)]
     assert falls[0] < falls[1] > falls[2]
-    assert float(entry_force(400, 4.0, 0.1)) == pytest.approx(0.1 * math.sqrt(400 / 4))
 
 
 def test_the_undo_volume_and_the_way_back():

@@ -23,7 +23,7 @@ def reading(volume: float, z: float) -> dict[str, object]:
     return {"volume": volume, "chosen": np.logaddexp(0, -state).tolist(), "rejected": np.logaddexp(0, state).tolist()}
 
 
-def run(n: int, *, foretold: float = 1.0, most: float = 400.0, seed: int = 0) -> dict[str, object]:
+def run(n: int, *, foretold: float = 1.0, most: float = 400.0, seed: int = 0, end: float = -0.3) -> dict[str, object]:
     """A run of the logit law from z_0 = 0: aligned on n, perturbed in steps of 4."""
     z = float(logit.aligned_contrast(0.0, n, C))
     undo = float(logit.undo_volume(0.0, n, C))
@@ -31,7 +31,7 @@ def run(n: int, *, foretold: float = 1.0, most: float = 400.0, seed: int = 0) ->
     aligned = [reading(v, float(logit.aligned_contrast(0.0, v, C))) for v in (*up, n)]
     volumes = np.arange(4.0, most, 4.0)
     down = [float(logit.perturbed_contrast(z, m, C)) for m in volumes]
-    last = next((i for i, value in enumerate(down) if value < -0.3), len(down) - 1)
+    last = next((i for i, value in enumerate(down) if value < end), len(down) - 1)
     readings = [reading(float(m), value) for m, value in zip(volumes[: last + 1], down[: last + 1], strict=True)]
     row = {"n": n, "z": WIDE | {"estimate": z}, "undo_volume": WIDE | {"estimate": foretold * undo}}
     card = {
@@ -58,7 +58,7 @@ def test_the_measured_undo_volume_is_that_of_the_law():
 def test_a_run_that_is_not_undone_is_a_bound_and_counts_in_no_error():
     row = durability_row(run(512, most=40.0))
     assert row["undo_volume"] == {"estimate": None, "low": 36.0, "high": None, "level": 0.95, "censored": True}
-    assert forecast_error([row]) == {"median": None, "worst": None, "runs": 0, "inside": 0}
+    assert forecast_error([row]) == {"median": None, "worst": None, "runs": 0, "inside": 0, "vouched": 0, "beyond": 1}
 
 
 def test_the_error_names_the_worst_run():
@@ -98,7 +98,7 @@ def test_the_exponent_and_the_first_falls_have_the_signs_of_the_law():
 
 def test_one_group_has_an_interval_over_its_prompts():
     """Of prompts that fall at their own speeds: a slope is linear in them, so that its jackknife is Student's t over prompts."""
-    generator, runs = np.random.default_rng(0), [run(n, most=4000.0) for n in (256, 512, 1024)]
+    generator, runs = np.random.default_rng(0), [run(n, most=4000.0, end=-2.0) for n in (256, 512, 1024)]
     for result in runs:
         end = np.array(result["aligned"][-1]["rejected"]) - np.array(result["aligned"][-1]["chosen"])
         speeds = generator.uniform(0.5, 1.5, 8)
@@ -134,6 +134,41 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})
+
+
+def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
+    """Two volumes that came back and one that did not have no exponent: of those two alone it would be chosen by its answer."""
+    short, runs = run(1024, most=8.0), [run(n) for n in (64, 256)]
+    assert pooled_answers(runs)["sgd"]["exponent"]["estimate"] is not None
+    answer = pooled_answers([*runs, short])["sgd"]["exponent"]
+    assert (answer["estimate"], answer["groups"], answer["left_out"]) == (None, 0, 1)
+    others = [run(n, seed=1) for n in (64, 256)]
+    answer = pooled_answers([*runs, short, *others])["sgd"]["exponent"]
+    assert (answer["groups"], answer["left_out"]) == (1, 1)
+    assert answer["estimate"] == pytest.approx(pooled_answers(others)["sgd"]["exponent"]["estimate"])
+    rows = [durability_row(result) for result in [*runs, short, *others]]
+    rows[0]["applies"] = False
+    words = conclusion(
+        {
+            "durability": rows,
+            "error": forecast_error(rows),
+            "answers": pooled_answers([*runs, short, *others]),
+        }
+    )
+    assert "The card vouches for the forecast of 3 of these 4; it says why." in words[1]
+    assert words[2].startswith("Not in these errors: 1 of the 5 runs with a forecast")
+    assert "1 of 5 runs were not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(
+        words
+    )
+
+
+def test_an_alignment_that_lifts_nothing_has_nothing_to_undo():
+    flat = run(64)
+    flat["aligned"][-1] = reading(64, -0.01)
+    rows = [durability_row(flat)]
+    assert rows[0]["undo_volume"]["estimate"] == 0
+    words = conclusion({"durability": rows, "error": forecast_error(rows), "answers": pooled_answers([flat])})
+    assert words == ["Under sgd, 1 of 1 alignments left the contrast no higher than it was: there was nothing to undo."]
 
 
 def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base():

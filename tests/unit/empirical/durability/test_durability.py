@@ -530,10 +530,13 @@ def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model, capsy
         assert closed.applies
         assert ("would make the forecast surer" in " ".join(closed.sentences())) == surer
     assert not replace(card, closure=0.13, constants=opposed | kept).applies
-    for cosine, passed in ((-1.01, True), (-0.97, False)):
+    for cosine, passed in ((-1.01, True), (-0.97, False), (2.41, True)):
         constants = opposed | kept | {"cosine": Interval(cosine, cosine - 0.06, cosine + 0.06)}
-        show(replace(card, closure=0.04, constants=constants), "prefs")
-        assert ("different prompts, which may pass -1" in " ".join(capsys.readouterr().out.split())) == passed
+        read = replace(card, closure=0.04, constants=constants)
+        show(read, "prefs")
+        assert ("noise takes it beyond 1" in " ".join(capsys.readouterr().out.split())) == passed
+        assert read.applies == (cosine < 0)
+    assert ["share too little for a cosine" in reason for reason in read.reasons] == [True]
 
 
 def test_pairs_that_are_nowhere_name_what_can_be_given():

@@ -64,7 +64,10 @@ def test_the_parts_of_the_tiny_model(tiny_model):
     found = memory_estimate(tiny_model, batch=4, tokens=32)
     assert found.parameters == found.trainable == loaded.parameters
     assert found.context == loaded.context
-    assert found.weights == found.gradients == 4 * loaded.parameters
+    assert found.weights == 4 * loaded.parameters
+    layer = 4 * loaded.model.get_output_embeddings().weight.numel()
+    assert loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
+    assert found.gradients == found.weights + 2 * layer  # of the two ends, and their sum
     assert found.optimiser == 8 * loaded.parameters
     assert found.logits == 2 * 4 * 300 * 4 * 32
     assert found.total == sum(value for key, value in found.as_dict().items() if key in PARTS)
@@ -73,6 +76,18 @@ def test_the_parts_of_the_tiny_model(tiny_model):
     reading = memory_estimate(tiny_model, batch=4, tokens=32, training=False)
     assert reading.gradients == reading.optimiser == 0
     assert 0 < reading.activations < found.activations
+
+
+def test_what_the_gradient_of_the_output_layer_takes_on_its_way():
+    """Seen on a Gemma of one layer and 262k words: 2.0 times the layer beside its gradient where tied, 1.0 in chunks, else 0."""
+
+    def beside(tied, tokens):
+        shape = config("llama")
+        shape.tie_word_embeddings = tied
+        found = memory_estimate(shape, batch=4, tokens=tokens)
+        return (found.gradients - 4 * found.trainable) / (4 * shape.vocab_size * shape.hidden_size)
+
+    assert [beside(True, 16), beside(True, 64), beside(False, 16), beside(False, 64)] == [2, 2, 0, 1]
 
 
 PARTS = ("weights", "gradients", "optimiser", "logits", "activations", "reference")
