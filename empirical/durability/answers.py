@@ -227,7 +227,7 @@ def conclusion(summary: Durability) -> list[str]:
 def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> list[str]:
     """How far off the forecasts were, and what these errors leave out."""
     sentences = []
-    if error["runs"]:
+    if error["runs"] and error["median"] is not None and error["worst"] is not None:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
             f"was off {in_the_middle(error['median'], error['worst'], error['runs'])}; {_inside(error['inside'], error['runs'])} in "
