@@ -1,7 +1,7 @@
 """Is each law found on curves that it drew, and does the fit say where it cannot tell? `python -m benchmarks.recovery`.
 
 Writes docs/data/recovery.json, a case at a time (a run that was stopped goes on), and prints the tables of docs/recovery.md:
-contrasts of runs of two bases, judged by `compare_over_bases`.
+contrasts of runs of two bases, judged by `compare_over_bases`, all draws of a case side by side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath.fit.law_choice import compare_over_bases
+from elastomath.fit.law_choice import compare_many
 from elastomath.fit.readings import Readings
 from elastomath.fit.rival_laws import (
     FORGETTING,
@@ -34,7 +34,7 @@ from elastomath.storage import whole_file
 
 Array = NDArray[np.float64]
 DOCS = Path(__file__).parents[1] / "docs"
-DRAWS = 20
+DRAWS = 200
 NOISES = (0.03, 0.2)
 """Standard error of a reading of the contrast, nats; 32 held-out prompts of SmolLM2 give some 0.03 (a scatter of 0.2 a prompt)."""
 TOP, READINGS = 48.0, 13
@@ -96,9 +96,10 @@ def apart(law: Law, rival: Law) -> float:
 def judged(law: Law, noise: float, draws: int) -> dict[str, Any]:
     """How often the law is chosen, kept among those that are not told apart, or excluded; and which laws stay beside it."""
     chosen, kept, beside = 0, 0, dict.fromkeys((rival.name for rival in NAMED if rival.name != law.name), 0)
-    for seed in range(draws):
-        rng = np.random.default_rng([seed, *law.name.encode()])
-        rows = {row["name"]: row for row in compare_over_bases(*drawn(law, rng, noise), NAMED)}
+    seeds = ([seed, *law.name.encode()] for seed in range(draws))
+    sets = [drawn(law, np.random.default_rng(seed), noise) for seed in seeds]
+    for told in compare_many(sets, NAMED):
+        rows = {row["name"]: row for row in told}
         chosen += rows[law.name]["chosen"]
         kept += rows[law.name]["kept"]
         for name in beside:

@@ -38,7 +38,7 @@ class Difference:
     effect    second over first (a ratio), or second less first for the contrast, with its interval over seeds
     align     the alignment volume, None for a mean over several
     p         of a two-sided t test over seeds, None with fewer than two on a side;  corrected  by Holm's step-down in its constant
-    smallest  the ratio (difference) that would have been seen with a chance `POWER` at this scatter
+    smallest  the ratio (difference) that would have been seen with a chance `POWER` at this scatter, were all other pairs equal
     pairs     how many seeds were compared pairwise, 0 for independent ones;  censored  runs that were not undone, on either side
     """
 
@@ -121,7 +121,7 @@ def differences(
         name: [run_constants(course, level) for course in mine] for name, mine in sets.items()
     }
     of_law = {name: _seeds_of_c(mine, level) for name, mine in sets.items()} if "c" in constants else {}
-    effects = []
+    effects, errors = list[Difference](), list[tuple[float, float]]()
     for first, second in combinations(sets, 2):
         volumes = [{run.course.align for run in constants_of[name]} for name in (first, second)]
         common = sorted(volumes[0] & volumes[1], key=lambda n: n or 0.0)
@@ -142,10 +142,12 @@ def differences(
                 missing = sum(_unreached(run, constant) for side in sides for run in side)
             if constant == "undo_volume" or all(values):
                 align = common[0] if len(common) == 1 else None
-                effects.append(
-                    _difference(first, second, constant, align, values[0], values[1], missing, shared, level)
+                effect, error = _difference(
+                    first, second, constant, align, values[0], values[1], missing, shared, level
                 )
-    return _corrected(effects)
+                effects.append(effect)
+                errors.append(error)
+    return _corrected(effects, errors)
 
 
 def _shared(a: Sequence[Course], b: Sequence[Course]) -> bool:
@@ -193,7 +195,8 @@ def _difference(
     missing: int,
     shared: bool,
     level: float,
-) -> Difference:
+) -> tuple[Difference, tuple[float, float]]:
+    """A difference before its correction, and the error of the effect with its degrees of freedom, nan where one seed gives none."""
     from scipy.stats import t
 
     one, two = (np.array(list(side.values())) for side in (a, b))
@@ -201,8 +204,9 @@ def _difference(
     nothing = Difference(
         first, second, constant, align, Interval(None, None, None, level), None, None, None, 0, missing
     )
+    alone = (math.nan, math.nan)
     if not one.size or not two.size:
-        return nothing
+        return nothing, alone
     pairs = sorted(set(a) & set(b))
     paired = shared and len(pairs) == len(a) == len(b) and len(pairs) >= FEWEST_PAIRS
     if paired:
@@ -212,7 +216,7 @@ def _difference(
         centre = float(two.mean() - one.mean())
         if min(one.size, two.size) < 2:
             estimate = math.exp(centre) if ratio else centre
-            return replace(nothing, effect=Interval(estimate, None, None, level, "", "one seed"))
+            return replace(nothing, effect=Interval(estimate, None, None, level, "", "one seed")), alone
         parts = np.array([one.var(ddof=1) / one.size, two.var(ddof=1) / two.size])
         se = float(np.sqrt(parts.sum()))
         freedom = (
@@ -223,19 +227,8 @@ def _difference(
     make = Interval.of_log if ratio else Interval.of_mean
     effect = make(centre, se, freedom, level=level, method="paired t over seeds" if paired else "Welch's t over seeds")
     p = float(2 * t.sf(abs(centre) / se, freedom)) if se > 0 else float(centre == 0)
-    least = _smallest(se, freedom, level)
-    return Difference(
-        first,
-        second,
-        constant,
-        align,
-        effect,
-        p,
-        p,
-        math.exp(least) if ratio else least,
-        len(pairs) if paired else 0,
-        missing,
-    )
+    paired_seeds = len(pairs) if paired else 0
+    return Difference(first, second, constant, align, effect, p, p, None, paired_seeds, missing), (se, freedom)
 
 
 def _smallest(se: float, freedom: float, level: float) -> float:
@@ -249,13 +242,15 @@ def _smallest(se: float, freedom: float, level: float) -> float:
     return se * float(brentq(lambda shift: float(nct.sf(edge, freedom, shift)) - POWER, 0.0, 60.0 + 4 * edge))
 
 
-def _corrected(effects: Sequence[Difference]) -> list[Difference]:
-    """Holm's step-down over the p of each constant."""
+def _corrected(effects: Sequence[Difference], errors: Sequence[tuple[float, float]]) -> list[Difference]:
+    """Holm's step-down over the p of each constant, and the smallest effect that its first step lets be seen."""
     corrected = list(effects)
     for constant in CONSTANTS:
         mine = [i for i, one in enumerate(effects) if one.constant == constant and one.p is not None]
         worst = 0.0
         for rank, index in enumerate(sorted(mine, key=lambda i: effects[i].p or 0.0)):
             worst = max(worst, min(1.0, (effects[index].p or 0.0) * (len(mine) - rank)))
-            corrected[index] = replace(effects[index], corrected=worst)
+            least = _smallest(*errors[index], 1 - (1 - effects[index].effect.level) / len(mine))
+            smallest = least if constant == "after" else math.exp(least)
+            corrected[index] = replace(effects[index], corrected=worst, smallest=smallest)
     return corrected

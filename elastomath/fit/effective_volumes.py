@@ -104,20 +104,24 @@ class Balance:
         What is left is one unknown x >= 0 in ``(x b - c)' (x^2 B + C)^-1 (x b - c)``; B and C are brought to diagonal
         form together, and the sum of J rational terms is minimised on a grid and refined.
         """
-        (p, a, t), (cov_p, cov_a, cov_t) = self.terms, self.covariances
+        (p, a, t), (cov_p, cov_a, cov_t) = self._rotated()
         v = values[:, None]
+
+        def squares(x: Array) -> Array:  # against a covariance, or its diagonal
+            return x**2 if cov_p.ndim == 1 else x[..., None] ** 2
+
         # one unknown is left, x: Q = (x b - c)' (x^2 B + C)^-1 (x b - c)
         if name == "kappa":
             # the ray K = x (kappa, 1), or x (1, 1/kappa) beyond 1, so that neither component overflows
             far = np.isinf(v) | (v > 1)
             inverse = 1.0 / np.where(far, v, 1.0)
             sine, cosine = np.where(far, 1.0, v), np.where(far, inverse, 1.0)
-            b, spread_b = sine * p + cosine * a, sine[..., None] ** 2 * cov_p + cosine[..., None] ** 2 * cov_a
+            b, spread_b = sine * p + cosine * a, squares(sine) * cov_p + squares(cosine) * cov_a
             c, spread_c = np.broadcast_to(t, b.shape), np.broadcast_to(cov_t, spread_b.shape)
         else:
             # one volume is fixed and joins the work of the perturbation; the other is x
             fixed, free, cov_fixed, cov_free = (p, a, cov_p, cov_a) if name == "pretrain" else (a, p, cov_a, cov_p)
-            c, spread_c = t - v * fixed, cov_t + v[..., None] ** 2 * cov_fixed
+            c, spread_c = t - v * fixed, cov_t + squares(v) * cov_fixed
             b, spread_b = np.broadcast_to(free, c.shape), np.broadcast_to(cov_free, spread_c.shape)
         lowest, x = _pencil_minimum(b, spread_b, c, spread_c)
         if name == "kappa":
@@ -125,6 +129,21 @@ class Balance:
             return lowest, np.multiply(x[:, None], ray, out=np.zeros_like(ray), where=ray > 0)
         pair = (values, x) if name == "pretrain" else (x, values)
         return lowest, np.stack(pair, axis=-1)
+
+    def _rotated(self) -> tuple[Array, Array]:
+        """The terms and the covariances; where S_p = s S_a, as for errors that do not change along the run, those of the
+        combinations of the equations in which S_t is 1 and S_a diagonal, by their diagonals, shape (3, J).
+        """
+        cov_p, cov_a, cov_t = self.covariances
+        with np.errstate(all="ignore"):
+            ratio = np.trace(cov_p) / np.trace(cov_a)
+            alike = np.abs(cov_p - ratio * cov_a).max() <= 1e-12 * ratio * np.abs(cov_a).max()
+        if not alike:
+            return self.terms, self.covariances
+        inverse = np.linalg.inv(np.linalg.cholesky(cov_t))
+        weights, basis = np.linalg.eigh(inverse @ cov_a @ inverse.T)
+        weights = np.maximum(weights, TINY)
+        return self.terms @ (basis.T @ inverse).T, np.stack([ratio * weights, weights, np.ones_like(weights)])
 
     def at_infinity(self, name: str) -> float:
         """The profile as K_p or K_a grows without bound: the work of the perturbation does not count, the other is free."""
@@ -153,7 +172,13 @@ class _Pencil:
 
     @classmethod
     def diagonalise(cls, b: Array, spread_b: Array, c: Array, spread_c: Array) -> _Pencil:
-        """C = L L' becomes the identity, then the eigenvectors of L^-1 B L'^-1 make B diagonal: its eigenvalues are w."""
+        """C = L L' becomes the identity, then the eigenvectors of L^-1 B L'^-1 make B diagonal: its eigenvalues are w.
+
+        B and C that are given by their diagonals (V, J) are divided by C.
+        """
+        if spread_c.ndim == 2:
+            root = np.sqrt(spread_c)
+            return cls(b / root, c / root, np.maximum(spread_b / spread_c, TINY))
         inverse = np.linalg.inv(np.linalg.cholesky(spread_c))
         weights, basis = np.linalg.eigh(inverse @ spread_b @ inverse.swapaxes(-1, -2))
         rotate = basis.swapaxes(-1, -2) @ inverse
@@ -234,7 +259,7 @@ class _Pencil:
 def _pencil_minimum(b: Array, spread_b: Array, c: Array, spread_c: Array) -> tuple[Array, Array]:
     """min over x in [0, inf] of ``(x b - c)' (x^2 B + C)^-1 (x b - c)``: the minimum and x, shapes (V,).
 
-    b, c: (V, J). B, C: (V, J, J), positive definite.
+    b, c: (V, J). B, C: (V, J, J), positive definite, or the diagonals of such, (V, J).
     """
     pencil = _Pencil.diagonalise(b, spread_b, c, spread_c)
     x, value = pencil.refine_by_newton(*pencil.bracket_minimum())
@@ -455,17 +480,27 @@ def critical_rise(highest: float, equations: int, level: float, known_noise: boo
 
 @lru_cache(maxsize=64)
 def _conditional_quantiles(freedom: int, level: float, known_noise: bool) -> tuple[Array, Array]:
-    """Strengths s of the evidence, and the quantile of the rise of Q above its minimum given each, on a grid."""
-    from scipy.stats import chi2, f
+    """Strengths s of the evidence, and the quantile of the rise of Q above its minimum given each, on a grid.
 
-    b = chi2.ppf((np.arange(1000) + 0.5) / 1000, 1)[:, None]
-    a = chi2.ppf((np.arange(100) + 0.5) / 100, freedom)[None, :] if freedom else np.zeros((1, 1))
+    The rise r solves ``b = r (1 - a/(r + s))`` and rises with b, so that ``P(rise <= r) = E_a F_b(r (1 - a/(r + s)))``; with the noise
+    estimated r is counted in units of ``Q_min/m = a s/((r + s) m)``, and the rise that is c of them solves ``r (r + s) = c a s/m``.
+    The mean is over 100 quantiles of a, and the quantile by bisection.
+    """
+    from scipy.special import chdtri, erf, fdtri
+
+    a = chdtri(freedom, 1.0 - (np.arange(100) + 0.5) / 100) if freedom else np.zeros(1)
     strengths = np.concatenate([[0.0], np.geomspace(1e-2, 1e5, 70)])
-    quantiles = []
-    for s in strengths:
-        rise = (a + b - s + np.sqrt((a + b - s) ** 2 + 4.0 * b * s)) / 2.0
+    s = strengths[1:, None]  # nothing but noise has a law of its own
+    least, most = chdtri(1, 1.0 - level), chdtri(freedom + 1, 1.0 - level)
+    low, high = (np.full(s.shape, np.log(end)) for end in (least / 2, 2 * most if known_noise else 1e20))
+    for _ in range(30 if known_noise else 40):
+        middle = (low + high) / 2
+        rise = np.exp(middle)
         if not known_noise:
-            rise = rise * freedom / np.maximum(a + b - rise, 1e-12)
-        quantiles.append(float(np.quantile(rise, level, method="hazen")))
-    quantiles[-1] = float(chi2.ppf(level, 1) if known_noise else f.ppf(level, 1, freedom))
-    return strengths, np.array(quantiles)
+            rise = 2.0 * rise * a / freedom / (1.0 + np.sqrt(1.0 + 4.0 * rise * a / (freedom * s)))
+        share = erf(np.sqrt(np.maximum(rise * (0.5 - 0.5 * a / (rise + s)), 0.0))).mean(1, keepdims=True)
+        low, high = np.where(share < level, middle, low), np.where(share < level, high, middle)
+    quantiles = np.exp(high[:, 0])
+    nothing = most if known_noise else most * freedom / 1e-12
+    quantiles[-1] = least if known_noise else fdtri(1, freedom, level)
+    return strengths, np.append(nothing, quantiles)

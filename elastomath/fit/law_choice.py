@@ -330,14 +330,43 @@ def compare_over_bases(
                     fit to all readings that is worse by no more than their noise allows (`_within_noise`)
     numbers         how many are shared;  chosen  true for the one with the fewest of those that are kept
     """
-    groups: dict[str, list[int]] = {}
-    for index, base in enumerate(bases):
-        groups.setdefault(base, []).append(index)
-    groups = {base: mine for base, mine in groups.items() if len(mine) > 1}
-    if not groups:
+    return compare_many([(readings, bases)], laws)[0]
+
+
+def compare_many(
+    sets: Sequence[tuple[Sequence[Readings], Sequence[str]]], laws: Sequence[Law] = LAWS
+) -> list[list[dict[str, Any]]]:
+    """`compare_over_bases` of many sets of runs and bases, fitted side by side."""
+    piles = []
+    for readings, bases in sets:
+        groups: dict[str, list[int]] = {}
+        for index, base in enumerate(bases):
+            groups.setdefault(base, []).append(index)
+        piles.append([_Pile.of([readings[index] for index in mine]) for mine in groups.values() if len(mine) > 1])
+    flat = [pile for mine in piles for pile in mine]
+    if not flat:
+        return [[] for _ in sets]
+    every, answers = _Pile.stack(flat), list[_Answers]()
+    for law in laws:
+        near = fit_over_runs(law, flat)
+        left: Array = np.bincount(every.problem, _OverRuns(law, every).residual(near) ** 2).astype(np.float64)
+        answers.append((left, leave_runs_out(law, flat, near), foretell(law, flat)))
+    ends = np.cumsum([len(mine) for mine in piles])
+    parts = [slice(int(end) - len(mine), int(end)) for mine, end in zip(piles, ends, strict=True)]
+    return [
+        _judged(laws, flat[mine], [(left[mine], out[mine], ahead[mine]) for left, out, ahead in answers])
+        for mine in parts
+    ]
+
+
+_Answers = tuple[Array, list[Array], list[Array]]
+"""What a law leaves of each base, and the align rates of each base by `leave_runs_out` and by `foretell`."""
+
+
+def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answers]) -> list[dict[str, Any]]:
+    """The rows of `compare_over_bases` from what each law says of each base."""
+    if not piles:
         return []
-    rows, losses, fits = [], [], []
-    piles = [_Pile.of([readings[index] for index in mine]) for mine in groups.values()]
     every = _Pile.stack(piles)
     large = np.concatenate([_large(pile) for pile in piles])
     later = np.diff(every.run, prepend=-1) == 0
@@ -351,26 +380,24 @@ def compare_over_bases(
     def rms(each: Array, of: NDArray[np.bool_]) -> float:
         return float(np.sqrt(np.average(each[of], weights=np.bincount(every.run[later])[of])))
 
-    for law in laws:
-        near = fit_over_runs(law, piles)
-        fits.append(np.bincount(every.problem, _OverRuns(law, every).residual(near) ** 2))
-        remaining, ahead = squares(leave_runs_out(law, piles, near)), squares(foretell(law, piles))
-        logs = np.log(np.maximum([remaining, ahead], 1e-300))
+    rows, losses = [], []
+    for law, (_, out, ahead) in zip(laws, answers, strict=True):
+        remaining, forecast = squares(out), squares(ahead)
+        logs = np.log(np.maximum([remaining, forecast], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         rows.append(
             {
                 "name": law.name,
                 "numbers": len(law.numbers),
                 "heldout_runs": rms(remaining, np.ones_like(of_large)),
-                "forecast_error": rms(ahead, of_large) if of_large.any() else None,
+                "forecast_error": rms(forecast, of_large) if of_large.any() else None,
             }
         )
     units, rng = np.array(losses), np.random.default_rng(0)
     won = [units[:, rng.integers(0, of_large.size, of_large.size)].mean(1).argmin() for _ in range(RESAMPLES)]
     weights = np.bincount(won, minlength=len(rows)) / RESAMPLES
-    kept = (weights >= SIGNIFICANT) | _within_noise(
-        np.array(fits), [law.numbers for law in laws], every, int(weights.argmax())
-    )
+    left = np.array([left for left, _, _ in answers])
+    kept = (weights >= SIGNIFICANT) | _within_noise(left, [law.numbers for law in laws], every, int(weights.argmax()))
     best = min(np.flatnonzero(kept).tolist(), key=lambda index: (rows[index]["numbers"], -weights[index]))
     for index, row in enumerate(rows):
         row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": bool(index == best)}

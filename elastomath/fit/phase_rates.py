@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,8 @@ from ..interval import Interval
 from .readings import Readings
 
 Array = NDArray[np.float64]
+LEAST_PACE = 1e-3
+"""A rate times a middle volume below which a course is straight to what readings can tell."""
 LEAST_ERROR = 1e-60
 """The least error of a reading, as a share of the largest reading: its square is still a double."""
 
@@ -25,8 +26,9 @@ def phase_rates(readings: Sequence[Readings], level: float = 0.95) -> dict[str, 
     alignment, ``s = s_- + (s(n) - s_-) e^{-eta_t l}`` after l of the perturbation. eta_a: from the readings at l = 0 of
     three or more distinct alignment volumes (three numbers are fitted). eta_t: from all readings, s_- shared, the level at
     l = 0 free in each run. Weighted least squares on ln eta; t intervals from the curvature, scaled by the scatter that is
-    left where that is larger than the errors told. An end is None where the interval reaches beyond a factor 1000, and a
-    rate is None where the readings are too few or do not move.
+    left where that is larger than the errors told. Where that interval reaches beyond a factor 1000, or the likelihood does not exclude
+    a rate of `LEAST_PACE`, the courses are not told from straight ones: no estimate then, but the largest rate that the likelihood
+    does not exclude, if it excludes any. A rate is None where the readings are too few, do not move or bound nothing.
     """
     align = np.array([float(r.volumes[1]) for r in readings])
     start = np.array([float(r.rates[1, 0]) for r in readings])
@@ -51,6 +53,7 @@ def _rate(
 ) -> Interval | None:
     """eta of ``values = end (1 - d) + level_g d``, d = e^{-eta volumes}, the end shared and a level for each group free."""
     from scipy.optimize import least_squares
+    from scipy.special import stdtrit
 
     # in units of a middle volume and of the largest value: nothing leaves the range of the doubles
     scale, size = float(np.median(volumes[volumes > 0])), float(np.abs(values).max())
@@ -73,11 +76,22 @@ def _rate(
     answer = min(tried, key=lambda fitted: fitted.cost)
     freedom = values.size - int(group.max()) - 3
     slope = float((np.asarray(answer.jac) ** 2).sum())
-    if freedom < 1 or slope <= 0:
+    if freedom < 1:
         return None
     scatter = 2.0 * float(answer.cost) / freedom
-    se = float(np.sqrt((max(scatter, 1.0) if known else scatter) / slope))
-    interval = Interval.of_log(float(answer.x[0]) - np.log(scale), se, freedom, level=level)
-    assert interval.estimate is not None
-    wide = interval.high is None or interval.high >= 1e3 * interval.estimate
-    return replace(interval, low=None, high=None) if wide else interval
+    unit = max(scatter, 1.0) if known else scatter
+    # the sum of squares up to which a rate is not excluded: Student's quantile squared above the least
+    most = 2.0 * float(answer.cost) + float(stdtrit(freedom, 0.5 + level / 2)) ** 2 * unit
+
+    def squares(pace: float) -> float:
+        return float((residual(np.array([pace])) ** 2).sum())
+
+    if slope > 0 and squares(min(float(answer.x[0]), np.log(LEAST_PACE))) > most:
+        interval = Interval.of_log(
+            float(answer.x[0]) - np.log(scale), float(np.sqrt(unit / slope)), freedom, level=level
+        )
+        if interval.closed and (interval.high or np.inf) < 1e3 * (interval.estimate or 0.0):
+            return interval
+    paces = np.linspace(min(max(float(answer.x[0]), np.log(LEAST_PACE)), np.log(30.0)), np.log(30.0), 200)
+    beyond = [pace for pace in paces if squares(pace) > most]
+    return Interval(None, None, float(np.exp(beyond[0])) / scale, level) if beyond else None

@@ -14,6 +14,8 @@ from ..interval import Interval
 from .result import RunFit
 
 Array = NDArray[np.float64]
+WIDE = 1e3
+"""A constant known to no better than this factor is not told."""
 
 
 @checked(fits=listed(an(RunFit)), level=SHARE)
@@ -124,7 +126,8 @@ def covariate_effects(
 
     A covariate whose values are all numbers > 0 gives an exponent, ``kappa ~ x^exponent``; any other gives, for each of
     its values but the first, the factor on kappa against the first. Random effect and intervals as in `scaling_exponent`.
-    Covariates that do not vary, or that the runs cannot tell from k (or from too few runs), are left out.
+    Covariates that do not vary, or that the runs cannot tell from k (or from too few runs), are left out, and so is an effect whose
+    interval for what it does to kappa, over the range of the covariate, is wider than a factor `WIDE`.
     Returns ``[{name, value, exponent | factor: constant}]``; value is None for an exponent.
     """
     usable = set(map(id, _usable(fits)))
@@ -155,6 +158,8 @@ def covariate_effects(
             continue
         for place, value in enumerate(names, start=len(base)):
             middle, half = float(answer[0][place]), float(answer[1][place])
+            if 2 * half * float(np.ptp(columns[place - len(base)])) > np.log(WIDE):
+                continue
             kind, scale = ("exponent", float) if value is None else ("factor", np.exp)
             constant = Interval(float(scale(middle)), float(scale(middle - half)), float(scale(middle + half)), level)
             effects.append({"name": name, "value": value, kind: constant.as_dict()})

@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from ..checks import an, checked, listed
 from ..interval import Interval
 from ..shown import Shown
+from ..units import NATS_PER_BIT
 from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
 from .logit import LogitConstants, logit_constants
+from .pooling import WIDE
 from .rival_laws import spoken
 
-WIDE = 1e3
-"""A constant known to no better than this factor is said not to be bounded."""
+MISSED = 0.1
+"""A law that misses courses by more than this share of their fall does not describe them, and its constant means nothing."""
 NAMES = {
     "contrast": "the contrast",
     "code_length": "the code length of the wanted text",
@@ -184,21 +188,34 @@ class Summary(Shown):
         }
         if not known:
             return ""
-        values = {
-            label: constants.perturbing.estimate or 0.0
-            for label, constants in known.items()
-            if constants.perturbing is not None
-        }
-        constants = next(iter(known.values()))
-        missed = "" if constants.misfit is None else f", which misses the courses by {constants.misfit:.2g} nats"
+        falls: dict[str, list[float]] = {}
+        for base, run in zip(bases([run.course for run in self.runs]), self.runs, strict=True):
+            scale = NATS_PER_BIT if run.course.unit.startswith("bits") else 1.0
+            falls.setdefault(base, []).append(scale * float(np.ptp(run.course.values)))
+        shares = {label: (one.misfit or 0.0) / (max(falls[label]) or 1.0) for label, one in known.items()}
+        fitting = {label: one for label, one in known.items() if shares[label] <= MISSED}
+        if not fitting:
+            which = "its base" if len(known) == 1 else f"each of {len(known)} bases"
+            missed = f"{min(shares.values()):.0%} of their fall" + ("" if len(known) == 1 else " or more")
+            return f"the logit law does not describe {which}: it misses the courses by {missed}, so that its constant c means nothing"
+        values = [one.perturbing.estimate or 0.0 for one in fitting.values() if one.perturbing is not None]
+        worst = max(one.misfit or 0.0 for one in fitting.values())
         if len(known) == 1:
-            return f"under the logit law an opposed example moves the log-odds by at most c = {constants.perturbing}{missed}"
-        worst = max(constants.misfit or 0.0 for constants in known.values())
-        ends = [f"{end(values.values()):.2g}" for end in (min, max)]
+            (one,) = known.values()
+            missed = "" if one.misfit is None else f", which misses the courses by {one.misfit:.2g} nats"
+            return f"under the logit law an opposed example moves the log-odds by at most c = {one.perturbing}{missed}"
+        ends = [f"{end(values):.2g}" for end in (min, max)]
         many = f"{ends[0]} nats in each of" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]} nats over"
+        many = f"{many} {len(fitting)} bases" if len(fitting) > 1 else f"{ends[0]} nats in {next(iter(fitting))}"
+        rest = len(known) - len(fitting)
+        others = (
+            f"; {rest} more {_is(rest)} left out, whose courses it misses by over {MISSED:.0%} of their fall"
+            if rest
+            else ""
+        )
         return (
-            f"under the logit law an opposed example moves the log-odds by at most c = {many} {len(known)} bases; it misses the "
-            f"courses by {worst:.2g} nats or less"
+            f"under the logit law an opposed example moves the log-odds by at most c = {many}; it misses the "
+            f"courses by {worst:.2g} nats or less{others}"
         )
 
     def _laws(self) -> str:
@@ -331,16 +348,24 @@ def _count(spread: Spread) -> str:
 
 
 def bounded(interval: Interval | None) -> str | None:
-    """An interval for people: with both ends, or one bound; None where neither is there, or the ends are a factor `WIDE` apart.
+    """An interval for people: with both ends, or one bound; None where neither is there.
+
+    Of ends that are a factor `WIDE` apart the one within its root of the estimate is a bound, and neither is where there is none.
 
     >>> bounded(Interval(0.0, None, 18.2)), bounded(Interval(10.0, 3.0, None)), bounded(Interval(1.0, 1e-16, 1e14))
     ('< 18.2', '> 3.00', None)
+    >>> bounded(Interval(10.0, 1e-4, 18.2))
+    '< 18.2'
     """
     if interval is None or (interval.low is None and interval.high is None):
         return None
     if interval.closed:
-        low, high = interval.low or 0.0, interval.high or 0.0
-        return None if low > 0 and high / low > WIDE else str(interval)
+        middle, low, high = interval.estimate or 0.0, interval.low or 0.0, interval.high or 0.0
+        if low <= 0 or high / low <= WIDE:
+            return str(interval)
+        root = math.sqrt(WIDE)
+        near = replace(interval, low=low if middle / low < root else None, high=high if high / middle < root else None)
+        return bounded(near)
     one = Interval(None, interval.low, interval.high, interval.level, interval.unit)
     return str(one)
 

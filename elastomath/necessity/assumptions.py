@@ -56,7 +56,6 @@ class Assumption:
     draw     random instances of that kind
     admits   whether an instance is of that kind, exactly
     rulings  for each part of the theorem, whether it needs the assumption; a part that is not there was not decided
-    letter   the id under which `verify` shows the counterexamples, "" where there is none
     """
 
     says: str
@@ -64,7 +63,6 @@ class Assumption:
     draw: drawing.Draw
     admits: Callable[[Instance], bool]
     rulings: dict[str, Ruling]
-    letter: str = ""
 
 
 # --- the kinds of instances -----------------------------------------------------------------------------------------
@@ -110,7 +108,6 @@ UNION = Assumption(
         "theta": _needed("R9a", "on disjoint supports the ratio is -1/k"),
         "existence": _needed("R9a", "P_t = q moves nothing"),
     },
-    letter="R9a",
 )
 DISTINCT = Assumption(
     says="alignment and perturbation data that differ",
@@ -125,7 +122,6 @@ DISTINCT = Assumption(
         "theta": _proved(SAME, "the ratio is 1/(1 + l)"),
         "existence": _needed("R9b", "P_a = P_t = P_p moves nothing"),
     },
-    letter="R9b",
 )
 INDEPENDENT = Assumption(
     says="the union D_p = D_2 u D_3, even for independent masses of one law",
@@ -139,7 +135,6 @@ INDEPENDENT = Assumption(
         "align": _needed("R9c", "A -> E[Y] E[1/Y] > 1 for every law"),
         "theta": _needed(TAIL, "the ratio tends to 1/(1 + 2l(alpha-1)/(alpha-2)), to 0 as alpha -> 2", searched=False),
     },
-    letter="R9c",
 )
 SMALL_STEP = Assumption(
     says="a small perturbation, l < 1",
@@ -154,7 +149,6 @@ SMALL_STEP = Assumption(
         "theta": _needed("R9d", "(1 + 2l/k)/(1 - l) runs to infinity at l = 1"),
         "existence": _needed("R9d", "dH_p = 0 at l = 1"),
     },
-    letter="R9d",
 )
 COVERAGE = Assumption(
     says="coverage (the union gives it; without the union A(0) < 1 and small l need it)",
@@ -173,7 +167,6 @@ COVERAGE = Assumption(
         "theta": _needed("R9e", "the ratio tends to (1-A)/(1-A-N tau) as l -> 0"),
         "existence": _needed("R9e", "dH_p = 0 where N tau = 1 - A(0); dH_t(0) = -infinity"),
     },
-    letter="R9e",
 )
 LARGE_K = Assumption(
     says="a large k",
@@ -186,7 +179,6 @@ LARGE_K = Assumption(
         "theta": _needed("R9f", "(1 + 2l/k)/(1 - l) runs to infinity as k -> 0; l/k bounded is enough"),
         "existence": _proved(TWO, "dH_p != 0 for l < 1 at every k"),
     },
-    letter="R9f",
 )
 OPTIMUM = Assumption(
     says="training that reaches the joint optimum",
@@ -201,7 +193,6 @@ OPTIMUM = Assumption(
         "theta": _needed("R9g", "the balance law needs the optimum"),
         "existence": _needed("R9g", "dH_p may be 0"),
     },
-    letter="R9g",
 )
 TWO_PARTS = Assumption(
     says="the union of two parts only (Thm 4.2 as printed has three equal parts)",
@@ -214,7 +205,6 @@ TWO_PARTS = Assumption(
         "theta": _needed("R9h", "the ratio may be -1/k"),
         "existence": _needed("R9h", "P_t = q moves nothing"),
     },
-    letter="R9h",
 )
 TWO_PARTS_ALIKE = Assumption(
     says="the union of two parts only, even where the parts hold the same power-law masses in another order",
@@ -231,7 +221,6 @@ TWO_PARTS_ALIKE = Assumption(
         "align": _needed("R9h", "Pareto masses do not help a single draw"),
         "theta": _needed("R9h", "R' = (1-A')/(1-A) has no bound"),
     },
-    letter="R9h",
 )
 EQUAL_PARTS = Assumption(
     says="parts of equal size",
@@ -246,7 +235,6 @@ EQUAL_PARTS = Assumption(
         "theta": _needed("R9i", "(1 + l/(k pi_t))/(1 - l pi_a/pi_t) runs to infinity at the threshold"),
         "existence": _needed("R9i", "dH_p = 0 at l = pi_t/pi_a"),
     },
-    letter="R9i",
 )
 PARETO = Assumption(
     says="Pareto masses",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elastomath.errors import InputError
 
 from .terminal import Json, conclude, emit, table
+
+if TYPE_CHECKING:
+    from elastomath.fit.course import Course
 
 
 def compare(
@@ -25,7 +28,7 @@ def compare(
     """Do models, algorithms or recipes differ in undo volume, half-life or c: ratio, p over seeds, what would have been seen."""
     from elastomath.curve import Curve
     from elastomath.fit.comparison import CONSTANTS, differences
-    from elastomath.fit.course import Course, courses
+    from elastomath.fit.course import courses
 
     sets: dict[str, list[Course]] = {}
     for path in curves:
@@ -38,6 +41,7 @@ def compare(
             if by is None and [p.stem for p in curves].count(path.stem) > 1:
                 name = str(path)
             sets.setdefault(name, []).append(course)
+    sets = _by_optimiser(sets)
     effects = differences(sets, level)
     decisive = [one for one in effects if one.apart]
     sentences = [
@@ -70,3 +74,15 @@ def compare(
 
     emit({"conclusion": sentences, "differences": [one.as_dict() for one in effects]}, as_json, show)
     return 0
+
+
+def _by_optimiser(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:
+    """A set for each optimiser of a set that holds several: with Adam's memory carried m* may fall where without it rises (R26)."""
+    from elastomath.fit.constants import optimiser
+
+    apart: dict[str, list[Course]] = {}
+    for name, runs in sets.items():
+        kinds = [optimiser(course) for course in runs]
+        for course, kind in zip(runs, kinds, strict=True):
+            apart.setdefault(f"{name}, {kind or 'another'}" if len(set(kinds)) > 1 else name, []).append(course)
+    return apart

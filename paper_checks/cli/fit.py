@@ -93,7 +93,7 @@ def _constants(summary: Any, verbose: bool) -> None:
     )
     if any("not bounded" in row.values() for row in rows):
         print(
-            "'not bounded': in some run alignment moved nothing that is seen; more held-out documents or more of it would do."
+            "'not bounded': in some run what alignment gave is not told from nothing; more held-out documents or more of it would do."
         )
     if any(_bare(value) for row in rows for name, value in row.items() if not name.startswith(("setting", "aligned"))):
         print(

@@ -469,6 +469,7 @@ def defended_block(study: Mapping[str, Any]) -> Result:
                 float(course.examples[-1]),
             ]
             entry = {"name": f"{name}-s{seed}-n", "seed": seed, "volumes": volumes}
+            entry |= {"defence": name, "floor": next(row["floor"] for row in rows if row["seed"] == seed)}
             codes = np.stack([mixed, plus, minus])
             blocks.append(entry | thinned(course.examples.astype(float).tolist(), codes, READINGS))
     law = {"constant": life.constant, "volume": life.volume, "most": life.most}

@@ -124,21 +124,26 @@ def study_curve(configuration: Configuration, record: Result) -> Curve:
     """The curve of one run, a run of the curve for each alignment volume, in bits/symbol to ten digits.
 
     The run's name has the first digits of its key (`ledger.run_key`), so that the configuration file says all else of it; as
-    covariates it has dynamics and seed.
+    covariates it has dynamics and seed. That of a defended behaviour (`defended_block`) is in bits/response and examples, and has
+    its defence and the contrast of its base, too.
     """
     name, curves = f"{configuration['dynamics']}-{run_key(configuration)[:6]}", []
     for entry in record["runs"]:
         rates = (np.asarray(entry["entropies"]) / (NATS_PER_BIT * record["length"])).round(10)
+        defended: dict[str, Any] = {}
+        if "defence" in entry:
+            defended = {"defence": entry["defence"], "base_contrast": round(entry["floor"] / NATS_PER_BIT, 10)}
         curves.append(
             Curve.from_paths(
                 f"{name}-{entry.get('name', 'n')}{entry['volumes'][1]:g}",
                 dict(zip(COMPONENTS, entry["volumes"], strict=True)),
                 entry["perturbations"],
                 dict(zip(COMPONENTS, rates, strict=True)),
-                "bits/symbol",
-                "symbols",
+                "bits/response" if defended else "bits/symbol",
+                "examples" if defended else "symbols",
                 dynamics=configuration["dynamics"],
                 seed=entry.get("seed", configuration["seed"]),
+                **defended,
             )
         )
     return Curve.concat(curves)

@@ -435,3 +435,8 @@ def test_compare_says_whether_two_recipes_differ(call):
     assert code == 2
     assert "give two curves" in err
     assert call("compare", saved, "--by", "size")[0] == 2
+    moments = saved.parents[1] / "durability-adamw" / "durability-adamw.csv"
+    told = json.loads(call("compare", moments, "--json")[1])["differences"]
+    assert {(one["first"], one["second"]) for one in told} == {
+        ("durability-adamw, adamw", "durability-adamw, adamw-carried")
+    }

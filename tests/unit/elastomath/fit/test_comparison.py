@@ -96,3 +96,20 @@ def test_what_cannot_be_compared_is_said():
         differences({"a": side(found, rng)})
     with pytest.raises(InputError, match="no alignment volume in common"):
         differences({"a": side(found, rng), "b": [replace(run, align=8.0) for run in side(found, rng)]})
+
+
+def test_what_would_be_seen_is_seen_among_many_pairs():
+    """An effect as large as the one that is named is told apart after the correction for all pairs, and of two sets none is needed."""
+    rng, told = np.random.default_rng(7), []
+    blank = side(replace(plan(PILOT, [64.0], width=0.5), seeds=3), rng)
+    for _ in range(12):
+        sets = {
+            name: [replace(run, values=run.values + shift + 0.2 * rng.standard_normal()) for run in blank]
+            for name, shift in (("a", 0.0), ("b", 0.5), ("c", 1.0), ("d", 2.0))
+        }
+        told += differences(sets, constants=["after"])
+        two = {name: sets[name] for name in ("a", "b")}
+        assert differences(two, constants=["after"])[0].smallest < told[-6].smallest
+    large = [one for one in told if abs(one.effect.estimate) >= one.smallest]
+    assert all(one.apart for one in large)
+    assert 5 < len(large) < len(told)

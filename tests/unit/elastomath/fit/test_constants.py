@@ -291,3 +291,16 @@ def test_readings_without_errors_are_taken_at_their_word():
     text = " ".join(summarise([run.course for run in runs]).sentences())
     assert "and 2, the most that were tried, do not undo all of it." in text
     assert "an unknown number" not in text
+
+
+def test_a_constant_is_not_told_where_its_law_misses_the_courses():
+    """Courses that stay and then drop miss the logit law by more than a tenth of their fall; beside others they are counted."""
+    good = drawn(seeds=(0, 1), noise=0.02)
+    steep = [
+        replace(c, values=c.values[0] - 4.0 * (c.volumes / 60) ** 4, covariates=c.covariates | {"seed": 7})
+        for c in drawn(seeds=(7,), noise=0.02)
+    ]
+    alone, beside = (" ".join(summarise(courses).sentences()) for courses in (steep, [*good, *steep]))
+    assert "the logit law does not describe its base" in alone.lower()
+    assert "c = 0.15 nats in each of 2 bases" in beside
+    assert "1 more is left out, whose courses it misses by over 10% of their fall" in beside

@@ -748,3 +748,22 @@ def test_a_fit_shows_its_summary():
     again = pickle.loads(pickle.dumps(told))
     assert again == told
     assert again.summary.sentences() == told.summary.sentences()
+
+
+def test_errors_that_do_not_change_along_the_run_are_brought_to_diagonal_form_once(monkeypatch):
+    """The profile along each constant is that of the covariances as they are, to rounding."""
+    from elastomath.fit.effective_volumes import CONSTANTS, Balance
+
+    (run,) = simulate_mixture([5.0], points=12, leaves=64, noise=1e-4)
+    balance = Readings.of(replace(run, rate_se=np.array([[1e-4], [3e-4], [2e-4]]) * np.ones(run.rates.shape))).balance()
+    values = np.geomspace(1e-2, 1e3, 40)
+    assert balance._rotated()[1].ndim == 2
+    once = [balance.along(name, values) for name in CONSTANTS]
+    monkeypatch.setattr(Balance, "_rotated", lambda self: (self.terms, self.covariances))
+    for name, (profile, points) in zip(CONSTANTS, once, strict=True):
+        slow, there = balance.along(name, values)
+        assert profile == pytest.approx(slow, rel=1e-9)
+        assert points == pytest.approx(there, rel=1e-6)
+    uneven = replace(run, rate_se=1e-4 * np.linspace(1, 2, run.rates.size).reshape(run.rates.shape))
+    monkeypatch.undo()
+    assert Readings.of(uneven).balance()._rotated()[1].ndim == 3

@@ -84,3 +84,18 @@ def test_at_the_ends_of_the_doubles_nothing_overflows(size, volume):
     for name in ("align", "perturb"):
         assert told[name].estimate * volume == pytest.approx(plain[name].estimate, rel=1e-5)
         assert told[name].high / told[name].low == pytest.approx(plain[name].high / plain[name].low, rel=1e-4)
+
+
+def test_a_course_that_is_straight_has_a_bound_and_no_estimate():
+    """On straight lines the curvature once gave rates such as 6e-11 with a narrow interval; the bound still holds a rate that is slow."""
+    steps, rng = np.linspace(0, 1, 9) ** 1.5, np.random.default_rng(5)
+    held = bounds = 0
+    for slow in [0.0] * 10 + [0.02] * 10:  # what is forgotten over the whole run
+        course = 2.0 + (np.expm1(-slow * steps) / -slow if slow else steps)
+        rows = [replace(r, rates=np.stack([course + 0.01 * rng.standard_normal(9)] * 3)) for r in readings(0)]
+        rate = phase_rates([replace(r, rate_se=np.full((3, 9), 0.01)) for r in rows])["perturb"]
+        bounds += rate.estimate is None and rate.low is None
+        held += rate.high >= slow / 100
+        assert rate.high < 0.01
+    assert bounds >= 18  # 5% by chance
+    assert held >= 18

@@ -1,6 +1,7 @@
 """Constants of many runs: how kappa moves with covariates, against runs whose dependence is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,14 @@ def test_coverage_of_a_covariates_exponent():
 def test_too_few_runs_have_no_effects():
     fits, covariates = population(np.random.default_rng(0), runs=2)
     assert covariate_effects(fits, covariates) == []
+
+
+def test_an_effect_known_to_no_factor_is_left_out():
+    """On the saved rebound runs the factor of a seed was 0.29 [3e-16, 3e14]."""
+    fits, covariates = population(np.random.default_rng(0))
+    wide = [replace(one, kappa=replace(one.kappa, low=one.kappa.low / 1e9, high=one.kappa.high * 1e9)) for one in fits]
+    assert [effect["name"] for effect in covariate_effects(fits, covariates)] == ["parameters", "algorithm"]
+    assert covariate_effects(wide, covariates) == []
 
 
 def test_covariates_are_columns_with_one_value_a_run():

@@ -209,11 +209,13 @@ def test_adam_as_it_is_trained_is_found_and_m_falls_only_where_moments_are_carri
 
 
 def test_the_page_of_recovery_is_its_data_and_the_law_that_drew_is_kept():
-    """The straight line, which three of its rivals contain, in all but the 5% of draws that its test leaves out."""
+    """In all draws at the noise of a real reading, in all but the 5% that a test leaves out at six times that, and for the straight
+    line, which three of its rivals contain."""
     told = json.loads((DOCS / "data" / "recovery.json").read_text())
     page = (DOCS / "recovery.md").read_text()
     assert all(line in page for line in tables(told).splitlines())
     for row in told["rows"]:
-        assert row["kept"] >= (0.9 if row["law"] == LINE.name else 1.0) * row["draws"], row
+        always = row["noise"] == 0.03 and row["law"] != LINE.name
+        assert row["kept"] >= (1.0 if always else 0.95) * row["draws"], row
         assert row["noise"] > 0.03 or row["chosen"] >= 0.9 * row["draws"], row
     assert all(told["apart"][LINE.name][name] < 0.001 for name in (FORGETTING.name, POWER.name, REBOUND.name))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from elastomath import InputError, Mixture, path_entropies
+from elastomath.fit.course import courses
 from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
 from elastomath.laws.forgetting import elasticity_constant
 from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
@@ -18,6 +19,7 @@ from sim.studies import STUDIES, load_study, over_seeds
 from sim.studies.conclusions import conclusion
 from sim.studies.hooke import imbalance
 from sim.studies.plans import perturbations
+from sim.studies.study import study_curve
 from sim.studies.worker import cut, prefix_divergences, represented_depth
 
 STEPS = perturbations()
@@ -193,3 +195,16 @@ def test_a_saved_study_opens_with_its_answer(study):
         for answer in saved["answers"]
     ]
     assert conclusion(saved | {"answers": turned}) != sentences
+
+
+def test_the_curve_of_a_defended_behaviour_says_its_defence_and_its_base():
+    """So that `fit` tells the defences apart, reads the contrast in nats a response, and knows what undone is."""
+    z = np.array([4.0, 2.0, -0.2])
+    codes = np.logaddexp(0, np.stack([np.zeros(3), -z, z]))
+    entry = {"name": "flat-s3-n", "seed": 3, "volumes": [9600.0, 64.0, 80.0], "perturbations": [0.0, 40.0, 80.0]}
+    entry |= {"entropies": codes.tolist(), "defence": "flat", "floor": -0.1}
+    (course,) = courses(study_curve({"dynamics": "transformer", "seed": 0}, {"runs": [entry], "length": 1}))
+    assert course.covariates == {"dynamics": "transformer", "seed": 3, "defence": "flat"}
+    assert (course.unit, course.volume_unit, course.align) == ("bits/response", "examples", 64.0)
+    assert course.base * np.log(2) == pytest.approx(-0.1)
+    assert course.values * np.log(2) == pytest.approx(z)
