@@ -13,6 +13,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def number_of(count: int, noun: str) -> str:
+    """``3 runs``, ``1 run``, ``1 study``, ``2 studies``.
+
+    >>> number_of(1, "run"), number_of(2, "study"), number_of(1200, "instance")
+    ('1 run', '2 studies', '1,200 instances')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeo" else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def in_the_middle(median: float, worst: float, count: int, noun: str = "run", middle: str = "median") -> str:
+    """By how much something was off over several runs; of one run there is neither a median nor a worst.
+
+    >>> in_the_middle(0.06, 0.29, 36)
+    'by 6% in the median of 36 runs and by 29% at worst'
+    >>> in_the_middle(0.06, 0.06, 1)
+    'by 6% in one run'
+    """
+    if count == 1:
+        return f"by {median:.0%} in one {noun}"
+    return f"by {median:.0%} in the {middle} of {number_of(count, noun)} and by {worst:.0%} at worst"
+
+
 class Shown:
     """The base of objects that people look at; a subclass says ``sentences`` and ``table``, and names its ``drawer``.
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..checks import SHARE, an, checked, listed, one_of
 from ..errors import InputError
 from ..interval import Interval
+from ..shown import number_of
 from .constants import RunConstants, run_constants, seed_of
 from .course import Course
 from .logit import logit_constants
@@ -66,7 +67,8 @@ class Difference:
         """In words."""
         of = CONSTANTS[self.constant] + ("" if self.align is None else f" after {self.align:g} aligned examples")
         if self.effect.estimate is None:
-            return f"The {of} cannot be compared: {self.censored} runs were not undone, or a side has no run that gives it."
+            censored = f"{number_of(self.censored, 'run')} {'was' if self.censored == 1 else 'were'} not undone"
+            return f"The {of} cannot be compared: {censored}, or a side has no run that gives it."
         kind = "difference" if self.constant == "after" else "ratio"
         if self.p is None:
             return f"The {of} of {self.second} to that of {self.first}: {kind} {self.effect}; one seed says nothing of other seeds."

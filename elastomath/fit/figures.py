@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
+from ..shown import number_of
 from ..style import INK, STYLES, WIDTH, plain_ticks, styled
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def constants_figure(result: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     beta = result["pooled"]["beta"]
     slope = "" if beta is None else f" Exponent beta {beta['estimate']:.3g} ({beta['low']:.3g} to {beta['high']:.3g})."
-    figure.set_label(f"Effective against nominal stiffness\nkappa of {len(runs)} runs against k = |D_p|/|D_a|.{slope}")
+    figure.set_label(
+        f"Effective against nominal stiffness\nkappa of {number_of(len(runs), 'run')} against k = |D_p|/|D_a|.{slope}"
+    )
     axes = figure.subplots()
     ends = np.array([min(k.min(), kappa.min()) / 1.5, max(k.max(), kappa.max()) * 1.5])
     axes.plot(ends, ends, color=INK, linewidth=1.0, linestyle="--")
@@ -118,7 +121,7 @@ def courses_figure(summary: Summary) -> Figure:
     more = f" (the first {LINES} of {len(summary.runs)} runs)" if len(summary.runs) > LINES else ""
     figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     figure.set_label(
-        f"What a perturbation takes\n{course.measure} of {len(runs)} runs against the volume of the perturbation{more}."
+        f"What a perturbation takes\n{course.measure} of {number_of(len(runs), 'run')} against the volume of the perturbation{more}."
     )
     axes = figure.subplots()
     for index, run in enumerate(runs):
@@ -149,7 +152,7 @@ def undo_figure(summary: Summary) -> Figure:
     exponent = summary.answers.exponent
     words = "" if exponent is None else f" Exponent {exponent.best}."
     figure.set_label(
-        f"What undoes an alignment\nUndo volume against alignment volume in {len(settings)} settings.{words}"
+        f"What undoes an alignment\nUndo volume against alignment volume in {number_of(len(settings), 'setting')}.{words}"
     )
     axes = figure.subplots()
     for index, (label, groups) in enumerate(settings.items()):
@@ -183,7 +186,7 @@ def forest_figure(summary: Summary) -> Figure:
 
     groups = [group for group in summary.groups if group.undo_volume is not None][:ROWS]
     figure = Figure(figsize=(WIDTH, 1.2 + 0.3 * len(groups)), layout="constrained")
-    figure.set_label(f"Half-life and undo volume\nOf {len(groups)} settings, each with its interval.")
+    figure.set_label(f"Half-life and undo volume\nOf {number_of(len(groups), 'setting')}, each with its interval.")
     axes = figure.subplots()
     for place, group in enumerate(groups):
         for spread, (colour, marker, _), filled, shift in (

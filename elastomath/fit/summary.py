@@ -160,7 +160,10 @@ class Summary(Shown):
                 size = f"{abs(kept.best.estimate or 0.0):.2g} {kept.best.unit}"
                 return f"at first the code length of the kept text {words}, by {size} of the perturbation; nothing was aligned here"
             if group.undone is None and group.after is not None:
-                return f"{len(self.runs)} runs were read; how much of an alignment they undo cannot be told from this table"
+                runs = "1 run was read; how much of an alignment it undoes"
+                if len(self.runs) > 1:
+                    runs = f"{len(self.runs)} runs were read; how much of an alignment they undo"
+                return f"{runs} cannot be told from this table"
             return ""
         most = max(group.align or 0.0 for group in known)
         top = [group for group in known if (group.align or 0.0) == most]

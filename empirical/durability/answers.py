@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Result
+from elastomath.shown import in_the_middle
 
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
@@ -226,16 +227,18 @@ def conclusion(summary: Durability) -> list[str]:
 def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> list[str]:
     """How far off the forecasts were, and what these errors leave out."""
     sentences = []
-    if error["runs"]:
+    if error["runs"] and error["median"] is not None and error["worst"] is not None:
         sentences.append(
             f"Forecast from gradients alone, before anything was aligned, the number of opposed examples that undo an alignment "
-            f"was off by {error['median']:.0%} in the median of {error['runs']} runs and by {error['worst']:.0%} at worst; "
-            f"{error['inside']} of them lie in the forecast's 95% interval."
+            f"was off {in_the_middle(error['median'], error['worst'], error['runs'])}; {_inside(error['inside'], error['runs'])} in "
+            "the forecast's 95% interval."
         )
     vouched, beyond = error.get("vouched", error["runs"]), error.get("beyond", 0)
     if vouched < error["runs"]:
         sentences.append(
-            f"The card vouches for the forecast of {vouched or 'none'} of these {error['runs']}; it says why."
+            "The card does not vouch for this forecast; it says why."
+            if error["runs"] == 1
+            else f"The card vouches for the forecast of {vouched or 'none'} of these {error['runs']}; it says why."
         )
     if beyond:
         sentences.append(
@@ -251,10 +254,14 @@ def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> lis
     ]
     if again:
         sentences.append(
-            f"From the gradients of the aligned models themselves it was off by {np.median(again):.0%} in the median of {len(again)} "
-            f"runs and by {max(again):.0%} at worst."
+            "From the gradients of the aligned models themselves it was off "
+            f"{in_the_middle(float(np.median(again)), max(again), len(again))}."
         )
     return sentences
+
+
+def _inside(inside: int, runs: int) -> str:
+    return ("it lies" if inside else "it does not lie") if runs == 1 else f"{inside} of them lie"
 
 
 def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[DurabilityRow]) -> list[str]:

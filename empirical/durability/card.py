@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from elastomath.interval import Interval
 from elastomath.progress import Meter
-from elastomath.shown import Shown
+from elastomath.shown import Shown, number_of
 
 from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
@@ -94,11 +94,12 @@ class Card(Shown):
         sentences = []
         if self.adapted:
             sentences.append(
-                f"After {self.adapted} examples of both responses, which the model needed to answer with one of them:"
+                f"After {number_of(self.adapted, 'example')} of both responses, which the model needed to answer with one of them:"
             )
         for row in (self.forecast[0], self.forecast[-1]) if len(self.forecast) > 1 else self.forecast:
             sentences.append(
-                f"{row.n} examples of the chosen response would be undone by {row.undo_volume.without_unit()} of the rejected one."
+                f"{number_of(row.n, 'example')} of the chosen response would be undone by "
+                f"{row.undo_volume.without_unit()} of the rejected one."
             )
         if len(self.forecast) > 1:
             first, last = self.forecast[0], self.forecast[-1]

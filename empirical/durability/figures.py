@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elastomath.errors import InputError
+from elastomath.shown import number_of
 from elastomath.style import INK, STYLES, WIDTH, plain_ticks, series, styled
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     figure = Figure(figsize=(0.75 * WIDTH, 0.7 * WIDTH), layout="constrained")
     median = result["error"]["median"]
     figure.set_label(
-        f"Forecast against measurement\nOpposed examples that undo an alignment, {len(rows)} runs"
+        f"Forecast against measurement\nOpposed examples that undo an alignment, {number_of(len(rows), 'run')}"
         + ("" if median is None else f"; the median error is {median:.0%}.")
     )
     axes = figure.subplots()
@@ -96,7 +97,7 @@ def courses_figure(result: ProtocolSummary) -> Figure:
     down = -(-len(groups) // across)
     figure = Figure(figsize=(WIDTH, 2.4 * down), layout="constrained")
     figure.set_label(
-        f"The way back\nContrast against opposed examples in {len(rows)} runs; the level line is the base."
+        f"The way back\nContrast against opposed examples in {number_of(len(rows), 'run')}; the level line is the base."
     )
     panels = np.atleast_1d(figure.subplots(down, across, squeeze=False)).ravel()
     for panel, (name, members) in zip(panels, groups.items(), strict=False):

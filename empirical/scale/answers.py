@@ -30,6 +30,7 @@ from elastomath.fit.fit import fit_run
 from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
+from elastomath.shown import number_of
 from elastomath.units import NATS_PER_BIT
 
 from .results import Answers, Effective, Group, LawExponents, Slope, Spread
@@ -432,7 +433,7 @@ def _told(group: Group) -> list[str]:
             entry = values["exponent"][name]
             if entry is None:
                 lines.append(
-                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({values['defined']} of {values['runs']} runs)"
+                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({values['defined']} of {number_of(values['runs'], 'run')})"
                 )
                 continue
             line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {Interval.of_dict(entry):+.2f}"

@@ -133,20 +133,26 @@ class Course:
         """{"conclusion", "not_shown", "undo_volume", "left", "contrast", "constants", "rows"}: sentences first, then numbers.
 
         undo_volume  perturbation that brings the mean contrast back to the base's, over paired prompts; None without a base
+        half_life    (in constants) half of the way back by the same method; without a base as `fit` reads it, half of the way to 0
         left         share of the contrast that the alignment had added which is there at the last reading; None likewise
         constants    of the fit: half-life, its verdict, effective volumes where they mean something; or the reason for none
         """
         z, last = self.contrasts(), self.perturbations[-1]
         levels = {"aligned": _mean(z[0]), "last": _mean(z[-1])}
-        undo = left = added = None
+        undo = half = left = added = None
         if self.base is not None:
             before = _contrast(self.base)
             levels = {"base": _mean(before)} | levels
             added = _mean(z[0] - before)
             if added.sign() > 0:
-                undo = replace(undo_interval(before, self.perturbations, z), unit=self.volume_unit)
+                undo, half = (
+                    replace(undo_interval(back, self.perturbations, z), unit=self.volume_unit)
+                    for back in (before, (before + z[0]) / 2)
+                )
                 left = _share(z[-1] - before, z[0] - before)
         constants = self._constants()
+        if half is not None and "half_life" in constants:
+            constants["half_life"] = half.as_dict() | {"censored": half.estimate is None}
         return {
             "conclusion": [
                 self._answer(z, added, undo, left),

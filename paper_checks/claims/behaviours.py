@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from elastomath.shown import number_of
+
 from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
 
 SAVED, FIGURE = "durability", "durability-saved"
@@ -100,7 +102,7 @@ def _forecast(evidence: Evidence) -> Finding:
     where = ", ".join(f"{key} {run[key]}" for key in ("pairs", "optimiser", "seed", "n"))
     return measured(
         median <= MEDIAN,
-        f"SmolLM2-135M (4-bit weights), {len(errors)} runs: the median error of the forecast is {median:.1%}, the worst "
+        f"SmolLM2-135M (4-bit weights), {number_of(len(errors), 'run')}: the median error of the forecast is {median:.1%}, the worst "
         f"{worst:.0%} ({where})",
         {"median": median, "worst": worst},
     )
@@ -152,7 +154,7 @@ def _moments(evidence: Evidence) -> Finding:
     stands = median <= ADAM_MEDIAN and bool(slopes["adamw-carried"]) and fall
     return measured(
         stands,
-        f"SmolLM2-135M (4-bit weights), {len(rows)} runs under AdamW: the forecast of m* is off by {median:.1%} in the median "
+        f"SmolLM2-135M (4-bit weights), {number_of(len(rows), 'run')} under AdamW: the forecast of m* is off by {median:.1%} in the median "
         f"and {errors[-1][0]:.0%} at worst. Exponent of m* in n between the two longest alignments: {words}; Table 3 has -0.15",
         {"median": median, "worst": errors[-1][0], "last_slopes": slopes},
     )

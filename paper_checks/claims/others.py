@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from elastomath.interval import Interval
+from elastomath.shown import number_of
 
 from .claim import NOT_SUPPORTED, NOT_TESTED, Claim, Evidence, Finding, measured
 
@@ -30,7 +31,8 @@ def _deeper(evidence: Evidence) -> Finding:
     back = Interval.of_dict(readings["back"]["correlation"])
     return measured(
         sooner,
-        f"{readings['model']}, {every['runs']} attacks on {every['held_apart']['models']} unlearned models: a nat of depth changes "
+        f"{readings['model']}, {number_of(every['runs'], 'attack')} on {number_of(every['held_apart']['models'], 'unlearned model')}: "
+        "a nat of depth changes "
         f"ln of the steps until half is back by {slope:+.2g}, with damage and learning rate held, and by {by_itself:+.2g} with the "
         f"learning rate alone; less than {slopes['visible']:.2g} would not have been seen, so that neither sign is excluded. Depth and "
         f"damage go together ({every['depth_and_damage']:.2f}), and in damaged models what returns of the forgotten skill is what "

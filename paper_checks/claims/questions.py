@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from elastomath.defences.defence import DEFENCES
+from elastomath.shown import in_the_middle, number_of
 
 from .claim import FAILS, NOT_RUN, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, measured, only_if
 
@@ -92,7 +93,7 @@ def _grid(evidence: Evidence) -> Mapping[str, Any] | None:
 
 
 def _scale(summary: Mapping[str, Any]) -> str:
-    return f"transformer of 50 thousand parameters, {summary['ranking'][0]['seeds']} seeds, {len(summary['ranking'])} defences"
+    return f"transformer of 50 thousand parameters, {number_of(summary['ranking'][0]['seeds'], 'seed')}, {len(summary['ranking'])} defences"
 
 
 def doubled(evidence: Evidence) -> Finding:
@@ -184,7 +185,7 @@ def foretold_model(evidence: Evidence) -> Finding:
     median, worst = float(np.median(list(errors.values()))), max(errors, key=lambda key: errors[key])
     return measured(
         median < FORETOLD,
-        f"{_model_scale(saved.summary)}: off by {median:.0%} in the median of {len(errors)} runs, by {errors[worst]:.0%} at worst "
+        f"{_model_scale(saved.summary)}: off {in_the_middle(median, errors[worst], len(errors))} "
         f"({worst[2]}, {worst[0]}, seed {worst[1]}); a defence whose attack has a replay has no forecast",
         {"median": median},
     )

@@ -38,7 +38,7 @@ def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
 
     >>> from paper_checks.claims import check
     >>> conclusion(check(["Hooke-reverse"]))
-    ['Of the one statement of the paper that mathematics can judge, 1 fails by a counterexample.', 'Every verdict is the one on record.']
+    ['The one statement of the paper that mathematics can judge fails by a counterexample.', 'Every verdict is the one on record.']
     """
     sentences = []
     for name, members in grouped(outcomes).items():
@@ -49,14 +49,13 @@ def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
             if (n := count[verdict])
         ]
         listed = ", ".join(parts[:-1]) + (" and " if parts[:-1] else "") + parts[-1]
-        of = "the one" if len(members) == 1 else f"the {len(members)}"
-        noun = {PAPER: "statement", MEASURED: "finding and question", THEORY: "result"}[name]
-        nouns = (
-            noun
-            if len(members) == 1
-            else {PAPER: "statements", MEASURED: "findings and questions", THEORY: "results"}[name]
-        )
-        sentences.append(f"Of {of} {nouns} {WHERE[name]}, {listed}.")
+        if len(members) == 1:
+            noun = {PAPER: "statement", MEASURED: "finding or question", THEORY: "result"}[name]
+            where = WHERE[name].replace(" were ", " was ")
+            sentences.append(f"The one {noun} {where} {listed.removeprefix('1 ')}.")
+            continue
+        nouns = {PAPER: "statements", MEASURED: "findings and questions", THEORY: "results"}[name]
+        sentences.append(f"Of the {len(members)} {nouns} {WHERE[name]}, {listed}.")
     if any(outcome.finding.verdict == NOT_SUPPORTED for outcome in outcomes):
         sentences.append("Not supported is not refuted: it was not seen here, or could not have been.")
     changed = [outcome.claim.id for outcome in outcomes if not outcome.stands]

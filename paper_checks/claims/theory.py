@@ -5,66 +5,125 @@ from __future__ import annotations
 from .claim import FAILS, HOLDS, LEVELS, WITH_CONSTANTS, Claim, Evidence, Finding, only_if
 
 TITLES = {
-    "R1": ("Response", "dH_i/dl = (1 - sum_x P_i P_t / q)/N for every dataset."),
-    "R2": ("Balance law", "k dH_p + dH_a + l dH_t = 0 for any distributions and any volumes."),
-    "R3": ("Theta with its constant", "-(dH_a/dl)/(k dH_p/dl) = 1/(1 - eps), eps = l (T - 1)/(1 - A)."),
-    "R4": ("Signs", "dH_a > 0 iff A < 1; then dH_p < 0 iff eps < 1; each changes sign at most once, from - to +."),
+    "R1": (
+        "Response",
+        "As the perturbation grows, the code of dataset i changes by dH_i/dl = (1 - sum_x P_i P_t / q)/N: it lengthens where the "
+        "overlap with the perturbation, the sum, is below 1.",
+    ),
+    "R2": (
+        "Balance law",
+        "Weighted by volume, the changes add up to 0: k dH_p + dH_a + l dH_t = 0 for any distributions and any volumes.",
+    ),
+    "R3": (
+        "Theta with its constant",
+        "By volume, alignment loses 1/(1 - eps) times what pre-training gains: -(dH_a/dl)/(k dH_p/dl) = 1/(1 - eps), "
+        "eps = l (T - 1)/(1 - A), with A the overlap of alignment data with the perturbation and T that of the perturbation with itself.",
+    ),
+    "R4": (
+        "Signs",
+        "Alignment loses (dH_a > 0) iff its overlap A with the perturbation is below 1; then pre-training gains (dH_p < 0) iff the eps "
+        "of R3 is below 1; each changes sign at most once, from - to +.",
+    ),
     "R5": (
         "Finite law",
-        "0 <= k DeltaH_p + DeltaH_a = (k+1) KL(q_0 || q_L) <= (L/2)(H_t(0) - H_t(L)) for mixtures, and with L for any class.",
+        "0 <= k DeltaH_p + DeltaH_a = (k+1) KL(q_0 || q_L) <= (L/2)(H_t(0) - H_t(L)) for mixtures, q_0 before and q_L after a perturbation "
+        "L; for any class it is between 0 and L (H_t(0) - H_t(L)).",
     ),
-    "R6": ("Any model class", "R5 and R16 hold at global optima of any class; a missed optimum costs what it misses."),
+    "R6": (
+        "Any model class",
+        "The finite law (R5) and the effective volumes (R16) hold at global optima of any model class; an optimum that training missed "
+        "costs what it missed.",
+    ),
     "R7": (
         "First-order law of fine-tuning",
-        "At a stationary point w_p DeltaH_p + w_a DeltaH_a is an elastic energy of second order; a constant exists iff the "
-        "gradients are antiparallel.",
+        "At a stationary point w_p DeltaH_p + w_a DeltaH_a, weighted by the volumes w, is an elastic energy of second order; a constant "
+        "of elasticity exists iff the gradients of H_p and H_a are antiparallel.",
     ),
-    "R8": ("Union law", "With D_t in D_p the signs and the constant follow from the shares and the overlaps R."),
-    "R9": ("Necessity", "Which assumptions of Thm 4.2 are needed: each is dropped in turn."),
+    "R8": (
+        "Union law",
+        "Where the pre-training data holds data like the perturbation, the signs and the constant follow from the shares of its parts "
+        "and from R, what the other parts lose over what alignment loses.",
+    ),
+    "R9": ("Necessity", "Which assumptions of the paper's theorem (Thm 4.2) are needed: each is dropped in turn."),
     "R10": (
         "Depth",
-        "Coarse-graining never raises T; with three exchangeable parts 1 - A follows only in expectation.",
+        "Merging leaves never raises T, the overlap of the perturbation with itself; with three exchangeable parts 1 - A, of the "
+        "alignment data, falls with it only in expectation.",
     ),
-    "R11": ("Volume", "The response falls as (1 - A)/k: the theorem does not by itself give F3 (volume)."),
-    "R12": ("Divergences", "The mixture balances D(P_i || q) exactly, the geometric pool balances D(q || P_i)."),
-    "R13": ("Rebound in joint compression", "More aligned falls faster only below a volume; m*/n never falls in n."),
-    "R14": ("Codes under mismatch", "Real Huffman codes obey R5 and R16 exactly; Shannon's miss by less than k + 1."),
-    "R15": ("Real code lengths", "nu H <= E[bits] < nu (H + 1); Thm 3.4 as printed misses by anything in (-1, 1)."),
-    "R16": ("Effective volumes", "The curve alone tells the volumes that pre-training and alignment count for."),
+    "R11": (
+        "Volume",
+        "The response of alignment falls as (1 - A)/k with the pre-training volume k: the theorem does not by itself give the paper's "
+        "finding that rebound grows with it (F3).",
+    ),
+    "R12": (
+        "Divergences",
+        "The mixture balances the divergences D(P_i || q) exactly; the reverse ones, D(q || P_i), are balanced by the geometric pool, "
+        "q ~ prod P_i^(w_i/N).",
+    ),
+    "R13": (
+        "Rebound in joint compression",
+        "More aligned falls faster only below a volume of alignment n; the volume m* that undoes it never falls in proportion to n.",
+    ),
+    "R14": (
+        "Codes under mismatch",
+        "Real Huffman codes obey the finite law (R5) and the effective volumes (R16) exactly; Shannon's miss by less than k + 1 bits.",
+    ),
+    "R15": (
+        "Real code lengths",
+        "nu blocks take nu H <= E[bits] < nu (H + 1), with H their entropy in bits; the paper's formula (Thm 3.4) misses by anything in "
+        "(-1, 1) bits a block.",
+    ),
+    "R16": (
+        "Effective volumes",
+        "The curve alone tells the volumes that pre-training and alignment count for: K_p = k and K_a = 1 at joint optima.",
+    ),
     "R17": ("Ceilings on tampering", "Under mixtures no string lengthens by more than ln(1 + L/(k+1)) nats."),
-    "R18": ("The theorem made true", "With P_p = (P_a + P_t)/2 signs and constant hold in any model class, 0 < L < 1."),
+    "R18": (
+        "The theorem made true",
+        "Where pre-training data is half alignment data and half perturbation, P_p = (P_a + P_t)/2, and 0 < L < 1, alignment loses and "
+        "pre-training gains in any model class, by volume 1 to (1 + 2 L/k)/(1 - L) times as much.",
+    ),
     "R19": (
         "Forgetting",
-        "A sequential run is a joint run with decayed volumes: beta = 0 in |D_p|, slope -1 in |D_a|.",
+        "A sequential run is a joint run with decayed volumes: kappa = K_p/K_a does not grow with a long pre-training (exponent beta = 0 "
+        "in |D_p|) and falls with alignment (slope -1 in |D_a|, or steeper).",
     ),
     "R20": (
         "Overlaps in closed form",
-        "A_n = (n/mu) int phi^(n-2) phi'^2 dt for i.i.d. masses; Pareto by psi and E_n.",
+        "Of n equal parts with independent masses of mean mu and Laplace transform phi, A_n = (n/mu) int phi^(n-2) phi'^2 dt; Pareto "
+        "masses by the digamma function psi and exponential integrals E_n.",
     ),
     "R21": (
         "The logit law",
-        "Gradient descent on a logarithmic loss moves a contrast by A(z_n) = A(z_0) + c n and B(z) = B(z_n) - c m.",
+        "Gradient descent on a logarithmic loss moves a contrast z by A(z_n) = A(z_0) + c n while aligning, A(z) = z + e^z, and by "
+        "B(z) = B(z_n) - c m while perturbing, B(z) = z - e^-z.",
     ),
     "R22": (
         "Durability",
-        "m* = [B(z_n) - B(z_0)]/c, dm*/dn = (1-p)/p; going back is cheaper than going up iff z_1 + z_2 > 0.",
+        "m* = [B(z_n) - B(z_0)]/c opposed examples undo n aligned ones, B(z) = z - e^-z; one more aligned example buys dm*/dn = (1-p)/p; "
+        "going back from z_2 to z_1 is cheaper than going up iff z_1 + z_2 > 0.",
     ),
     "R23": (
         "The first fall depends on what is measured",
-        "c p in the contrast, c p (1-p) in the code length, c p^2 (1-p) in the probability.",
+        "The first opposed example moves the contrast by c p, the code length by c p (1-p), the probability by c p^2 (1-p).",
     ),
     "R24": (
         "What volumes count for",
-        "K_p -> 1/((1-pi) c), K_a = n - (D - 1 + e^-D)/c, kappa = (1-p)/(p-pi): beta = 0 in |D_p|, at most -1 in n.",
+        "A mixture that behaves alike has K_p -> 1/((1-pi) c) and K_a = n - (D - 1 + e^-D)/c, with pi the share of wanted responses at "
+        "the base and D = z_n - z_0; kappa = (1-p)/(p-pi): beta = 0 in |D_p|, at most -1 in n.",
     ),
-    "R25": ("Two backward passes", "c is eta |grad z|^2/B, and either gradient of the pair tells it before training."),
+    "R25": (
+        "Two backward passes",
+        "c is eta |grad z|^2/B, with the learning rate eta and batches of B, and either gradient of the pair tells it before training.",
+    ),
     "R26": (
         "The optimiser is part of the law",
-        "With SGD m* never falls in n; with Adam's moments carried over it does, as in Table 3.",
+        "With SGD m* never falls in n; with Adam's moments carried from alignment into the attack it does, as in the paper's Table 3.",
     ),
     "R27": (
         "Joint optima or not",
-        "Runs are joint optima of some class iff w_r . H_r <= w_r . H_s for all pairs; the null vector is what volumes count for.",
+        "Runs r, s with volumes w and rates H are joint optima of some class iff w_r . H_r <= w_r . H_s for all pairs; the null vector "
+        "of the response of rates to volumes is what volumes count for.",
     ),
 }
 """Title and statement of each result."""

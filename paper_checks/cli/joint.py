@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .terminal import Json, Seed, emit, interval, short, table
+from .terminal import Json, Seed, emit, interval, number_of, short, table
 
 SHOWN = 5
 """Runs that are listed: those that missed most."""
@@ -48,8 +48,8 @@ def joint(
 
     def show() -> None:
         print(
-            f"{result['runs']} runs ({result['dropped']} dropped), {len(result['datasets'])} datasets: "
-            f"{result['violated']} of {result['comparisons']} comparisons violated "
+            f"{number_of(result['runs'], 'run')} ({result['dropped']} dropped), {number_of(len(result['datasets']), 'dataset')}: "
+            f"{result['violated']} of {number_of(result['comparisons'], 'comparison')} violated "
             f"({short(100 * result['violated'] / result['comparisons'])}%; {short(100 * result['shuffled'])}% if shuffled)"
         )
         worst = sorted(zip(result["delta"], runs.runs, result["better"], strict=True), reverse=True)[:SHOWN]

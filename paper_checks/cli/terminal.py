@@ -16,6 +16,7 @@ import typer
 
 from elastomath.errors import InputError, escaped
 from elastomath.interval import Interval
+from elastomath.shown import number_of as number_of
 from empirical.fetch.catalog import MODEL as MODEL
 
 WIDE = 160
@@ -124,16 +125,6 @@ def conclude(sentences: Sequence[str], *, blank: bool = True) -> None:
     print(textwrap.fill(" ".join(sentences), min(_width(), PROSE)))
     if blank:
         print()
-
-
-def number_of(count: int, noun: str) -> str:
-    """``3 runs``, ``1 run``, ``1 study``, ``2 studies``.
-
-    >>> number_of(1, "run"), number_of(2, "study"), number_of(1200, "instance")
-    ('1 run', '2 studies', '1,200 instances')
-    """
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeo" else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from elastomath.shown import in_the_middle
+
 from ..claims import Outcome, grouped, kind
 from ..claims.claim import FAILS, HOLDS, NOT_SUPPORTED, NOT_TESTED, ONLY_IF, SUPPORTED, WITH_CONSTANTS
 from ..claims.summary import MEASURED
@@ -110,8 +112,8 @@ def _answers(
     if durability is not None and durability["error"]["median"] is not None:
         error = durability["error"]
         sentences.append(
-            f"On a real model, how many opposed examples undo an alignment was forecast before any training: off by "
-            f"{error['median']:.0%} in the middle of {error['runs']} runs and by {error['worst']:.0%} at worst "
+            f"On a real model, how many opposed examples undo an alignment was forecast before any training: off "
+            f"{in_the_middle(error['median'], error['worst'], error['runs'], middle='middle')} "
             f"(**{verdicts.get('R25-measured', NOT_TESTED)}**)."
         )
     sentences.append(

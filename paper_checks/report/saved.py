@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from elastomath.shown import number_of
+
 from ..claims import Evidence, Saved
 from ..claims.findings import ALGORITHMS_RUN
 from .common import fit_table
@@ -126,7 +128,8 @@ def _rebound(section: Section, saved: Saved) -> Section:
     section.show(models, "rival laws on the curves of the real model, by held-out error")
     missed = sum(run["bound"]["holds"] is False for run in constants["runs"])
     section.say(
-        f"R5 is missed by {missed} of {len(constants['runs'])} runs: fine-tuned models are not at a joint optimum, and what they show "
+        f"R5 is missed by {missed} of {number_of(len(constants['runs']), 'run')}: fine-tuned models are not at a joint optimum, "
+        "and what they show "
         "first is unfinished learning of the domain. Pooled kappa: " + interval(constants["pooled"]["kappa"]) + "."
     )
     return section

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from elastomath.shown import number_of
+
 from .page import Section, interval
 
 ROWS = 8
@@ -57,7 +59,7 @@ def study_section(summary: dict[str, Any]) -> Section:
             {"answer": answer["id"], "value": interval(answer["value"])}  # in words: on the page of details
             for answer in summary["answers"][:ROWS]
         ],
-        f"{summary['settings']['runs']} runs, saved; intervals are over seeds, at 95%"
+        f"{number_of(summary['settings']['runs'], 'run')}, saved; intervals are over seeds, at 95%"
         + (f"; the first {ROWS} of {len(sentences)} answers" if len(sentences) > ROWS else ""),
     )
     return section

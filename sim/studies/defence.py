@@ -14,6 +14,7 @@ from elastomath.interval import Ends, Interval
 from elastomath.laws.logit import undo_volume
 from elastomath.laws.preferences import dpo_undo_volume
 from elastomath.runs.ledger import Configuration
+from elastomath.shown import number_of
 from elastomath.style import styled
 
 from ..cycles.records import DefendedLaw, DefendedRow, Recovery
@@ -195,7 +196,7 @@ def doubles(entry: Ranked) -> bool:
 
 def _told(entry: Ranked) -> Answer:
     gain = Interval.of_dict(entry["gain"])
-    least = f" at least ({entry['censored']} of {entry['seeds']} seeds were not undone)" if entry["censored"] else ""
+    least = f" at least ({_kept(entry['censored'], entry['seeds'])})" if entry["censored"] else ""
     return Answer(
         f"gain/{entry['defence']}", "Opposed examples that undo it, times those of plain fine-tuning", "transformer",
         f"{entry['title']} (rank {entry['rank']}): lasts {gain} times as long as plain fine-tuning{least}; utility lost "
@@ -208,6 +209,21 @@ def _quartiles(errors: list[float]) -> Interval:
     """The median between its quartiles."""
     low, middle, high = (float(q) for q in np.quantile(errors, [0.25, 0.5, 0.75]))
     return Interval(middle, low, high, 0.5)
+
+
+def _kept(count: int, seeds: int) -> str:
+    return f"{count} of {number_of(seeds, 'seed')} {'was' if count == 1 else 'were'} not undone"
+
+
+def _spread(value: Interval, count: int) -> str:
+    """A median error with its quartiles; of one run there are none.
+
+    >>> _spread(Interval(0.1, 0.05, 0.2, 0.5), 4), _spread(Interval(0.1, 0.1, 0.1, 0.5), 1)
+    ('a median error of 10% over 4 runs; half of them lie between 5% and 20%', 'an error of 10% in one run')
+    """
+    if count == 1:
+        return f"an error of {value.estimate:.0%} in one run"
+    return f"a median error of {value.estimate:.0%} over {count} runs; half of them lie between {value.low:.0%} and {value.high:.0%}"
 
 
 def _forecast(table: list[DefendedRow]) -> list[Answer]:
@@ -224,8 +240,7 @@ def _forecast(table: list[DefendedRow]) -> list[Answer]:
         Answer(
             "forecast", "Relative error of m* foretold from two backward passes at the defended weights", "transformer",
             f"Two backward passes at the defended weights foretell what undoes it (plain fine-tuning at the defender's own rate) "
-            f"with a median error of {value.estimate:.0%} over {len(errors)} runs; half of them lie between {value.low:.0%} and "
-            f"{value.high:.0%}.",
+            f"with {_spread(value, len(errors))}.",
             value, "median and quartiles over defences and seeds",
         )
     ]  # fmt: skip
@@ -248,7 +263,8 @@ def _formula(by: Seeds, law: DefendedLaw) -> list[Answer]:
     return [
         Answer(
             "dpo-formula", "Relative error of DPO's gain over plain fine-tuning, from its formula", "transformer",
-            f"The formula of DPO's gain over plain fine-tuning is off by {value.estimate:.0%} in the median of {len(errors)} runs.",
+            f"The formula of DPO's gain over plain fine-tuning is off by {value.estimate:.0%} in "
+            f"{'one run' if len(errors) == 1 else f'the median of {len(errors)} runs'}.",
             value, "median and quartiles over betas and seeds",
         )
     ]  # fmt: skip
@@ -262,7 +278,7 @@ def _attacks(by: Seeds, law: DefendedLaw) -> list[Answer]:
         value = Interval.of_logs(logs)
         open_end = sum(row["attacks"][attack]["undone"] is None for row in rows)
         value = Interval(value.estimate, value.low, None) if open_end else value
-        kept = f"; {open_end} of {len(rows)} seeds were not undone" if open_end else ""
+        kept = f"; {_kept(open_end, len(rows))}" if open_end else ""
         results.append(
             Answer(
                 f"attack/{attack}", "Examples that it needs on plain fine-tuning, times plain fine-tuning at the defender's own rate",

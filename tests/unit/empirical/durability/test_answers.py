@@ -192,6 +192,16 @@ def test_the_forecast_from_the_aligned_model_is_told_beside_that_from_the_base()
     )
 
 
+@pytest.mark.parametrize(("inside", "words"), [(1, "it lies in"), (0, "it does not lie in")])
+def test_one_run_has_neither_a_median_nor_a_worst(inside, words):
+    """ "in the median of 1 runs and by 12% at worst" says one thing twice, in bad English."""
+    error = {"median": 0.12, "worst": 0.12, "worst_run": "a", "runs": 1, "inside": inside}
+    told = conclusion({"error": error, "answers": {}, "durability": []})[0]
+    assert told.endswith(f"was off by 12% in one run; {words} the forecast's 95% interval.")
+    several = conclusion({"error": error | {"runs": 2, "worst": 0.3}, "answers": {}, "durability": []})[0]
+    assert "off by 12% in the median of 2 runs and by 30% at worst; " in several
+
+
 def test_the_page_says_what_the_saved_results_say():
     """docs/durability.md is what benchmarks.pages makes of the saved runs."""
     from pathlib import Path

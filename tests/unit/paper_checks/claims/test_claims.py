@@ -109,7 +109,7 @@ def test_the_conclusion_counts_verdicts_and_names_what_changed() -> None:
     outcomes = check(["Thm3.4", "F1", "F2-dpo"])
     assert list(grouped(outcomes)) == [GROUPS[0], GROUPS[1]]
     sentences = conclusion(outcomes)
-    assert sentences[0] == "Of the one statement of the paper that mathematics can judge, 1 fails by a counterexample."
+    assert sentences[0] == "The one statement of the paper that mathematics can judge fails by a counterexample."
     assert "1 is supported at this scale and 1 is not supported at this scale" in sentences[1]
     assert sentences[-1] == "Every verdict is the one on record."
     changed = dataclasses.replace(outcomes[0], claim=dataclasses.replace(outcomes[0].claim, verdict=HOLDS))
