@@ -195,9 +195,10 @@ class Summary(Shown):
         shares = {label: (one.misfit or 0.0) / (max(falls[label]) or 1.0) for label, one in known.items()}
         fitting = {label: one for label, one in known.items() if shares[label] <= MISSED}
         if not fitting:
-            which = "its base" if len(known) == 1 else f"each of {len(known)} bases"
-            missed = f"{min(shares.values()):.0%} of their fall" + ("" if len(known) == 1 else " or more")
-            return f"the logit law does not describe {which}: it misses the courses by {missed}, so that its constant c means nothing"
+            missed = f"{min(shares.values()):.0%} of their fall" + (
+                "" if len(known) == 1 else f" or more in each of {len(known)} bases"
+            )
+            return f"the logit law gives no constant c here: what it misses of the courses is {missed}"
         values = [one.perturbing.estimate or 0.0 for one in fitting.values() if one.perturbing is not None]
         worst = max(one.misfit or 0.0 for one in fitting.values())
         if len(known) == 1:
