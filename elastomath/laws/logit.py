@@ -108,7 +108,7 @@ def replayed_contrast(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, 
         up = np.where(away > 0, -z[mixed], z[mixed])
         least = np.abs(away) - rise(up, s[mixed], 1.0)  # without the share that holds it back it would come so near
         left = _relaxed(np.abs(away), slow, pi[mixed] * (1 - pi[mixed]) * s[mixed], least)
-        out[mixed] = rest + np.copysign(left, away)
+        out[mixed] = np.where(s[mixed] == 0, z[mixed], rest + np.copysign(left, away))  # no data, no rounding
     return np.asarray(out, dtype=np.float64)
 
 

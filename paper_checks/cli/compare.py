@@ -49,6 +49,7 @@ def compare(
     ]
     if decisive and len(decisive) < len(effects):
         sentences.append(f"{len(decisive)} of {len(effects)} comparisons show a difference.")
+    sentences += _confounded(sets)
 
     def show() -> None:
         conclude(sentences)
@@ -74,6 +75,27 @@ def compare(
 
     emit({"conclusion": sentences, "differences": [one.as_dict() for one in effects]}, as_json, show)
     return 0
+
+
+REPEATS = ("seed", "source_seed", "base_contrast", "base_contrast_se", "contrast_se")
+"""Covariates in which repeats of one setting differ."""
+
+
+def _confounded(sets: dict[str, list[Course]]) -> list[str]:
+    """What the sets differ in, where it is more than one thing: a ratio is then of all of them together."""
+    known = {key for runs in sets.values() for course in runs for key in course.covariates} - set(REPEATS)
+    values = {
+        key: {name: sorted({str(course.covariates.get(key, "-")) for course in runs}) for name, runs in sets.items()}
+        for key in sorted(known)
+    }
+    differing = {key: each for key, each in values.items() if len({tuple(texts) for texts in each.values()}) > 1}
+    if len(differing) < 2:
+        return []
+    told = "; ".join(
+        f"{key} ({' against '.join(', '.join(texts) for texts in dict.fromkeys(map(tuple, each.values())))})"
+        for key, each in differing.items()
+    )
+    return [f"The sets differ in more than one thing, and what is compared is of all together: {told}."]
 
 
 def _by_optimiser(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:

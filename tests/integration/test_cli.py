@@ -440,3 +440,11 @@ def test_compare_says_whether_two_recipes_differ(call):
     assert {(one["first"], one["second"]) for one in told} == {
         ("durability-adamw, adamw", "durability-adamw, adamw-carried")
     }
+
+
+def test_compare_says_what_else_its_sets_differ_in(call):
+    saved = Path(__file__).parents[2] / "paper_checks" / "saved_runs"
+    files = [saved / name / f"{name}.csv" for name in ("durability-gemma-advice", "durability")]
+    last = json.loads(call("compare", *files, "--json")[1])["conclusion"][-1]
+    assert "learning_rate (3e-05 against 0.0003); model (gemma-3-270m-q4 against smollm2-135m-instruct-q4)" in last
+    assert "differ in more than one thing" not in call("compare", files[1], "--by", "pairs", "--json")[1]

@@ -118,6 +118,13 @@ def test_a_base_stays_on_its_own_data():
     assert np.sinh(z / 2) == pytest.approx(math.sinh(1.5) * math.exp(-7 * 0.2 / 4), rel=1e-14)
 
 
+def test_no_data_leaves_every_bit():
+    """At volume 0 the state is the state, whatever rounding a processor's exp and ln have."""
+    z = np.linspace(-30, 30, 2001)
+    for share in (0.0, 0.03, 0.4, 0.5, 0.9, 1.0):
+        assert (replayed_contrast(z, 0.0, 0.3, share) == z).all()
+
+
 def test_perturbing_is_aligning_from_the_other_side():
     assert np.array_equal(perturbed_contrast(2.5, [1.0, 30.0], 0.3), -aligned_contrast(-2.5, [1.0, 30.0], 0.3))
     assert float(fall_volume(-0.4, rise(0.4, 17.0, 0.3), 0.3)) == pytest.approx(17, rel=1e-13)
