@@ -91,11 +91,11 @@ def _confounded(sets: dict[str, list[Course]]) -> list[str]:
     differing = {key: each for key, each in values.items() if len({tuple(texts) for texts in each.values()}) > 1}
     if len(differing) < 2:
         return []
-    told = "; ".join(
+    listing = "; ".join(
         f"{key} ({' against '.join(', '.join(texts) for texts in dict.fromkeys(map(tuple, each.values())))})"
         for key, each in differing.items()
     )
-    return [f"The sets differ in more than one thing, and what is compared is of all together: {told}."]
+    return [f"The sets differ in more than one thing, and what is compared is of all together: {listing}."]
 
 
 def _by_optimiser(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:
