@@ -281,10 +281,10 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             "nothing to undo."
         )
     if None in undone:
-        groups = exponent["groups"] + exponent.get("left_out", 0)
+        groups, many = exponent["groups"] + exponent.get("left_out", 0), undone.count(None)
         sentences.append(
-            f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
-            f"for {exponent['groups']} of {groups} behaviours and seeds."
+            f"Under {optimiser}, {many} of {len(undone)} runs {'was' if many == 1 else 'were'} not undone: what twice the alignment "
+            f"buys is known for {exponent['groups']} of {groups} behaviours and seeds."
         )
     if ratio["estimate"] is not None:
         sentences.append(
