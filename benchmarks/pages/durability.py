@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.pages import DOCS
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
-from empirical.durability.answers import forecast_error, phases_of
+from empirical.durability.answers import conclusion, forecast_error, phases_of
 from empirical.durability.figures import courses_figure, forecast_figure
 from paper_checks.claims.claim import Evidence
 
@@ -82,7 +82,7 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
             f"{error['inside']} of them lie in the forecast's 95% interval over prompts.",
             "",
         ]
-    sentences = summary["conclusion"][bool(summary["error"]["runs"]) :]
+    sentences = conclusion(summary)[bool(summary["error"]["runs"]) :]
     lines += [
         f"- {sentence}" for sentence in sentences if not sentence.startswith("What ")
     ]  # of single runs: the table
