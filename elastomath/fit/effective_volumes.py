@@ -55,9 +55,9 @@ class Balance:
         return _deviances(self.terms, self.covariances, volumes)
 
     def polish(self, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
-        """`scored` from each K of start, shape (N, 2)."""
+        """`_scored` from each K of start, shape (N, 2)."""
         alike = (len(start), *self.terms.shape), (len(start), *self.covariances.shape)
-        return scored(np.broadcast_to(self.terms, alike[0]), np.broadcast_to(self.covariances, alike[1]), start, rounds)
+        return _scored(np.broadcast_to(self.terms, alike[0]), np.broadcast_to(self.covariances, alike[1]), start, rounds)
 
     def along(self, name: str, values: Array) -> tuple[Array, Array]:
         """Q profiled along one constant at values in [0, inf] (kappa) or [0, inf) (the volumes).
@@ -134,7 +134,7 @@ def _whitened(terms: Array, covariances: Array, volumes: Array) -> tuple[Array, 
     return residual, spread, np.asarray(np.linalg.solve(spread, residual[..., None])[..., 0])
 
 
-def scored(terms: Array, covariances: Array, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
+def _scored(terms: Array, covariances: Array, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
     """Fisher scoring with K >= 0 of N balances of J equations side by side, each from its start.
 
     terms (N, 3, J), covariances (N, 3, J, J), start (N, 2). Returns the local minimum of Q, (N, 2), the information matrix there,
@@ -382,7 +382,7 @@ def estimates_without(balance: Balance, parts: Sequence[NDArray[np.intp]]) -> li
         rest = np.array([np.delete(np.arange(balance.equations), parts[index]) for index in alike])
         terms = balance.terms[:, rest].swapaxes(0, 1)
         covariances = balance.covariances[:, rest[:, :, None], rest[:, None, :]].swapaxes(0, 1)
-        volumes[alike], _, lowest[alike] = scored(terms, covariances, starts[without[:, alike].argmin(0)], rounds=10)
+        volumes[alike], _, lowest[alike] = _scored(terms, covariances, starts[without[:, alike].argmin(0)], rounds=10)
     with np.errstate(divide="ignore", invalid="ignore"):
         kappa = np.where(volumes[:, 1] > 0, volumes[:, 0] / volumes[:, 1], np.inf)
     finite = limits[away, np.arange(len(parts))] >= lowest
