@@ -379,7 +379,7 @@ def estimates_without(balance: Balance, parts: Sequence[NDArray[np.intp]]) -> li
     sizes = np.array([part.size for part in parts])
     for size in np.unique(sizes) if len(starts) else ():
         alike = np.flatnonzero(sizes == size)
-        rest = np.array([np.delete(np.arange(balance.equations), parts[index]) for index in alike])
+        rest = np.array([np.delete(np.arange(balance.equations), parts[index]) for index in alike.tolist()])
         terms = balance.terms[:, rest].swapaxes(0, 1)
         covariances = balance.covariances[:, rest[:, :, None], rest[:, None, :]].swapaxes(0, 1)
         volumes[alike], _, lowest[alike] = _scored(terms, covariances, starts[without[:, alike].argmin(0)], rounds=10)
