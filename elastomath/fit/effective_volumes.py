@@ -57,7 +57,9 @@ class Balance:
     def polish(self, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
         """`_scored` from each K of start, shape (N, 2)."""
         alike = (len(start), *self.terms.shape), (len(start), *self.covariances.shape)
-        return _scored(np.broadcast_to(self.terms, alike[0]), np.broadcast_to(self.covariances, alike[1]), start, rounds)
+        return _scored(
+            np.broadcast_to(self.terms, alike[0]), np.broadcast_to(self.covariances, alike[1]), start, rounds
+        )
 
     def along(self, name: str, values: Array) -> tuple[Array, Array]:
         """Q profiled along one constant at values in [0, inf] (kappa) or [0, inf) (the volumes).
