@@ -627,6 +627,7 @@ def serve(numbers: Iterable[int], case_at: Callable[[int], Case], most: int = BA
 
 def _work(batch: list[int], case_at: Callable[[int], Case], there: Any) -> NoReturn:
     """The life of a forked child: its cases, each sent as an `Outcome`."""
+    terminal = os.dup(2)  # a case takes stderr
     try:
         os.setsid()
         prctl = ctypes.CDLL(None).prctl
@@ -639,7 +640,10 @@ def _work(batch: list[int], case_at: Callable[[int], Case], there: Any) -> NoRet
         sys.excepthook = sys.__excepthook__
         for number in batch:
             there.send(within(case_at(number)))
-    except BaseException:
+    except BaseException:  # of the harness, not of a case
+        import traceback
+
+        os.write(terminal, traceback.format_exc().encode())
         os._exit(98)
     os._exit(0)
 
@@ -710,14 +714,18 @@ def _children_stay() -> bool:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        alive = {int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()}
+        alive = set()
+        for file in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):  # a thread that has ended since
+                alive.update(map(int, file.read_text().split()))
         alive.discard(getattr(resource_tracker._resource_tracker, "_pid", 0))  # ends with this process
         if not alive:
             return ended
         if time.monotonic() > end:
             ended = True
             for pid in alive:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -175,15 +175,19 @@ class Curve(Shown):
         """The runs as arrays; raises InputError for a run whose components are not read at the same perturbations, or whose
         numbers are beyond `LARGEST`: files hold any double, what judges computes with their squares and quotients.
         """
-        for name, rows in self.frame.groupby("run", sort=False):
-            yield _run(str(name), rows)
+        codes, names = self.frame["run"].factorize()
+        order = np.argsort(codes, kind="stable")
+        columns = {name: self.frame[name].to_numpy()[order] for name in COLUMNS if name != "run"}
+        ends = np.cumsum(np.bincount(codes, minlength=len(names))).tolist()
+        for name, first, last in zip(names, [0, *ends], ends, strict=False):
+            yield _run(str(name), {column: values[first:last] for column, values in columns.items()})
 
     def run(self, name: str) -> Run:
         """One run as arrays. Raises InputError for a name that the curve does not hold."""
         rows = self.frame[self.frame["run"] == name]
         if rows.empty:
             raise InputError(f"no run named {name!r}", where="curve", mend=f"choose one of {', '.join(self.runs[:8])}")
-        return _run(name, rows)
+        return _run(name, {column: rows[column].to_numpy() for column in COLUMNS})
 
 
 def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -285,8 +289,9 @@ def _empty(column: str) -> list[str]:
     return ["", "NaN", "nan", "NA"] if column in NUMBERS + READ else [""]
 
 
-def _run(name: str, rows: pd.DataFrame) -> Run:
-    names, steps = rows["component"].to_numpy(), rows["perturbation"].to_numpy(dtype=np.float64)
+def _run(name: str, rows: Mapping[str, NDArray[Any]]) -> Run:
+    """A run from the columns of its rows, in any order."""
+    names, steps = rows["component"].tolist(), rows["perturbation"]
     there, first = list(dict.fromkeys(names)), ("pretrain", "align")
     order = [c for c in first if c in there] + [c for c in there if c not in (*first, "perturb")]
     order += ["perturb"] if "perturb" in there else []
@@ -295,7 +300,7 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
     perturbations, columns = np.unique(steps, return_inverse=True)
     tables = np.full((3, len(order), perturbations.size), np.nan)
     for table, column in zip(tables, ("rate", "rate_se", "volume"), strict=True):
-        table[places, columns] = rows[column].to_numpy(dtype=np.float64)
+        table[places, columns] = rows[column]
     rates, errors, volumes = tables
     missing = np.isnan(rates)
     if missing.any():
@@ -306,7 +311,7 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
             mend="read every component at every perturbation, or drop that perturbation",
         )
     for column in ("volume", "perturbation", "rate", "rate_se"):
-        sizes = rows[column].to_numpy(dtype=np.float64)
+        sizes = rows[column]
         small = (sizes > 0) & (sizes < 1 / LARGEST)
         if column == "rate" and sizes.max() >= 1 / LARGEST:  # beside others a rate may come as near to 0 as it likes
             small[:] = False
@@ -324,8 +329,8 @@ def _run(name: str, rows: pd.DataFrame) -> Run:
         perturbations,
         rates,
         errors,
-        str(rows["rate_unit"].iloc[0]),
-        str(rows["volume_unit"].iloc[0]),
+        str(rows["rate_unit"][0]),
+        str(rows["volume_unit"][0]),
     )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pages import DOCS
+from elastomath.shown import number_of
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
-from empirical.durability.answers import forecast_error, phases_of
+from empirical.durability.answers import conclusion, forecast_error, phases_of
 from empirical.durability.figures import courses_figure, forecast_figure
 from paper_checks.claims.claim import Evidence
 
@@ -26,12 +27,13 @@ RUNS = {
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
+    "durability-neutral": "Neutral text, or both responses, in the place of the opposed examples",
     "durability-review": "Where the card refuses: review text, which no training closes",
     "durability-verdict": "Where the card refuses: the true verdict on a review against the inverted one",
 }
 """Saved runs by name, and what they are."""
-REFUSED = ("durability-review", "durability-verdict")
-"""Runs whose card says that the forecast means nothing: in the tables, not in the figure."""
+ASIDE = ("durability-review", "durability-verdict", "durability-neutral")
+"""Runs that are in the tables, not in the figure: the card says that the forecast means nothing, or they are in it already."""
 FIXED = ("advice", "tone")
 """The behaviours on which, at seed 0 under plain gradient descent, the recipe of the forecast was fixed."""
 COLUMNS = ("behaviour", "optimiser", "seed", "aligned n", "undone by (measured)", "forecast", "error")
@@ -46,7 +48,7 @@ def saved_runs() -> dict[str, dict[str, Any]]:
 
 
 def _scored(row: Mapping[str, Any], name: str) -> bool:
-    return not (name == "durability" and row["pairs"] in FIXED and row["seed"] == 0)
+    return not (name in ("durability", "durability-neutral") and row["pairs"] in FIXED and row["seed"] == 0)
 
 
 def _row(row: Mapping[str, Any], name: str, again: bool) -> str:
@@ -69,7 +71,7 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
     rates = ", ".join(sorted({f"{row['optimiser']} {row['learning_rate']:g}" for row in rows}))
     lines = [f"### {RUNS[name]}", ""]
     lines += [
-        f"{len(rows)} runs of {settings['model']}, learning rates {rates}, batch {rows[0]['batch']}, {settings['held_out']} held-out "
+        f"{number_of(len(rows), 'run')} of {settings['model']}, learning rate {rates}, batch {rows[0]['batch']}, {settings['held_out']} held-out "
         f"prompts; the base is adapted to {settings['share']:.0%} of the chosen response.",
         "",
     ]
@@ -82,7 +84,7 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
             f"{error['inside']} of them lie in the forecast's 95% interval over prompts.",
             "",
         ]
-    sentences = summary["conclusion"][bool(summary["error"]["runs"]) :]
+    sentences = conclusion(summary)[bool(summary["error"]["runs"]) :]
     lines += [
         f"- {sentence}" for sentence in sentences if not sentence.startswith("What ")
     ]  # of single runs: the table
@@ -106,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     text = (DOCS / "durability.md").read_text(encoding="utf-8")
     saved = saved_runs()
-    drawn = {name: summary for name, summary in saved.items() if name not in REFUSED}
+    drawn = {name: summary for name, summary in saved.items() if name not in ASIDE}
     every = [row for summary in drawn.values() for row in summary["durability"] if row["algorithm"] == "sft"]
     scored = [row for name, summary in drawn.items() for row in summary["durability"] if _scored(row, name)]
     both = {"durability": every, "error": forecast_error(scored)}

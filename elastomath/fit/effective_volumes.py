@@ -20,6 +20,10 @@ GRID: Final = 40
 """Points of a coarse grid, logarithmic, on which a minimum or an end is looked for before it is refined."""
 TINY: Final = float(np.finfo(np.float64).tiny)
 """The smallest normal number, a divisor in place of 0."""
+EPSILON: Final = 2.0 * float(np.finfo(np.float64).eps)
+"""The share of the largest eigenvalue below which one of two is 0."""
+QUARTERS: Final = 7
+"""How often a step of scoring is tried, a quarter as long each time."""
 FAR: Final = 1e120
 """Constants are looked for between 1/FAR and FAR: beyond it squares overflow, and 0 and infinity stand for what is left."""
 
@@ -48,54 +52,14 @@ class Balance:
 
     def deviance(self, volumes: Array) -> Array:
         """Q at K, shape (..., 2) -> (...)."""
-        residual, _, whitened = self._residual(volumes)
-        return np.asarray((residual * whitened).sum(-1))
+        return _deviances(self.terms, self.covariances, volumes)
 
-    def without(self, equations: int | NDArray[np.intp]) -> Balance:
-        """The same run with the align readings of some equations unknown, which is those equations gone."""
-        keep = np.isin(np.arange(self.equations), equations, invert=True)
-        return Balance(self.terms[:, keep], self.covariances[:, keep][:, :, keep])
-
-    def _residual(self, volumes: Array) -> tuple[Array, Array, Array]:
-        point = np.concatenate([volumes, -np.ones((*volumes.shape[:-1], 1))], axis=-1)
-        residual = point @ self.terms
-        spread = np.asarray(np.tensordot(point**2, self.covariances, axes=1))
-        return residual, spread, np.asarray(np.linalg.solve(spread, residual[..., None])[..., 0])
-
-    def polish(self, start: Array, rounds: int = 30) -> tuple[Array, Array]:
-        """Fisher scoring from K, shape (2,), with K >= 0: the local minimum of Q, and the information matrix (2, 2) there.
-
-        The gradient is ``2 G' S^-1 r`` with ``G_i = c_i - K_i S_i S^-1 r``, the differences freed of their noise.
-        """
-        volumes = np.maximum(np.asarray(start, dtype=np.float64), 0.0)
-        value = float(self.deviance(volumes))
-        information = np.zeros((2, 2))
-        for _ in range(rounds):
-            # half the gradient and the information, with the volumes at 0 that want to fall held there
-            _, spread, whitened = self._residual(volumes)
-            freed = self.terms[:2] - volumes[:, None] * (self.covariances[:2] @ whitened)
-            information = freed @ np.linalg.solve(spread, freed.T)
-            free = (volumes > 0) | (freed @ whitened < 0)
-            if not free.any():
-                break
-            step = np.zeros(2)
-            inner = information[np.ix_(free, free)]
-            step[free] = -np.linalg.lstsq(inner, (freed @ whitened)[free], rcond=None)[0]
-            if -float((freed @ whitened) @ step) < 1e-12 * max(1.0, value):  # what the step can gain
-                break
-            # a step that does not lower Q is quartered
-            scale = 1.0
-            while scale > 1e-4:
-                trial = np.maximum(volumes + scale * step, 0.0)
-                if (new := float(self.deviance(trial))) < value:
-                    break
-                scale /= 4.0
-            else:
-                break
-            gain, value, volumes = value - new, new, trial
-            if gain < 1e-10 * max(1.0, value):
-                break
-        return volumes, information
+    def polish(self, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
+        """`_scored` from each K of start, shape (N, 2)."""
+        alike = (len(start), *self.terms.shape), (len(start), *self.covariances.shape)
+        return _scored(
+            np.broadcast_to(self.terms, alike[0]), np.broadcast_to(self.covariances, alike[1]), start, rounds
+        )
 
     def along(self, name: str, values: Array) -> tuple[Array, Array]:
         """Q profiled along one constant at values in [0, inf] (kappa) or [0, inf) (the volumes).
@@ -157,6 +121,74 @@ class Balance:
         size = np.sqrt(self.terms**2 + np.diagonal(self.covariances, axis1=1, axis2=2))  # signal or noise, the larger
         over, under = {"pretrain": (2, 0), "align": (2, 1), "kappa": (1, 0)}[name]
         return 1e-2 * size[over].min() / size[under].max(), 1e2 * size[over].max() / size[under].min()
+
+
+def _whitened(terms: Array, covariances: Array, volumes: Array) -> tuple[Array, Array, Array]:
+    """r, S and S^-1 r at K, shape (..., 2), of one balance, terms (3, J), or of as many as there are K, terms (N, 3, J)."""
+    point = np.concatenate([volumes, -np.ones((*volumes.shape[:-1], 1))], axis=-1)
+    if terms.ndim == 2:
+        residual, spread = point @ terms, np.asarray(np.tensordot(point**2, covariances, axes=1))
+    else:
+        residual = (point[:, None] @ terms)[:, 0]
+        count, equations = residual.shape
+        flat = covariances.reshape(count, 3, equations**2)
+        spread = ((point**2)[:, None] @ flat).reshape(count, equations, equations)
+    return residual, spread, np.asarray(np.linalg.solve(spread, residual[..., None])[..., 0])
+
+
+def _scored(terms: Array, covariances: Array, start: Array, rounds: int = 30) -> tuple[Array, Array, Array]:
+    """Fisher scoring with K >= 0 of N balances of J equations side by side, each from its start.
+
+    terms (N, 3, J), covariances (N, 3, J, J), start (N, 2). Returns the local minimum of Q, (N, 2), the information matrix there,
+    (N, 2, 2), and Q, (N,). The gradient is ``2 G' S^-1 r`` with ``G_i = c_i - K_i S_i S^-1 r``, the differences freed of their noise.
+    A balance that is done leaves the next round.
+    """
+    volumes = np.maximum(np.asarray(start, dtype=np.float64), 0.0)
+    information = np.zeros((len(volumes), 2, 2))
+    residual, spread, whitened = _whitened(terms, covariances, volumes)
+    value = (residual * whitened).sum(-1)
+    live = np.arange(len(volumes))
+    for _ in range(rounds):
+        here, differences, noise = volumes[live], terms[live], covariances[live]
+        # half the gradient and the information, with the volumes at 0 that want to fall held there
+        freed = differences[:, :2] - here[..., None] * (noise[:, :2] @ whitened[:, None, :, None])[..., 0]
+        slope = (freed @ whitened[..., None])[..., 0]
+        information[live] = normal = freed @ np.linalg.solve(spread, freed.swapaxes(-1, -2))
+        free = (here > 0) | (slope < 0)
+        inner = np.where(free[:, :, None] & free[:, None, :], normal, 0.0)
+        sizes, axes = np.linalg.eigh(inner)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inverse = np.where(
+                sizes > EPSILON * sizes[:, 1:], 1.0 / sizes, 0.0
+            )  # of least norm where inner is singular
+        along = (axes.swapaxes(-1, -2) @ np.where(free, slope, 0.0)[..., None])[..., 0]
+        step = -(axes @ (inverse * along)[..., None])[..., 0]
+        worth = ~(-(slope * step).sum(-1) < 1e-12 * np.maximum(1.0, value[live]))  # what the step can gain
+        live, step, here = live[worth], step[worth], here[worth]
+        if not live.size:
+            break
+        # a step that does not lower Q is quartered
+        before, waits = value[live], np.ones(live.size, dtype=bool)
+        for quarter in range(QUARTERS):
+            some = live[waits]
+            trial = np.maximum(here[waits] + step[waits] * 0.25**quarter, 0.0)
+            new = _deviances(terms[some], covariances[some], trial)
+            lower = new < value[some]
+            volumes[some[lower]], value[some[lower]] = trial[lower], new[lower]
+            waits[waits] = ~lower
+            if not waits.any():
+                break
+        live = live[~waits & (before - value[live] >= 1e-10 * np.maximum(1.0, value[live]))]
+        if not live.size:
+            break
+        residual, spread, whitened = _whitened(terms[live], covariances[live], volumes[live])
+    return volumes, information, value
+
+
+def _deviances(terms: Array, covariances: Array, volumes: Array) -> Array:
+    """Q at K, of the balances that `_whitened` takes, (...)."""
+    residual, _, whitened = _whitened(terms, covariances, volumes)
+    return np.asarray((residual * whitened).sum(-1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,15 +346,13 @@ def _polished(balance: Balance, grid: Array, values: Array, points: Array) -> Es
     # the lowest point of the profile stands unless scoring from a minimum finds a lower one
     first = int(minima[0])
     best = Estimate(points[first], float(grid[first]), float(values[first]), np.full(3, np.nan))
-    for index in minima:
-        if not np.isfinite(points[index]).all():
-            continue
-        volumes, information = balance.polish(points[index])
-        value = float(balance.deviance(volumes))
+    for volumes, information, value in zip(
+        *balance.polish(points[minima[np.isfinite(points[minima]).all(1)]]), strict=True
+    ):
         if value < best.deviance + (1e-9 if np.isnan(best.spread).all() else 0.0):
-            pretrain, align = (float(v) for v in volumes)
+            pretrain, align = volumes.tolist()
             kappa = pretrain / align if align > 0 else float("inf")
-            best = Estimate(volumes, kappa, value, _log_spread(volumes, information))
+            best = Estimate(volumes, kappa, float(value), _log_spread(volumes, information))
     return best
 
 
@@ -338,27 +368,29 @@ def estimates_without(balance: Balance, parts: Sequence[NDArray[np.intp]]) -> li
     starts = points[finite]
     if np.isfinite(best.volumes).all():
         starts = np.concatenate([starts, best.volumes[None]])
-    without = _deviances_without(parts, *balance._residual(starts)[:2])
+    without = _deviances_without(parts, *_whitened(balance.terms, balance.covariances, starts)[:2])
     # along each kappa towards infinity, where the work of the perturbation does not count
     far = grid > 1
     inverse = 1.0 / np.where(far, grid, 1.0)
     ray = np.stack([np.where(far, 1.0, grid), np.where(far, inverse, 1.0)], axis=1)
     spread = np.tensordot(ray**2, balance.covariances[:2], axes=1)
     limits = _deviances_without(parts, ray @ balance.terms[:2], np.asarray(spread))
-    estimates = []
-    for index, part in enumerate(parts):
-        rest = balance.without(part)
-        lowest, volumes = np.inf, np.zeros(2)
-        if len(starts):
-            volumes, _ = rest.polish(starts[int(without[:, index].argmin())], rounds=10)
-            lowest = float(rest.deviance(volumes))
-        away = int(limits[:, index].argmin())
-        if limits[away, index] < lowest:
-            estimates.append((np.inf, float(grid[away])))
-        else:
-            pretrain, align = (float(v) for v in volumes)
-            estimates.append((align, pretrain / align if align > 0 else np.inf))
-    return estimates
+    away = limits.argmin(0)
+    # the parts of one size are scored side by side
+    volumes, lowest = np.zeros((len(parts), 2)), np.full(len(parts), np.inf)
+    sizes = np.array([part.size for part in parts])
+    for size in np.unique(sizes) if len(starts) else ():
+        alike = np.flatnonzero(sizes == size)
+        rest = np.array([np.delete(np.arange(balance.equations), parts[index]) for index in alike.tolist()])
+        terms = balance.terms[:, rest].swapaxes(0, 1)
+        covariances = balance.covariances[:, rest[:, :, None], rest[:, None, :]].swapaxes(0, 1)
+        volumes[alike], _, lowest[alike] = _scored(terms, covariances, starts[without[:, alike].argmin(0)], rounds=10)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappa = np.where(volumes[:, 1] > 0, volumes[:, 0] / volumes[:, 1], np.inf)
+    finite = limits[away, np.arange(len(parts))] >= lowest
+    return list(
+        zip(np.where(finite, volumes[:, 1], np.inf).tolist(), np.where(finite, kappa, grid[away]).tolist(), strict=True)
+    )
 
 
 def _deviances_without(parts: Sequence[NDArray[np.intp]], residual: Array, spread: Array) -> Array:

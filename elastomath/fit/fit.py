@@ -95,9 +95,9 @@ def _fit(readings: Readings, run: Run, level: float, chance: float = RUN_CHANCE)
     freedom = balance.equations - 2
     p_value = None
     if freedom and readings.known_noise:
-        from scipy.stats import chi2
+        from scipy.special import chdtrc
 
-        p_value = float(chi2.sf(best.deviance, freedom))
+        p_value = float(chdtrc(freedom, best.deviance))
     scatter = Scatter(*readings.scatter())
     fitted = RunFit(
         readings.run,

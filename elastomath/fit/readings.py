@@ -193,7 +193,7 @@ class Readings:
                 best = estimate(balance)
                 deviance = best.deviance
             else:
-                deviance = float(balance.deviance(balance.polish(best.volumes)[0]))
+                deviance = float(balance.polish(best.volumes[None])[2][0])
             factor = float(np.sqrt(max(deviance, 1e-12) / freedom))
             if abs(factor - 1.0) < 1e-3:
                 break

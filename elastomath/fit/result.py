@@ -57,9 +57,9 @@ class Scatter:
     @property
     def p(self) -> float | None:
         """``P(chi-square with dof degrees of freedom <= chi2)``."""
-        from scipy.stats import chi2
+        from scipy.special import chdtr
 
-        return float(chi2.cdf(self.chi2, self.dof)) if self.dof else None
+        return float(chdtr(self.dof, self.chi2)) if self.dof else None
 
     def too_small(self, below: float) -> bool:
         """Whether so little scatter has a chance below ``below``."""

@@ -65,8 +65,9 @@ def read_table(path: str | os.PathLike[str]) -> Table:
                 "no row at perturbation 0: volumes are counted from the first reading, and what was undone before it is not seen"
             )
     curve = Curve(frame, where=where)
-    there = {name for run in curve for name in run.components}
-    whole = all(set(ROLES) <= set(run.components) and run.perturbations.size > 2 for run in curve)
+    runs = list(curve)
+    there = {name for run in runs for name in run.components}
+    whole = all(set(ROLES) <= set(run.components) and run.perturbations.size > 2 for run in runs)
     if not whole:
         lacking = [role for role in ROLES if role not in there]
         parts = (

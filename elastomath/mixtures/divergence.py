@@ -133,7 +133,7 @@ def total_variation(p: Array, q: Array) -> float:
 
 
 def overlap(p: Array, other: Array, q: Array) -> float:
-    """Overlap ``sum_x P(x) P'(x) / q(x)`` over the support of q (C, A, T of the theory). No unit.
+    """Overlap ``sum_x P(x) P'(x) / q(x)`` over the support of q (C, A, T of docs/glossary.md). No unit.
 
     With P = P' it is one plus the chi-square divergence of P from q. Shapes (M,) each -> float. Raises InputError for
     entries that are negative or NaN, and for shapes that differ.
@@ -147,7 +147,7 @@ def overlap(p: Array, other: Array, q: Array) -> float:
 def chi_square(p: Array, q: Array) -> float:
     """Chi-square divergence ``sum_x (P(x) - q(x))^2 / q(x)``, >= 0; ``inf`` without support. No unit.
 
-    It is ``T - 1`` of the theory when P = P_t, summed as squares so that it keeps its sign and digits near 0.
+    It is ``T - 1`` when P = P_t, summed as squares so that it keeps its sign and digits near 0.
     Shapes (M,), (M,) -> float. Raises InputError as `kl_divergence` does.
 
     >>> chi_square(np.array([0.5, 0.5]), np.array([0.25, 0.75]))

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The joint compressor of n datasets: ``q = sum_i w_i P_i / N``, ``N = sum_i w_i`` (section 1 of the theory).
+    """The joint compressor of n datasets: ``q = sum_i w_i P_i / N``, ``N = sum_i w_i``.
 
     ``components``: leaf masses, shape (n, M), on a common leaf set, in the order pretrain, align, ..., perturb.
     ``volumes``: w_i, shape (n,), in any common unit; all > 0 but the last, the perturbation, which may be 0.
@@ -71,7 +71,7 @@ class Mixture:
         return int(self.components.shape[1])
 
     def at(self, perturbation: float) -> Mixture:
-        """The same datasets with the last volume set to ``perturbation`` >= 0 (l of the theory)."""
+        """The same datasets with the last volume set to ``perturbation`` >= 0 (l in the results)."""
         other: Mixture = object.__new__(Mixture)
         other._set(self.components, as_volumes([*self.volumes[:-1], perturbation], len(self.volumes)))
         return other

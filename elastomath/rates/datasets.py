@@ -109,7 +109,7 @@ def dataset_rates(
 ) -> dict[str, Any]:
     """Rates and response of datasets in files, as JSON values; lists are in the order of the files.
 
-    ``rates``            gamma_i = sum_x P_i(x) (-log q(x)) / s(x), in ``unit`` (section 1); s = 1 for ``.npy`` masses
+    ``rates``            gamma_i = sum_x P_i(x) (-log q(x)) / s(x), in ``unit``; s = 1 for ``.npy`` masses
     ``response``         d gamma_i/dl in ``unit`` per unit of the last volume l (R1)
     ``unit``             bits (or nats) per byte for text, per symbol for text over bits and for masses (a leaf drawn)
     ``entropies``, ``kl_forward``, ``kl_reverse``   H(P_i), D(P_i || q), D(q || P_i), in ``leaf_unit`` (R12)

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 @checked(mixture=an(Mixture))
 def rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
-    """Compression rates ``gamma_i = E_{x ~ P_i}[-ln q(x) / s(x)]`` in nats per symbol, shape (n,) (section 1).
+    """Compression rates ``gamma_i = E_{x ~ P_i}[-ln q(x) / s(x)]`` in nats per symbol, shape (n,).
 
     ``spelled``: s(x), the symbols (or tokens, or bytes) that a leaf spells, shape (M,), > 0; without it s = 1, and a rate
     is nats per leaf drawn, the cross entropy H(P_i, q). ``inf`` where q lacks a leaf of P_i.
@@ -37,7 +37,7 @@ def pooled_rates(mixture: Mixture, spelled: ArrayLike) -> Array:
     """Pooled rates ``H(P_i, q) / E_{x ~ P_i}[s(x)]``: all code length over all symbols, nats per symbol. Shape (n,).
 
     ``spelled``: s(x), the symbols, tokens or bytes that a leaf spells, shape (M,), > 0. This is how language models are
-    measured (bits per byte pooled over documents); `rates` is the mean of ratios of section 1. They agree where s is
+    measured (bits per byte pooled over documents); `rates` is the mean of ratios that the paper defines. They agree where s is
     constant. Where it is not, R2 holds for these rates with volumes counted in symbols, ``W_i = w_i E_i[s]``
     (``sum_i W_i d gamma_i = sum_i w_i dH_i = 0``), and does *not* hold for `rates`.
 
@@ -60,7 +60,7 @@ def mean_spelled(mixture: Mixture, spelled: ArrayLike) -> Array:
 
 @checked(mixture=an(Mixture))
 def normalised_rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
-    """Normalised rates ``E_{x ~ P_i}[(-ln q(x) - ln M) / s(x)]``, nats per symbol, shape (n,) (section 1).
+    """Normalised rates ``E_{x ~ P_i}[(-ln q(x) - ln M) / s(x)]``, nats per symbol, shape (n,).
 
     Without ``spelled`` they are per block, ``d gamma_i - ln M = H_i - ln M``. With leaf masses X = Y/M, E[Y] = 1 over
     leaves, that is ``-E[Y_i ln Ybar]``, Ybar = M q, and it is computed so: trees of different M can be compared, and a

@@ -1,4 +1,4 @@
-"""Several datasets on one token tree: joint training's common leaf set, pruned together (section 1; R10)."""
+"""Several datasets on one token tree: joint training's common leaf set, pruned together (R10)."""
 
 from __future__ import annotations
 

@@ -199,6 +199,30 @@ def forecast_error(rows: Sequence[DurabilityRow]) -> ForecastError:
     }  # fmt: skip
 
 
+def group_exponent(rows: Sequence[DurabilityRow]) -> Interval:
+    """The slope of ln m* in ln n over the runs of one behaviour at one seed; nothing where a run was not undone, or at once.
+
+    Its error is that of the m* as if they were independent. They are measured on the same prompts, which moves all of one behaviour
+    together, so that the slope is known no worse than this.
+    """
+    spreads = [Interval.of_dict(row["undo_volume"]) for row in rows if "undo_volume" in row]
+    if len(spreads) < 2 or not all((spread.estimate or 0) > 0 and (spread.low or 0) > 0 for spread in spreads):
+        return Interval(None, None, None)
+    n, volume, low = (
+        np.log(values)
+        for values in ([row["n"] for row in rows], *zip(*((s.estimate, s.low) for s in spreads), strict=True))
+    )
+    high = np.array(
+        [2 * v - ln if s.high is None else math.log(s.high) for s, v, ln in zip(spreads, volume, low, strict=True)]
+    )
+    weights = (n - n.mean()) / ((n - n.mean()) ** 2).sum()
+    half = float(np.sqrt(((weights * (high - low) / 2) ** 2).sum()))
+    slope = float(weights @ volume)
+    return Interval(
+        slope, slope - half, slope + half, spreads[0].level, method="errors of the undo volumes over prompts"
+    )
+
+
 def _within(value: float | None, interval: Ends) -> bool:
     low, high = interval["low"], interval["high"]
     return value is not None and (low is None or low <= value) and (high is None or value <= high)
@@ -269,11 +293,15 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
     sentences = []
     exponent, ratio = answer["exponent"], answer["return_ratio"]
     if exponent["estimate"] is not None:
-        power = 2 ** exponent["estimate"]
+        power, own = 2 ** exponent["estimate"], [row for row in rows if phases_of(row) == optimiser]
+        text = (
+            _text(exponent, "") if exponent["low"] is not None or exponent["groups"] > 1 else str(group_exponent(own))
+        )
         sentences.append(
-            f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {_text(exponent, '')}"
+            f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {text}"
             f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
         )
+    sentences += _apart(optimiser, rows)
     undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
     if 0 in undone:
         sentences.append(
@@ -281,16 +309,40 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             "nothing to undo."
         )
     if None in undone:
-        groups = exponent["groups"] + exponent.get("left_out", 0)
+        groups, many = exponent["groups"] + exponent.get("left_out", 0), undone.count(None)
         sentences.append(
-            f"Under {optimiser}, {undone.count(None)} of {len(undone)} runs were not undone: what twice the alignment buys is known "
-            f"for {exponent['groups']} of {groups} behaviours and seeds."
+            f"Under {optimiser}, {many} of {len(undone)} runs {'was' if many == 1 else 'were'} not undone: what twice the alignment "
+            f"buys is known for {exponent['groups']} of {groups} behaviours and seeds."
         )
     if ratio["estimate"] is not None:
         sentences.append(
             f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
         )
     return sentences
+
+
+def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
+    """How the exponent differs between behaviours and seeds, where it does by more than their errors (Cochran's Q at 5%)."""
+    from scipy.special import chdtrc
+
+    groups: dict[str, list[DurabilityRow]] = {}
+    for row in rows:
+        if phases_of(row) == optimiser:
+            groups.setdefault(f"{row['pairs']}, seed {row['seed']}", []).append(row)
+    exponents = {name: group_exponent(group) for name, group in groups.items()}
+    exponents = {name: own for name, own in exponents.items() if own.estimate is not None and own.estimate != own.low}
+    if len(exponents) < 2:
+        return []
+    values, lows = (np.array([getattr(own, end) for own in exponents.values()]) for end in ("estimate", "low"))
+    weights = 1 / (values - lows) ** 2
+    spread = 1.96**2 * float(weights @ (values - weights @ values / weights.sum()) ** 2)
+    if chdtrc(len(values) - 1, spread) >= 0.05:
+        return []
+    least, most = (min(exponents, key=lambda name: sign * (exponents[name].estimate or 0)) for sign in (1, -1))
+    return [
+        f"Under {optimiser}, behaviours and seeds differ in this exponent by more than their errors: from {exponents[least]} ({least}) to "
+        f"{exponents[most]} ({most}), each over its own prompts."
+    ]
 
 
 def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:

@@ -180,7 +180,7 @@ def measure(
     prompts: Iterable[str] | None = None,
     lossy: bool = False,
 ) -> Rate:
-    """Bits per UTF-8 byte, ``-sum log2 p(token | context) / sum bytes``, pooled over ``documents`` (section 1, gamma).
+    """Bits per UTF-8 byte, ``-sum log2 p(token | context) / sum bytes``, pooled over ``documents``.
 
     Each document is prefixed with BOS, or else EOS, and read in `rolling_windows`; ``window`` is the longest input
     of the model by default, ``stride`` the window. ``limit``: only the first so many documents.

@@ -246,7 +246,7 @@ def _distances(probe: TiltProbe, weights: Array, optimum: Optimum) -> dict[str, 
     """Squared distances of the three gradients in the metric of the inverse Hessian at l = 0, which decide R4's signs.
 
     pa = |g_p - g_a|^2, pt = |g_p - g_t|^2, at = |g_a - g_t|^2. As k -> infinity, g_p -> 0, and dH_a = -g_a' G^-1 g_t > 0 iff
-    at > pa + pt: the angle at the pre-training data is obtuse. (For three equal parts that is section 5's condition,
+    at > pa + pt: the angle at the pre-training data is obtuse. (For three equal parts that is
     5 |g_2 - g_3|^2 > |g_1 - g_2|^2 + |g_1 - g_3|^2, and for D_p = (D_a + D_t)/2 it always holds: at = 2 (pa + pt).)
     """
     share = torch.as_tensor(weights).to(probe.base)

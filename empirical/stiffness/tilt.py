@@ -47,7 +47,7 @@ class Optimum:
 
 
 class TiltProbe:
-    """Exponential tilts of a frozen model: ``p(y|x) = p_base(y|x) exp(theta . phi(y)) / Z_theta(x)`` (section 5, R6).
+    """Exponential tilts of a frozen model: ``p(y|x) = p_base(y|x) exp(theta . phi(y)) / Z_theta(x)`` (R6).
 
     ``base``: p_base at n positions, (n, V); ``features``: phi, (V, m); ``targets``: the token that came, (n,). Sums are made
     in the dtype of ``base`` (float64 for the accuracy of the tests: float32 products stall near 5e-8).

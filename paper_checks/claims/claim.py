@@ -26,7 +26,7 @@ NOT_TESTED = "not tested here"
 KINDS = (HOLDS, WITH_CONSTANTS, ONLY_IF, FAILS, SUPPORTED, NOT_SUPPORTED, NOT_TESTED)
 """The verdicts; ``holds only if`` is followed by the condition."""
 LEVELS = ("symbolic", "certified", "sampled", "counterexample", "measured", "published")
-"""The levels of evidence (theory, section 3), the strongest first."""
+"""The levels of evidence (docs/glossary.md), the strongest first."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Claim:
     id        as in the paper (Def 3.1 is ``Def3.1``) or in the theory (R1)
     title     a few words
     claim     what is said, in our words
-    where     the place in the paper, or the section of the theory
+    where     the place in the paper, or the page of the result in docs/
     verdict   on record; `check` has to give it again
     check     the function that judges it, from exact work or from saved curves
     assumes   what the claim takes for granted

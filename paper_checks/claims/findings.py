@@ -233,7 +233,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "Section 5.1, Table 1", NOT_SUPPORTED, _gap("held_out_loss")),
     ("resistance", "F1-excess", "Resistance, as excess code lengths",
      "The same for what training leaves above the target's own code length, so that the targets' levels drop out.",
-     "Section 5.1, on the measure of the theory (section 4)", NOT_SUPPORTED, _gap("excess_after"), "F1"),
+     "Section 5.1, in excess code lengths", NOT_SUPPORTED, _gap("excess_after"), "F1"),
     ("rebound", "F2-sft", "Rebound",
      "The more aligned, the faster and deeper the fall under opposed data (supervised fine-tuning).",
      "Section 5.2", NOT_SUPPORTED, _falls("rebound", "sft", "forward"), "R13", "R19"),

@@ -11,7 +11,7 @@ import typer
 from elastomath.errors import InputError
 from elastomath.interval import Interval
 
-from .terminal import Json, Verbose, conclude, emit, interval, pool, table
+from .terminal import Json, Verbose, conclude, emit, pool, table
 
 FIGURES = 8
 """Runs that get a force-elongation figure of their own."""
@@ -151,23 +151,23 @@ def _everything(result: dict[str, Any]) -> None:
     names = ("K_pretrain", "K_align", "kappa")
     rows = [
         {"run": run["run"]}
-        | {name: interval(run[name]) for name in names}
+        | {name: _one(run[name]) for name in names}
         | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
         for run in result["runs"]
     ]
     print()
     table(rows, ("run", *names, "nominal kappa", "R5 holds"))
     for name in ("kappa", "beta"):
-        print(f"pooled {name}: {interval(result['pooled'][name])}")
+        print(f"pooled {name}: {_one(result['pooled'][name])}")
     for effect in result["pooled"]["covariates"]:
         of = (
             f"kappa ~ {effect['name']}^x, x"
             if "exponent" in effect
             else f"kappa at {effect['name']} {effect['value']}, factor"
         )
-        print(f"{of}: {interval(effect.get('exponent') or effect.get('factor'))}")
+        print(f"{of}: {_one(effect.get('exponent') or effect.get('factor'))}")
     for phase, rate in result["pooled"]["forgetting"].items():
-        print(f"forgetting, rate of {phase}: {interval(rate)}")
+        print(f"forgetting, rate of {phase}: {_one(rate)}")
     if result["laws"]:
         print("\nlaws on the contrast, by what they foretell of unseen runs of the same base")
         table(result["laws"], ("name", "numbers", "heldout_runs", "forecast_error", "weight", "chosen"))
@@ -175,8 +175,7 @@ def _everything(result: dict[str, Any]) -> None:
     table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
     for label, constants in result["logit"].items():
         shown = [
-            f"{name} {interval(constants[name])}"
-            for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
+            f"{name} {_one(constants[name])}" for name in ("aligning", "perturbing", "both", "drift", "return_ratio")
         ]
         print(f"logit law{', ' + label if label else ''}: {'; '.join(shown)}")
 

@@ -52,9 +52,7 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
     section.draw(
         probe_figure(rows), "R5 on the model: strictly inside its bound, and half of it as the perturbation shrinks."
     )
-    section.draw(
-        signs_figure(rows), "The signs that the theorem wants, case by case: they need more than the union (section 5)."
-    )
+    section.draw(signs_figure(rows), "The signs that the theorem wants, case by case: they need more than the union.")
     for row in rows:
         if row["case"] == "union":
             _union_checks(section, row)
@@ -104,7 +102,7 @@ def _controls(section: Section, controls: list[Control]) -> None:
 
 
 def _signs_checks(section: Section, rows: list[ProbeRow]) -> None:
-    """The signs of each case at the smallest positive l, against what theory or section 5 says."""
+    """The signs of each case at the smallest positive l, against what is derived or worked out for it."""
     by_case = {row["case"]: row for row in reversed(rows)}
     union, halves, separate, shared = (by_case[case] for case in ("union", "halves", "separate", "shared"))
     for row, statement in (

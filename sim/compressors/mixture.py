@@ -27,7 +27,7 @@ POINT_BYTES = 2000
 
 @dataclass(frozen=True, eq=False)
 class MixtureCompressor:
-    """The ideal joint compressor (section 1 of the theory): after volumes w it is ``q = sum_i w_i P_i / sum_i w_i``.
+    """The ideal joint compressor: after volumes w it is ``q = sum_i w_i P_i / sum_i w_i``.
 
     Its state is the volumes that it has seen, shape (n,); before any it codes uniformly, ``q = 1/M``. The order of the
     data does not matter to it: training in sequence *is* joint training on the accumulated volumes, so R2-R5 and R16 hold
@@ -128,7 +128,7 @@ def simulate_mixture(
 ) -> Curve:
     """Exact rates of the joint mixture along a perturbation: ``gamma_i(l) = H(P_i, q_l) / ln 2`` bits per leaf drawn.
 
-    ``q_l = (k P_p + P_a + l P_t)/(k + 1 + l)`` (section 1 of the theory); a run for each (k, seed), in this order.
+    ``q_l = (k P_p + P_a + l P_t)/(k + 1 + l)``; a run for each (k, seed), in this order.
     Volumes are in units of |D_a|: k, 1 and the largest l, volume_unit ``symbols``, rate_unit ``bits/symbol``.
     Covariates: dynamics, family, alpha, leaves, k, seed, cover, overlap. Masses are drawn once a seed, in all cores.
 

@@ -28,8 +28,8 @@ def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3,
     ``pairs`` has for both, in nats per leaf, with q the trained state's distribution and target q_T:
 
     - ``loss`` = H(q_T, q), what F1 compares, and ``entropy`` = H(q_T), its floor, which differs between the two directions;
-    - ``excess`` = KL(q_T || q) = loss - entropy, the code length that remains, and ``excess_before`` = KL(q_T || q_start): section 4's
-      L(theta_j; D_i) - L(theta_i; D_i) and L(theta_i; D_j) - L(theta_j; D_j);
+    - ``excess`` = KL(q_T || q) = loss - entropy, the code length that remains, and ``excess_before`` = KL(q_T || q_start), the
+      differences L(theta_j; D_i) - L(theta_i; D_i) and L(theta_i; D_j) - L(theta_j; D_j);
     - ``closed`` = 1 - excess/excess_before, the share of the way that the volume covered.
 
     ``lower_loss`` and ``lower_excess`` say whether the inverse direction ends lower. Raises InputError for slices that do not

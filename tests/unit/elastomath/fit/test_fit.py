@@ -19,6 +19,7 @@ from elastomath.fit.effective_volumes import (
     _conditional_quantiles,
     critical_rise,
     estimate,
+    estimates_without,
     interval,
 )
 from elastomath.fit.fit import fit, fit_run
@@ -193,6 +194,20 @@ def test_profiles_are_minima(seed):
             assert lowest[0] >= brute - 1e-3 * max(1.0, brute)
             if np.isfinite(points).all():
                 assert balance.deviance(points)[0] == pytest.approx(lowest[0], rel=1e-7, abs=1e-9)
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-3])
+@pytest.mark.parametrize("count", [3, 11])
+def test_what_parts_leave_is_the_estimate_without_their_equations(noise, count):
+    """Parts of one equation each, or of every third, which differ in size: side by side as each alone."""
+    for seed in range(4):
+        balance = Readings.of(with_noise(exact_run(5.0, points=11), noise, seed)).balance()
+        places = np.arange(balance.equations)
+        parts = [places[first::count] for first in range(count)]
+        for part, (align, kappa) in zip(parts, estimates_without(balance, parts), strict=True):
+            rest = np.setdiff1d(places, part)
+            alone = estimate(Balance(balance.terms[:, rest], balance.covariances[:, rest[:, None], rest]))
+            assert (align, kappa) == pytest.approx((alone.volumes[1], alone.kappa), rel=1e-4)
 
 
 @pytest.mark.parametrize("seed", range(12))

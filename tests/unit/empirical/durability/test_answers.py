@@ -8,7 +8,7 @@ import pytest
 from elastomath.errors import InputError
 from elastomath.interval import Interval
 from elastomath.laws import logit
-from empirical.durability.answers import conclusion, durability_row, forecast_error
+from empirical.durability.answers import conclusion, durability_row, forecast_error, group_exponent
 from empirical.durability.figures import courses_figure, forecast_figure
 from empirical.durability.pooled import pooled_answers
 
@@ -157,9 +157,44 @@ def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
     )
     assert "The card vouches for the forecast of 3 of these 4; it says why." in words[1]
     assert words[2].startswith("Not in these errors: 1 of the 5 runs with a forecast")
-    assert "1 of 5 runs were not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(
-        words
+    assert "1 of 5 runs was not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(words)
+
+
+def power(pairs: str, exponent: float, error: float, seed: int = 0) -> list[dict[str, object]]:
+    """Rows of one behaviour that is undone by 5 n^exponent examples, each known to a share ``error``."""
+    rows = []
+    for n in (16, 64, 256):
+        volume = 5.0 * n**exponent
+        ends = {"low": volume * np.exp(-error), "high": volume * np.exp(error)}
+        undo = {"estimate": volume, **ends, "level": 0.95}
+        rows.append({"pairs": pairs, "n": n, "seed": seed, "optimiser": "sgd", "algorithm": "sft", "undo_volume": undo})
+    return rows
+
+
+def test_the_exponent_of_a_behaviour_has_the_error_of_its_undo_volumes():
+    """At n, 4 n, 16 n the slope is that between the ends, ln(m_3/m_1)/ln 16, and the middle one's error does not count."""
+    rows = power("tone", 0.3, 0.06)
+    half = 0.06 * np.sqrt(2) / np.log(16)
+    for middle in (0.06, 0.5):
+        rows[1]["undo_volume"] |= {"low": rows[1]["undo_volume"]["estimate"] * np.exp(-middle), "high": None}
+        own = group_exponent(rows)
+        assert (own.low, own.estimate, own.high) == pytest.approx((0.3 - half, 0.3, 0.3 + half))
+    rows[2]["undo_volume"] |= {"estimate": None, "high": None}
+    assert group_exponent(rows) == group_exponent(rows[:1]) == Interval(None, None, None)
+
+
+@pytest.mark.parametrize(("other", "error", "differ"), [(0.35, 0.06, True), (0.35, 0.3, False), (0.3, 0.06, False)])
+def test_behaviours_that_differ_by_more_than_their_errors_are_not_one_exponent(other, error, differ):
+    """The halves of 0.3 and 0.35 are 0.031 (errors of 6%) or 0.15 wide: Q = 0.05^2/(2 (0.031/1.96)^2) = 5.1, beyond 3.84, or 0.2."""
+    rows = [*power("tone", 0.3, error), *power("advice", other, error)]
+    answer = {
+        "sgd": {"exponent": Interval(0.3, 0.2, 0.4).as_dict() | {"groups": 2}, "return_ratio": {"estimate": None}}
+    }
+    words = " ".join(
+        conclusion({"durability": rows, "error": {"runs": 0, "median": None, "worst": None}, "answers": answer})
     )
+    assert ("differ in this exponent" in words) == differ
+    assert ("(tone, seed 0) to 0.350 [0.319, 0.381] (advice, seed 0)" in words) == differ
 
 
 def test_an_alignment_that_lifts_nothing_has_nothing_to_undo():
