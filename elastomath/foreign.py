@@ -12,7 +12,6 @@ import math
 import os
 import stat
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,8 +34,6 @@ JSON_BYTES: Final = 1 << 28
 """Of a JSON file that a command of ours wrote and reads again."""
 ARRAY_HEADER: Final = 1 << 16
 """Of the header of a .npy array."""
-MEMBERS: Final = 64
-"""Of an archive."""
 COLUMNS: Final = 1 << 14
 """Of a Parquet file."""
 GGUF_STRING: Final = 1 << 24
@@ -200,20 +197,6 @@ def parquet_of(path: FileName, where: str = "", mend: str = "write it again") ->
         raise
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         raise InputError(f"not a readable Parquet file: {_reason(error)}", where=name, mend=mend) from error
-
-
-def member_of(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """The .npy array ``name`` of an archive, stored or deflated, that fits the memory at hand. Raises InputError without a place."""
-    if len(archive.infolist()) > MEMBERS:
-        raise InputError(f"{len(archive.infolist())} members")
-    size = archive.getinfo(f"{name}.npy").file_size
-    if size > memory_at_hand() // 4:
-        raise InputError(f"{name} claims {size} bytes")
-    with archive.open(f"{name}.npy") as stream:
-        values = array_in(stream, size)
-        if stream.read(1):
-            raise InputError(f"bytes after the end of {name}")
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

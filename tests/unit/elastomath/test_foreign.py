@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from elastomath.foreign import (
     plain_file,
 )
 from elastomath.rates.datasets import read_datasets
-from elastomath.trees.treefile import load_tree
 
 
 def npy(header: str, body: bytes = bytes(64)) -> bytes:
@@ -118,18 +116,6 @@ def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path):
             parquet_of(file)
         except InputError as error:
             assert len(str(error)) < 1500  # noqa: PT017
-
-
-def test_an_archive_that_claims_more_than_it_has_is_refused(tmp_path: Path):
-    file = tmp_path / "tree.npz"
-    names = ("token_tree", "symbols", "spelled", "ended", "counts")
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            archive.writestr(
-                f"{name}.npy", npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }")
-            )
-    with pytest.raises(InputError, match="not a readable token tree"):
-        load_tree(file)
 
 
 def text(value: str) -> bytes:
