@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch.nn.utils import parametrize
 from elastomath.errors import InputError
 
 from ..models.outputs import unwrapped
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class LowRank(nn.Module):
@@ -32,7 +35,7 @@ class LowRank(nn.Module):
 
 
 @contextmanager
-def low_rank(model: Any, rank: int, *, fold: bool) -> Iterator[None]:
+def low_rank(model: PreTrainedModel, rank: int, *, fold: bool) -> Iterator[None]:
     """Within the block the adapter alone is trained; behind it the weights are those of before, or with ``fold`` those with it.
 
     The output layer and the embeddings have none. A rank of 0 changes nothing. Raises InputError for a model without such matrices.

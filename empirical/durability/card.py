@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
 from .forecast import Forecast, forecast, undo_volume, with_intervals
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 GROUPS = 8
@@ -144,7 +147,7 @@ class Card(Shown):
 
 
 def behaviour_card(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     volumes: Sequence[int],
@@ -196,7 +199,7 @@ def behaviour_card(
 
 
 def undoing_again(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     start: Array,

@@ -88,7 +88,7 @@ class InversionSettings(TextSettings):
             steps.append(min(last, steps[-1] + max(1, steps[-1] // 4)))
         return tuple(steps)
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+    def configurations(self, training: Configuration, source: str, data: Mapping[str, str | None]) -> list[Configuration]:
         """The full configuration of every run, one a seed. source, data: weights and files, by hash."""
         common = described(self) | {"protocol": "inversion", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}

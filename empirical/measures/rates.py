@@ -23,6 +23,7 @@ from .windows import check_window, response_windows, rolling_windows
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -156,7 +157,7 @@ def encode(loaded: LoadedModel, texts: Sequence[str], where: str = "data") -> li
     return rows
 
 
-def lost(tokenizer: Any, texts: Sequence[str], rows: Sequence[Index]) -> list[int]:
+def lost(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[Index]) -> list[int]:
     """The places of the texts that their tokens do not give back: of what they lose, a rate says nothing.
 
     Such tokenizers put capitals into lower case, join spaces, drop accents, or have a token for all that they do not know.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,15 +12,18 @@ from torch import Tensor
 from elastomath.errors import InputError
 from elastomath.storage import whole_file
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
+
+def trainable(model: PreTrainedModel) -> list[tuple[str, torch.nn.Parameter]]:
     """The parameters that training moves, by name; with adapters, the adapters alone. Tied weights occur once."""
     return [(name, value) for name, value in model.named_parameters() if value.requires_grad]
 
 
 def save_checkpoint(
     path: Path,
-    model: Any,
+    model: PreTrainedModel,
     optimiser: torch.optim.Optimizer | None = None,
     *,
     extra: dict[str, Tensor] | None = None,
@@ -40,7 +43,9 @@ def save_checkpoint(
         save_file({key: value.contiguous() for key, value in tensors.items()}, str(aside), metadata=said)
 
 
-def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | None = None) -> dict[str, Tensor]:
+def load_checkpoint(
+    path: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer | None = None
+) -> dict[str, Tensor]:
     """Restore what `save_checkpoint` stored, in place, on the devices of the parameters. Returns the extra tensors.
 
     Raises InputError for a file that is missing, damaged, or of other weights; the model is then unchanged.

@@ -71,7 +71,7 @@ class ScaleSettings(Settings):
         shared = self.rebounds[0].equipment(out, device, dtype, trust_remote_code)
         return replace(shared, model="family" if self.family else shared.model)
 
-    def about(self, equipment: Equipment) -> dict[str, Any]:
+    def about(self, equipment: Equipment) -> dict[str, object]:
         """The settings as a summary tells them; each run names its own model."""
         return asdict(self) | equipment.training
 
@@ -87,13 +87,13 @@ class ScaleSettings(Settings):
         order = {seed: place for place, seed in enumerate(first.seeds)}
         return sorted(runs, key=lambda run: order[run["seed"]])
 
-    def _members(self, equipment: Equipment) -> list[tuple[ReboundSettings, dict[str, Any], str]]:
+    def _members(self, equipment: Equipment) -> list[tuple[ReboundSettings, Configuration, str]]:
         members = []
         if self.family is None:
             for rebound in self.rebounds:
                 at = replace(equipment, model=rebound.model, revision=rebound.revision)
                 size = rebound.model if rebound.revision is None else f"{rebound.model}@{rebound.revision}"
-                member: dict[str, Any] = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
+                member: Configuration = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
                 members.append((rebound, member | {"revision": rebound.revision}, at.source))
             return members
         first, about = self.rebounds[0], self.family.about()
@@ -241,6 +241,6 @@ class Models(Settings):
         )
 
 
-def _shared(rebound: ReboundSettings) -> dict[str, Any]:
+def _shared(rebound: ReboundSettings) -> dict[str, object]:
     """The settings that the rebounds of a scale experiment have in common."""
     return {key: value for key, value in asdict(rebound).items() if key not in ("model", "revision", "pretrain_volume")}

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from ..models.model import LoadedModel
 from .results import Control, Noise, Probed, ProbeRow
 from .settings import CASES, StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
 
@@ -261,7 +264,9 @@ def _distances(probe: TiltProbe, weights: Array, optimum: Optimum) -> dict[str, 
     return {"pa": squared(0, 1), "pt": squared(0, 2), "at": squared(1, 2)}
 
 
-def _rows(tokenizer: Any, spec: str, count: int, window: int, seed: int, used: set[str]) -> list[list[int]]:
+def _rows(
+    tokenizer: PreTrainedTokenizerBase, spec: str, count: int, window: int, seed: int, used: set[str]
+) -> list[list[int]]:
     """Rows of prefix + window tokens; a document fills at most one row, short ones are joined; none is used twice."""
     texts = read_documents(spec).texts
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

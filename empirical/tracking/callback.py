@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -13,6 +13,9 @@ from elastomath.progress import say
 
 from ..behaviours import Pairs
 from .tracker import Tracker
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
@@ -78,7 +81,7 @@ class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
                 say(sentence)
             say(f"{len(self.tracker.steps)} readings took {self.tracker.seconds:.1f} s.")
 
-    def _read(self, state: TrainerState, model: Any) -> None:
+    def _read(self, state: TrainerState, model: PreTrainedModel) -> None:
         tokens = state.num_input_tokens_seen if self.tracker.volume_unit == "tokens" else None
         self.tracker.read(model, state.global_step, tokens)
 

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from ..data.examples import Example
 from ..measures.code_lengths import code_lengths, pair_lengths
 from ..models.model import context_of
 from ..models.sequences import Sequences, encode_examples
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MAX_TOKENS = 256
 """Tokens of a document that are read, where nothing else is asked for."""
@@ -84,7 +87,7 @@ class Panel:
         rows = {side: [[e.prompt, e.text] for e in examples] for side, examples in self.documents.items()}
         return hashlib.sha256(json.dumps([rows, self.max_tokens], sort_keys=True).encode()).hexdigest()
 
-    def encoded(self, model: Any, tokenizer: Any) -> dict[str, Sequences]:
+    def encoded(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Sequences]:
         """The token sequences of each side, within the context of the model."""
         context = context_of(model, tokenizer)
         return {
@@ -94,7 +97,7 @@ class Panel:
 
 
 def read_model(
-    model: Any,
+    model: PreTrainedModel,
     sides: Mapping[str, Sequences],
     *,
     autocast: torch.dtype | None = None,
@@ -121,7 +124,7 @@ def read_model(
 
 
 @contextlib.contextmanager
-def undisturbed(model: Any) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model may be read; after it all modes of its parts and all generators of random numbers are as they were."""
     modes = [(part, part.training) for part in model.modules()]
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002 - the trainer's global ones

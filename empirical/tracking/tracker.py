@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -21,6 +21,9 @@ from ..behaviours import Pairs
 from ..models.sequences import Sequences
 from .course import Course
 from .panel import MAX_TOKENS, Panel, read_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 READINGS = "readings.json"
 
@@ -48,7 +51,7 @@ class Tracker:
     def __init__(
         self,
         pairs: str | Pairs,
-        tokenizer: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         pretrain: str | None = None,
         out: str | Path | None = None,
@@ -76,12 +79,12 @@ class Tracker:
             "track", (0.0,), ({},), None, self.volumes, volume_unit, rate_unit
         )  # a wrong unit or volume is refused before training
 
-    def read_base(self, model: Any) -> Result:
+    def read_base(self, model: PreTrainedModel) -> Result:
         """Read the model before its alignment, so that it can be told when that is undone."""
         self.base = self._read(model)
         return self.base
 
-    def read(self, model: Any, step: int, volume: float | None = None) -> Result:
+    def read(self, model: PreTrainedModel, step: int, volume: float | None = None) -> Result:
         """Read the model after so many steps of the perturbation, or at ``volume`` of it; step 0 is the aligned model.
 
         Raises InputError for a step before one that was read, and where the first is not 0.
@@ -154,7 +157,7 @@ class Tracker:
                 aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
         return summary
 
-    def _read(self, model: Any) -> Result:
+    def _read(self, model: PreTrainedModel) -> Result:
         if self._sides is None:
             if self.tokenizer is None:
                 raise InputError("no tokenizer", where="tracker", mend="pass the model's own tokenizer")
