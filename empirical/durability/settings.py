@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elastomath.checks import COUNT, POSITIVE, SHARE, integer, one_of, optional, rows
 from elastomath.errors import InputError
