@@ -18,6 +18,7 @@ from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
 from .forecast import Forecast, forecast, undo_volume, with_intervals
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
+from .results import CardRecord, Norm, Undoing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -125,7 +126,7 @@ class Card(Shown):
             {"aligned": row.n} | {name: getattr(row, name).without_unit() for name in named} for row in self.forecast
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> CardRecord:
         """The card as JSON."""
         c = self.constants
         return {
@@ -209,7 +210,7 @@ def undoing_again(
     optimiser: str = "sgd",
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
-) -> dict[str, Any]:
+) -> Undoing:
     """What the gradients of an aligned model say of its undoing: {"first_fall", "undo_volume"}, under AdamW "norm" (`FrozenFeatures`).
 
     start      (prompts,): the contrasts that it has to come back to
@@ -219,7 +220,7 @@ def undoing_again(
     """
     reading = read_behaviour(model, chosen, rejected, autocast=autocast, meter=meter)
     z, groups = reading.z, np.arange(len(chosen)) % GROUPS
-    extra = {}
+    norm: Norm = {}
     if optimiser == "sgd":
         gradients = behaviour_gradients(model, chosen, rejected, reading, groups=GROUPS, autocast=autocast, meter=meter)
 
@@ -231,7 +232,7 @@ def undoing_again(
 
     else:
         features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
-        extra["norm"] = features.norm
+        norm["norm"] = features.norm
 
         def rows(left: int | None) -> Array:
             out = groups == (-1 if left is None else left)
@@ -239,4 +240,4 @@ def undoing_again(
             return adam_forecast(kept, [0], learning_rate=learning_rate, batch=batch, carried=False, gained=gained)
 
     (row,) = with_intervals([0], rows, GROUPS)
-    return {name: getattr(row, name).as_dict() for name in ("first_fall", "undo_volume")} | extra
+    return {"first_fall": row.first_fall.as_dict(), "undo_volume": row.undo_volume.as_dict(), **norm}

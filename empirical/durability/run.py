@@ -147,11 +147,12 @@ class Bench:
 
         def make() -> Result:
             lab, c = self.laboratory, self.configuration
-            return behaviour_card(
+            card = behaviour_card(
                 lab.model, self.chosen, self.rejected, volumes, learning_rate=c["learning_rate"], batch=c["batch"],
                 optimiser=c["optimiser"],
                 neutral=self.neutral, limit=c["closure"], autocast=lab.autocast, meter=lab.meter,
-            ).as_dict()  # fmt: skip
+            )  # fmt: skip
+            return {**card.as_dict()}
 
         return self.laboratory.stage(name, adapted, make, keep=False)
 
@@ -164,10 +165,11 @@ class Bench:
         name = self.common | self.phase | {"stage": "forecast again"}
 
         def make() -> Result:
-            return undoing_again(
+            again = undoing_again(
                 lab.model, self.chosen, self.rejected, start, learning_rate=c["learning_rate"], batch=c["batch"],
                 optimiser=c["optimiser"], autocast=lab.autocast, meter=lab.meter,
             )  # fmt: skip
+            return {**again}
 
         return lab.stage(name, aligned, make, keep=False)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Row = dict[str, str | float | list[float] | list[int] | None]
+"""Of a result: the rate of one dataset."""
 LOGIT_BYTES = 1 << 26
 """Memory for logits: positions are put through the output layer in slices of this many bytes."""
 RESAMPLES = 2000
@@ -58,7 +60,7 @@ class Rate:
     document_bytes: Index
     document_tokens: Index
 
-    def summary(self, data: str) -> dict[str, Any]:
+    def summary(self, data: str) -> Row:
         """The row of a result: the numbers without the arrays, under the name of the dataset."""
         numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents", "lossy")
         return {"data": data} | {name: getattr(self, name) for name in numbers}
@@ -276,7 +278,7 @@ def measurement(
         raise InputError(
             f"{len(earlier)} earlier results for {len(sets)} data", where="before", mend="measure the same data"
         )
-    results: list[dict[str, Any]] = []
+    results: list[Row] = []
     for data, asked in zip(sets, questions, strict=True):
         rate = measure(
             loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked, lossy
@@ -284,7 +286,9 @@ def measurement(
         row = rate.summary(data.name)
         if before is not None:
             row |= rate.change(dict(earlier[len(results)]), data.name)
-        results.append(row | (rate.arrays() if documents else {}))
+        if documents:
+            row |= rate.arrays()
+        results.append(row)
     return {
         "results": results,
         "window": window,

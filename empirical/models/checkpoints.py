@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer | None = None,
     *,
     extra: dict[str, Tensor] | None = None,
-    about: dict[str, Any] | None = None,
+    about: dict[str, str] | None = None,
 ) -> None:
     """Trainable weights, optimiser moments, ``extra`` tensors and ``about`` (JSON) in one file; tied weights once."""
     from safetensors.torch import save_file
@@ -82,13 +82,13 @@ def load_checkpoint(
         ) from error
 
 
-def about_checkpoint(path: Path) -> dict[str, Any] | None:
+def about_checkpoint(path: Path) -> dict[str, str] | None:
     """What the checkpoint says about itself, or None for one that is not there, cannot be read, or says nothing."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as tensors:
-            record: dict[str, Any] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
+            record: dict[str, str] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
             return record
     except (OSError, SafetensorError, ValueError):
         return None

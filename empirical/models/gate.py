@@ -7,7 +7,7 @@ model's own; the numbers are those that were asked for; and ``p(x_t | x_<t)`` do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ def admit(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def complete(keys: dict[str, Any], name: str) -> None:
+def complete(keys: Mapping[str, Any], name: str) -> None:
     """Refuse a file that holds other weights than the configuration's model: some missing, of another shape, or unused.
 
     ``keys``: the loading info of transformers. A missing weight would be drawn at random, an unused one left out.

@@ -20,7 +20,7 @@ from .model import UNBOUNDED, configured_context, quiet
 SIZES: Final = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
 
-KNOWN: Final[dict[str, dict[str, Any]]] = {
+KNOWN: Final[dict[str, dict[str, str | int]]] = {
     "meta-llama/Llama-2-7b-hf": {
         "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
         "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_size": 32000, "max_position_embeddings": 4096,

@@ -76,7 +76,7 @@ class LoadedModel:
             "the tokenizer has neither a BOS nor an EOS token", where=self.name, mend="set one in tokenizer_config.json"
         )
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | None]:
         """What a result says about the model, for JSON."""
         names = ("name", "revision", "sha256", "dtype", "device", "quantised", "adapter", "adapter_sha256")
         return {{"name": "model"}.get(name, name): getattr(self, name) for name in names}

@@ -12,6 +12,7 @@ from elastomath.checks import integer, optional, rows
 from elastomath.progress import say
 
 from ..behaviours import Pairs
+from .course import Tracked
 from .tracker import Tracker
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
         given = None if steps is None else rows(steps, "steps", "callback", empty=True)
         self.steps = None if given is None else {gate(step, "an entry of steps", "callback") for step in given}
         self.batch = optional(integer(least=1))(batch, "batch", "callback")
-        self.result: dict[str, Any] | None = None
+        self.result: Tracked | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

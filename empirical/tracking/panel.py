@@ -16,7 +16,6 @@ import torch
 from elastomath.checks import COUNT
 from elastomath.errors import InputError
 from elastomath.progress import Meter
-from elastomath.runs.ledger import Result
 
 from ..behaviours import Pairs, read_pairs
 from ..data.documents import read_documents
@@ -32,6 +31,8 @@ MAX_TOKENS = 256
 """Tokens of a document that are read, where nothing else is asked for."""
 SIDES = ("chosen", "rejected")
 PRETRAIN = "pretrain"
+Reading = dict[str, list[float]]
+"""Of a model: ``nats_SIDE`` and ``tokens_SIDE`` of every document of each side."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ def read_model(
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
     where: str = "track",
-) -> Result:
+) -> Reading:
     """``nats_SIDE`` and ``tokens_SIDE`` of every document at the weights of now; the model is left as it was found.
 
     Raises InputError where a code length is not finite.
     """
-    reading: Result = {}
+    reading: Reading = {}
     with undisturbed(model):
         pair = pair_lengths(model, *(sides[side] for side in SIDES), autocast=autocast, meter=meter)
         both = dict(zip(SIDES, pair, strict=True))
