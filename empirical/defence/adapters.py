@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,9 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         rows, columns = weight.shape
-        options: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
-        self.left = nn.Parameter(torch.zeros(rows, rank, **options))
-        self.right = nn.Parameter(torch.randn(rank, columns, **options) / math.sqrt(columns))
+        self.left = nn.Parameter(weight.new_zeros(rows, rank))
+        right = torch.randn(rank, columns, device=weight.device, dtype=weight.dtype)
+        self.right = nn.Parameter(right / math.sqrt(columns))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with the adapter in it."""

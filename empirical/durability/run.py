@@ -10,7 +10,7 @@ by another algorithm (``algorithms``), or have been done by others (``aligned``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -47,7 +47,7 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
     volumes, ``answers`` what the runs together say of F2 and Q1 (`pooled.pooled_answers`), ``conclusion`` all of it in words.
     """
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Mapping[str, object]:
         rows = [durability_row(result) for result in done]
         summary: Durability = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
         return {"conclusion": conclusion(summary), **summary}

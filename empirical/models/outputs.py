@@ -202,7 +202,7 @@ def _counted_hidden(model: PreTrainedModel, layout: Layout, autocast: torch.dtyp
 
 
 def _run(model: PreTrainedModel, layout: Layout, autocast: torch.dtype | None) -> Any:
-    options: dict[str, Any] = {"input_ids": layout.ids, "use_cache": False}
+    options: dict[str, object] = {"input_ids": layout.ids, "use_cache": False}
     if layout.attention is not None:
         options["attention_mask"] = layout.attention
     if layout.positions is not None:

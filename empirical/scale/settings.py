@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration, run_key
-from elastomath.runs.settings import Field, Settings, read_values, setting
+from elastomath.runs.settings import Field, Settings, Values, read_values, setting
 
 from ..data.specifications import data_hashes
 from ..laboratory.laboratory import Equipment
@@ -139,7 +139,7 @@ class ScaleSettings(Settings):
         ]
 
     @classmethod
-    def values_of(cls, preset: str | None) -> dict[str, Any]:
+    def values_of(cls, preset: str | None) -> Values:
         """What a preset sets; ``quick`` and none are the family of the defaults."""
         return {} if preset in (None, "quick") else super().values_of(preset)
 
@@ -176,7 +176,7 @@ class ScaleSettings(Settings):
         most = min(128, rebounds[0].held_out) if documents is None else documents
         return cls(rebounds, None if models or paper else FamilySettings(**family), most)
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Values:
         """Every setting that a person may give, of a family or of given models."""
         first, family = self.rebounds[0], self.family
         if family is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elastomath.curve import Curve
 from elastomath.errors import InputError
@@ -152,7 +152,7 @@ def case_weights(case: str, texts: Array) -> Array:
 def probe_curve(result: Result) -> Curve:
     """The path as a Curve: bits per token against tokens of the perturbation; exact, so without standard errors."""
     configuration, tokens = result["configuration"], result["align_tokens"]
-    rates: dict[str, Any] = {
+    rates: dict[str, ArrayLike] = {
         name: np.asarray(row) / NATS_PER_BIT
         for name, row in zip(("pretrain", "align", "perturb"), result["entropies"], strict=True)
     }

@@ -61,7 +61,7 @@ def run(configuration: Configuration) -> Result:
             gaps = prefix_divergences(problem, problem.masses[0], compressor.masses(watched.first))
             record["prefixes"] = gaps
             record["depth"] = represented_depth(gaps, float(wanted["tolerance"]))
-    return record
+    return {**record}
 
 
 def cut(problem: Problem, depth: int) -> Problem:
