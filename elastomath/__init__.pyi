@@ -70,8 +70,6 @@ from .tails.verdict import pareto_verdict as pareto_verdict
 from .trees.jointtree import JointTree as JointTree
 from .trees.jointtree import pruning_loss as pruning_loss
 from .trees.tokentree import TokenTree as TokenTree
-from .trees.treefile import load_tree as load_tree
-from .trees.treefile import save_tree as save_tree
 from .verification import explain as explain
 from .verification import verify as verify
 

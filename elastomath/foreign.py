@@ -6,18 +6,17 @@ The limits are constants of this file; the guide "Files from elsewhere" lists th
 
 from __future__ import annotations
 
-import ast
 import json
 import math
 import os
 import stat
 import struct
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from .errors import InputError
@@ -35,8 +34,6 @@ JSON_BYTES: Final = 1 << 28
 """Of a JSON file that a command of ours wrote and reads again."""
 ARRAY_HEADER: Final = 1 << 16
 """Of the header of a .npy array."""
-MEMBERS: Final = 64
-"""Of an archive."""
 COLUMNS: Final = 1 << 14
 """Of a Parquet file."""
 GGUF_STRING: Final = 1 << 24
@@ -131,45 +128,25 @@ def array_of(path: FileName, mend: str = "write it again with numpy.save, number
     Raises InputError for a header that is none, a shape that is larger than the file, and a file that cannot be read.
     """
     file, name = plain_file(path), os.fspath(path)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
     try:
         with open(file, "rb") as stream:
-            return array_in(stream, os.fstat(stream.fileno()).st_size)
+            version = npy.read_magic(stream)
+            if version not in read:
+                raise InputError("it holds records, and only numbers are read")
+            shape, _, kind = read[version](stream, max_header_size=ARRAY_HEADER)
+            left = os.fstat(stream.fileno()).st_size - stream.tell()
+            if kind.hasobject or kind.names or min(shape, default=0) < 0 or len(shape) > 8:
+                raise InputError(f"shape {shape} of {kind}, where only numbers are read")
+            if math.prod(shape) * kind.itemsize > left:
+                raise InputError(f"{left} bytes for an array of shape {shape} and type {kind}")
+            stream.seek(0)
+            array: NDArray[Any] = np.load(stream, allow_pickle=False, max_header_size=ARRAY_HEADER)
+            return array
     except InputError as error:
         raise InputError(f"not a readable .npy array: {error.what}", where=name, mend=mend) from error
-    except (OSError, MemoryError) as error:
+    except Exception as error:  # numpy and its parser raise many kinds for a header that is none
         raise InputError(f"not a readable .npy array: {_reason(error)}", where=name, mend=mend) from error
-
-
-def array_in(stream: Any, size: int) -> NDArray[Any]:
-    """The .npy array of a stream of ``size`` bytes, its header bounded first. Raises InputError without a place."""
-    magic = stream.read(8)
-    if len(magic) < 8 or magic[:6] != b"\x93NUMPY" or magic[6] not in (1, 2, 3):
-        raise InputError("the magic number is missing")
-    width = 2 if magic[6] == 1 else 4
-    length = int.from_bytes(stream.read(width), "little")
-    if not 0 < length <= min(ARRAY_HEADER, size):
-        raise InputError(f"a header of {length} bytes")
-    header = stream.read(length)
-    try:
-        description = ast.literal_eval(header.decode("utf-8" if magic[6] == 3 else "latin-1").strip())
-        descr, order, shape = description["descr"], description["fortran_order"], description["shape"]
-        kind = np.dtype(descr) if isinstance(descr, str) else None
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError, AttributeError) as error:
-        raise InputError(f"the header cannot be read: {_reason(error)}") from error
-    if kind is None or kind.hasobject or kind.itemsize < 1 or not isinstance(order, bool):
-        raise InputError("it holds objects or records, and only numbers are read")
-    whole = isinstance(shape, tuple) and len(shape) <= 8 and all(type(n) is int and n >= 0 for n in shape)
-    if not whole:
-        raise InputError(f"shape {shape!r}")
-    count = math.prod(shape)
-    left = size - 8 - width - length
-    if count * kind.itemsize > left:
-        raise InputError(f"{left} bytes for an array of shape {shape} and type {kind}")
-    data = stream.read(count * kind.itemsize)
-    if len(data) != count * kind.itemsize:
-        raise InputError("it is truncated")
-    flat = np.frombuffer(data, dtype=kind, count=count).copy()
-    return flat.reshape(shape[::-1]).T if order else flat.reshape(shape)
 
 
 def parquet_of(path: FileName, where: str = "", mend: str = "write it again") -> pd.DataFrame:
@@ -200,20 +177,6 @@ def parquet_of(path: FileName, where: str = "", mend: str = "write it again") ->
         raise
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         raise InputError(f"not a readable Parquet file: {_reason(error)}", where=name, mend=mend) from error
-
-
-def member_of(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """The .npy array ``name`` of an archive, stored or deflated, that fits the memory at hand. Raises InputError without a place."""
-    if len(archive.infolist()) > MEMBERS:
-        raise InputError(f"{len(archive.infolist())} members")
-    size = archive.getinfo(f"{name}.npy").file_size
-    if size > memory_at_hand() // 4:
-        raise InputError(f"{name} claims {size} bytes")
-    with archive.open(f"{name}.npy") as stream:
-        values = array_in(stream, size)
-        if stream.read(1):
-            raise InputError(f"bytes after the end of {name}")
-    return np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

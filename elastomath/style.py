@@ -149,12 +149,12 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
         if suffix == ".svg":
             aside.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + svg(figure) + "\n", encoding="utf-8")
         else:
-            silent: dict[str, Any] = {"Software": None} if suffix == ".png" else {"CreationDate": None}
+            silent: dict[str, str | None] = {"Software": None} if suffix == ".png" else {"CreationDate": None}
             _write(figure, aside, suffix[1:], silent, dpi=150)
     return file
 
 
-def _write(figure: Figure, file: Any, kind: str, about: dict[str, Any], **how: Any) -> None:
+def _write(figure: Figure, file: Any, kind: str, about: dict[str, str | None], **how: Any) -> None:
     """Save the figure, and warn of no letter that the font lacks: a name may have any, and SVG names the letter, not its shape."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)

@@ -17,5 +17,3 @@ from .sources.grammar import problem_of_grammar as problem_of_grammar
 from .sources.markov import MarkovTree as MarkovTree
 from .sources.markov import markov_trees as markov_trees
 from .sources.markov import problem_of_markov as problem_of_markov
-from .sources.texts import problem_of_letters as problem_of_letters
-from .sources.texts import problem_of_texts as problem_of_texts

@@ -12,7 +12,7 @@ from importlib import import_module
 
 from ..errors import InputError
 from .language import Derivation
-from .letters import LETTERS
+from .letters import letters_of
 
 MODULES = (
     "response",
@@ -58,4 +58,4 @@ def derive(id: str) -> Derivation:
     """
     if id not in builders():
         raise InputError(f"no derivation of {id!r}", where="derive", mend=f"choose one of {', '.join(builders())}")
-    return replace(builders()[id](), letters=LETTERS[id])
+    return replace(builders()[id](), letters=letters_of(id))

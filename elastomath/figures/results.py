@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..style import INK, STYLES, WIDTH, plain_ticks, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
     from ..laws.springs import Springs
@@ -35,6 +37,27 @@ def _panels(count: int, height: float = 3.1) -> tuple[Figure, list[Axes]]:
 
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, [figure.add_subplot(1, count, index + 1) for index in range(count)]
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {}
+"""The figure of each result, by id."""
+
+
+def _result(panels: int = 1, height: float = 3.1) -> Callable[[Callable[..., None]], Callable[[], Figure]]:
+    """The figure of the result that a function is called after; the function draws on so many panels."""
+
+    def decorated(draw: Callable[..., None]) -> Callable[[], Figure]:
+        @styled
+        @wraps(draw)
+        def drawn() -> Figure:
+            figure, axes = _panels(panels, height)
+            draw(*axes)
+            return figure
+
+        FIGURES[draw.__name__.upper()] = drawn
+        return drawn
+
+    return decorated
 
 
 def _lines(
@@ -61,54 +84,48 @@ def _union(k: float, parts: ArrayLike = THIRDS) -> Mixture:
     return Mixture.of([rows.mean(axis=0), rows[1], rows[2]], [k, 1.0, 0.0])
 
 
-def _log(axis: Any) -> None:
-    """A logarithmic axis with plain numbers."""
-    (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
-    plain_ticks(axis)
+def _log(*both: XAxis | YAxis) -> None:
+    """Logarithmic axes with plain numbers."""
+    for axis in both:
+        (axis.axes.set_xscale if axis.axis_name == "x" else axis.axes.set_yscale)("log")
+        plain_ticks(axis)
 
 
-@styled
-def r1() -> Figure:
+@_result()
+def r1(axes: Axes) -> None:
     """dH_i/dl of the three datasets against l."""
-    figure, (axes,) = _panels(1)
     start = _union(10.0)
     slopes = np.array([response(start.at(step)).derivatives for step in STEPS]).T
     _lines(axes, STEPS, list(zip(("pretrain", "align", "perturb"), slopes, strict=True)), ("l", "dH/dl, nats"))
     axes.axhline(0, color=INK, lw=0.8)
-    return figure
 
 
-@styled
-def r2() -> Figure:
+@_result()
+def r2(axes: Axes) -> None:
     """The three forces k dH_p, dH_a, l dH_t, which add up to nothing."""
-    figure, (axes,) = _panels(1)
     start = _union(10.0)
     slopes = np.array([response(start.at(step)).derivatives for step in STEPS])
     forces = (slopes * np.column_stack([np.full(STEPS.size, 10.0), np.ones(STEPS.size), STEPS])).T
     rows = [*zip(("k dH_p", "dH_a", "l dH_t"), forces, strict=True), ("their sum", forces.sum(axis=0))]
     _lines(axes, STEPS, rows, ("l", "nats per unit of l"))
-    return figure
 
 
-@styled
-def r3() -> Figure:
+@_result()
+def r3(axes: Axes) -> None:
     """The Theta constant 1/(1 - eps) along l, for three k."""
-    figure, (axes,) = _panels(1)
     steps = np.linspace(0.0, 0.45, 46)
     rows = [
         (f"k = {k:g}", [response(_union(k).at(step)).theta_constant for step in steps]) for k in (1.0, 10.0, 1000.0)
     ]
     _lines(axes, steps, rows, ("l", "-dH_a / (k dH_p)"))
     axes.axhline(1, color=INK, lw=0.8)
-    return figure
 
 
-@styled
-def r4() -> Figure:
+@_result(height=3.8)
+def r4(axes: Axes) -> None:
     """Phase diagram of the signs over l and the overlap of D_a with D_t."""
     from matplotlib.colors import ListedColormap
 
-    figure, (axes,) = _panels(1, 3.8)
     steps, shares, signs = phases()
     axes.pcolormesh(
         steps, shares, signs, cmap=ListedColormap(["#f2f2f2", "#b9cfe4", "#e8b48c"]), vmin=0, vmax=2, shading="nearest"
@@ -119,7 +136,6 @@ def r4() -> Figure:
         axes.text(*at, text, fontsize=9.5)
     axes.set_xlabel("l = |D_t| / |D_a|")
     axes.set_ylabel("share of D_a in D_t")
-    return figure
 
 
 def phases(points: int = 81, k: float = 10.0) -> tuple[Array, Array, NDArray[np.int64]]:
@@ -142,10 +158,9 @@ def phases(points: int = 81, k: float = 10.0) -> tuple[Array, Array, NDArray[np.
     return steps, shares, signs
 
 
-@styled
-def r5() -> Figure:
+@_result(2)
+def r5(left: Axes, right: Axes) -> None:
     """The residual against its bounds, and their ratio against the best constant."""
-    figure, (left, right) = _panels(2)
     start = _union(10.0)
     law = finite_law(STEPS, [10.0, 1.0], path_entropies(start, STEPS))
     best = np.array([mixture_constant(11.0, step) for step in STEPS])
@@ -160,15 +175,13 @@ def r5() -> Figure:
     _lines(right, STEPS, [("residual / L bound", law.ratio), ("best constant c/L", share)], ("L", "no unit"))
     right.axhline(0.5, color=INK, lw=0.8)
     right.set_ylim(0, 0.6)
-    return figure
 
 
-@styled
-def r6() -> Figure:
+@_result()
+def r6(axes: Axes) -> None:
     """Joint optima in a class of random models: the residual stays between its bounds, jumps included."""
     from ..laws.optima import joint_optima
 
-    figure, (axes,) = _panels(1)
     rng = np.random.default_rng(4)
     steps = np.linspace(0.0, 6.0, 121)
     centres = np.array([[0.0, 0.0], [1.0, 0.3], [-0.2, 1.2]])
@@ -177,13 +190,11 @@ def r6() -> Figure:
     law = finite_law(steps, [4.0, 1.0], rates)
     rows = [("residual", law.residual), ("upper bound", law.upper), ("lower bound", np.zeros(steps.size))]
     _lines(axes, steps, rows, ("L", "volume x nats"))
-    return figure
 
 
-@styled
-def r7() -> Figure:
+@_result()
+def r7(axes: Axes) -> None:
     """Linear term and elastic energy along a displacement from a stationary point; where they meet is the elastic limit."""
-    figure, (axes,) = _panels(1)
     start = _union(20.0).at(0.0)
     delta = np.log(np.asarray(THIRDS[2])) - np.log(start.masses)
     sizes = np.linspace(0.0, 0.6, 61)
@@ -193,15 +204,13 @@ def r7() -> Figure:
     energy, linear = change @ np.array([20.0, 1.0]), np.abs(change[:, 1])
     rows = [("energy 20 DeltaH_p + DeltaH_a", energy), ("linear term |DeltaH_a|", linear)]
     _lines(axes, sizes, rows, ("size of the displacement", "volume x nats"))
-    return figure
 
 
-@styled
-def r8() -> Figure:
+@_result()
+def r8(axes: Axes) -> None:
     """Constant and threshold of the union law for three values of the rest R."""
     from ..laws.union import union_constant
 
-    figure, (axes,) = _panels(1)
     steps = np.linspace(0.0, 1.2, 121)
     rows = []
     for rest in (-1 / 3, 0.0, 1 / 3):
@@ -209,13 +218,11 @@ def r8() -> Figure:
         rows.append((f"R' = {3 * rest:g}", np.where((constant > 0) & (constant < 12), constant, np.nan)))
     _lines(axes, steps, rows, ("l", "-dH_a / (k dH_p)"))
     axes.set_ylim(0, 12)
-    return figure
 
 
-@styled
-def r9() -> Figure:
+@_result()
+def r9(axes: Axes) -> None:
     """A(infinity) of independent masses without the union: above 1 for every tail index, so that the signs fail (R9c)."""
-    figure, (axes,) = _panels(1)
     alpha = np.linspace(1.2, 6.0, 97)
     _lines(
         axes,
@@ -225,17 +232,15 @@ def r9() -> Figure:
     )
     axes.axhline(1, color=INK, lw=0.8)
     axes.text(4.2, 1.3, "the signs need A < 1", fontsize=9.5)
-    return figure
 
 
-@styled
-def r10() -> Figure:
+@_result(2)
+def r10(left: Axes, right: Axes) -> None:
     """1 - A and T against depth, mean of draws of Pareto masses, with the limit of many leaves."""
     from ..pareto.fluctuation import sampled_overlaps
     from ..pareto.law import Pareto
     from ..pareto.overlaps import equal_parts_overlap
 
-    figure, (left, right) = _panels(2)
     depths = np.arange(2, 13, 2)
     draws = sampled_overlaps(1.2, 4096, 60, merges=2 ** (12 - depths), seed=2)
     for axes, values, label in ((left, 1.0 - draws.align, "1 - A"), (right, draws.perturb, "T")):
@@ -247,32 +252,27 @@ def r10() -> Figure:
     limit = float(1 - equal_parts_overlap(Pareto(1.2), 3).value)
     left.axhline(limit, color=INK, lw=0.8, ls="--")
     left.text(2, limit + 0.01, "limit (R20)", fontsize=9)
-    return figure
 
 
-@styled
-def r11() -> Figure:
+@_result()
+def r11(axes: Axes) -> None:
     """The response to one unit of perturbation rises, turns below k = 1 and falls as 1/k."""
     from ..pareto.law import Pareto
     from ..pareto.overlaps import expected_overlaps
 
-    figure, (axes,) = _panels(1)
     k = np.geomspace(0.02, 1000.0, 120)
     rows = []
     for alpha in (1.2, 2.0, 4.0):
         rows.append((f"alpha = {alpha:g}", (1.0 - expected_overlaps(Pareto(alpha), k, 0.0).align) / (k + 1.0)))
     _lines(axes, k, rows, ("k = |D_p| / |D_a|", "dH_a / dl, nats"))
-    _log(axes.xaxis)
-    _log(axes.yaxis)
-    return figure
+    _log(axes.xaxis, axes.yaxis)
 
 
-@styled
-def r12() -> Figure:
+@_result()
+def r12(axes: Axes) -> None:
     """Sum of forces as a share of the largest: exact for the forward direction of the mixture, not for the reverse one."""
     from ..mixtures.pool import reverse_balance
 
-    figure, (axes,) = _panels(1)
     sizes = np.geomspace(0.02, 0.9, 40)
     flat = np.full(3, 1.0 / 3.0)
     misses, thirds = [], []
@@ -286,17 +286,14 @@ def r12() -> Figure:
     _lines(
         axes, sizes, [("largest term", thirds), ("miss of the mixture", misses)], ("distance from a flat tree", "nats")
     )
-    _log(axes.xaxis)
-    _log(axes.yaxis)
-    return figure
+    _log(axes.xaxis, axes.yaxis)
 
 
-@styled
-def r13() -> Figure:
+@_result(2)
+def r13(left: Axes, right: Axes) -> None:
     """Score under joint compression for three alignment volumes, and the volume that undoes them."""
     from ..laws.rebound import Scores, return_volume, score
 
-    figure, (left, right) = _panels(2)
     scores, m = Scores(0.4, 1.0, 0.0), np.linspace(0.0, 4000.0, 81)
     rows = [(f"n = {n:,}", score(scores, 2000.0, n, m)) for n in (1000, 2000, 5000)]
     _lines(left, m, rows, ("opposed examples m", "score"))
@@ -306,15 +303,13 @@ def r13() -> Figure:
         ("within 0.05", return_volume(scores, n, 0.05, pretrain=2000.0)),
     ]
     _lines(right, n, turns, ("aligned examples n", "m* to undo them"))
-    return figure
 
 
-@styled
-def r14() -> Figure:
+@_result()
+def r14(axes: Axes) -> None:
     """Residual, work and bound along the exact changes of Huffman's code."""
     from ..codes.path import code_path
 
-    figure, (axes,) = _panels(1)
     counts, volumes = [[9, 5, 3, 2, 1, 1], [1, 1, 9, 4, 2, 3], [1, 2, 1, 3, 9, 8]], [4, 1]
     ends = np.linspace(0.1, 8.0, 33)
     paths = [code_path(counts, volumes, end=Fraction(round(float(end) * 1000), 1000)) for end in ends]
@@ -323,16 +318,14 @@ def r14() -> Figure:
         ("L (E_t(0) - E_t(L))", [float(path.bound) for path in paths]),
     ]
     _lines(axes, ends, rows, ("L", "volume x bits"))
-    return figure
 
 
-@styled
-def r15() -> Figure:
+@_result()
+def r15(axes: Axes) -> None:
     """Huffman's bits a block less Thm 3.4's on random sources, inside (-1, 1)."""
     from ..codes.compression import entropy_ceiling
     from ..codes.lengths import huffman_lengths, total_length
 
-    figure, (axes,) = _panels(1)
     rng = np.random.default_rng(15)
     entropies, misses = [], []
     for _ in range(600):
@@ -346,15 +339,13 @@ def r15() -> Figure:
     axes.axhline(0, color=INK, lw=0.8)
     axes.set_xlabel("entropy of the leaves, bits")
     axes.set_ylabel("Huffman less Thm 3.4,\nbits a block")
-    return figure
 
 
-@styled
-def r16() -> Figure:
+@_result()
+def r16(axes: Axes) -> None:
     """Work against the residual of any pair (K_p, K_a): the curve itself picks k = 10 and 1."""
     from ..laws.volumes import effective_volumes, mixture_work
 
-    figure, (axes,) = _panels(1)
     start, steps = _union(10.0), np.linspace(0.05, 3.0, 60)
     codes = path_entropies(start, np.concatenate([[0.0], steps]))
     changes, work = codes[:2, 1:] - codes[:2, :1], mixture_work(start, steps)
@@ -365,15 +356,13 @@ def r16() -> Figure:
     ]
     rows += [("K = (10, 1.1)", np.array([10.0, 1.1]) @ changes), ("K = (9, 1)", np.array([9.0, 1.0]) @ changes)]
     _lines(axes, steps, rows, ("L", "volume x nats"))
-    return figure
 
 
-@styled
-def r17() -> Figure:
+@_result()
+def r17(axes: Axes) -> None:
     """The ceiling ln(1 + L/N_0) for three volumes, and random perturbations under it."""
     from ..laws.ceilings import string_ceiling
 
-    figure, (axes,) = _panels(1)
     steps = np.linspace(0.0, 5.0, 51)
     rows = [(f"N_0 = {base:g}", [string_ceiling(base, step) for step in steps]) for base in (5.0, 11.0, 101.0)]
     _lines(axes, steps, rows, ("L", "DeltaH_a at most, nats"))
@@ -383,15 +372,13 @@ def r17() -> Figure:
         before, after = path_entropies(Mixture.of(parts, [10.0, 1.0, 0.0]), [0.0, step]).T
         axes.plot(step, after[1] - before[1], marker=".", ms=4, color=INK)
     axes.set_ylim(bottom=-0.05)
-    return figure
 
 
-@styled
-def r18() -> Figure:
+@_result()
+def r18(axes: Axes) -> None:
     """The ratio on random halves between 1 and (1 + 2L/k)/(1 - L), and the best bounds of mixtures."""
     from ..laws.theorem import mixture_theta_bounds
 
-    figure, (axes,) = _panels(1)
     k, steps = 10.0, np.linspace(0.02, 0.9, 45)
     best = [mixture_theta_bounds(k, step) for step in steps]
     rows = [("1", np.ones(steps.size)), ("(1 + 2L/k)/(1 - L)", (1 + 2 * steps / k) / (1 - steps))]
@@ -408,43 +395,36 @@ def r18() -> Figure:
         axes.plot(step, -(after - before)[1] / (k * (after - before)[0]), marker=".", ms=4, color=INK)
     _log(axes.yaxis)
     axes.set_ylim(0.9, 12)
-    return figure
 
 
-@styled
-def r19() -> Figure:
+@_result()
+def r19(axes: Axes) -> None:
     """kappa under forgetting against |D_p|, beside the joint law."""
     from ..laws.forgetting import elasticity_constant
 
-    figure, (axes,) = _panels(1)
     steps = np.geomspace(10.0, 1e5, 80)
     rows = [("joint compression", steps / 300.0)]
     rows += [(f"eta = {eta:g}", elasticity_constant(steps, 300.0, eta)) for eta in (1e-4, 1e-3, 3e-3)]
     _lines(axes, steps, rows, ("pre-training steps", "kappa = K_p / K_a"))
-    _log(axes.xaxis)
-    _log(axes.yaxis)
-    return figure
+    _log(axes.xaxis, axes.yaxis)
 
 
-@styled
-def r20() -> Figure:
+@_result()
+def r20(axes: Axes) -> None:
     """1 - A_3 and 1 - A_2 in closed form against the tail index."""
     from ..pareto.law import Pareto
     from ..pareto.overlaps import equal_parts_overlap
 
-    figure, (axes,) = _panels(1)
     alpha = np.linspace(1.05, 5.0, 80)
     rows = [(f"{parts} equal parts", 1 - equal_parts_overlap(Pareto(alpha), parts).value) for parts in (2, 3, 6)]
     _lines(axes, alpha, rows, ("tail index alpha", "1 - A"))
-    return figure
 
 
-@styled
-def r21() -> Figure:
+@_result(2)
+def r21(left: Axes, right: Axes) -> None:
     """z up along alignment and down along the perturbation, with a plain integration beside it."""
     from ..laws.logit import aligned_contrast, perturbed_contrast, replayed_contrast
 
-    figure, (left, right) = _panels(2)
     volumes, c = np.geomspace(0.5, 1e4, 80), 0.3
     rows = [(f"z_0 = {start:g}", aligned_contrast(start, volumes, c)) for start in (-2.0, 0.0, 2.0)]
     _lines(left, volumes, [*rows, ("ln(c n)", np.log(c * volumes))], ("aligning examples n", "contrast z, nats"))
@@ -456,18 +436,16 @@ def r21() -> Figure:
     falls.append(("after 512, replay 1/4", replayed_contrast(tops[-1][1], opposed, c, 0.25)))
     _lines(right, opposed, falls, ("opposed examples m", ""))
     right.axhline(0, color=INK, lw=0.8)
-    return figure
 
 
-@styled
-def r22() -> Figure:
+@_result(2)
+def r22(left: Axes, right: Axes) -> None:
     """m* against n under the laws and algorithms; the ratio of going back."""
     from ..laws.forgetting import return_steps
     from ..laws.logit import return_ratio, undo_volume
     from ..laws.preferences import dpo_undo_volume
     from ..laws.rebound import Scores
 
-    figure, (left, right) = _panels(2)
     n, c = np.geomspace(1, 1e5, 80), 0.3
     rows = [
         ("joint compression", n),
@@ -476,8 +454,7 @@ def r22() -> Figure:
         ("logit law, DPO at 0.1", dpo_undo_volume(0.0, n, c, 0.1)),
     ]
     _lines(left, n, rows, ("aligning examples n", "undone by m*"))
-    _log(left.xaxis)
-    _log(left.yaxis)
+    _log(left.xaxis, left.yaxis)
     left.set_ylim(0.05, 2000)
     low = np.linspace(0.02, 0.9, 60)
     ends = [(f"from p = {high:g}", np.where(low < high - 0.005, low, np.nan), high) for high in (0.5, 0.7, 0.9, 0.99)]
@@ -488,15 +465,13 @@ def r22() -> Figure:
     _lines(right, low, ratios, ("down to p", "cost of the way back / there"))
     right.axhline(1, color=INK, lw=0.8)
     _log(right.yaxis)
-    return figure
 
 
-@styled
-def r23() -> Figure:
+@_result()
+def r23(axes: Axes) -> None:
     """The first fall in six measures against p, each over its largest."""
     from ..laws.logit import first_falls
 
-    figure, (axes,) = _panels(1)
     share = np.linspace(0.5, 0.999, 120)
     falls = first_falls(np.log(share / (1 - share)), 0.0, 0.3)
     names = {
@@ -511,21 +486,18 @@ def r23() -> Figure:
     _lines(axes, share, rows, ("p after alignment (base: 1/2)", "first fall / its largest"), legend=False)
     axes.set_ylim(0, 1.35)
     axes.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=3)
-    return figure
 
 
-@styled
-def r24() -> Figure:
+@_result(2)
+def r24(left: Axes, right: Axes) -> None:
     """K_p and K_a against n, and their fall along the perturbation."""
     from ..laws.logit import aligned_contrast, matched_volumes, perturbed_contrast, rise, undo_volume
 
-    figure, (left, right) = _panels(2)
     n, c = np.geomspace(0.3, 1e4, 80), 0.3
     matched = matched_volumes(0.0, rise(0.0, n, c), c)
     rows = [("K_p", matched.pretrain), ("K_a", matched.align), ("nominal n", n), ("kappa", matched.kappa)]
     _lines(left, n, rows, ("aligning examples n", "volumes that count, kappa"))
-    _log(left.xaxis)
-    _log(left.yaxis)
+    _log(left.xaxis, left.yaxis)
     left.set_ylim(1e-3, 2e4)
     for index, volume in enumerate((16.0, 64.0, 256.0)):
         colour, marker, line = STYLES[index]
@@ -543,16 +515,14 @@ def r24() -> Figure:
     right.set_xlabel("opposed examples m")
     right.set_ylabel("K_a")
     right.legend(frameon=False, fontsize=8.5)
-    return figure
 
 
-@styled
-def r25() -> Figure:
+@_result(2)
+def r25(left: Axes, right: Axes) -> None:
     """The speed of alignment over c with mass outside the pair, and what that does to z."""
     from ..laws.logit import aligned_contrast
     from ..verification.logit import softmax_path
 
-    figure, (left, right) = _panels(2)
     z = np.linspace(-4, 6, 80)
     speed = 1 / (1 + np.exp(z))
     rows = [(f"e = {outside:g}", speed + outside * (1 - speed - 0.5)) for outside in (0.0, 0.1, 0.5, 0.9)]
@@ -563,15 +533,13 @@ def r25() -> Figure:
         (f"e = {outside:g} at first", softmax_path(0.0, outside, volumes, 0.25)[0]) for outside in (0.1, 0.5, 0.9)
     ]
     _lines(right, volumes, paths, ("aligning examples n", "z"))
-    return figure
 
 
-@styled
-def r26() -> Figure:
+@_result(2)
+def r26(left: Axes, right: Axes) -> None:
     """m* against n under SGD and Adam, fresh and carried; Table 3's volumes beside Adam's."""
     from ..laws.optimisers import Optimiser, durability
 
-    figure, (left, right) = _panels(2)
     steps = [int(x) for x in np.unique(np.geomspace(8, 16384, 23).astype(int))]
     rows = [
         ("SGD", durability(Optimiser("sgd", rate=0.1), steps).undo),
@@ -592,14 +560,12 @@ def r26() -> Figure:
         right.plot(examples, values, ls="", marker=marker, ms=8, color=INK, label=name)
     right.legend(frameon=False, fontsize=7.5)
     for axes in (left, right):
-        _log(axes.xaxis)
-        _log(axes.yaxis)
+        _log(axes.xaxis, axes.yaxis)
     right.set_ylim(350, 1500)
-    return figure
 
 
-@styled
-def r27() -> Figure:
+@_result()
+def r27(axes: Axes) -> None:
     """The margin of simulated mixtures whose volumes count as w^beta: its peak is beta."""
     from ..laws.jointness import margins
 
@@ -612,37 +578,24 @@ def r27() -> Figure:
         volumes = shares**beta
         model = 0.97 * (volumes / volumes.sum(axis=1, keepdims=True)) @ rows + 0.03 * common
         margins_of[f"w^{beta:g}"] = margins(shares, -np.log(model) @ rows.T)
-    return margin_figure(margins_of)
+    _margins(axes, margins_of)
 
 
 @styled
 def margin_figure(runs: dict[str, tuple[Array, Array]]) -> Figure:
     """The margin against the power beta for each family of runs, by name; below 0 no class has them as joint optima."""
     figure, (axes,) = _panels(1)
-    (powers, _), *_ = runs.values()
-    _lines(
-        axes,
-        powers,
-        [(name, margin) for name, (_, margin) in runs.items()],
-        ("volumes count as w^beta, beta", "margin"),
-    )
-    axes.axhline(0, color=INK, lw=0.8)
-    axes.set_ylim(-0.5, 0.5)
-    _log(axes.xaxis)
+    _margins(axes, runs)
     return figure
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {
-    f"R{number}": draw
-    for number, draw in enumerate(
-        (
-            *(r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16, r17, r18, r19, r20),
-            *(r21, r22, r23, r24, r25, r26, r27),
-        ),
-        1,
-    )
-}
-"""The figure of each result, by id."""
+def _margins(axes: Axes, runs: dict[str, tuple[Array, Array]]) -> None:
+    (powers, _), *_ = runs.values()
+    rows = [(name, margin) for name, (_, margin) in runs.items()]
+    _lines(axes, powers, rows, ("volumes count as w^beta, beta", "margin"))
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_ylim(-0.5, 0.5)
+    _log(axes.xaxis)
 
 
 # Force against perturbation for the springs of a mixture, in both directions of the divergence (R12).

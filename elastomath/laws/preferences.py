@@ -62,19 +62,6 @@ def dpo_undo_volume(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, be
     return fall_volume(top, top - np.asarray(start, dtype=np.float64), constant)
 
 
-@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE)
-def dpo_undo_slope(start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float) -> Array:
-    """``dm*/dn = beta (1 + e^-z)/(1 + e^{beta (z - z_0)})``: what one more pair of DPO buys (R22).
-
-    >>> dpo_undo_slope(0.0, [0, 1000, 1e5], 0.3, 0.1).round(4)
-    array([0.1   , 0.0255, 0.0003])
-    """
-    top = dpo_contrast(start, volume, constant, beta)
-    with np.errstate(over="ignore"):
-        away = beta * (top - np.asarray(start, dtype=np.float64))
-        return np.asarray(beta * (1 + np.exp(-top)) / (1 + np.exp(away)), dtype=np.float64)
-
-
 @checked(volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE, reference=one_of("base", "aligned"))
 def dpo_reversal(
     volume: ArrayLike, constant: ArrayLike, beta: float, *, reference: Literal["base", "aligned"]
@@ -124,30 +111,14 @@ def dpo_crossing(start: float, constant: float, beta: float) -> float:
 
 
 # --- SimPO -----------------------------------------------------------------------------------------------------
-@checked(start=FINITES, volume=NONNEGATIVES, constant=POSITIVES, beta=POSITIVE, margin=FINITE, length=POSITIVE)
-def simpo_contrast(
-    start: ArrayLike, volume: ArrayLike, constant: ArrayLike, beta: float, margin: float, length: float
-) -> Array:
-    """``z_n`` after n pairs of SimPO on responses of one length L: ``A(beta z/L - gamma)`` grows by c (beta/L)^2 n.
-
-    margin: gamma, the target margin (nats of beta z/L); length: L, tokens. No reference: where beta z_0/L < gamma the force
-    starts near its full size beta c/L and stays there until z reaches gamma L/beta.
-
-    >>> simpo_contrast(0.0, [10, 100, 1000], 0.3, 2.0, 1.0, 5).round(3)
-    array([ 0.835,  5.29 , 11.937])
-    """
-    slope, z = beta / length, np.asarray(start)
-    with np.errstate(over="ignore"):
-        way = rise(slope * z - margin, volume, np.asarray(constant) * slope * slope)
-    return np.asarray(z + way / slope, dtype=np.float64)
 
 
 @checked(beta=POSITIVE, margin=FINITE, wanted=POSITIVE, opposed=POSITIVE)
 def simpo_force(beta: float, margin: float, wanted: float, opposed: float) -> Force:
     """``M'(z) sigma(-M(z))``, M = beta [ln(1 + e^z)/L_- - ln(1 + e^-z)/L_+] - gamma: SimPO with responses of two lengths.
 
-    wanted, opposed: L_+ and L_-, tokens. With L_+ = L_- it is `simpo_contrast`; where z is large only L_- counts, since the
-    code of the wanted response is already short: M' -> beta/L_-.
+    wanted, opposed: L_+ and L_-, tokens. Where z is large only L_- counts, since the code of the wanted response is already
+    short: M' -> beta/L_-.
 
     >>> round(simpo_force(2.0, 1.0, 5, 5)(0.0), 6)
     0.292423
@@ -236,17 +207,6 @@ def forced_contrast(force: Force, start: float, volume: ArrayLike, constant: flo
     out = np.empty(counts.size)
     out[order] = solution.y[0][np.searchsorted(places, clock / whole)]
     return out.reshape(counts.shape)
-
-
-@checked(force=_a_force, contrast=FINITES)
-def forced_undo_slope(force: Force, contrast: ArrayLike) -> Array:
-    """``dm*/dn = (1 + e^-z) f(z)`` at a contrast z: what one more example of any algorithm buys in opposed SFT (R22).
-
-    >>> forced_undo_slope(lambda z: 1 / (1 + math.exp(z)), [0.0, 2.0]).round(3)
-    array([1.   , 0.135])
-    """
-    z = np.asarray(contrast)
-    return np.asarray([(1 + math.exp(-at)) * force(float(at)) for at in z.ravel()]).reshape(z.shape)
 
 
 def _logistic(z: float) -> float:

@@ -145,7 +145,7 @@ def dataset_rates(
     to_unit = 1.0 if rate_unit == "bits" else NATS_PER_BIT  # from bits
     cross = mixture.cross_entropies()
     spelled = np.ones(mixture.leaves) if data.spelled is None else data.spelled
-    result: dict[str, Any] = {
+    result: dict[str, object] = {
         "unit": f"{rate_unit}/{data.symbol}",
         "leaf_unit": f"{rate_unit}/leaf",
         "datasets": list(data.names),
@@ -162,7 +162,7 @@ def dataset_rates(
     return result | _responses(mixture, data.spelled, scale)
 
 
-def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float) -> dict[str, Any]:
+def _responses(mixture: Mixture, spelled: NDArray[np.int64] | None, scale: float) -> dict[str, object]:
     count = len(mixture.volumes)
     keys = ("response", "overlaps", "balance_residual", "epsilon", "theta_constant", "halves", "uncovered")
     if count < 2:

@@ -158,7 +158,7 @@ def outcome(call: Call) -> Outcome:
         return False, error
 
 
-def _no_more(options: dict[str, Any], spec: str) -> None:
+def _no_more(options: dict[str, object], spec: str) -> None:
     if options:
         raise InputError(
             f"options {', '.join(sorted(options))}", where=f"executor {spec}", mend="it takes none of them"
@@ -311,7 +311,7 @@ class _Jobs(_Elsewhere):
         return reply
 
 
-def _cluster(spec: str, folder: Path, options: dict[str, Any]) -> Any:
+def _cluster(spec: str, folder: Path, options: dict[str, object]) -> Any:
     submitit = _extra("submitit", "slurm", spec)
     try:
         cluster = submitit.AutoExecutor(folder=folder, cluster="slurm" if spec == "slurm" else "local")

@@ -162,7 +162,7 @@ class Ledger:
         """The reason of every run that failed and has not ended well since, by its key."""
         return dict(self._read("SELECT key, reason FROM failures ORDER BY key", ()))
 
-    def dump(self) -> dict[str, list[dict[str, Any]]]:
+    def dump(self) -> dict[str, list[Result]]:
         """All of it, sorted by key: ``{"runs": [{key, configuration, result}], "failures": [{key, configuration, reason}]}``.
 
         Two ledgers hold the same if and only if their dumps are equal; no time, place or order is in it.

@@ -22,6 +22,9 @@ from ..errors import InputError
 from ..foreign import SETTINGS_BYTES, text_of
 from ..memory import affordable
 
+Values = dict[str, Any]
+"""Values of settings by name."""
+
 EACH = 8
 """Bytes that each of a count takes at least."""
 
@@ -128,7 +131,7 @@ class Settings:
         return {file.name.removesuffix(".toml"): file for file in files if file.name.endswith(".toml")}
 
     @classmethod
-    def values_of(cls, preset: str | None) -> dict[str, Any]:
+    def values_of(cls, preset: str | None) -> Values:
         """What a preset sets, by name; nothing where there is none. Raises InputError for a preset that is not there."""
         if preset is None:
             return {}
@@ -139,7 +142,7 @@ class Settings:
         return cls.values_from(presets[preset])
 
     @classmethod
-    def values_from(cls, file: Any) -> dict[str, Any]:
+    def values_from(cls, file: Any) -> Values:
         """What a TOML or YAML file sets, by name. Raises InputError for a name that is no setting, and for another kind of value."""
         return read_values(cls.listed(), file)
 
@@ -148,12 +151,12 @@ class Settings:
         """The settings of a preset with what was given in their place."""
         return cls(**{**cls.values_of(preset), **(given or {})})
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Values:
         """Every setting of `listed` with its value, by name."""
         return {own.name: getattr(self, own.name) for own in self.listed()}
 
 
-def read_values(listed: list[Field], file: Any) -> dict[str, Any]:
+def read_values(listed: list[Field], file: Any) -> Values:
     """What a TOML or YAML file sets of these fields, by name; InputError names the file and the entry."""
     known = {own.name: own for own in listed}
     values = {}
@@ -189,7 +192,7 @@ def _about(kind: type, name: str) -> dict[str, Any]:
     return values
 
 
-def _entries(file: Any) -> dict[str, Any]:
+def _entries(file: Any) -> Values:
     name = str(file)
     if isinstance(file, str | Path):
         text = text_of(file, mend="give a TOML or YAML file", most=SETTINGS_BYTES)

@@ -6,5 +6,3 @@ from .sequences import Sequences as Sequences
 from .sequences import Symbols as Symbols
 from .sequences import symbol_type as symbol_type
 from .tokentree import TokenTree as TokenTree
-from .treefile import load_tree as load_tree
-from .treefile import save_tree as save_tree

@@ -20,7 +20,7 @@ import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -248,7 +248,7 @@ def check_model(header: Header, loaded: LoadedModel, where: str = "coded file") 
 
 def encode_file(
     loaded: LoadedModel, source: str | os.PathLike[str], out: str | os.PathLike[str], window: int | None = None
-) -> dict[str, Any]:
+) -> dict[str, str | float]:
     """Write ``out``, the bytes of ``source`` compressed by the model, and measure the same blocks.
 
     ``{file, original_bytes, bytes, header_bytes, correction_bytes, code_bytes, tokens, window, rows, bits_per_byte,
@@ -285,7 +285,7 @@ def encode_file(
 
 def decode_file(
     source: str | os.PathLike[str], out: str | os.PathLike[str], load: Callable[[Header], LoadedModel]
-) -> dict[str, Any]:
+) -> dict[str, str | float]:
     """Write ``out``, the bytes that a coded file stands for; ``load`` brings the model that its header asks for."""
     data = bytes_of(source)
     header, _, _ = read_coded(data, str(source))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elastomath.errors import InputError
 
 from .tokens import token_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Turn(NamedTuple):
@@ -57,7 +60,7 @@ def joined(prompt: str, text: str) -> str:
     return f" {text.strip()}" if prompt and not isinstance(prompt, Chat) else text.strip()
 
 
-def prompt_ids(tokenizer: Any, prompts: Sequence[str], prefix: int) -> list[list[int]]:
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], prefix: int) -> list[list[int]]:
     """The tokens in front of a text, for each prompt.
 
     A prompt of words is ``prefix`` (BOS, or else EOS) and its tokens, with no second prefix where it spells one itself.
@@ -76,7 +79,7 @@ def prompt_ids(tokenizer: Any, prompts: Sequence[str], prefix: int) -> list[list
     return [list(known[key]) for key in keys]
 
 
-def chat_text(tokenizer: Any, chat: Chat) -> str:
+def chat_text(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> str:
     """What the tokenizer's template makes of the turns, up to where the answer begins. Raises InputError where it does not."""
     from jinja2 import TemplateError
 

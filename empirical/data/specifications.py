@@ -42,7 +42,7 @@ def common_prompt(prompt: str | None, *specs: str) -> str | None:
     return REVIEW if reviews else ""
 
 
-def described(settings: Any) -> dict[str, Any]:
+def described(settings: Any) -> dict[str, object]:
     """The settings of a protocol by name, the prompt as it is used; ``chat`` only where it is asked for."""
     names = {field.name: getattr(settings, field.name) for field in fields(settings)}
     return {name: value for name, value in names.items() if name != "chat" or value} | {"prompt": settings.wording}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from elastomath.memory import affordable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 PART = 1 << 20
 """Characters that are tokenised at once; one text is never cut, since tokens may lie across any border."""
@@ -17,7 +20,7 @@ BYTE_BYTES = 400
 tokenizer at work; a character of four bytes may be four tokens."""
 
 
-def token_ids(tokenizer: Any, texts: Sequence[str], where: str = "data") -> list[NDArray[np.int64]]:
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], where: str = "data") -> list[NDArray[np.int64]]:
     """The ids of each text, without special tokens that the tokenizer adds; shape (tokens,) each.
 
     The ids are those of one call of the tokenizer for all texts; the memory is that of the longest one, or of `PART` characters.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from elastomath.errors import InputError
 
 from ..models.outputs import unwrapped
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 class LowRank(nn.Module):
     """``W + L R`` with L (rows, rank) from 0 and R (rank, columns) drawn with variance 1/columns (Hu et al. 2021, no scale)."""
@@ -22,9 +25,9 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
         rows, columns = weight.shape
-        options: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
-        self.left = nn.Parameter(torch.zeros(rows, rank, **options))
-        self.right = nn.Parameter(torch.randn(rank, columns, **options) / math.sqrt(columns))
+        self.left = nn.Parameter(weight.new_zeros(rows, rank))
+        right = torch.randn(rank, columns, device=weight.device, dtype=weight.dtype)
+        self.right = nn.Parameter(right / math.sqrt(columns))
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with the adapter in it."""
@@ -32,7 +35,7 @@ class LowRank(nn.Module):
 
 
 @contextmanager
-def low_rank(model: Any, rank: int, *, fold: bool) -> Iterator[None]:
+def low_rank(model: PreTrainedModel, rank: int, *, fold: bool) -> Iterator[None]:
     """Within the block the adapter alone is trained; behind it the weights are those of before, or with ``fold`` those with it.
 
     The output layer and the embeddings have none. A rank of 0 changes nothing. Raises InputError for a model without such matrices.

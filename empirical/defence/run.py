@@ -8,10 +8,10 @@ text (the prompts themselves), beside that of the adapted base.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ def defence(settings: DefenceSettings, out: Path, **where: Unpack[Where]) -> Pro
     half-life, constants and forecast, ``ranking`` the defences against each attack with their gain over plain fine-tuning.
     """
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Mapping[str, object]:
         table = grid_rows(done)
         summary: Defended = {"defence": table, "ranking": ranking(table)}
         return {"conclusion": conclusion(summary), **summary}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from elastomath.checks import COUNT, POSITIVE, SHARE, integer, one_of, rows
 from elastomath.defences.defence import ATTACKS, DEFENCES
@@ -58,7 +58,9 @@ class DefenceSettings(ProtocolSettings):
         """SHA-256 of the pairs of each behaviour, as they are read."""
         return {spec: read_pairs(spec, swap=self.swap, chat=self.chat).sha256 for spec in self.pairs}
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str]) -> list[Configuration]:
+    def configurations(
+        self, training: Configuration, source: str, data: Mapping[str, str | None]
+    ) -> list[Configuration]:
         """The full configuration of every run; plain fine-tuning is among the defences, since all are compared with it."""
         common = asdict(self) | {"protocol": "defence", "version": 1} | training | {"model_source": source}
         for name in ("pairs", "defences", "attacks", "seeds"):

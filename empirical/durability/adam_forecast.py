@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from elastomath.progress import Meter
 
 from ..models.outputs import counted_code_length
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 COORDINATES = 1 << 18
@@ -60,7 +63,7 @@ class FrozenFeatures:
 
 
 def frozen_features(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     z: Array,

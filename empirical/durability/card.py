@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,10 @@ from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
 from .forecast import Forecast, forecast, undo_volume, with_intervals
 from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
+from .results import CardRecord, Norm, Undoing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 GROUPS = 8
@@ -122,7 +126,7 @@ class Card(Shown):
             {"aligned": row.n} | {name: getattr(row, name).without_unit() for name in named} for row in self.forecast
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> CardRecord:
         """The card as JSON."""
         c = self.constants
         return {
@@ -144,7 +148,7 @@ class Card(Shown):
 
 
 def behaviour_card(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     volumes: Sequence[int],
@@ -196,7 +200,7 @@ def behaviour_card(
 
 
 def undoing_again(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     start: Array,
@@ -206,7 +210,7 @@ def undoing_again(
     optimiser: str = "sgd",
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
-) -> dict[str, Any]:
+) -> Undoing:
     """What the gradients of an aligned model say of its undoing: {"first_fall", "undo_volume"}, under AdamW "norm" (`FrozenFeatures`).
 
     start      (prompts,): the contrasts that it has to come back to
@@ -216,7 +220,7 @@ def undoing_again(
     """
     reading = read_behaviour(model, chosen, rejected, autocast=autocast, meter=meter)
     z, groups = reading.z, np.arange(len(chosen)) % GROUPS
-    extra = {}
+    norm: Norm = {}
     if optimiser == "sgd":
         gradients = behaviour_gradients(model, chosen, rejected, reading, groups=GROUPS, autocast=autocast, meter=meter)
 
@@ -228,7 +232,7 @@ def undoing_again(
 
     else:
         features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
-        extra["norm"] = features.norm
+        norm["norm"] = features.norm
 
         def rows(left: int | None) -> Array:
             out = groups == (-1 if left is None else left)
@@ -236,4 +240,4 @@ def undoing_again(
             return adam_forecast(kept, [0], learning_rate=learning_rate, batch=batch, carried=False, gained=gained)
 
     (row,) = with_intervals([0], rows, GROUPS)
-    return {name: getattr(row, name).as_dict() for name in ("first_fall", "undo_volume")} | extra
+    return {"first_fall": row.first_fall.as_dict(), "undo_volume": row.undo_volume.as_dict(), **norm}

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from elastomath.interval import Interval
 
 from .gradients import BehaviourGradients, LogitConstants, jackknifed, logit_constants
+from .results import ForecastRow
 
 Array = NDArray[np.float64]
 MOST_STEPS = 1 << 20
@@ -32,9 +33,10 @@ class Forecast:
     first_fall: Interval
     undo_volume: Interval
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> ForecastRow:
         """The row of a table."""
-        return {"n": self.n} | {name: getattr(self, name).as_dict() for name in ("z", "first_fall", "undo_volume")}
+        z, fall, undone = self.z.as_dict(), self.first_fall.as_dict(), self.undo_volume.as_dict()
+        return {"n": self.n, "z": z, "first_fall": fall, "undo_volume": undone}
 
 
 def course(z: ArrayLike, constant: float, steps: int, batch: int, *, aligning: bool) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from elastomath.progress import Meter
 from ..measures.code_lengths import pair_lengths
 from ..measures.gradients import SKETCH, group_gradients
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 
@@ -43,7 +46,7 @@ class BehaviourReading:
 
 
 def read_behaviour(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     *,
@@ -76,7 +79,7 @@ class BehaviourGradients:
 
 
 def behaviour_gradients(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     reading: BehaviourReading,

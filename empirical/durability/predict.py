@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from elastomath.errors import InputError
 from elastomath.progress import Meter
+from elastomath.runs.ledger import Result
 
 from ..behaviours import Pairs, mixed
 from ..data.examples import Example, Preference
@@ -121,7 +121,7 @@ def _adapted(
     read_once = float(chosen.target_count + rejected.target_count)
     meter = Meter(3.0 * data.target_count + (1 + settings.adapt_most // settings.adapt_step) * read_once, "at most")
 
-    def read(volume: int) -> dict[str, Any]:
+    def read(volume: int) -> Result:
         now = read_behaviour(loaded.model, chosen, rejected, autocast=autocast, meter=meter)
         return {"volume": volume, "chosen": now.chosen.tolist(), "rejected": now.rejected.tolist()}
 
@@ -131,7 +131,7 @@ def _adapted(
     return int(adapt_to(data, read, step, step=settings.adapt_step, closure=closure)[-1]["volume"])
 
 
-def card_json(card: Card, loaded: LoadedModel, pairs: Pairs) -> dict[str, Any]:
+def card_json(card: Card, loaded: LoadedModel, pairs: Pairs) -> dict[str, object]:
     """The card with what it is of: the object that the command line prints."""
     about = {"model": loaded.name, "revision": loaded.revision, "sha256": loaded.sha256, "pairs": pairs.name}
-    return about | {"pairs_sha256": pairs.sha256} | card.as_dict()
+    return {**about, "pairs_sha256": pairs.sha256, **card.as_dict()}

@@ -20,13 +20,51 @@ class Undone(Ends):
     censored: bool
 
 
-class Again(TypedDict):
+class Norm(TypedDict, total=False):
+    """The norm of the features, where Adam was foretold."""
+
+    norm: float
+
+
+class Undoing(Norm):
     """What the gradients of the aligned model itself say of its undoing (`card.undoing_again`)."""
 
     first_fall: Ends
     undo_volume: Ends
-    norm: NotRequired[float]
+
+
+class Again(Undoing):
+    """The same in a run's row, with the undo volume in words."""
+
     text: str
+
+
+class ForecastRow(TypedDict):
+    """What is foretold of n aligning examples."""
+
+    n: int
+    z: Ends
+    first_fall: Ends
+    undo_volume: Ends
+
+
+class CardRecord(TypedDict):
+    """The card of a behaviour (`card.Card`)."""
+
+    z0: Ends
+    closure: float
+    cosine: Ends
+    c: dict[str, Ends]
+    relative_kernel: Ends
+    optimiser: str
+    learning_rate: float
+    batch: int
+    prompts: int
+    adapted: int
+    applies: bool
+    reasons: list[str]
+    forecast: list[ForecastRow]
+    conclusion: list[str]
 
 
 class Course(TypedDict):

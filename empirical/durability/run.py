@@ -10,7 +10,7 @@ by another algorithm (``algorithms``), or have been done by others (``aligned``)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -47,7 +47,7 @@ def durability(settings: DurabilitySettings, out: Path, **where: Unpack[Where]) 
     volumes, ``answers`` what the runs together say of F2 and Q1 (`pooled.pooled_answers`), ``conclusion`` all of it in words.
     """
 
-    def describe(done: list[Result], _: Curve) -> dict[str, Any]:
+    def describe(done: list[Result], _: Curve) -> Mapping[str, object]:
         rows = [durability_row(result) for result in done]
         summary: Durability = {"durability": rows, "error": forecast_error(rows), "answers": pooled_answers(done)}
         return {"conclusion": conclusion(summary), **summary}
@@ -147,11 +147,12 @@ class Bench:
 
         def make() -> Result:
             lab, c = self.laboratory, self.configuration
-            return behaviour_card(
+            card = behaviour_card(
                 lab.model, self.chosen, self.rejected, volumes, learning_rate=c["learning_rate"], batch=c["batch"],
                 optimiser=c["optimiser"],
                 neutral=self.neutral, limit=c["closure"], autocast=lab.autocast, meter=lab.meter,
-            ).as_dict()  # fmt: skip
+            )  # fmt: skip
+            return {**card.as_dict()}
 
         return self.laboratory.stage(name, adapted, make, keep=False)
 
@@ -164,10 +165,11 @@ class Bench:
         name = self.common | self.phase | {"stage": "forecast again"}
 
         def make() -> Result:
-            return undoing_again(
+            again = undoing_again(
                 lab.model, self.chosen, self.rejected, start, learning_rate=c["learning_rate"], batch=c["batch"],
                 optimiser=c["optimiser"], autocast=lab.autocast, meter=lab.meter,
             )  # fmt: skip
+            return {**again}
 
         return lab.stage(name, aligned, make, keep=False)
 

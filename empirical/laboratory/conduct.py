@@ -45,7 +45,7 @@ class Experiment(Protocol):
     def planned(self, equipment: Equipment) -> list[Configuration]:
         """The configuration of every run."""
 
-    def about(self, equipment: Equipment) -> dict[str, Any]:
+    def about(self, equipment: Equipment) -> Mapping[str, object]:
         """The settings as the summary tells them."""
 
 

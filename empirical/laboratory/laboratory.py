@@ -88,7 +88,7 @@ class Equipment:
         )
 
     @property
-    def training(self) -> dict[str, Any]:
+    def training(self) -> Configuration:
         """What of the equipment changes results: it belongs to the configuration of every run."""
         adapter = {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha} if self.lora_rank else {}
         return {"dtype": self.precision, "weights": self.held} | adapter

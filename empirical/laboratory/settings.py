@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from elastomath.checks import COUNT, POSITIVE, Gate, integer, rising, rows, whole
 from elastomath.errors import InputError
@@ -85,11 +85,13 @@ class ProtocolSettings(Settings):
 
         return Equipment.of(self, out, device, dtype, trust_remote_code)
 
-    def hashes(self) -> dict[str, Any]:
+    def hashes(self) -> Mapping[str, str | None]:
         """What the data of each specification are, for the keys of runs."""
         raise NotImplementedError
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, Any]) -> list[Configuration]:
+    def configurations(
+        self, training: Configuration, source: str, data: Mapping[str, str | None]
+    ) -> list[Configuration]:
         """The full configuration of every run. training: `Equipment.training`; source: what the weights are; data: `hashes`."""
         raise NotImplementedError
 
@@ -97,11 +99,11 @@ class ProtocolSettings(Settings):
         """The full configuration of every run with this equipment."""
         return self.configurations(equipment.training, equipment.source, self.hashes())
 
-    def about(self, equipment: Equipment) -> dict[str, Any]:
+    def about(self, equipment: Equipment) -> dict[str, object]:
         """The settings as a summary tells them, with what the equipment adds."""
         return self.told() | equipment.training | {"model_source": equipment.source}
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, object]:
         """The settings by name."""
         return asdict(self)
 
@@ -138,11 +140,11 @@ class TextSettings(ProtocolSettings):
         """The data specifications."""
         return (self.align,)
 
-    def hashes(self) -> dict[str, str | None]:
+    def hashes(self) -> Mapping[str, str | None]:
         """SHA-256 of the file behind each data specification, None for the hub."""
         return data_hashes(self.sources)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> dict[str, object]:
         """The settings by name, the prompt as it is used."""
         return described(self)
 

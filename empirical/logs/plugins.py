@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from elastomath.errors import InputError
 
 from ..tracking.panel import MAX_TOKENS, Panel, read_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 HANDLER = "elastomath_contrast"
 
@@ -31,7 +34,7 @@ def register_open_unlearning() -> str:
     return HANDLER
 
 
-def contrast(model: Any, **kwargs: Any) -> dict[str, Any]:
+def contrast(model: PreTrainedModel, **kwargs: Any) -> dict[str, Any]:
     """``{"agg_value": mean z, "value_by_index": {i: {"contrast", "nats_chosen", "nats_rejected"}}}``, z in nats a response.
 
     kwargs: the tokenizer and the metric's configuration. What open-unlearning writes of it into ``*_EVAL.json``, `read_curve`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from elastomath.errors import InputError
 from elastomath.interval import Interval
@@ -14,8 +14,13 @@ from elastomath.storage import whole_file
 from ..data.chats import Chat, chat_text, joined, trimmed
 from ..data.examples import Example
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def write_tasks(documents: Mapping[str, Sequence[Example]], tokenizer: Any, folder: str | Path) -> list[str]:
+
+def write_tasks(
+    documents: Mapping[str, Sequence[Example]], tokenizer: PreTrainedTokenizerBase, folder: str | Path
+) -> list[str]:
     """A task ``elastomath_SIDE`` of lm-evaluation-harness for each side of a panel: files for ``--include_path``; their names.
 
     ``perplexity`` of a task is ``exp`` of the mean code length of its responses, ``exp(gamma)`` with gamma in nats a response;
@@ -57,7 +62,7 @@ def write_tasks(documents: Mapping[str, Sequence[Example]], tokenizer: Any, fold
     return names
 
 
-def _before(tokenizer: Any, prompt: str, prefix: str) -> str:
+def _before(tokenizer: PreTrainedTokenizerBase, prompt: str, prefix: str) -> str:
     if isinstance(prompt, Chat):
         text = chat_text(tokenizer, prompt)
         if text != text.rstrip():

@@ -190,7 +190,7 @@ def load_classifier(
     import transformers
 
     name, place = os.fspath(spec), pick_device(device)
-    options: dict[str, Any] = {"trust_remote_code": False}
+    options: dict[str, object] = {"trust_remote_code": False}
     if not Path(name).expanduser().is_dir():
         if not HUB_ID.fullmatch(name):
             raise InputError("no such classifier", where=name, mend="give a folder or a hub id")

@@ -6,7 +6,7 @@ import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from elastomath.progress import Meter
 
 from ..models.outputs import LOGIT_BUDGET, autocasting, counted_distributions, counted_log_probs, unwrapped
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 MEASURED_POSITIONS = 4096
@@ -35,7 +38,7 @@ class CodeLengths:
 
 @torch.inference_mode()
 def code_lengths(
-    model: Any, data: Sequences, *, autocast: torch.dtype | None = None, meter: Meter | None = None
+    model: PreTrainedModel, data: Sequences, *, autocast: torch.dtype | None = None, meter: Meter | None = None
 ) -> CodeLengths:
     """``sum_t -ln p(x_t | x_<t)`` over the counted tokens of each sequence, in nats, batched by length."""
     was_training = model.training
@@ -54,7 +57,7 @@ def code_lengths(
 
 
 def pair_lengths(
-    model: Any,
+    model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
     *,
@@ -86,7 +89,11 @@ def _same_prompts(one: Sequences, other: Sequences) -> bool:
 
 @torch.inference_mode()
 def _shared(
-    model: Any, chosen: Sequences, rejected: Sequences, autocast: torch.dtype | None, meter: Meter | None = None
+    model: PreTrainedModel,
+    chosen: Sequences,
+    rejected: Sequences,
+    autocast: torch.dtype | None,
+    meter: Meter | None = None,
 ) -> Array:
     """Nats of both sides (2, n), prompts read once; the model is put into eval mode and back."""
     was_training = model.training
@@ -105,7 +112,7 @@ def _shared(
     return nats
 
 
-def _both(model: Any, sides: list[Sequences], device: torch.device) -> Tensor:
+def _both(model: PreTrainedModel, sides: list[Sequences], device: torch.device) -> Tensor:
     """ln p of both responses to each prompt (2n,), all of one side, then all of the other; prompts are padded on the left."""
     first, count = sides[0].first, len(sides[0])
     taken = inspect.signature(model.forward).parameters
@@ -139,7 +146,7 @@ def _log_softmax(logits: Tensor) -> Tensor:
     return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
-def _by_prompt(model: Any, chosen: Sequences, rejected: Sequences) -> Iterator[NDArray[np.int64]]:
+def _by_prompt(model: PreTrainedModel, chosen: Sequences, rejected: Sequences) -> Iterator[NDArray[np.int64]]:
     """Rows in the order of their prompts' lengths, as many at a time as a batch may hold, and as are of about one length on a CPU."""
     prompt = chosen.first.numpy()
     body = int(torch.maximum(chosen.length - chosen.first, rejected.length - rejected.first).max())
@@ -173,7 +180,7 @@ def _even(lengths: NDArray[np.int64]) -> int:
 _GOES_ON: weakref.WeakKeyDictionary[Any, dict[torch.dtype | None, bool]] = weakref.WeakKeyDictionary()
 
 
-def _goes_on(model: Any, autocast: torch.dtype | None) -> bool:
+def _goes_on(model: PreTrainedModel, autocast: torch.dtype | None) -> bool:
     """Whether the model gives the code lengths of `code_lengths` when it goes on from a prompt that it has read; tried once."""
     known = _GOES_ON.setdefault(unwrapped(model), {})
     if autocast not in known:
@@ -181,7 +188,7 @@ def _goes_on(model: Any, autocast: torch.dtype | None) -> bool:
     return known[autocast]
 
 
-def _try(model: Any, autocast: torch.dtype | None) -> bool:
+def _try(model: PreTrainedModel, autocast: torch.dtype | None) -> bool:
     rows = min(int(unwrapped(model).get_input_embeddings().weight.shape[0]), 1 << 16)
     ids = torch.randint(rows, (4, 9), generator=torch.Generator().manual_seed(0))
     first = torch.tensor([5, 5, 4, 4])
@@ -199,7 +206,9 @@ def _try(model: Any, autocast: torch.dtype | None) -> bool:
 
 
 @torch.inference_mode()
-def next_token_log_probs(model: Any, data: Sequences, *, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
+def next_token_log_probs(
+    model: PreTrainedModel, data: Sequences, *, autocast: torch.dtype | None = None
+) -> Iterator[Tensor]:
     """The whole log-distribution at every counted position, sequence by sequence: (positions, V), on the CPU."""
     model.eval()
     step = min(8, _batch_rows(data))

@@ -6,7 +6,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from elastomath.progress import Meter
 
 from ..models.outputs import counted_code_length
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Array = NDArray[np.float64]
 SKETCH = 1 << 22
@@ -53,7 +56,7 @@ class GradientReading:
 
 
 def gradient_reading(
-    model: Any,
+    model: PreTrainedModel,
     pretrain: Sequences,
     align: Sequences,
     *,
@@ -135,7 +138,7 @@ def gradient_reading(
 
 
 def group_gradients(
-    model: Any,
+    model: PreTrainedModel,
     data: Sequences,
     *,
     groups: int,
@@ -202,7 +205,7 @@ class _Groups:
 
 
 def _accumulate(
-    model: Any,
+    model: PreTrainedModel,
     names: list[tuple[str, Tensor]],
     data: Sequences,
     groups: int,

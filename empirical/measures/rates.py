@@ -23,9 +23,12 @@ from .windows import check_window, response_windows, rolling_windows
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
+Row = dict[str, str | float | list[float] | list[int] | None]
+"""Of a result: the rate of one dataset."""
 LOGIT_BYTES = 1 << 26
 """Memory for logits: positions are put through the output layer in slices of this many bytes."""
 RESAMPLES = 2000
@@ -57,7 +60,7 @@ class Rate:
     document_bytes: Index
     document_tokens: Index
 
-    def summary(self, data: str) -> dict[str, Any]:
+    def summary(self, data: str) -> Row:
         """The row of a result: the numbers without the arrays, under the name of the dataset."""
         numbers = ("bits_per_byte", "se", "bits_per_token", "bytes", "tokens", "documents", "lossy")
         return {"data": data} | {name: getattr(self, name) for name in numbers}
@@ -156,7 +159,7 @@ def encode(loaded: LoadedModel, texts: Sequence[str], where: str = "data") -> li
     return rows
 
 
-def lost(tokenizer: Any, texts: Sequence[str], rows: Sequence[Index]) -> list[int]:
+def lost(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[Index]) -> list[int]:
     """The places of the texts that their tokens do not give back: of what they lose, a rate says nothing.
 
     Such tokenizers put capitals into lower case, join spaces, drop accents, or have a token for all that they do not know.
@@ -275,7 +278,7 @@ def measurement(
         raise InputError(
             f"{len(earlier)} earlier results for {len(sets)} data", where="before", mend="measure the same data"
         )
-    results: list[dict[str, Any]] = []
+    results: list[Row] = []
     for data, asked in zip(sets, questions, strict=True):
         rate = measure(
             loaded, data.texts, window, stride, batch_tokens, limit, seed, data.name, softmax_dtype, asked, lossy
@@ -283,7 +286,9 @@ def measurement(
         row = rate.summary(data.name)
         if before is not None:
             row |= rate.change(dict(earlier[len(results)]), data.name)
-        results.append(row | (rate.arrays() if documents else {}))
+        if documents:
+            row |= rate.arrays()
+        results.append(row)
     return {
         "results": results,
         "window": window,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,19 +12,22 @@ from torch import Tensor
 from elastomath.errors import InputError
 from elastomath.storage import whole_file
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
+
+def trainable(model: PreTrainedModel) -> list[tuple[str, torch.nn.Parameter]]:
     """The parameters that training moves, by name; with adapters, the adapters alone. Tied weights occur once."""
     return [(name, value) for name, value in model.named_parameters() if value.requires_grad]
 
 
 def save_checkpoint(
     path: Path,
-    model: Any,
+    model: PreTrainedModel,
     optimiser: torch.optim.Optimizer | None = None,
     *,
     extra: dict[str, Tensor] | None = None,
-    about: dict[str, Any] | None = None,
+    about: dict[str, str] | None = None,
 ) -> None:
     """Trainable weights, optimiser moments, ``extra`` tensors and ``about`` (JSON) in one file; tied weights once."""
     from safetensors.torch import save_file
@@ -40,7 +43,9 @@ def save_checkpoint(
         save_file({key: value.contiguous() for key, value in tensors.items()}, str(aside), metadata=said)
 
 
-def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | None = None) -> dict[str, Tensor]:
+def load_checkpoint(
+    path: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer | None = None
+) -> dict[str, Tensor]:
     """Restore what `save_checkpoint` stored, in place, on the devices of the parameters. Returns the extra tensors.
 
     Raises InputError for a file that is missing, damaged, or of other weights; the model is then unchanged.
@@ -77,13 +82,13 @@ def load_checkpoint(path: Path, model: Any, optimiser: torch.optim.Optimizer | N
         ) from error
 
 
-def about_checkpoint(path: Path) -> dict[str, Any] | None:
+def about_checkpoint(path: Path) -> dict[str, str] | None:
     """What the checkpoint says about itself, or None for one that is not there, cannot be read, or says nothing."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), framework="pt") as tensors:
-            record: dict[str, Any] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
+            record: dict[str, str] | None = json.loads((tensors.metadata() or {}).get("about", "null"))
             return record
     except (OSError, SafetensorError, ValueError):
         return None

@@ -7,9 +7,9 @@ model's own; the numbers are those that were asked for; and ``p(x_t | x_<t)`` do
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from elastomath.errors import InputError
 
 from .model import LoadedModel, check_tokens, vocabulary_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PROBE = 12
 """Tokens in a row of the causality probe."""
@@ -47,7 +50,7 @@ def admit(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def complete(keys: dict[str, Any], name: str) -> None:
+def complete(keys: Mapping[str, Any], name: str) -> None:
     """Refuse a file that holds other weights than the configuration's model: some missing, of another shape, or unused.
 
     ``keys``: the loading info of transformers. A missing weight would be drawn at random, an unused one left out.
@@ -224,7 +227,7 @@ def _leave(*_: Any) -> None:
     _entered.pop().__exit__(None, None, None)
 
 
-def widen(model: Any) -> None:
+def widen(model: PreTrainedModel) -> None:
     """Let the model compute in float64 what its code would compute in float32 (norms, rotations, softmax): in place."""
     parts: list[Any] = []
     for part in (model, getattr(model, "base_model", None)):

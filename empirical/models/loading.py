@@ -96,7 +96,7 @@ def _opened(
     """The model of a catalogue name, file, folder or hub id, on the CPU, before the gate."""
     digest: str | None = None
     rounding: str | None = None
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    options: dict[str, object] = {"trust_remote_code": trust_remote_code}
     path = Path(name).expanduser()
     if name in CATALOG and CATALOG[name].kind != "model":
         raise InputError(f"{name} is data, not a model", where="model", mend=f"choose from {', '.join(_models())}")
@@ -171,7 +171,7 @@ def _require_llm() -> None:
         raise InputError(f"language models need {error.name}", where="installation", mend=with_extra("llm")) from error
 
 
-def _load(place: str, name: str, number: Any, options: dict[str, Any], lender: str | None = None) -> tuple[Any, Any]:
+def _load(place: str, name: str, number: Any, options: dict[str, object], lender: str | None = None) -> tuple[Any, Any]:
     """Model and tokenizer from a folder or hub id, the tokenizer perhaps from a ``lender``; nothing is left at its random start."""
     import torch
     import transformers

@@ -17,6 +17,8 @@ from elastomath.foreign import check_adapter_folder
 from ..fetch.fetching import sha256_of
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from .model import LoadedModel
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -49,7 +51,7 @@ class LoraSettings:
             )
 
 
-def targets_of(model: Any) -> tuple[str, ...]:
+def targets_of(model: PreTrainedModel) -> tuple[str, ...]:
     """The matrices that get an adapter where none are named: those that peft lists for the architecture, else all.
 
     All are the linear layers (and the transposed ones of GPT-2's kind) but the output layer.
@@ -66,7 +68,7 @@ def targets_of(model: Any) -> tuple[str, ...]:
     return tuple(sorted(names - set(UNADAPTED) if kind in STATE_SPACE else names))
 
 
-def _matrices(model: Any) -> Iterator[tuple[str, Any]]:
+def _matrices(model: PreTrainedModel) -> Iterator[tuple[str, Any]]:
     import torch
     from transformers.pytorch_utils import Conv1D
 
@@ -75,7 +77,7 @@ def _matrices(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, layer
 
 
-def lora_size(model: Any, settings: LoraSettings) -> int:
+def lora_size(model: PreTrainedModel, settings: LoraSettings) -> int:
     """How many numbers the adapter trains: the sum of rank (in + out) over the target matrices. Reads shapes alone."""
     targets = settings.targets or targets_of(model)
     shapes = [tuple(layer.weight.shape) for name, layer in _matrices(model) if name.rsplit(".", 1)[-1] in targets]
@@ -120,7 +122,7 @@ def add_lora(loaded: LoadedModel, settings: LoraSettings) -> LoadedModel:
     return loaded
 
 
-def has_adapter(model: Any) -> bool:
+def has_adapter(model: PreTrainedModel) -> bool:
     """Whether an adapter was put into the model."""
     return bool(getattr(model, "_hf_peft_config_loaded", False)) or hasattr(model, "disable_adapter")
 
@@ -175,7 +177,7 @@ def load_adapter(loaded: LoadedModel, folder: str | os.PathLike[str]) -> LoadedM
             mend="load its own base model",
         ) from error
     _same_keys(wrapped, kept, place)
-    model: Any = wrapped.get_base_model()
+    model: PreTrainedModel = wrapped.get_base_model()
     try:
         alike = _computes_alike(model, wrapped)
     except Exception as error:
@@ -258,7 +260,7 @@ MERGED = 1e4
 """So many roundings, of the largest logit, may a model with its adapter merged differ from the one with it beside."""
 
 
-def probe(model: Any) -> Any:
+def probe(model: PreTrainedModel) -> Any:
     """The logits of eight tokens (1, 8, V): the same bits, the same model."""
     import torch
 
@@ -284,7 +286,7 @@ def _same_keys(wrapped: Any, kept: dict[str, tuple[int, ...]], place: Path) -> N
         )
 
 
-def _computes_alike(model: Any, wrapped: Any) -> bool:
+def _computes_alike(model: PreTrainedModel, wrapped: Any) -> bool:
     """Whether the model without peft's wrapper gives the wrapper's logits, bit for bit."""
     import torch
 
@@ -304,7 +306,7 @@ def _given_tokens_alone(_: Any, given: tuple[Any, ...], options: dict[str, Any],
     return output
 
 
-def _no_target(model: Any, targets: tuple[str, ...]) -> InputError:
+def _no_target(model: PreTrainedModel, targets: tuple[str, ...]) -> InputError:
     there = sorted({name.rsplit(".", 1)[-1] for name, _ in _matrices(model)})
     return InputError(
         f"no matrix is called {' or '.join(targets)}", where="lora", mend=f"the model has {', '.join(there)}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,38 +22,9 @@ from .model import UNBOUNDED, configured_context, quiet
 SIZES: Final = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
 
-KNOWN: Final[dict[str, dict[str, Any]]] = {
-    "meta-llama/Llama-2-7b-hf": {
-        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_size": 32000, "max_position_embeddings": 4096,
-    },
-    "meta-llama/Meta-Llama-3-8B": {
-        "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "intermediate_size": 14336, "vocab_size": 128256, "max_position_embeddings": 8192,
-    },
-    "google/gemma-2b": {
-        "model_type": "gemma", "hidden_size": 2048, "num_hidden_layers": 18, "num_attention_heads": 8, "head_dim": 256,
-        "num_key_value_heads": 1, "intermediate_size": 16384, "vocab_size": 256000, "max_position_embeddings": 8192,
-        "tie_word_embeddings": True,
-    },
-    "Qwen/Qwen1.5-0.5B": {
-        "model_type": "qwen2", "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "num_key_value_heads": 16, "intermediate_size": 2816, "vocab_size": 151936, "max_position_embeddings": 32768,
-        "tie_word_embeddings": True,
-    },
-    "Qwen/Qwen1.5-4B": {
-        "model_type": "qwen2", "hidden_size": 2560, "num_hidden_layers": 40, "num_attention_heads": 20,
-        "num_key_value_heads": 20, "intermediate_size": 6912, "vocab_size": 151936, "max_position_embeddings": 32768,
-    },
-    "Qwen/Qwen1.5-7B": {
-        "model_type": "qwen2", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
-        "num_key_value_heads": 32, "intermediate_size": 11008, "vocab_size": 151936, "max_position_embeddings": 32768,
-    },
-    "TinyLlama/TinyLlama-1.1B-intermediate-step-1431k-3T": {
-        "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 22, "num_attention_heads": 32,
-        "num_key_value_heads": 4, "intermediate_size": 5632, "vocab_size": 32000, "max_position_embeddings": 2048,
-    },
-}  # fmt: skip
+KNOWN: Final[dict[str, dict[str, str | int]]] = tomllib.loads(
+    resources.files(__package__).joinpath("shapes.toml").read_text(encoding="utf-8")
+)
 """The shapes of models that the paper used, for estimates without a network; their parameter counts are tested."""
 
 
@@ -168,7 +141,7 @@ def configuration(
     from transformers import AutoConfig
 
     path = Path(name).expanduser()
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    options: dict[str, object] = {"trust_remote_code": trust_remote_code}
     if name in CATALOG or path.suffix.lower() == ".gguf":
         if name in CATALOG:
             item = CATALOG[name]

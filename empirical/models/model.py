@@ -15,6 +15,7 @@ from elastomath.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LENGTHS = ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length", "context_length")
 """What configurations call the most tokens that their model takes at once."""
@@ -38,8 +39,8 @@ class LoadedModel:
     adapter_sha256    of that adapter's weights
     """
 
-    model: Any
-    tokenizer: Any
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
     name: str
     revision: str | None
     sha256: str | None
@@ -75,7 +76,7 @@ class LoadedModel:
             "the tokenizer has neither a BOS nor an EOS token", where=self.name, mend="set one in tokenizer_config.json"
         )
 
-    def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, str | None]:
         """What a result says about the model, for JSON."""
         names = ("name", "revision", "sha256", "dtype", "device", "quantised", "adapter", "adapter_sha256")
         return {{"name": "model"}.get(name, name): getattr(self, name) for name in names}
@@ -87,7 +88,7 @@ def configured_context(config: Any) -> int | None:
     return next((int(getattr(text, name)) for name in LENGTHS if getattr(text, name, None)), None)
 
 
-def context_of(model: Any, tokenizer: Any) -> int:
+def context_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """The most tokens that a model takes at once: by its configuration and its table of positions, else by its tokenizer.
 
     A table with a row for padding (RoBERTa's kind) begins to count behind that row.
@@ -103,18 +104,20 @@ def context_of(model: Any, tokenizer: Any) -> int:
     return most
 
 
-def virtual_tokens(model: Any) -> int:
+def virtual_tokens(model: PreTrainedModel) -> int:
     """How many tokens an adapter puts in front of every input."""
     kind = getattr(model, "active_peft_config", None) if hasattr(model, "prompt_encoder") else None
     return int(kind.num_virtual_tokens) if kind is not None and kind.is_prompt_learning else 0
 
 
-def vocabulary_of(model: Any) -> int:
+def vocabulary_of(model: PreTrainedModel) -> int:
     """How many tokens the model has a row for, in its table of inputs."""
     return int(model.get_input_embeddings().weight.shape[0])
 
 
-def check_tokens(model: Any, most: int, where: str, tokenizer: Any = None) -> None:
+def check_tokens(
+    model: PreTrainedModel, most: int, where: str, tokenizer: PreTrainedTokenizerBase | None = None
+) -> None:
     """Raise InputError where the largest token, ``most``, is beyond the model's table of inputs."""
     rows = vocabulary_of(model)
     if most >= rows:
@@ -126,7 +129,7 @@ def check_tokens(model: Any, most: int, where: str, tokenizer: Any = None) -> No
         )
 
 
-def outputs_of(model: Any) -> int:
+def outputs_of(model: PreTrainedModel) -> int:
     """How many tokens the model gives a logit."""
     head = model.get_output_embeddings()
     return int(model.config.get_text_config().vocab_size if head is None else head.weight.shape[0])
@@ -155,7 +158,7 @@ class Reader:
     other logits than reading all at once (RWKV's in transformers 5, with more than one row), reads everything again.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         if model not in _MEMORIES:
             _MEMORIES[model] = _memory_of(model)
         self.model, self.name = model, _MEMORIES[model]
@@ -178,7 +181,7 @@ class Reader:
 _MEMORIES: weakref.WeakKeyDictionary[Any, str | None] = weakref.WeakKeyDictionary()
 
 
-def _memory_of(model: Any) -> str | None:
+def _memory_of(model: PreTrainedModel) -> str | None:
     """What the model's memory is called, if reading two rows with it, a token at a time, is reading them at once."""
     import torch
 

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from torch.utils.checkpoint import checkpoint
 
 from .model import check_tokens
 from .sequences import Layout, Sequences, lay_out
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LOGIT_BUDGET = 1 << 25
 """Logits held at a time (positions times vocabulary): 128 MB in float32, so that a 262k vocabulary does not fill memory."""
@@ -37,7 +40,7 @@ class Support:
 _KNOWN: weakref.WeakKeyDictionary[Any, tuple[Any, Support]] = weakref.WeakKeyDictionary()
 
 
-def support(model: Any) -> Support:
+def support(model: PreTrainedModel) -> Support:
     """Try the model once (kept for as long as it lives): see `Support`. Costs four passes over 14 tokens."""
     plain = unwrapped(model)
     state = (id(plain.get_output_embeddings()), getattr(plain.config, "_attn_implementation", None))
@@ -48,7 +51,7 @@ def support(model: Any) -> Support:
     return kernel[1]
 
 
-def unwrapped(model: Any) -> Any:
+def unwrapped(model: PreTrainedModel) -> Any:
     """The model inside the wrapper that averages gradients over processes, or the model itself."""
     return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model
 
@@ -65,7 +68,7 @@ def autocasting(device: torch.device, autocast: torch.dtype | None) -> AbstractC
     return context
 
 
-def counted_code_length(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> Tensor:
+def counted_code_length(model: PreTrainedModel, data: Sequences, autocast: torch.dtype | None = None) -> Tensor:
     """``sum -ln p(x_t | x_<t)`` over all counted tokens of the batch, in nats: a scalar that can be differentiated.
 
     The gradient at the output layer is made chunk by chunk on the way forward, so that no more than `LOGIT_BUDGET`
@@ -83,7 +86,9 @@ def counted_code_length(model: Any, data: Sequences, autocast: torch.dtype | Non
     return _CodeLength.apply(plain, autocast, hidden, layout.target, *weights)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def counted_log_probs(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+def counted_log_probs(
+    model: PreTrainedModel, data: Sequences, autocast: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
     """``ln p(x_t | x_<t)`` of each counted token (m,), sequence after sequence, and the row of each (m,); differentiable.
 
     Where a gradient is asked for, the logits of a chunk are computed again on the way back instead of being kept.
@@ -95,7 +100,9 @@ def counted_log_probs(model: Any, data: Sequences, autocast: torch.dtype | None 
     return hidden_log_probs(model, hidden, layout.target, autocast), layout.row
 
 
-def hidden_log_probs(model: Any, hidden: Tensor, target: Tensor, autocast: torch.dtype | None = None) -> Tensor:
+def hidden_log_probs(
+    model: PreTrainedModel, hidden: Tensor, target: Tensor, autocast: torch.dtype | None = None
+) -> Tensor:
     """``ln p(target)`` (m,) from what enters the output layer (m, width), chunk by chunk; differentiable."""
     plain = unwrapped(model)
 
@@ -109,7 +116,9 @@ def hidden_log_probs(model: Any, hidden: Tensor, target: Tensor, autocast: torch
     return torch.cat([of(part, aim) for part, aim in pieces])
 
 
-def counted_distributions(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> Iterator[Tensor]:
+def counted_distributions(
+    model: PreTrainedModel, data: Sequences, autocast: torch.dtype | None = None
+) -> Iterator[Tensor]:
     """The whole log-distribution at each counted position, sequence after sequence: (positions, V) each, float32 or wider."""
     layout = laid_out(model, data)
     ends = torch.bincount(layout.row, minlength=len(data)).cumsum(0).tolist()
@@ -124,13 +133,15 @@ def counted_distributions(model: Any, data: Sequences, autocast: torch.dtype | N
         yield torch.log_softmax(logits[start:end], dim=-1)
 
 
-def counted_hidden(model: Any, data: Sequences, autocast: torch.dtype | None = None) -> tuple[Tensor, Layout]:
+def counted_hidden(
+    model: PreTrainedModel, data: Sequences, autocast: torch.dtype | None = None
+) -> tuple[Tensor, Layout]:
     """What enters the output layer at each counted position (m, width), and the layout; for heads of one's own."""
     layout = laid_out(model, data)
     return _counted_hidden(model, layout, autocast), layout
 
 
-def laid_out(model: Any, data: Sequences) -> Layout:
+def laid_out(model: PreTrainedModel, data: Sequences) -> Layout:
     """End to end where the model can read it so and it costs less (attention grows with the square), else padded."""
     check_tokens(unwrapped(model), int(data.tokens.max()), "tokens")
     config = unwrapped(model).config.get_text_config()
@@ -147,7 +158,7 @@ class _CodeLength(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, model: Any, autocast: torch.dtype | None, hidden: Tensor, target: Tensor, *weights: Tensor
+        ctx: Any, model: PreTrainedModel, autocast: torch.dtype | None, hidden: Tensor, target: Tensor, *weights: Tensor
     ) -> Tensor:
         wanted = any(ctx.needs_input_grad)
         total = torch.zeros((), dtype=torch.promote_types(hidden.dtype, torch.float32), device=hidden.device)
@@ -173,7 +184,7 @@ class _CodeLength(torch.autograd.Function):
         return None, None, to_hidden * factor, None, *(term * factor for term in to_weights)
 
 
-def _counted_hidden(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
+def _counted_hidden(model: PreTrainedModel, layout: Layout, autocast: torch.dtype | None) -> Tensor:
     """Run the model up to its output layer: a hook takes what enters the layer and leaves it one position to work on."""
     head = unwrapped(model).get_output_embeddings()
     counts: list[Tensor] = []
@@ -190,8 +201,8 @@ def _counted_hidden(model: Any, layout: Layout, autocast: torch.dtype | None) ->
     return counts[0].flatten(0, 1)[layout.place]
 
 
-def _run(model: Any, layout: Layout, autocast: torch.dtype | None) -> Any:
-    options: dict[str, Any] = {"input_ids": layout.ids, "use_cache": False}
+def _run(model: PreTrainedModel, layout: Layout, autocast: torch.dtype | None) -> Any:
+    options: dict[str, object] = {"input_ids": layout.ids, "use_cache": False}
     if layout.attention is not None:
         options["attention_mask"] = layout.attention
     if layout.positions is not None:
@@ -200,17 +211,17 @@ def _run(model: Any, layout: Layout, autocast: torch.dtype | None) -> Any:
         return model(**options)
 
 
-def _all_logits(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
+def _all_logits(model: PreTrainedModel, layout: Layout, autocast: torch.dtype | None) -> Tensor:
     logits: Tensor = _run(model, layout, autocast).logits
     return _float32_at_least(logits.flatten(0, 1)[layout.place])
 
 
-def _plain_log_probs(model: Any, layout: Layout, autocast: torch.dtype | None) -> Tensor:
+def _plain_log_probs(model: PreTrainedModel, layout: Layout, autocast: torch.dtype | None) -> Tensor:
     logits = _all_logits(model, layout, autocast)
     return logits.gather(1, layout.target[:, None]).squeeze(1) - logits.logsumexp(1)
 
 
-def _logits(model: Any, hidden: Tensor, autocast: torch.dtype | None) -> Tensor:
+def _logits(model: PreTrainedModel, hidden: Tensor, autocast: torch.dtype | None) -> Tensor:
     """The output layer and what some models do behind it (scaling, soft capping), in float32."""
     config = model.config.get_text_config()
     with autocasting(hidden.device, autocast):
@@ -230,12 +241,12 @@ def _float32_at_least(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _chunk(model: Any) -> int:
+def _chunk(model: PreTrainedModel) -> int:
     return max(1, min(CHUNK, LOGIT_BUDGET // int(model.config.get_text_config().vocab_size)))
 
 
 @torch.no_grad()
-def _try(model: Any) -> Support:
+def _try(model: PreTrainedModel) -> Support:
     """Two sequences end to end against each alone, and the output layer by itself against the model's logits."""
     training = model.training
     model.eval()
@@ -260,7 +271,7 @@ def _try(model: Any) -> Support:
     return Support(packs, splits)
 
 
-def _splits(model: Any, layout: Layout, logits: Tensor, close: float) -> bool:
+def _splits(model: PreTrainedModel, layout: Layout, logits: Tensor, close: float) -> bool:
     if model.get_output_embeddings() is None:
         return False
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from elastomath.errors import InputError
 from ..data.chats import joined, prompt_ids, trimmed
 from ..data.examples import Example
 from ..data.tokens import token_ids
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def from_ids(prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], p
     )
 
 
-def encode(tokenizer: Any, texts: Sequence[str], prompt: str, max_tokens: int) -> Sequences:
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], prompt: str, max_tokens: int) -> Sequences:
     """Prefix (BOS or else EOS), prompt, then at most ``max_tokens`` tokens of each text; only the text is counted.
 
     Raises InputError for an empty list, for a text without a token, and for max_tokens < 1.
@@ -70,7 +73,12 @@ def encode(tokenizer: Any, texts: Sequence[str], prompt: str, max_tokens: int) -
 
 
 def encode_examples(
-    tokenizer: Any, examples: Sequence[Example], max_tokens: int, *, end: bool = False, context: int | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    max_tokens: int,
+    *,
+    end: bool = False,
+    context: int | None = None,
 ) -> Sequences:
     """`encode` with a prompt for each example: prefix, prompt, a space, then at most ``max_tokens`` tokens of the text.
 

@@ -123,7 +123,7 @@ class ReboundSettings(TextSettings):
         return self.configurations(equipment.training, equipment.source, self.hashes(), given)
 
     def configurations(
-        self, training: dict[str, Any], source: str, data: dict[str, str | None], aligned_source: str | None = None
+        self, training: Configuration, source: str, data: Mapping[str, str | None], aligned_source: str | None = None
     ) -> list[Configuration]:
         """The full configuration of every run, in the order in which they share their stages.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from elastomath.checks import COUNT, POSITIVE, number
 from elastomath.errors import InputError
@@ -71,7 +71,9 @@ class ResistanceSettings(TextSettings):
         whole = [round(share * self.align_volume / self.batch) * self.batch for share in self.slices[:-1]]
         return (*whole, self.align_volume)
 
-    def configurations(self, training: dict[str, Any], source: str, data: dict[str, str | None]) -> list[Configuration]:
+    def configurations(
+        self, training: Configuration, source: str, data: Mapping[str, str | None]
+    ) -> list[Configuration]:
         """The full configuration of every run: a pair k < l and a seed. source, data: weights and files, by hash."""
         common = described(self) | {"protocol": "resistance", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}

@@ -33,7 +33,7 @@ from elastomath.runs.ledger import Result
 from elastomath.shown import number_of
 from elastomath.units import NATS_PER_BIT
 
-from .results import Answers, Effective, Group, LawExponents, Slope, Spread
+from .results import Answers, Effective, Group, LawExponents, Row, Slope, Spread
 
 Array = NDArray[np.float64]
 LEVEL: Final = 0.95
@@ -198,10 +198,10 @@ def _rates(result: Result, weights: dict[str, Array]) -> _Run:
     return _Run(phases, rates["perturb"] - rates["align"], rates["align"], union)
 
 
-def _row(result: Result, measured: dict[str, Array]) -> dict[str, Any]:
+def _row(result: Result, measured: dict[str, Array]) -> Row:
     c = result["configuration"]
     at = result["gradients"]
-    row: dict[str, Any] = {"size": c["member"]["size"], "parameters": result["parameters"]}
+    row: Row = {"size": c["member"]["size"], "parameters": result["parameters"]}
     row |= {"pretrain_volume": c["member"]["pretrain_volume"], "seed": c["seed"]}
     row |= {"align_volume": c["align_volume"], "direction": c["direction"]}
     row["cosine_start"], row["cosine_documents"] = at["start"]["cosine"], at["aligned"]["cosine"]

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,9 @@ from ..laboratory.laboratory import Equipment, Stage, fingerprint, open_laborato
 from ..laboratory.settings import FROM_ZERO, rising_volumes
 from ..models.model import quiet
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SIZE = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 HEAD = 16
@@ -226,7 +229,9 @@ def family_config(settings: FamilySettings, size: str, begin: int | None = None,
     )
 
 
-def _new_model(settings: FamilySettings, size: str, tokenizer: Any, folder: Path, seed: int) -> None:
+def _new_model(
+    settings: FamilySettings, size: str, tokenizer: PreTrainedTokenizerBase, folder: Path, seed: int
+) -> None:
     """Write a model with random weights, which the seed and the size decide."""
     import transformers
 
@@ -237,7 +242,7 @@ def _new_model(settings: FamilySettings, size: str, tokenizer: Any, folder: Path
     _keep(model, tokenizer, folder)
 
 
-def _keep(model: Any, tokenizer: Any, folder: Path) -> None:
+def _keep(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write model and tokenizer as a folder, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from elastomath.runs.conduct import ProtocolSummary
 
-    from .results import Group
+    from .results import Group, Row
 
 PANELS: Final = (
     ("held_out_rate", "held-out rate at the start", "bits/token", 1.0),
@@ -78,7 +78,7 @@ def scale_figure(result: ProtocolSummary) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: list[dict[str, Any]], measure: str, factor: float, over_volume: bool) -> None:
+def _panel(axes: Axes, rows: list[Row], measure: str, factor: float, over_volume: bool) -> None:
     sizes = sorted({row["parameters"] for row in rows})
     lines = [[row for row in rows if row["parameters"] == size] for size in sizes] if over_volume else [rows]
     key = "pretrain_volume" if over_volume else "parameters"

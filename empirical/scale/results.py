@@ -55,13 +55,17 @@ class Effective(TypedDict):
     bounded: int
     kappa: Ends
     beta: Ends | None
-    parameters: list[dict[str, Any]]
+    parameters: list[dict[str, object]]
+
+
+Row = dict[str, Any]
+"""A run's covariates, and every measure with its standard error."""
 
 
 class Answers(TypedDict):
     """`answers.answers`; a reading has a run's covariates and every measure with its standard error."""
 
-    readings: list[dict[str, Any]]
+    readings: list[Row]
     groups: list[Group]
     effective_volumes: Effective
     reading: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def _member(equipment: Equipment, configuration: Configuration) -> Equipment:
     member = configuration["member"]
     if member["family"] is None:
         return replace(equipment, model=configuration["model"], revision=member["revision"])
-    about: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in member["family"].items()}
+    about: Configuration = {key: tuple(v) if isinstance(v, list) else v for key, v in member["family"].items()}
     settings = FamilySettings(sizes=(member["size"],), **about)
     family = Family(settings, equipment, int(configuration["seed"]), _taken(configuration))
     return replace(equipment, model=str(family.member(member["size"], member["pretrain_volume"])), revision=None)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration, run_key
-from elastomath.runs.settings import Field, Settings, read_values, setting
+from elastomath.runs.settings import Field, Settings, Values, read_values, setting
 
 from ..data.specifications import data_hashes
 from ..laboratory.laboratory import Equipment
@@ -71,7 +71,7 @@ class ScaleSettings(Settings):
         shared = self.rebounds[0].equipment(out, device, dtype, trust_remote_code)
         return replace(shared, model="family" if self.family else shared.model)
 
-    def about(self, equipment: Equipment) -> dict[str, Any]:
+    def about(self, equipment: Equipment) -> dict[str, object]:
         """The settings as a summary tells them; each run names its own model."""
         return asdict(self) | equipment.training
 
@@ -87,13 +87,13 @@ class ScaleSettings(Settings):
         order = {seed: place for place, seed in enumerate(first.seeds)}
         return sorted(runs, key=lambda run: order[run["seed"]])
 
-    def _members(self, equipment: Equipment) -> list[tuple[ReboundSettings, dict[str, Any], str]]:
+    def _members(self, equipment: Equipment) -> list[tuple[ReboundSettings, Configuration, str]]:
         members = []
         if self.family is None:
             for rebound in self.rebounds:
                 at = replace(equipment, model=rebound.model, revision=rebound.revision)
                 size = rebound.model if rebound.revision is None else f"{rebound.model}@{rebound.revision}"
-                member: dict[str, Any] = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
+                member: Configuration = {"family": None, "size": size, "pretrain_volume": rebound.pretrain_volume}
                 members.append((rebound, member | {"revision": rebound.revision}, at.source))
             return members
         first, about = self.rebounds[0], self.family.about()
@@ -139,7 +139,7 @@ class ScaleSettings(Settings):
         ]
 
     @classmethod
-    def values_of(cls, preset: str | None) -> dict[str, Any]:
+    def values_of(cls, preset: str | None) -> Values:
         """What a preset sets; ``quick`` and none are the family of the defaults."""
         return {} if preset in (None, "quick") else super().values_of(preset)
 
@@ -176,7 +176,7 @@ class ScaleSettings(Settings):
         most = min(128, rebounds[0].held_out) if documents is None else documents
         return cls(rebounds, None if models or paper else FamilySettings(**family), most)
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> Values:
         """Every setting that a person may give, of a family or of given models."""
         first, family = self.rebounds[0], self.family
         if family is None:
@@ -241,6 +241,6 @@ class Models(Settings):
         )
 
 
-def _shared(rebound: ReboundSettings) -> dict[str, Any]:
+def _shared(rebound: ReboundSettings) -> dict[str, object]:
     """The settings that the rebounds of a scale experiment have in common."""
     return {key: value for key, value in asdict(rebound).items() if key not in ("model", "revision", "pretrain_volume")}

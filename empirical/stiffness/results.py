@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from elastomath.interval import Ends
 
@@ -51,4 +51,4 @@ class Probed(TypedDict):
 
     probe: list[ProbeRow]
     controls: list[Control]
-    settings: dict[str, Any]
+    settings: dict[str, object]

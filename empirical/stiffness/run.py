@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from elastomath.curve import Curve
 from elastomath.errors import InputError
@@ -30,6 +30,9 @@ from ..models.model import LoadedModel
 from .results import Control, Noise, Probed, ProbeRow
 from .settings import CASES, StiffnessSettings
 from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Array = NDArray[np.float64]
 
@@ -149,7 +152,7 @@ def case_weights(case: str, texts: Array) -> Array:
 def probe_curve(result: Result) -> Curve:
     """The path as a Curve: bits per token against tokens of the perturbation; exact, so without standard errors."""
     configuration, tokens = result["configuration"], result["align_tokens"]
-    rates: dict[str, Any] = {
+    rates: dict[str, ArrayLike] = {
         name: np.asarray(row) / NATS_PER_BIT
         for name, row in zip(("pretrain", "align", "perturb"), result["entropies"], strict=True)
     }
@@ -261,7 +264,9 @@ def _distances(probe: TiltProbe, weights: Array, optimum: Optimum) -> dict[str, 
     return {"pa": squared(0, 1), "pt": squared(0, 2), "at": squared(1, 2)}
 
 
-def _rows(tokenizer: Any, spec: str, count: int, window: int, seed: int, used: set[str]) -> list[list[int]]:
+def _rows(
+    tokenizer: PreTrainedTokenizerBase, spec: str, count: int, window: int, seed: int, used: set[str]
+) -> list[list[int]]:
     """Rows of prefix + window tokens; a document fills at most one row, short ones are joined; none is used twice."""
     texts = read_documents(spec).texts
     prefix = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -12,7 +12,11 @@ from elastomath.checks import integer, optional, rows
 from elastomath.progress import say
 
 from ..behaviours import Pairs
+from .course import Tracked
 from .tracker import Tracker
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
@@ -45,7 +49,7 @@ class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
         given = None if steps is None else rows(steps, "steps", "callback", empty=True)
         self.steps = None if given is None else {gate(step, "an entry of steps", "callback") for step in given}
         self.batch = optional(integer(least=1))(batch, "batch", "callback")
-        self.result: dict[str, Any] | None = None
+        self.result: Tracked | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -78,7 +82,7 @@ class ElasticityCallback(TrainerCallback):  # type: ignore[misc]
                 say(sentence)
             say(f"{len(self.tracker.steps)} readings took {self.tracker.seconds:.1f} s.")
 
-    def _read(self, state: TrainerState, model: Any) -> None:
+    def _read(self, state: TrainerState, model: PreTrainedModel) -> None:
         tokens = state.num_input_tokens_seen if self.tracker.volume_unit == "tokens" else None
         self.tracker.read(model, state.global_step, tokens)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,19 +13,43 @@ from elastomath.checks import choice, rising
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.fit import fit
-from elastomath.interval import Interval
-from elastomath.runs.ledger import Result
+from elastomath.interval import Ends, Interval
 from elastomath.units import NATS_PER_BIT
 
+from ..durability.results import Undone
 from ..durability.undoing import DRAWS, undo_interval
 from ..measures.contrast import within_run_se
-from .panel import PRETRAIN, SIDES
+from .panel import PRETRAIN, SIDES, Reading
 
 Array = NDArray[np.float64]
 RATE_UNITS = ("nats/response", "bits/token")
 """A rate is of a response (or document), which belongs to a volume in examples; or of a token, which belongs to tokens."""
 VOLUME_UNITS = ("examples", "tokens")
 COMPONENTS = (PRETRAIN, "align", "perturb")
+
+
+class Constants(TypedDict, total=False):
+    """What the fit says of a run, or its reason for saying nothing; effective volumes where the run is near a joint optimum."""
+
+    reason: str
+    half_life: Undone | None
+    verdict: str | None
+    K_pretrain: Ends | None
+    K_align: Ends | None
+    kappa: Ends | None
+
+
+class Tracked(TypedDict):
+    """What readings say (`Course.summary`): sentences first, then numbers; curve: the path, where it was written."""
+
+    curve: NotRequired[str]
+    conclusion: list[str]
+    not_shown: list[str]
+    undo_volume: Undone | None
+    left: Ends | None
+    contrast: dict[str, Ends]
+    constants: Constants
+    rows: list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +64,8 @@ class Course:
 
     run: str
     perturbations: tuple[float, ...]
-    readings: tuple[Result, ...]
-    base: Result | None = None
+    readings: tuple[Reading, ...]
+    base: Reading | None = None
     volumes: Mapping[str, float] = field(default_factory=dict)
     volume_unit: str = "examples"
     rate_unit: str = "nats/response"
@@ -100,7 +124,7 @@ class Course:
             rate_se=errors or None, protocol="track", **self.covariates, **self._contrast_columns(),
         )  # fmt: skip
 
-    def _contrast_columns(self) -> dict[str, Any]:
+    def _contrast_columns(self) -> dict[str, ArrayLike]:
         """What the rates cannot tell of the contrast: where it was before the alignment, and its errors over paired prompts."""
         if self.rate_unit != "nats/response":
             return {}
@@ -109,7 +133,7 @@ class Course:
         if len(rows) < 2:
             return {}
         errors = within_run_se(rows, np.ones(z.shape[1]))
-        columns: dict[str, Any] = {"contrast_se": errors[: len(z)]}
+        columns: dict[str, ArrayLike] = {"contrast_se": errors[: len(z)]}
         if self.base is not None:
             columns |= {"base_contrast": float(rows[-1].mean()), "base_contrast_se": float(errors[-1])}
         return columns
@@ -129,8 +153,8 @@ class Course:
 
     # -- what it says ------------------------------------------------------------------------------------------------
 
-    def summary(self) -> dict[str, Any]:
-        """{"conclusion", "not_shown", "undo_volume", "left", "contrast", "constants", "rows"}: sentences first, then numbers.
+    def summary(self) -> Tracked:
+        """The conclusion in sentences, and the numbers behind it.
 
         undo_volume  perturbation that brings the mean contrast back to the base's, over paired prompts; None without a base
         half_life    (in constants) half of the way back by the same method; without a base as `fit` reads it, half of the way to 0
@@ -152,7 +176,7 @@ class Course:
                 left = _share(z[-1] - before, z[0] - before)
         constants = self._constants()
         if half is not None and "half_life" in constants:
-            constants["half_life"] = half.as_dict() | {"censored": half.estimate is None}
+            constants["half_life"] = _censored(half)
         return {
             "conclusion": [
                 self._answer(z, added, undo, left),
@@ -160,7 +184,7 @@ class Course:
                 _elasticity(constants, self.volume_unit),
             ],
             "not_shown": self._not_shown(last),
-            "undo_volume": None if undo is None else undo.as_dict() | {"censored": undo.estimate is None},
+            "undo_volume": None if undo is None else _censored(undo),
             "left": None if left is None else left.as_dict(),
             "contrast": {name: level.as_dict() for name, level in levels.items()},
             "constants": constants,
@@ -197,16 +221,18 @@ class Course:
             f"{', '.join(parts[:-1])} and {parts[-1]}."
         )
 
-    def _constants(self) -> dict[str, Any]:
+    def _constants(self) -> Constants:
         """What the fit says of the run: its half-life, and effective volumes where the run is near a joint optimum."""
         try:
             fitted = fit(self.curve())
         except InputError as error:
             return {"reason": str(error)}
         run, joint = fitted["runs"][0], fitted["joint"]
-        volumes = {name: run[name] for name in ("K_pretrain", "K_align", "kappa")} if joint and joint["near"] else {}
         verdict = None if joint is None else joint["verdict"]
-        return {"half_life": fitted["constants"][0]["half_life"], "verdict": verdict} | volumes
+        constants = Constants(half_life=fitted["constants"][0]["half_life"], verdict=verdict)
+        if joint and joint["near"]:
+            constants |= {"K_pretrain": run["K_pretrain"], "K_align": run["K_align"], "kappa": run["kappa"]}
+        return constants
 
     def _not_shown(self, last: float) -> list[str]:
         lines = [f"other prompts than these {self.count}, and what the model does when it writes by itself"]
@@ -220,7 +246,7 @@ class Course:
             )
         return lines
 
-    def _rows(self, z: Array) -> list[dict[str, Any]]:
+    def _rows(self, z: Array) -> list[dict[str, object]]:
         run = self.curve().run(self.run)
         labels = self.labels or tuple(f"{volume:g}" for volume in self.perturbations)
         return [
@@ -231,7 +257,7 @@ class Course:
         ]
 
 
-def _contrast(reading: Result) -> Array:
+def _contrast(reading: Reading) -> Array:
     gap: Array = np.subtract(reading["nats_rejected"], reading["nats_chosen"], dtype=np.float64)
     return gap
 
@@ -248,11 +274,15 @@ def _share(part: Array, whole: Array) -> Interval:
     return Interval.of_draws(float(part.mean() / whole.mean()), draws, method="bootstrap over prompts")
 
 
+def _censored(interval: Interval) -> Undone:
+    return {**interval.as_dict(), "censored": interval.estimate is None}
+
+
 def _plain(interval: Interval) -> float:
     return interval.estimate or 0.0
 
 
-def _elasticity(constants: Mapping[str, Any], unit: str) -> str:
+def _elasticity(constants: Constants, unit: str) -> str:
     if "reason" in constants:
         return f"No elasticity constant: {constants['reason']}."
     half, verdict = constants["half_life"], constants["verdict"]

@@ -8,7 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ import torch
 from elastomath.checks import COUNT
 from elastomath.errors import InputError
 from elastomath.progress import Meter
-from elastomath.runs.ledger import Result
 
 from ..behaviours import Pairs, read_pairs
 from ..data.documents import read_documents
@@ -25,10 +24,15 @@ from ..measures.code_lengths import code_lengths, pair_lengths
 from ..models.model import context_of
 from ..models.sequences import Sequences, encode_examples
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 MAX_TOKENS = 256
 """Tokens of a document that are read, where nothing else is asked for."""
 SIDES = ("chosen", "rejected")
 PRETRAIN = "pretrain"
+Reading = dict[str, list[float]]
+"""Of a model: ``nats_SIDE`` and ``tokens_SIDE`` of every document of each side."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Panel:
         rows = {side: [[e.prompt, e.text] for e in examples] for side, examples in self.documents.items()}
         return hashlib.sha256(json.dumps([rows, self.max_tokens], sort_keys=True).encode()).hexdigest()
 
-    def encoded(self, model: Any, tokenizer: Any) -> dict[str, Sequences]:
+    def encoded(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> dict[str, Sequences]:
         """The token sequences of each side, within the context of the model."""
         context = context_of(model, tokenizer)
         return {
@@ -94,18 +98,18 @@ class Panel:
 
 
 def read_model(
-    model: Any,
+    model: PreTrainedModel,
     sides: Mapping[str, Sequences],
     *,
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
     where: str = "track",
-) -> Result:
+) -> Reading:
     """``nats_SIDE`` and ``tokens_SIDE`` of every document at the weights of now; the model is left as it was found.
 
     Raises InputError where a code length is not finite.
     """
-    reading: Result = {}
+    reading: Reading = {}
     with undisturbed(model):
         pair = pair_lengths(model, *(sides[side] for side in SIDES), autocast=autocast, meter=meter)
         both = dict(zip(SIDES, pair, strict=True))
@@ -121,7 +125,7 @@ def read_model(
 
 
 @contextlib.contextmanager
-def undisturbed(model: Any) -> Iterator[None]:
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model may be read; after it all modes of its parts and all generators of random numbers are as they were."""
     modes = [(part, part.training) for part in model.modules()]
     python, arrays = random.getstate(), np.random.get_state()  # noqa: NPY002 - the trainer's global ones

@@ -13,8 +13,9 @@ import torch
 
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
+from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.executors import open_executor
-from elastomath.runs.ledger import Configuration, Ledger, Result, sweep
+from elastomath.runs.ledger import Configuration, Ledger, sweep
 from elastomath.storage import whole_file
 
 from ..fetch.fetching import sha256_of
@@ -26,7 +27,7 @@ from ..models.model import LoadedModel
 from ..models.sources import Source
 from .checkpoints import NO_BASE, progress_of
 from .course import Course
-from .panel import Panel, read_model
+from .panel import Panel, Reading, read_model
 from .settings import TrackSettings
 
 
@@ -50,7 +51,7 @@ def track(
     trust_remote_code: bool = False,
     executor: str = "here",
     workers: int = 1,
-) -> dict[str, Any]:
+) -> ProtocolSummary:
     """Read every model that the ledger ``out/track.sqlite`` lacks; write ``track.csv`` (a Curve) and ``track.json``.
 
     Weights are held in ``settings.weights`` (float64 where ``dtype`` asks for it) and computed with in ``dtype``; one model is in memory at
@@ -93,7 +94,7 @@ def track(
     )
     curve = course.curve().write(out / "track.csv")
     counts = {"done": len(read), "failed": len(lost), "total": len(there)}
-    summary = {"runs": counts, "curve": str(curve), "failures": list(failures)} | course.summary()
+    summary: ProtocolSummary = {"runs": counts, "curve": str(curve), "failures": list(failures), **course.summary()}
     summary |= {"axis": how, "models": [c["model"] for c in configurations], "settings": settings.values()}
     with whole_file(out / "track.json") as aside:
         aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
@@ -130,7 +131,7 @@ _held: dict[tuple[Any, ...], LoadedModel] = {}
 """The model without an adapter that this process holds, by what it was loaded from."""
 
 
-def read_one(bench: Bench, configuration: Configuration) -> Result:
+def read_one(bench: Bench, configuration: Configuration) -> Reading:
     """The reading of one model, loaded unless this process holds it already."""
     c = configuration
     key = (c["load"], c["revision"], c["weights"], c["held"], c.get("tokenizer"), bench.device)
@@ -159,7 +160,7 @@ def read_one(bench: Bench, configuration: Configuration) -> Result:
             _held.clear()  # an adapter that does not come off: the next reading loads the base again
 
 
-def _read(bench: Bench, c: Configuration, loaded: LoadedModel) -> Result:
+def _read(bench: Bench, c: Configuration, loaded: LoadedModel) -> Reading:
     sides = bench.panel.encoded(loaded.model, loaded.tokenizer)
     autocast = None if c["dtype"] == c["held"] else getattr(torch, c["dtype"])
     meter = Meter(sum(data.target_count for data in sides.values()), c["model"])

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,13 +14,15 @@ from elastomath.checks import NONNEGATIVE, POSITIVE, integer
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.foreign import json_of
-from elastomath.runs.ledger import Result
 from elastomath.storage import whole_file
 
 from ..behaviours import Pairs
 from ..models.sequences import Sequences
-from .course import Course
-from .panel import MAX_TOKENS, Panel, read_model
+from .course import Course, Tracked
+from .panel import MAX_TOKENS, Panel, Reading, read_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 READINGS = "readings.json"
 
@@ -48,7 +50,7 @@ class Tracker:
     def __init__(
         self,
         pairs: str | Pairs,
-        tokenizer: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         *,
         pretrain: str | None = None,
         out: str | Path | None = None,
@@ -68,20 +70,20 @@ class Tracker:
         self.batch = POSITIVE(batch, "batch", "tracker")
         self.volume_unit, self.rate_unit = volume_unit, rate_unit
         self.volumes = dict(volumes or {})
-        self.base: Result | None = None
+        self.base: Reading | None = None
         self.seconds = 0.0
-        self._readings: dict[float, tuple[int, Result]] = {}
+        self._readings: dict[float, tuple[int, Reading]] = {}
         self._sides: dict[str, Sequences] | None = None
         Course(
             "track", (0.0,), ({},), None, self.volumes, volume_unit, rate_unit
         )  # a wrong unit or volume is refused before training
 
-    def read_base(self, model: Any) -> Result:
+    def read_base(self, model: PreTrainedModel) -> Reading:
         """Read the model before its alignment, so that it can be told when that is undone."""
         self.base = self._read(model)
         return self.base
 
-    def read(self, model: Any, step: int, volume: float | None = None) -> Result:
+    def read(self, model: PreTrainedModel, step: int, volume: float | None = None) -> Reading:
         """Read the model after so many steps of the perturbation, or at ``volume`` of it; step 0 is the aligned model.
 
         Raises InputError for a step before one that was read, and where the first is not 0.
@@ -145,16 +147,17 @@ class Tracker:
         """The Curve of the readings so far."""
         return self.course.curve()
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Tracked:
         """What the readings say: `Course.summary`, and the path of the curve where it is written; kept as ``track.json``."""
-        where = {} if self.out is None else {"curve": str(self.out / "track.csv")}
-        summary = where | self.course.summary()
+        summary = self.course.summary()
+        if self.out is not None:
+            summary = {"curve": str(self.out / "track.csv"), **summary}
         if self.out is not None and self.writes:
             with whole_file(self.out / "track.json") as aside:
                 aside.write_text(json.dumps(summary, indent=1, allow_nan=False))
         return summary
 
-    def _read(self, model: Any) -> Result:
+    def _read(self, model: PreTrainedModel) -> Reading:
         if self._sides is None:
             if self.tokenizer is None:
                 raise InputError("no tokenizer", where="tracker", mend="pass the model's own tokenizer")

@@ -7,7 +7,7 @@ import os
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from elastomath.progress import Meter, say
 from ..models.checkpoints import about_checkpoint, load_checkpoint, save_checkpoint, trainable
 from ..models.outputs import counted_code_length
 from ..models.sequences import Sequences
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 LOOK_EVERY = 16
 """Steps between two looks at the losses: a look waits for the accelerator."""
@@ -39,7 +42,7 @@ class Phase:
 
 
 def train(
-    model: Any,
+    model: PreTrainedModel,
     optimiser: torch.optim.Optimizer,
     data: Sequences,
     *,
@@ -98,7 +101,7 @@ def train(
     return losses
 
 
-def new_optimiser(model: Any, learning_rate: float) -> torch.optim.Optimizer:
+def new_optimiser(model: PreTrainedModel, learning_rate: float) -> torch.optim.Optimizer:
     """AdamW on the trainable parameters, without weight decay (the setting of the paper's released run), fused."""
     moved = [value for _, value in trainable(model)]
     return torch.optim.AdamW(moved, lr=learning_rate, weight_decay=0.0, fused=True)
@@ -123,7 +126,7 @@ def _gradients(processes: _Processes, part: Sequences, micro: int | None, autoca
 class _Processes:
     """One process, or several that `accelerate launch` started, each with its share of every batch."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         self.model, self.rank, self.count, self._accelerator = model, 0, 1, None
         self.device = next(model.parameters()).device
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -188,7 +191,9 @@ def _phase_key(
     return digest.hexdigest()
 
 
-def _keep(phase: Phase, key: str, model: Any, optimiser: torch.optim.Optimizer, losses: list[float]) -> None:
+def _keep(
+    phase: Phase, key: str, model: PreTrainedModel, optimiser: torch.optim.Optimizer, losses: list[float]
+) -> None:
     random = {"random.cpu": torch.get_rng_state()}
     if torch.cuda.is_available() and next(model.parameters()).is_cuda:
         random["random.cuda"] = torch.cuda.get_rng_state()
@@ -196,7 +201,7 @@ def _keep(phase: Phase, key: str, model: Any, optimiser: torch.optim.Optimizer, 
     save_checkpoint(phase.file, model, optimiser, extra=extra, about={"phase": key})
 
 
-def _resume(phase: Phase, key: str, model: Any, optimiser: torch.optim.Optimizer) -> list[float]:
+def _resume(phase: Phase, key: str, model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> list[float]:
     """Go back to what an earlier call of the same phase had written; returns its losses, or none."""
     if not phase.file.exists():
         return []

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from ..models.outputs import counted_hidden, hidden_log_probs, support
 from ..models.sequences import Sequences
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from .settings import Reward, TuneSettings
 
 
@@ -180,7 +182,7 @@ def classifier_reward(pairs: Sequence[Preference]) -> Reward:
 
 @torch.no_grad()
 def _judged(
-    model: Any,
+    model: PreTrainedModel,
     head: torch.nn.Module,
     batches: list[Sequences],
     scores: Tensor,
@@ -213,7 +215,7 @@ def _judged(
 
 
 def _read(
-    model: Any, batch: Sequences, autocast: torch.dtype | None, head: torch.nn.Module | None = None
+    model: PreTrainedModel, batch: Sequences, autocast: torch.dtype | None, head: torch.nn.Module | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     hidden, layout = counted_hidden(model, batch, autocast)
     values = head(hidden.float()).squeeze(1) if head is not None else hidden.new_zeros(0)
@@ -221,7 +223,7 @@ def _read(
 
 
 @contextlib.contextmanager
-def _exchanged(model: Any, weights: dict[str, Tensor]) -> Iterator[None]:
+def _exchanged(model: PreTrainedModel, weights: dict[str, Tensor]) -> Iterator[None]:
     """The model with other weights for a while; those of now wait on the CPU."""
     before = {name: value.detach().to("cpu", copy=True) for name, value in trainable(model)}
     try:

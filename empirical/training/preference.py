@@ -132,7 +132,7 @@ def _kto_rows(loaded: LoadedModel, chosen: Sequences, rejected: Sequences, setti
 def _simpo_rows(loaded: LoadedModel, chosen: Sequences, rejected: Sequences, settings: TuneSettings) -> Rows:
     rows = []
     for row in range(len(chosen)):
-        entry: dict[str, Any] = {"prompt": "", "chosen": "", "rejected": ""}
+        entry: dict[str, object] = {"prompt": "", "chosen": "", "rejected": ""}
         for name, part in (("chosen", chosen), ("rejected", rejected)):
             prompt, text = part.ids(row)
             entry[f"{name}_input_ids"] = prompt + text
@@ -156,7 +156,7 @@ def _trl() -> Any:
     return trl
 
 
-def _options(loaded: LoadedModel, settings: TuneSettings, seed: int, folder: str) -> dict[str, Any]:
+def _options(loaded: LoadedModel, settings: TuneSettings, seed: int, folder: str) -> dict[str, object]:
     """Arguments of transformers' Trainer: our order, constant rate, no clipping, nothing saved, nothing sent."""
     return {
         "output_dir": folder,
@@ -185,13 +185,13 @@ def _options(loaded: LoadedModel, settings: TuneSettings, seed: int, folder: str
     }
 
 
-def _trainer(trl: Any, algorithm: str, options: dict[str, Any], settings: TuneSettings) -> tuple[Any, Any]:
+def _trainer(trl: Any, algorithm: str, options: dict[str, object], settings: TuneSettings) -> tuple[Any, Any]:
     """The configuration and the trainer class, which takes rows that are tokenised already."""
     if algorithm == "simpo":
         cpo = importlib.import_module("trl.experimental.cpo")
         plain = {"loss_type": "simpo", "cpo_alpha": 0.0, "simpo_gamma": settings.margin}
         config, base = cpo.CPOConfig(**options, **plain), cpo.CPOTrainer
-        ours: dict[str, Any] = {"tokenize_row": lambda self, feature, model=None: feature}
+        ours: dict[str, object] = {"tokenize_row": lambda self, feature, model=None: feature}
     else:
         names = {"dpo": ("DPOConfig", "DPOTrainer"), "kto": ("KTOConfig", "KTOTrainer")}[algorithm]
         make, base = (getattr(trl, name) for name in names)

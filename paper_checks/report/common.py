@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from elastomath import Curve
 
 from .page import Section, interval
 
+if TYPE_CHECKING:
+    from elastomath.fit.fit import Fitted
 
-def fit_table(section: Section, curve: Curve) -> dict[str, Any]:
+
+def fit_table(section: Section, curve: Curve) -> Fitted:
     """Fit a curve, and show the effective volumes of its runs."""
     from elastomath.fit.fit import fit
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .page import Section
 from .presets import MODEL
+
+if TYPE_CHECKING:
+    from empirical.durability.results import DurabilityRow
 
 GATE = 0.5
 """The median relative error beyond which the section's check does not hold: a run of one seed is a smoke test, not a verdict."""
@@ -85,14 +88,14 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
     return section
 
 
-def _over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _over_seeds(rows: list[DurabilityRow]) -> list[dict[str, object]]:
     """A row for each behaviour and volume: the medians over its seeds."""
-    settings: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    settings: dict[tuple[str, int], list[DurabilityRow]] = {}
     for row in rows:
         settings.setdefault((row["pairs"], row["n"]), []).append(row)
 
-    def middle(runs: list[dict[str, Any]], key: str) -> str:
-        values = [row[key]["estimate"] for row in runs if row[key]["estimate"] is not None]
+    def middle(runs: list[DurabilityRow], key: Literal["undo_volume", "forecast_interval"]) -> str:
+        values = [value for row in runs if (value := row[key]["estimate"]) is not None]
         return f"{median(values):.3g}" if len(values) == len(runs) else "not bounded"
 
     return [
@@ -102,7 +105,7 @@ def _over_seeds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _in_words(row: dict[str, Any]) -> str:
+def _in_words(row: DurabilityRow) -> str:
     return (
         f"{row['pairs']}, seed {row['seed']}, {row['n']} aligned: contrast {row['z']:.3g} nats (forecast {row['forecast_z']:.3g}), "
         f"undone by {row['undo_volume_text']} (forecast {row['forecast_text']})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,7 +185,7 @@ def published_figure(table1: Any, table3: Any) -> Figure:
     return figure
 
 
-def falls_figure(groups: Sequence[dict[str, Any]]) -> Figure:
+def falls_figure(groups: Sequence[Mapping[str, Any]]) -> Figure:
     """F2 in numbers: first fall and depth by alignment volume, and what exceeds the control, with two standard errors.
 
     groups: the ``falls`` of rebound.json; one line for each (algorithm, direction).

@@ -160,7 +160,7 @@ def render(
     path: Path,
     preset: str,
     sections: Sequence[Section],
-    provenance: Sequence[dict[str, Any]],
+    provenance: Sequence[Mapping[str, object]],
     not_shown: Sequence[str],
     front: Front | None = None,
 ) -> None:

@@ -102,7 +102,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
     }
 
 
-def _provenance(preset: str, seed: int, seconds: float, data: Path) -> list[dict[str, Any]]:
+def _provenance(preset: str, seed: int, seconds: float, data: Path) -> list[dict[str, str]]:
     packages = ("numpy", "scipy", "sympy", "python-flint", "torch", "transformers")
     installed = []
     for package in packages:

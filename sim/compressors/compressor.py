@@ -39,3 +39,13 @@ class Compressor(Protocol):
 
     def gradients(self, state: State) -> Array:
         """grad H_i in the compressor's parameters, shape (n, parameters), for R7; InputError where it has none."""
+
+
+class Descending(Compressor, Protocol):
+    """A compressor that is trained by exact gradient descent, and whose distribution is known."""
+
+    def masses(self, state: State) -> Array:
+        """q of every leaf."""
+
+    def descend(self, state: State, shares: ArrayLike, steps: int, rate: float) -> State:
+        """``steps`` steps of ``rate`` down the code length of the datasets, mixed by ``shares``."""

@@ -38,7 +38,7 @@ class Descent:
     newton: int
     stopped: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | str]:
         """The fields by name, as they go into JSON."""
         return asdict(self)
 

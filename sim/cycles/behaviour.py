@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import aligned_contrast, fall_volume
 from elastomath.runs.ledger import Result
 
+from ..compressors.compressor import Descending, State
 from ..sources.behaviour import CHOSEN, REJECTED
 from ..sources.problem import COMPONENTS
 
@@ -33,7 +33,7 @@ ORDERS = ("early", "interleaved", "late")
 """Where the behaviour stands in the training of the base."""
 
 
-def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
+def behave(compressor: Descending, constant: float, volumes: Sequence[int]) -> Result:
     """Align the joint optimum of P_p along ``volumes`` (rising, in steps of descent), and undo it from each of them.
 
     The step is ``constant / |grad z|^2`` of the base, so that the constant c of the logit law (R21) is ``constant`` there, whatever
@@ -80,7 +80,7 @@ def behave(compressor: Any, constant: float, volumes: Sequence[int]) -> Result:
     }
 
 
-def _base(compressor: Any) -> Any:
+def _base(compressor: Descending) -> State:
     """The joint optimum of P_p; InputError for a compressor without gradient descent."""
     if not hasattr(compressor, "descend"):
         raise InputError(
@@ -89,19 +89,21 @@ def _base(compressor: Any) -> Any:
     return compressor.optimum([1.0, 0.0, 0.0])
 
 
-def _rate(compressor: Any, state: Any, constant: float) -> float:
+def _rate(compressor: Descending, state: State, constant: float) -> float:
     """The step at which c is ``constant`` in this state."""
     gradients = compressor.gradients(state)
     towards = gradients[PERTURB] - gradients[ALIGN]
     return constant / float(towards @ towards)
 
 
-def _contrast(compressor: Any, state: Any) -> float:
+def _contrast(compressor: Descending, state: State) -> float:
     entropies = compressor.entropies(state)
     return float(entropies[PERTURB] - entropies[ALIGN])
 
 
-def replayed(compressor: Any, constant: float, volume: int, past: float, mixes: Sequence[tuple[str, float]]) -> Result:
+def replayed(
+    compressor: Descending, constant: float, volume: int, past: float, mixes: Sequence[tuple[str, float]]
+) -> Result:
     """Align the joint optimum of P_p by ``volume`` steps, then perturb with each mix of what was seen before (R21).
 
     mixes   (of, r): a share r of ``align`` or ``pretrain`` beside 1 - r of the perturbation; (``past``, any): everything seen so
@@ -163,7 +165,7 @@ def _speed(steps: Sequence[float], distance: Array) -> float | None:
     return -float(np.polyfit(np.asarray(steps)[near], np.log(np.abs(distance[near])), 1)[0])
 
 
-def ordered(compressor: Any, constant: float, past: int, volume: int) -> Result:
+def ordered(compressor: Descending, constant: float, past: int, volume: int) -> Result:
     """A base of ``past`` steps on P_p and ``volume`` on P_a: the behaviour early, interleaved or late; then undone by P_t.
 
     All start from the untrained state; c is ``constant`` there. A behaviour is undone where z is that of the base without it.
@@ -199,7 +201,7 @@ def ordered(compressor: Any, constant: float, past: int, volume: int) -> Result:
     return {"mode": "sequential", "length": compressor.problem.length, "runs": runs, "order": record | {"orders": rows}}
 
 
-def _reading(compressor: Any, state: Any) -> dict[str, float]:
+def _reading(compressor: Descending, state: State) -> dict[str, float]:
     """z over the prompts of D_a, the mean share of the chosen response in the pair, and the mass outside the pair."""
     entropies = compressor.entropies(state)
     alphabet = compressor.problem.alphabet
@@ -214,7 +216,9 @@ def _reading(compressor: Any, state: Any) -> dict[str, float]:
     }
 
 
-def _undo(compressor: Any, state: Any, until: float, rate: float, constant: float) -> tuple[list[float], Array]:
+def _undo(
+    compressor: Descending, state: State, until: float, rate: float, constant: float
+) -> tuple[list[float], Array]:
     """Steps taken on D_t at each reading, and the entropies there, shape (3, readings), until z is back at ``until``."""
     stride, steps = max(1, round(READ / constant)), [0.0]
     course = [compressor.entropies(state)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from elastomath import InputError
 
 from ..compressors.compressor import State
+from .records import Back
 
 Advance = Callable[[State, float, float], State]
 """(state, volume so far, volume after) -> the state after."""
@@ -40,11 +41,20 @@ class Crossing:
         share = self.open_gap / drop if drop > 0 and self.open_gap > 0 else 1.0
         return self.low + share * (self.high - self.low)
 
-    def as_dict(self) -> dict[str, float | None]:
+    def as_dict(self) -> Back:
         """The fields and `volume`, for JSON; infinite gaps are None."""
-        names = ("low", "high", "open_gap", "closed_gap", "evaluations", "volume")
-        values = {name: getattr(self, name) for name in names}
-        return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+
+        def known(value: float | None) -> float | None:
+            return None if value is None or not math.isfinite(value) else value
+
+        return {
+            "low": known(self.low),
+            "high": known(self.high),
+            "open_gap": known(self.open_gap),
+            "closed_gap": known(self.closed_gap),
+            "evaluations": self.evaluations,
+            "volume": known(self.volume),
+        }
 
 
 def crossing(

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,14 +17,15 @@ from elastomath.memory import affordable
 from elastomath.units import NATS_PER_BIT
 
 from ..compressors.compressor import Compressor, State
+from ..compressors.descent import Descent
 from ..sources.problem import COMPONENTS, Problem
 from .crossing import Crossing, crossing
+from .records import Back, Entry, Gradients, Life
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Array = NDArray[np.float64]
-Record = dict[str, Any]
 MODES: Final = ("joint", "sequential")
 PRETRAIN, ALIGN, PERTURB = range(3)
 DRAW_BYTES = 24
@@ -75,7 +76,7 @@ class LifeCycle:
             )
 
 
-def live(compressor: Compressor, cycle: LifeCycle) -> Record:
+def live(compressor: Compressor, cycle: LifeCycle) -> Life:
     """Take a compressor of D_p, D_a, D_t through its life cycle; everything that was read, as JSON.
 
     ``runs`` has one entry for each alignment volume n:
@@ -171,19 +172,19 @@ class _Life:
         self.masses: Callable[[State], Array] | None = getattr(compressor, "masses", None)
         self.behaviour = behaviour(compressor.problem)
 
-    def record(self) -> Record:
+    def record(self) -> Life:
         compressor = self.compressor
         untrained = compressor.start()
         base = self._state(untrained, 0.0, self.k, 0.0, 0.0, PRETRAIN)
         losses = {"untrained": self._entropies(untrained), "pretrained": self._entropies(base)}
         rows = compressor.problem.masses[:3]
-        levels: Record = dict(zip(COMPONENTS, (float(row @ self.behaviour) for row in rows), strict=True))
-        levels["pretrained"] = self._score(base)
+        scores = (*(float(row @ self.behaviour) for row in rows), self._score(base))
+        levels = dict(zip((*COMPONENTS, "pretrained"), scores, strict=True))
         runs, state, before = [], base, 0.0
         for volume in self.alignments:
             state = self._state(state, before, self.k, volume, 0.0, ALIGN)
             before = volume
-            runs.append(self._run(state, volume, losses, levels))
+            runs.append(self._run(state, volume, losses, levels["pretrained"]))
         return {
             "mode": self.cycle.mode,
             "epsilon": self.cycle.epsilon,
@@ -195,7 +196,7 @@ class _Life:
             "runs": runs,
         }
 
-    def _run(self, aligned: State, volume: float, losses: Record, levels: Record) -> Record:
+    def _run(self, aligned: State, volume: float, losses: dict[str, list[float]], level: float | None) -> Entry:
         losses[f"aligned {volume:g}"] = self._entropies(aligned)
         states = [aligned]
         for before, after in itertools.pairwise(self.steps):
@@ -203,21 +204,21 @@ class _Life:
         perturbed = states[-1]
         entropies = np.array([self._entropies(state) for state in states]).T
         losses[f"perturbed {volume:g}"] = entropies[:, -1].tolist()
-        record: Record = {
+        record: Entry = {
             "volumes": [self.k, volume, self.steps[-1]],
             "perturbations": list(self.steps),
             "entropies": entropies.tolist(),
-            "scores": [self._score(state) for state in states],
+            "scores": cast("list[float]", [self._score(state) for state in states]),  # None without masses
             "reverse": self._reverse(states),
             "gradients": [self._gradients(aligned, volume, 0.0), self._gradients(perturbed, volume, self.steps[-1])],
             "descent": [_descent(state) for state in states] if self.joint else None,
         }
         if self.cycle.inverse:
             record["back"] = self._back(aligned, perturbed, volume)
-            record["undo"] = self._undo(aligned, volume, levels["pretrained"])
+            record["undo"] = self._undo(aligned, volume, level)
         return record
 
-    def _back(self, aligned: State, perturbed: State, volume: float) -> Record:
+    def _back(self, aligned: State, perturbed: State, volume: float) -> Back:
         """How much more of D_a brings the perturbed state back within epsilon."""
         target = self._entropies(aligned)
         moved = self._entropies(perturbed)[ALIGN] - target[ALIGN]
@@ -233,9 +234,14 @@ class _Life:
 
         first = self._crossing(advance, perturbed, gap, volume)
         left = np.subtract(self._entropies(first.state), target)
-        return first.as_dict() | {"moved": moved, "left": left.tolist(), "share": _share(first.volume, self.steps[-1])}
+        return {
+            **first.as_dict(),
+            "moved": moved,
+            "left": left.tolist(),
+            "share": _share(first.volume, self.steps[-1]),
+        }
 
-    def _undo(self, aligned: State, volume: float, level: float | None) -> Record | None:
+    def _undo(self, aligned: State, volume: float, level: float | None) -> Back | None:
         """How much D_t takes the aligned state back to the score of the pre-trained one."""
         if level is None:
             return None
@@ -250,7 +256,7 @@ class _Life:
             return (self._score(state) or 0.0) - before_alignment
 
         first = self._crossing(advance, aligned, gap, volume)
-        return first.as_dict() | {"share": _share(first.volume, volume)}
+        return {**first.as_dict(), "share": _share(first.volume, volume)}
 
     def _crossing(
         self,
@@ -304,7 +310,7 @@ class _Life:
         codes = np.array([self.masses(state) for state in states])
         return [[reverse_divergence(code, row) for code in codes] for row in self.compressor.problem.masses[:3]]
 
-    def _gradients(self, state: State, n: float, step: float) -> Record | None:
+    def _gradients(self, state: State, n: float, step: float) -> Gradients | None:
         try:
             rows = np.asarray(self.compressor.gradients(state), dtype=np.float64)[:3]
         except InputError:
@@ -349,8 +355,8 @@ def reverse_divergence(code: ArrayLike, masses: ArrayLike) -> float | None:
     return float((q[covered] * np.log(q[covered] / p[covered])).sum())
 
 
-def _descent(state: State) -> Record | None:
-    descent = getattr(state, "descent", None)
+def _descent(state: State) -> dict[str, float | str] | None:
+    descent: Descent | None = getattr(state, "descent", None)
     return None if descent is None else descent.as_dict()
 
 

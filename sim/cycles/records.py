@@ -6,19 +6,30 @@ from typing import NotRequired, TypedDict
 
 
 class Back(TypedDict):
-    """`Crossing.as_dict`: the volume at which something is reached, with its bracket; None where it never was."""
+    """`Crossing.as_dict`: the volume at which something is reached, with its bracket; None where it never was.
 
-    volume: float | None
+    share of what was done before it;  moved, left  of the way back (`live`): what the perturbation did, how far it stays away
+    """
+
     low: float | None
     high: float | None
+    open_gap: float | None
+    closed_gap: float | None
+    evaluations: int
+    volume: float | None
+    moved: NotRequired[float]
+    left: NotRequired[list[float]]
     share: NotRequired[float | None]
 
 
 class Gradients(TypedDict):
-    """R7 at a state: |grad H_a|/|grad H_p| and the cosine of the two."""
+    """R7 at a state: |grad H_a|/|grad H_p|, the cosine of the two, the three norms, and what is left of the weighted sum."""
 
-    ratio: float | None
+    perturbation: float
     cosine: float | None
+    ratio: float | None
+    norms: list[float]
+    residual: float | None
 
 
 class Entry(TypedDict):
@@ -30,6 +41,8 @@ class Entry(TypedDict):
     reverse: list[list[float | None]] | None
     scores: NotRequired[list[float]]
     gradients: NotRequired[list[Gradients | None]]
+    descent: NotRequired[list[dict[str, float | str] | None] | None]
+    back: NotRequired[Back]
     undo: NotRequired[Back | None]
 
 
@@ -50,8 +63,12 @@ Pair = TypedDict(
 
 
 class Resisted(TypedDict):
-    """`resist`: all pairs of slices."""
+    """`resist`: all pairs of slices, and the entropy of what each generates."""
 
+    k: float
+    slices: list[float]
+    volume: float
+    entropies: list[float]
     pairs: list[Pair]
 
 
@@ -59,10 +76,14 @@ class Life(TypedDict):
     """A life cycle (`live`), with what a study adds to it; ``levels`` are scores of the datasets and of the pre-trained state."""
 
     mode: str
+    epsilon: float
+    leaves: int
     length: int
     parameters: int | None
+    losses: dict[str, list[float]]
     levels: dict[str, float | None]
     runs: list[Entry]
+    covariates: NotRequired[dict[str, str | float]]
     resistance: NotRequired[Resisted]
     prefixes: NotRequired[list[float]]
     depth: NotRequired[float]

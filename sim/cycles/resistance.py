@@ -15,12 +15,12 @@ from ..compressors.compressor import Compressor, State
 from ..compressors.mixture import MixtureCompressor
 from ..sources.problem import Problem
 from .lifecycle import ALIGN, PRETRAIN, training_unit
+from .records import Aligned, Pair, Resisted
 
 Array = NDArray[np.float64]
-Record = dict[str, Any]
 
 
-def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0), volume: float = 1.0) -> Record:
+def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0), volume: float = 1.0) -> Resisted:
     """Forward and inverse alignment between slices theta_1, theta_2, ... of one alignment, trained in sequence.
 
     theta_j is the compressor after k of D_p and ``slices[j]`` of D_a; D_j is what it generates, its own distribution q_j (all
@@ -63,7 +63,7 @@ def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3,
     entropies = [cross_entropy(code, code) for code in codes]
     levels = np.array([wider.entropies(state)[first:] for state in states])  # (of state, on D_j)
 
-    def aligned(start: int, target: int) -> Record:
+    def aligned(start: int, target: int) -> Aligned:
         after = wider.train(states[start], first + target, volume)
         loss, floor = float(wider.entropies(after)[first + target]), entropies[target]
         before = float(levels[start, target]) - floor
@@ -71,7 +71,7 @@ def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3,
         closed = 1 - excess / before if before > 0 else None
         return {"loss": loss, "entropy": floor, "excess": excess, "excess_before": before, "closed": closed}
 
-    pairs = []
+    pairs: list[Pair] = []
     for i, j in itertools.combinations(range(len(slices)), 2):
         forward, inverse = aligned(i, j), aligned(j, i)
         pairs.append(

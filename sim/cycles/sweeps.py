@@ -174,7 +174,7 @@ def run(configuration: Configuration) -> Result:
             last = cycle.alignments[-1]
             thirds = tuple(last * part / 3 for part in (1, 2, 3))
             record["resistance"] = resist(compressor, cycle.k, thirds, configuration["resistance"])
-    return record
+    return {**record}
 
 
 def curve_of_run(configuration: Configuration, record: Result) -> Curve:

@@ -10,5 +10,3 @@ from .markov import markov_trees as markov_trees
 from .markov import problem_of_markov as problem_of_markov
 from .problem import COMPONENTS as COMPONENTS
 from .problem import Problem as Problem
-from .texts import problem_of_letters as problem_of_letters
-from .texts import problem_of_texts as problem_of_texts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -159,7 +158,7 @@ def problem_of_grammar(
     lengths = [grammar.masses(length) for grammar in (first, align, align.conflicting(conflict, streams[2]))]
     own, aligned, perturbed = (masses for masses, _ in lengths)
     rows = life_cycle(own, aligned, perturbed, union, cover)
-    recipe: dict[str, Any] = {
+    recipe: dict[str, str | float] = {
         "family": "grammar",
         "nonterminals": nonterminals,
         "branch": branch,

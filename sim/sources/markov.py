@@ -235,7 +235,13 @@ def problem_of_markov(
     )
     own, aligned, perturbed = (tree.masses(length) for tree in (first, align, perturb))
     rows = life_cycle(own, aligned, perturbed, union, cover)
-    recipe: dict[str, Any] = {"family": "markov", "order": order, "split": split, "law": law, "sharpness": sharpness}
+    recipe: dict[str, str | float] = {
+        "family": "markov",
+        "order": order,
+        "split": split,
+        "law": law,
+        "sharpness": sharpness,
+    }
     recipe |= {"conflict": float(conflict), "union": union, "cover": float(cover), "source_seed": seed}
     return Problem(rows, alphabet, length, covariates=recipe)
 

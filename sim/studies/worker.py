@@ -14,6 +14,7 @@ from elastomath import InputError, kl_divergence
 from elastomath.runs.executors import few_threads
 from elastomath.runs.ledger import Configuration, Result
 
+from ..compressors.compressor import Compressor, State
 from ..compressors.networks import NetworkSize
 from ..cycles import sweeps
 from ..cycles.behaviour import behave, ordered, replayed
@@ -61,7 +62,7 @@ def run(configuration: Configuration) -> Result:
             gaps = prefix_divergences(problem, problem.masses[0], compressor.masses(watched.first))
             record["prefixes"] = gaps
             record["depth"] = represented_depth(gaps, float(wanted["tolerance"]))
-    return record
+    return {**record}
 
 
 def cut(problem: Problem, depth: int) -> Problem:
@@ -110,20 +111,20 @@ def represented_depth(divergences: ArrayLike, tolerance: float) -> float:
 class _Watched:
     """A compressor that remembers the first state it was brought to: the pre-trained one."""
 
-    def __init__(self, compressor: Any) -> None:
+    def __init__(self, compressor: Compressor) -> None:
         self._compressor = compressor
-        self.first: Any = None
+        self.first: State = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._compressor, name)
 
-    def optimum(self, volumes: ArrayLike, near: Any = None) -> Any:
+    def optimum(self, volumes: ArrayLike, near: State = None) -> State:
         return self._kept(self._compressor.optimum(volumes, near))
 
-    def train(self, state: Any, dataset: int, volume: float) -> Any:
+    def train(self, state: State, dataset: int, volume: float) -> State:
         return self._kept(self._compressor.train(state, dataset, volume))
 
-    def _kept(self, state: Any) -> Any:
+    def _kept(self, state: State) -> State:
         if self.first is None:
             self.first = state
         return state

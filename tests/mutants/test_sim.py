@@ -27,10 +27,10 @@ CLASS = {"order": 1}
 
 # The names of the modules that these tests run: doctests import copies of their own.
 MARKOV, GRAMMAR = SOURCES.MarkovTree.masses.__globals__, SOURCES.Grammar.inside.__globals__
-UNIONS, FAMILIES, TEXTS = (f.__globals__ for f in (SOURCES.opposite, SOURCES.family, SOURCES.problem_of_letters))
+UNIONS, FAMILIES = (f.__globals__ for f in (SOURCES.opposite, SOURCES.family))
 COUNTS, MIXTURE = COUNTING.CountingCompressor.train.__globals__, PATHS.MixtureCompressor.masses.__globals__
 MANY = PATHS.mixture_path.__globals__
-USERS = (SOURCES.__dict__, COUNTING.__dict__, PATHS.__dict__, MARKOV, GRAMMAR, UNIONS, FAMILIES, TEXTS, MANY)
+USERS = (SOURCES.__dict__, COUNTING.__dict__, PATHS.__dict__, MARKOV, GRAMMAR, UNIONS, FAMILIES, MANY)
 
 
 def again(name):
@@ -107,17 +107,6 @@ MUTANTS = [
         "a dial that adds to the whole",
         *(FAMILIES, None, "family_rows", "(1.0 - overlap) * rows[2]", "(1.0 - overlap**2) * rows[2]"),
         lambda: SOURCES.test_the_dial_takes_its_share_from_the_alignment_data("union"),
-    ),
-    (
-        "ties by the larger byte",
-        *(
-            TEXTS,
-            None,
-            "problem_of_letters",
-            'np.argsort(-counts, kind="stable")',
-            "255 - np.argsort(-counts[::-1], kind='stable')",
-        ),
-        SOURCES.test_equally_common_letters_go_by_their_byte,
     ),
     (
         "half the prior",

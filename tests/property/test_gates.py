@@ -515,16 +515,11 @@ def cases():
         ),
         "laws.preferences.dpo_contrast": (preferences.dpo_contrast, at | {"beta": 0.1, "reference": 0.5}),
         "laws.preferences.dpo_undo_volume": (preferences.dpo_undo_volume, at | {"beta": 0.1}),
-        "laws.preferences.dpo_undo_slope": (preferences.dpo_undo_slope, at | {"beta": 0.1}),
         "laws.preferences.dpo_reversal": (
             preferences.dpo_reversal,
             {"volume": 2.0, "constant": 0.1, "beta": 0.1, "reference": "base"},
         ),
         "laws.preferences.dpo_crossing": (preferences.dpo_crossing, {"start": 0.0, "constant": 0.1, "beta": 0.1}),
-        "laws.preferences.simpo_contrast": (
-            preferences.simpo_contrast,
-            at | {"beta": 0.1, "margin": 0.5, "length": 3},
-        ),
         "laws.preferences.simpo_force": (
             preferences.simpo_force,
             {"beta": 0.1, "margin": 0.5, "wanted": 3, "opposed": 4},
@@ -536,10 +531,6 @@ def cases():
         "laws.preferences.forced_contrast": (
             preferences.forced_contrast,
             {"force": lambda z: 1 / (1 + np.exp(np.minimum(z, 700))), "start": 0.5, "volume": 2.0, "constant": 0.1},
-        ),
-        "laws.preferences.forced_undo_slope": (
-            preferences.forced_undo_slope,
-            {"force": lambda z: 1 / (1 + np.exp(np.minimum(z, 700))), "contrast": 0.5},
         ),
         "mixtures.masses.as_masses": (masses.as_masses, {"values": MASSES}),
         "mixtures.masses.normalise": (masses.normalise, {"counts": [3, 1]}),
@@ -881,7 +872,6 @@ MODULES_ELSEWHERE = {
     "memory": "the gate of counts, with a test of its own (test_errors.py)",
     "tables": "files",
     "runs.table": "files",
-    "trees.treefile": "files",
     "curve": "tables, with tests of their own (test_curve.py)",
     "necessity.drawing": "random instances",
     "necessity.shrinking": "a search over instances",

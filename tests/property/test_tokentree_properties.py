@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +15,6 @@ from elastomath import InputError, Mixture, chi_square
 from elastomath.testing.strategies import documents, sequences, token_trees
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.tokentree import TokenTree
-from elastomath.trees.treefile import load_tree, save_tree
 from tests.examples import examples
 
 common = examples(100)
@@ -161,15 +158,6 @@ def test_chunks_give_the_tree_of_the_whole(drawn, depth, data, at_once):
         TokenTree.of_chunks(np.split(values, edges), depth, alphabet, joined=True, at_once=at_once),
         TokenTree.of_sequences(values, depth, alphabet),
     )
-
-
-@examples(25, parent=common)
-@given(token_trees(), st.integers(1, 4))
-def test_a_file_gives_back_the_same_tree(tree, least):
-    with tempfile.TemporaryDirectory() as folder:
-        for index, kept in enumerate([tree, tree.prune(tree.depth // 2), tree.prune_by_count(least)]):
-            save_tree(Path(folder) / f"{index}.npz", kept)
-            same(load_tree(Path(folder) / f"{index}.npz"), kept)
 
 
 @common

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import subprocess
 import sys
 import tracemalloc
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +14,6 @@ from elastomath.trees import tokentree
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.leafset import LeafSet
 from elastomath.trees.tokentree import TokenTree
-from elastomath.trees.treefile import load_tree, save_tree
 
 
 def leaves_of(tree):
@@ -427,116 +423,3 @@ def test_100_mb_in_chunks_take_a_tenth_of_their_size():
     """Peak resident memory of the whole process, over that of a small run."""
     done = subprocess.run([sys.executable, "-c", CHUNKS, str(10_000_000)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def saved(tmp_path):
-    tree = TokenTree.of(["abcab", "ab", "é"], 3)
-    save_tree(tmp_path / "tree.npz", tree)
-    return tree, tmp_path / "tree.npz"
-
-
-def test_a_file_is_the_tree_and_the_same_tree_the_same_bytes(saved, tmp_path):
-    tree, file = saved
-    assert same(load_tree(file), tree)
-    save_tree(tmp_path / "without_suffix", tree)
-    assert (tmp_path / "without_suffix").read_bytes() == file.read_bytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tree.npz", "without_suffix"]
-    with np.load(file, allow_pickle=False) as arrays:
-        assert arrays["counts"].tolist() == tree.counts.tolist()
-
-
-@pytest.mark.parametrize("tree", [
-    TokenTree.of(["abc"], 3).prune(0),
-    TokenTree.of(["abc", "abd", "b"], 3).prune_by_count(3),
-    TokenTree.of_sequences([[70_000, 3], [5]], 2, 1 << 18),
-    TokenTree.of_masses([0.25, 0.5, 0.125, 0.125], 2),
-    TokenTree.of(["ab"], 2**62),
-])  # fmt: skip
-def test_trees_of_every_kind_are_saved(tmp_path, tree):
-    save_tree(tmp_path / "a.npz", tree)
-    assert same(load_tree(tmp_path / "a.npz"), tree)
-
-
-def test_a_tree_that_breaks_an_invariant_is_not_saved(tmp_path):
-    tree = TokenTree.of(["ab", "b"], 2)
-    with pytest.raises(InputError, match="not positive"):
-        save_tree(tmp_path / "a.npz", TokenTree(tree.leaf_set, np.array([1, 0])))
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_write_that_fails_leaves_the_old_file(saved, monkeypatch):
-    tree, file = saved
-    before = file.read_bytes()
-
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(InputError, match="No space left"):
-        save_tree(file, tree.prune(1))
-    assert file.read_bytes() == before
-    assert [path.name for path in file.parent.iterdir()] == ["tree.npz"]
-
-
-def test_every_truncation_and_every_flipped_byte_of_data_is_refused_or_harmless(saved):
-    tree, file = saved
-    whole = file.read_bytes()
-    for length in range(0, len(whole), 13):
-        file.write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"tree\.npz") as caught:
-            load_tree(file)
-        assert "\n" not in str(caught.value)
-    refused = 0
-    for place in range(0, len(whole), 7):
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
-        try:
-            assert same(load_tree(file), tree)  # a byte that says nothing: a date, a flag
-        except InputError:
-            refused += 1
-    assert refused > 0.6 * len(whole) / 7
-
-
-class Bomb:
-    def __reduce__(self):
-        return (pytest.fail, ("a pickle was executed",))
-
-
-def rewritten(file, **changed):
-    with np.load(file, allow_pickle=False) as arrays:
-        held = {**dict(arrays), **changed}
-    np.savez(file, **{name: values for name, values in held.items() if values is not None})
-
-
-FOREIGN = {
-    "nothing": (lambda file: file.write_bytes(b""), "not a readable token tree"),
-    "text": (lambda file: file.write_bytes(b"abc" * 99), "not a readable token tree"),
-    "array": (lambda file: np.save(file.open("wb"), np.arange(3)), "not a readable token tree"),
-    "other arrays": (lambda file: np.savez(file, a=np.arange(3)), "it holds a.npy"),
-    "other zip": (lambda file: zipfile.ZipFile(file, "w").close(), "it holds nothing"),
-    "pickle": (lambda file: file.write_bytes(pickle.dumps(Bomb())), "not a readable token tree"),
-    "bomb": (lambda file: rewritten(file, counts=np.array([Bomb()])), "not a readable token tree"),
-    "missing": (lambda file: file.unlink(), "no such file"),
-    "folder": (lambda file: (file.unlink(), file.mkdir()), "a folder, not a file"),
-    "one array less": (lambda file: rewritten(file, ended=None), "it holds"),
-    "one array more": (lambda file: rewritten(file, more=np.arange(2)), "it holds"),
-    "version": (lambda file: rewritten(file, token_tree=np.array([2, 3, 256, 3])), "version 2"),
-    "alphabet": (lambda file: rewritten(file, token_tree=np.array([1, 3, 1, 3])), "over 1 symbols"),
-    "header": (lambda file: rewritten(file, token_tree=np.array([1, 3, 256])), "header"),
-    "depth": (lambda file: rewritten(file, token_tree=np.array([1, 2, 256, 2])), "longer than the depth"),
-    "counts": (lambda file: rewritten(file, counts=np.array([1, 1, -1, 1])), "counts|positive"),
-    "fewer counts": (lambda file: rewritten(file, counts=np.array([1])), "shape"),
-    "floats": (lambda file: rewritten(file, spelled=np.array([1.0, 2.0, 3.0])), "agree|types"),
-    "order": (lambda file: rewritten(file, symbols=np.load(file)["symbols"][::-1]), "out of order|padding"),
-}
-
-
-@pytest.mark.parametrize("case", FOREIGN)
-def test_foreign_and_inconsistent_files_are_refused_in_one_line(saved, case):
-    change, says = FOREIGN[case]
-    change(saved[1])
-    with pytest.raises(InputError, match=says) as caught:
-        load_tree(saved[1])
-    assert "\n" not in str(caught.value)
-    assert str(Path(saved[1])) in str(caught.value)
-    assert caught.value.mend

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -18,9 +17,7 @@ from sim import (
     markov_trees,
     problem_of_family,
     problem_of_grammar,
-    problem_of_letters,
     problem_of_markov,
-    problem_of_texts,
 )
 from sim.sources.problem import Problem
 from sim.sources.unions import UNIONS, chosen, life_cycle, opposite
@@ -286,46 +283,6 @@ def test_life_cycles():
     assert set(UNIONS) == {"thirds", "halves", "none"}
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
-
-GOOD, BAD, PLAIN = ["a good film, good acting", "good"], ["a bad film", "bad, bad"], ["a film of some length"]
-
-
-def blocks_of(documents, depth):
-    return Counter(d[i : i + depth] for d in documents for i in range(0, len(d), depth))
-
-
-def test_text_on_a_joint_tree_by_counting_blocks():
-    problem = problem_of_texts(GOOD, BAD, PLAIN, depth=2, union="thirds")
-    counts = [blocks_of(documents, 2) for documents in (PLAIN, GOOD, BAD)]
-    assert problem.leaves == len(set().union(*counts))
-    by_hand = [[c[b] / c.total() for b in sorted(set().union(*counts))] for c in counts]
-    rows = np.array(by_hand)
-    np.testing.assert_allclose(problem.masses[1:], rows[1:], atol=1e-15)
-    np.testing.assert_allclose(problem.masses[0], rows.mean(axis=0), atol=1e-15)
-    halves = problem_of_texts(GOOD, BAD, depth=2)
-    np.testing.assert_allclose(halves.masses[0], halves.masses[1:].mean(axis=0))
-
-
-def test_text_as_sequences_over_a_few_letters():
-    alphabet, length = 5, 3
-    problem = problem_of_letters(GOOD, BAD, PLAIN, alphabet=alphabet, length=length)
-    letters = Counter("".join(GOOD + BAD + PLAIN))
-    common = sorted(letters, key=lambda c: (-letters[c], c))[: alphabet - 2]
-    code = {letter: index for index, letter in enumerate(common)}
-    for row, documents in zip(problem.masses[1:], (GOOD, BAD), strict=True):
-        expected, counts = np.zeros(alphabet**length), blocks_of(documents, length)
-        for block, count in counts.items():
-            digits = [code.get(c, alphabet - 2) for c in block] + [alphabet - 1] * (length - len(block))
-            expected[sum(d * alphabet ** (length - 1 - i) for i, d in enumerate(digits))] += count / counts.total()
-        np.testing.assert_allclose(row, expected, atol=1e-15)
-
-
-def test_equally_common_letters_go_by_their_byte():
-    problem = problem_of_letters(["aaab"], ["abbb"], alphabet=3, length=1)
-    np.testing.assert_array_equal(problem.masses[1], [0.75, 0.25, 0])  # a, every other byte, EOS
-
-
 # --- what is refused ---------------------------------------------------------------------------------------------------
 
 
@@ -356,8 +313,6 @@ def test_equally_common_letters_go_by_their_byte():
         (lambda: Grammar.of([[0.5]], [[0.5]]), "shape"),
         (lambda: Grammar.of([[0.0], [1.0]], [[[0, 1.0], [0, 0]], [[0, 0], [0, 0]]]).masses(3), "no string"),
         (lambda: problem_of_family("union", 1.5, 64, overlap=1.1), "overlap"),
-        (lambda: problem_of_texts([""], ["x"]), "no symbol"),
-        (lambda: problem_of_letters(["x"], ["y"], alphabet=2), "alphabet"),
     ],
 )
 def test_what_cannot_be_made_is_refused_in_one_line(make, words):
