@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import gc
 import json
 import os
 import sys
@@ -28,6 +29,17 @@ DERIVED = {"verified_theory", "built_site", "test_derivations"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What rests on all derivations stands together at the start: one worker derives them, and the other does not wait."""
     items.sort(key=lambda item: not (DERIVED & {item.path.stem, *getattr(item, "fixturenames", ())}))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _whole_collections_are_short() -> None:
+    """What earlier modules imported and cached is left out of the search for circles.
+
+    torch, trl and our laboratories search a whole heap at each phase of training: a second for the two million objects of a
+    session, and all of the time of a model as small as ours.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 TEXT = (
