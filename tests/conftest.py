@@ -142,16 +142,21 @@ def tiny(tiny_model, tmp_path_factory):
     return make
 
 
+CASES = 40
+"""Random instances of a result in `verified_theory`; the acceptance tests take the 200 that `verify` takes by default."""
+
+
 class Verified(NamedTuple):
-    """All claims of `verify`, and the seconds of a processor that they took."""
+    """All claims of `verify`, the seconds of a processor that they took, and how many random instances a result had."""
 
     claims: list[Any]
     seconds: float
+    cases: int = CASES
 
 
 @pytest.fixture(scope="session")
 def verified_theory(tmp_path_factory: pytest.TempPathFactory) -> Verified:
-    """`verify()` with its defaults, run once in a session: the first worker that asks writes it down for the others."""
+    """All of `verify`, run once in a session: the first worker that asks writes it down for the others."""
     from elastomath.verification import Claim, verify
 
     folder = tmp_path_factory.getbasetemp()
@@ -161,7 +166,7 @@ def verified_theory(tmp_path_factory: pytest.TempPathFactory) -> Verified:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             start = time.process_time()
-            rows = [dataclasses.asdict(claim) for claim in verify()]
+            rows = [dataclasses.asdict(claim) for claim in verify(cases=CASES)]
             path.write_text(json.dumps({"claims": rows, "seconds": time.process_time() - start}))
     saved = json.loads(path.read_text())
     return Verified([Claim(**row) for row in saved["claims"]], saved["seconds"])
