@@ -22,7 +22,7 @@ from hypothesis import settings
 from tests import examples  # its profiles; --hypothesis-profile search takes the other one
 
 settings.load_profile(examples.DEFAULT)
-DERIVED = {"verified_theory", "built_site", "test_derivations"}
+DERIVED = {"verified_theory", "built_site", "test_derivations", "test_three_forms"}
 """Fixtures and files that need the derivations of all results."""
 
 
