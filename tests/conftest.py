@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # all is tiny here: two threads would wait for each other most of the time
+gc.set_threshold(10_000, 20, 20)  # derivations and examples make many small objects and few circles
 
 import pytest
 from hypothesis import settings

@@ -23,7 +23,7 @@ def text_rows():
     shares = 0.7 ** np.arange(letters.size)
     text = rng.choice(letters, 20_000, p=shares / shares.sum()).tobytes()
     tree = TokenTree.of([text], 4)
-    return tree, pareto_verdict(tree, [2, 3, 4], samples=SAMPLES)
+    return tree, pareto_verdict(tree, [2, 4], samples=SAMPLES)
 
 
 def test_pareto_masses_pass_with_their_index_and_scale_does_not_matter():
@@ -88,7 +88,7 @@ def test_counts_of_lognormal_masses_fail():
 
 def test_a_tree_is_pruned_to_each_depth(text_rows):
     tree, rows = text_rows
-    assert [row.depth for row in rows] == [2, 3, 4]
+    assert [row.depth for row in rows] == [2, 4]
     for row in rows:
         counts = tree.prune(row.depth).counts
         assert row.leaves == counts.size
@@ -110,7 +110,7 @@ def test_the_figure_draws_the_rows(text_rows):
     labels = [text.get_text() for text in top.get_legend().get_texts()]
     assert labels == ["all leaves", "tail", "masses, sampled"]
     np.testing.assert_array_equal(bottom.lines[0].get_ydata(), [row.whole.distance for row in rows])
-    np.testing.assert_array_equal(bottom.lines[0].get_xdata(), [2, 3, 4])
+    np.testing.assert_array_equal(bottom.lines[0].get_xdata(), [2, 4])
     assert svg(figure) == svg(verdict_figure(rows, "bytes"))
     with pytest.raises(InputError):
         verdict_figure([])
