@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,16 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def is_running(child: int) -> bool:
-    """Whether a fork has not ended; asked once more after it has, this raises ChildProcessError."""
-    return os.waitpid(child, os.WNOHANG)[0] == 0
+def killed_once(ready: Callable[[], bool], work: Callable[[], object], said: Path, seconds: float = 240.0) -> None:
+    """Run ``work`` in a fork and SIGKILL it as soon as ``ready()``; AssertionError where it ends before, or does not get there."""
+    child, until, running = forked(work, said), time.monotonic() + seconds, True
+    try:
+        while not ready():
+            running = os.waitpid(child, os.WNOHANG)[0] == 0
+            assert running, f"it ended before it could be killed: {said.read_text(encoding='utf-8')[-2000:]}"
+            assert time.monotonic() < until, "it made no progress"
+            time.sleep(0.005)
+    finally:
+        if running:
+            os.kill(child, signal.SIGKILL)
+            assert ended(child) == -signal.SIGKILL

@@ -5,31 +5,22 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.forks import ended, forked, is_running
+from tests.forks import ended, forked, killed_once
 
 
 def kill_in_the_middle(protocol: str, settings: Any, out: Path, stages: int) -> int:
     """Start the protocol in another process and SIGKILL it once ``stages`` stages have ended; returns how many had."""
     run = getattr(import_module(f"empirical.{protocol}.run"), protocol)
-    said = out.with_name(f"{out.name}.txt")
-    child = forked(lambda: run(settings, out, device="cpu", dtype="float32"), said)
-    end = time.monotonic() + 240
-    while len(records(out)) < stages:
-        if not is_running(child):
-            raise AssertionError(f"the protocol ended by itself: {said.read_text(encoding='utf-8')[-2000:]}")
-        if time.monotonic() > end:
-            os.kill(child, signal.SIGKILL)
-            ended(child)
-            raise AssertionError("the protocol made no progress")
-        time.sleep(0.005)
-    os.kill(child, signal.SIGKILL)
-    assert ended(child) == -signal.SIGKILL
+    killed_once(
+        lambda: len(records(out)) >= stages,
+        lambda: run(settings, out, device="cpu", dtype="float32"),
+        out.with_name(f"{out.name}.txt"),
+    )
     assert not (out / f"{protocol}.json").exists()
     return len(records(out))
 

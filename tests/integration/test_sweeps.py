@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,7 @@ from elastomath.runs.executors import open_executor
 from elastomath.runs.ledger import Ledger
 from paper_checks.cli.commands import main
 from sim.cycles.sweeps import configurations, run, simulate
-from tests.forks import ended, forked, is_running
+from tests.forks import killed_once
 
 from .logged_sweep import logged
 
@@ -117,16 +115,9 @@ def test_a_killed_sweep_ends_as_one_that_was_left_alone_and_repeats_nothing(left
     monkeypatch.setenv("SWEEP_LOG", "")
     folder = tmp_path / "cut"
     folder.mkdir()
-    cut = forked(lambda: logged_sweep(folder, spec), tmp_path / "said.txt")
-    ledger, until = folder / "simulate.sqlite", time.monotonic() + 60
-    while True:  # somewhere in the middle
-        assert time.monotonic() < until
-        assert is_running(cut), "the sweep ended before it could be killed"
-        if ledger.exists() and len(finished(ledger)) >= 3:
-            break
-        time.sleep(0.02)
-    os.kill(cut, signal.SIGKILL)
-    assert ended(cut) == -signal.SIGKILL
+    ledger = folder / "simulate.sqlite"
+    in_the_middle = lambda: ledger.exists() and len(finished(ledger)) >= 3  # noqa: E731
+    killed_once(in_the_middle, lambda: logged_sweep(folder, spec), tmp_path / "said.txt")
     done = finished(ledger)
     assert 3 <= len(done) < 12
     logged_sweep(folder, spec)
