@@ -45,14 +45,14 @@ def covered(runs: list[Run], truths: dict[str, float]) -> dict[str, int]:
     return counts
 
 
-@pytest.mark.parametrize("draws", [80, pytest.param(DRAWS, marks=pytest.mark.acceptance)])
+@pytest.mark.parametrize("draws", [100, pytest.param(DRAWS, marks=pytest.mark.acceptance)])
 @pytest.mark.parametrize(("points", "noise", "told"), [(6, 3e-4, True), (6, 3e-4, False)])
 def test_well_measured_constants(points, noise, told, draws):
     counts = covered(noisy_runs(3.0, points, noise, draws, told), {"pretrain": 3.0, "align": 1.0, "kappa": 3.0})
     for name in CONSTANTS:
         assert counts[name] >= fewest(draws), counts
-    # nor wider than they need to be: at 80 draws all of them are covered once in 60 times by chance, not each time
-    assert min(counts.values()) <= binom.ppf(0.98 if draws < DRAWS else 0.999, draws, LEVEL), counts
+    # nor wider than they need to be: 100 draws are all covered by chance once in 170 times
+    assert min(counts.values()) <= binom.ppf(0.99 if draws < DRAWS else 0.999, draws, LEVEL), counts
 
 
 def rises_at_truth(runs: list[Run], truths: dict[str, float]) -> tuple[dict[str, int], dict[str, int]]:
