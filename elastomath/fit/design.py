@@ -224,15 +224,12 @@ def _quantile(seeds: int, level: float) -> float:
 
 
 def _seeds(sigma: float, width: float, difference: float | None, power: float, level: float) -> int | None:
-    """The fewest seeds, two or more, that are enough; None beyond `MOST_SEEDS`. More of them are enough, too."""
-
-    def enough(seeds: int) -> bool:
-        if difference is None:
-            return _half(sigma, seeds, level) <= math.log1p(width)
-        return power_of(math.log1p(difference), sigma, seeds, level) >= power
-
+    """The fewest seeds, two or more, that are enough; None beyond `MOST_SEEDS`."""
     tried = range(2, MOST_SEEDS + 1)
-    place = bisect_left(tried, True, key=enough)
+    if difference is not None:
+        effect = math.log1p(difference)
+        return next((seeds for seeds in tried if power_of(effect, sigma, seeds, level) >= power), None)
+    place = bisect_left(tried, True, key=lambda seeds: _half(sigma, seeds, level) <= math.log1p(width))  # it falls
     return tried[place] if place < len(tried) else None
 
 
