@@ -374,7 +374,7 @@ def test_sampled_goodness_of_fit_has_size_and_power():
     passed = []
     for _ in range(4):
         counts = rng.poisson(0.4 * (1 + rng.pareto(1.3, 500)))
-        passed.append(sampled_p_value(fit_sampled_pareto(counts[counts > 0]), 19, rng)[0])
+        passed.append(sampled_p_value(fit_sampled_pareto(counts[counts > 0]), 9, rng)[0])
     assert np.mean(np.array(passed) <= 0.1) < 0.5
     counts = rng.poisson(3 * np.exp(1.5 * rng.normal(size=3000)))
     assert sampled_p_value(fit_sampled_pareto(counts[counts > 0]), 19, rng)[0] == 0.05
