@@ -70,11 +70,11 @@ def theory(tmp_path_factory, verified_theory):
     return result, out, sum(os.times()[:4]) - spent
 
 
-def test_the_theory_preset_holds_and_takes_less_than_a_minute_of_processor_beside_its_checks(theory):
+def test_the_theory_preset_holds_and_takes_less_than_ninety_seconds_of_processor_beside_its_checks(theory):
     result, out, spent = theory
     assert result["checks_hold"]
     assert result["checks"]["held"] == result["checks"]["total"] >= 5
-    assert spent < 60
+    assert spent < 90
     assert result["report"] == str(out)
 
 

@@ -19,8 +19,8 @@ def claims(verified_theory):
     return verified_theory.claims
 
 
-def test_all_of_it_takes_less_than_a_minute_of_processor(verified_theory):
-    assert verified_theory.seconds < 60
+def test_all_of_it_takes_less_than_ninety_seconds_of_processor(verified_theory):
+    assert verified_theory.seconds < 90  # with room for a loaded machine
 
 
 @pytest.mark.acceptance
