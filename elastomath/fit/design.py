@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -210,21 +212,25 @@ def _error(pilot: Pilot, places: Array, volumes: Array) -> float:
 
 
 def _half(sigma: float, seeds: int, level: float) -> float:
+    return _quantile(seeds, level) * sigma / math.sqrt(seeds)
+
+
+@cache
+def _quantile(seeds: int, level: float) -> float:
+    """The upper end of the interval of a mean over so many seeds, in its standard errors: Student's, or the normal one of a seed."""
     from scipy.stats import norm, t
 
-    quantile = t.ppf(0.5 + level / 2, seeds - 1) if seeds > 1 else norm.ppf(0.5 + level / 2)
-    return float(quantile) * sigma / math.sqrt(seeds)
+    return float(t.ppf(0.5 + level / 2, seeds - 1) if seeds > 1 else norm.ppf(0.5 + level / 2))
 
 
 def _seeds(sigma: float, width: float, difference: float | None, power: float, level: float) -> int | None:
     """The fewest seeds, two or more, that are enough; None beyond `MOST_SEEDS`."""
-    for seeds in range(2, MOST_SEEDS + 1):
-        if difference is None:
-            if _half(sigma, seeds, level) <= math.log1p(width):
-                return seeds
-        elif power_of(math.log1p(difference), sigma, seeds, level) >= power:
-            return seeds
-    return None
+    tried = range(2, MOST_SEEDS + 1)
+    if difference is not None:
+        effect = math.log1p(difference)
+        return next((seeds for seeds in tried if power_of(effect, sigma, seeds, level) >= power), None)
+    place = bisect_left(tried, True, key=lambda seeds: _half(sigma, seeds, level) <= math.log1p(width))  # it falls
+    return tried[place] if place < len(tried) else None
 
 
 @checked(effect=FINITE, sigma=POSITIVE, seeds=integer(least=2), level=SHARE)

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +180,7 @@ class Laboratory:
         self._failed: dict[str, str] = {}
         self.lost: set[str] = set()
         self._optimiser: torch.optim.Optimizer | None = None
+        self._former: weakref.ref[torch.optim.Optimizer] | None = None
         self._base_log_probs: tuple[str, list[torch.Tensor]] = ("", [])
 
     # -- stages ----------------------------------------------------------------------------------------------------
@@ -343,10 +345,12 @@ class Laboratory:
             self._optimiser = torch.optim.SGD([value for _, value in trainable(self.model)], lr=learning_rate)
             return self._optimiser
         # a process's first optimiser stands in a circle with frames of torch's own imports: its moments, twice the model, would
-        # stay until Python happens to look for circles
+        # stay until Python happens to look for circles; to look costs a second, and is needed only where one is still there
         self._optimiser = None
-        gc.collect()
+        if self._former is not None and self._former() is not None:
+            gc.collect()
         self._optimiser = new_optimiser(self.model, learning_rate)
+        self._former = weakref.ref(self._optimiser)
         if continues is not None:
             self.enter(continues, self._optimiser)
             self._at = None

@@ -136,8 +136,9 @@ def read_one(bench: Bench, configuration: Configuration) -> Reading:
     c = configuration
     key = (c["load"], c["revision"], c["weights"], c["held"], c.get("tokenizer"), bench.device)
     if key not in _held:
-        _held.clear()
-        gc.collect()
+        if _held:
+            _held.clear()
+            gc.collect()
         _held[key] = load_model(
             c["load"],
             device=bench.device,

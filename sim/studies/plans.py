@@ -31,6 +31,7 @@ class Plan:
     rates        learning rates of softmax (gradient descent, 128 steps a unit)
     adamw        learning rates of the transformer (AdamW, 32 steps a unit)
     size         of the transformer: a name, or the fields of a `NetworkSize`
+    descent      fields of the `JointTraining` of its joint optima, where they are not the usual ones
     """
 
     leaves: tuple[int, int]
@@ -43,6 +44,7 @@ class Plan:
     rates: tuple[float, ...]
     adamw: tuple[float, ...]
     size: str | dict[str, int]
+    descent: dict[str, int] | None = None
 
     @property
     def source(self) -> Configuration:
@@ -57,7 +59,10 @@ class Plan:
 
 TINY_NETWORK = {"width": 4, "layers": 1, "heads": 1, "inner": 8}
 PLANS = {
-    "tiny": Plan((3, 2), 2, 1, (1.0, 3.0), (5.0,), (0.5, 1.0), (0.0, 0.2), (2e-3,), (3e-3,), TINY_NETWORK),
+    "tiny": Plan(
+        (3, 2), 2, 1, (1.0, 3.0), (5.0,), (0.5, 1.0), (0.0, 0.2), (2e-3,), (3e-3,), TINY_NETWORK,
+        {"adamw": 100, "lbfgs": 60, "newton": 10},
+    ),
     "quick": Plan(
         (4, 3), 4, 3, (1.0, 3.0, 9.0, 27.0), (5.0, 20.0), (0.5, 1.0, 2.0), (0.0, 0.05, 0.2, 0.5), (5e-4, 2e-3, 8e-3),
         (1e-3,), "50k",
@@ -85,7 +90,7 @@ def joint(dynamics: str, plan: Plan, source: str, seeds: int, **cycle: Any) -> l
     if dynamics == "softmax":
         settings = {"count": plan.features}
     if dynamics == "transformer":
-        settings = {"dtype": "float64"}
+        settings = {"dtype": "float64"} | ({} if plan.descent is None else {"joint": plan.descent})
     steps = {"mode": "joint", "inverse": False, "perturbations": [0, 1 / UNIT, 0.25, 0.5, 1.0]} | cycle
     return sized(
         configurations(

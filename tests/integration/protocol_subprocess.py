@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
-import time
-from dataclasses import asdict
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-PROGRAMME = """
-import json, sys
-from pathlib import Path
-import torch
-from empirical.{protocol}.run import {protocol}
-from {module} import {settings}
-torch.set_num_threads(1)
-given = {{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(sys.argv[1]).items()}}
-{protocol}({settings}(**given), Path(sys.argv[2]), device="cpu", dtype="float32")
-"""
+from tests.forks import ended, forked, killed_once
 
 
 def kill_in_the_middle(protocol: str, settings: Any, out: Path, stages: int) -> int:
     """Start the protocol in another process and SIGKILL it once ``stages`` stages have ended; returns how many had."""
-    module = type(settings).__module__
-    programme = PROGRAMME.format(protocol=protocol, module=module, settings=type(settings).__name__)
-    command = [sys.executable, "-c", programme, json.dumps(asdict(settings)), str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + 240
-        while len(records(out)) < stages:
-            if process.poll() is not None:
-                assert process.stderr is not None
-                raise AssertionError(f"the protocol ended by itself: {process.stderr.read().decode()[-2000:]}")
-            if time.monotonic() > end:
-                process.kill()
-                raise AssertionError("the protocol made no progress")
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    run = getattr(import_module(f"empirical.{protocol}.run"), protocol)
+    killed_once(
+        lambda: len(records(out)) >= stages,
+        lambda: run(settings, out, device="cpu", dtype="float32"),
+        out.with_name(f"{out.name}.txt"),
+    )
     assert not (out / f"{protocol}.json").exists()
     return len(records(out))
+
+
+def killed_at_training(number: int, run: Callable[[], object], said: Path) -> None:
+    """Run a protocol in another process that SIGKILLs itself where its laboratory begins its training of that number."""
+    from empirical.laboratory import laboratory
+
+    true, begun = laboratory.train, []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        begun.append(len(begun))
+        if len(begun) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return true(*args, **options)
+
+    def dying() -> None:
+        laboratory.train = counted
+        run()
+
+    assert ended(forked(dying, said)) == -signal.SIGKILL, said.read_text(encoding="utf-8")
 
 
 def records(out: Path) -> dict[str, int]:

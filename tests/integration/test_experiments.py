@@ -17,7 +17,7 @@ from empirical.rebound.settings import ReboundSettings
 from empirical.stiffness.run import stiffness
 from empirical.stiffness.settings import StiffnessSettings
 
-from .protocol_subprocess import counted_trainings, write_reviews
+from .protocol_subprocess import counted_trainings, killed_at_training, write_reviews
 
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
@@ -295,38 +295,8 @@ def test_behaviour_is_scored_and_turned_with_the_roles(settings, tmp_path):
         assert row["behaviour_se"] >= 0
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from empirical.laboratory import laboratory
-from tests_settings import settings
-from empirical.rebound.run import rebound
-
-true_train = laboratory.train
-
-def counted(*args, **options):
-    with open("trained.txt", "a") as lines:
-        lines.write("x\\n")
-    if len(open("trained.txt").readlines()) == 9:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return true_train(*args, **options)
-
-laboratory.train = counted
-rebound(settings, Path(sys.argv[1]), device="cpu", dtype="float32")
-"""
-
-
 def test_sigkill_then_the_same_command_gives_the_same_curve(whole, settings, tmp_path, monkeypatch):
-    import subprocess
-    import sys
-
-    (tmp_path / "tests_settings.py").write_text(
-        f"from empirical.rebound.settings import ReboundSettings\nsettings = {settings!r}\n", encoding="utf-8"
-    )
-    (tmp_path / "go.py").write_text(KILLED, encoding="utf-8")
-    command = [sys.executable, "go.py", "killed"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=200, check=False)
-    assert ended.returncode == -9, ended.stderr.decode()
+    killed_at_training(9, lambda: run(settings, tmp_path / "killed"), tmp_path / "said.txt")
     # adapt, then for each of two runs align, two perturbations and two of the control: 11 trainings, the 9th killed
     with monkeypatch.context() as counting:
         trained = counted_trainings(counting)

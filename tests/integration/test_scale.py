@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 from elastomath import Curve
 from elastomath.errors import InputError
-from elastomath.storage import whole_file
 from empirical.laboratory.laboratory import Equipment, close_laboratory
 from empirical.models.loading import load_model
 from empirical.rebound.settings import ReboundSettings
@@ -24,7 +21,7 @@ from empirical.scale.figures import scale_figure
 from empirical.scale.run import scale
 from empirical.scale.settings import ScaleSettings
 
-from .protocol_subprocess import counted_trainings, write_reviews
+from .protocol_subprocess import counted_trainings, killed_at_training, write_reviews
 
 WORDS = {
     "good": ["light", "water", "good", "film", "word", "fine"],
@@ -282,41 +279,13 @@ def test_settings_that_do_not_go_together_are_refused(settings):
         ScaleSettings.of(given={"models": ("a", "b"), "revisions": ("1", "2", "3")})
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from empirical.laboratory import laboratory
-from given_settings import settings
-from empirical.scale.run import scale
-
-true_train = laboratory.train
-
-def counted(*args, **options):
-    with open("trained.txt", "a") as lines:
-        lines.write("x\\n")
-    if len(open("trained.txt").readlines()) == 6:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return true_train(*args, **options)
-
-laboratory.train = counted
-scale(settings, Path(sys.argv[1]), device="cpu", dtype="float32")
-"""
-
-
 def test_sigkill_then_the_same_command_gives_the_same_curve(settings, tmp_path, monkeypatch):
     small = replace(
         settings,
         rebounds=(replace(settings.rebounds[0], seeds=(0,), control=False),),
         family=replace(settings.family, sizes=("16x1",)),
     )
-    head = "from empirical.scale.family import FamilySettings\nfrom empirical.rebound.settings import ReboundSettings\n"
-    head += "from empirical.scale.settings import ScaleSettings\n"
-    with whole_file(tmp_path / "given_settings.py") as aside:
-        aside.write_text(f"{head}settings = {small!r}\n", encoding="utf-8")
-    (tmp_path / "go.py").write_text(KILLED, encoding="utf-8")
-    command = [sys.executable, "go.py", "killed"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=200, check=False)
-    assert ended.returncode == -9, ended.stderr.decode()[-2000:]
+    killed_at_training(6, lambda: run(small, tmp_path / "killed"), tmp_path / "said.txt")
     # a run is pre-training to the volume, alignment and two perturbations: 4 trainings, 8 in all; the 6th is cut short
     with monkeypatch.context() as counting:
         trained = counted_trainings(counting)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,9 @@ from elastomath.runs.executors import open_executor
 from elastomath.runs.ledger import Ledger
 from paper_checks.cli.commands import main
 from sim.cycles.sweeps import configurations, run, simulate
+from tests.forks import killed_once
+
+from .logged_sweep import logged
 
 CYCLE = {"perturbations": [0, 0.25, 1], "alignments": [0.5, 1]}
 SMALL = {"name": "union", "alphabet": 2, "length": 5}
@@ -88,78 +90,48 @@ def test_a_ledger_that_differs_is_seen(here, tmp_path):
     assert made(other, tmp_path, None)[0] != here[0]
 
 
-DRIVER = """
-import os, signal, sys
-from elastomath.laws.logit import aligned_contrast, undo_volume
-from elastomath.runs.executors import open_executor
-from sim.cycles.sweeps import configurations, simulate
-from sweeps_with_a_log import logged
-
-if __name__ == "__main__":
-    folder, log, spec = sys.argv[1:4]
-    os.environ["SWEEP_LOG"] = log
-    runs = configurations("counting", source={"name": "union", "alphabet": 2, "length": 5}, seed=list(range(12)),
-                          cycle={"perturbations": [0, 0.25, 1]}, settings={"sampled": True})
+def logged_sweep(folder: Path, spec: str) -> None:
+    """Twelve short runs into ``folder``; each that ends adds a line to its ``log``."""
+    os.environ["SWEEP_LOG"] = str(folder / "log")
+    runs = configurations(
+        "counting", source=SMALL, seed=list(range(12)), cycle={"perturbations": [0, 0.25, 1]}, settings={"sampled": True}
+    )  # fmt: skip
     with open_executor(spec, workers=2) as executor:
         simulate(runs, folder, executor=executor, function=logged)
-"""
-LOGGED = """
-import os, time
-from elastomath.runs.ledger import run_key
-from sim.cycles.sweeps import run
-
-def logged(configuration):
-    time.sleep(0.1)
-    result = run(configuration)
-    descriptor = os.open(os.environ["SWEEP_LOG"], os.O_APPEND | os.O_CREAT | os.O_WRONLY)
-    os.write(descriptor, (run_key(configuration) + "\\n").encode())
-    os.close(descriptor)
-    return result
-"""
 
 
-@pytest.fixture
-def driver(tmp_path):
-    """Start the sweep of a program of its own: (folder, log, executor) -> process."""
-    (tmp_path / "driver.py").write_text(DRIVER)
-    (tmp_path / "sweeps_with_a_log.py").write_text(LOGGED)
-
-    def start(folder, log, spec):
-        command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path / folder), str(tmp_path / log), spec]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    return start
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory):
+    """The folder of a sweep that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWEEP_LOG", "")
+        logged_sweep(folder, "here")
+    return folder
 
 
 @pytest.mark.parametrize("spec", ["here", "local"])
-def test_a_killed_sweep_ends_as_one_that_was_left_alone_and_repeats_nothing(driver, tmp_path, spec):
-    alone = driver("alone", "alone.log", spec)
-    cut = driver("cut", "cut.log", spec)
-    ledger, until = tmp_path / "cut" / "simulate.sqlite", time.monotonic() + 60
-    while True:  # somewhere in the middle
-        assert time.monotonic() < until
-        assert cut.poll() is None, "the sweep ended before it could be killed"
-        if ledger.exists() and len(finished(ledger)) >= 3:
-            break
-        time.sleep(0.02)
-    cut.kill()
-    assert cut.wait() == -9
+def test_a_killed_sweep_ends_as_one_that_was_left_alone_and_repeats_nothing(left_alone, tmp_path, monkeypatch, spec):
+    monkeypatch.setenv("SWEEP_LOG", "")
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    ledger = folder / "simulate.sqlite"
+    in_the_middle = lambda: ledger.exists() and len(finished(ledger)) >= 3  # noqa: E731
+    killed_once(in_the_middle, lambda: logged_sweep(folder, spec), tmp_path / "said.txt")
     done = finished(ledger)
     assert 3 <= len(done) < 12
-    assert driver("cut", "cut.log", spec).wait() == 0
-    assert alone.wait() == 0
-    with Ledger(tmp_path / "alone" / "simulate.sqlite") as one, Ledger(ledger) as two:
+    logged_sweep(folder, spec)
+    with Ledger(left_alone / "simulate.sqlite") as one, Ledger(ledger) as two:
         assert one.dump() == two.dump()
         assert len(one.dump()["runs"]) == 12
     for name in ("simulate.csv", "simulate.json"):
-        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
-    log = (tmp_path / "cut.log").read_text().split()
+        assert (left_alone / name).read_bytes() == (folder / name).read_bytes()
+    log = (folder / "log").read_text().split()
     assert set(log) == {row["key"] for row in dump_of(ledger)["runs"]}
     assert all(log.count(key) == 1 for key in done)  # no finished run is repeated
     assert len(log) <= 12 + 2  # at most what was on its way in two workers
-    before = len(log)
-    assert driver("cut", "cut.log", spec).wait() == 0
-    assert len((tmp_path / "cut.log").read_text().split()) == before  # all is done: nothing is run
+    logged_sweep(folder, "here")
+    assert (folder / "log").read_text().split() == log  # all is done: nothing is run
 
 
 def finished(path):

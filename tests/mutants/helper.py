@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
+
+import pytest
 
 from elastomath import verification
 from elastomath.verification import QUICK_CASES, cases_of, results, verify
+
+
+def first_of_each(mutants: Mapping[str, Any], *places: int) -> list[Any]:
+    """Names of mutants for `parametrize`: each that breaks a formula, or shows at a result, that none before it does.
+
+    The others run in the acceptance tests. places: where a mutant names its formula and its result, or set of results.
+    """
+    known: set[Hashable] = set()
+    names = []
+    for name, mutant in mutants.items():
+        parts = [mutant[place] for place in places]
+        own = {part for value in parts for part in (value if isinstance(value, set) else {value})}
+        names.append(pytest.param(name, marks=[] if own - known else [pytest.mark.acceptance]))
+        known |= own
+    return names
 
 
 def red(ids: Iterable[str] | None, cases: int = 20) -> set[tuple[str, str]]:

@@ -16,7 +16,7 @@ from elastomath.laws import finite as law
 from elastomath.mixtures import leafsums, mixture
 from elastomath.verification import verify
 
-from .helper import red, red_ids, scaled
+from .helper import first_of_each, red, red_ids, scaled
 
 CHECKS = "wherever a check uses it"
 response_module = importlib.import_module(
@@ -237,10 +237,10 @@ FLOATS = {
 
 @pytest.mark.usefixtures("floats_only")  # derivations hold by test_every_claim_holds
 def test_nothing_is_red_while_nothing_is_broken():
-    assert red(None) == set()
+    assert red(None, cases=5) == set()
 
 
-@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("name", first_of_each(FLOATS, 1, 3))
 def test_a_broken_formula_turns_verify_red(name, monkeypatch, break_in_checks, floats_only):
     module, attribute, broken, ids = FLOATS[name]
     if module is CHECKS:

@@ -15,7 +15,7 @@ from elastomath import Curve, InputError, finite_law
 from elastomath.testing.strategies import curves
 from tests.examples import examples
 
-FEW = examples(25)
+FEW = examples(12)
 
 
 @FEW

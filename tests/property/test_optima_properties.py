@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, find, given, settings
+from hypothesis import HealthCheck, Phase, assume, find, given, settings
 from hypothesis import strategies as st
 
 from elastomath.laws.ceilings import convex_ceiling, pooled_ceiling, rises
@@ -19,7 +19,7 @@ from elastomath.verification.ceilings import segment_instance
 from tests.examples import examples
 
 common = examples(100, suppress_health_check=[HealthCheck.too_slow])
-search = settings(max_examples=2000, deadline=None, derandomize=True, database=None)
+search = settings(max_examples=2000, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
 
 codes = st.integers(0, 40).map(lambda eighths: eighths / 8)
 counts = st.integers(0, 12)

@@ -90,9 +90,10 @@ def test_a_course_that_is_straight_has_a_bound_and_no_estimate():
     """On straight lines the curvature once gave rates such as 6e-11 with a narrow interval; the bound still holds a rate that is slow."""
     steps, rng = np.linspace(0, 1, 9) ** 1.5, np.random.default_rng(5)
     held = bounds = 0
+    runs = readings(0)
     for slow in [0.0] * 10 + [0.02] * 10:  # what is forgotten over the whole run
         course = 2.0 + (np.expm1(-slow * steps) / -slow if slow else steps)
-        rows = [replace(r, rates=np.stack([course + 0.01 * rng.standard_normal(9)] * 3)) for r in readings(0)]
+        rows = [replace(r, rates=np.stack([course + 0.01 * rng.standard_normal(9)] * 3)) for r in runs]
         rate = phase_rates([replace(r, rate_se=np.full((3, 9), 0.01)) for r in rows])["perturb"]
         bounds += rate.estimate is None and rate.low is None
         held += rate.high >= slow / 100

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -19,14 +20,23 @@ def claims(verified_theory):
 
 
 def test_all_of_it_takes_less_than_ninety_seconds_of_processor(verified_theory):
-    assert verified_theory.seconds < 90  # 20 s on an idle core, with room for a loaded machine
+    assert verified_theory.seconds < 90  # with room for a loaded machine
+
+
+@pytest.mark.acceptance
+def test_with_all_cases_it_holds_and_takes_less_than_ninety_seconds_of_processor():
+    start = time.process_time()
+    claims = verify()
+    assert time.process_time() - start < 90  # 20 s on an idle core, with room for a loaded machine
+    assert [claim for claim in claims if not claim.holds] == []
+    assert all(claim.cases >= 200 for claim in claims if claim.level == "sampled")
 
 
 def test_every_claim_holds(claims):
     assert [claim for claim in claims if not claim.holds] == []
 
 
-def test_one_claim_for_each_id_and_level(claims):
+def test_one_claim_for_each_id_and_level(claims, verified_theory):
     seen = [(claim.id, claim.level) for claim in claims]
     assert len(set(seen)) == len(seen)
     assert seen == [(id, level) for id in verified() for level, _ in results()[id].checks]
@@ -39,7 +49,7 @@ def test_one_claim_for_each_id_and_level(claims):
             assert "sampled" in levels, id
     assert [id for id in verified() if id.startswith("R9")] == ["R9", *(f"R9{letter}" for letter in "abcdefghi")]
     assert all(claim.verdict == results()[claim.id].verdict for claim in claims)
-    assert all(claim.cases >= 200 for claim in claims if claim.level == "sampled")
+    assert all(claim.cases >= verified_theory.cases for claim in claims if claim.level == "sampled")
     assert all(claim.detail for claim in claims)
 
 
@@ -56,8 +66,8 @@ def test_the_same_seed_gives_the_same_claims_whatever_else_is_asked():
 
 def test_a_group_of_ids_means_all_of_them():
     cases = [f"R9{letter}" for letter in "abcdefghi"]
-    assert [claim.id for claim in verify(["R9"], cases=3)] == ["R9"] * 3 + cases
-    named = [claim.id for claim in verify(["R9b", "R9"], cases=3)]
+    assert [claim.id for claim in verify(["R9"], cases=3, quick=True)] == ["R9"] * 3 + cases
+    named = [claim.id for claim in verify(["R9b", "R9"], cases=3, quick=True)]
     assert named == ["R9b", "R9", "R9", "R9", *(id for id in cases if id != "R9b")]
 
 

@@ -10,11 +10,9 @@ import math
 import os
 import random
 import signal
-import subprocess
-import sys
-import time
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +35,7 @@ from empirical.measures.rates import token_log_probs
 from empirical.models.loading import load_model
 from empirical.models.model import LoadedModel
 from tests.examples import examples
+from tests.forks import ended, forked
 
 TEXT = "A slow film, and a good one: the light falls on the water. Größe, café — 映画, 🎬. " * 6
 RAW = {
@@ -374,32 +373,25 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(
         encode_file(loaded, empty, tmp_path / "a.emc")
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from empirical.coding.file import encode_file
-from empirical.models.loading import load_model
-from empirical.coding import tokens as coding
-import os, signal
-true = coding._Writer.inner
-def dies(self, step, first, masses):
-    if step == 20:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return true(self, step, first, masses)
-coding._Writer.inner = dies
-encode_file(load_model(sys.argv[1], device="cpu", dtype="float32"), sys.argv[2], sys.argv[3])
-"""
-
-
-def test_a_killed_encoder_leaves_nothing_or_the_old_file(tiny_model: Path, tmp_path: Path) -> None:
-    source, out = tmp_path / "a.txt", tmp_path / "a.emc"
+def test_a_killed_encoder_leaves_nothing_or_the_old_file(
+    loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, true = tmp_path / "texts", coding._Writer.inner
+    folder.mkdir()
+    source, out = folder / "a.txt", folder / "a.emc"
     source.write_bytes(RAW["text"])
     out.write_bytes(b"old")
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", KILLED, tiny_model, source, out], capture_output=True, timeout=200)
-    assert done.returncode == -signal.SIGKILL, (done.stderr[-500:], time.monotonic() - start)
+
+    def dies(writer: Any, step: int, first: Any, masses: Any) -> Any:
+        if step == 20:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return true(writer, step, first, masses)
+
+    monkeypatch.setattr(coding._Writer, "inner", dies)
+    said = tmp_path / "said.txt"
+    assert ended(forked(lambda: encode_file(loaded, source, out), said)) == -signal.SIGKILL, said.read_text()
     assert out.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.emc", "a.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.emc", "a.txt"]
 
 
 @pytest.mark.cuda

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +17,7 @@ from empirical.models.checkpoints import load_checkpoint, save_checkpoint
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode
 from empirical.training.finetune import NotFiniteError, Phase, new_optimiser, train
+from tests.forks import ended, forked
 
 TEXTS = [
     "a good film",
@@ -186,12 +185,19 @@ if int(os.environ.get("RANK", "0")) == 0:
 
 
 def start(tiny_model, out, kill, batch, **environment):
+    """The script in a fork: what it prints goes to a file in ``out``, one for each rank."""
     out.mkdir(exist_ok=True)
-    script = out / "run.py"
-    script.write_text(RUN)
-    command = [sys.executable, str(script), str(tiny_model), str(out), str(kill), str(batch)]
-    place = {"PYTHONPATH": str(Path(__file__).parents[4]), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.Popen(command, env=os.environ | place | environment, stdout=subprocess.PIPE, text=True)
+    (out / "run.py").write_text(RUN)
+
+    def work():
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)  # this process may have trained before, alone
+        os.environ.update(environment | {"CUDA_VISIBLE_DEVICES": ""})
+        sys.argv = ["run.py", str(tiny_model), str(out), str(kill), str(batch)]
+        runpy.run_path(str(out / "run.py"))
+
+    return forked(work, out / f"said-{environment.get('RANK', '0')}.txt")
 
 
 def here(tiny_model, out, kill, batch, monkeypatch, capsys):
@@ -217,8 +223,7 @@ def end(out):
 def test_a_killed_phase_goes_on_to_the_same_bits(tiny_model, tmp_path, monkeypatch, capsys):
     killed = start(tiny_model, tmp_path / "killed", 5, 4)
     told = here(tiny_model, tmp_path / "whole", 0, 4, monkeypatch, capsys)
-    assert killed.wait() == -9
-    killed.stdout.close()
+    assert ended(killed) == -9
     assert not (tmp_path / "killed/end.safetensors").exists()
     retold = here(tiny_model, tmp_path / "killed", 0, 4, monkeypatch, capsys)
     assert (told[0], retold[0]) == ("6", "2"), "steps 1 to 4 were kept and are not taken again"
@@ -248,8 +253,9 @@ def test_two_processes_train_as_one(tiny_model, tmp_path, monkeypatch, capsys):
     shared |= {"ACCELERATE_USE_CPU": "true", "FORK_LAUNCHED": "0"}
     two = [start(tiny_model, tmp_path / "two", -1, 11, RANK=r, LOCAL_RANK=r, **shared) for r in ("0", "1")]
     told = [here(tiny_model, tmp_path / "one", -1, 11, monkeypatch, capsys)]
-    told += [process.communicate(timeout=240)[0].split() for process in two]
-    assert [process.returncode for process in two] == [0, 0]
+    said = [tmp_path / "two" / f"said-{rank}.txt" for rank in range(2)]
+    assert [ended(process) for process in two] == [0, 0], [path.read_text() for path in said]
+    told += [path.read_text().splitlines()[-1].split() for path in said[:1]]
     assert len(told[0]) == 4
     np.testing.assert_allclose(np.array(told[1], float), np.array(told[0], float), rtol=1e-5)
     first, second = end(tmp_path / "one"), end(tmp_path / "two")
