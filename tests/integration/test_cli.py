@@ -174,7 +174,11 @@ def test_rates_of_one_text_file(call, tmp_path):
     code, out, _ = call("rates", file, "--depth", 2, "--json")
     assert code == 0
     assert json.loads(out)["unit"] == "bits/byte"
-    assert call("rates", file)[0] == 0
+    code, out, _ = call("rates", file)
+    assert code == 0
+    assert "add up" not in out  # one dataset answers to nothing
+    assert "shannon and huffman in bits for a whole block, up to 4 bytes" in " ".join(out.split())
+    assert "a whole block" not in call("rates", file, "--depth", 1)[1]
 
 
 def test_simulate_then_fit_gives_the_nominal_constants(call, tmp_path):
