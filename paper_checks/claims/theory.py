@@ -225,7 +225,7 @@ CLAIMS = tuple(
         id=id,
         title=title,
         claim=statement,
-        where=f"theory, section {2 if int(id[1:]) <= 20 else 6}, {id}",
+        where=f"docs/results/{id}.md",
         verdict=RECORDED[id],
         check=_check(id),
         depends=DEPENDS.get(id, ()),

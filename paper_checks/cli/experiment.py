@@ -28,7 +28,7 @@ experiment = typer.Typer(
 
 @protocol(experiment, "stiffness --k 10,100 --features 128 --out out/stiffness")
 def stiffness() -> Protocol:
-    """The tilt probe: the law on a real model's own distributions, at known volumes (theory, section 5)."""
+    """The tilt probe: the law on a real model's own distributions, at known volumes."""
     from empirical.stiffness.run import stiffness as run
     from empirical.stiffness.settings import StiffnessSettings
 

@@ -11,8 +11,16 @@ from .terminal import Json, conclude, emit, number_of, numbers, short, table
 
 
 def rates(
-    files: Annotated[list[Path], typer.Argument(help="One file for each dataset: .npy masses on common leaves, or text (.txt, .jsonl).")],
-    volumes: Annotated[str | None, typer.Option("--volumes", help="Amount of each dataset, in their order: pretrain, align, perturb, e.g. 100,1,0.5.")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="One file for each dataset: .npy masses on common leaves, or text (.txt, .jsonl)."),
+    ],
+    volumes: Annotated[
+        str | None,
+        typer.Option(
+            "--volumes", help="Amount of each dataset, in their order: pretrain, align, perturb, e.g. 100,1,0.5."
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option("--depth", help="Symbols a block of text, the depth of the pruned tree.")] = 4,
     symbols: Annotated[str, typer.Option("--symbols", help="What a symbol of text is: bytes or bits.")] = "bytes",
     unit: Annotated[str, typer.Option("--unit", help="Unit of information: bits or nats.")] = "bits",
