@@ -37,6 +37,8 @@ class Interval:
     > 192 examples
     >>> print(Interval(1.5, 0.3, 120.0), f"{Interval(0.0038, 0.0007, None):+.4f}")
     1.5 [0.3, 120] +0.0038 [+0.0007, open]
+    >>> print(Interval(-0.0139, -0.831, 0.859))
+    0.0 [-0.8, 0.9]
     """
 
     estimate: float | None
@@ -244,11 +246,12 @@ class Estimate:
 
 
 def _format(known: list[float]) -> Callable[[float], str]:
-    """Decimals that leave two digits of the widest distance between the numbers; three digits of each where one would be lost."""
+    """Decimals that leave two digits of the widest distance between the numbers; three digits of each where one would round to 0."""
     if not known:
         return str
     spread = max(known) - min(known)
     scale = spread or abs(known[0])
     digits = max(0, (1 if spread else 2) - math.floor(math.log10(scale))) if scale else 0
-    lost = any(x and abs(x) < 0.5 * 10.0**-digits for x in known)
-    return lambda x: f"{x:.3g}" if lost or digits > 6 else f"{x:.{digits}f}"
+    straddles = min(known) < 0 < max(known)  # 0 is then a number like any other
+    lost = not straddles and any(x and abs(x) < 0.5 * 10.0**-digits for x in known)
+    return lambda x: f"{x:.3g}" if lost or digits > 6 else f"{round(x, digits) + 0.0:.{digits}f}"

@@ -65,16 +65,21 @@ class Difference:
 
     def sentence(self) -> str:
         """In words."""
-        of = CONSTANTS[self.constant] + ("" if self.align is None else f" after {self.align:g} aligned examples")
+        of = CONSTANTS[self.constant] + ("" if self.align is None else f" after an alignment of {self.align:g}")
         if self.effect.estimate is None:
-            censored = f"{number_of(self.censored, 'run')} {'was' if self.censored == 1 else 'were'} not undone"
-            return f"The {of} cannot be compared: {censored}, or a side has no run that gives it."
+            if not self.censored:
+                return f"The {of} cannot be compared: a side has no run that gives it."
+            return f"The {of} cannot be compared: {number_of(self.censored, 'run')} {'does' if self.censored == 1 else 'do'} not give it."
         kind = "difference" if self.constant == "after" else "ratio"
         if self.p is None:
             return f"The {of} of {self.second} to that of {self.first}: {kind} {self.effect}; one seed says nothing of other seeds."
         verdict = "differ" if self.apart else "are not told apart"
         least = "" if self.smallest is None or self.apart else f"; a {kind} of {self.smallest:.3g} would have been seen"
-        return f"In {of} {self.first} and {self.second} {verdict}: {kind} {self.effect} (p = {self.corrected:.2g} corrected{least})."
+        way = "less" if kind == "difference" else "over"
+        return (
+            f"In the {of} {self.first} and {self.second} {verdict}: {self.second} {way} {self.first} is {self.effect} "
+            f"(p = {self.corrected:.2g} corrected{least})."
+        )
 
 
 def _sets(sets: Any, name: str, where: str) -> dict[Any, list[Course]]:

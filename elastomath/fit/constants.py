@@ -199,9 +199,15 @@ def labels(courses: Sequence[Course]) -> list[str]:
         if len(after) > len(before):
             columns.append((name, values))
     return [
-        ", ".join(str(values[i]) if isinstance(values[i], str) else f"{name} {values[i]}" for name, values in columns)
+        ", ".join(
+            str(values[i]) if isinstance(values[i], str) else f"{name} {_number(values[i])}" for name, values in columns
+        )
         for i in range(len(courses))
     ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @checked(courses=listed(an(Course)))

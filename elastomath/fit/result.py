@@ -69,7 +69,7 @@ class Scatter:
         factor = f"{(self.dof / self.chi2) ** 0.5:.2g} times" if self.chi2 > 0 else "far above"
         return (
             f"rate_se is {factor} the scatter along the run (p = {self.p:.1g}): the error of a rate over documents, `se` of "
-            "measure, is not the error within a run; the intervals are too wide, and R5 is not tested"
+            "measure, is not the error within a run; the intervals are too wide, and the finite law (R5) is not tested"
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .rival_laws import spoken
 
 MISSED = 0.1
 """A law that misses courses by more than this share of their fall does not describe them, and its constant means nothing."""
+NEAR = "near a joint optimum (best for all data together)"
 NAMES = {
     "contrast": "the contrast",
     "code_length": "the code length of the wanted text",
@@ -50,22 +51,18 @@ class Joint:
     def verdict(self) -> str:
         """One line."""
         if not self.near:
-            return (
-                f"K_pretrain, K_align and kappa are not given: none of {self.runs} runs is near a joint optimum of its "
-                "volumes, so that they would mean nothing"
-                if self.runs > 1
-                else "K_pretrain, K_align and kappa are not given: the run is not near a joint optimum of its volumes"
-            )
-        some = "the run is" if self.runs == 1 else f"{len(self.near)} of {self.runs} runs {_is(len(self.near))}"
+            which = f"none of {self.runs} runs is" if self.runs > 1 else "the run is not"
+            return f"what the volumes count for (K_pretrain, K_align, kappa) is not given: {which} {NEAR}, where alone it means anything"
+        some = f"{'the run is' if self.runs == 1 else f'{len(self.near)} of {self.runs} runs {_is(len(self.near))}'} {NEAR}"
+        kappa = "kappa, K_pretrain over K_align, the volumes that pre-training and alignment count for"
         if self.apart is not None:
             low, high = (f"{end:.2g}" if end < 10 else f"{end:.0f}" for end in self.apart)
             spread = f"runs from {low} to {high}" if low != high else f"is {low}"
-            return f"{some} near a joint optimum; the ratio of effective volumes kappa = K_p/K_a, where it is bounded, {spread}"
+            return f"{some}; {kappa}, {spread} where it is bounded"
         ratio = bounded(self.kappa)
         if ratio is None:
-            return f"{some} near a joint optimum, but their perturbations are too few or too small to bound kappa = K_p/K_a"
-        sign = "" if ratio[0] in "<>" else "= "
-        return f"{some} near a joint optimum, of effective volumes whose ratio is kappa = K_p/K_a {sign}{ratio}"
+            return f"{some}, but the perturbations are too few or too small to bound {kappa}"
+        return f"{some}; {kappa}, is {ratio}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,7 +99,9 @@ class Summary(Shown):
             row[f"after ({course.unit})"] = cell(group.after)
             fall = group.first_fall.get(course.measure)
             if fall is not None:
-                row[f"first fall ({course.unit.removesuffix('/response')} per 1000)"] = cell(fall, 1000.0)
+                row[f"first fall ({course.unit.removesuffix('/response')} per 1000 {course.volume_unit})"] = cell(
+                    fall, 1000.0
+                )
             row |= {f"half undone by ({course.volume_unit})": cell(group.half_life)}
             row |= {f"undone by ({course.volume_unit})": cell(group.undo_volume)}
             rows.append(row)
@@ -178,6 +177,8 @@ class Summary(Shown):
         others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
         tail = f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)" if len(others) > 1 else ""
         where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
+        if group.label.partition(" ")[0] in group.runs[0].course.covariates:  # "k 2": a letter stays as it is
+            where = where and f"at {where}"
         return where + _undoes(group) + tail
 
     def _logit(self) -> str:
@@ -273,10 +274,12 @@ def _undoes(group: GroupConstants) -> str:
     unit = group.runs[0].course.volume_unit
     # a volume of 1 is a unit, or stands for one that is not known
     of = f"what {group.align:g} aligned ones gave" if (group.align or 0.0) > 1 else "what alignment gave"
-    unit_word = f"opposed {unit}" if unit == "examples" else f"{unit} of the perturbation"
+    before, after = "", f"opposed {unit} undo" if unit == "examples" else f"{unit} of the perturbation undo"
+    if unit == "symbols" and group.align == 1:  # simulated volumes have the alignment data for their unit
+        before, after = "a perturbation of ", "times the alignment data undoes"
     if bounded(half.best) is None:
-        return f"{_count(whole)} {unit_word} undo {of}"
-    first = f"{_count(half)} {unit_word} undo half of {of}"
+        return f"{before}{_count(whole)} {after} {of}"
+    first = f"{before}{_count(half)} {after} half of {of}"
     if whole.best.estimate is not None:
         return f"{first} and {_count(whole)} all of it"
     if whole.best.low is None:
@@ -295,8 +298,8 @@ def _durability(answers: Answers) -> str:
         low, high = 2 ** (interval.low or 0.0), 2 ** (interval.high or 0.0)
         buys = Interval(2**interval.estimate, low, high, interval.level)
         return (
-            f"twice the alignment buys {buys} times that (exponent of the undo volume in n: {interval}; 1 is in proportion, "
-            "0 is nothing)"
+            f"twice the alignment buys {buys} times that (exponent of the undo volume in the alignment "
+            f"volume: {interval}; 1 is in proportion, 0 is nothing)"
         )
     if interval.low is not None:
         return (
@@ -310,7 +313,7 @@ def _durability(answers: Answers) -> str:
         )
     if interval.estimate is not None:
         return (
-            f"twice the alignment buys about {2**interval.estimate:.2g} times that (exponent of the undo volume in n: "
+            f"twice the alignment buys about {2**interval.estimate:.2g} times that (exponent of the undo volume in the alignment volume: "
             f"{interval.estimate:.2g}, "
             "without an interval, since an undo volume is open above: a larger perturbation closes it)"
         )

@@ -26,7 +26,7 @@ NOT_TESTED = "not tested here"
 KINDS = (HOLDS, WITH_CONSTANTS, ONLY_IF, FAILS, SUPPORTED, NOT_SUPPORTED, NOT_TESTED)
 """The verdicts; ``holds only if`` is followed by the condition."""
 LEVELS = ("symbolic", "certified", "sampled", "counterexample", "measured", "published")
-"""The levels of evidence (docs/glossary.md), the strongest first."""
+"""The levels of evidence (`docs/results/index.md`), the strongest first."""
 
 
 @dataclass(frozen=True)

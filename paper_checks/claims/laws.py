@@ -119,7 +119,7 @@ CLAIMS = (
         "Thm4.2-finite", "The theorem made true",
         "If D_p = (D_a + D_t)/2 then, for any distributions, any model class, any joint optima and 0 < L < 1: "
         "DeltaH_p < 0 < DeltaH_a and 1 <= -DeltaH_a/(k DeltaH_p) <= (1 + 2L/k)/(1 - L).",
-        "Theorem 4.2, finite form (theory, R18)", WITH_CONSTANTS, finite_theorem, assumes=("joint optima",),
+        "Theorem 4.2, finite form: R18, docs/results/R18.md", WITH_CONSTANTS, finite_theorem, assumes=("joint optima",),
         depends=("R5", "R18"), command="elastomath verify --only R18", figure="law",
     ),
     Claim(

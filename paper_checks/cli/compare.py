@@ -9,7 +9,7 @@ import typer
 
 from elastomath.errors import InputError
 
-from .terminal import Json, conclude, emit, table
+from .terminal import Json, conclude, emit, number_of, table
 
 if TYPE_CHECKING:
     from elastomath.fit.course import Course
@@ -61,14 +61,16 @@ def compare(
                 "aligned": "all" if one.align is None else f"{one.align:g}",
                 "second/first": str(one.effect) if one.effect.estimate is not None else "-",
                 "p, corrected": None if one.corrected is None else f"{one.corrected:.2g}",
-                "would be seen from": None if one.smallest is None else f"{one.smallest:.3g}",
-                "seeds": f"{one.pairs} pairs" if one.pairs else "apart",
+                "would be seen from": None if one.smallest is None else f"{one.smallest:.2g}",
+                "seeds": number_of(one.pairs, "pair") if one.pairs else "unpaired",
                 "not undone": one.censored,
             }
             for one in effects
         ]
         table(rows, tuple(rows[0]))
         print(
+            "Undo volume, half-life: what undoes the alignment, and half of it; constant c: what one example moves the log-odds by at "
+            "most; contrast: by how much the code of the opposed text is longer than that of the wanted one. "
             "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all pairs of "
             "sets within each constant (Holm)."
         )

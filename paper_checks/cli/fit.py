@@ -87,6 +87,11 @@ def _constants(summary: Any, verbose: bool) -> None:
     """A row for each group of runs that differ in their seed alone."""
     rows = summary.cells() if verbose else summary.cells()[:SHOWN]
     table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
+    if summary.runs[0].course.measure == "contrast":
+        print(
+            "Contrast, before and after the alignment: by how much the code of the opposed text is longer than that of the wanted one. "
+            "First fall: how fast it falls when the perturbation begins."
+        )
     print(
         "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "
         "'> 60': not undone by then, or not told to be; larger perturbations or more held-out documents close it."
@@ -147,18 +152,20 @@ def _kappas(result: dict[str, Any], verbose: bool) -> None:
 
 
 def _everything(result: dict[str, Any]) -> None:
-    """The full listing: R16 of every run, what is pooled, and every rival law of the align rates."""
+    """The full listing: effective volumes of every run, what is pooled, and every rival law of the align rates."""
     names = ("K_pretrain", "K_align", "kappa")
     rows = [
         {"run": run["run"]}
         | {name: _one(run[name]) for name in names}
-        | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
+        | {"nominal kappa": run["nominal_kappa"], "finite law": run["bound"]["holds"]}
         for run in result["runs"]
     ]
     print()
-    table(rows, ("run", *names, "nominal kappa", "R5 holds"))
-    for name in ("kappa", "beta"):
-        print(f"pooled {name}: {_one(result['pooled'][name])}")
+    table(rows, ("run", *names, "nominal kappa", "finite law"))
+    print("Finite law: whether the rates weighted by volume keep within its bound (elastomath verify --explain R5).")
+    print(f"kappa of all runs pooled: {_one(result['pooled']['kappa'])}")
+    if result["pooled"]["beta"] is not None:
+        print(f"power of the nominal ratio with which kappa grows (beta): {_one(result['pooled']['beta'])}")
     for effect in result["pooled"]["covariates"]:
         of = (
             f"kappa ~ {effect['name']}^x, x"
@@ -167,12 +174,18 @@ def _everything(result: dict[str, Any]) -> None:
         )
         print(f"{of}: {_one(effect.get('exponent') or effect.get('factor'))}")
     for phase, rate in result["pooled"]["forgetting"].items():
-        print(f"forgetting, rate of {phase}: {_one(rate)}")
+        if rate is not None:
+            print(f"forgetting, rate of {phase}: {_one(rate)}")
     if result["laws"]:
         print("\nlaws on the contrast, by what they foretell of unseen runs of the same base")
         table(result["laws"], ("name", "numbers", "heldout_runs", "forecast_error", "weight", "chosen"))
-    print("\nlaws on the align rates, along the perturbation and over all runs")
-    table(result["models"], ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"))
+    print(
+        "\nlaws on the align rates, by their held-out error along the perturbation and over all runs, in the unit of the rates"
+    )
+    table(
+        [row | {"p": None if row["p"] is None else f"{row['p']:.2g}"} for row in result["models"]],
+        ("name", "parameters", "heldout_error", "heldout_runs", "p", "chosen"),
+    )
     for label, constants in result["logit"].items():
         shown = [
             f"{name} {_one(constants[name])}" for name in ("aligning", "perturbing", "both", "drift", "return_ratio")

@@ -90,12 +90,12 @@ def _sentences(rungs: Sequence[Lever], undo: float, start: float, height: float)
 def _count(value: float) -> str:
     """A number of examples as it is said.
 
-    >>> _count(1234.4), _count(3.2e13), _count(float("inf"))
-    ('1,234', '3.2e+13', 'more than 1e308')
+    >>> _count(74.2), _count(4186114.0), _count(3.2e13), _count(float("inf"))
+    ('74', '4,190,000', '3.2e+13', 'more than 1e308')
     """
     if not math.isfinite(value):
         return "more than 1e308"
-    return f"{value:,.0f}" if value < ABSURD else f"{value:.2g}"
+    return f"{float(f'{value:.3g}'):,.0f}" if value < ABSURD else f"{value:.2g}"
 
 
 def _finite(value: float) -> float | None:

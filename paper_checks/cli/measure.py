@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from elastomath.errors import InputError
 from elastomath.foreign import json_of
 from elastomath.progress import say
 
-from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, emit, table
+from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, conclude, emit, table
 
 if TYPE_CHECKING:
     from empirical.coding.file import Header
@@ -118,6 +119,8 @@ def measure(
         result["encoded"] = encode_file(loaded, Path(specs[0]).expanduser(), encode, window)
 
     def show() -> None:
+        if result["results"]:
+            conclude([_sentence(result["model"], row) for row in result["results"]])
         table(result["results"], COLUMNS + (("change", "change_se") if before is not None else ()))
         given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
         given += ", in the tokenizer's chat template" if chat else ""
@@ -135,6 +138,16 @@ def measure(
 
     emit(result, as_json, show)
     return 0
+
+
+def _sentence(model: str, row: Mapping[str, Any]) -> str:
+    """What a row concludes.
+
+    >>> _sentence("gpt", {"data": "a.txt", "bits_per_byte": 1.69784, "se": 0.0123})
+    'gpt needs 1.698 bits for each byte of a.txt, with a standard error of 0.012 over documents.'
+    """
+    error = "" if row.get("se") is None else f", with a standard error of {row['se']:.2g} over documents"
+    return f"{model} needs {row['bits_per_byte']:.4g} bits for each byte of {row['data']}{error}."
 
 
 def decode(

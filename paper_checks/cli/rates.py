@@ -7,12 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from .terminal import Json, conclude, emit, numbers, short, table
+from .terminal import Json, conclude, emit, number_of, numbers, short, table
 
 
 def rates(
-    files: Annotated[list[Path], typer.Argument(help=".npy leaf masses on a common leaf set, or .txt / .jsonl.")],
-    volumes: Annotated[str | None, typer.Option("--volumes", help="Pretrain, align, perturb: e.g. 100,1,0.5.")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="One file for each dataset: .npy masses on common leaves, or text (.txt, .jsonl)."),
+    ],
+    volumes: Annotated[
+        str | None,
+        typer.Option(
+            "--volumes", help="Amount of each dataset, in their order: pretrain, align, perturb, e.g. 100,1,0.5."
+        ),
+    ] = None,
     depth: Annotated[int, typer.Option("--depth", help="Symbols a block of text, the depth of the pruned tree.")] = 4,
     symbols: Annotated[str, typer.Option("--symbols", help="What a symbol of text is: bytes or bits.")] = "bytes",
     unit: Annotated[str, typer.Option("--unit", help="Unit of information: bits or nats.")] = "bits",
@@ -38,18 +46,34 @@ def rates(
         ]
         table(rows, tuple(rows[0]))
         print()
-        conclude(
-            (
-                f"In {result['unit']}, over {result['leaves']:,} leaves. Entropy: under a code of its own; rate: under the ideal "
-                "code of all datasets mixed by volume; shannon, huffman: under whole-bit codes of that mixture; response: change "
-                "of the rate for each unit of volume of the last dataset. Changes weighted by volume balance: they add up to "
-                f"{short(result['balance_residual'])}.",
-            ),
-            blank=False,
-        )
+        conclude(_legend(result, depth), blank=False)
 
     emit(result, as_json, show)
     return 0
+
+
+def _legend(result: dict[str, Any], depth: int) -> list[str]:
+    """What the columns mean, and in which unit: of text, rates are by symbol and code lengths by block."""
+    information, symbol = result["unit"].split("/")
+    units = f"In {result['unit']}, over {result['leaves']:,} {'leaf' if result['leaves'] == 1 else 'leaves'}."
+    if _by_block(result):
+        units = (
+            f"Rate and response are in {result['unit']}; entropy, shannon and huffman in {information} for a whole block, up to "
+            f"{number_of(depth, symbol)}; {number_of(result['leaves'], 'block')} occur."
+        )
+    columns = (
+        "Entropy: under a code of its own; rate: under the ideal code of all datasets mixed by volume; shannon, huffman: under "
+        "whole-bit codes of that mixture; response: change of the rate for each unit of volume of the last dataset."
+    )
+    if result["balance_residual"] is None:
+        return [units, columns]
+    of = "the changes of the code of a block" if _by_block(result) else "the responses"
+    return [units, columns, f"Weighted by volume, {of} add up to 0, to rounding ({result['balance_residual']:.0e})."]
+
+
+def _by_block(result: dict[str, Any]) -> bool:
+    """Whether a leaf is a block of several symbols."""
+    return any(abs(symbols - 1) > 1e-9 for symbols in result["symbols_per_leaf"])
 
 
 def conclusion(result: dict[str, Any]) -> list[str]:
@@ -64,12 +88,11 @@ def conclusion(result: dict[str, Any]) -> list[str]:
     unit, names = result["unit"], [Path(name).name for name in result["datasets"]]
     if len(set(names)) < len(names):
         names = result["datasets"]
-    if not result.get("response") or any(value is None for value in result["response"]):
-        gap = [rate - own for rate, own in zip(result["rates"], result["entropies"], strict=True)]
-        if len(names) == 1:
-            return [f"An ideal code for {names[0]} spends {short(result['rates'][0])} {unit}."]
-        worst = max(range(len(names)), key=gap.__getitem__)
-        return [f"The shared code costs {names[worst]} most: {short(gap[worst])} {unit} more than a code of its own."]
+    if len(names) == 1:
+        return [
+            f"An ideal code made for {names[0]} alone spends {short(result['rates'][0])} {unit} on it; what it takes to write the "
+            "code down is not counted."
+        ]
     sentences = []
     moved = dict(zip(names, result["response"], strict=True))
     longer, shorter = ([name for name, value in moved.items() if sign * value > 0] for sign in (1, -1))
@@ -85,12 +108,13 @@ def conclusion(result: dict[str, Any]) -> list[str]:
         k = result["volumes"][0] / result["volumes"][1]
         if align > 0 > pretrain:
             sentences.append(
-                f"The theorem's signs hold: alignment loses and pre-training gains. Weighted by volume (k = {short(k)}), alignment "
+                f"The theorem's signs hold: alignment loses and pre-training gains. Weighted by volume ({short(k)} to 1), alignment "
                 f"loses {short(constant)} times what pre-training gains."
             )
         else:
             sentences.append(
-                "These are not the theorem's signs (alignment loses, pre-training gains): it needs more than it states (R9)."
+                "These are not the theorem's signs (alignment loses, pre-training gains): it needs more than it states "
+                "(elastomath verify --explain R9)."
             )
         if result.get("halves") and result["volumes"][2] < result["volumes"][1]:
             from elastomath.laws.theorem import theta_bounds

@@ -109,10 +109,8 @@ def _show(claims: Sequence[Claim], verbose: bool) -> None:
         (
             "Checked: steps of the derivation (symbolic), instances in exact fractions or enclosed in balls (certified), random "
             "instances against an independent computation (sampled), instances of a search for the smallest counterexample.",
-            ""
-            if verbose
-            else "What each result states: docs/results/index.md. What each check saw: elastomath verify -v. A derivation: elastomath "
-            "verify --explain R18.",
+            "What each result states: docs/results/index.md; its letters: docs/glossary.md. A derivation: elastomath verify --explain R18.",
+            *(() if verbose else ("What each check saw: elastomath verify -v.",)),
             "Not shown: that training a language model reaches a joint optimum; that is what experiments ask.",
         ),
         blank=False,

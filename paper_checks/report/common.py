@@ -24,7 +24,7 @@ def fit_table(section: Section, curve: Curve) -> Fitted:
         [
             {"run": run["run"]}
             | {name: interval(run[name]) for name in ("K_pretrain", "K_align", "kappa")}
-            | {"nominal kappa": run["nominal_kappa"], "R5 holds": run["bound"]["holds"]}
+            | {"nominal kappa": run["nominal_kappa"], "finite law holds": run["bound"]["holds"]}
             for run in constants["runs"]
         ],
         f"effective volumes (R16) with their 95% intervals, in {curve.frame['volume_unit'].iloc[0]}",

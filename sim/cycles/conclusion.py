@@ -57,8 +57,9 @@ def conclusion(curve: Curve, records: Sequence[Mapping[str, Any]] = ()) -> list[
             f"{_span(reach)} times the alignment data, and not beyond.",
         ]
     if ratios:
+        times = "as much as" if _span(ratios) == "1" else f"{_span(ratios)} times what"
         sentences.append(
-            f"At the smallest perturbation, weighted by volume, alignment lost {_span(ratios)} times what pre-training gained."
+            f"At the smallest perturbation, weighted by volume, alignment lost {times} pre-training gained."
         )
     return sentences + _undone(records)
 

@@ -174,7 +174,11 @@ def test_rates_of_one_text_file(call, tmp_path):
     code, out, _ = call("rates", file, "--depth", 2, "--json")
     assert code == 0
     assert json.loads(out)["unit"] == "bits/byte"
-    assert call("rates", file)[0] == 0
+    code, out, _ = call("rates", file)
+    assert code == 0
+    assert "add up" not in out  # one dataset answers to nothing
+    assert "shannon and huffman in bits for a whole block, up to 4 bytes" in " ".join(out.split())
+    assert "a whole block" not in call("rates", file, "--depth", 1)[1]
 
 
 def test_simulate_then_fit_gives_the_nominal_constants(call, tmp_path):
@@ -396,9 +400,7 @@ def test_fit_concludes_on_saved_runs_of_a_real_model(call, name):
 def test_fit_tells_more_where_it_is_asked_to(call):
     out = call("fit", SAVED / "rebound" / "rebound.csv", "--verbose")[1]
     assert "nominal" in out
-    assert re.search(
-        r"^run .* holds *$", out, re.MULTILINE
-    )  # of the table by run, whose heads are broken at this width
+    assert re.search(r"^run .* law *$", out, re.MULTILINE)  # of the table by run, whose heads are broken at this width
 
 
 def test_plan_says_how_much_is_needed(call):
@@ -446,6 +448,15 @@ def test_compare_says_whether_two_recipes_differ(call):
     assert {(one["first"], one["second"]) for one in told} == {
         ("durability-adamw, adamw", "durability-adamw, adamw-carried")
     }
+
+
+def test_what_cannot_be_compared_is_said_without_a_unit_that_the_curve_does_not_have(call, tmp_path):
+    call("simulate", "mixture", "--k", "2,40", "--leaves", 256, "--points", 6, "--out", tmp_path, "--json")
+    (line,) = json.loads(call("compare", tmp_path / "mixture.csv", "--by", "k", "--json")[1])["conclusion"][:1]
+    assert line == "The undo volume after an alignment of 1 cannot be compared: 1 run does not give it."
+    told = json.loads(call("fit", tmp_path / "mixture.csv", "--json")[1])["conclusion"]
+    assert told[0].startswith("At k 2: a perturbation of 0.")
+    assert "times the alignment data undoes half of what alignment gave" in told[0]
 
 
 def test_compare_says_what_else_its_sets_differ_in(call):

@@ -163,16 +163,14 @@ def test_a_volume_of_one_is_no_count_of_examples():
 def test_the_effective_volumes_are_given_only_near_a_joint_optimum():
     """One line each, and no number where they would mean nothing."""
     kappa = Interval(3.0, 2.5, 3.6)
-    assert Joint((), 1, kappa).verdict() == (
-        "K_pretrain, K_align and kappa are not given: the run is not near a joint optimum of its volumes"
-    )
-    assert Joint((), 7, kappa).verdict() == (
-        "K_pretrain, K_align and kappa are not given: none of 7 runs is near a joint optimum of its volumes, so that they would "
-        "mean nothing"
-    )
+    assert "the run is not near a joint optimum" in Joint((), 1, kappa).verdict()
+    assert "none of 7 runs is near a joint optimum" in Joint((), 7, kappa).verdict()
     some = Joint(("a", "b"), 7, kappa).verdict()
-    assert some.endswith("of effective volumes whose ratio is kappa = K_p/K_a = 3.0 [2.5, 3.6]")
-    assert "too few or too small to bound kappa" in Joint(("a",), 7, Interval(1.0, 1e-16, 1e14)).verdict()
+    assert some.endswith("the volumes that pre-training and alignment count for, is 3.0 [2.5, 3.6]")
+    assert (
+        "too few or too small to bound kappa, K_pretrain over K_align"
+        in Joint(("a",), 7, Interval(1.0, 1e-16, 1e14)).verdict()
+    )
     told = summarise(drawn(), joint=Joint((), 9, kappa))
     assert sum("not near a joint optimum" in s or "near a joint optimum" in s for s in told.sentences()) == 1
     assert not any("3.0 [2.5, 3.6]" in sentence for sentence in told.sentences())

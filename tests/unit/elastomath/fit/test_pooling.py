@@ -116,7 +116,7 @@ def test_a_law_may_be_named_and_has_to_be_one():
 
 def test_runs_of_different_volumes_have_no_kappa_in_common():
     """On exact curves each kappa is its nominal ratio, so the conclusion gives their range; of one ratio it gives the one."""
-    for ratios, words in (([2.0, 40.0], "runs from 2 to 40"), ([40.0], "is kappa = K_p/K_a = 40")):
+    for ratios, words in (([2.0, 40.0], "runs from 2 to 40"), ([40.0], "count for, is 40")):
         summary = fit(simulate_mixture(ratios, points=8)).summary
         assert summary.joint is not None
         assert words in summary.joint.verdict()
@@ -133,12 +133,12 @@ def test_a_kappa_that_is_open_is_no_end_of_the_range():
     closed = [k["estimate"] for k in kappas if k["low"] and k["high"] is not None and k["high"] < 1e3 * k["low"]]
     assert joint.apart == (min(closed), max(closed))
     assert max(k["estimate"] for k in kappas) > 1.5 * joint.apart[1]
-    assert joint.verdict().endswith("where it is bounded, runs from 0.43 to 2.7")
+    assert joint.verdict().endswith("runs from 0.43 to 2.7 where it is bounded")
     (laws,) = [sentence for sentence in answer["conclusion"] if sentence.startswith("Of 7 laws")]
     assert "*rebound and driving force*, with 3 free numbers a base," in laws
     (logit,) = [sentence for sentence in answer["conclusion"] if "c = 0.055 to 0.17" in sentence]
     assert f"over {len(answer['logit'])} bases" in logit
-    assert "first fall (nats per 1000)" in answer.summary.cells()[0]
+    assert "first fall (nats per 1000 examples)" in answer.summary.cells()[0]
 
 
 def test_a_summary_shows_itself():
