@@ -71,8 +71,8 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
     rates = ", ".join(sorted({f"{row['optimiser']} {row['learning_rate']:g}" for row in rows}))
     lines = [f"### {RUNS[name]}", ""]
     lines += [
-        f"{number_of(len(rows), 'run')} of {settings['model']}, learning rate {rates}, batch {rows[0]['batch']}, {settings['held_out']} held-out "
-        f"prompts; the base is adapted to {settings['share']:.0%} of the chosen response.",
+        f"{number_of(len(rows), 'run')} of {settings['model']}, learning rate {rates}, batch {rows[0]['batch']}, "
+        f"{settings['held_out']} held-out prompts; the base is adapted to {settings['share']:.0%} of the chosen response.",
         "",
     ]
     error = forecast_error([row for row in rows if _scored(row, name)])

@@ -16,6 +16,7 @@ from ..interval import Interval
 from ..shown import number_of
 from .constants import RunConstants, run_constants, seed_of
 from .course import Course
+from .design import t_beyond
 from .logit import logit_constants
 
 CONSTANTS = {
@@ -239,12 +240,12 @@ def _difference(
 def _smallest(se: float, freedom: float, level: float) -> float:
     """The effect that a t test with this error sees with the chance `POWER`."""
     from scipy.optimize import brentq
-    from scipy.stats import nct, t
+    from scipy.stats import t
 
     if se == 0:
         return 0.0
     edge = float(t.ppf(0.5 + level / 2, freedom))
-    return se * float(brentq(lambda shift: float(nct.sf(edge, freedom, shift)) - POWER, 0.0, 60.0 + 4 * edge))
+    return se * float(brentq(lambda shift: t_beyond(edge, freedom, shift) - POWER, 0.0, 60.0 + 4 * edge))
 
 
 def _corrected(effects: Sequence[Difference], errors: Sequence[tuple[float, float]]) -> list[Difference]:

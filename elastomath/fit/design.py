@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..checks import (
     FINITE,
+    NONNEGATIVE,
     NONNEGATIVES,
     POSITIVE,
     SHARE,
@@ -226,10 +227,11 @@ def _quantile(seeds: int, level: float) -> float:
 def _seeds(sigma: float, width: float, difference: float | None, power: float, level: float) -> int | None:
     """The fewest seeds, two or more, that are enough; None beyond `MOST_SEEDS`."""
     tried = range(2, MOST_SEEDS + 1)
-    if difference is not None:
+    if difference is None:
+        place = bisect_left(tried, True, key=lambda seeds: _half(sigma, seeds, level) <= math.log1p(width))  # it falls
+    else:
         effect = math.log1p(difference)
-        return next((seeds for seeds in tried if power_of(effect, sigma, seeds, level) >= power), None)
-    place = bisect_left(tried, True, key=lambda seeds: _half(sigma, seeds, level) <= math.log1p(width))  # it falls
+        place = bisect_left(tried, True, key=lambda seeds: power_of(effect, sigma, seeds, level) >= power)  # it rises
     return tried[place] if place < len(tried) else None
 
 
@@ -240,13 +242,42 @@ def power_of(effect: float, sigma: float, seeds: int, level: float = 0.95) -> fl
     >>> round(power_of(1.0, 0.5, 6), 2)
     0.88
     """
-    from scipy.stats import nct, t
+    from scipy.stats import t
 
     freedom, shift = 2 * (seeds - 1), effect / (sigma * math.sqrt(2 / seeds))
     edge = float(t.ppf(0.5 + level / 2, freedom))
     if abs(shift) > 1e3 + 1e3 * edge:  # beyond any doubt, and beyond scipy
         return 1.0
-    return float(nct.sf(edge, freedom, shift) + nct.cdf(-edge, freedom, shift))
+    return t_beyond(edge, freedom, shift) + t_beyond(edge, freedom, -shift)
+
+
+@cache
+def _legendre() -> tuple[Array, Array]:
+    return np.polynomial.legendre.leggauss(80)
+
+
+@checked(edge=NONNEGATIVE, freedom=number(least=1.0), shift=FINITE)
+def t_beyond(edge: float, freedom: float, shift: float) -> float:
+    """``P(T > edge)`` of the noncentral t: ``E Phi(shift - edge s)``, ``s^2 = chi-square(freedom)/freedom``, by Gauss and Legendre.
+
+    scipy.stats.nct is not a number at some ordinary shifts.
+
+    >>> round(t_beyond(2.0, 10.0, 0.0), 4), round(t_beyond(2.0, 10.0, 3.0), 4)
+    (0.0367, 0.8315)
+    """
+    from scipy.special import chdtri, gammaln, ndtr
+
+    nodes, weights = _legendre()
+    low, high = (math.sqrt(float(chdtri(freedom, p)) / freedom) for p in (1 - 1e-15, 1e-17))
+    turn, width = (
+        (shift / edge, 9 / edge) if edge else (low, 0.0)
+    )  # where Phi turns, and how far from there it is 0 or 1
+    cuts = np.unique(np.clip([low, turn - width, turn, turn + width, high], low, high))
+    half = np.diff(cuts)[:, None] / 2
+    s = cuts[:-1, None] + half * (nodes + 1)
+    logs = math.log(2) + freedom / 2 * math.log(freedom / 2) - gammaln(freedom / 2)
+    density = np.exp(logs + (freedom - 1) * np.log(s) - freedom * s**2 / 2)
+    return float(min(1.0, (half * weights * density * ndtr(shift - edge * s)).sum()))
 
 
 @checked(courses=listed(an(Course)), prompts=integer(least=1), tokens=POSITIVE)

@@ -233,6 +233,7 @@ def cases():
             design.plan,
             {"aligned": [16.0], "width": 0.5, "difference": 0.5, "power": 0.8, "level": 0.9, "adapted": 10.0},
         ),
+        "fit.design.t_beyond": (design.t_beyond, {"edge": 2.0, "freedom": 10.0, "shift": 1.0}),
         "fit.design.power_of": (design.power_of, {"effect": 1.0, "sigma": 0.5, "seeds": 6, "level": 0.9}),
         "fit.design.pilot_of": (design.pilot_of, {"courses": [course], "prompts": 8, "tokens": 40.0}),
         "fit.elastic_limit.elastic_limit": (limits.elastic_limit, {"readings": read, "level": 0.9}),
