@@ -66,17 +66,18 @@ class Difference:
 
     def sentence(self) -> str:
         """In words."""
-        of = CONSTANTS[self.constant] + ("" if self.align is None else f" after an alignment of {self.align:g}")
+        of = CONSTANTS[self.constant] + ("" if self.align is None else f" after an alignment of {self.align:g},")
         if self.effect.estimate is None:
-            if not self.censored:
-                return f"The {of} cannot be compared: a side has no run that gives it."
-            return f"The {of} cannot be compared: {number_of(self.censored, 'run')} {'does' if self.censored == 1 else 'do'} not give it."
-        kind = "difference" if self.constant == "after" else "ratio"
+            runs = f"{number_of(self.censored, 'run')} {'was' if self.censored == 1 else 'were'} not undone as far as is told"
+            reason = runs if self.censored else "a side has no run that gives it"
+            return f"The {of.rstrip(',')} cannot be compared: {reason}."
+        kind, way = ("difference", "less") if self.constant == "after" else ("ratio", "over")
         if self.p is None:
-            return f"The {of} of {self.second} to that of {self.first}: {kind} {self.effect}; one seed says nothing of other seeds."
+            return (
+                f"In the {of} {self.second} {way} {self.first} is {self.effect}; one seed says nothing of other seeds."
+            )
         verdict = "differ" if self.apart else "are not told apart"
         least = "" if self.smallest is None or self.apart else f"; a {kind} of {self.smallest:.3g} would have been seen"
-        way = "less" if kind == "difference" else "over"
         return (
             f"In the {of} {self.first} and {self.second} {verdict}: {self.second} {way} {self.first} is {self.effect} "
             f"(p = {self.corrected:.2g} corrected{least})."
