@@ -38,7 +38,7 @@ acceptance: $(VENV)/.acceptance ## the slow tests: the fetched model, and lm-eva
 bench: $(VENV)/.bench             ## one table: our speed as ratios to peers, in one run
 	$(BIN)/python -m benchmarks
 
-coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (3 to 6 min)
+coverage: $(VENV)/.dev         ## coverage of the fit's intervals on simulated curves, into docs/coverage.md (3 to 8 min)
 	$(BIN)/python -m benchmarks.coverage
 
 mutants: $(VENV)/.dev          ## break elastomath/ at random and see which test notices, into docs/mutants.md

@@ -59,7 +59,9 @@ def simulate(
     source: Annotated[
         str | None, typer.Option("--source", help="A family, markov, grammar or behaviour. Default: the --family.")
     ] = None,
-    alphabet: Annotated[int, typer.Option("--alphabet", help="Symbols of a sequence.")] = 4,
+    alphabet: Annotated[
+        int | None, typer.Option("--alphabet", help="Symbols of a sequence. Default: 4, and 2 for logit.")
+    ] = None,
     length: Annotated[int, typer.Option("--length", help="Symbols in a sequence: alphabet^length leaves.")] = 4,
     align: Annotated[
         str | None,
@@ -139,12 +141,13 @@ def simulate(
         if dynamics not in EXACT:
             settings["examples"] = at_least_one(examples, "--examples")
         chosen = mode or "sequential"
+        symbols = (2 if dynamics == "logit" else 4) if alphabet is None else alphabet
         if dynamics == "transformer":
             settings |= {"device": device, "dtype": _precision(dtype, chosen)}
         axes["seed"] = list(range(seed, seed + count))
         result = _life_cycles(
             dynamics,
-            source=_source(source or family, alpha, overlap, cover, axes) | {"alphabet": alphabet, "length": length},
+            source=_source(source or family, alpha, overlap, cover, axes) | {"alphabet": symbols, "length": length},
             settings=settings,
             cycle={
                 "mode": chosen,

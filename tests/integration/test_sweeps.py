@@ -215,8 +215,6 @@ def test_the_logit_compressor_is_undone_by_what_the_law_says(capsys, tmp_path):
         "logit",
         "--source",
         "behaviour",
-        "--alphabet",
-        "2",
         "--align",
         "16,64",
         "--constant",
