@@ -356,7 +356,7 @@ def test_an_interrupt_says_how_to_go_on(call, monkeypatch):
 
 
 def test_help_is_quick_and_every_verb_shows_an_example(call):
-    clock, own = [], []
+    clock, own, libraries = [], [], []
     for _ in range(5):
         start, spent = time.perf_counter(), _spent_by_children()
         done = subprocess.run(
@@ -364,9 +364,13 @@ def test_help_is_quick_and_every_verb_shows_an_example(call):
         )
         clock.append(time.perf_counter() - start)
         own.append(_spent_by_children() - spent)
-    assert min(own) < 0.5
+        spent = _spent_by_children()
+        subprocess.run([sys.executable, "-c", "import numpy, typer.main"], check=True)
+        libraries.append(_spent_by_children() - spent)
+    limit = max(0.5, 3 * min(libraries))  # on a slow machine what cannot be left out takes long too
+    assert min(own) < limit
     if os.getloadavg()[0] <= (os.cpu_count() or 1):  # on a machine that others keep busy the clock tells of them
-        assert min(clock) < 0.5
+        assert min(clock) < limit
     for verb in ("verify", "rates", "simulate", "fetch", "measure", "fit", "report", "experiment"):
         assert verb in done.stdout
     for verb in (["verify"], ["rates"], ["simulate"], ["fetch"], ["measure"], ["fit"], ["report"]):
