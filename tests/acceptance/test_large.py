@@ -53,6 +53,10 @@ WORK = {
     "parquet": (TABLE, (60_000, 240_000, 960_000)),
 }
 """What is done, and to how many runs or rows."""
+PEAK = """
+print(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+"""
+"""kB at most; ru_maxrss of a child begins at that of the process that started it."""
 
 
 def cost(what: str, size: int, folder: Path) -> tuple[float, float]:
@@ -60,7 +64,7 @@ def cost(what: str, size: int, folder: Path) -> tuple[float, float]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path]), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as out:
         child = subprocess.Popen(
-            [sys.executable, "-c", WORK[what][0], str(size), what],
+            [sys.executable, "-c", WORK[what][0] + PEAK, str(size), what],
             cwd=folder,
             env=environment,
             stdout=out,
@@ -70,7 +74,8 @@ def cost(what: str, size: int, folder: Path) -> tuple[float, float]:
         child.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         assert child.returncode == 0, out.read().decode()[-2000:]
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
+        peak = int(out.read().split()[-1])
+    return used.ru_utime + used.ru_stime, peak / 1e6
 
 
 def rises(what: str, folder: Path) -> list[tuple[int, float, float]]:
