@@ -16,7 +16,7 @@ on P, where R10 has elasticity per block rise with the depth that is represented
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ MEASURES: Final = {
     "stiffness_ratio": ("|grad H_a| / |grad H_p| at the aligned state", ""),
 }
 """What is measured of each run: name -> (in words, unit)."""
+KERNEL: Final = "relative kernel of "
+"""Before the name of a behaviour: the measure ``|grad z|^2 / |grad gamma_neutral|^2`` of its contrast at the start."""
 CENSORED: Final = ("undoing_volume",)
 """Measures that are not defined where they are large: no slope is taken unless every run of the seed has one."""
 LAWS: Final = ("joint compression (R13)", "forgetting (R19)")
@@ -103,7 +105,7 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> Answ
         "readings": rows,
         "groups": groups,
         "effective_volumes": _effective(curve),
-        "reading": [line for group in groups for line in _told(group)],
+        "reading": [line for group in groups for line in _sentences(group)],
     }
 
 
@@ -113,7 +115,7 @@ def slope_unit(measure: str) -> str:
     >>> slope_unit("first_fall"), slope_unit("fall_share")
     ('bits/token per doubling', 'per doubling')
     """
-    return f"{MEASURES[measure][1]} per doubling".strip()
+    return f"{'' if measure.startswith(KERNEL) else MEASURES[measure][1]} per doubling".strip()
 
 
 def _group(result: Result) -> tuple[int, str]:
@@ -162,11 +164,18 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
     values["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
     at = result["gradients"]["aligned"]
     for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
-        value, se = (at[key][part] for part in ("estimate", "se"))
-        noise = np.random.default_rng(0).standard_normal(len(rise)) * (se or 0.0)
-        noise[0] = 0.0
-        values[name] = np.full(len(rise), np.nan) if value is None else value + noise
+        values[name] = _scattered(at[key], len(rise))
+    for name, reading in result.get("kernels", {}).items():
+        values[KERNEL + name] = _scattered(reading, len(rise))
     return values
+
+
+def _scattered(reading: Mapping[str, float | None], count: int) -> Array:
+    """A number that was read with its standard error, (count,): itself, then draws of its error."""
+    value, se = reading["estimate"], reading["se"]
+    noise = np.random.default_rng(0).standard_normal(count) * (se or 0.0)
+    noise[0] = 0.0
+    return np.full(count, np.nan) if value is None else value + noise
 
 
 def _ratio(top: Array, bottom: Array) -> Array:
@@ -225,7 +234,8 @@ def _slopes(align_volume: int, direction: str, chosen: Sequence[tuple[Result, di
     names = predictors([_place(result) for result, _ in first])
     steps = [r["volume"] for r in first[0][0]["readings"] if r["phase"] == "perturb"]
     spreads: dict[str, Spread] = {}
-    for measure in (name for name in MEASURES if name in first[0][1]):
+    behaviours = [name for name in first[0][1] if name.startswith(KERNEL)]
+    for measure in (name for name in (*MEASURES, *behaviours) if name in first[0][1]):
         each = [_seed_slopes(at[seed], measure, names) for seed in seeds]
         values = [measured[measure][0] for _, measured in chosen]
         defined = int(np.isfinite(values).sum())
@@ -420,23 +430,27 @@ def _effective(curve: Curve) -> Effective:
     }
 
 
-def _told(group: Group) -> list[str]:
-    """What the slopes say, a sentence a measure."""
+def _sentences(group: Group) -> list[str]:
+    """What the exponents say, a sentence a measure: those of the rebound, then the kernel of each behaviour."""
     lines = []
     laws = {law["name"]: law["exponents"] for law in group["laws"]}
     words = {"parameters": "size", "pretrain_volume": "pre-training volume"}
-    for measure in ("first_fall", "fall_rate", "excess_rate", "fall_share"):
+    behaviours = [name for name in group["measures"] if name.startswith(KERNEL)]
+    for measure in ("first_fall", "fall_rate", "excess_rate", "fall_share", *behaviours):
         values = group["measures"].get(measure)
         if values is None:
             continue
+        title = measure if measure in behaviours else MEASURES[measure][0]
         for name in group["predictors"]:
             entry = values["exponent"][name]
             if entry is None:
                 lines.append(
-                    f"{MEASURES[measure][0]}, against {words[name]}: not told ({values['defined']} of {number_of(values['runs'], 'run')})"
+                    f"{title}, against {words[name]}: no exponent (defined in {values['defined']} of {number_of(values['runs'], 'run')})"
                 )
                 continue
-            line = f"{MEASURES[measure][0]}, against {words[name]}: exponent {Interval.of_dict(entry):+.2f}"
+            line = f"{title}, against {words[name]}: exponent {Interval.of_dict(entry):+.2f}"
             joint = laws.get(LAWS[0], {}).get(measure) if name == "pretrain_volume" else None
-            lines.append(line + ("" if joint is None else f"; R13 {joint:+.2f}, R19 0"))
+            lines.append(
+                line + ("" if joint is None else f"; joint compression says {joint:+.2f} (R13), forgetting 0 (R19)")
+            )
     return lines

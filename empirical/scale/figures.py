@@ -9,6 +9,8 @@ import numpy as np
 from elastomath.errors import InputError
 from elastomath.style import INK, STYLES, series, styled
 
+from .answers import KERNEL
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -117,10 +119,15 @@ def _limits(marks: list[float], spreads: list[float], *, zero: bool) -> tuple[fl
     return low - margin, high + margin
 
 
+def _rows(group: Group) -> list[tuple[str, str]]:
+    """The rows of the exponents: measure and words; a behaviour's kernel has a row of its own."""
+    return [*EXPONENTS, *((name, name) for name in group["measures"] if name.startswith(KERNEL))]
+
+
 def _width(group: Group) -> float:
     """Half the width of the panels of exponents: room for every seed's value, from 1 to 4."""
     most = 1.0
-    for measure, _ in EXPONENTS:
+    for measure, _ in _rows(group):
         spread = group["measures"].get(measure)
         for slope in spread["exponent"].values() if spread else ():
             most = max([most, *(abs(value) for value in (slope["seeds"] if slope else ()))])
@@ -129,7 +136,8 @@ def _width(group: Group) -> float:
 
 def _exponents(axes: Axes, group: Group, name: str, law: dict[str, float | None]) -> None:
     most = _width(group)
-    for place, (measure, _) in enumerate(EXPONENTS):
+    rows = _rows(group)
+    for place, (measure, _) in enumerate(rows):
         spread = group["measures"].get(measure)
         interval = spread["exponent"].get(name) if spread else None
         height = -place
@@ -151,6 +159,6 @@ def _exponents(axes: Axes, group: Group, name: str, law: dict[str, float | None]
         if entry is not None:
             axes.plot(entry, height - 0.24, marker="x", color=STYLES[1][0], markersize=6)
     axes.axvline(0.0, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
-    axes.set_yticks([-place for place in range(len(EXPONENTS))], [words for _, words in EXPONENTS])
-    axes.set_ylim(-len(EXPONENTS) + 0.4, 0.6)
+    axes.set_yticks([-place for place in range(len(rows))], [words for _, words in rows])
+    axes.set_ylim(-len(rows) + 0.4, 0.6)
     axes.set_xlim(-1.05 * most, 1.05 * most)

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
+from scipy.special import stdtrit
 
 from elastomath.curve import Curve
 from elastomath.progress import say
 from elastomath.runs.conduct import ProtocolSummary
 from elastomath.runs.ledger import Configuration, Result
 
+from ..behaviours import read_pairs
 from ..data.examples import Example
+from ..durability.card import GROUPS as CARD_GROUPS
+from ..durability.predict import predict
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.gradients import gradient_reading
@@ -24,6 +28,7 @@ from ..rebound.run import run_name as rebound_name
 from ..rebound.settings import DIRECTIONS, KINDS
 from .answers import answers
 from .family import Family, FamilySettings
+from .settings import PROMPT_TOKENS, PROMPTS
 from .settings import ScaleSettings as ScaleSettings
 
 GROUPS = 8
@@ -43,7 +48,8 @@ def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> Protoco
 def run_scale(equipment: Equipment, configuration: Configuration) -> Result:
     """One model, aligned on one volume: its rebound, and the gradients at the start and at the aligned state.
 
-    Returns what `rebound.run.run_rebound` returns, {"parameters", "run"} and {"gradients": {"start", "aligned"}}.
+    Returns what `rebound.run.run_rebound` returns, {"parameters", "run"}, {"gradients": {"start", "aligned"}}, and where
+    behaviours are named {"kernels": {name: ...}} of each, at the start (`_kernel`).
     """
     at = _member(equipment, configuration)
     rebound = run_rebound(at, configuration)
@@ -55,9 +61,11 @@ def run_scale(equipment: Equipment, configuration: Configuration) -> Result:
         name: _gradients(laboratory, bench, stage, int(configuration["gradient_documents"]))
         for name, stage in (("start", start), ("aligned", aligned))
     }
+    named = configuration.get("behaviours", {})
+    kernels = {"kernels": {name: _kernel(laboratory, start, configuration, name) for name in named}} if named else {}
     bench.tidy([*stages, aligned])
     say(f"  {run_name(configuration)}: cosine {gradients['aligned']['cosine']:+.3f} at the aligned state")
-    return rebound | {"parameters": laboratory.loaded.parameters, "gradients": gradients}
+    return rebound | {"parameters": laboratory.loaded.parameters, "gradients": gradients} | kernels
 
 
 def _member(equipment: Equipment, configuration: Configuration) -> Equipment:
@@ -93,6 +101,27 @@ def _gradients(laboratory: Laboratory, bench: Bench, stage: Stage, count: int) -
 
     name = {"stage": "gradients", "groups": GROUPS, "pretrain": fingerprint(both), "align": fingerprint(own)}
     return laboratory.stage(name, stage, make, keep=False).result
+
+
+def _kernel(laboratory: Laboratory, start: Stage, configuration: Configuration, name: str) -> Result:
+    """``|grad z|^2 / |grad gamma_neutral|^2`` of a behaviour's contrast z at the start, with its error over held-out prompts.
+
+    Beside it the probability of neither response (``closure``) and the mean share p of the chosen one of the two.
+    """
+
+    def make() -> Result:
+        card = predict(
+            laboratory.loaded, read_pairs(name), (1,), learning_rate=configuration["learning_rate"], held_out=PROMPTS,
+            max_tokens=PROMPT_TOKENS, seed=int(configuration["seed"]), autocast=laboratory.equipment.dtype,
+        )  # fmt: skip
+        relative, share = card.constants["relative"], card.constants["p"].estimate
+        quantile = float(stdtrit(CARD_GROUPS - 1, 0.5 + relative.level / 2))
+        se = None if relative.low is None or relative.high is None else (relative.high - relative.low) / (2 * quantile)
+        return {"estimate": relative.estimate, "se": se, "closure": card.closure, "p": share}
+
+    stage = {"stage": "kernel", "pairs": name, "sha256": configuration["behaviours"][name]}
+    stage |= {"prompts": PROMPTS, "max_tokens": PROMPT_TOKENS, "seed": configuration["seed"]}
+    return laboratory.stage(stage, start, make, keep=False).result
 
 
 def _read(laboratory: Laboratory, both: Sequences, own: Sequences) -> Result:

@@ -11,6 +11,7 @@ from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration, run_key
 from elastomath.runs.settings import Field, Settings, Values, read_values, setting
 
+from ..behaviours import read_pairs
 from ..data.specifications import data_hashes
 from ..laboratory.laboratory import Equipment
 from ..laboratory.work import Part, Work, part_of
@@ -20,6 +21,8 @@ from .family import FamilySettings, family_config
 VERSION = 1
 BOTH = ("prompt", "max_tokens")
 """What a person chooses for the family and for what follows alike."""
+PROMPTS, PROMPT_TOKENS = 32, 96
+"""Held-out prompts of a behaviour, and the tokens of one with its response that are kept."""
 FAMILY = ("sizes", "volumes", "texts", "vocabulary")
 """What a person may choose of the family; the rest is as it is tuned."""
 
@@ -31,6 +34,7 @@ class ScaleSettings(Settings):
     rebounds            the rebound of each model; with ``family`` a single one, whose model is each member in turn
     family              the models that are pre-trained here; None where ``rebounds`` names models
     gradient_documents  held-out documents of each kind that carry the gradients (R7), half for each of H_p and H_a
+    pairs               behaviours whose kernel is read in every model at its start: |grad z|^2 of the contrast z over that of neutral text
 
     Larger alignment volumes go on from smaller ones, and the control arm (both kinds mixed) is run where the rebound asks.
     """
@@ -39,9 +43,14 @@ class ScaleSettings(Settings):
     GRADIENTS: ClassVar[str] = (
         "Held-out documents of each kind that carry the gradients (R7); at most 128 where none is given."
     )
+    PAIRS: ClassVar[str] = (
+        "Behaviours of which it is read how easily they give way in each model, nothing trained for it: shipped ones by name, "
+        "or files of pairs; commas between."
+    )
     rebounds: tuple[ReboundSettings, ...]
     family: FamilySettings | None = None
     gradient_documents: int = 128
+    pairs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.rebounds or (self.family is not None and len(self.rebounds) != 1):
@@ -57,6 +66,8 @@ class ScaleSettings(Settings):
         named = [(r.model, r.revision) for r in self.rebounds]
         if len(set(named)) < len(named):
             raise InputError("a model is named twice", where="scale", mend="name each model and revision once")
+        if len(set(self.pairs)) < len(self.pairs):
+            raise InputError("a behaviour is named twice", where="scale", mend="name each once in --pairs")
         if any(set(r.algorithms) - {"sft"} for r in self.rebounds):
             raise InputError("an algorithm that is not sft", where="scale", mend="use rebound for other algorithms")
         if not 16 <= self.gradient_documents <= first.held_out:
@@ -79,11 +90,12 @@ class ScaleSettings(Settings):
         """The configuration of every run, members that share a pre-training together: by seed, size, volume."""
         first = self.rebounds[0]
         data = data_hashes((first.align, first.perturb, *(self.family.texts if self.family else ())))
+        behaviours = {"behaviours": {name: read_pairs(name).sha256 for name in self.pairs}} if self.pairs else {}
         runs = []
         for rebound, member, source in self._members(equipment):
             for run in rebound.configurations(equipment.training, source, data):
                 about = {"protocol": "scale", "scale_version": VERSION, "gradient_documents": self.gradient_documents}
-                runs.append(run | about | {"member": member})
+                runs.append(run | about | behaviours | {"member": member})
         order = {seed: place for place, seed in enumerate(first.seeds)}
         return sorted(runs, key=lambda run: order[run["seed"]])
 
@@ -122,7 +134,11 @@ class ScaleSettings(Settings):
         units, count = len(rebound.seeds) * len(rebound.directions), self.gradient_documents
         readings = len(rebound.seeds) + units * len(rebound.align_volumes)
         documents = 2 * (count // 2) + (count - count // 2)
-        return [*rebound.work(), Work("gradients", readings, documents * rebound.max_tokens)]
+        work = [*rebound.work(), Work("gradients", readings, documents * rebound.max_tokens)]
+        if self.pairs:  # both responses and a neutral text
+            tokens = 3 * PROMPTS * PROMPT_TOKENS
+            work.append(Work("kernels", len(self.pairs) * len(rebound.seeds), tokens))
+        return work
 
     # -- the settings that a person gives, flat ------------------------------------------------------------------------
 
@@ -131,6 +147,7 @@ class ScaleSettings(Settings):
         """The models or the family, then the rebound of each; the defaults are those of the preset ``quick``."""
         own = [*Models.listed(), *(row for row in FamilySettings.listed() if row.name in FAMILY)]
         own.append(Field("gradient_documents", int | None, None, cls.GRADIENTS, "--gradient-documents"))
+        own.append(Field("pairs", tuple[str, ...], (), cls.PAIRS, "--pairs"))
         quick = read_values(ReboundSettings.listed(), cls.presets()["quick"])
         return own + [
             replace(row, default=quick.get(row.name, row.default))
@@ -164,7 +181,7 @@ class ScaleSettings(Settings):
                 mend="give one of: --sizes, --volumes, --texts, --vocabulary; --models; --preset paper-...",
             )
         values = {**paper, **own}
-        documents = values.pop("gradient_documents", None)
+        documents, pairs = values.pop("gradient_documents", None), values.pop("pairs", ())
         rest = {name: value for name, value in values.items() if name not in named | set(FAMILY)}
         if models or paper:
             chosen = Models(**{name: value for name, value in values.items() if name in named})
@@ -174,7 +191,7 @@ class ScaleSettings(Settings):
             rebounds = (ReboundSettings.of(given={**quick, **rest}),)
             family |= {name: own[name] for name in BOTH if name in own}
         most = min(128, rebounds[0].held_out) if documents is None else documents
-        return cls(rebounds, None if models or paper else FamilySettings(**family), most)
+        return cls(rebounds, None if models or paper else FamilySettings(**family), most, tuple(pairs))
 
     def values(self) -> Values:
         """Every setting that a person may give, of a family or of given models."""
@@ -187,7 +204,7 @@ class ScaleSettings(Settings):
             ).values()
         else:
             known = {name: getattr(family, name) for name in FAMILY}
-        known["gradient_documents"] = self.gradient_documents
+        known |= {"gradient_documents": self.gradient_documents, "pairs": self.pairs}
         return known | {own.name: getattr(first, own.name) for own in self.listed() if hasattr(first, own.name)}
 
 

@@ -158,6 +158,29 @@ def test_given_models_and_revisions(settings, tiny_model, tmp_path):
     assert [r.pretrain_volume for r in volumes] == sorted(r.pretrain_volume for r in volumes)
 
 
+def test_the_kernel_of_a_behaviour_is_that_of_its_card_at_the_member(settings, tmp_path):
+    from empirical.behaviours import read_pairs
+    from empirical.durability.predict import predict
+
+    pairs = tmp_path / "pairs.jsonl"
+    rows = [{"prompt": f"film {n}: ", "chosen": "good light", "rejected": "slow dull"} for n in range(40)]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rebound = replace(settings.rebounds[0], seeds=(0,), control=False)
+    family = replace(settings.family, sizes=("16x1", "32x1"), volumes=(64,))
+    own = ScaleSettings((rebound,), family, 16, (str(pairs),))
+    result = run(own, tmp_path / "out")
+    name = f"relative kernel of {pairs}"
+    for row in result["readings"]:
+        member = load_model(next((tmp_path / "out" / "family").glob(f"*/{row['size']}-64")), device="cpu")
+        card = predict(member, read_pairs(pairs), (1,), learning_rate=3e-3, max_tokens=96, autocast="float32")
+        relative = card.constants["relative"]
+        assert row[name] == pytest.approx(relative.estimate, rel=1e-5)
+        assert row[f"{name}_se"] == pytest.approx((relative.high - relative.low) / 2 / 2.3646, rel=0.1)
+    assert any(line.startswith(f"{name}, against size: exponent") for line in result["reading"])
+    below = scale_figure(json.loads((tmp_path / "out" / "scale.json").read_text())).axes[6]
+    assert name in [label.get_text() for label in below.get_yticklabels()]
+
+
 def planted(size: float, volume: float, seed: int, docs: int = 60) -> dict:
     """A run whose contrasts follow P^0.3 V^-0.5 exactly, documents with noise that every reading shares."""
     rng = np.random.default_rng(seed)
@@ -178,8 +201,9 @@ def planted(size: float, volume: float, seed: int, docs: int = 60) -> dict:
     at |= {"population_ratio": {"estimate": 2.0, "se": None}}
     member = {"size": f"{size:g}", "pretrain_volume": volume, "family": None}
     configuration = {"seed": seed, "direction": "forward", "align_volume": 40, "member": member}
+    kernels = {"tone": {"estimate": size**-0.2 * volume**0.1, "se": 0.0}, "advice": {"estimate": None, "se": None}}
     return {"configuration": configuration, "readings": readings, "parameters": size,
-            "gradients": {"start": at, "aligned": at}}  # fmt: skip
+            "gradients": {"start": at, "aligned": at}, "kernels": kernels}  # fmt: skip
 
 
 @pytest.fixture
@@ -197,6 +221,13 @@ def test_planted_exponents_come_back(no_fits):
     for measure, value in (("fall_rate", 0.04), ("fall_share", 1.2), ("excess_rate", 0.03), ("undoing_volume", 32.5)):
         assert group["measures"][measure]["mean"] == pytest.approx(value)
         assert group["measures"][measure]["exponent"]["parameters"]["estimate"] == pytest.approx(0.0, abs=1e-6)
+    own = group["measures"]["relative kernel of tone"]
+    assert own["exponent"]["parameters"]["estimate"] == pytest.approx(-0.2, abs=1e-6)
+    assert own["exponent"]["pretrain_volume"]["estimate"] == pytest.approx(0.1, abs=1e-6)
+    assert own["slope"]["parameters"]["unit"] == "per doubling"
+    lines = answers(runs, None, 50)["reading"]
+    assert "relative kernel of tone, against size: exponent -0.20 [-0.20, -0.20]" in lines
+    assert "relative kernel of advice, against size: no exponent (defined in 0 of 18 runs)" in lines
     row = answers(runs, None, 50)["readings"][0]
     assert row["rise"] == pytest.approx(1e5**0.3 * 1000**-0.5)
 
@@ -271,6 +302,8 @@ def test_families_that_cannot_be_are_refused(settings, change, message):
 def test_settings_that_do_not_go_together_are_refused(settings):
     first = replace(settings.rebounds[0], model="a")
     other = replace(first, model="b", held_out=20)
+    with pytest.raises(InputError, match="a behaviour is named twice"):
+        replace(settings, pairs=("tone", "tone"))
     with pytest.raises(InputError, match="vary the model only"):
         ScaleSettings((first, other), None, 16)
     with pytest.raises(InputError, match="give one of"):
