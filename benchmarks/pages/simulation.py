@@ -6,15 +6,17 @@ Replaces what stands between the two marks of the page, and writes a figure for 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pages import DOCS
+from elastomath.interval import Interval
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
 from paper_checks.report.page import interval
 from paper_checks.report.studies import TITLES, caption, saved_studies
-from sim.studies import STUDIES, draw
+from sim.studies import QUESTIONS, STUDIES, draw
 from sim.studies.conclusions import conclusion
 
 BEGIN, END = "<!-- answers: made by benchmarks/pages/simulation.py -->", "<!-- end of answers -->"
@@ -23,20 +25,25 @@ BEGIN, END = "<!-- answers: made by benchmarks/pages/simulation.py -->", "<!-- e
 def answers_of(found: dict[str, Any]) -> list[str]:
     """The lines of one study: question, conclusion, figure; folded, a sentence an answer and the table of numbers."""
     study = found["study"]
-    lines = [f"### {TITLES[study].removeprefix('Simulated: ').capitalize()}", "", found["question"], ""]
+    lines = [f"### {TITLES[study].removeprefix('Simulated: ').capitalize()}", "", QUESTIONS[study], ""]
     lines += [*conclusion(found), "", f"![{caption(study)}](figures/simulation-{study}.svg)", ""]
     lines += [f'??? info "The {len(found["answers"])} answers, in words and numbers"', ""]
     lines += [f"    - {answer['sentence']}" for answer in found["answers"]]
     lines += ["", "    | answer | what | value |", "    | --- | --- | --- |"]
     for answer in found["answers"]:
         what = answer["question"].replace("|", "\\|")
-        lines.append(f"    | {answer['id']} | {what} | {interval(answer['value'])} |")
+        lines.append(f"    | {answer['id']} | {what} | {_three_digits(answer['value'])} |")
     seeds = ", ".join(f"{name} {len(values)}" for name, values in found["settings"]["seeds"].items())
     lines += [
         "",
         f"{found['settings']['runs']} runs, preset {found['preset']}; seeds: {seeds}. Intervals at 95%, over seeds.",
     ]
     return [*lines, f"Again: `elastomath study {study} --preset {found['preset']}`.", ""]
+
+
+def _three_digits(value: Mapping[str, Any] | None) -> str:
+    """An interval to three digits, which is what anybody reads of it; all of them are in the saved results."""
+    return interval(None) if value is None else f"{Interval.of_dict(value):.3g}"
 
 
 def page(text: str) -> str:

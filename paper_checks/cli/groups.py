@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from typer.core import TyperGroup
@@ -10,6 +13,8 @@ UNDERSTAND = "Understand: the theorem, the paper, the simulator"
 MEASURE = "Measure: texts and models"
 JUDGE = "Judge: curves, runs, everything at once"
 HELP = "About this installation"
+LISTED = 76
+"""Columns of a list in a help, which stands two columns in."""
 GROUPS = (UNDERSTAND, MEASURE, JUDGE, HELP)
 """The groups of verbs, in the order in which the help shows them."""
 
@@ -21,6 +26,23 @@ def examples(*commands: str) -> str:
     '\\x08\\nExample: elastomath info'
     """
     return "\b\n" + "\n".join(f"Example: {command}" for command in commands)
+
+
+def listing(verb: Callable[..., Any], rows: Mapping[str, str]) -> str:
+    """The help of a verb, and below it a list of names with what each is, which click leaves as it is.
+
+    >>> print(listing(lambda: None, {"one": "the first"}).replace(chr(8), "-"))
+    <BLANKLINE>
+    <BLANKLINE>
+    -
+    one  the first
+    """
+    width = max(map(len, rows))
+    lines = [
+        textwrap.fill(text, LISTED, initial_indent=f"{name:<{width}}  ", subsequent_indent=" " * (width + 2))
+        for name, text in rows.items()
+    ]
+    return f"{inspect.getdoc(verb) or ''}\n\n\b\n" + "\n".join(lines)
 
 
 class VerbGroup(TyperGroup):

@@ -14,7 +14,7 @@ from .terminal import Json, Verbose, conclude, emit, interval, number_of, table
 def study(
     question: Annotated[
         Literal["constant", "volumes", "rebound", "scale", "hooke", "sequence", "kernel", "replay", "order", "defence"],
-        typer.Argument(help="The question that is asked."),
+        typer.Argument(help="The question that is asked, by its name in the list above."),
     ],
     preset: Annotated[
         Literal["tiny", "quick", "full"],
@@ -31,7 +31,7 @@ def study(
     """A question put to simulated compressors: the answer in words, numbers with intervals, a curve and a figure."""
     from elastomath.runs.executors import open_executor
     from elastomath.style import save_figure
-    from sim.studies import draw, load_study, run_study
+    from sim.studies import QUESTIONS, draw, load_study, run_study
     from sim.studies.conclusions import conclusion
 
     start = time.monotonic()
@@ -43,8 +43,8 @@ def study(
     result["conclusion"] = conclusion(summary)
 
     def show() -> None:
-        conclude([summary["question"]])
         conclude(result["conclusion"])
+        conclude([f"The question: {QUESTIONS[question]}"])
         table(
             [{"answer": answer["id"], "value": interval(answer["value"])} for answer in summary["answers"]],
             ("answer", "value"),
@@ -56,7 +56,9 @@ def study(
         print(f"\n{number_of(summary['settings']['runs'], 'run')} in {result['seconds']:.1f} s: {figure}")
         print(f"{summary['curve']}, {summary['summary']}")
         if not verbose:
-            print("Each answer in words: elastomath study -v (nothing is run again).")
+            print(
+                f"Each answer in words: elastomath study {question} -v, with the same options (nothing is run again)."
+            )
 
     emit(result, as_json, show)
     return 1 if summary["failures"] else 0

@@ -40,17 +40,17 @@ def saved_studies() -> dict[str, dict[str, Any]]:
 
 
 def study_section(summary: dict[str, Any]) -> Section:
-    """One study: its question, its answers in words and numbers, its figure."""
-    from sim.studies import draw
+    """One study: its answer, the question, its answers in words and numbers, its figure."""
+    from sim.studies import QUESTIONS, draw
     from sim.studies.conclusions import conclusion
 
     study = summary["study"]
     section = Section(
         f"study-{study}", TITLES[study], command=f"elastomath study {study} --preset {summary['preset']}", saved=True
     )
-    section.say(summary["question"])
     for sentence in conclusion(summary):
         section.say(sentence)
+    section.say(f"The question: {QUESTIONS[study]}")
     section.draw(draw(summary), caption(study))
     sentences = [answer["sentence"] for answer in summary["answers"]]
     section.more(f"{TITLES[study]}: the {len(sentences)} answers in words", "\n".join(sentences))

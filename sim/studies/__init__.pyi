@@ -1,5 +1,6 @@
 from .answers import Answer as Answer
 from .answers import over_seeds as over_seeds
+from .questions import QUESTIONS as QUESTIONS
 from .study import PRESETS as PRESETS
 from .study import STUDIES as STUDIES
 from .study import draw as draw

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Array = NDArray[np.float64]
-QUESTION = "How do -DeltaH_a/(k DeltaH_p) and the residual move with l and k, and what do trained models give at the joint optimum?"
 ROUNDING = 1e-6
 """Relative slack of the bounds: a change of 1e-10 nats has lost its last digits."""
 PARTS = {"union2": (0.5, 0.5), "union": (1 / 3, 1 / 3)}
@@ -115,8 +114,8 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
                     f"theta/{name}", "the constant at l = 1/2, P_p = (P_a + P_t)/2", name,
                     f"At joint optima of the {name} -DeltaH_a/(k DeltaH_p) is {theta} at l = 1/2, k = {k:g}; "
                     f"{inside} of {len(halves)} readings lie "
-                    f"within R18's ends ({ceiling}), with the theorem's signs in {signs} of them.",
-                    theta, f"{T_METHOD}, {len(chosen)} seeds; R18 is checked at every k, l and seed",
+                    f"within the ends of the theorem made true (R18: {ceiling}), with the theorem's signs in {signs} of them.",
+                    theta, f"{T_METHOD}, {len(chosen)} seeds; the theorem made true (R18) is checked at every k, l and seed",
                 )
             )  # fmt: skip
         last = [row for row in halves if row["k"] == k and row["l"] == 1.0]
@@ -126,10 +125,10 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         if residual is not None:
             results.append(
                 Answer(
-                    f"residual/{name}", "the residual over R5's bound at l = 1", name,
-                    f"The residual of the {name} is {residual} of R5's bound at l = 1, k = {k:g}; over all "
+                    f"residual/{name}", "what the balance leaves over at l = 1, over the bound of the finite law (R5)", name,
+                    f"The residual of the {name} is {residual} of the bound of the finite law (R5) at l = 1, k = {k:g}; over all "
                     f"{len(mine)} readings it goes from {low:.3g} "
-                    f"to {high:.3g}, so R5 {'holds' if within else 'FAILS'} (0 to "
+                    f"to {high:.3g}, so the finite law {'holds' if within else 'FAILS'} (0 to "
                     f"{'1/2 for mixtures' if name == 'mixture' else '1'}).",
                     residual, f"{T_METHOD}, {len(last)} seeds",
                 )
@@ -146,7 +145,7 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
                     f"signs/{name}", "the theorem's signs on a union of three parts, share of readings", name,
                     f"On a union of three parts the {name} has the signs of Thm 4.2 in a share {right} of the "
                     "readings (l up to 1): the union alone does not "
-                    f"give them. Where DeltaH_a > 0, {inside} of {len(judged)} readings lie within R8's ends with "
+                    f"give them. Where DeltaH_a > 0, {inside} of {len(judged)} readings lie within the ends of the union law (R8) with "
                     "R read at the same l.",
                     right, f"{T_METHOD}, {len(_seeds(thirds))} seeds",
                 )
@@ -160,7 +159,7 @@ def _seeds(table: list[Row]) -> list[int]:
 
 @styled
 def figure(summary: Data) -> Figure:
-    """Above, the constant on a union of halves at the largest k, with R18's ends; below, the residual over R5's bound. A line is a mean."""
+    """Above, the constant on a union of halves; below, what the balance leaves over, in parts of the finite law's bound. Lines: means."""
     drawn, (upper, lower) = two_panels(
         "Constant and residual at joint optima", "P_p = (P_a + P_t)/2; means over seeds."
     )
@@ -179,10 +178,10 @@ def figure(summary: Data) -> Figure:
     upper.plot(fine, (1 + 2 * fine / k) / (1 - fine), color=INK, linestyle="--", linewidth=0.8)
     upper.axhline(1.0, color=INK, linestyle="--", linewidth=0.8)
     upper.set(ylabel="−ΔH_a / (k ΔH_p)")
-    upper.set_title(f"the constant at k = {k:g}; dashed: R18's ends")
+    upper.set_title(f"the constant at k = {k:g}; dashed: ends of the theorem made true (R18)")
     upper.legend(frameon=False, fontsize=9)
     for bound in (0.0, 0.5, 1.0):
         lower.axhline(bound, color=INK, linewidth=0.8, linestyle="-" if bound == 0 else "--")
     lower.set(ylabel="residual / bound", xlabel="l = |D_t| / |D_a|")
-    lower.set_title("R5: from 0 to 1, mixtures to 1/2")
+    lower.set_title("what is left over, of the finite law's bound (R5): 0 to 1, mixtures to 1/2")
     return drawn

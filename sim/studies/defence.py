@@ -24,10 +24,6 @@ from .plans import TINY_NETWORK
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Can resistance be made useful (Q2): which defence makes a behaviour last, what does it cost, and does neutral training bring "
-    "back what was in the base?"
-)
 METHOD = (
     "geometric mean over seeds (source and training drawn anew), each paired with plain fine-tuning, Student's interval"
 )

@@ -20,10 +20,6 @@ from .volumes import r19
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Hooke: are |D_i| times the changes of the divergences of D_p and D_a equal and opposite, forward and reverse?"
-)
-
 
 Force = Literal["forward", "reverse", "effective"]
 FORMULAS: dict[Force, str] = {"forward": "D(P||q)", "reverse": "D(q||P)"}
@@ -115,7 +111,7 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
             )
             effective = _at(table, "effective", near) if direction == "forward" else None
             if effective is not None:
-                sentence += f" With R19's volumes in place of the nominal ones {effective} is left."
+                sentence += f" With the volumes of the law of forgetting (R19) in place of the nominal ones {effective} is left."
             results.append(
                 Answer(
                     f"{direction}/{name}/{setting}",

@@ -17,10 +17,6 @@ from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Kernel: the law has one constant because the gradient of the contrast stays as it is; how far does it turn while a network is "
-    "aligned, and does it stand still in the limit of wide networks?"
-)
 CONSTANT = 0.05
 LIMIT = -0.5
 """The exponent of the turn in the width that the theory of wide networks has (Lee et al. 2019)."""

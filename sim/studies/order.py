@@ -18,10 +18,6 @@ from .answers import T_METHOD, Answer, Run, over_seeds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Order: under joint compression the order of data is nothing; how many opposed steps undo a behaviour that a network learned "
-    "early, late, or interleaved with the rest of its base?"
-)
 CONSTANT = 0.05
 MIXED, NEUTRAL = "the rest answers the same prompts, half and half", "the rest is neutral text on other prompts"
 PRESETS: dict[str, tuple[int, int, tuple[tuple[int, int], ...]]] = {

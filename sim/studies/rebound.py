@@ -24,7 +24,6 @@ from .study import two_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "Resistance (F1), rebound (F2) and undoing: who falls faster, does R13's condition separate the cases, how does m* move with n?"
 FALL = 0.25
 """The perturbation after which falls are compared."""
 SHARE = (0.0, 1.0)
@@ -220,7 +219,7 @@ def _resistance(name: str, setting: str, table: list[Row]) -> list[Answer]:
     lower_excess = over_seeds(_by_seed(table, lambda row: row["resistance"]["lower_excess"]), within=SHARE)
     if loss is None or excess is None or floor is None or lower_loss is None or lower_excess is None:
         return []
-    sign = loss.side("against F1", "as F1 says", "not decided")
+    sign = loss.side("against resistance (F1)", "as resistance (F1) has it", "not decided")
     mine = excess.side(
         "in excess code length the forward direction ends lower",
         "inverse alignment ends with less excess, too",
@@ -228,14 +227,14 @@ def _resistance(name: str, setting: str, table: list[Row]) -> list[Answer]:
     )
     return [
         Answer(
-            f"f1-loss/{_who(name, setting)}", "F1: final loss, forward less inverse, nats a leaf", name,
+            f"f1-loss/{_who(name, setting)}", "resistance (F1): final loss, forward less inverse, nats a leaf", name,
             f"{name}, {setting}: forward less inverse loss is {loss} ({sign}); inverse ends lower in a share "
             f"{lower_loss} of the pairs. The targets' own entropies differ by "
             f"{floor} of it.",
             loss, T_METHOD,
         ),
         Answer(
-            f"f1-excess/{_who(name, setting)}", "F1: excess code length, forward less inverse, nats a leaf", name,
+            f"f1-excess/{_who(name, setting)}", "resistance (F1): excess code length, forward less inverse, nats a leaf", name,
             f"{name}, {setting}: forward less inverse excess is {excess}, inverse lower in a share {lower_excess} "
             f"of the pairs: {mine}.",
             excess, T_METHOD,
@@ -258,7 +257,7 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
         return []
     results = [
         Answer(
-            f"f2/{_who(name, setting)}", "F2: share of pairs in which the more aligned model falls more", name,
+            f"f2/{_who(name, setting)}", "rebound (F2): share of pairs in which the more aligned model falls more", name,
             f"{name}, {setting}: after l = {FALL:g} the more aligned model has fallen more in a share {faster} of "
             "the pairs of alignment volumes.",
             faster, T_METHOD,
@@ -274,9 +273,9 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
         )
         results.append(
             Answer(
-                f"r13/{_who(name, setting)}", "share of pairs in which R13's condition says who falls more", name,
-                f"{name}, {setting}: R13's condition is right in a share {right} of the pairs (it expects the more "
-                f"aligned model to fall more in {sum(expected)} of "
+                f"r13/{_who(name, setting)}", "share of pairs in which the condition of joint compression (R13) says who falls more", name,
+                f"{name}, {setting}: the condition of joint compression (R13) is right in a share {right} of the pairs (it expects the "
+                f"more aligned model to fall more in {sum(expected)} of "
                 f"{len(expected)}): it {separated}.",
                 right, T_METHOD,
             )
@@ -300,8 +299,8 @@ def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
     entries = [entry for row in table for entry in row["undo"]]
     never = sum(entry["volume"] is None for entry in entries)
     misses = [abs(entry["volume"] / entry["law"] - 1) for entry in entries if entry["volume"] and entry["law"]]
-    law = {"mixture": "R13", "counting": "R19"}.get(name)
-    said = f" {law}'s m* is met to {max(misses, default=math.inf):.1e}." if law else ""
+    law = {"mixture": "joint compression (R13)", "counting": "the law of forgetting (R19)"}.get(name)
+    said = f" The m* of {law} is met to {max(misses, default=math.inf):.1e}." if law else ""
     third = b.side(
         "falls, as in Table 3", "rises, against Table 3 (b = -0.15)", "neither rises nor falls beyond the scatter"
     )
@@ -317,7 +316,7 @@ def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
 
 @styled
 def figure(summary: Groups[Row]) -> Figure:
-    """Above, m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark for each run's mean gap."""
+    """Above, the undo volume m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark a run."""
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
     heights: list[float] = []
     for index, group in enumerate(summary["groups"]):
@@ -333,12 +332,12 @@ def figure(summary: Groups[Row]) -> Figure:
         ends = [min(heights), max(heights)]
         upper.plot(ends, ends, color=INK, linestyle="--", linewidth=0.8)
     upper.set(xscale="log", yscale="log", xlabel="alignment volume n", ylabel="m*, volume of D_t")
-    upper.set_title("what undoes alignment; dashed: slope 1 (R13)")
+    upper.set_title("what undoes alignment; dashed: slope 1 (joint compression, R13)")
     plain_ticks(upper.xaxis, dense=True)
     plain_ticks(upper.yaxis, dense=True)
     drawn.legend(loc="outside lower center", frameon=False, fontsize=9, ncols=2)
     for line in (lower.axhline, lower.axvline):
         line(0.0, color=INK, linewidth=0.8)
     lower.set(xlabel="forward less inverse: entropy of the target, nats", ylabel="… of the excess, nats")
-    lower.set_title("F1, a mark a run: above 0, inverse has less excess")
+    lower.set_title("resistance (F1), a mark a run: above 0, inverse has less excess")
     return drawn

@@ -17,10 +17,6 @@ from .answers import T_METHOD, Answer, Run, over_seeds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Replay: trained in sequence a behaviour is undone by few opposed steps, under joint compression by as many as aligned it; how much "
-    "of the old data, mixed into the new, restores the joint law, and how fast?"
-)
 CONSTANT = 0.05
 ALIGNED = (0.0, 0.2, 0.3, 0.4, 0.44, 0.46, 0.47, 0.48, 0.49, 0.5, 0.6)
 PRETRAINED = (0.25, 0.5, 0.75)

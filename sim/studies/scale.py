@@ -24,7 +24,6 @@ from .study import two_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "Scale (F3): how does elasticity move with depth (R10), with transformer size, and with the volume of pre-training (R11)?"
 TOLERANCE = 0.02
 """Nats by which a prefix may be coded worse than by its own law and still count as represented."""
 
@@ -236,7 +235,7 @@ def _depth(table: list[Cut]) -> list[Answer]:
     each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means if mean.estimate is not None)
     return [
         Answer(
-            "depth/mixture", "R10: N_0 DeltaH_a/L against depth, Pareto alpha = 1.2", "mixture",
+            "depth/mixture", "response of alignment, N_0 DeltaH_a/L, against depth (R10), Pareto alpha = 1.2", "mixture",
             f"The mixture's elasticity N_0 DeltaH_a/L, near 1 - A at large k, is {said}; it rises at every step of "
             f"depth in {rising} of {seeds} draws. Per symbol it is {each}.",
             means[-1][1], f"at the largest depth: {T_METHOD}",
@@ -285,7 +284,9 @@ def _size(table: list[Sized]) -> list[Answer]:
     slope, deeper = slopes("elasticity"), slopes("represented_depth")
     if slope is not None:
         decided = slope.side(
-            "falls with size, against F3", "grows with size, as F3 and R10 say", "has no decided trend over these seeds"
+            "falls with size, against scale (F3)",
+            "grows with size, as scale (F3) and depth (R10) say",
+            "has no decided trend over these seeds",
         )
         results.append(
             Answer(
@@ -328,13 +329,13 @@ def _volume(table: list[Pretrained]) -> list[Answer]:
             continue
         said = ", ".join(f"{mean.estimate:.3g} at {place:g}" for place, mean in _means(mine, "k"))
         decided = b.side(
-            "falls with |D_p|, as R11 has it for joint compression and against F3",
-            "grows with |D_p|, as F3 says",
+            "falls with |D_p|, as joint compression has it (R11) and against scale (F3)",
+            "grows with |D_p|, as scale (F3) says",
             "has no decided trend over these seeds",
             edge=0.05,
         )
         if b.low is not None and b.high is not None and b.low > -0.1 and b.high < 0.1:
-            decided = "hardly depends on |D_p|: what forgets does not know how long it was pre-trained (R19)"
+            decided = "hardly depends on |D_p|: what forgets does not know how long it was pre-trained (law of forgetting, R19)"
         results.append(
             Answer(
                 f"volume/{name}/{setting}", "exponent of DeltaH_a/L in |D_p|", name,
@@ -348,7 +349,7 @@ def _volume(table: list[Pretrained]) -> list[Answer]:
 
 @styled
 def figure(summary: Data) -> Figure:
-    """Above, N_0 DeltaH_a/L against depth (mixture) and represented depth of the transformers; below, DeltaH_a/L against |D_p|."""
+    """What alignment loses against depth (mixture) and represented depth of transformers, above; against pre-training volume, below."""
     drawn, (upper, lower) = two_panels("Elasticity and scale", "Means over seeds.", share=False)
     lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], "depth"), False)]
     lines.append(

@@ -21,10 +21,6 @@ from .plans import sized
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = (
-    "Sequence: do two gradients of the base foretell how far a behaviour is aligned by gradient descent, and how many opposed "
-    "steps undo it?"
-)
 CONSTANT = 0.02
 """c of the logit law at the base, per step: small, so that what is seen is the law and not the size of the steps."""
 FROZEN, MOVING = "one direction", "a direction for each last word"

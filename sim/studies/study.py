@@ -21,23 +21,13 @@ from elastomath.units import NATS_PER_BIT
 
 from ..sources.problem import COMPONENTS
 from .answers import Answer
+from .questions import QUESTIONS
 from .worker import run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STUDIES: Final = (
-    "constant",
-    "volumes",
-    "rebound",
-    "scale",
-    "hooke",
-    "sequence",
-    "kernel",
-    "replay",
-    "order",
-    "defence",
-)
+STUDIES: Final = tuple(QUESTIONS)
 """The questions by name, each a module of this package."""
 PRESETS: Final = ("tiny", "quick", "full")
 """``tiny`` is for tests (seconds), ``quick`` for one core and a few minutes, ``full`` for more seeds, sizes and volumes."""
@@ -91,7 +81,7 @@ def summary(
         "schema": SCHEMA,
         "study": study,
         "preset": preset,
-        "question": _module(study).QUESTION,
+        "question": QUESTIONS[study],
         "answers": [answer.as_dict() for answer in answers],
         "settings": {
             "runs": len(runs),

@@ -23,7 +23,6 @@ from .study import two_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-QUESTION = "In sequential training, what are the effective volumes K_p and K_a against the nominal ones; joint law, R19, or neither?"
 ANTIPARALLEL = -0.99
 """A cosine of grad H_p and grad H_a at or below it counts as one elasticity constant (R7)."""
 ROUNDING, QUADRATURE = 1e-9, 1e-3
@@ -132,14 +131,16 @@ def _against_r19(setting: str, table: list[Row]) -> Answer:
     worst = max(_miss(row["kappa"], row) for row in table)
     biased = max(_miss(row["kappa_nominal"], row) for row in table)
     met = "met" if at_rest <= ROUNDING and worst <= QUADRATURE else "NOT met"
-    sentence = f"Counting, {setting} a unit: kappa is R19's to {at_rest:.0e} by the gradients at rest (R7) and to {worst:.1e} by R16 at "
-    sentence += f"l' = (e^(hl) - 1)/h, in {len(table)} readings: R19 is {met}."
+    sentence = f"Counting, {setting} a unit: kappa is that of the law of forgetting (R19) to {at_rest:.0e} by the gradients at rest (R7) "
+    sentence += f"and to {worst:.1e} by effective volumes (R16) at l' = (e^(hl) - 1)/h, in {len(table)} readings: "
+    sentence += f"the law of forgetting is {met}."
     if biased > 10 * QUADRATURE:
         sentence += f" Read in nominal l it misses by up to {biased:.2g}, since the perturbation forgets itself too."
     return Answer(
-        f"r19/counting/{setting}", "effective volumes of counting against R19, worst relative miss", "counting", sentence,
+        f"r19/counting/{setting}", "effective volumes of counting against the law of forgetting (R19), worst relative miss",
+        "counting", sentence,
         Interval(worst if math.isfinite(worst) else 1e9, 0.0, None),
-        "the largest |kappa/R19 - 1| by R16; exact sums, the error is the quadrature's",
+        "the largest |kappa/kappa of forgetting - 1| by effective volumes (R16); exact sums, the error is the quadrature's",
     )  # fmt: skip
 
 
@@ -172,12 +173,14 @@ def _exponents(name: str, setting: str, table: list[Row]) -> list[Answer]:
         predicted = over_seeds(slopes_of(table, "r19", over))
         sentence = f"{name}, {setting}: |grad H_a|/|grad H_p| at rest goes as {what}^b with b = {measured}; the joint law has {law:g}"
         if predicted is not None:
-            sentence += f", R19 at this forgetting (one clock for all directions) {predicted.estimate:.3g}"
+            sentence += (
+                f", the law of forgetting (R19) at this rate (one clock for all directions) {predicted.estimate:.3g}"
+            )
         sentence += f". {_verdict(measured, law, predicted)}"
         if integral is not None:
-            sentence += f" By R16, where both volumes come out positive: b = {integral}."
+            sentence += f" By effective volumes (R16), where both volumes come out positive: b = {integral}."
         else:
-            sentence += " R16 gives no two positive volumes to fit an exponent to."
+            sentence += " There are no two positive effective volumes (R16) to fit an exponent to."
         exponents.append(
             Answer(
                 f"beta-{'pretrain' if over == 'k' else 'align'}/{name}/{setting}", f"exponent of kappa in {what}", name, sentence, measured,
@@ -200,7 +203,7 @@ def _verdict(measured: Interval, law: float, predicted: Interval | None) -> str:
     if as_joint:
         return "That is the joint law."
     if as_r19:
-        return "That is R19, not the joint law."
+        return "That is the law of forgetting, not the joint law."
     return "That is neither." if r19 is not None else "That is not the joint law."
 
 
@@ -221,8 +224,8 @@ def _constant(name: str, groups: list[Group[Row]]) -> list[Answer]:
             f"After training in sequence the {name}'s gradients of H_p and H_a have a mean cosine of {cosine}: an "
             "elasticity constant that is "
             f"the same in every direction (R7; a cosine below {ANTIPARALLEL}) exists in {single} of {len(table)} "
-            "readings. R16 gives two "
-            f"positive volumes in {positive} of {len(table)}; the nearest joint curve, whatever its clock, misses "
+            "readings. Two effective volumes (R16) are "
+            f"positive in {positive} of {len(table)}; the nearest joint curve, whatever its clock, misses "
             f"its work by {missed:.1%} (median).",
             cosine, f"mean over settings and volumes, then {T_METHOD}",
         )
@@ -271,9 +274,11 @@ def _median(values: Any) -> float | None:
 
 @styled
 def figure(summary: Groups[Row]) -> Figure:
-    """kappa (R7's ratio at rest) against |D_p| above, |D_a| below, for each compressor at one setting; dashed: joint law; dotted: R19."""
+    """kappa against pre-training volume above, alignment volume below, by compressor; dashed: joint law; dotted: forgetting."""
     drawn, panels = two_panels(
-        "Elasticity constants in sequence", "Geometric means over seeds; dashed joint law, dotted R19.", share=False
+        "Elasticity constants in sequence",
+        "Geometric means over seeds; dashed joint law, dotted law of forgetting (R19).",
+        share=False,
     )
     chosen: dict[str, Group[Row]] = {}
     for group in summary["groups"]:

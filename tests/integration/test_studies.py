@@ -9,7 +9,7 @@ import pytest
 from elastomath import Curve, InputError
 from elastomath.style import svg
 from paper_checks.cli.commands import main
-from sim.studies import STUDIES, draw, load_study, run_study
+from sim.studies import QUESTIONS, STUDIES, draw, load_study, run_study
 from sim.studies.study import _module
 
 
@@ -43,6 +43,15 @@ def test_files_and_keys(folder, study):
         json.dumps(_module(study).runs("tiny"))
     )
     assert svg(draw(found)) == svg(draw(load_study(folder / f"{study}-sim.json")))
+
+
+def test_the_verb_answers_before_it_repeats_the_question(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["study", "constant", "--preset", "tiny", "--out", str(tmp_path)])
+    assert not ended.value.code
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("Where pre-training data is the union")
+    assert f"The question: {QUESTIONS['constant']}" in text
 
 
 def test_constant_of_the_mixture_lies_within_its_best_ends(folder):
