@@ -295,7 +295,9 @@ def _verbs() -> str:
             for inner, child in command.commands.items():
                 describe(f"{name} {inner}", child)
             return
-        rows.extend(["", f"## {name.removeprefix('elastomath ')}", "", _cell(command.help or "")])
+        about, _, listing = (command.help or "").partition("\n\n\b\n")
+        rows.extend(["", f"## {name.removeprefix('elastomath ')}", "", _cell(about)])
+        rows.extend(["", "```text", listing, "```"] if listing else [])
         for example in re.split(r"\s*Example: ", command.epilog or "")[1:]:
             rows.extend(["", "```text", example.strip(), "```"])
         rows.extend(["", "| option | default | |", "| --- | --- | --- |"])
@@ -310,7 +312,10 @@ def _verbs() -> str:
             default = "" if option.default is None or callable(option.default) else str(option.default)
             shown = getattr(option, "show_default", None)
             default = shown if isinstance(shown, str) else default
-            rows.append(f"| `{label}` | {_cell(default)} | {_cell(getattr(option, 'help', '') or '')} |")
+            about = getattr(option, "help", "") or ""
+            if settings := re.fullmatch(r"(.*)  \[default: (.*)\]", about, re.DOTALL):  # of a protocol's settings
+                about, default = settings.groups()
+            rows.append(f"| `{label}` | {_cell(default)} | {_cell(about)} |")
 
     describe("elastomath", typer.main.get_command(app))
     return "\n".join(rows)

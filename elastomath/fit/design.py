@@ -108,7 +108,8 @@ class Plan:
                 f"with a chance of {self.power:.0%}; plan as many seeds for each of them."
             )
         sentences.append(
-            f"The undo volume, about {', '.join(f'{m:.3g}' for m in self.undo)} after "
+            f"The undo volume (the opposed examples after which the behaviour stands where it stood before alignment), about "
+            f"{', '.join(f'{m:.3g}' for m in self.undo)} after "
             f"{', '.join(f'{n:g}' for n in self.aligned)} aligned examples, is then expected to be known to "
             f"within {math.expm1(self.half_width):.0%} ({self.level:.0%} interval over seeds)."
         )

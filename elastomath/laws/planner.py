@@ -260,13 +260,26 @@ def levers(
     even = float(expit(start))
     table = [
         Lever("SFT", plain, top, "plain fine-tuning on chosen responses"),
-        Lever(f"DPO, beta {float(best.beta):.2g}", 2 * float(best.pairs), top, "the cheapest beta, 2/D"),
-        *(Lever(f"DPO, beta {beta:g}", 2 * float(dpo_price(height, aligning, beta)), top, "") for beta in betas),
+        Lever(
+            f"DPO, beta {float(best.beta):.2g}",
+            2 * float(best.pairs),
+            top,
+            "preference training at its cheapest temperature beta",
+        ),
+        *(
+            Lever(
+                f"DPO, beta {beta:g}",
+                2 * float(dpo_price(height, aligning, beta)),
+                top,
+                "preference training at this beta",
+            )
+            for beta in betas
+        ),
         Lever(
             f"replay of {even:.0%}",
             even / (1 - even) * undo if even < 1 else math.inf,
             start,
-            "the contrast falls towards logit r and no further: it holds the share that the base had, not what alignment added",
+            "the wanted share falls to that of the replay and no further: this keeps what the base had, not what alignment added",
         ),
         Lever(
             "pre-training",

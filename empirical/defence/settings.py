@@ -34,13 +34,19 @@ class DefenceSettings(ProtocolSettings):
     chat: bool = setting(False, "Make each prompt that is text the user's turn in the chat template of the tokenizer.")
     defences: tuple[str, ...] = setting(
         ("sft", "more", "dpo-best", "dpo-0.1", "npo", "pre-training", "replay-50", "average", "flat"),
-        f"Defences, commas between: {', '.join(DEFENCES)}.",
+        f"Defences, commas between. {'; '.join(f'{name}: {row.title}' for name, row in DEFENCES.items())}.",
         gate=each(one_of(*DEFENCES)),
     )
     attacks: tuple[str, ...] = setting(
-        ("sft", "mixed"), f"Attacks, commas between: {', '.join(ATTACKS)}.", gate=each(one_of(*ATTACKS))
+        ("sft", "mixed"),
+        f"Attacks, commas between. {'; '.join(f'{name}: {row.title}' for name, row in ATTACKS.items())}.",
+        gate=each(one_of(*ATTACKS)),
     )
-    volume: int = setting(64, "Aligned examples (pairs) of a defence, before its own stretch.", gate=COUNT)
+    volume: int = setting(
+        64,
+        "Aligned examples of a defence (pairs for DPO and its kin); some take more or fewer, as their names say.",
+        gate=COUNT,
+    )
     learning_rate: float = setting(3e-4, "Of stochastic gradient descent, in all phases but adapting.", gate=POSITIVE)
     attack_most: int = setting(96, "Most examples of an attack.", gate=COUNT)
     share: float = setting(0.5, "Share of chosen responses in the mixture that the base is adapted to.", gate=SHARE)

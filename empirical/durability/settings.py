@@ -66,7 +66,8 @@ class DurabilitySettings(ProtocolSettings):
     )
     algorithms: tuple[str, ...] = setting(
         ("sft",),
-        "Of the alignment: sft on chosen responses, or dpo, kto, simpo, ppo on pairs; commas between. The rest is sft always.",
+        "Of the alignment: sft (plain fine-tuning on chosen texts), or dpo, kto, simpo, ppo (by preferences, on pairs); commas between. "
+        "All other training is sft.",
         option="--algorithm",
         gate=each(one_of(*ALGORITHMS)),
     )

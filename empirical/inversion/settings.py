@@ -37,11 +37,17 @@ class InversionSettings(TextSettings):
     align_volume: int = setting(384, "Examples of the full alignment: 100%.", gate=COUNT)
     low: float = setting(0.6, "The lower level of alignment.", gate=SHARE)
     high: float = setting(0.9, "The higher level of alignment.", gate=SHARE)
-    budget: int = setting(192, "Most examples of a leg; a level that it does not reach is open.", gate=COUNT)
+    budget: int = setting(
+        192, "Most examples of the way down, and of the way up; a level that is not reached counts as open.", gate=COUNT
+    )
     readings: int = setting(10, "Readings on the way up.", gate=COUNT)
     tolerance: float = setting(0.01, "How far from its level a state may lie.", gate=SHARE)
-    control: bool = setting(True, "From the same start with text of both kinds, too.")
-    measure: str = setting("contrast", "Of alignment: contrast, or behaviour.", gate=one_of(*MEASURES))
+    control: bool = setting(True, "Also train from the same start with text of both kinds.")
+    measure: str = setting(
+        "contrast",
+        "What alignment is read from: contrast (code lengths of held-out texts), or behaviour (a classifier of what the model writes).",
+        gate=one_of(*MEASURES),
+    )
     continuations: int = setting(64, "Prompts that are continued at a reading of behaviour.", gate=PAIR)
     sample_tokens: int = setting(24, "Tokens of a continuation, at most.", gate=PAIR)
     held_out: int = 96

@@ -67,7 +67,10 @@ class ProtocolSettings(Settings):
     batch: int = setting(8, "Examples of a step.", gate=COUNT)
     weights: str = setting("float32", "What the weights are held and trained in.")
     lora_rank: int = setting(
-        0, "Train an adapter of this rank in the place of the weights; 0 for none.", gate=FROM_ZERO, each=1 << 20
+        0,
+        "Train a low-rank adapter of this rank in the place of the weights; 0 for none.",
+        gate=FROM_ZERO,
+        each=1 << 20,
     )
     seeds: tuple[int, ...] = setting((0,), "Seeds, runs of their own for each.", gate=each(FROM_ZERO), each=0)
 
@@ -122,7 +125,8 @@ class TextSettings(ProtocolSettings):
 
     align: str = setting(
         "film-reviews:positive/rotten_tomatoes",
-        "Data that is aligned to: SPEC, each text after --prompt; or SPEC#KIND, examples with prompts of their own.",
+        "Data that is aligned to: SPEC (a file, a name or a data set of the hub), each text after --prompt; or SPEC#KIND, examples with "
+        "prompts of their own.",
     )
     prompt: str | None = setting(
         None,

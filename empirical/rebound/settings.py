@@ -56,25 +56,28 @@ class ReboundSettings(TextSettings):
     )
     algorithms: tuple[str, ...] = setting(
         ("sft",),
-        "Of the alignment: sft, dpo, kto, simpo, ppo; commas between.",
+        "Of the alignment: sft (plain fine-tuning), or by preferences: dpo, kto, simpo, ppo; commas between.",
         option="--algorithm",
         gate=each(one_of(*ALGORITHMS)),
     )
     aligned: str | None = setting(None, ALIGNED)
     keep_weights: bool = setting(False, KEEP_WEIGHTS)
     adapt_volume: int = setting(
-        96, "Examples of both kinds first: D_p, the start of the scale; 0 aligns the base as it is.", gate=FROM_ZERO
+        96,
+        "Examples of both kinds first, which stand for the pre-training data; 0 aligns the base as it is.",
+        gate=FROM_ZERO,
     )
-    pretrain_volume: float | None = setting(None, "Nominal |D_p| in examples, where nothing is adapted.")
-    align_volumes: tuple[int, ...] = setting((48, 144), "Examples, rising; a run each.", gate=rising_volumes)
+    pretrain_volume: float | None = setting(None, "Nominal pre-training volume in examples, where nothing is adapted.")
+    align_volumes: tuple[int, ...] = setting((48, 144), "Aligned examples, rising; a run each.", gate=rising_volumes)
     perturb_volumes: tuple[int, ...] = setting(
-        (12, 24, 48), "Examples, rising; measured on the way.", gate=rising_volumes
+        (12, 24, 48), "Opposed examples, rising; measured on the way.", gate=rising_volumes
     )
     kl_documents: int = setting(
         12, "Held-out documents of each kind that carry the divergence to the base.", gate=COUNT
     )
     control: bool = setting(
-        True, "Perturb with text of both kinds, too: the data told from the first steps of a fresh optimiser."
+        True,
+        "Perturb with text of both kinds, too: this tells what opposed text does from what the first steps of any training do.",
     )
     behaviour: str | None = setting(
         None, "Also score generated text, P(the kind aligned on): tfidf (fitted here), or a classifier of the hub."

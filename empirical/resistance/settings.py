@@ -24,14 +24,15 @@ class ResistanceSettings(TextSettings):
         None, "Data whose prompts, or first words, the samples go on from; further examples of --align otherwise."
     )
     slices: tuple[float, ...] = setting(
-        (1 / 3, 2 / 3, 1.0), "Shares of the alignment volume after which theta_1, theta_2 ... are kept, rising to 1."
+        (1 / 3, 2 / 3, 1.0),
+        "Shares of the alignment volume after which the model is kept, as model 1, model 2 ..., rising to 1.",
     )
     align_volume: int = setting(384, "Examples of the whole alignment.", gate=COUNT)
     prompt_words: int = setting(4, "Words of a text to go on from; none of data with prompts of its own.", gate=COUNT)
-    held_samples: int = setting(96, "Samples of each D_k to other prompts that are only measured.", gate=PAIR)
+    held_samples: int = setting(96, "Samples of each kept model, to other prompts, that are only measured.", gate=PAIR)
     sample_tokens: int = setting(20, "Tokens of a sample, at most.", gate=COUNT)
     temperature: float = setting(
-        1.0, "Of the samples; 1 makes theta_k's code length on D_k its entropy.", gate=POSITIVE
+        1.0, "Of the samples; at 1 the code length of a model on its own samples is its entropy.", gate=POSITIVE
     )
     volumes: tuple[int, ...] = setting(
         (48, 128), "Samples of a run, rising: measured after each, trained to the last.", gate=rising_volumes

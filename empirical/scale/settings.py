@@ -41,7 +41,8 @@ class ScaleSettings(Settings):
 
     NAME = "scale"
     GRADIENTS: ClassVar[str] = (
-        "Held-out documents of each kind that carry the gradients (R7); at most 128 where none is given."
+        "Held-out documents of each kind from which gradients are taken, whose ratio is the elasticity constant; at most 128 where none is "
+        "given."
     )
     PAIRS: ClassVar[str] = (
         "Behaviours of which it is read how easily they give way in each model, nothing trained for it: shipped ones by name, "
@@ -218,7 +219,7 @@ class Models(Settings):
     NAME = "scale"
     models: tuple[str, ...] = setting((), "Models instead of a family, commas between.")
     revisions: tuple[str, ...] = setting((), "Of one model, or one for each model; commas between.")
-    pretrain_volumes: tuple[float, ...] = setting((), "|D_p| of each model in examples, commas between.")
+    pretrain_volumes: tuple[float, ...] = setting((), "Pre-training volume of each model in examples, commas between.")
 
     def rebounds(self, template: Mapping[str, Any]) -> tuple[ReboundSettings, ...]:
         """The rebound of each model in the settings of ``template``. Raises InputError where the numbers do not agree.

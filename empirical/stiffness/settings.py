@@ -46,22 +46,28 @@ class StiffnessSettings(Settings):
     revision: str | None = setting(None, "Revision of a model on the hub.")
     texts: tuple[str, ...] = setting(
         ("film-reviews:rotten_tomatoes", "film-reviews:positive/imdb", "film-reviews:negative/imdb"),
-        "Three data sets D_1,D_a,D_t, with commas between.",
+        "Three data sets, with commas between: a neutral one, alignment, perturbation.",
     )
-    k: tuple[float, ...] = setting((10.0, 100.0), "|D_p| / |D_a|, one run each.", gate=ratios)
+    k: tuple[float, ...] = setting(
+        (10.0, 100.0), "Pre-training volume over alignment volume, a run for each.", gate=ratios
+    )
     perturbations: tuple[float, ...] = setting(
         (0.0, 0.1, 0.2, 0.35, 0.6, 0.9, 1.3, 1.8, 2.4, 3.0),
-        "|D_t| / |D_a|, rising from 0.",
+        "Perturbation volume over alignment volume, rising from 0.",
         option="--l",
         gate=from_zero,
     )
     case_steps: tuple[float, ...] = setting(
-        (0.0, 0.1, 0.3, 0.6), "|D_t| / |D_a| of the cases beside the union, rising from 0.", gate=from_zero
+        (0.0, 0.1, 0.3, 0.6),
+        "Perturbation volume over alignment volume, rising from 0, where pre-training is not the union of all three texts.",
+        gate=from_zero,
     )
-    contrast_k: float = setting(10.0, "|D_p| / |D_a| of the cases beside the union.", gate=POSITIVE)
+    contrast_k: float = setting(
+        10.0, "Pre-training volume over alignment volume, where pre-training is not that union.", gate=POSITIVE
+    )
     positions: int = setting(3840, "Token positions, a third for each text.", gate=COUNT)
     window: int = setting(128, "Positions in a row of text.", gate=COUNT)
-    features: int = setting(128, "Features of the tilt.", gate=COUNT)
+    features: int = setting(128, "Directions in which the output distributions of the model may be tilted.", gate=COUNT)
     seed: int = setting(0, "Seed of everything that is drawn.", gate=integer(least=0), each=0)
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from elastomath.errors import InputError, inert, with_extra
+from sim.studies.questions import QUESTIONS
 
 from . import check as cli_check
 from . import compare as cli_compare
@@ -27,7 +28,7 @@ from . import simulate as cli_simulate
 from . import study as cli_study
 from . import track as cli_track
 from . import verify as cli_verify
-from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup, examples
+from .groups import HELP, JUDGE, MEASURE, UNDERSTAND, VerbGroup, examples, listing
 from .options import protocol
 from .signals import guarded
 from .terminal import Device, Dtype, Json, Seed, conclude, emit, number_of, table
@@ -76,13 +77,16 @@ app.command(
 )(cli_rates.rates)
 app.command(
     rich_help_panel=UNDERSTAND,
+    help=listing(cli_simulate.simulate, cli_simulate.COMPRESSORS),
     epilog=examples(
         "elastomath simulate mixture --k 2,40,1000 --alpha 1.2 --out runs",
         "elastomath simulate counting --align 0.5,1,2 --forgetting 0,0.1 --executor local --workers 2",
     ),
 )(cli_simulate.simulate)
 app.command(
-    rich_help_panel=UNDERSTAND, epilog=examples("elastomath study constant", "elastomath study volumes --json")
+    rich_help_panel=UNDERSTAND,
+    help=listing(cli_study.study, QUESTIONS),
+    epilog=examples("elastomath study constant", "elastomath study volumes --json"),
 )(cli_study.study)
 app.command(
     rich_help_panel=MEASURE,
@@ -228,7 +232,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return 0
-        return _refused(f"{inert(error.format_message())} (see elastomath --help)")
+        context = getattr(error, "ctx", None)  # of the verb whose options or arguments are wrong
+        verb = context.command_path if context is not None else "elastomath"
+        return _refused(f"{inert(error.format_message())} (see {verb} --help)")
     if code == INTERRUPTED:  # typer turns an interrupt into this code before we see it
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

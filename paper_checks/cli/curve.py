@@ -36,7 +36,7 @@ def curve(
     out: Annotated[Path, typer.Option("--out", help="The curve file, .csv or .parquet.")] = Path("out/curve.csv"),
     as_json: Json = False,
 ) -> int:
-    """Logs and results of other tools as one Curve, which fit reads."""
+    """Logs and results of other tools as one curve file (the code length of each data set as the perturbation grows), for fit."""
     from empirical.logs import read_curve
 
     read = read_curve(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 experiment = typer.Typer(
     cls=VerbGroup,
-    help="A protocol on a real language model, resumed by the same command.",
+    help="An experiment on a real language model; where it was stopped, the same command goes on.",
     epilog=examples("elastomath experiment stiffness --k 10,100", "elastomath experiment rebound --seeds 0,1"),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -28,7 +28,7 @@ experiment = typer.Typer(
 
 @protocol(experiment, "stiffness --k 10,100 --features 128 --out out/stiffness")
 def stiffness() -> Protocol:
-    """The tilt probe: the law on a real model's own distributions, at known volumes."""
+    """Does the law hold where it must: on a frozen model whose distributions are tilted to an exact joint optimum of known volumes."""
     from empirical.stiffness.run import stiffness as run
     from empirical.stiffness.settings import StiffnessSettings
 
@@ -37,7 +37,7 @@ def stiffness() -> Protocol:
 
 @protocol(experiment, "rebound --preset quick", "rebound --preset paper-rebound --dry-run")
 def rebound() -> Protocol:
-    """Align on one kind of text, perturb with the opposed kind: contrast of rates and divergence to the base (F2)."""
+    """Do more aligned models fall back faster (the paper's rebound, F2)? Align on one kind of text, then train on the opposed kind."""
     from empirical.rebound.run import rebound as run
     from empirical.rebound.settings import ReboundSettings
 
@@ -46,7 +46,7 @@ def rebound() -> Protocol:
 
 @protocol(experiment, "resistance --seeds 0,1", "resistance --align beavertails#safe --align-volume 3000")
 def resistance() -> Protocol:
-    """Slices of one alignment, each trained on the others' samples: losses and excess code lengths both ways (F1)."""
+    """Is a model easier to train back to an earlier state than forward (the paper's resistance, F1)? Both ways, within one alignment."""
     from empirical.resistance.figures import resistance_figure
     from empirical.resistance.run import resistance as run
     from empirical.resistance.settings import ResistanceSettings
@@ -56,7 +56,7 @@ def resistance() -> Protocol:
 
 @protocol(experiment, "inversion --seeds 0,1", "inversion --low 0.5 --high 0.8 --budget 512")
 def inversion() -> Protocol:
-    """Between two levels of alignment: examples, tokens, steps and bits down against up (Q1)."""
+    """What does it cost to go from one level of alignment down to another, against the way up (inversion, Q1)? Examples, tokens, steps."""
     from empirical.inversion.figures import inversion_figure
     from empirical.inversion.run import inversion as run
     from empirical.inversion.settings import InversionSettings
@@ -66,7 +66,7 @@ def inversion() -> Protocol:
 
 @protocol(experiment, "scale --seeds 0,1,2", "scale --models EleutherAI/pythia-160m --revisions step1000,step64000")
 def scale() -> Protocol:
-    """Rebound against model size and pre-training volume: a family trained here, or given models (F3)."""
+    """Does rebound grow with model size and pre-training volume (the paper's finding on scale, F3)? On a family, or on given models."""
     from empirical.scale.figures import scale_figure
     from empirical.scale.run import scale as run
     from empirical.scale.settings import ScaleSettings
@@ -85,7 +85,7 @@ def durability() -> Protocol:
 
 @protocol(experiment, "defence --preset quick", "defence --preset night --dry-run")
 def defence() -> Protocol:
-    """Which defence makes a behaviour last, against which attack, at which cost in utility: a grid, ranked (Q2)."""
+    """Which defence makes a behaviour last, against which attack, at which cost in utility (can resistance be useful, Q2): a ranking."""
     from empirical.defence.figures import defence_figure
     from empirical.defence.run import defence as run
     from empirical.defence.settings import DefenceSettings
@@ -124,8 +124,8 @@ def _show_stiffness(result: ProtocolSummary) -> None:
     rows = [
         {
             "run": row["run"],
-            "kappa (R16)": row["kappa"]["estimate"],
-            "residual/bound (R5)": row["r5_ratio"][0],
+            "kappa": row["kappa"]["estimate"],
+            "residual/bound": row["r5_ratio"][0],
             "gradient norm": row["gradient_norm"],
             "1 + cos": row["one_plus_cosine"],
             "ratio of gradients": row["stiffness_ratio"],
@@ -135,8 +135,10 @@ def _show_stiffness(result: ProtocolSummary) -> None:
     table(rows, tuple(rows[0]))
     conclude(
         (
-            "kappa: how many times pre-training outweighs alignment, read from the curve alone (the theory wants k). The other columns "
-            "say that these are joint optima: gradient norm 0, gradients opposite (1 + cos = 0) and in the ratio k.",
+            "kappa: how many times pre-training outweighs alignment, read from the curve alone (the theory wants k, the ratio of their "
+            "volumes). Residual/bound: what the changes weighted by volume leave over, in parts of the most that the finite law allows "
+            "(0 to 1). The other columns say that these are joint optima: gradient norm 0, gradients opposite (1 + cos = 0) and in the "
+            "ratio k.",
         ),
         blank=False,
     )
@@ -180,7 +182,7 @@ def rebound_words(group: dict[str, Any]) -> str:
         slope = (group.get(name) or {}).get("slope")
         if slope is not None:
             doubling = Interval.of_dict(slope)
-            way = doubling.side("shrinks", "grows", "is not told to change")
+            way = doubling.side("shrinks", "grows", "is not seen to change")
             parts.append(f"{words} {way} with the alignment ({doubling} bits/token for each doubling)")
     name = f"{group['algorithm']}, {group['direction']}"
     return f"{name}: {'; '.join(parts) or 'one alignment volume, so that nothing is told of more'}."

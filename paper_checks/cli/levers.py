@@ -53,15 +53,16 @@ def plan_durability(
             {
                 "lever": lever.name,
                 "sequences": _count(lever.examples),
-                "contrast": f"{lever.contrast:.3g}",
+                "log-odds": f"{lever.contrast:.3g}",
                 "what": lever.detail,
             }
             for lever in rungs
         ]
         table(shown, tuple(shown[0]))
         print(
-            f"Supposed: c = {constant:.3g} nats an example, contrast {start:.3g} before alignment (the log-odds of the wanted response; it "
-            f"counts as undone there), an attacker at {attack:g} times the learning rate. A pair of DPO is two sequences."
+            f"Supposed: one example moves the log-odds of the wanted response by at most c = {constant:.3g} nats; they are {start:.3g} "
+            f"before alignment, and there the behaviour counts as undone; the attacker has {attack:g} times your learning rate. "
+            "SFT: plain fine-tuning. DPO: preference training, of which a pair is two sequences."
         )
         print(
             "Not shown: how far c moves along training, what a lever costs in utility, and attacks other than plain fine-tuning."

@@ -160,8 +160,11 @@ def _parameter(own: Field) -> Parameter:
 
     kind = str if typing.get_origin(own.plain) is tuple else own.plain
     flag = f"{own.option}/--no-{own.option.removeprefix('--')}" if kind is bool else own.option
-    shown = False if own.default in (None, ()) else as_option(own.default)
-    option = typer.Option(flag, help=own.help, show_default=shown)
+    default = own.option if own.default is True else flag.rpartition("/")[2] if kind is bool else as_option(own.default)
+    shown = (
+        "" if own.default in (None, (), "") else f"  [default: {default.removeprefix('--')}]"
+    )  # typer's own stands in brackets
+    option = typer.Option(flag, help=f"{own.help}{shown}", show_default=False)
     return Parameter(own.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option])
 
 

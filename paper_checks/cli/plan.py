@@ -13,44 +13,95 @@ from .terminal import Json, emit, numbers
 
 def plan(
     pilot: Annotated[
-        Path | None, typer.Argument(metavar="[PILOT]", help="A curve of a pilot run; SmolLM2's constants without one.")
+        Path | None,
+        typer.Argument(
+            metavar="[PILOT]",
+            help="A curve file of a pilot run of yours; without one, what was measured on SmolLM2-135M.",
+        ),
     ] = None,
-    n: Annotated[str, typer.Option("--n", help="Aligned examples, with commas between.")] = "16,64,256",
+    n: Annotated[
+        str, typer.Option("--n", help="Aligned examples that are planned for, with commas between.")
+    ] = "16,64,256",
     width: Annotated[
-        float, typer.Option("--width", help="Wanted half width of the interval of the undo volume, as a share of it.")
+        float,
+        typer.Option(
+            "--width", help="Wanted half width of the interval of the undo volume, as a share of the undo volume."
+        ),
     ] = 0.25,
     difference: Annotated[
-        float | None, typer.Option("--difference", help="Instead: a share by which two settings differ, to be seen.")
+        float | None,
+        typer.Option(
+            "--difference",
+            help="Instead: a share by which the undo volumes of two settings differ, which is to be seen.",
+        ),
     ] = None,
     power: Annotated[float, typer.Option("--power", help="With --difference: the chance of seeing it.")] = 0.8,
     level: Annotated[float, typer.Option("--level", help="Confidence level of the interval.")] = 0.95,
     prompts: Annotated[int, typer.Option("--prompts", min=1, help="Held-out prompts of the pilot.")] = 32,
     tokens: Annotated[float, typer.Option("--tokens", help="Tokens of an example, prompt and response.")] = 40.0,
     adapted: Annotated[float, typer.Option("--adapted", help="Examples that the base is trained on first.")] = 160.0,
-    c: Annotated[float | None, typer.Option("--c", help="Constant of the logit law, nats an example.")] = None,
-    start: Annotated[float | None, typer.Option("--start", help="Contrast before alignment, nats.")] = None,
-    noise: Annotated[float | None, typer.Option("--noise", help="Scatter of a reading over prompts, nats.")] = None,
-    scatter: Annotated[float | None, typer.Option("--scatter", help="Scatter of ln(undo volume) over seeds.")] = None,
+    c: Annotated[
+        float | None,
+        typer.Option(
+            "--c",
+            help="By how much one example moves the log-odds at most, in nats (the constant c of the logit law). Default: the "
+            "pilot's.",
+        ),
+    ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            "--start",
+            help="Log-odds of the wanted response before alignment (the contrast), in nats. Default: the pilot's.",
+        ),
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            "--noise",
+            help="Standard deviation of a reading of the log-odds over prompts, in nats. Default: the pilot's.",
+        ),
+    ] = None,
+    scatter: Annotated[
+        float | None,
+        typer.Option(
+            "--scatter", help="Standard deviation of the logarithm of the undo volume over seeds. Default: the pilot's."
+        ),
+    ] = None,
     speed: Annotated[float | None, typer.Option("--speed", help="Tokens a second, for the time it takes.")] = None,
     durability: Annotated[
-        float | None, typer.Option("--durability", help="Instead: what makes a behaviour last M opposed examples.")
+        float | None,
+        typer.Option("--durability", help="Instead: what makes a behaviour last this many opposed examples."),
     ] = None,
     attack: Annotated[
         float, typer.Option("--attack", help="With --durability: the attacker's learning rate, in units of your own.")
     ] = 1.0,
     beta: Annotated[
-        str | None, typer.Option("--beta", help="With --durability: also DPO at these beta, with commas between.")
+        str | None,
+        typer.Option(
+            "--beta",
+            help="With --durability: also preference training (DPO) at these values of its temperature beta, commas between.",
+        ),
     ] = None,
     replay: Annotated[
-        float, typer.Option("--replay", help="With --durability: also a replay of this share during the attack.")
+        float,
+        typer.Option("--replay", help="With --durability: also aligned examples mixed into the attack, at this share."),
     ] = 0.1,
     ceiling: Annotated[
         float | None,
-        typer.Option("--ceiling", help="With --durability: nats that the attack may add to the wanted code."),
+        typer.Option(
+            "--ceiling",
+            help="With --durability: the most nats that the attack may add to the code length of the wanted response.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """How many prompts, seeds and readings an undo volume needs and what they cost; or what makes a behaviour last."""
+    """How many prompts, seeds and readings measure an undo volume (the opposed examples after which a behaviour stands where it
+    stood before alignment), and what they cost; or what makes a behaviour last.
+
+    What is expected comes from the logit law: one example moves the log-odds of the wanted response by at most a constant c, which
+    `elastomath predict` measures in a model.
+    """
     from dataclasses import replace
 
     from elastomath.checks import positive, real
@@ -92,11 +143,11 @@ def plan(
             f"\nRead at {', '.join(f'{volume:g}' for volume in design.readings)} opposed examples, and once before alignment."
         )
         print(
-            f"Supposed: c = {supposed.constant:.3g} nats an example, contrast {supposed.start:.3g} before alignment, scatter of a "
-            f"reading {supposed.noise:.3g} nats over prompts, of ln(undo volume) {supposed.scatter:.3g} over seeds, "
-            f"{supposed.tokens:g} tokens an example."
+            f"Supposed: one example moves the log-odds by at most c = {supposed.constant:.3g} nats; they are {supposed.start:.3g} before "
+            f"alignment. A reading scatters by {supposed.noise:.3g} nats over prompts, the undo volume by {supposed.scatter:.0%} over "
+            f"seeds. An example has {supposed.tokens:g} tokens."
         )
-        print("Not shown: how far the constants move along training; a pilot of your own says it for your model.")
+        print("Not shown: how far these constants move along training; a pilot of your own says it for your model.")
 
     summary = asdict(design) | {"conclusion": design.sentences(speed)}
     emit(summary, as_json, show)

@@ -30,34 +30,63 @@ EXAMPLES = 1024
 def simulate(
     dynamics: Annotated[
         Literal["mixture", "counting", "logit", "softmax", "perceptron", "transformer"],
-        typer.Argument(help="The compressor that is simulated."),
+        typer.Argument(help="The compressor that is simulated, by its name in the list above."),
     ],
-    k: Annotated[str, typer.Option("--k", help="|D_p| / |D_a|, one run each.")] = "10,100",
+    k: Annotated[
+        str, typer.Option("--k", help="Pre-training volume over alignment volume, a run for each.")
+    ] = "10,100",
     alpha: Annotated[
-        str, typer.Option("--alpha", help="Tail index of the Pareto leaf masses, > 1; several with commas.")
+        str,
+        typer.Option(
+            "--alpha",
+            help="How fast the masses of the leaves fall (tail index of their Pareto law), > 1; several with commas.",
+        ),
     ] = "1.5",
     leaves: Annotated[
         int,
         typer.Option("--leaves", help="mixture: leaves of the token tree. Life cycles take --alphabet and --length."),
     ] = LEAVES,
-    family: Annotated[str, typer.Option("--family", help="union, union2, independent or disjoint.")] = "union",
-    l_max: Annotated[float, typer.Option("--l-max", help="Largest |D_t| / |D_a|.")] = 3.0,
+    family: Annotated[
+        str,
+        typer.Option(
+            "--family",
+            help="How the data sets are related. union: pre-training is made of thirds like alignment, perturbation and a third text; "
+            "union2: of halves like alignment and perturbation; independent; disjoint.",
+        ),
+    ] = "union",
+    l_max: Annotated[float, typer.Option("--l-max", help="Largest perturbation volume over alignment volume.")] = 3.0,
     points: Annotated[int, typer.Option("--points", help="Perturbations measured beside 0.")] = POINTS,
     seeds: Annotated[int, typer.Option("--seeds", help="Draws of source and training for each k.")] = 1,
     noise: Annotated[
         float, typer.Option("--noise", help="mixture: Gaussian noise on readings, bits per symbol.")
     ] = 0.0,
     cover: Annotated[
-        float, typer.Option("--cover", help="Share of D_p spread over every leaf (disjoint needs one).")
+        float,
+        typer.Option(
+            "--cover", help="Share of the pre-training data that is spread over every leaf (disjoint needs one)."
+        ),
     ] = 0.0,
     overlap: Annotated[
-        str, typer.Option("--overlap", help="What D_t shares with D_a, 0 to 1; markov, grammar: contexts that agree.")
+        str,
+        typer.Option(
+            "--overlap",
+            help="What the perturbation shares with the alignment data, 0 to 1; markov, grammar: contexts that agree.",
+        ),
     ] = "0",
     mode: Annotated[
-        str | None, typer.Option("--mode", help="joint (optima) or sequential (phases; the default of life cycles).")
+        str | None,
+        typer.Option(
+            "--mode",
+            help="joint (each model is the best for all data together) or sequential (one training after the other; the default, but for a "
+            "plain mixture).",
+        ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--source", help="A family, markov, grammar or behaviour. Default: the --family.")
+        str | None,
+        typer.Option(
+            "--source",
+            help="Where the data come from: a family of --family, markov, grammar or behaviour. Default: the --family.",
+        ),
     ] = None,
     alphabet: Annotated[
         int | None, typer.Option("--alphabet", help="Symbols of a sequence. Default: 4, and 2 for logit.")
@@ -78,7 +107,10 @@ def simulate(
     ] = None,
     constant: Annotated[
         str | None,
-        typer.Option("--constant", help="logit: c of the logit law in a unit of volume; several. Default: 1."),
+        typer.Option(
+            "--constant",
+            help="logit: by how much one unit of volume moves the log-odds at most (c); several. Default: 1.",
+        ),
     ] = None,
     width: Annotated[
         str | None, typer.Option("--width", help="perceptron: numbers in a layer; several. Default: 64.")
@@ -92,10 +124,18 @@ def simulate(
     ] = None,
     examples: Annotated[int, typer.Option("--examples", help="Sequences in one unit of volume.")] = EXAMPLES,
     epsilon: Annotated[
-        float, typer.Option("--epsilon", help="Back within this share of what the perturbation did (Def 3.6).")
+        float,
+        typer.Option(
+            "--epsilon",
+            help="A perturbed model counts as brought back where no more than this share of what the perturbation did is left.",
+        ),
     ] = 0.1,
     resistance: Annotated[
-        float | None, typer.Option("--resistance", help="Volume of forward and inverse alignment (F1); none without.")
+        float | None,
+        typer.Option(
+            "--resistance",
+            help="Also compare training forward with training back, on this volume (the paper's resistance, F1); not done without.",
+        ),
     ] = None,
     executor: Annotated[
         str | None,
@@ -234,6 +274,15 @@ def _life_cycles(
     return result | {"figures": lives, "runs": counts["done"], "failed": counts["failed"]}
 
 
+COMPRESSORS = {
+    "mixture": "the exact joint compressor: the best single code of all data together, as the theorem has it",
+    "counting": "counts what follows what, with a memory that may forget",
+    "logit": "the logit law itself: one number, the log-odds of the wanted response, in closed form",
+    "softmax": "a softmax of few features, trained by gradient descent",
+    "perceptron": "a network of hidden layers, trained by gradient descent",
+    "transformer": "a small causal transformer, trained by AdamW",
+}
+"""The compressors, with what each is."""
 EXACT = ("mixture", "logit")
 """The compressors that train on any volume, not on so many sequences."""
 DESCENDING = ("softmax", "perceptron", "transformer")

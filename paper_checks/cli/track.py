@@ -11,7 +11,7 @@ from .terminal import conclude, table
 
 
 def track() -> Protocol:
-    """Was the alignment undone, and after how much? Base, aligned model and checkpoints read on pairs, as one Curve."""
+    """Was the alignment undone, and after how much? Base, aligned model and checkpoints read on pairs, as a curve file."""
     from empirical.tracking.run import track as run
     from empirical.tracking.settings import TrackSettings
 
