@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .checks import as_floats
 from .errors import InputError
-from .foreign import parquet_of, plain_file
+from .foreign import PARQUET, parquet_of, plain_file, refuse_kind
 from .shown import Shown
 from .storage import whole_file
 from .tables import read_csv
@@ -195,6 +195,12 @@ def read_frame(path: str | os.PathLike[str]) -> pd.DataFrame:
     import pandas as pd
 
     file = Path(path)
+    refuse_kind(
+        file,
+        "a curve file",
+        "give a .csv or .parquet file; elastomath curve makes one of the logs of other tools, elastomath track of models",
+        but=PARQUET if file.suffix.lower() == ".parquet" else "",
+    )
     plain_file(file, mend="give the path of a .csv or .parquet file", what="curve file")
     try:
         if file.suffix.lower() == ".parquet":

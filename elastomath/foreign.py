@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -46,6 +47,22 @@ SAFETENSORS_HEADER: Final = 100_000_000
 WEIGHTS_IN_CONFIG: Final = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 LAYERS: Final = 1024
 """That a configuration may name."""
+PARQUET: Final = "a Parquet file"
+BEGINNINGS: Final = (
+    (rb"PAR1", PARQUET),
+    (rb"GGUF", "a GGUF file of a model"),
+    (rb"\x93NUMPY", "a .npy array"),
+    (rb"PK\x03\x04", "a zip archive, a spreadsheet or a checkpoint"),
+    (rb"\x80[\x02-\x05]", "a pickle"),
+    (rb"EMc\x01", "a file that measure --encode wrote"),
+    (rb"SQLite format 3\x00", "a SQLite database"),
+    (rb"\x1f\x8b", "a gzip archive"),
+    (rb"%PDF|\x89PNG", "a PDF or PNG file"),
+    (rb"\s*<(?:!DOCTYPE|html|\?xml|svg)", "an HTML or XML file"),
+    (rb".{8}\{\s*\"", "a safetensors file of a model"),
+    (rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[\[{\"])", "a JSON file"),
+)
+"""How files begin that are no table, and what they are."""
 
 
 def plain_file(
@@ -77,6 +94,43 @@ def plain_file(
             mend="give a smaller file, or split it, or use a machine with more memory",
         )
     return file
+
+
+def kind_of(path: FileName) -> str:
+    """What a path plainly is, by how it begins: a folder (of a model), a JSON file, a Parquet file ...; nothing for text and the unknown.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "config.json").write_text('{"layers": 2}')
+    >>> kind_of(folder), kind_of(folder / "config.json"), kind_of(folder / "none.csv")
+    ('the folder of a model', 'a JSON file', '')
+    """
+    file = Path(path)
+    try:
+        if file.is_dir():
+            of_model = any((file / name).is_file() for name in ("config.json", "adapter_config.json"))
+            return "the folder of a model" if of_model else "a folder"
+        if not stat.S_ISREG(os.stat(file).st_mode):  # to open a pipe is to wait for it
+            return ""
+        with open(file, "rb") as stream:
+            start = stream.read(64)
+    except (OSError, ValueError):
+        return ""
+    return next((kind for beginning, kind in BEGINNINGS if re.match(beginning, start, re.DOTALL)), "")
+
+
+def refuse_kind(path: FileName, wanted: str, mend: str, *, but: str = "") -> None:
+    """Raise InputError where a path is plainly another kind of thing (`kind_of`) than what is ``wanted``; ``but``: a kind that is not.
+
+    Of a folder that holds tables, the error names one.
+    """
+    kind = kind_of(path)
+    if kind in ("", but):
+        return
+    tables = [file for end in ("csv", "parquet") for file in sorted(Path(path).glob(f"*.{end}"))]
+    if tables:
+        mend = f"name a file in it, such as {os.fspath(tables[0])}"
+    raise InputError(f"{kind}, where {wanted} is wanted", where=os.fspath(path), mend=mend)
 
 
 def bytes_of(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks import real
 from ..errors import InputError
+from ..foreign import refuse_kind
 from ..tables import read_csv
 
 Array = NDArray[np.float64]
@@ -54,6 +55,10 @@ def read_runs(
     """
     least = real(coverage, "coverage", "read_runs", above=0, most=1)
     name = os.fspath(shares)
+    for table in (shares, *([] if rates is None else [rates])):
+        refuse_kind(
+            table, "a CSV table of runs", f"give a .csv file, a row a run, with columns {SHARE}NAME and {RATE}NAME"
+        )
     header, lines = read_csv(shares)
     if rates is None:
         labels, mixed = [row[0] for row in lines], _columns(header, lines, SHARE, name)

@@ -193,7 +193,9 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
         assert str(file) in str(caught.value)
         assert "\n" not in str(caught.value)
     for missing in (tmp_path / "no.csv", tmp_path):
-        with pytest.raises(InputError, match=r"no such curve file|a folder, not a file"):
+        with pytest.raises(
+            InputError, match=r"no such curve file|a folder, where a curve file is wanted.*name a file in it"
+        ):
             Curve.read(missing)
 
 
