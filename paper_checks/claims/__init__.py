@@ -14,7 +14,7 @@ from typing import Any
 from elastomath.errors import InputError
 
 from .claim import KINDS, LEVELS, NOT_TESTED, Claim, Evidence, Finding, Saved, kind
-from .summary import GROUPS, conclusion, group, grouped
+from .summary import GROUPS, conclusion, group, grouped, legend
 
 __all__ = [
     "GROUPS",
@@ -31,6 +31,7 @@ __all__ = [
     "group",
     "grouped",
     "kind",
+    "legend",
     "rerun_saved",
 ]
 

@@ -25,8 +25,27 @@ NOT_SUPPORTED = "not supported at this scale"
 NOT_TESTED = "not tested here"
 KINDS = (HOLDS, WITH_CONSTANTS, ONLY_IF, FAILS, SUPPORTED, NOT_SUPPORTED, NOT_TESTED)
 """The verdicts; ``holds only if`` is followed by the condition."""
+MEANINGS = {
+    HOLDS: "as it is stated",
+    WITH_CONSTANTS: "once constants are put in",
+    ONLY_IF: "under the condition that follows",
+    FAILS: "false on an explicit example",
+    SUPPORTED: "measurements on small models agree",
+    NOT_SUPPORTED: "measurements on small models do not show it",
+    NOT_TESTED: "no results to judge it by",
+}
+"""What each verdict means, in a few words."""
 LEVELS = ("symbolic", "certified", "sampled", "counterexample", "measured", "published")
 """The levels of evidence (`docs/results/index.md`), the strongest first."""
+WORDS_OF_LEVELS = {
+    "symbolic": "derived step by step by computer algebra",
+    "certified": "in exact numbers or proved ends",
+    "sampled": "on random examples",
+    "counterexample": "by an example in exact fractions",
+    "measured": "from runs on models",
+    "published": "from the paper's printed numbers",
+}
+"""What each level of evidence means, in a few words."""
 
 
 @dataclass(frozen=True)

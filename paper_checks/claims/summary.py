@@ -6,7 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .claim import FAILS, HOLDS, NOT_SUPPORTED, NOT_TESTED, ONLY_IF, SUPPORTED, WITH_CONSTANTS, kind
+from .claim import (
+    FAILS,
+    HOLDS,
+    LEVELS,
+    MEANINGS,
+    NOT_SUPPORTED,
+    NOT_TESTED,
+    ONLY_IF,
+    SUPPORTED,
+    WITH_CONSTANTS,
+    WORDS_OF_LEVELS,
+    kind,
+)
 
 if TYPE_CHECKING:
     from . import Claim, Outcome
@@ -64,6 +76,21 @@ def conclusion(outcomes: Sequence[Outcome]) -> list[str]:
     else:
         sentences.append("Every verdict is the one on record.")
     return sentences
+
+
+def legend(outcomes: Sequence[Outcome]) -> list[str]:
+    """What the verdicts and the levels of evidence among these outcomes mean, a sentence each.
+
+    >>> from paper_checks.claims import check
+    >>> print(*legend(check(["Hooke-reverse"])), sep="\\n")
+    Verdicts: 'fails: counterexample': false on an explicit example.
+    Evidence: 'counterexample': by an example in exact fractions.
+    """
+    verdicts = {kind(outcome.finding.verdict) for outcome in outcomes}
+    levels = {outcome.finding.level for outcome in outcomes}
+    said = "; ".join(f"'{verdict}': {meaning}" for verdict, meaning in MEANINGS.items() if verdict in verdicts)
+    evidence = "; ".join(f"'{level}': {WORDS_OF_LEVELS[level]}" for level in LEVELS if level in levels)
+    return [f"Verdicts: {said}.", f"Evidence: {evidence}."]
 
 
 WORDS = (

@@ -12,7 +12,13 @@ from .terminal import Json, Seed, Verbose, conclude, emit, table
 
 
 def check(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Claims, e.g. Thm4.2 F1 R5; all.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...",
+            help="Statements of the paper, its findings or our results, by the ids that `elastomath check` lists; all by default.",
+        ),
+    ] = None,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Make the saved results of these claims anew first (minutes to hours).")
     ] = False,
@@ -26,7 +32,7 @@ def check(
     """What holds of the paper: each claim with its verdict. Exit code 1 where one is not the verdict on record."""
     from elastomath.progress import counter
 
-    from ..claims import Evidence, conclusion, grouped, rerun_saved
+    from ..claims import Evidence, conclusion, grouped, legend, rerun_saved
     from ..claims import check as judge
 
     folders = {}
@@ -55,6 +61,9 @@ def check(
                 ],
                 ("id", "claim", "verdict", "evidence", *([] if all(one.stands for one in group) else [""])),
             )
+        print()
+        for line in legend(outcomes):
+            conclude([line], blank=False)
         for row in rows if ids or verbose else ():
             print(f"\n{row['id']}  {row['title']} ({row['where']})")
             for word, text in (("says", row["claim"]), ("seen", row["detail"]), ("again", row["command"])):

@@ -28,9 +28,16 @@ BEHAVIOUR = (
 
 
 def verify(
-    explain: Annotated[str | None, typer.Option("--explain", help="Print the derivation of a result, e.g. R5.")] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain", help="Print the derivation of a result by its number, e.g. R5; `elastomath verify` lists them."
+        ),
+    ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="With --explain: a LaTeX document.")] = False,
-    only: Annotated[str | None, typer.Option("--only", help="Some results, e.g. R5,R18 (all by default).")] = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="Some results by their numbers, e.g. R5,R18 (all by default).")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few random instances, no slow one: under 10 s.")] = False,
     cases: Annotated[int, typer.Option("--cases", min=1, help="Random instances for each sampled check.")] = 200,
     processes: Annotated[int, typer.Option("--processes", min=0, help="Checks side by side; 0 takes one a core.")] = 0,
@@ -107,6 +114,7 @@ def _show(claims: Sequence[Claim], verbose: bool) -> None:
     print()
     conclude(
         (
+            _legend(claims),
             "Checked: steps of the derivation (symbolic), instances in exact fractions or enclosed in balls (certified), random "
             "instances against an independent computation (sampled), instances of a search for the smallest counterexample.",
             "What each result states: docs/results/index.md; its letters: docs/glossary.md. A derivation: elastomath verify --explain R18.",
@@ -117,6 +125,29 @@ def _show(claims: Sequence[Claim], verbose: bool) -> None:
     )
     if verbose:
         _details(claims)
+
+
+def _legend(claims: Sequence[Claim]) -> str:
+    """What the verdicts of these claims mean, a sentence.
+
+    >>> from elastomath.verification import verify
+    >>> _legend(verify(["R5"], cases=5, quick=True))
+    "Verdict: 'holds with constants': once constants are put in."
+    """
+    from ..claims.claim import MEANINGS, ONLY_IF
+
+    verdicts = [claim.verdict for claim in claims if claim.holds and not _is_case(claim.id)]
+    kinds = [
+        kind
+        for kind in MEANINGS
+        if any(verdict == kind or (kind == ONLY_IF and verdict.startswith(kind)) for verdict in verdicts)
+    ]
+    parts = [f"'{kind}': {MEANINGS[kind]}" for kind in kinds]
+    if any(claim.holds and _is_case(claim.id) for claim in claims):
+        parts.append("'confirmed': the counterexample shows what it has to")
+    if not all(claim.holds for claim in claims):
+        parts.append("'NOT SHOWN': a check did not come out as the theory says")
+    return f"Verdict: {'; '.join(parts)}."
 
 
 def _level(claim: Claim) -> str:
