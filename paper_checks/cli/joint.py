@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .terminal import Json, Seed, emit, interval, number_of, short, table
+from .terminal import Json, Seed, conclude, emit, interval, number_of, short, table
 
 SHOWN = 5
 """Runs that are listed: those that missed most."""
@@ -16,7 +17,12 @@ SHOWN = 5
 
 def joint(
     shares: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="CSV, a row a run: share_NAME and rate_NAME, or the shares alone.")
+        Path,
+        typer.Argument(
+            metavar="TABLE",
+            help="A CSV file, a row a run: columns share_NAME (of each data set in the mixture) and rate_NAME (its code length, or loss), "
+            "or the shares alone.",
+        ),
     ],
     rates: Annotated[
         Path | None,
@@ -30,7 +36,7 @@ def joint(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Whether many runs are joint optima of their volumes, what each missed, and the volumes that count (R27)."""
+    """Are many runs joint optima, each the best model for its own mixture of data sets? What each missed, and what volumes count for."""
     from elastomath.laws.jointness import margins
     from elastomath.runs.table import read_runs
     from elastomath.storage import whole_file
@@ -47,19 +53,26 @@ def joint(
             save_figure(margin_figure({"these runs": margins(runs.shares, runs.rates)}), out / "joint.svg")
 
     def show() -> None:
-        print(
-            f"{number_of(result['runs'], 'run')} ({result['dropped']} dropped), {number_of(len(result['datasets']), 'dataset')}: "
-            f"{result['violated']} of {number_of(result['comparisons'], 'comparison')} violated "
-            f"({short(100 * result['violated'] / result['comparisons'])}%; {short(100 * result['shuffled'])}% if shuffled)"
-        )
+        conclude(result["conclusion"])
         worst = sorted(zip(result["delta"], runs.runs, result["better"], strict=True), reverse=True)[:SHOWN]
-        table(
-            [{"run": run, "missed": delta, "shown by": better} for delta, run, better in worst if delta > 0],
-            ("run", "missed", "shown by"),
-        )
-        print(f"beta: {interval(result['effective']['beta'])}, margin {short(result['effective']['margin'])}")
-        for name, volume in result["effective"]["volumes"].items():
-            print(f"  volume that counts, {name}: {interval(volume)}")
+        missed = [{"run": run, "missed": delta, "shown by": better} for delta, run, better in worst if delta > 0]
+        if missed:
+            table(missed, ("run", "missed", "shown by"))
+            print(
+                "Missed: at least so much, in the unit of the rates; shown by the run that codes that mixture in less.\n"
+            )
+        if result["effective"]["margin"] is not None:
+            volumes = result["effective"]["volumes"]
+            table(
+                [{"data set": name, "counts for": interval(volumes[name])} for name in volumes],
+                ("data set", "counts for"),
+            )
+            print(
+                "Counts for: so many times its volume; below 0: cannot be told, mostly of a data set that few runs have."
+            )
+            print(
+                f"Margin: {short(result['effective']['margin'])} (1/2: joint optima that lie close together; below 0: runs that are none)."
+            )
 
     emit(result, as_json, show)
     return 0
@@ -78,7 +91,7 @@ def summary(runs: Any, *, level: float = 0.95, seed: int = 0) -> dict[str, Any]:
 
     nothing = (float("nan"),) * 3
     volumes = [nothing] * len(runs.datasets) if counted is None else counted.volumes
-    return {
+    result: dict[str, Any] = {
         "runs": reading.runs,
         "dropped": runs.dropped,
         "datasets": list(runs.datasets),
@@ -94,3 +107,40 @@ def summary(runs: Any, *, level: float = 0.95, seed: int = 0) -> dict[str, Any]:
             "volumes": {name: constant(row) for name, row in zip(runs.datasets, volumes, strict=True)},
         },
     }
+    return {"conclusion": conclusion(result)} | result
+
+
+def conclusion(result: Mapping[str, Any]) -> list[str]:
+    """What a table of runs concludes, in whole sentences.
+
+    >>> told = {"runs": 8, "dropped": 0, "comparisons": 56, "violated": 0, "shuffled": 0.5, "delta": [0.0] * 8}
+    >>> told["effective"] = {"beta": {"estimate": 1.0, "low": 0.8, "high": 1.3}}
+    >>> print(conclusion(told)[-1])
+    A volume counts as its power 1.0 [0.8, 1.3]: 1 is joint compression, 0 is data that count the same whatever their volume.
+    """
+    pairs = number_of(result["comparisons"], "comparison")
+    if result["violated"]:
+        share = result["violated"] / result["comparisons"]
+        sentences = [
+            f"These {result['runs']} runs are not all joint optima, each the best for its own mixture: in {result['violated']:,} of "
+            f"{pairs} ({share:.2%}) another run codes a run's mixture in less than the run itself. With mixtures shuffled it would be "
+            f"{result['shuffled']:.0%}.",
+            f"The farthest from its optimum missed it by at least {max(result['delta']):.2g}, in the unit of the rates.",
+        ]
+    else:
+        sentences = [
+            f"These {result['runs']} runs may all be joint optima, each the best for its own mixture: in none of {pairs} does another "
+            "run code a run's mixture in less than the run itself."
+        ]
+    if result["effective"]["beta"]["estimate"] is None:
+        sentences.append("What volumes count for cannot be told from so few runs.")
+    else:
+        sentences.append(
+            f"A volume counts as its power {interval(result['effective']['beta'])}: 1 is joint compression, 0 is data that count the same "
+            "whatever their volume."
+        )
+    if result["dropped"]:
+        sentences.append(
+            f"{number_of(result['dropped'], 'run')} dropped, with too much data that has no rate (--coverage)."
+        )
+    return sentences

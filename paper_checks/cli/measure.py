@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 from elastomath.foreign import json_of
 from elastomath.progress import say
 
-from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, conclude, emit, table
+from .terminal import MODEL, Device, Dtype, Json, RemoteCode, Revision, Seed, conclude, emit, number_of, table
 
 if TYPE_CHECKING:
     from empirical.coding.file import Header
@@ -130,14 +130,27 @@ def measure(
         )
         if encode is not None:
             coded = result["encoded"]
-            print(
-                f"{coded['file']}: {coded['bytes']} bytes for {coded['original_bytes']}, {coded['bits_per_byte']:.4f} bits a "
-                f"byte, of them {coded['header_bytes']} bytes header; measured on the same blocks "
-                f"{coded['measured_bits_per_byte']:.4f}"
-            )
+            conclude([_coded(coded)], blank=False)
 
     emit(result, as_json, show)
     return 0
+
+
+def _coded(coded: Mapping[str, Any]) -> str:
+    """What `--encode` concludes.
+
+    >>> _coded({"file": "a.emc", "bytes": 160, "original_bytes": 1000, "header_bytes": 52, "measured_bits_per_byte": 0.862})
+    'a.emc holds the 1,000 bytes of the file in 160 (52 of them a header), 84% fewer. The model predicts 108 without the header.'
+    """
+    saved, predicted = (
+        1 - coded["bytes"] / coded["original_bytes"],
+        coded["measured_bits_per_byte"] * coded["original_bytes"] / 8,
+    )
+    return (
+        f"{coded['file']} holds the {number_of(coded['original_bytes'], 'byte')} of the file in {coded['bytes']:,} "
+        f"({coded['header_bytes']} of them a header), {abs(saved):.0%} {'fewer' if saved >= 0 else 'more'}. The model predicts "
+        f"{predicted:,.0f} without the header."
+    )
 
 
 def _sentence(model: str, row: Mapping[str, Any]) -> str:
@@ -185,7 +198,13 @@ def decode(
     result = decode_file(file, out, load)
 
     def show() -> None:
-        print(f"{result['file']}: {result['bytes']} bytes from {result['coded_bytes']}, by {result['model']}")
+        conclude(
+            [
+                f"{result['file']} has the {number_of(result['bytes'], 'byte')} of the original again, each as it was (SHA-256 checked), "
+                f"from {result['coded_bytes']:,} coded ones, by {result['model']}."
+            ],
+            blank=False,
+        )
 
     emit(result, as_json, show)
     return 0
