@@ -40,7 +40,8 @@ class Difference:
     align     the alignment volume, None for a mean over several
     p         of a two-sided t test over seeds, None with fewer than two on a side;  corrected  by Holm's step-down in its constant
     smallest  the ratio (difference) that would have been seen with a chance `POWER` at this scatter, were all other pairs equal
-    pairs     how many seeds were compared pairwise, 0 for independent ones;  censored  runs that were not undone, on either side
+    pairs     how many seeds were compared pairwise, 0 for independent ones
+    censored  runs that were not undone by the last perturbation that was tried, on either side
     """
 
     first: str
@@ -68,7 +69,8 @@ class Difference:
         """In words."""
         of = CONSTANTS[self.constant] + ("" if self.align is None else f" after an alignment of {self.align:g},")
         if self.effect.estimate is None:
-            runs = f"{number_of(self.censored, 'run')} {'was' if self.censored == 1 else 'were'} not undone as far as is told"
+            were = "was" if self.censored == 1 else "were"
+            runs = f"{number_of(self.censored, 'run')} {were} not undone by the largest perturbation that was tried"
             reason = runs if self.censored else "a side has no run that gives it"
             return f"The {of.rstrip(',')} cannot be compared: {reason}."
         kind, way = ("difference", "less") if self.constant == "after" else ("ratio", "over")
@@ -76,7 +78,7 @@ class Difference:
             return (
                 f"In the {of} {self.second} {way} {self.first} is {self.effect}; one seed says nothing of other seeds."
             )
-        verdict = "differ" if self.apart else "are not told apart"
+        verdict = "differ" if self.apart else "cannot be told apart"
         least = "" if self.smallest is None or self.apart else f"; a {kind} of {self.smallest:.3g} would have been seen"
         return (
             f"In the {of} {self.first} and {self.second} {verdict}: {self.second} {way} {self.first} is {self.effect} "

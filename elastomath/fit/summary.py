@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,12 @@ from .rival_laws import spoken
 
 MISSED = 0.1
 """A law that misses courses by more than this share of their fall does not describe them, and its constant means nothing."""
+DIGITS = 4
+"""The most that are printed of a constant."""
+FEW_SYMBOLS = 100
+"""An alignment on no more symbols than these is none: the volumes are simulated, in units of their own."""
+ALIGNMENTS = "alignment volumes"
+"""The unit of simulated volumes where every alignment has the volume 1."""
 NEAR = "near a joint optimum (best for all data together)"
 NAMES = {
     "contrast": "the contrast",
@@ -86,12 +93,16 @@ class Summary(Shown):
     def cells(self) -> list[dict[str, str | int | None]]:
         """A row for each group of runs that differ in their seed alone, as it is printed (`cell`)."""
         course = self.runs[0].course
+        unit = unit_words([run.course for run in self.runs])
+        many = 1 if unit != course.volume_unit else 1000  # a simulated perturbation is a few units
+        volume = f"{many} {unit}" if many > 1 else unit.replace("units", "unit").removesuffix("s")
+        fall_unit = f"{course.unit.removesuffix('/response')} per {volume}"
         named = any(group.label for group in self.groups)
         rows = []
         for group in self.groups:
             row: dict[str, str | int | None] = {"setting": group.label or "all"} if named else {}
             row |= {
-                f"aligned ({course.volume_unit})": None if group.align is None else f"{group.align:g}",
+                f"aligned ({unit})": None if group.align is None else f"{group.align:g}",
                 "runs": len(group.runs),
             }
             if any(g.before is not None for g in self.groups):
@@ -99,11 +110,9 @@ class Summary(Shown):
             row[f"after ({course.unit})"] = cell(group.after)
             fall = group.first_fall.get(course.measure)
             if fall is not None:
-                row[f"first fall ({course.unit.removesuffix('/response')} per 1000 {course.volume_unit})"] = cell(
-                    fall, 1000.0
-                )
-            row |= {f"half undone by ({course.volume_unit})": cell(group.half_life)}
-            row |= {f"undone by ({course.volume_unit})": cell(group.undo_volume)}
+                row[f"first fall ({fall_unit})"] = cell(fall, float(many))
+            row |= {f"half undone by ({unit})": cell(group.half_life)}
+            row |= {f"undone by ({unit})": cell(group.undo_volume)}
             rows.append(row)
         return rows
 
@@ -155,7 +164,7 @@ class Summary(Shown):
             group = self.groups[0]
             kept = group.first_fall.get("kept")
             if kept is not None:
-                words = kept.best.side("shrinks", "grows", "is not told to change")
+                words = kept.best.side("shrinks", "grows", "is not seen to change")
                 size = f"{abs(kept.best.estimate or 0.0):.2g} {kept.best.unit}"
                 return f"at first the code length of the kept text {words}, by {size} of the perturbation; nothing was aligned here"
             if group.undone is None and group.after is not None:
@@ -245,13 +254,13 @@ class Summary(Shown):
         )
         fewest = "" if simplest is best else f"; {spoken(simplest['name'])} has the fewest numbers"
         return (
-            f"these runs do not tell apart {named}, in brackets the share of bootstrap draws in which each foretells best; the first is "
+            f"these runs cannot tell {named} apart, in brackets the share of bootstrap draws in which each foretells best; the first is "
             f"off by {missed}{fewest}"
         )
 
     def _resistance(self, resistance: Spread) -> str:
         spread = resistance.seeds or resistance.documents
-        word = spread.side("easier to go forward", "easier to go back", "neither way is told to be easier")
+        word = spread.side("easier to go forward", "easier to go back", "neither way is seen to be easier")
         return f"after training forward the held-out loss less the one after training back is {spread}: {word}"
 
 
@@ -271,11 +280,11 @@ def _undoes(group: GroupConstants) -> str:
     half, whole = group.half_life, group.undo_volume
     assert half is not None
     assert whole is not None
-    unit = group.runs[0].course.volume_unit
+    unit = unit_words([run.course for run in group.runs])
     # a volume of 1 is a unit, or stands for one that is not known
     of = f"what {group.align:g} aligned ones gave" if (group.align or 0.0) > 1 else "what alignment gave"
     before, after = "", f"opposed {unit} undo" if unit == "examples" else f"{unit} of the perturbation undo"
-    if unit == "symbols" and group.align == 1:  # simulated volumes have the alignment data for their unit
+    if unit == ALIGNMENTS:
         before, after = "a perturbation of ", "times the alignment data undoes"
     if bounded(half.best) is None:
         return f"{before}{_count(whole)} {after} {of}"
@@ -287,6 +296,19 @@ def _undoes(group: GroupConstants) -> str:
     tried = max(float(run.course.volumes[-1]) for run in group.runs)
     would = f" ({_count(whole)} would)" if whole.best.low < 0.99 * tried else ""
     return f"{first}, and {tried:.4g}, the most that were tried, do not undo all of it{would}"
+
+
+def unit_words(courses: Sequence[Course]) -> str:
+    """What the volumes of these courses are counted in, for people: simulated ones have the alignment data, or a unit, as their unit.
+
+    >>> course = Course("a", "contrast", "bits/symbol", "symbols", np.zeros(1), np.zeros(1), np.zeros(1), align=1.0)
+    >>> unit_words([course]), unit_words([course, replace(course, align=2.0)]), unit_words([replace(course, align=1e6)])
+    ('alignment volumes', 'units of volume', 'symbols')
+    """
+    unit, aligned = courses[0].volume_unit, [course.align for course in courses]
+    if unit != "symbols" or any(volume is None or volume > FEW_SYMBOLS for volume in aligned):
+        return unit
+    return ALIGNMENTS if set(aligned) == {1.0} else "units of volume"
 
 
 def _durability(answers: Answers) -> str:
@@ -329,7 +351,7 @@ def _first_fall(answers: Answers) -> str:
         return ""
     parts = [
         f"{verb} in {_listed(words[sign])}"
-        for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not told to change"))
+        for sign, verb in ((1, "grows"), (-1, "shrinks"), (0, "is not seen to change"))
         if words[sign]
     ]
     return f"with more alignment the first fall {_listed(parts)}"
@@ -366,12 +388,23 @@ def bounded(interval: Interval | None) -> str | None:
     if interval.closed:
         middle, low, high = interval.estimate or 0.0, interval.low or 0.0, interval.high or 0.0
         if low <= 0 or high / low <= WIDE:
-            return str(interval)
+            return _readable(interval)
         root = math.sqrt(WIDE)
         near = replace(interval, low=low if middle / low < root else None, high=high if high / middle < root else None)
         return bounded(near)
-    one = Interval(None, interval.low, interval.high, interval.level, interval.unit)
-    return str(one)
+    return _readable(Interval(None, interval.low, interval.high, interval.level, interval.unit))
+
+
+def _readable(interval: Interval) -> str:
+    """An interval to no more than four digits: exact curves would give as many as a double has.
+
+    >>> _readable(Interval(0.363743, 0.363729, 0.363757)), _readable(Interval(17.83, 15.02, 21.16))
+    ('0.3637 [0.3637, 0.3638]', '17.8 [15.0, 21.2]')
+    """
+    numbers = [abs(x) for x in (interval.estimate, interval.low, interval.high) if x is not None]
+    text = str(interval)
+    digits = max((len(re.sub(r"\D", "", number).lstrip("0")) for number in re.findall(r"[\d.]+", text)), default=0)
+    return f"{interval:.4g}" if digits > DIGITS and max(numbers) < 10**DIGITS else text
 
 
 def cell(spread: Spread | None, scale: float = 1.0) -> str:

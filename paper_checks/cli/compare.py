@@ -9,10 +9,18 @@ import typer
 
 from elastomath.errors import InputError
 
-from .terminal import Json, conclude, emit, number_of, table
+from .terminal import Json, conclude, emit, number_of, tables
 
 if TYPE_CHECKING:
     from elastomath.fit.course import Course
+
+LEGEND = (
+    "Undo volume, half-life: the opposed examples that undo the alignment, and half of it; constant c: what one example moves the "
+    "log-odds by at most; contrast: by how much the code of the opposed text is longer than that of the wanted one.",
+    "Over: their ratio; less: their difference. p: the chance of so large a difference between seeds of equal sets, corrected for all "
+    "pairs of sets within each constant (Holm). Visible from: the smallest ratio or difference that these seeds would have shown. Not "
+    "undone, where there are any: runs left out, since the largest perturbation that was tried did not undo them.",
+)
 
 
 def compare(
@@ -25,7 +33,7 @@ def compare(
     level: Annotated[float, typer.Option("--level", help="Confidence level of the intervals.")] = 0.95,
     as_json: Json = False,
 ) -> int:
-    """Do models, algorithms or recipes differ in undo volume, half-life or c: ratio, p over seeds, what would have been seen."""
+    """Do models, algorithms or recipes differ in what undoes their alignment, or in how far one example moves them? Ratios, p."""
     from elastomath.curve import Curve
     from elastomath.fit.comparison import CONSTANTS, differences
     from elastomath.fit.course import courses
@@ -37,7 +45,7 @@ def compare(
                 raise InputError(
                     f"no covariate {by!r} with one value a run", where=str(path), mend="name a column of the curve"
                 )
-            name = str(path.stem if by is None else course.covariates[by])
+            name = path.stem if by is None else _set_name(by, course.covariates[by])
             if by is None and [p.stem for p in curves].count(path.stem) > 1:
                 name = str(path)
             sets.setdefault(name, []).append(course)
@@ -55,28 +63,37 @@ def compare(
         conclude(sentences)
         rows: list[dict[str, Any]] = [
             {
-                "first": one.first,
-                "second": one.second,
-                "constant": CONSTANTS[one.constant],
+                "sets": f"{one.second} {'less' if one.constant == 'after' else 'over'} {one.first}",
+                "in the": CONSTANTS[one.constant],
+                "is": str(one.effect) if one.effect.estimate is not None else "-",
+                "p": None if one.corrected is None else f"{one.corrected:.2g}",
                 "aligned": "all" if one.align is None else f"{one.align:g}",
-                "second/first": str(one.effect) if one.effect.estimate is not None else "-",
-                "p, corrected": None if one.corrected is None else f"{one.corrected:.2g}",
-                "would be seen from": None if one.smallest is None else f"{one.smallest:.2g}",
+                "visible from": None if one.smallest is None else f"{one.smallest:.2g}",
                 "seeds": number_of(one.pairs, "pair") if one.pairs else "unpaired",
                 "not undone": one.censored,
             }
             for one in effects
         ]
-        table(rows, tuple(rows[0]))
-        print(
-            "Undo volume, half-life: what undoes the alignment, and half of it; constant c: what one example moves the log-odds by at "
-            "most; contrast: by how much the code of the opposed text is longer than that of the wanted one. "
-            "Contrasts are compared by their difference, all else by the ratio; p over seeds, corrected for all pairs of "
-            "sets within each constant (Holm)."
+        for name, dull in (("aligned", "all"), ("not undone", 0)):
+            if all(row[name] == dull for row in rows):
+                rows = [{head: value for head, value in row.items() if head != name} for row in rows]
+        tables(
+            rows, ("sets", "in the", "is", "p"), ("sets", "in the", "aligned", "visible from", "seeds", "not undone")
         )
+        print()
+        conclude(LEGEND, blank=False)
 
     emit({"conclusion": sentences, "differences": [one.as_dict() for one in effects]}, as_json, show)
     return 0
+
+
+def _set_name(by: str, value: Any) -> str:
+    """The name of the runs with this value of a covariate; a number alone would not say of what.
+
+    >>> _set_name("pairs", "advice"), _set_name("k", 40.0)
+    ('advice', 'k 40')
+    """
+    return f"{by} {value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
 REPEATS = ("seed", "source_seed", "base_contrast", "base_contrast_se", "contrast_se")

@@ -11,7 +11,7 @@ import typer
 from elastomath.errors import InputError
 from elastomath.interval import Interval
 
-from .terminal import Json, Verbose, conclude, emit, pool, table
+from .terminal import Json, Verbose, conclude, emit, pool, table, tables
 
 FIGURES = 8
 """Runs that get a force-elongation figure of their own."""
@@ -67,13 +67,13 @@ def fit(
     def show() -> None:
         conclude(result["conclusion"])
         _constants(summary, verbose)
-        _kappas(result, verbose)
+        _kappas(summary, result, verbose)
         if result.get("models_verdict") and (verbose or not result["laws"]):  # the contrast says it above
             conclude([result["models_verdict"]])
         for line in result["warnings"]:
             print(f"Warning: {line}")
         for line in result["missing"]:
-            print(f"Not to be had: {line}.")
+            conclude([f"Not to be had: {line}."], blank=False)
         if verbose and result["runs"]:
             _everything(result)
         for group in result.get("groups", ()):
@@ -86,24 +86,32 @@ def fit(
 def _constants(summary: Any, verbose: bool) -> None:
     """A row for each group of runs that differ in their seed alone."""
     rows = summary.cells() if verbose else summary.cells()[:SHOWN]
-    table(rows, tuple(dict.fromkeys(name for row in rows for name in row)))
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    undoing = [name for name in names if name.startswith(("setting", "aligned", "runs", "half undone", "undone"))]
+    readings = [name for name in names if name not in undoing or name.startswith(("setting", "aligned"))]
+    tables(rows, undoing, readings)
     if summary.runs[0].course.measure == "contrast":
-        print(
-            "Contrast, before and after the alignment: by how much the code of the opposed text is longer than that of the wanted one. "
-            "First fall: how fast it falls when the perturbation begins."
+        conclude(
+            [
+                "Contrast, before and after the alignment: by how much the code of the opposed text is longer than that of the wanted "
+                "one. First fall: how fast it falls when the perturbation begins."
+            ],
+            blank=False,
         )
-    print(
+    notes = [
         "Intervals: over three or more seeds where they close, else from the errors of the readings within the runs. "
-        "'> 60': not undone by then, or not told to be; larger perturbations or more held-out documents close it."
-    )
+        "'> 60': not undone by then, or the readings do not decide; larger perturbations or more held-out documents close it."
+    ]
     if any("not bounded" in row.values() for row in rows):
-        print(
-            "'not bounded': in some run what alignment gave is not told from nothing; more held-out documents or more of it would do."
+        notes.append(
+            "'not bounded': in some run what alignment gave cannot be told from nothing; more held-out documents or more of it would do."
         )
     if any(_bare(value) for row in rows for name, value in row.items() if not name.startswith(("setting", "aligned"))):
-        print(
+        notes.append(
             "A number alone: one run, and no error of its readings (columns rate_se, base_contrast_se); seeds would give it an interval."
         )
+    for note in notes:
+        conclude([note], blank=False)
     if len(rows) < len(summary.groups):
         print(f"... and {len(summary.groups) - len(rows)} more (--verbose)")
 
@@ -119,15 +127,20 @@ def _one(constant: dict[str, Any] | None) -> str:
     return (bounded(Interval.of_dict(constant)) if constant else None) or "not bounded"
 
 
-def _kappas(result: dict[str, Any], verbose: bool) -> None:
-    """K_pretrain, K_align, kappa of the runs for which they mean something."""
+def _kappas(summary: Any, result: dict[str, Any], verbose: bool) -> None:
+    """K_pretrain, K_align, kappa of the runs for which they mean something, each run by its setting."""
+    from elastomath.fit.constants import bases
+
     near = set((result["joint"] or {}).get("near", ()))
+    courses = [run.course for run in summary.runs]
+    settings = {
+        course.run: {"setting": base or course.run, "aligned": None if course.align is None else f"{course.align:g}"}
+        for course, base in zip(courses, bases(courses), strict=True)
+    }
     names: tuple[str, ...] = ("K_pretrain", "K_align", "kappa")
     runs = [run for run in result["runs"] if run["run"] in near]
     rows = [
-        {"run": run["run"]}
-        | {name: _one(run[name]) for name in names}
-        | {"nominal kappa": f"{run['nominal_kappa']:.3g}"}
+        settings[run["run"]] | {name: _one(run[name]) for name in names} | {"nominal": f"{run['nominal_kappa']:.3g}"}
         for run in runs
     ]
     rows = [row for row in rows if any(row[name] != "not bounded" for name in names)]
@@ -136,19 +149,25 @@ def _kappas(result: dict[str, Any], verbose: bool) -> None:
     names = tuple(name for name in names if name not in open_ones)
     for name in open_ones:
         print(f"{name}: no run bounds it; perturbations that are larger beside it, or more held-out documents, would.")
-    if rows:
-        print()
-        table(rows if verbose else rows[:SHOWN], ("run", *names, "nominal kappa"))
-        if len(rows) > SHOWN and not verbose:
-            print(f"... and {len(rows) - SHOWN} more (--verbose)")
-        if any(row[name] == "not bounded" or row[name][0] in "<>" for row in rows for name in names):
-            print(
-                "'> 8', '< 18', 'not bounded': perturbations that are larger beside the volumes close K and kappa, or more held-out "
-                "documents."
-            )
-        beta = result["pooled"]["beta"]
-        if beta is not None and len(near) == len(result["runs"]):
-            print(f"kappa grows with the nominal ratio to the power {_one(beta)} (joint compression: 1)")
+    if not rows:
+        return
+    print()
+    table(rows if verbose else rows[:SHOWN], ("setting", "aligned", *names, "nominal"))
+    if len(rows) > SHOWN and not verbose:
+        print(f"... and {len(rows) - SHOWN} more (--verbose)")
+    notes = [
+        "K_pretrain, K_align: what both volumes count for; kappa: their ratio; nominal: the ratio of the volumes themselves."
+    ]
+    if any(row[name] == "not bounded" or row[name][0] in "<>" for row in rows for name in names):
+        notes.append(
+            "'> 8', '< 18', 'not bounded': perturbations that are larger beside the volumes close K and kappa, or more held-out "
+            "documents."
+        )
+    beta = result["pooled"]["beta"]
+    if beta is not None and len(near) == len(result["runs"]):
+        notes.append(f"Kappa grows with the nominal ratio to the power {_one(beta)} (joint compression: 1).")
+    for note in notes:
+        conclude([note], blank=False)
 
 
 def _everything(result: dict[str, Any]) -> None:

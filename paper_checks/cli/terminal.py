@@ -154,6 +154,31 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     Console(file=stream, soft_wrap=False, width=width, markup=False, highlight=False).print(table)
 
 
+def tables(rows: Sequence[Mapping[str, object]], *groups: Sequence[str]) -> None:
+    """Print these columns of the rows as one table where each cell fits on a line, else as a table for each group of columns.
+
+    Columns that no row has are left out. The unit that stands in brackets behind a name is said once, below.
+    """
+    there = [[name for name in group if any(name in row for row in rows)] for group in groups]
+    every = list(dict.fromkeys(name for group in there for name in group))
+    heads = {name: name.partition(" (")[0] for name in every}
+    plain = [{heads[name]: value for name, value in row.items() if name in heads} for row in rows]
+    lengths = [max(len(short(row.get(head))) for row in [*plain, {head: head}]) for head in heads.values()]
+    fits = sum(lengths) + 2 * (len(lengths) - 1) <= _width()
+    for index, group in enumerate([every] if fits else there):
+        if index:
+            print()
+        table(plain, [heads[name] for name in group])
+    units: dict[str, list[str]] = {}
+    for name, head in heads.items():
+        if head != name:
+            units.setdefault(name.removeprefix(f"{head} (").removesuffix(")"), []).append(head)
+    if units:
+        print()
+        said = "; ".join(f"{', '.join(names)}: in {unit}" for unit, names in units.items())
+        conclude([f"{said[0].upper()}{said[1:]}."], blank=False)
+
+
 def short(value: Any) -> str:
     """A value for a table: six digits, yes or no, a dash for nothing."""
     if value is None:

@@ -91,7 +91,12 @@ def test_verify_opens_with_its_conclusion(call, monkeypatch, changes, words):
     code, out, _ = call("verify", "--only", "R2,R15")
     assert code == (1 if changes else 0)
     assert words in out.splitlines()[0]
-    assert ("NOT SHOWN" in out) == bool(changes)
+    assert ("NOT SHOWN (" in out) == bool(changes)
+    if not changes:
+        assert (
+            "Verdict: 'holds': as it is stated; 'holds with constants': once constants are put in; 'confirmed':"
+            in " ".join(out.split())
+        )
     assert "fails: counterexample" not in out  # nothing that holds beside a row that reads as if it failed
 
 
@@ -457,11 +462,33 @@ def test_compare_says_whether_two_recipes_differ(call):
 def test_simulated_volumes_are_told_in_alignment_data_and_not_in_examples(call, tmp_path):
     call("simulate", "mixture", "--k", "2,40", "--leaves", 256, "--points", 6, "--out", tmp_path, "--json")
     (line,) = json.loads(call("compare", tmp_path / "mixture.csv", "--by", "k", "--json")[1])["conclusion"][:1]
-    assert line.startswith("In the undo volume after an alignment of 1, 40.0 over 2.0 is ")
+    assert line.startswith("In the undo volume after an alignment of 1, k 40 over k 2 is ")
     opening = json.loads(call("fit", tmp_path / "mixture.csv", "--json")[1])["conclusion"][0]
+    out = call("fit", tmp_path / "mixture.csv")[1]
+    assert "undone by: in alignment volumes" in " ".join(out.split())
     assert re.match(
         "At k (2|40): a perturbation of 0.* times the alignment data undoes half of what alignment gave", opening
     )
+
+
+@pytest.mark.parametrize(("verb", "names"), [("fit", "durability"), ("fit", "rebound"), ("compare", "durability")])
+def test_tables_fit_eighty_columns(call, monkeypatch, verb, names):
+    """No row of a table falls into a paragraph `name: value; name: value`."""
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = call(verb, SAVED / names / f"{names}.csv", *(["--by", "pairs"] if verb == "compare" else []))
+    assert code == 0
+    assert not [line for line in out.splitlines() if re.match(r"  \w[\w ]*: \S.*; ", line)]
+    head = next(line for line in out.splitlines() if line.startswith(("setting", "sets", "aligned")))
+    assert len(head.rstrip()) <= 80
+    assert "(" not in head  # units stand below
+
+
+def test_check_says_what_its_verdicts_mean(call):
+    code, out, _ = call("check", "Hooke-reverse", "Thm4.2")
+    assert code == 0
+    text = " ".join(out.split())
+    assert "Verdicts: 'fails: counterexample': false on an explicit example." in text
+    assert "Evidence: 'counterexample': by an example in exact fractions." in text
 
 
 def test_compare_says_what_else_its_sets_differ_in(call):

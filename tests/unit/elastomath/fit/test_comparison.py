@@ -91,7 +91,7 @@ def test_what_cannot_be_compared_is_said():
     unreached = differences({"a": side(found, rng), "b": short})[0]
     assert unreached.effect.estimate is None
     assert unreached.censored == 1
-    assert "not undone" in unreached.sentence()
+    assert "not undone by the largest perturbation that was tried" in unreached.sentence()
     with pytest.raises(InputError, match="give two curves"):
         differences({"a": side(found, rng)})
     with pytest.raises(InputError, match="no alignment volume in common"):
