@@ -61,7 +61,7 @@ class Joint:
             which = f"none of {self.runs} runs is" if self.runs > 1 else "the run is not"
             return f"what the volumes count for (K_pretrain, K_align, kappa) is not given: {which} {NEAR}, where alone it means anything"
         some = f"{'the run is' if self.runs == 1 else f'{len(self.near)} of {self.runs} runs {_is(len(self.near))}'} {NEAR}"
-        kappa = "kappa, K_pretrain over K_align, the volumes that pre-training and alignment count for"
+        kappa = "kappa, the ratio of the volumes that pre-training and alignment count for (K_pretrain over K_align)"
         if self.apart is not None:
             low, high = (f"{end:.2g}" if end < 10 else f"{end:.0f}" for end in self.apart)
             spread = f"runs from {low} to {high}" if low != high else f"is {low}"

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..checks import rows as as_list
 from ..errors import InputError
-from ..foreign import array_of, bytes_of
+from ..foreign import array_of, bytes_of, refuse_kind
 from ..laws.response import response
 from ..mixtures.masses import Masses, as_masses
 from ..mixtures.mixture import Mixture
@@ -213,6 +213,7 @@ def _volumes(volumes: ArrayLike | None, count: int) -> ArrayLike:
 def _kind(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
+        refuse_kind(path, "a dataset", f"use one of {', '.join(SUFFIXES)}")
         raise InputError(f"unknown suffix {suffix!r}", where=str(path), mend=f"use one of {', '.join(SUFFIXES)}")
     return "masses" if suffix == ".npy" else "text"
 

@@ -183,7 +183,7 @@ EXAMPLES = {
         ),
         Example(
             "R9h",
-            "Three equal parts: the union alone does not give R4",
+            "Three equal parts: the union alone does not give the signs (R4)",
             "two parts",
             "pretrain",
             Instance(((1, 0), (1, 1), (0, 1)), USUAL, (1, 1, 1)),

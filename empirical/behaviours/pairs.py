@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 
 from ..data.chats import Chat, read_turns, user_turn
 from ..data.examples import Preference
-from ..data.rows import Row, holds_turns, is_hub_dataset, no_column, read_rows, text_of
+from ..data.rows import Row, holds_turns, is_hub_dataset, read_rows, text_of
 from ..fetch.catalog import CATALOG
 from .behaviour import shipped
 
@@ -148,7 +148,11 @@ def _read(name: str, limit: int | None) -> Pairs:
             break
         conversation = holds_turns(row.get("chosen"))
         if lacking and not (conversation and lacking == ["prompt"]):  # messages may hold the prompt's turns
-            raise no_column(lacking[0], table.columns, name)
+            raise InputError(
+                f"no column {lacking[0]!r}",
+                where=name,
+                mend=f"pairs have the columns {', '.join(COLUMNS)}, and the data has the columns {', '.join(table.columns)}",
+            )
         pair = (_conversation if conversation else _texts)(row, number, name)
         chosen, rejected = pair.chosen, pair.rejected
         if not chosen.strip() or not rejected.strip():

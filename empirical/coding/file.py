@@ -163,7 +163,7 @@ def read_coded(data: bytes, where: str = "coded file") -> tuple[Header, bytes, b
     """Header, corrections and code of a coded file. Raises InputError unless its checksum holds."""
     again = "get the file again"
     if not data.startswith(MAGIC[:3]):
-        raise InputError("not a file that measure --encode wrote", where=where, mend="name a coded file")
+        raise InputError("not a file that measure --encode wrote", where=where, mend="name the file that it wrote")
     if data[3:4] != MAGIC[3:]:
         raise InputError(
             f"version {data[3] if len(data) > 3 else 0} of the format", where=where, mend="use a newer elastomath"
@@ -287,7 +287,7 @@ def decode_file(
     source: str | os.PathLike[str], out: str | os.PathLike[str], load: Callable[[Header], LoadedModel]
 ) -> dict[str, str | float]:
     """Write ``out``, the bytes that a coded file stands for; ``load`` brings the model that its header asks for."""
-    data = bytes_of(source)
+    data = bytes_of(source, mend="name the file that measure --encode wrote")
     header, _, _ = read_coded(data, str(source))
     check_place(out)
     loaded = load(header)

@@ -50,6 +50,10 @@ def read_records(path: str | Path, step: str | None = None) -> list[Record]:
     file = Path(path).expanduser()
     if file.is_dir():
         file = file / "trainer_state.json"
+        if not file.is_file():
+            raise InputError(
+                "a folder without trainer_state.json", where=str(path), mend="give the path of a log or of results"
+            )
     if not file.is_file():
         raise InputError("no such file", where=str(path), mend="give the path of a log or of results")
     name = file.name

@@ -36,7 +36,9 @@ def read(path: Path, step: str | None = None) -> list[Record]:
     if column not in table.columns:
         what = f"no column {step!r}" if step else "no column that counts steps"
         raise InputError(
-            what, where=str(path), mend=f"write COLUMN=perturbation; it has {', '.join(map(str, table.columns))}"
+            what,
+            where=str(path),
+            mend=f"write --map COLUMN=perturbation; its columns are {', '.join(map(str, table.columns))}",
         )
     run = next((name for name in RUNS if name in table.columns), None)
     tag, value = (next((name for name in names if name in table.columns), None) for names in (TAGS, VALUES))

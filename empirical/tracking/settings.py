@@ -125,7 +125,7 @@ class TrackSettings(Settings):
                 how += (
                     ", the train_batch_size of trainer_state.json: where gradients were accumulated or devices several, give --batch"
                     if batches
-                    else ": the size of a batch is not told, give --batch"
+                    else ": the size of a batch is not known, give --batch"
                 )
         if any(later <= earlier for earlier, later in pairwise([0.0, *values])):
             raise InputError(

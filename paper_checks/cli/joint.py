@@ -71,7 +71,7 @@ def joint(
                 "Counts for: so many times its volume; below 0: cannot be told, mostly of a data set that few runs have."
             )
             print(
-                f"Margin: {short(result['effective']['margin'])} (1/2: joint optima that lie close together; below 0: runs that are none)."
+                f"Margin: {result['effective']['margin']:.2g} (1/2: joint optima that lie close together; below 0: runs that are none)."
             )
 
     emit(result, as_json, show)

@@ -119,18 +119,16 @@ def measure(
         result["encoded"] = encode_file(loaded, Path(specs[0]).expanduser(), encode, window)
 
     def show() -> None:
+        sentences = [_sentence(result["model"], row) for row in result["results"]]
+        conclude(sentences if encode is None else [_coded(result["encoded"]), *sentences])
         if result["results"]:
-            conclude([_sentence(result["model"], row) for row in result["results"]])
-        table(result["results"], COLUMNS + (("change", "change_se") if before is not None else ()))
+            table(result["results"], COLUMNS + (("change", "change_se") if before is not None else ()))
         given = f", given {prompt_column}" if prompt_column is not None else ", given the turns before" if chat else ""
         given += ", in the tokenizer's chat template" if chat else ""
         within = f" with {result['adapter']}" if adapter is not None else ""
         print(
             f"{result['model']}{within}, {result['dtype']}, window {result['window']}, stride {result['stride']}{given}"
         )
-        if encode is not None:
-            coded = result["encoded"]
-            conclude([_coded(coded)], blank=False)
 
     emit(result, as_json, show)
     return 0
@@ -140,16 +138,14 @@ def _coded(coded: Mapping[str, Any]) -> str:
     """What `--encode` concludes.
 
     >>> _coded({"file": "a.emc", "bytes": 160, "original_bytes": 1000, "header_bytes": 52, "measured_bits_per_byte": 0.862})
-    'a.emc holds the 1,000 bytes of the file in 160 (52 of them a header), 84% fewer. The model predicts 108 without the header.'
+    'a.emc holds the 1,000 bytes of the file in 160 (52 of them a header), 84% fewer. By the probabilities of the model 108 are enough.'
     """
-    saved, predicted = (
-        1 - coded["bytes"] / coded["original_bytes"],
-        coded["measured_bits_per_byte"] * coded["original_bytes"] / 8,
-    )
+    saved = 1 - coded["bytes"] / coded["original_bytes"]
+    least = coded["measured_bits_per_byte"] * coded["original_bytes"] / 8
     return (
         f"{coded['file']} holds the {number_of(coded['original_bytes'], 'byte')} of the file in {coded['bytes']:,} "
-        f"({coded['header_bytes']} of them a header), {abs(saved):.0%} {'fewer' if saved >= 0 else 'more'}. The model predicts "
-        f"{predicted:,.0f} without the header."
+        f"({coded['header_bytes']} of them a header), {abs(saved):.0%} {'fewer' if saved >= 0 else 'more'}. By the probabilities "
+        f"of the model {least:,.0f} are enough."
     )
 
 

@@ -33,5 +33,9 @@ def show(result: dict[str, Any]) -> None:
     table(rows, tuple(rows[0]))
     settings = result["settings"]
     print()
-    sentence = f"Rates in {settings['rate_unit']}; perturbations in {settings['axis']}, {result['axis']}."
+    sentence = (
+        "Contrast: how much longer the code of the rejected responses is than that of the chosen ones. Align, perturb: the code length of "
+        f"the chosen and of the rejected ones, pretrain: of texts like the pre-training, in {settings['rate_unit']}. Perturbations in "
+        f"{settings['axis']}, {result['axis']}."
+    )
     conclude([sentence, f"Not shown: {'; '.join(result['not_shown'])}."], blank=False)

@@ -168,7 +168,7 @@ def test_the_effective_volumes_are_given_only_near_a_joint_optimum():
     some = Joint(("a", "b"), 7, kappa).verdict()
     assert some.endswith("the volumes that pre-training and alignment count for, is 3.0 [2.5, 3.6]")
     assert (
-        "too few or too small to bound kappa, K_pretrain over K_align"
+        "too few or too small to bound kappa, the ratio of the volumes that pre-training and alignment count for (K_pretrain over K_align)"
         in Joint(("a",), 7, Interval(1.0, 1e-16, 1e14)).verdict()
     )
     told = summarise(drawn(), joint=Joint((), 9, kappa))
