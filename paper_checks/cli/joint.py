@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .terminal import Json, Seed, conclude, emit, interval, number_of, short, table
+from .terminal import Json, Seed, conclude, emit, interval, number_of, table
 
 SHOWN = 5
 """Runs that are listed: those that missed most."""
@@ -116,7 +116,7 @@ def conclusion(result: Mapping[str, Any]) -> list[str]:
     >>> told = {"runs": 8, "dropped": 0, "comparisons": 56, "violated": 0, "shuffled": 0.5, "delta": [0.0] * 8}
     >>> told["effective"] = {"beta": {"estimate": 1.0, "low": 0.8, "high": 1.3}}
     >>> print(conclusion(told)[-1])
-    A volume counts as its power 1.0 [0.8, 1.3]: 1 is joint compression, 0 is data that count the same whatever their volume.
+    A volume counts as its power 1.00 [0.80, 1.30]: 1 is joint compression, 0 is data that count the same whatever their volume.
     """
     pairs = number_of(result["comparisons"], "comparison")
     if result["violated"]:

@@ -166,7 +166,9 @@ def test_the_effective_volumes_are_given_only_near_a_joint_optimum():
     assert "the run is not near a joint optimum" in Joint((), 1, kappa).verdict()
     assert "none of 7 runs is near a joint optimum" in Joint((), 7, kappa).verdict()
     some = Joint(("a", "b"), 7, kappa).verdict()
-    assert some.endswith("the volumes that pre-training and alignment count for, is 3.0 [2.5, 3.6]")
+    assert some.endswith(
+        "the ratio of the volumes that pre-training and alignment count for (K_pretrain over K_align), is 3.0 [2.5, 3.6]"
+    )
     assert (
         "too few or too small to bound kappa, the ratio of the volumes that pre-training and alignment count for (K_pretrain over K_align)"
         in Joint(("a",), 7, Interval(1.0, 1e-16, 1e14)).verdict()
