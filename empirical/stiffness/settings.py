@@ -15,10 +15,10 @@ from elastomath.runs.settings import Settings, setting
 from ..fetch.catalog import MODEL
 
 CASES = {
-    "union": "D_p is the union of three texts, D_1 and those of D_a and D_t (R8)",
-    "halves": "D_p is the union of the texts of D_a and D_t alone (R18)",
-    "separate": "D_p is D_1 alone: separate samples, no union (R9)",
-    "shared": "the union of three texts where half of D_t is the text of D_a (R8, control)",
+    "union": "pre-training (D_p) is the union of three texts: neutral (D_1), alignment (D_a), perturbation (D_t); the union law (R8)",
+    "halves": "pre-training is the union of alignment and perturbation alone; the theorem made true (R18)",
+    "separate": "pre-training is the neutral text alone: separate samples, no union, where the theorem fails (R9)",
+    "shared": "the union of three texts where half of the perturbation is the text of alignment (a control)",
 }
 """What D_p, D_a and D_t are, as weights on the same token positions."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..claims import Evidence, Outcome, conclusion, grouped, kind
+from ..claims import Evidence, Outcome, conclusion, grouped, kind, legend
 from ..claims.claim import FAILS, HOLDS, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS
 from .page import Cell, Section
 
@@ -31,6 +31,8 @@ def claims_section(outcomes: Sequence[Outcome], evidence: Evidence) -> Section:
                 row["on record"] = "the same" if outcome.stands else Cell(f"NOT {claim.verdict}", "no")
             rows.append(row)
         section.show(rows)
+    for sentence in legend(outcomes):
+        section.say(sentence)
     for outcome in outcomes:
         section.more(
             f"{outcome.claim.id}: {outcome.claim.title}", _details(outcome, evidence), anchor(outcome.claim.id)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def fit_table(section: Section, curve: Curve) -> Fitted:
     """Fit a curve, and show the effective volumes of its runs."""
     from elastomath.fit.fit import fit
+    from elastomath.fit.summary import unit_words
 
     constants = fit(curve)
     section.show(
@@ -27,7 +28,7 @@ def fit_table(section: Section, curve: Curve) -> Fitted:
             | {"nominal kappa": run["nominal_kappa"], "finite law holds": run["bound"]["holds"]}
             for run in constants["runs"]
         ],
-        f"effective volumes (R16) with their 95% intervals, in {curve.frame['volume_unit'].iloc[0]}",
+        f"effective volumes (R16) with their 95% intervals, in {unit_words([run.course for run in constants.summary.runs])}",
     )
     return constants
 

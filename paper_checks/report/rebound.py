@@ -50,8 +50,8 @@ def rebound_section(chosen: dict[str, Any], data: Path, device: str, dtype: str,
     missed = [run["run"] for run in constants["runs"] if run["bound"]["holds"] is False]
     if missed:
         section.say(
-            f"R5 is missed by {', '.join(missed)}: from a joint optimum no perturbation can lower the volume-weighted rates of "
-            "pre-training and alignment, and here further training on any reviews still does (held-out text standing for the "
+            f"The finite law (R5) is missed by {', '.join(missed)}: from a joint optimum no perturbation can lower the volume-weighted "
+            "rates of pre-training and alignment, and here further training on any reviews still does (held-out text standing for the "
             "training data). These models were not trained to a joint optimum: what they show first is unfinished learning of "
             "the domain, not the spring."
         )

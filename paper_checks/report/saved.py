@@ -111,7 +111,7 @@ def _rebound(section: Section, saved: Saved) -> Section:
                 "left-out rms": law["heldout_rms"],
             }
             laws.append(row | {"chi2 a point": law["chi2_per_point"]})
-    section.show(laws, "R13 and R19 fitted to the mean contrasts of both arms")
+    section.show(laws, "joint compression (R13) and forgetting (R19) fitted to the mean contrasts of both arms")
     section.draw(divergence_figure(summary["readings"]), "Divergence from the base through the stages of every run.")
     curve = saved.curve
     section.draw(curve_figure(curve), "The curve that the fit reads.")
@@ -128,9 +128,10 @@ def _rebound(section: Section, saved: Saved) -> Section:
     section.show(models, "rival laws on the curves of the real model, by held-out error")
     missed = sum(run["bound"]["holds"] is False for run in constants["runs"])
     section.say(
-        f"R5 is missed by {missed} of {number_of(len(constants['runs']), 'run')}: fine-tuned models are not at a joint optimum, "
-        "and what they show "
-        "first is unfinished learning of the domain. Pooled kappa: " + interval(constants["pooled"]["kappa"]) + "."
+        f"The finite law (R5) is missed by {missed} of {number_of(len(constants['runs']), 'run')}: fine-tuned models are not at a joint "
+        "optimum, and what they show first is unfinished learning of the domain. Pooled kappa: "
+        + interval(constants["pooled"]["kappa"])
+        + "."
     )
     return section
 
@@ -168,7 +169,7 @@ def defence_section(saved: Saved) -> Section:
     attack = saved.summary["ranking"][0]["attack"]
     section.show(
         [
-            {"rank": entry["rank"], "defence": entry["defence"], "lasts, times plain": interval(entry["gain"])}
+            {"rank": entry["rank"], "defence": entry["title"], "lasts, times plain": interval(entry["gain"])}
             | {"utility lost": f"{entry['lost']['estimate']:+.1%}"}
             for entry in saved.summary["ranking"]
             if entry["attack"] == attack

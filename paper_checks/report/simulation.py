@@ -22,7 +22,7 @@ def simulation_section(plan: Preset, seed: int, data: Path) -> Section:
     section.data.append(str(beside(data, curve.write(data / "simulation.csv"))))
     section.say(
         "Pareto leaf masses (alpha = 1.5, 4,096 leaves), pre-training the union of three equal datasets. The compressor "
-        "is exact, so the effective volumes of R16 have to be the nominal ones, from the curve alone."
+        "is exact, so the effective volumes (R16) have to be the nominal ones, from the curve alone."
     )
     section.draw(
         curve_figure(curve),

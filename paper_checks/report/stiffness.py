@@ -41,7 +41,7 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
                 "gradient norm": row["gradient_norm"],
                 "1 + cosine": row["one_plus_cosine"],
                 "ratio / k - 1": row["stiffness_ratio"] / row["k"] - 1.0,
-                "R5 ratio at the first l": row["r5_ratio"][0],
+                "residual over its bound (R5) at the first l": row["r5_ratio"][0],
                 "kappa from the curve": interval(row["kappa"]),
                 "dH_a > 0 at": _where(row["perturbations"], row["align_rises"]),
                 "dH_p < 0 at": _where(row["perturbations"], row["pretrain_falls"]),
@@ -50,7 +50,8 @@ def stiffness_section(plan: Preset, data: Path, device: str, seed: int) -> Secti
         ]
     )
     section.draw(
-        probe_figure(rows), "R5 on the model: strictly inside its bound, and half of it as the perturbation shrinks."
+        probe_figure(rows),
+        "The finite law (R5) on the model: strictly inside its bound, and half of it as the perturbation shrinks.",
     )
     section.draw(signs_figure(rows), "The signs that the theorem wants, case by case: they need more than the union.")
     for row in rows:
