@@ -158,7 +158,7 @@ def _kappas(summary: Any, result: dict[str, Any], verbose: bool) -> None:
     notes = [
         "K_pretrain, K_align: what both volumes count for; kappa: their ratio; nominal: the ratio of the volumes themselves."
     ]
-    if any(row[name] == "not bounded" or row[name][0] in "<>" for row in rows for name in names):
+    if any(str(row[name]).startswith(("not bounded", "<", ">")) for row in rows for name in names):
         notes.append(
             "'> 8', '< 18', 'not bounded': perturbations that are larger beside the volumes close K and kappa, or more held-out "
             "documents."

@@ -163,7 +163,7 @@ def tables(rows: Sequence[Mapping[str, object]], *groups: Sequence[str]) -> None
     every = list(dict.fromkeys(name for group in there for name in group))
     heads = {name: name.partition(" (")[0] for name in every}
     plain = [{heads[name]: value for name, value in row.items() if name in heads} for row in rows]
-    lengths = [max(len(short(row.get(head))) for row in [*plain, {head: head}]) for head in heads.values()]
+    lengths = [max(len(head), *(len(short(row.get(head))) for row in plain)) for head in heads.values()]
     fits = sum(lengths) + 2 * (len(lengths) - 1) <= _width()
     for index, group in enumerate([every] if fits else there):
         if index:
