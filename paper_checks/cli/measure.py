@@ -196,7 +196,7 @@ def decode(
     def show() -> None:
         conclude(
             [
-                f"{result['file']} has the {number_of(int(result['bytes']), 'byte')} of the original again, as they were (SHA-256 checked), "
+                f"{result['file']} has the {number_of(int(result['bytes']), 'byte')} of the original, as they were (SHA-256 checked), "
                 f"from {result['coded_bytes']:,} coded ones, by {result['model']}."
             ],
             blank=False,
