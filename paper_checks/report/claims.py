@@ -31,8 +31,7 @@ def claims_section(outcomes: Sequence[Outcome], evidence: Evidence) -> Section:
                 row["on record"] = "the same" if outcome.stands else Cell(f"NOT {claim.verdict}", "no")
             rows.append(row)
         section.show(rows)
-    for sentence in legend(outcomes):
-        section.say(sentence)
+    section.say(legend(outcomes)[0])  # what the levels of evidence are is on the site: the page has few words
     for outcome in outcomes:
         section.more(
             f"{outcome.claim.id}: {outcome.claim.title}", _details(outcome, evidence), anchor(outcome.claim.id)
