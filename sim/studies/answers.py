@@ -63,26 +63,27 @@ class Answer:
 def over_seeds(
     values: Iterable[float | None], level: float = LEVEL, within: tuple[float, float] = (-math.inf, math.inf)
 ) -> Interval | None:
-    """The mean with Student's interval (`Interval.of_values`), cut to ``within``; values that are None or not finite are left out.
+    """The mean with Student's interval (`Interval.of_values`), cut to ``within``; None where a seed has no finite value.
 
-    One value has no interval, none no estimate. Seeds differ in source and training, so the interval is one for both.
+    The mean of the seeds that happen to have a value is chosen by what it measures: it is not given. One value has no interval.
+    Seeds differ in source and training, so the interval is one for both.
 
-    >>> print(over_seeds([1.0, 2.0, 3.0])), over_seeds([])
+    >>> print(over_seeds([1.0, 2.0, 3.0])), over_seeds([]), over_seeds([1.0, None])
     2.0 [-0.5, 4.5]
-    (None, None)
+    (None, None, None)
     """
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return Interval.of_values(known, level=level).within(*within) if known else None
+    each = [math.nan if value is None else value for value in values]
+    return Interval.of_values(each, level=level).within(*within) if each and all(map(math.isfinite, each)) else None
 
 
 def exponent(volumes: Sequence[float], values: Sequence[float | None]) -> float | None:
-    """The slope of ln(value) in ln(volume) by least squares; None with fewer than two values > 0.
+    """The slope of ln(value) in ln(volume) by least squares; None where a value is none above 0, and with fewer than two volumes.
 
-    >>> round(exponent([1, 2, 4], [3.0, 6.0, 12.0]), 12)
-    1.0
+    >>> round(exponent([1, 2, 4], [3.0, 6.0, 12.0]), 12), exponent([1, 2, 4], [3.0, 6.0, None])
+    (1.0, None)
     """
-    pairs = [(x, y) for x, y in zip(volumes, values, strict=True) if y is not None and math.isfinite(y) and y > 0]
-    if len({x for x, _ in pairs}) < 2:
+    pairs = [(x, math.nan if y is None else y) for x, y in zip(volumes, values, strict=True)]
+    if len({x for x, _ in pairs}) < 2 or not all(math.isfinite(y) and y > 0 for _, y in pairs):
         return None
     x, y = np.log(np.array(pairs)).T
     x = x - x.mean()

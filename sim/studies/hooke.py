@@ -129,8 +129,8 @@ def _at(table: list[Row], what: Force, step: float) -> Interval | None:
     values = []
     for seed in sorted({row["seed"] for row in table}):
         rows = [row for row in table if row["seed"] == seed and row["l"] == step]
-        mine = [force for row in rows if (force := row[what]) is not None]
-        values.append(float(np.mean(mine)) if mine else None)
+        known = [force for row in rows if (force := row[what]) is not None]
+        values.append(float(np.mean(known)) if known and len(known) == len(rows) else None)
     return over_seeds(values, within=(0.0, 2.0))
 
 

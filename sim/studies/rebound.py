@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 import numpy as np
 
 from elastomath import InputError
+from elastomath.interval import Interval
 from elastomath.laws.forgetting import return_steps
 from elastomath.laws.rebound import Scores, return_volume, score
 from elastomath.runs.ledger import Configuration
@@ -198,12 +199,13 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
 
 
 def _by_seed(table: list[Row], value: Callable[[Row], float | None]) -> list[float | None]:
-    slopes: list[float | None] = []
+    """The mean over each seed's runs; None where one of them has no value."""
+    means: list[float | None] = []
     for seed in sorted({row["seed"] for row in table}):
         values = [value(row) for row in table if row["seed"] == seed]
-        kept = [v for v in values if v is not None]
-        slopes.append(float(np.mean(kept)) if kept else None)
-    return slopes
+        known = [each for each in values if each is not None]
+        means.append(float(np.mean(known)) if len(known) == len(values) else None)
+    return means
 
 
 def _who(name: str, setting: str) -> str:
@@ -251,7 +253,7 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
         judged = [pair["faster"] == pair["r13"] for pair in row["falls"] if pair["r13"] is not None]
         return float(np.mean(judged)) if judged else None
 
-    right = over_seeds(_by_seed(table, agreed), within=SHARE)
+    right = over_seeds(_by_seed([row for row in table if agreed(row) is not None], agreed), within=SHARE)
     expected = [pair["r13"] for row in table for pair in row["falls"] if pair["r13"] is not None]
     if faster is None:
         return []
@@ -284,7 +286,7 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
 
 
 def exponents(table: list[Row]) -> list[float | None]:
-    """b of m* ~ n^b per seed (mean over k), from the volumes that were found."""
+    """b of m* ~ n^b per seed (mean over k); None where an alignment was not undone."""
 
     def of(row: Row) -> float | None:
         return exponent([entry["n"] for entry in row["undo"]], [entry["volume"] for entry in row["undo"]])
@@ -293,11 +295,14 @@ def exponents(table: list[Row]) -> list[float | None]:
 
 
 def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
-    b = over_seeds(exponents(table))
-    if b is None:
-        return []
+    b = over_seeds(exponents(table)) or Interval(None)
     entries = [entry for row in table for entry in row["undo"]]
     never = sum(entry["volume"] is None for entry in entries)
+    id, question = f"undo/{_who(name, setting)}", "exponent b of m* ~ n^b, the volume of D_t that undoes n of D_a"
+    method = f"least squares of ln m* on ln n per run, mean over k; {T_METHOD}"
+    if b.estimate is None:
+        sentence = f"{name}, {setting}: {never} of {len(entries)} alignments were not undone within the search: no exponent of m* in n."
+        return [Answer(id, question, name, sentence, b, method)]
     misses = [abs(entry["volume"] / entry["law"] - 1) for entry in entries if entry["volume"] and entry["law"]]
     law = {"mixture": "joint compression (R13)", "counting": "the law of forgetting (R19)"}.get(name)
     said = f" The m* of {law} is met to {max(misses, default=math.inf):.1e}." if law else ""
@@ -306,10 +311,10 @@ def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
     )
     return [
         Answer(
-            f"undo/{_who(name, setting)}", "exponent b of m* ~ n^b, the volume of D_t that undoes n of D_a", name,
+            id, question, name,
             f"{name}, {setting}: m* goes as n^b with b = {b}, so it {third}; {never} of {len(entries)} were not "
             f"undone within the search.{said}",
-            b, f"least squares of ln m* on ln n per run, mean over k; {T_METHOD}",
+            b, method,
         )
     ]  # fmt: skip
 

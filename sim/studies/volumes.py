@@ -47,6 +47,7 @@ class Row(TypedDict):
     known_clock: float | None
     r19: float | None
     limit: float | None
+    most: float
 
 
 def runs(preset: str) -> list[Configuration]:
@@ -71,6 +72,7 @@ def readings(configuration: Configuration, record: Life) -> list[Row]:
     ``ratio``, ``cosine``  |grad H_a|/|grad H_p| and the cosine at rest (R7): kappa, where the cosine is -1
     ``kappa``              K_p/K_a by R16 with the compressor's clock where it is known, else the best one; None where a K is <= 0
     ``kappa_nominal``      the same read in nominal l, as if nothing were forgotten
+    ``limit``, ``most``    the elastic limit, None where it was not reached, and the largest perturbation that was tried
     ``joint``, ``r19``     what the joint law and R19 say: k/n, and `forgetting.elasticity_constant` at h
     """
     known = forgetting_clock(configuration)
@@ -88,6 +90,7 @@ def readings(configuration: Configuration, record: Life) -> list[Row]:
                 "misfit": clocked.misfit if clocked else None, "clock": clocked.clock if clocked else None,
                 "K_pretrain": _finite(clocked.pretrain) if clocked else None, "K_align": _finite(clocked.align) if clocked else None,
                 "known_clock": known, "r19": r19(k, n, known), "limit": elastic_limit(steps, [k, n], rates),
+                "most": float(steps[-1]),
             }
         )  # fmt: skip
     return rows
@@ -178,9 +181,9 @@ def _exponents(name: str, setting: str, table: list[Row]) -> list[Answer]:
             )
         sentence += f". {_verdict(measured, law, predicted)}"
         if integral is not None:
-            sentence += f" By effective volumes (R16), where both volumes come out positive: b = {integral}."
+            sentence += f" By effective volumes (R16), from whole curves: b = {integral}."
         else:
-            sentence += " There are no two positive effective volumes (R16) to fit an exponent to."
+            sentence += " Effective volumes (R16) are not positive everywhere, so that they have no exponent."
         exponents.append(
             Answer(
                 f"beta-{'pretrain' if over == 'k' else 'align'}/{name}/{setting}", f"exponent of kappa in {what}", name, sentence, measured,
@@ -211,7 +214,7 @@ def _constant(name: str, groups: list[Group[Row]]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     seeds = sorted({row["seed"] for row in table})
     cosine = over_seeds(
-        (_mean(row["cosine"] for row in table if row["seed"] == seed) for seed in seeds), within=(-1.0, 1.0)
+        (_mean([row["cosine"] for row in table if row["seed"] == seed]) for seed in seeds), within=(-1.0, 1.0)
     )
     if cosine is None:
         return []
@@ -236,35 +239,47 @@ def _limit(name: str, groups: list[Group[Row]]) -> list[Answer]:
     table = [row for group in groups for row in group["rows"]]
     if not table:
         return []
-    shares = [row["limit"] / row["n"] for row in table if row["limit"] is not None]
-    seeds = sorted({row["seed"] for row in table})
-    value = over_seeds(
-        _median(row["limit"] / row["n"] for row in table if row["seed"] == seed and row["limit"] is not None)
-        for seed in seeds
-    )
-    if value is None:
-        return []
+    reached = sum(row["limit"] is not None for row in table)
+    value = median_limit(table)
     at_once = sum(row["limit"] is not None and row["limit"] <= 1 / 32 for row in table)
     return [
         Answer(
             f"limit/{name}", "the elastic limit, in units of the alignment volume", name,
             f"In sequence the {name}'s elastic limit, where nothing pushes back any more, lies at {value} of the "
-            "alignment volume (median of a seed); it was "
-            f"reached in {len(shares)} of {len(table)} readings, in {at_once} of them at the first "
+            "alignment volume (median of a seed; a reading that did not reach it counts as beyond); it was "
+            f"reached in {reached} of {len(table)} readings, in {at_once} of them at the first "
             "step: there D_p never gains and "
             f"there is no linear regime. Joint optima on halves have it near 2.",
-            value, f"median over settings and volumes, then {T_METHOD}; readings without a limit are left out",
+            value, f"median over settings and volumes, then {T_METHOD}",
         )
     ]  # fmt: skip
+
+
+def median_limit(table: list[Row]) -> Interval:
+    """The elastic limit over n: a median for each seed, its mean over seeds; a bound where a seed's median was not reached.
+
+    A reading that did not reach its limit within ``most`` lies somewhere beyond it, so that the median lies between those of
+    ``most`` and of infinity in its place.
+    """
+    ends = []
+    for seed in sorted({row["seed"] for row in table}):
+        mine = [row for row in table if row["seed"] == seed]
+        least = [(row["most"] if row["limit"] is None else row["limit"]) / row["n"] for row in mine]
+        most = [math.inf if row["limit"] is None else row["limit"] / row["n"] for row in mine]
+        ends.append((float(np.median(least)), float(np.median(most))))
+    exact = all(low == high for low, high in ends)
+    value = over_seeds(low for low, _ in ends) if exact else None
+    return value or Interval(None, min(low for low, _ in ends), None, method="median not reached")
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _mean(values: Any) -> float | None:
+def _mean(values: list[float | None]) -> float | None:
+    """None where a value is missing."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
 def _median(values: Any) -> float | None:

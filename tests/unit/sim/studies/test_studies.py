@@ -19,7 +19,9 @@ from sim.studies import STUDIES, load_study, over_seeds
 from sim.studies.conclusions import conclusion
 from sim.studies.hooke import imbalance
 from sim.studies.plans import perturbations
+from sim.studies.rebound import _undoing, exponents
 from sim.studies.study import study_curve
+from sim.studies.volumes import median_limit
 from sim.studies.worker import cut, prefix_divergences, represented_depth
 
 STEPS = perturbations()
@@ -122,6 +124,35 @@ def test_students_interval():
     assert (share.low, share.estimate, share.high) == (0.0, 0.5, 1.0)
     assert over_seeds([None, math.nan]) is None
     assert over_seeds([3.0]).low is None
+    assert (
+        over_seeds([1.0, None, 4.0]) is None
+    )  # the mean of those that have a value would be chosen by what it measures
+
+
+def limits(*rows: tuple[int, float, float | None]) -> list:
+    """Readings (seed, n, limit) of perturbations up to 2."""
+    return [{"seed": seed, "n": n, "limit": limit, "most": 2.0} for seed, n, limit in rows]
+
+
+def test_the_median_of_limits_counts_those_that_were_not_reached():
+    """By hand: limits over n of 0.5, 1, > 2 have the median 1; where half is beyond, only a bound."""
+    reached = median_limit(
+        limits((0, 1.0, 0.5), (0, 1.0, 1.0), (0, 1.0, None), (1, 1.0, 2.0), (1, 1.0, 1.5), (1, 1.0, None))
+    )
+    assert reached.estimate == pytest.approx((1.0 + 2.0) / 2)  # seed 1: 1.5, 2 and one beyond 2
+    bound = median_limit(limits((0, 1.0, 0.5), (0, 1.0, None), (0, 2.0, None)))
+    assert (bound.estimate, bound.low, bound.high) == (None, 1.0, None)
+    never = median_limit(limits((0, 1.0, None)))
+    assert (never.estimate, never.low, never.high) == (None, 2.0, None)
+
+
+def test_an_alignment_that_was_not_undone_leaves_no_exponent():
+    undo = [{"n": n, "volume": volume, "law": None} for n, volume in ((1.0, 1.0), (2.0, 2.0), (4.0, None))]
+    rows = [{"seed": seed, "undo": undo[: 3 - seed]} for seed in (0, 1)]
+    assert exponents(rows) == [None, pytest.approx(1.0)]
+    (answer,) = _undoing("softmax", "rate 1", rows)
+    assert answer.value.estimate is None
+    assert "1 of 5 alignments were not undone" in answer.sentence
 
 
 MUTANTS = [
