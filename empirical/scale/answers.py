@@ -9,7 +9,9 @@ With C the contrast, n aligned and m opposed examples, C_0 the start, P and M th
     undoing volume = m at which C_n^P(m) = C_0   linear between readings; open where it was not reached
 
 A measure y of every (P, V) is described by its slopes per doubling, ``y = a + b log2 P + c log2 V`` (least squares), and by
-its exponents, ``y = A P^b V^c`` (least squares in y, so that a measure of either sign counts). Joint compression with known
+its exponents, ``y = A P^b V^c`` (least squares in y, so that a measure of either sign counts). A share of the rise is fitted as
+what it is a share *of* the rise, ``fall = A P^b V^c rise``, so that runs whose rise is not told from 0 count as little as they
+know, and none is left out; of any other measure that some run has not, no slope is taken. Joint compression with known
 volumes (R13, symmetric targets, k = V) predicts numbers for c; forgetting at a converged start (R19) predicts 0; both are silent
 on P, where R10 has elasticity per block rise with the depth that is represented.
 """
@@ -58,8 +60,8 @@ MEASURES: Final = {
 """What is measured of each run: name -> (in words, unit)."""
 KERNEL: Final = "relative kernel of "
 """Before the name of a behaviour: the measure ``|grad z|^2 / |grad gamma_neutral|^2`` of its contrast at the start."""
-CENSORED: Final = ("undoing_volume",)
-"""Measures that are not defined where they are large: no slope is taken unless every run of the seed has one."""
+SHARES: Final = {"fall_rate": "first_fall", "fall_share": "depth", "excess_rate": "first_excess"}
+"""Measures that are a share of the rise: what is divided by it. A rate is also divided by the smallest perturbation."""
 LAWS: Final = ("joint compression (R13)", "forgetting (R19)")
 
 
@@ -237,17 +239,17 @@ def _slopes(align_volume: int, direction: str, chosen: Sequence[tuple[Result, di
     behaviours = [name for name in first[0][1] if name.startswith(KERNEL)]
     for measure in (name for name in (*MEASURES, *behaviours) if name in first[0][1]):
         each = [_seed_slopes(at[seed], measure, names) for seed in seeds]
-        values = [measured[measure][0] for _, measured in chosen]
-        defined = int(np.isfinite(values).sum())
+        values = np.array([measured[measure][0] for _, measured in chosen])
+        top, bottom = (part[:, 0] for part in _parts(chosen, measure))
 
         def pooled(kind: str, unit: str, each: list[_Slopes] = each) -> dict[str, Slope | None]:
             known = [slopes for e in each if (slopes := e[kind]) is not None]
             return {name: _pooled([slopes[i] for slopes in known], len(seeds), unit) for i, name in enumerate(names)}
 
         spreads[measure] = {
-            "defined": defined,
+            "defined": int(np.isfinite(values).sum()),
             "runs": len(values),
-            "mean": _number(np.nanmean(values)) if defined else None,
+            "mean": _number(top.sum() / bottom.sum()),
             "slope": pooled("slope", slope_unit(measure)),
             "exponent": pooled("exponent", ""),
         }
@@ -294,64 +296,85 @@ _Slopes = dict[str, list[tuple[float, float]] | None]
 
 def _seed_slopes(runs: Sequence[tuple[Result, dict[str, Array]]], measure: str, names: Sequence[str]) -> _Slopes:
     """Slopes per doubling and exponents of one seed, each with its standard error over documents."""
-    kept = [(result, values) for result, values in runs if np.isfinite(values[measure][0])]
-    nothing: _Slopes = {"slope": None, "exponent": None}
-    if measure in CENSORED and len(kept) < len(runs):
-        return nothing  # what was not reached is large, not missing
-    if len({_place(result) for result, _ in kept}) <= len(names) + 1 - (len(names) == 1) or not names:
-        return nothing
-    design = _design([_place(result) for result, _ in kept], names)
+    slopes: _Slopes = {"slope": None, "exponent": None}
+    places = [_place(result) for result, _ in runs]
+    top, bottom = _parts(runs, measure)
+    if not np.isfinite(top[:, 0]).all() or len(set(places)) <= len(names) + 1 - (len(names) == 1) or not names:
+        return slopes  # what some run has not may be too large for it
+    design = _design(places, names)
     if np.linalg.matrix_rank(design) < design.shape[1]:
-        return nothing
-    drawn = np.stack([values[measure] for _, values in kept])
-    inverse = np.asarray(np.linalg.pinv(design), dtype=np.float64)
-    whole = np.asarray(np.isfinite(drawn[:, 1:]).all(axis=0))
-    moved = np.asarray(drawn[:, 1:][:, whole] - drawn[:, :1])
-    nothing["slope"] = _with_errors(inverse, drawn[:, 0], moved)
-    fitted = power_law(design, drawn[:, 0])
+        return slopes
+    whole = np.isfinite(top[:, 1:]).all(axis=0)
+    moved, scaled = ((part[:, 1:] - part[:, :1])[:, whole] for part in (top, bottom))
+    numbers = np.asarray(np.linalg.lstsq(design * bottom[:, :1], top[:, 0], rcond=None)[0], dtype=np.float64)
+    slopes["slope"] = _with_errors(numbers, design * bottom[:, :1], moved - (design @ numbers)[:, None] * scaled)
+    fitted = power_law(design, top[:, 0], bottom[:, 0])
     if fitted is not None:
         numbers, jacobian = fitted
-        operator = np.linalg.pinv(jacobian)
-        errors = (operator @ moved)[1:].std(axis=1) if moved.shape[1] > 1 else np.full(len(names), np.nan)
-        nothing["exponent"] = list(zip(numbers[1:].tolist(), errors.tolist(), strict=True))
-    return nothing
+        shares = np.exp(design * _doublings(design) @ numbers)
+        slopes["exponent"] = _with_errors(numbers, jacobian, moved - shares[:, None] * scaled)
+    return slopes
 
 
-def _with_errors(operator: Array, values: Array, moved: Array) -> list[tuple[float, float]]:
-    slopes = operator @ values
-    errors = (operator @ moved).std(axis=1) if moved.shape[1] > 1 else np.full(len(slopes), np.nan)
-    return list(zip(slopes[1:].tolist(), errors[1:].tolist(), strict=True))
+def _parts(runs: Sequence[tuple[Result, dict[str, Array]]], measure: str) -> tuple[Array, Array]:
+    """A measure of these runs as a quotient, (runs, B) each: of what is a share of the rise, what it divides; else by 1."""
+    if measure not in SHARES:
+        top = np.stack([values[measure] for _, values in runs])
+        return top, np.ones_like(top)
+    top, bottom = (np.stack([values[name] for _, values in runs]) for name in (SHARES[measure], "rise"))
+    steps = [next(r["volume"] for r in result["readings"] if r["phase"] == "perturb") for result, _ in runs]
+    per_example = measure.endswith("_rate")
+    return top / np.array(steps, dtype=np.float64)[:, None] if per_example else top, bottom
 
 
-def power_law(design: Array, values: Array) -> tuple[Array, Array] | None:
-    """``y = exp(c_0 + ln 2 sum_j b_j x_j)`` by least squares in y: (c_0, b) and the Jacobian; None where y has no positive mean.
+def _with_errors(numbers: Array, jacobian: Array, moved: Array) -> list[tuple[float, float]]:
+    """All numbers but the first, each with the scatter that the draws of the data (runs, B) give it."""
+    operator = np.linalg.pinv(jacobian)
+    errors = (operator @ moved).std(axis=1) if moved.shape[1] > 1 else np.full(len(numbers), np.nan)
+    return list(zip(numbers[1:].tolist(), errors[1:].tolist(), strict=True))
 
-    x in doublings, so that b are exponents. The mean of y sets the sign; a y of mean <= 0 has no power law.
+
+def _doublings(design: Array) -> Array:
+    """What turns the numbers of a power law into a logarithm: 1 for the constant, ln 2 for each exponent."""
+    return np.asarray(np.r_[1.0, np.full(design.shape[1] - 1, np.log(2.0))], dtype=np.float64)
+
+
+def power_law(design: Array, values: Array, unit: Array | None = None) -> tuple[Array, Array] | None:
+    """``y = u exp(c_0 + ln 2 sum_j b_j x_j)`` by least squares in y: (c_0, b) and the Jacobian; None where y has no positive mean.
+
+    x in doublings, so that b are exponents; u 1 where no unit is given. A y that is not above 0 on the whole, weighted by u,
+    has no power law.
 
     >>> x = np.array([[1.0, -1.0], [1.0, 0.0], [1.0, 1.0]])
     >>> power_law(x, np.array([1.0, 2.0, 4.0]))[0].round(6).tolist()
     [0.693147, 1.0]
+    >>> power_law(x, np.array([0.0, 2.0, 4.0]), np.array([0.0, 1.0, 1.0]))[0].round(6).tolist()
+    [0.693147, 1.0]
     """
     from scipy.optimize import least_squares
 
-    if not values.mean() > 0:
+    unit = np.ones_like(values) if unit is None else unit
+    size = float(np.abs(unit).mean())
+    if not (size > 0 and values @ unit > 0):
         return None
-    scaled = values / values.mean()
-    base = design * np.r_[1.0, np.full(design.shape[1] - 1, np.log(2.0))]
-    start = np.linalg.lstsq(base, np.log(np.maximum(scaled, 0.05)), rcond=None)[0]
+    u = unit / size
+    level = float(values @ u / (u @ u))
+    scaled, base = values / level, design * _doublings(design)
+    shares = np.divide(scaled, u, out=np.full_like(u, 0.05), where=u > 0)
+    start = np.linalg.lstsq(base * u[:, None], u * np.log(np.maximum(shares, 0.05)), rcond=None)[0]
 
     def gap(numbers: Array) -> Array:
-        return np.asarray(np.exp(np.minimum(base @ numbers, 50.0)) - scaled)
+        return np.asarray(u * np.exp(np.minimum(base @ numbers, 50.0)) - scaled)
 
     def slopes(numbers: Array) -> Array:
-        return np.asarray(base * np.exp(np.minimum(base @ numbers, 50.0))[:, None])
+        return np.asarray(base * (u * np.exp(np.minimum(base @ numbers, 50.0)))[:, None])
 
     optimum = least_squares(gap, start, jac=slopes, bounds=(-20.0, 20.0))
     if not optimum.success or np.abs(optimum.x).max() > 19.0:
         return None
     numbers = optimum.x.copy()
-    numbers[0] += np.log(values.mean())
-    return numbers, base * np.exp(base @ numbers)[:, None]
+    numbers[0] += np.log(level / size)
+    return numbers, base * (unit * np.exp(base @ numbers))[:, None]
 
 
 def _pooled(values: Sequence[tuple[float, float]], seeds: int, unit: str) -> Slope | None:
@@ -403,7 +426,8 @@ def _predicted(
     place = 1 + list(names).index("pretrain_volume")
     joint: dict[str, float | None] = {}
     for name, values in factors.items():
-        exponents = power_law(design, values)
+        unit = factors["rise"] if name in SHARES else np.ones_like(values)
+        exponents = power_law(design, values * unit, unit)
         joint[name] = None if exponents is None else float(exponents[0][place])
     return [{"name": LAWS[0], "exponents": joint}, {"name": LAWS[1], "exponents": dict.fromkeys(joint, 0.0)}]
 

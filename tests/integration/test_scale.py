@@ -232,6 +232,30 @@ def test_planted_exponents_come_back(no_fits):
     assert row["rise"] == pytest.approx(1e5**0.3 * 1000**-0.5)
 
 
+def test_a_run_that_hardly_rose_counts_for_little_in_a_share_of_the_rise_and_is_not_left_out(no_fits):
+    """First fall 0.4 and depth 1.2 of the rise in all runs; one rose by nothing, within its noise: shares have the exponent 0."""
+    runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
+    for reading in runs[0]["readings"]:
+        tokens = np.asarray(reading["tokens_perturb"])
+        own = np.asarray(runs[1]["readings"][0]["nats_perturb"])  # what every run's documents cost at the start
+        reading["nats_perturb"] = (own + (1e-6 if reading["phase"] == "aligned" else 0.0) * tokens).tolist()
+    group = answers(runs, None, 50)["groups"][0]
+    for measure, share in (("fall_rate", 0.04), ("fall_share", 1.2)):
+        spread = group["measures"][measure]
+        assert spread["exponent"]["parameters"]["estimate"] == pytest.approx(0.0, abs=1e-4)
+        assert spread["mean"] == pytest.approx(share, rel=1e-3)
+    assert group["measures"]["undoing_volume"]["runs"] == 9
+
+
+def test_a_measure_that_some_run_has_not_has_no_slope(no_fits):
+    runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
+    runs[4]["kernels"]["tone"] = {"estimate": None, "se": None}
+    spread = answers(runs, None, 50)["groups"][0]["measures"]["relative kernel of tone"]
+    assert (spread["defined"], spread["runs"], spread["mean"]) == (8, 9, None)
+    assert spread["slope"]["parameters"] is None
+    assert spread["exponent"]["parameters"] is None
+
+
 def test_the_error_over_documents_is_that_of_other_documents(no_fits):
     values, errors = [], []
     for draw in range(40):
