@@ -20,6 +20,8 @@ OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon
 """What a run's name says of its optimiser, where the table has no column of that name."""
 SEEDS = ("seed", "source_seed")
 """Covariates over which runs are repeats of each other: the seed of a training, and that of simulated data."""
+SFT = "sft"
+"""The algorithm of an alignment whose table names none."""
 MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
 """What a first fall is told in, each such that a fall of the behaviour is a fall of the measure (R23): the contrast z, minus the
 rate of align, the rate of perturb, sigma(z) of nats a response, a score, minus the rate of pretrain."""
@@ -179,6 +181,20 @@ def optimiser(course: Course) -> str:
         return str(optimiser_name).lower()
     named = OPTIMISERS.search(course.run)
     return "" if named is None else named[1].lower()
+
+
+@checked(course=an(Course))
+def recipe(course: Course) -> str:
+    """How a run was trained: its optimiser, and the algorithm of its alignment (column ``algorithm``) where that is not sft.
+
+    >>> at = np.array([0.0, 2.0, 4.0])
+    >>> course = Course("one", "contrast", "nats/response", "examples", at, 2 - at, 0.1 + 0 * at, 0.0, 0.1, 16.0)
+    >>> from dataclasses import replace
+    >>> recipe(replace(course, covariates={"optimiser": "SGD", "algorithm": "dpo"})), recipe(course)
+    ('sgd after dpo', '')
+    """
+    algorithm = str(course.covariates.get("algorithm", SFT)).lower()
+    return " after ".join(part for part in (optimiser(course), "" if algorithm == SFT else algorithm) if part)
 
 
 @checked(courses=listed(an(Course)))
@@ -341,7 +357,7 @@ class Answers:
     first_fall  by measure: its change for each doubling of n
     resistance  held-out loss after training forward less the one after training back, mean over pairs of slices (F1)
     control     share of the fall that the control does not explain
-    by_optimiser  where runs were trained by several optimisers: exponent and first_fall of each, which are then not pooled
+    by_optimiser  where runs were trained by several recipes: exponent and first_fall of each (`recipe`), which are then not pooled
     """
 
     exponent: Spread | None
@@ -366,11 +382,12 @@ class Answers:
 def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     """Slopes over alignment volumes within each base (label and seed), their mean over bases, resistance and control.
 
-    Runs of several optimisers are read apart: an exponent of both would be that of neither.
+    Runs of several recipes (optimisers, or algorithms of the alignment) are read apart: an exponent of both would be that of
+    neither.
     """
     kinds: dict[str, list[RunConstants]] = {}
     for run in runs:
-        kinds.setdefault(optimiser(run.course), []).append(run)
+        kinds.setdefault(recipe(run.course), []).append(run)
     if len(kinds) > 1:
         apart = {name or "another": answers(mine, level) for name, mine in kinds.items()}
         return Answers(None, {}, _resistance(runs, level), _control(runs, level), apart)
@@ -382,7 +399,7 @@ def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     falls = {}
     for name in measures if several else ():
         slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in several]  # type: ignore[misc]
-        spread = _pooled([slope for slope in slopes if slope is not None], level, scale=math.log(2))
+        spread = _pooled(slopes, level, scale=math.log(2))
         if spread is not None:
             falls[name] = spread
     return Answers(_exponent(several, level), falls, _resistance(runs, level), _control(runs, level))
@@ -401,10 +418,14 @@ def _slope(way: Sequence[RunConstants], get: Callable[[RunConstants], Interval])
     return float(weights @ np.array(values, dtype=np.float64)), error
 
 
-def _pooled(slopes: Sequence[tuple[float, float]], level: float, scale: float = 1.0, unit: str = "") -> Spread | None:
-    if not slopes:
+def _pooled(
+    slopes: Sequence[tuple[float, float] | None], level: float, scale: float = 1.0, unit: str = ""
+) -> Spread | None:
+    """The mean of slopes with their errors; None where one is missing, for the others would be chosen by what they measure."""
+    known = [slope for slope in slopes if slope is not None]
+    if not known or len(known) < len(slopes):
         return None
-    values, errors = (scale * np.array(column) for column in zip(*slopes, strict=True))
+    values, errors = (scale * np.array(column) for column in zip(*known, strict=True))
     se = float(np.sqrt((errors**2).sum())) / values.size
     documents = Interval.of_mean(float(values.mean()), se, math.inf, level=level, unit=unit, method="over documents")
     several = values.size > 1
@@ -413,12 +434,13 @@ def _pooled(slopes: Sequence[tuple[float, float]], level: float, scale: float = 
 
 
 def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | None:
-    """d ln m*/d ln n. A volume with an open end bounds it from one side, where every volume has the end which that takes."""
-    slopes = [slope for slope in (_exponent_of(way) for way in ways) if slope is not None]
-    if not all(slope.low for slope in slopes) and not all(slope.high for slope in slopes):
-        slopes = [slope for slope in slopes if slope.low]
-    spread = _pooled([(slope.value, slope.error) for slope in slopes], level)
-    if spread is None:
+    """d ln m*/d ln n. A volume with an open end bounds it from one side, where every volume has the end which that takes.
+
+    None where some base has none, or bases are bounded from different sides: the rest would be chosen by what it measures.
+    """
+    slopes = [slope for slope in map(_exponent_of, ways) if slope is not None]
+    spread = _pooled([(slope.value, slope.error) for slope in slopes], level) if len(slopes) == len(ways) else None
+    if spread is None or not (all(slope.low for slope in slopes) or all(slope.high for slope in slopes)):
         return None
     low, high, estimated = (all(getattr(slope, name) for slope in slopes) for name in ("low", "high", "estimated"))
 
@@ -448,14 +470,16 @@ class _Exponent:
 
 def _exponent_of(way: Sequence[RunConstants]) -> _Exponent | None:
     """Least squares in ln n over the runs of one base; a volume that is not known enters with the end that bounds the slope."""
-    points = [(run, run.undo_volume) for run in way if run.undo_volume is not None and run.course.align]
-    points = [(run, volume) for run, volume in points if (volume.estimate or volume.low or volume.high)]
-    n = np.log([run.course.align or 1.0 for run, _ in points])
+    aligned = [run for run in way if run.course.align]
+    n = np.log([run.course.align or 1.0 for run in aligned])
     if n.size < 2 or not np.ptp(n):
         return None
     weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
     weights[np.abs(weights) < 1e-9 * np.abs(weights).max()] = 0.0  # a middle one says nothing of the slope
-    points = [point for point, weight in zip(points, weights, strict=True) if weight]
+    counted = [run for run, weight in zip(aligned, weights, strict=True) if weight]
+    points = [(run, volume) for run in counted if (volume := run.undo_volume) is not None and any(_ends(volume))]
+    if len(points) < len(counted):
+        return None
     weights = weights[weights != 0]
     estimated = all(volume.estimate for _, volume in points)
     errors = [_log_errors(run, volume) if volume.closed and volume.low else None for run, volume in points]
@@ -467,6 +491,10 @@ def _exponent_of(way: Sequence[RunConstants]) -> _Exponent | None:
         return None
     logs = np.log([volume.estimate or 1.0 for _, volume in points])
     return _Exponent(float(weights @ logs), math.nan, True, True, True)
+
+
+def _ends(volume: Interval) -> tuple[float | None, float | None, float | None]:
+    return volume.estimate, volume.low, volume.high
 
 
 def _from_one_side(

@@ -184,7 +184,11 @@ class Summary(Shown):
                 "documents, or more of it, would do"
             )
         others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
-        tail = f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)" if len(others) > 1 else ""
+        tail = (
+            f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)"
+            if len(others) > 1 and len(others) == len(top)
+            else ""
+        )
         where = f"{group.label}: " if len(self.groups) > 1 and group.label else ""
         if group.label.partition(" ")[0] in group.runs[0].course.covariates:  # "k 2": a letter stays as it is
             where = where and f"at {where}"

@@ -49,7 +49,7 @@ def compare(
             if by is None and [p.stem for p in curves].count(path.stem) > 1:
                 name = str(path)
             sets.setdefault(name, []).append(course)
-    sets = _by_optimiser(sets)
+    sets = _by_recipe(sets)
     effects = differences(sets, level)
     decisive = [one for one in effects if one.apart]
     sentences = [
@@ -117,13 +117,13 @@ def _confounded(sets: dict[str, list[Course]]) -> list[str]:
     return [f"The sets differ in more than one thing, and what is compared is of all together: {listing}."]
 
 
-def _by_optimiser(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:
-    """A set for each optimiser of a set that holds several: with Adam's memory carried m* may fall where without it rises (R26)."""
-    from elastomath.fit.constants import optimiser
+def _by_recipe(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:
+    """A set for each recipe of a set that holds several: with Adam's memory carried m* may fall where without it rises (R26)."""
+    from elastomath.fit.constants import recipe
 
     apart: dict[str, list[Course]] = {}
     for name, runs in sets.items():
-        kinds = [optimiser(course) for course in runs]
+        kinds = [recipe(course) for course in runs]
         for course, kind in zip(runs, kinds, strict=True):
             apart.setdefault(f"{name}, {kind or 'another'}" if len(set(kinds)) > 1 else name, []).append(course)
     return apart

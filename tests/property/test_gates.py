@@ -218,6 +218,7 @@ def cases():
         ),
         "fit.constants.run_constants": (constants.run_constants, {"course": course, "level": 0.9}),
         "fit.constants.optimiser": (constants.optimiser, {"course": course}),
+        "fit.constants.recipe": (constants.recipe, {"course": course}),
         "fit.constants.labels": (constants.labels, {"courses": [course]}),
         "fit.constants.bases": (constants.bases, {"courses": [course]}),
         "fit.constants.grouped": (constants.grouped, {"runs": [constants.run_constants(course)], "level": 0.9}),

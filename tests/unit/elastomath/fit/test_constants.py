@@ -93,6 +93,31 @@ def test_a_volume_with_one_end_bounds_the_exponent_from_one_side():
     assert answers([first, runs[1], last]).exponent.documents.low is None
 
 
+def test_an_exponent_is_of_all_bases_or_of_none():
+    """A base without one, or two that are bounded from different sides, leave none: the rest would be chosen by its outcome."""
+    runs = [run_constants(course) for course in drawn(seeds=(0, 1), noise=0.01)]
+    assert answers(runs).exponent is not None
+    open_above = [replace(run, undo_volume=replace(run.undo_volume, high=None)) for run in runs]
+    below = [*runs[:2], open_above[2], *runs[3:]]
+    assert answers(below).exponent.documents.high is None
+    assert answers(below).exponent.documents.low is not None
+    assert answers([*below[:3], open_above[3], *runs[4:]]).exponent is None  # >= in one base, <= in the other
+    lost = [*runs[:5], replace(runs[5], undo_volume=None)]
+    assert answers(lost).exponent is None
+    assert answers(lost[:5]).exponent is not None  # without that run nothing is missing
+
+
+def test_algorithms_are_read_apart():
+    courses = [
+        replace(course, covariates={"algorithm": name}) for name in ("sft", "dpo") for course in drawn(seeds=(0,))
+    ]
+    apart = answers([run_constants(course) for course in courses])
+    assert apart.exponent is None
+    assert set(apart.by_optimiser) == {"another", "dpo"}
+    text = " ".join(summarise(courses).sentences()).lower()
+    assert "under dpo, twice the alignment buys" in text
+
+
 def test_groups_are_runs_that_differ_in_their_seed_alone():
     courses = drawn(model="one") + drawn(c=0.3, model="two")
     assert labels(courses) == ["one"] * 9 + ["two"] * 9
