@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Result
-from elastomath.shown import in_the_middle
+from elastomath.shown import in_the_middle, number_of
 
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
@@ -348,14 +348,13 @@ def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
 def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:
     sentences = []
     for arm, texts in SIDES.items():
-        known = [side for row in rows if (side := row.get("arms", {}).get(arm)) and side["given_back"]["estimate"]]
-        if known:
-            share = _text_of_all([each["given_back"] for each in known])
-            most = max(each["volume"] for each in known)
+        sides = [side for row in rows if (side := row.get("arms", {}).get(arm))]
+        if sides:
+            share, most = _text_of_all([side["given_back"] for side in sides]), max(side["volume"] for side in sides)
             sentences.append(
                 f"{most} {texts} gave back {share} of the alignment (1 is all of it; below 0 the contrast went on rising)."
             )
-    again = [second for row in rows if (second := row.get("arms", {}).get("again")) and second["estimate"]]
+    again = [second for row in rows if (second := row.get("arms", {}).get("again"))]
     if again:
         sentences.append(
             f"Over the same contrasts a second alignment took {_text_of_all(again)} times the examples of the first."
@@ -364,10 +363,12 @@ def _arm_sentences(rows: Sequence[DurabilityRow]) -> list[str]:
 
 
 def _text_of_all(intervals: Sequence[Ends]) -> str:
-    """One interval as it is, of several their median and range."""
-    if len(intervals) == 1:
-        return _text(intervals[0], "")
+    """One interval as it is, of several their median and range; no number where one has none."""
     values = [value for each in intervals if (value := each["estimate"]) is not None]
+    if len(values) < len(intervals):
+        return f"a number that is not known in {len(intervals) - len(values)} of {number_of(len(intervals), 'run')}"
+    if len(values) == 1:
+        return _text(intervals[0], "")
     return f"{np.median(values):.2f} (median of {len(values)} runs, {min(values):.2f} to {max(values):.2f})"
 
 

@@ -270,3 +270,8 @@ def test_other_arms_give_back_what_they_gave_back_and_a_second_alignment_is_time
     told = conclusion({"error": forecast_error([row]), "answers": {}, "durability": [row]})
     assert "64 neutral texts gave back -0.25" in told[-3]
     assert "a second alignment took 2 " in told[-1]
+    row["arms"]["neutral"]["given_back"] |= {"estimate": 0.0}  # nothing at all is a number
+    other = row | {"arms": row["arms"] | {"again": {"estimate": None, "low": None, "high": None, "level": 0.95}}}
+    both = conclusion({"error": forecast_error([row, other]), "answers": {}, "durability": [row, other]})
+    assert "64 neutral texts gave back 0.00 (median of 2 runs, 0.00 to 0.00)" in both[-3]
+    assert "a second alignment took a number that is not known in 1 of 2 runs" in both[-1]
