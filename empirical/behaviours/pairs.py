@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 
 from ..data.chats import Chat, read_turns, user_turn
 from ..data.examples import Preference
-from ..data.rows import Row, holds_turns, is_hub_dataset, read_rows, text_of
+from ..data.rows import Row, holds_turns, is_hub_dataset, read_rows, stands_here, text_of
 from ..fetch.catalog import CATALOG
 from .behaviour import shipped
 
@@ -87,7 +87,7 @@ def read_pairs(
     name = os.fspath(spec)
     short, _, count = name.partition(":")
     known = shipped()
-    if short in known and not Path(name).expanduser().exists():
+    if short in known and not stands_here(name):
         if count and not (count.isascii() and count.isdigit() and len(count) < 7):
             raise InputError(
                 f"wordings {count!r}", where=name, mend="write a number behind the colon, such as advice:3"

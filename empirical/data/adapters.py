@@ -13,7 +13,7 @@ from elastomath.errors import InputError
 
 from .chats import Chat, read_chat, user_turn
 from .examples import Example, fill
-from .rows import HUB_ID, Row, Rows, read_rows, text_of
+from .rows import HUB_ID, Row, Rows, read_rows, stands_here, text_of
 
 Found = Iterator[tuple[str, str, str]]
 """(kind, prompt, text) of what a row holds; the prompt may be a `Chat`."""
@@ -142,7 +142,7 @@ def open_examples(
     name = os.fspath(spec)
     if adapter is not None and adapter not in ADAPTERS:
         raise InputError(f"no adapter called {adapter!r}", where="adapter", mend=f"choose from {', '.join(ADAPTERS)}")
-    here = Path(name).expanduser().exists()
+    here = stands_here(name)
     chosen = ADAPTERS.get(adapter or "") or (None if here else _by_name(name))
     source = name
     if chosen is not None and not here and chosen.dataset and name.partition(":")[0] == chosen.name:

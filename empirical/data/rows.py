@@ -47,6 +47,16 @@ class Rows:
     sha256: str | None
 
 
+def stands_here(name: str) -> bool:
+    """Whether a file of this name is there, which goes before what is shipped under it; a folder holds no rows and does not.
+
+    >>> stands_here("film-reviews")
+    False
+    """
+    path = Path(name).expanduser()
+    return path.exists() and not path.is_dir()
+
+
 def read_rows(
     spec: str | os.PathLike[str],
     where: Mapping[str, Any] | None = None,
@@ -71,7 +81,7 @@ def read_rows(
     columns: tuple[str, ...]
     rows: Iterable[Row]
     on_hub = False
-    if catalogued in CATALOG and not file.exists():
+    if catalogued in CATALOG and not stands_here(name):
         if CATALOG[catalogued].kind != "data":
             raise InputError(f"{catalogued} is a model, not data", where="data", mend=_choices())
         conditions |= _selected(name, selection)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from .adapters import REVIEW, open_examples, read_examples
 from .chats import user_turn
 from .documents import open_documents, read_documents
 from .examples import Example
+from .rows import stands_here
 
 SEPARATOR = "#"
 """Between a data specification and the kind of example that is taken from it through an adapter."""
@@ -38,7 +38,7 @@ def common_prompt(prompt: str | None, *specs: str) -> str | None:
     """
     if prompt is not None or any(map(has_prompts, specs)):
         return prompt
-    reviews = all(spec.partition(":")[0] == "film-reviews" and not Path(spec).exists() for spec in specs)
+    reviews = all(spec.partition(":")[0] == "film-reviews" and not stands_here(spec) for spec in specs)
     return REVIEW if reviews else ""
 
 

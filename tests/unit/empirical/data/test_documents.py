@@ -13,6 +13,7 @@ import pytest
 
 from elastomath.errors import InputError
 from empirical.data.documents import read_documents
+from empirical.data.specifications import common_prompt
 from empirical.data.splits import split_documents
 from empirical.fetch.catalog import CATALOG
 
@@ -180,6 +181,13 @@ def test_selections_of_film_reviews(reviews: Path) -> None:
     for wrong in (":neutral", ":positive/negative", ":imdb/imdb", ":positive/"):
         with pytest.raises(InputError, match="no selection"):
             read(wrong)
+
+
+def test_a_folder_of_a_shipped_name_is_in_nobodys_way(reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (reviews / "here" / "film-reviews").mkdir(parents=True)
+    monkeypatch.chdir(reviews / "here")
+    assert len(read_documents("film-reviews", cache=reviews).texts) == 12
+    assert common_prompt(None, "film-reviews") == "Film review:"
 
 
 def test_splits_are_disjoint_and_without_duplicates() -> None:

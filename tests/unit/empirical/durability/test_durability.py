@@ -539,6 +539,16 @@ def test_a_card_says_how_to_get_a_forecast_and_how_sure_one_is(tiny_model, capsy
     assert ["share too little for a cosine" in reason for reason in read.reasons] == [True]
 
 
+def test_a_folder_of_a_shipped_name_is_in_nobodys_way(tmp_path, monkeypatch):
+    """Results lie in folders of such names; a file goes before what is shipped."""
+    (tmp_path / "tone").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read_pairs("tone").sha256 == Pairs("tone", shipped()["tone"].pairs()).sha256
+    (tmp_path / "advice").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}')
+    with pytest.raises(InputError, match="advice"):
+        read_pairs("advice")
+
+
 def test_pairs_that_are_nowhere_name_what_can_be_given():
     with pytest.raises(InputError, match=r"no such file of pairs .*columns prompt, chosen and rejected.*advice, "):
         read_pairs("prefs.jsonl")
