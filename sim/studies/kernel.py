@@ -160,7 +160,7 @@ def _moved(row: Perceptron) -> float:
 
 def _missed(row: Perceptron) -> float | None:
     errors = [abs(w["forecast_undo_volume"] / w["undo_volume"] - 1) for w in row["ways"] if w["undo_volume"]]
-    return max(errors, default=None)
+    return max(errors, default=None) if len(errors) == len(row["ways"]) else None
 
 
 def _slopes(rows: list[Perceptron], key: Size, of: Callable[[Perceptron], float | None]) -> Interval | None:

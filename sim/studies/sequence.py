@@ -154,11 +154,14 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
 
 
 def _errors(behaviour: Behaved) -> Errors:
-    """The worst over n of the errors of m* and of z (over its rise), of the change of the kernel, and of the gradient's turn."""
+    """The worst over n of the errors of m* and of z (over its rise), of the change of the kernel, and of the gradient's turn.
+
+    No worst error of m* where an alignment was not undone.
+    """
     start, ways = behaviour["base"]["z"], behaviour["ways"]
     undone = [abs(way["forecast_undo_volume"] / way["undo_volume"] - 1) for way in ways if way["undo_volume"]]
     return {
-        "undo": max(undone, default=None),
+        "undo": max(undone, default=None) if len(undone) == len(ways) else None,
         "contrast": max(abs(way["forecast_z"] - way["z"]) / (way["z"] - start) for way in ways),
         "drift": max(abs(way["kernel"] - 1) for way in ways),
         "turned": max(way["turned"] for way in ways),
@@ -169,7 +172,7 @@ SLOPE = "least squares over widths with a level of its own for each seed, Studen
 
 
 def _slope(widths: list[float], values: Sequence[Sequence[float | None]]) -> Interval | None:
-    """The exponent in the width that all seeds share; values by width and seed, those that are missing left out."""
+    """The exponent in the width that all seeds share; values by width and seed; None where one is missing or not above 0."""
     from scipy.stats import t
 
     points = [
@@ -180,7 +183,7 @@ def _slope(widths: list[float], values: Sequence[Sequence[float | None]]) -> Int
     ]
     seeds = sorted({seed for *_, seed in points})
     free = len(points) - len(seeds) - 1
-    if free < 1:
+    if free < 1 or len(points) < sum(map(len, values)):
         return None
     table = np.array([[x, *(float(seed == one) for one in seeds)] for x, _, seed in points])
     aim = np.array([y for _, y, _ in points])

@@ -18,8 +18,10 @@ from sim import CountingCompressor, MixtureCompressor, problem_of_family, proble
 from sim.studies import STUDIES, load_study, over_seeds
 from sim.studies.conclusions import conclusion
 from sim.studies.hooke import imbalance
+from sim.studies.kernel import _missed
 from sim.studies.plans import perturbations
 from sim.studies.rebound import _undoing, exponents
+from sim.studies.sequence import _errors, _slope
 from sim.studies.study import study_curve
 from sim.studies.volumes import median_limit
 from sim.studies.worker import cut, prefix_divergences, represented_depth
@@ -152,6 +154,20 @@ def test_an_alignment_that_was_not_undone_leaves_no_exponent():
     assert exponents(rows) == [None, pytest.approx(1.0)]
     (answer,) = _undoing("softmax", "rate 1", rows)
     assert answer.value.estimate is None
+    way = {
+        "n": 8,
+        "z": 1.0,
+        "forecast_z": 1.1,
+        "kernel": 1.0,
+        "turned": 0.1,
+        "undo_volume": 4.0,
+        "forecast_undo_volume": 5.0,
+    }
+    ways = [way, way | {"undo_volume": None}]
+    assert (_errors({"base": {"z": 0.0}, "ways": ways})["undo"], _missed({"ways": ways})) == (None, None)
+    assert (_errors({"base": {"z": 0.0}, "ways": [way]})["undo"], _missed({"ways": [way]})) == (0.25, 0.25)
+    assert _slope([1.0, 2.0, 4.0], [[1.0], [0.5], [0.25]]).estimate == pytest.approx(-1.0)
+    assert _slope([1.0, 2.0, 4.0, 8.0], [[1.0], [0.5], [0.25], [None]]) is None
     assert "1 of 5 alignments were not undone" in answer.sentence
 
 
