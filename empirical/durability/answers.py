@@ -315,8 +315,10 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             f"buys is known for {exponent['groups']} of {groups} behaviours and seeds."
         )
     if ratio["estimate"] is not None:
+        groups, rest = ratio["groups"], ratio.get("left_out") or 0
+        only = f" ({groups} of {groups + rest} behaviours and seeds passed both on both ways)" if rest else ""
         sentences.append(
-            f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken."
+            f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken{only}."
         )
     return sentences
 

@@ -158,6 +158,18 @@ def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
     assert "The card vouches for the forecast of 3 of these 4; it says why." in words[1]
     assert words[2].startswith("Not in these errors: 1 of the 5 runs with a forecast")
     assert "1 of 5 runs was not undone: what twice the alignment buys is known for 1 of 2 behaviours" in " ".join(words)
+    ratio = {
+        "estimate": 0.3,
+        "low": None,
+        "high": None,
+        "level": 0.95,
+        "groups": 1,
+        "left_out": 1,
+        "smallest_visible": None,
+    }
+    answer = pooled_answers(runs)["sgd"] | {"return_ratio": ratio}
+    words = conclusion({"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}})
+    assert "had taken (1 of 2 behaviours and seeds passed both on both ways)." in " ".join(words)
 
 
 def power(pairs: str, exponent: float, error: float, seed: int = 0) -> list[dict[str, object]]:
