@@ -140,8 +140,6 @@ class Codewords:
         Raises InputError for a stream that ends within a word, has bits left over, or holds what is no word; and for a
         code whose only word is empty where no count is given.
         """
-        if count is not None and count < 0:
-            raise InputError(f"{count} leaves", where="decode", mend="ask for none or more")
         if bits.size > 8 * bits.data.size:
             raise InputError(
                 f"{bits.size} bits in {bits.data.size} bytes", where="decode", mend="get all of the stream"

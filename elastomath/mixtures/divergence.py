@@ -17,7 +17,7 @@ from ..checks import rows as as_list
 from ..errors import InputError
 from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
 from .leafsums import checked_pair, leaf_sums, scan
-from .masses import SUM_TOLERANCE, normalise
+from .masses import SUM_TOLERANCE, as_shares
 
 Array = NDArray[np.float64]
 NEAR = 0.05
@@ -106,13 +106,7 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
     0.0
     """
     masses = _checked("jensen_shannon", *as_list(rows, "datasets", "jensen_shannon"))
-    shares = normalise(np.ones(len(masses)) if weights is None else weights, where="weights")
-    if shares.size != len(masses):
-        raise InputError(
-            f"{shares.size} weights for {len(masses)} datasets",
-            where="jensen_shannon",
-            mend="give one for each dataset",
-        )
+    shares = as_shares(weights, len(masses), where="jensen_shannon")
     divergences = leaf_sums(np.stack(masses), shares, wanted=DIVERGENCES).forward
     weighted = shares > 0
     most = -np.log(shares[weighted])  # D(P_i || m) <= -ln pi_i

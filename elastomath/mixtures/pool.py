@@ -169,8 +169,6 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
     >>> round(found.balance, 6), round(found.leading, 6), found.terms.round(4)
     (-0.000668, -0.000105, array([ 0.0053,  0.007 , -0.013 ]))
     """
-    if len(mixture.volumes) < 2:
-        raise InputError("a balance needs a perturbation", where="reverse_balance", mend="pass at least two datasets")
     q, shares = mixture.masses, mixture.volumes / mixture.total
     covered = q > 0
     rows, q = mixture.components[:, covered], q[covered]

@@ -147,8 +147,6 @@ def sampled_p_value(fit: SampledPareto, samples: int = 100, seed: int | np.rando
     >>> sampled_p_value(fit_sampled_pareto(counts[counts > 0]), samples=9)[0] >= 0.1
     True
     """
-    if samples < 1:
-        raise InputError(f"{samples} samples", where="sampled Pareto", mend="draw at least one")
     rng = np.random.default_rng(seed)
     further = sum(fit_sampled_pareto(fit.draw(fit.size, rng), fit).distance >= fit.distance for _ in range(samples))
     p_value = (1 + further) / (1 + samples)

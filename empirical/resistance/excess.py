@@ -118,10 +118,8 @@ def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
     >>> p.estimate, round(p.over_seeds.high - 2, 1), round(p.over_documents.high - 2, 3)
     (2.0, 12.7, 0.139)
     """
-    if not estimates or not 0 < level < 1:
-        raise InputError(
-            f"{len(estimates)} seeds, level {level:g}", where="over_seeds", mend="give a seed, 0 < level < 1"
-        )
+    if not estimates:
+        raise InputError("no seed", where="over_seeds", mend="give at least one")
     values = np.array([one.estimate for one in estimates])
     errors = np.array([one.se for one in estimates])
     mean = Estimate(float(values.mean()), float(np.sqrt(errors @ errors)) / values.size)
