@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import COUNT, an, as_array, checked, integer
 from ..errors import InputError
-from .codewords import Bits, Integers
+from .codewords import Bits
 from .lengths import _array, _checked, compiled
 
 LARGEST_TOTAL = 1 << 40

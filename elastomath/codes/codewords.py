@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import an, as_array, checked, integer, optional
 from ..errors import InputError
 from .lengths import NO_CODEWORD, Lengths, as_lengths, compiled, kraft_sum
 
 Words = NDArray[np.uint64]
-Integers = NDArray[np.int64]
 
 TABLE_BITS = 12
 """The decoder looks up so many bits at once; longer words go on bit by bit."""

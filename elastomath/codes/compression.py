@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import COUNT, an, as_array, checked, integer, one_of
 from ..errors import InputError
 from ..trees.leafset import symbol_bits
-from ..trees.sequences import Integers, Sequences, Symbols, symbol_type
+from ..trees.sequences import Sequences, Symbols, symbol_type
 from ..trees.tokentree import TokenTree
 from .arithmetic import ArithmeticCode
 from .codewords import Bits, Codewords, canonical_words

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import NONNEGATIVE, NONNEGATIVES, POSITIVES, SHARE, an, checked, listed, numbers, real, whole
 from ..checks import rows as as_list
 from ..errors import InputError
 from ..mixtures.masses import as_rows
 from ..mixtures.mixture import Mixture
 from .rebound import Scores
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

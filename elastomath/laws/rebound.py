@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import NONNEGATIVE, POSITIVE, an, broadcast, checked, one_of, real, reals, rows
 from ..errors import InputError
 from ..mixtures.mixture import Mixture, as_volumes
 
-Array = NDArray[np.float64]
 Direction = Literal["forward", "reverse"]
 """forward: D(base || model); reverse: D(model || base)."""
 

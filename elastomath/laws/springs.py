@@ -23,8 +23,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import POSITIVE, an, checked, reals, rising
 from ..curve import Run
 from ..errors import InputError
@@ -33,8 +34,6 @@ from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
 from .finite import finite_law
 from .response import response
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

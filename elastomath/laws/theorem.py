@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, NONNEGATIVE, POSITIVE, Gate, checked, numbers, reals, rising, same_shape
 from ..errors import InputError
 from ..mixtures.masses import as_masses
 
-Array = NDArray[np.float64]
 _MASSES: Gate = lambda values, name, where: as_masses(values, where=f"{where}: {name}")  # noqa: E731
 LARGEST = 2.0**1020
 """Volumes up to here have a finite sum."""

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, FINITES, NONNEGATIVES, POSITIVE, POSITIVES, SEED, checked, integer, number
 from ..checks import rows as as_list
 from ..errors import InputError
@@ -17,7 +18,6 @@ from ..mixtures.masses import as_masses, as_shares
 from ..mixtures.mixture import Mixture
 from .finite import sign_change
 
-Array = NDArray[np.float64]
 BLOCK = 1 << 21
 """Masses held at a time where many draws are made."""
 

@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import as_floats, checked, numbers
 from ..checks import rows as as_list
 from ..errors import InputError
@@ -19,7 +20,6 @@ from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
 from .leafsums import checked_pair, leaf_sums, scan
 from .masses import SUM_TOLERANCE, as_shares
 
-Array = NDArray[np.float64]
 NEAR = 0.05
 
 ONE = np.ones(1)

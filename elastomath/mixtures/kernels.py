@@ -32,9 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..compiled import machine_code
-
-Array = NDArray[np.float64]
 
 CHUNK = 1 << 14
 """Leaves whose sums are kept apart until the end."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import an, checked, numbers
 from ..errors import InputError
 from .divergence import NEAR, kl_divergence, log_gap
 from .mixture import PERTURBED, Mixture
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import COUNT, NONNEGATIVE, NONNEGATIVES, POSITIVE, SEED, checked, number, numbers, whole
 from ..checks import rows as as_list
 from ..errors import InputError
 from .law import Pareto
 from .overlaps import mass_mean, overlap_matrix
 
-Array = NDArray[np.float64]
 BLOCK = 1 << 20
 """Masses drawn at a time."""
 LEAST_VARIANCE = 1e-12

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, NONNEGATIVES, REALS, checked, integer, numbers
 from ..compiled import machine_code
 from ..errors import InputError
 
-Array = NDArray[np.float64]
 STEPS_DOWN = -500.0
 """Orders of the exponential integral from here on are reached by its recurrence."""
 

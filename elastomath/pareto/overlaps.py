@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, FINITE, NONNEGATIVES, POSITIVE, REALS, checked, integer, listed, reals, whole
 from ..errors import InputError
 from .law import Pareto
 
-Array = NDArray[np.float64]
 STEP = 0.22
 """Step of the trapezoid in ln s: by `aliasing_bound` it costs at most 1.2e-17 of the integral."""
 LONGEST = 1 << 20

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import an, checked, reals
 from ..codes.lengths import expected_length, huffman_lengths, shannon_lengths
 from ..mixtures.divergence import cross_entropy
 from ..mixtures.mixture import PERTURBED, Mixture
-
-Array = NDArray[np.float64]
 
 
 @checked(mixture=an(Mixture))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, NONNEGATIVES, POSITIVE, SEED, an, checked
 from ..errors import InputError
 from ..pareto.law import exponential_integral
 from .sample import Sample, draw_counts
 
-Array = NDArray[np.float64]
 SMALLEST = 1e-6
 """The smallest expected count of a leaf that is looked for: below it a leaf is not seen in a million samples."""
 

@@ -21,8 +21,8 @@ from functools import cache
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..curve import Curve
 from ..errors import InputError
 from ..laws.finite import path_entropies
@@ -32,7 +32,6 @@ from ..necessity.instance import Instance
 from ..trees.tokentree import TokenTree
 from ..units import NATS_PER_BIT, VOLUME_UNITS
 
-Array = NDArray[np.float64]
 ExactMasses = tuple[Fraction, ...]
 
 KINDS = ("flat", "heavy", "tiny", "sparse", "degenerate")

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array, Integers
 from ..checks import an, checked, listed
 from ..errors import InputError
 from ..mixtures.mixture import Mixture
 from .leafset import LeafSet, common_coarsening
-from .sequences import Integers, checked_depth
+from .sequences import checked_depth
 from .tokentree import TokenTree, checked_count, checked_threshold, least_count
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

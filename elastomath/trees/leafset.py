@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Integers
 from ..errors import InputError
-from .sequences import ALPHABETS, Integers, Symbols, symbol_type
+from .sequences import ALPHABETS, Symbols, symbol_type
 
 Words = NDArray[np.uint64]
 Flags = NDArray[np.bool_]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import checked, integer, whole
 from ..errors import InputError
 
 Symbols = NDArray[np.unsignedinteger[Any]]
-Integers = NDArray[np.int64]
 
 ALPHABETS = {"bytes": 256, "bits": 2}
 """The number of symbols of each unit that has a name; other alphabets are of ``tokens``."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import checked, integer, real
 from ..errors import InputError
 from ..mixtures.masses import as_masses
@@ -17,7 +18,6 @@ from .leafset import Flags, LeafSet, Words, lexicographic, packed, row_starts, u
 from .sequences import (
     ALPHABETS,
     AT_ONCE,
-    Integers,
     Sequences,
     Symbols,
     blocks,

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.checks import choice, reals, rising
 from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
@@ -20,7 +21,6 @@ from elastomath.runs.ledger import Result
 from ..measures.contrast import contrast, contrast_combination
 from .results import Costs, Foretold, LawRatio, Leg, Ratios, Seed
 
-Array = NDArray[np.float64]
 DRAWS: Final = 400
 """Resamples of the held-out documents behind the intervals of one seed."""
 RATIOS: Final = {

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath.errors import InputError
 from elastomath.interval import Ends, Estimate, Interval
@@ -29,8 +29,6 @@ from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
 from ..measures.contrast import rate
-
-Array = NDArray[np.float64]
 
 
 class Gap(TypedDict):

@@ -12,16 +12,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import SHARE
 from elastomath.interval import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 OVER_CLUSTERS = "Student's t over clusters"
 
 

@@ -6,14 +6,13 @@ from itertools import combinations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import choice
 
 from ..sources.problem import Problem
 
-Array = NDArray[np.float64]
 FEATURES: Final = ("random", "ngrams", "prefix")
 """The maps that `leaf_features` knows."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import Curve, InputError
+from elastomath.arrays import Array
 from elastomath.checks import positive, real, reals, rising, whole
 from elastomath.memory import affordable
 from elastomath.mixtures.kernels import RATES
@@ -17,9 +18,6 @@ from elastomath.units import NATS_PER_BIT
 
 from ..sources.problem import COMPONENTS, Problem
 from .paths import MixtureConfiguration, mixture_paths
-
-Array = NDArray[np.float64]
-
 
 POINT_BYTES = 2000
 """What a reading takes: three rates, and their rows of a curve."""

@@ -7,8 +7,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.checks import positive, rising
 from elastomath.mixtures import kernels
 from elastomath.mixtures.kernels import ALL_BUT_DIVERGENCES, RATES
@@ -16,8 +16,6 @@ from elastomath.mixtures.leafsums import leaf_sums
 from elastomath.progress import track
 
 from ..sources.families import family_rows
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

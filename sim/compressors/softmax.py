@@ -7,9 +7,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import positive, whole
 from elastomath.laws.optima import Branch, branch_response
 
@@ -17,7 +18,6 @@ from ..sources.problem import Problem
 from .leaf_features import leaf_features
 from .mixture import checked_step, checked_volumes
 
-Array = NDArray[np.float64]
 HULL = "use fewer features, or datasets whose moments lie inside the hull of the features"
 
 

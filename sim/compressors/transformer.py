@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import choice, positive, whole
 
 from ..sources.problem import Problem
@@ -23,8 +24,6 @@ from .networks import NetworkSize, build, size_of
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import Curve, InputError
+from elastomath.arrays import Array
 from elastomath.checks import SHARE, choice, real
 from elastomath.curve import LARGEST
 from elastomath.memory import affordable
@@ -26,7 +27,6 @@ from .records import Back, Entry, Gradients, Life
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Array = NDArray[np.float64]
 MODES: Final = ("joint", "sequential")
 PRETRAIN, ALIGN, PERTURB = range(3)
 DRAW_BYTES = 24

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError, finite_law
+from elastomath.arrays import Array
 from elastomath.checks import positive, reals, rising, whole
 from elastomath.fit.quadrature import path_work
 from elastomath.foreign import json_of
@@ -25,7 +26,6 @@ from elastomath.storage import whole_file
 
 from ..compressors.compressor import Compressor
 
-Array = NDArray[np.float64]
 SCHEMA = "elastomath.laws.finetuning/1"
 
 

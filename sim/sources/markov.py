@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import choice, real, whole
 from elastomath.compiled import machine_code
 from elastomath.memory import affordable
@@ -19,7 +20,6 @@ from elastomath.memory import affordable
 from .problem import Problem
 from .unions import chosen, life_cycle, opposite, share
 
-Array = NDArray[np.float64]
 LAWS: Final = ("dirichlet", "pareto")
 LARGEST = 1 << 26
 """Entries that a table of laws or masses may have."""

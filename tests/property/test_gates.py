@@ -865,6 +865,7 @@ MODULES_ELSEWHERE = {
     "storage": "files",
     "foreign": "files, with tests of their own (test_foreign.py)",
     "memory": "the gate of counts, with a test of its own (test_errors.py)",
+    "compiled": "a compiler of loops",
     "tables": "files",
     "runs.table": "files",
     "curve": "tables, with tests of their own (test_curve.py)",
@@ -878,6 +879,8 @@ BALLS = {
     "certify.balls.accurate",
     "certify.balls.enclosure",
     "certify.balls.as_rational",
+    "certify.balls.ball_of",
+    "certify.balls.rational",
 }
 BALLS |= {
     "certify.balls.working_precision",
