@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import numpy as np
@@ -49,7 +48,11 @@ def pretrained(rows: NDArray[np.float64], kind: str = "thirds", cover: float = 0
 
 def share(name: str, value: float, *, below_one: bool = False) -> float:
     """A number in [0, 1] (or [0, 1)), checked: InputError with its name otherwise."""
-    return real(value, name, "source", least=0.0, most=1.0, below=1.0 if below_one else math.inf)
+    return (
+        real(value, name, "source", least=0.0, below=1.0)
+        if below_one
+        else real(value, name, "source", least=0.0, most=1.0)
+    )
 
 
 def chosen(parts: int, conflict: float, rng: np.random.Generator) -> NDArray[np.bool_]:
