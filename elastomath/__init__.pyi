@@ -61,9 +61,7 @@ from .pareto.law import Pareto as Pareto
 from .pareto.overlaps import Gamma as Gamma
 from .pareto.overlaps import Lognormal as Lognormal
 from .pareto.overlaps import expected_overlaps as expected_overlaps
-from .pareto.overlaps import sign_threshold as sign_threshold
 from .rates.rates import normalised_rates as normalised_rates
-from .rates.rates import pooled_rates as pooled_rates
 from .tails.fit import fit_tail as fit_tail
 from .tails.threshold import scan_threshold as scan_threshold
 from .tails.verdict import pareto_verdict as pareto_verdict

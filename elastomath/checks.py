@@ -19,9 +19,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import Array
 from .errors import InputError
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 P = ParamSpec("P")
 R = TypeVar("R")

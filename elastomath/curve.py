@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import Array
 from .checks import as_floats
 from .errors import InputError
 from .foreign import PARQUET, parquet_of, plain_file, refuse_kind
@@ -22,7 +23,6 @@ from .units import RATE_UNITS, VOLUME_UNITS
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 COLUMNS = ("run", "component", "volume", "perturbation", "rate", "rate_se", "rate_unit", "volume_unit")
 """The columns that every curve file has; rate_se may be empty or missing, more columns are covariates."""
 NUMBERS = (

@@ -139,8 +139,8 @@ class Interval:
         """
         from scipy.stats import binomtest
 
-        if total < 1 or not 0 <= hits <= total:
-            raise InputError(f"{hits} of {total}", where="interval", mend="give 0 <= hits <= total, total >= 1")
+        if hits > total:
+            raise InputError(f"{hits} of {total}", where="interval", mend="give no more hits than there are")
         ends = binomtest(hits, total).proportion_ci(level, "exact")
         return cls(hits / total, float(ends.low), float(ends.high), level, "", "Clopper and Pearson")
 

@@ -118,11 +118,23 @@ def exact_input(
     return rows, weights
 
 
-def as_rational(values: Sequence[Fraction]) -> list[Ball]:
-    """Fractions as flint numbers."""
+def rational(value: Fraction | int) -> Ball:
+    """A fraction as a number of flint's, exactly."""
     from flint import fmpq
 
-    return [fmpq(value.numerator, value.denominator) for value in values]
+    return fmpq(value.numerator, value.denominator)
+
+
+def ball_of(value: Fraction | int) -> Ball:
+    """The smallest ball around a fraction at the working precision."""
+    from flint import arb
+
+    return arb(rational(value))
+
+
+def as_rational(values: Sequence[Fraction]) -> list[Ball]:
+    """Fractions as flint numbers."""
+    return [rational(value) for value in values]
 
 
 _ZERO = 0

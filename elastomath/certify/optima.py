@@ -19,6 +19,7 @@ from .balls import (
     Ball,
     Enclosure,
     as_rational,
+    ball_of,
     bounded,
     enclosure,
     exact_input,
@@ -183,20 +184,20 @@ def _tilt_at(
     weights: list[Fraction],
     steps: list[Fraction],
 ) -> CertifiedOptima:
-    phi = [[_ball(Fraction(value)) for value in row] for row in features]
-    tilt = _Tilt(phi, [_ball(mass).log() for mass in base])
+    phi = [[ball_of(Fraction(value)) for value in row] for row in features]
+    tilt = _Tilt(phi, [ball_of(mass).log() for mass in base])
     # what the data say: the mean of phi, exact before it is rounded, and of ln base, for each dataset
     columns = [[Fraction(value) for value in column] for column in zip(*features, strict=True)]
     means = [
-        [_ball(sum((p * f for p, f in zip(masses, column, strict=True)), Fraction(0))) for column in columns]
+        [ball_of(sum((p * f for p, f in zip(masses, column, strict=True)), Fraction(0))) for column in columns]
         for masses in rows
     ]
-    constants = [_dot([_ball(p) for p in masses], tilt.logs) for masses in rows]
+    constants = [_dot([ball_of(p) for p in masses], tilt.logs) for masses in rows]
     # one optimum after the other, each from the last
-    theta, codes, radius = [_ball(Fraction(0))] * tilt.size, [], 0.0
+    theta, codes, radius = [ball_of(Fraction(0))] * tilt.size, [], 0.0
     for step in steps:
         total = sum(weights) + step
-        shares = [_ball(volume / total) for volume in (*weights, step)]
+        shares = [ball_of(volume / total) for volume in (*weights, step)]
         target = [_dot(shares, column) for column in zip(*means, strict=True)]
         theta = tilt.newton(theta, target)
         box = tilt.only_zero(theta, target)
@@ -205,12 +206,6 @@ def _tilt_at(
         _, log_normaliser = tilt.normalised(box)
         codes.append([log_normaliser - own - _dot(box, mean) for own, mean in zip(constants, means, strict=True)])
     return _readings(codes, weights, steps, radius)
-
-
-def _ball(value: Fraction) -> Ball:
-    from flint import arb
-
-    return arb(as_rational([value])[0])
 
 
 def _shown(values: Iterable[Ball]) -> tuple[Enclosure, ...]:
@@ -222,15 +217,15 @@ def _readings(
 ) -> CertifiedOptima:
     from flint import arb
 
-    others = [sum((_ball(w) * h for w, h in zip(weights, row[:-1], strict=True)), arb(0)) for row in codes]
+    others = [sum((ball_of(w) * h for w, h in zip(weights, row[:-1], strict=True)), arb(0)) for row in codes]
     pairs = range(len(steps) - 1)
     residual = [others[j + 1] - others[j] for j in pairs]
     falls = [codes[j][-1] - codes[j + 1][-1] for j in pairs]
-    lower = [residual[j] - _ball(steps[j]) * falls[j] for j in pairs]
-    upper = [_ball(steps[j + 1]) * falls[j] - residual[j] for j in pairs]
+    lower = [residual[j] - ball_of(steps[j]) * falls[j] for j in pairs]
+    upper = [ball_of(steps[j + 1]) * falls[j] - residual[j] for j in pairs]
     under, over = -sum(lower, arb(0)), sum(upper, arb(0))
     constant = [
-        -_ball(weights[1]) * (codes[j][1] - codes[0][1]) / (_ball(weights[0]) * (codes[j][0] - codes[0][0]))
+        -ball_of(weights[1]) * (codes[j][1] - codes[0][1]) / (ball_of(weights[0]) * (codes[j][0] - codes[0][0]))
         for j in range(1, len(steps))
         if len(weights) > 1
     ]
@@ -310,14 +305,14 @@ def _theorem_at(
     moves = []
     for x, y in zip(a, t, strict=True):
         start = alpha * x + beta * y
-        moves.append(_ball((start + step * y) / start * (k + 1) / (k + 1 + step)).log() if start else arb(0))
-    rise = -sum((_ball(x) * move for x, move in zip(a, moves, strict=True)), arb(0))
-    fall = sum((_ball(y) * move for y, move in zip(t, moves, strict=True)), arb(0))
-    down = _ball(shares[1]) * fall - _ball(shares[0]) * rise  # -DeltaH_p
-    constant = rise / (_ball(k) * down)
+        moves.append(ball_of((start + step * y) / start * (k + 1) / (k + 1 + step)).log() if start else arb(0))
+    rise = -sum((ball_of(x) * move for x, move in zip(a, moves, strict=True)), arb(0))
+    fall = sum((ball_of(y) * move for y, move in zip(t, moves, strict=True)), arb(0))
+    down = ball_of(shares[1]) * fall - ball_of(shares[0]) * rise  # -DeltaH_p
+    constant = rise / (ball_of(k) * down)
     low, high = (theta_ball(k, shares, residual_ball(k + 1, step, ratio)) for ratio in ((k + 1) / beta, Fraction(0)))
     threshold = shares[1] / shares[0]
-    general = theta_ball(k, shares, _ball(step)) if step < threshold else None
+    general = theta_ball(k, shares, ball_of(step)) if step < threshold else None
     above, below = _shown((constant - low, high - constant))
     signs = enclosure(-down, 0.0, 15).sign, enclosure(rise, 0.0, 15).sign
     return CertifiedTheorem(
@@ -335,16 +330,16 @@ def _theorem_at(
 
 def theta_ball(k: Fraction, shares: Sequence[Fraction], moved: Ball) -> Ball:
     """``(beta + c)/(beta - k pi_a c)``, beta = k pi_t, for a ball c: R18's constant. Call it inside `working_precision`."""
-    beta = _ball(k * shares[1])
-    return (beta + moved) / (beta - _ball(k * shares[0]) * moved)
+    beta = ball_of(k * shares[1])
+    return (beta + moved) / (beta - ball_of(k * shares[0]) * moved)
 
 
 def residual_ball(base_volume: Fraction, step: Fraction, ratio: Fraction) -> Ball:
     """``c(m) = N_0 u (v - ln(1+v))/((u+v) ln(1+v) - u v)``, u = L/N_L, v = u (m - 1), m != 1: the constants of R18's mixtures."""
     u = step / (base_volume + step)
     v = u * (ratio - 1)
-    log, first, second = _ball(1 + v).log(), _ball(u), _ball(v)
-    return _ball(base_volume) * first * (second - log) / ((first + second) * log - first * second)
+    log, first, second = ball_of(1 + v).log(), ball_of(u), ball_of(v)
+    return ball_of(base_volume) * first * (second - log) / ((first + second) * log - first * second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,10 +385,10 @@ def certify_rises(
                 before += mass * masses[-1] * base / start
                 after += mass * masses[-1] * (base + step) / (start + step * masses[-1])
                 ratio = start * (base + step) / (base * (start + step * masses[-1]))
-                rise += _ball(mass) * _ball(ratio).log()
-            low = _ball((base + step) / (base + step * before)).log()
-            high = _ball((base + step - step * after) / base).log()
-            ceiling = _ball(1 + step / base).log()
+                rise += ball_of(mass) * ball_of(ratio).log()
+            low = ball_of((base + step) / (base + step * before)).log()
+            high = ball_of((base + step - step * after) / base).log()
+            ceiling = ball_of(1 + step / base).log()
             for values, value in zip(out, (rise, low, high, rise - low, high - rise, ceiling - rise), strict=True):
                 values.append(value)
         return CertifiedRises(*(_shown(values) for values in out))
@@ -431,7 +426,7 @@ def two_models(
     if not min(f) < 0 < max(f):
         raise InputError("no two models differ by this", where="two_models", mend="want changes of both signs")
     with working_precision(FIRST_PRECISION):
-        factors = [(-_ball(value)).exp() for value in f]
+        factors = [(-ball_of(value)).exp() for value in f]
         mean = sum(factors[1:], factors[0]) / len(f)
         leaf = f.index(max(f) if mean > 1 else min(f))
         share = (mean - 1) / (mean - factors[leaf])

@@ -15,7 +15,18 @@ from fractions import Fraction
 from ..checks import exact, whole
 from ..checks import rows as as_list
 from ..errors import InputError
-from .balls import FIRST_PRECISION, LAST_PRECISION, Ball, Enclosure, accurate, bounded, enclosure, working_precision
+from .balls import (
+    FIRST_PRECISION,
+    LAST_PRECISION,
+    Ball,
+    Enclosure,
+    accurate,
+    ball_of,
+    bounded,
+    enclosure,
+    rational,
+    working_precision,
+)
 
 Number = int | float | Fraction
 
@@ -40,7 +51,7 @@ def certify_two_parts(alpha: Number, digits: int = 15) -> tuple[Enclosure, Enclo
     digits = whole(digits, "digits", "certify_two_parts", least=1)
     while True:
         with working_precision(bits):
-            ball = two_part_ball(_ball(index))
+            ball = two_part_ball(ball_of(index))
             proved = accurate(ball, digits) and accurate(1 - ball, digits)
             if proved or 2 * bits > LAST_PRECISION:
                 return enclosure(ball, math.inf, digits), enclosure(1 - ball, math.inf, digits)
@@ -81,8 +92,8 @@ def pareto_mean(alpha: Fraction, weights: Sequence[Fraction], orders: Sequence[i
     """
     from flint import arb, fmpq
 
-    index, mean = _ball(alpha), _ball(alpha) / (_ball(alpha) - 1)
-    scales, total = [fmpq(w.numerator, w.denominator) for w in weights], _ball(sum(weights, start=Fraction(0)))
+    index, mean = ball_of(alpha), ball_of(alpha) / (ball_of(alpha) - 1)
+    scales, total = [rational(w) for w in weights], ball_of(sum(weights, start=Fraction(0)))
     log_mean = math.log(float(alpha / (alpha - 1)))
     need = bits * math.log(2) + 10 + 2 * log_mean
     double = next((j for j, m in enumerate(orders) if m == 2), None)
@@ -210,7 +221,7 @@ def _pareto_at(
 ) -> CertifiedPareto:
     """Everything at one precision; called inside `working_precision`."""
     parts, total = len(weights), sum(weights, start=Fraction(0))
-    scale = _ball(total) * (_ball(alpha) - 1) / _ball(alpha)
+    scale = ball_of(total) * (ball_of(alpha) - 1) / ball_of(alpha)
     values: dict[Fraction, Ball] = {}
     overlaps: list[Ball] = []
     for j in range(parts - 1):  # equal weights are integrated once; it is the weight of part j alone that matters
@@ -218,17 +229,17 @@ def _pareto_at(
             orders = [1 if m in (j, parts - 1) else 0 for m in range(parts)]
             values[weights[j]] = scale * pareto_mean(alpha, weights, orders, aim)
         overlaps.append(values[weights[j]])
-    others = sum((_ball(w) * o for w, o in zip(weights[:-1], overlaps, strict=True)), start=_ball(Fraction(0)))
-    overlaps.append((_ball(total) - others) / _ball(weights[-1]))
-    c = sum((_ball(share) * o for share, o in zip(pi, overlaps, strict=True)), start=_ball(Fraction(0)))
+    others = sum((ball_of(w) * o for w, o in zip(weights[:-1], overlaps, strict=True)), start=ball_of(Fraction(0)))
+    overlaps.append((ball_of(total) - others) / ball_of(weights[-1]))
+    c = sum((ball_of(share) * o for share, o in zip(pi, overlaps, strict=True)), start=ball_of(Fraction(0)))
     a, t = overlaps[-2], overlaps[-1]
-    joint = _ball(Fraction(1) if volume is None else volume + 1 + step)
+    joint = ball_of(Fraction(1) if volume is None else volume + 1 + step)
     gap, excess = 1 - a, t - 1
-    epsilon = None if gap.contains(0) else _ball(step) * excess / gap
+    epsilon = None if gap.contains(0) else ball_of(step) * excess / gap
     constant = None if epsilon is None or (1 - epsilon).contains(0) else 1 / (1 - epsilon)
     responses = [(1 - o) / joint for o in (c, a, t)]
     if volume is None:
-        responses[0] = -responses[1] - _ball(step) * responses[2]
+        responses[0] = -responses[1] - ball_of(step) * responses[2]
     wanted = [a, t, gap, excess, *overlaps]
     proved = all(accurate(value, digits) for value in wanted)
 
@@ -248,13 +259,6 @@ def _pareto_at(
         precision=bits,
         proved=proved,
     )
-
-
-def _ball(value: Fraction | int) -> Ball:
-    from flint import arb, fmpq
-
-    exact = Fraction(value)
-    return arb(fmpq(exact.numerator, exact.denominator))
 
 
 def _exact(value: Number, what: str) -> Fraction:

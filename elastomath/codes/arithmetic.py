@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import COUNT, an, as_array, checked, integer
 from ..errors import InputError
-from .codewords import Bits, Integers
+from .codewords import Bits
 from .lengths import _array, _checked, compiled
 
 LARGEST_TOTAL = 1 << 40
@@ -134,11 +135,9 @@ class ArithmeticCode:
     @checked(bits=an(Bits), count=integer(least=0))
     def decode(self, bits: Bits, count: int) -> Integers:
         """The ``count`` leaves of a stream. Raises InputError for bits that no stream of so many leaves has."""
-        if count < 0 or bits.size > 8 * bits.data.size:
+        if bits.size > 8 * bits.data.size:
             raise InputError(
-                f"{count} leaves from {bits.size} bits in {bits.data.size} bytes",
-                where="decode",
-                mend="get all of the stream",
+                f"{bits.size} bits in {bits.data.size} bytes", where="decode", mend="get all of the stream"
             )
         least = math.log2(self.total / int(self.counts.max()))
         if count * least > bits.size + 1:

@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import an, as_array, checked, integer, optional
 from ..errors import InputError
 from .lengths import NO_CODEWORD, Lengths, as_lengths, compiled, kraft_sum
 
 Words = NDArray[np.uint64]
-Integers = NDArray[np.int64]
 
 TABLE_BITS = 12
 """The decoder looks up so many bits at once; longer words go on bit by bit."""
@@ -140,8 +140,6 @@ class Codewords:
         Raises InputError for a stream that ends within a word, has bits left over, or holds what is no word; and for a
         code whose only word is empty where no count is given.
         """
-        if count is not None and count < 0:
-            raise InputError(f"{count} leaves", where="decode", mend="ask for none or more")
         if bits.size > 8 * bits.data.size:
             raise InputError(
                 f"{bits.size} bits in {bits.data.size} bytes", where="decode", mend="get all of the stream"

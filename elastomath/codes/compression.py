@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import COUNT, an, as_array, checked, integer
+from ..arrays import Integers
+from ..checks import COUNT, an, as_array, checked, integer, one_of
 from ..errors import InputError
 from ..trees.leafset import symbol_bits
-from ..trees.sequences import Integers, Sequences, Symbols, symbol_type
+from ..trees.sequences import Sequences, Symbols, symbol_type
 from ..trees.tokentree import TokenTree
 from .arithmetic import ArithmeticCode
 from .codewords import Bits, Codewords, canonical_words
@@ -83,19 +84,15 @@ class BlockCode:
     words: Codewords
 
     @classmethod
-    @checked(tree=an(TokenTree), code=an(str), ends=integer(least=0), escapes=integer(least=0))
+    @checked(tree=an(TokenTree), code=one_of(*CODES), ends=integer(least=0), escapes=integer(least=0))
     def of(cls, tree: TokenTree, code: str = "huffman", *, ends: int = 0, escapes: int = 0) -> BlockCode:
         """A code for the counts of a tree; ``ends`` and ``escapes`` are the counts of END, and of WHOLE and LAST each.
 
         Raises InputError for an unknown code, negative counts, a tree of masses, and one whose cut nodes are not full
         blocks, as after pruning by mass.
         """
-        if code not in CODES:
-            raise InputError(f"unknown code {code!r}", where="block code", mend=f"choose one of {', '.join(CODES)}")
         if not tree.exact:
             raise InputError("a tree of masses", where="block code", mend="pass lengths through BlockCode.of_lengths")
-        if ends < 0 or escapes < 0:
-            raise InputError(f"counts {ends} and {escapes}", where="block code", mend="they have to be >= 0")
         return cls.of_lengths(tree, CODES[code](np.concatenate([tree.counts, [ends, escapes, escapes]])))
 
     @classmethod
@@ -327,12 +324,8 @@ def printed_length(symbols: ArrayLike, depth: int, counts: ArrayLike) -> Integer
     array([2, 2, 4])
     """
     sizes = as_array(symbols, "symbols", "printed_length")
-    if sizes.dtype.kind not in "iu" or (sizes.size and sizes.min() < 0) or depth < 1:
-        raise InputError(
-            f"lengths of type {sizes.dtype} and depth {depth}",
-            where="printed_length",
-            mend="pass integers >= 0, depth >= 1",
-        )
+    if sizes.dtype.kind not in "iu" or (sizes.size and sizes.min() < 0):
+        raise InputError(f"lengths of type {sizes.dtype}", where="printed_length", mend="pass integers >= 0")
     return -(-sizes.astype(np.int64) // depth) * entropy_ceiling(counts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..checks import as_array, checked, integer, numbers
+from ..compiled import machine_code
 from ..errors import InputError
 from ..mixtures.masses import SUM_TOLERANCE
 
@@ -204,15 +205,9 @@ def as_lengths(lengths: ArrayLike, *, where: str) -> Lengths:
 
 
 @functools.cache
-def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """The kernel compiled by numba, kept on disk where there is a folder to keep it in."""
-    import numba
-
-    try:
-        fast: Callable[..., Any] = numba.njit(cache=True, nogil=True)(kernel)
-    except RuntimeError:
-        fast = numba.njit(nogil=True)(kernel)
-    return fast
+def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop as machine code, made once in a process."""
+    return machine_code(loop)
 
 
 def _one_a_leaf(weights: NDArray[Any], lengths: Lengths, where: str) -> None:
@@ -228,10 +223,7 @@ def _all_zero(where: str) -> InputError:
 
 def _array(weights: ArrayLike | Sequence[int], scale: bool = True) -> NDArray[Any]:
     """Weights as int64 where their sum fits, as exact Python numbers where integers do not, as float64 otherwise."""
-    try:
-        values = as_array(weights, "weights", "code lengths")
-    except (TypeError, ValueError) as error:  # rows of different lengths
-        raise InputError("weights are not numbers", where="code lengths", mend="pass counts or masses") from error
+    values = as_array(weights, "weights", "code lengths")
     if values.dtype.kind == "f" and not isinstance(weights, np.ndarray):
         exact = np.asarray(weights, dtype=object)  # integers on both sides of 2^63 arrive as rounded floats
         if exact.size and all(isinstance(value, int) for value in exact.ravel()):

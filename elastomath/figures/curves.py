@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..curve import COLUMNS, Curve, Run
 from ..errors import InputError
 from ..laws.finite import FiniteLaw, finite_law
@@ -17,8 +17,6 @@ from ..style import INK, STYLES, WIDTH, styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

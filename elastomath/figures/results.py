@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..errors import InputError
 from ..laws.finite import finite_law, mixture_constant, path_entropies
 from ..laws.response import response
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from ..laws.springs import Springs
 
-Array = NDArray[np.float64]
 HALVES = ((0.55, 0.25, 0.2), (0.3, 0.3, 0.4), (0.8, 0.2, 0.0))
 """Three leaves: D_p is half D_a and half D_t."""
 THIRDS = ((0.6, 0.3, 0.1), (0.1, 0.6, 0.3), (0.3, 0.1, 0.6))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import NONNEGATIVES, SHARE, checked, numbers
 from ..errors import InputError
 from ..interval import Interval
 
-Array = NDArray[np.float64]
 POWER = 0.8
 """The chance with which the smallest effect is seen."""
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import an, checked, listed, number
 from ..interval import Interval
 from .course import Course, passages
 
-Array = NDArray[np.float64]
 OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
 """What a run's name says of its optimiser, where the table has no column of that name."""
 SEEDS = ("seed", "source_seed")

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import SHARE, an, checked, number, reals
 from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
 
-Array = NDArray[np.float64]
 GRID = 600
 """Volumes at which a smoothed course is asked for its passage."""
 MOST_TERMS = 9

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import (
     FINITE,
     NONNEGATIVE,
@@ -33,7 +33,6 @@ from .constants import grouped, run_constants
 from .course import Course
 from .logit import logit_constants
 
-Array = NDArray[np.float64]
 PROMPTS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 """Numbers of held-out prompts that are tried."""
 MOST_SEEDS = 60

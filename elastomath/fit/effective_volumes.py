@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import SHARE, checked, integer, number
 
-Array = NDArray[np.float64]
 End = float | None
 CONSTANTS: Final = ("pretrain", "align", "kappa")
 """What a run's balance measures: K_p, K_a and kappa = K_p/K_a."""

@@ -10,8 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import SHARE, an, checked, one_of
 from ..curve import Curve, Run
 from ..errors import InputError
@@ -22,7 +22,7 @@ from .constants import bases, optimiser
 from .course import Course, courses
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
-from .law_choice import BALANCE, compare, compare_over_bases, predictions, verdict
+from .law_choice import BALANCE, Judged, compare, compare_over_bases, predictions, verdict
 from .phase_rates import phase_rates
 from .pooling import covariate_effects, pooled_kappa, run_covariates, scaling_exponent
 from .quadrature import RULES
@@ -34,7 +34,6 @@ from .summary import Joint, Summary, bounded, summarise
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 RUN_CHANCE, CURVE_CHANCE = 0.01, 1e-4
 """So small a chance of the scatter of one run (divided by the runs of the curve), or of all of its runs together, tells
 that rate_se is another error."""
@@ -259,9 +258,7 @@ def fit(
     return Fitted(answer | summary.as_dict(), summary)
 
 
-def _contrast_laws(
-    readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None
-) -> list[dict[str, Any]]:
+def _contrast_laws(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[Judged]:
     """The rival laws on the contrast, where the logit law is at home: rows of `compare_over_bases`."""
     contrasts = [Readings.of_course(course) for course in runs]
     return _compared(
@@ -269,13 +266,13 @@ def _contrast_laws(
     )
 
 
-def course_laws(runs: Sequence[Course], laws: Sequence[str] | None = None) -> list[dict[str, Any]]:
+def course_laws(runs: Sequence[Course], laws: Sequence[str] | None = None) -> list[Judged]:
     """The rival laws on courses alone, of contrasts or of scores: rows of `compare_over_bases`; runs of two readings are left aside."""
     whole = [course for course in runs if course.volumes.size > 2]
     return _compared([Readings.of_course(course) for course in whole], whole, laws)
 
 
-def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[dict[str, Any]]:
+def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequence[str] | None) -> list[Judged]:
     """The laws over runs of one base, in the form of the measure, which falls. None where the measures or units differ."""
     if len({(course.measure, course.unit, course.volume_unit) for course in runs}) != 1:
         return []

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from .effective_volumes import estimates_without
 from .least_squares import least_squares
 from .readings import Readings
 from .rival_laws import LAWS, Law, spoken
 
-Array = NDArray[np.float64]
 GRID = 25
 """Values of each of a shape's numbers that are tried before the best is refined."""
 ROWS = 500_000
@@ -314,9 +314,19 @@ def _large(pile: _Pile) -> NDArray[np.bool_]:
     return np.asarray(pile.align > np.median(np.unique(pile.align)))
 
 
-def compare_over_bases(
-    readings: Sequence[Readings], bases: Sequence[str], laws: Sequence[Law] = LAWS
-) -> list[dict[str, Any]]:
+class Judged(TypedDict):
+    """A row of `compare_over_bases`, which says what its keys are."""
+
+    name: str
+    numbers: int
+    heldout_runs: float
+    forecast_error: float | None
+    weight: float
+    kept: bool
+    chosen: bool
+
+
+def compare_over_bases(readings: Sequence[Readings], bases: Sequence[str], laws: Sequence[Law] = LAWS) -> list[Judged]:
     """The laws by what they foretell of runs that they have not seen, the numbers shared by the runs of one base only.
 
     readings: `Readings` whose align rate is the measure; bases: the base of each. Bases with one run are left aside; none left
@@ -335,7 +345,7 @@ def compare_over_bases(
 
 def compare_many(
     sets: Sequence[tuple[Sequence[Readings], Sequence[str]]], laws: Sequence[Law] = LAWS
-) -> list[list[dict[str, Any]]]:
+) -> list[list[Judged]]:
     """`compare_over_bases` of many sets of runs and bases, fitted side by side."""
     piles = []
     for readings, bases in sets:
@@ -363,7 +373,7 @@ _Answers = tuple[Array, list[Array], list[Array]]
 """What a law leaves of each base, and the align rates of each base by `leave_runs_out` and by `foretell`."""
 
 
-def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answers]) -> list[dict[str, Any]]:
+def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answers]) -> list[Judged]:
     """The rows of `compare_over_bases` from what each law says of each base."""
     if not piles:
         return []
@@ -380,28 +390,31 @@ def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answ
     def rms(each: Array, of: NDArray[np.bool_]) -> float:
         return float(np.sqrt(np.average(each[of], weights=np.bincount(every.run[later])[of])))
 
-    rows, losses = [], []
-    for law, (_, out, ahead) in zip(laws, answers, strict=True):
+    errors, losses = [], []
+    for _, out, ahead in answers:
         remaining, forecast = squares(out), squares(ahead)
         logs = np.log(np.maximum([remaining, forecast], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
-        rows.append(
-            {
-                "name": law.name,
-                "numbers": len(law.numbers),
-                "heldout_runs": rms(remaining, np.ones_like(of_large)),
-                "forecast_error": rms(forecast, of_large) if of_large.any() else None,
-            }
-        )
+        errors.append((rms(remaining, np.ones_like(of_large)), rms(forecast, of_large) if of_large.any() else None))
     units, rng = np.array(losses), np.random.default_rng(0)
     won = [units[:, rng.integers(0, of_large.size, of_large.size)].mean(1).argmin() for _ in range(RESAMPLES)]
-    weights = np.bincount(won, minlength=len(rows)) / RESAMPLES
+    weights = np.bincount(won, minlength=len(laws)) / RESAMPLES
     left = np.array([left for left, _, _ in answers])
     kept = (weights >= SIGNIFICANT) | _within_noise(left, [law.numbers for law in laws], every, int(weights.argmax()))
-    best = min(np.flatnonzero(kept).tolist(), key=lambda index: (rows[index]["numbers"], -weights[index]))
-    for index, row in enumerate(rows):
-        row |= {"weight": float(weights[index]), "kept": bool(kept[index]), "chosen": bool(index == best)}
-    return sorted(rows, key=lambda row: -float(row["weight"]))
+    best = min(np.flatnonzero(kept).tolist(), key=lambda index: (len(laws[index].numbers), -weights[index]))
+    rows: list[Judged] = [
+        {
+            "name": law.name,
+            "numbers": len(law.numbers),
+            "heldout_runs": errors[index][0],
+            "forecast_error": errors[index][1],
+            "weight": float(weights[index]),
+            "kept": bool(kept[index]),
+            "chosen": index == best,
+        }
+        for index, law in enumerate(laws)
+    ]
+    return sorted(rows, key=lambda row: -row["weight"])
 
 
 def _within_noise(squares: Array, numbers: Sequence[Sequence[str]], every: _Pile, best: int) -> NDArray[np.bool_]:
@@ -428,9 +441,20 @@ def _within_noise(squares: Array, numbers: Sequence[Sequence[str]], every: _Pile
 # --- the comparison ----------------------------------------------------------------------------------------------
 
 
+class Compared(TypedDict):
+    """A row of `compare`, which says what its keys are."""
+
+    name: str
+    parameters: int
+    heldout_error: float | None
+    heldout_runs: float | None
+    p: float | None
+    chosen: bool
+
+
 def compare(
     readings: Sequence[Readings], along: Sequence[Sequence[Array | None]], laws: Sequence[str] | None = None
-) -> list[dict[str, Any]]:
+) -> list[Compared]:
     """Each law with its held-out errors and the test against the best, as plain JSON; `LAWS` first, then R16.
 
     along: for each run, the leave-one-out predictions of every law and of R16 (`predictions`). laws: the names to compare.
@@ -445,7 +469,7 @@ def compare(
     chosen          true for one law: of those that the test does not tell from the best (p >= 0.05), the one with the
                     fewest numbers, and among equals the one with the least error
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Compared] = []
     losses: list[Array | None] = []
     one_unit = len({r.rate_unit for r in readings}) == 1
     pile = [_Pile.of(readings)] if one_unit and len(readings) > 1 else []
@@ -475,17 +499,17 @@ def compare(
     return rows
 
 
-def undecided(models: Sequence[dict[str, Any]]) -> list[str]:
+def undecided(models: Sequence[Compared]) -> list[str]:
     """Of the rows of `compare` the laws that the test does not tell from the best (p >= 0.05), the best first; R16 is none of them."""
     judged = [row for row in models if row["name"] != BALANCE and row["heldout_error"] is not None]
     if not any(row["chosen"] for row in judged):
         return []
     best = [row["name"] for row in judged if row["p"] is None]
-    close = sorted((row for row in judged if (row["p"] or 0.0) >= SIGNIFICANT), key=lambda row: -float(row["p"]))
-    return [*best, *(row["name"] for row in close)]
+    close = [(row["p"], row["name"]) for row in judged if row["p"] is not None and row["p"] >= SIGNIFICANT]
+    return [*best, *(name for _, name in sorted(close, key=lambda law: -law[0]))]
 
 
-def verdict(models: Sequence[dict[str, Any]]) -> str:
+def verdict(models: Sequence[Compared]) -> str:
     """What `compare` decides, in a sentence; nothing where no law was compared.
 
     >>> row = {"heldout_error": 0.1, "chosen": False}
@@ -533,7 +557,7 @@ def _loss(gaps: Sequence[Array | None], over: Sequence[Array] | None, readings: 
     return np.concatenate(losses)
 
 
-def _choose(rows: list[dict[str, Any]], losses: Sequence[Array | None], runs: int) -> None:
+def _choose(rows: list[Compared], losses: Sequence[Array | None], runs: int) -> None:
     """Fill in p and chosen."""
     from scipy.stats import ttest_rel, wilcoxon
 
@@ -552,5 +576,5 @@ def _choose(rows: list[dict[str, Any]], losses: Sequence[Array | None], runs: in
             else:
                 p = float(wilcoxon(gap, alternative="greater").pvalue)
             rows[index]["p"] = p
-    kept = [index for index in known if index == best or rows[index]["p"] >= SIGNIFICANT]
+    kept = [index for index in known if index == best or (rows[index]["p"] or 0.0) >= SIGNIFICANT]
     rows[min(kept, key=lambda index: (rows[index]["parameters"], means[index]))]["chosen"] = True

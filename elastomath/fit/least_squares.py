@@ -7,7 +7,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..arrays import Array
+
 ROUNDS = 200
 """The most steps that a problem gets."""
 GAIN = 1e-12

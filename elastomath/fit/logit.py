@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
 from ..laws.logit import fall_volume
@@ -17,7 +18,6 @@ from ..units import NATS_PER_BIT
 from .course import MISFIT, Course
 from .rival_laws import fallen
 
-Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)
 """Shares of the wanted response between which going back is compared with going there (Q1)."""
 WIDEST = math.log(1e3)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
 from .readings import Readings
 
-Array = NDArray[np.float64]
 LEAST_PACE = 1e-3
 """A rate times a middle volume below which a course is straight to what readings can tell."""
 LEAST_ERROR = 1e-60

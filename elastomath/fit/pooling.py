@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import SHARE, an, checked, listed
 from ..curve import COLUMNS, READ, Curve
 from ..interval import Interval
 from .result import RunFit
 
-Array = NDArray[np.float64]
 WIDE = 1e3
 """A constant known to no better than this factor is not told."""
 

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import POSITIVE, Gate, checked, numbers, rising, same_shape
 from ..errors import InputError
 
-Array = NDArray[np.float64]
 RULES: Final = ("spline", "trapezoid", "right")
 """Rules of `work_operator`. ``spline`` is the one to use; the others are controls whose constants come out wrong."""
 SCALES: Final = np.geomspace(1e-3, 1e2, 21)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import an, checked, one_of
 from ..curve import Run
 from ..errors import InputError
@@ -14,7 +14,6 @@ from .course import Course
 from .effective_volumes import Balance, Estimate, estimate
 from .quadrature import RULES, suited_work, work_operator
 
-Array = NDArray[np.float64]
 ROLES = ("pretrain", "align", "perturb")
 """The components that R16 speaks of; a curve may hold more."""
 MOST_READINGS = 64

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..arrays import Array
+
 Shape = Callable[[Array, Array], Array]
 OverRuns = Callable[[Array, Array, Array, Array], Array]
 

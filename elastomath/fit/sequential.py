@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import NONNEGATIVE, NONNEGATIVES, POSITIVES, REALS, Gate, checked, numbers, rising, same_shape
 from ..errors import InputError
 from ..laws.springs import springs_of_readings
 from ..laws.volumes import effective_volumes
 from .quadrature import path_work
 
-Array = NDArray[np.float64]
 _STEPS: Gate = lambda values, name, where: rising(values, name, where, least_size=3, from_zero=True)  # noqa: E731
 FASTEST = 8.0
 """The largest h times L that is tried: beyond it nothing of the start is left."""

@@ -16,6 +16,7 @@ from ..shown import Shown
 from ..units import NATS_PER_BIT
 from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
 from .course import Course
+from .law_choice import Judged
 from .logit import LogitConstants, logit_constants
 from .pooling import WIDE
 from .rival_laws import spoken
@@ -87,7 +88,7 @@ class Summary(Shown):
     answers: Answers
     logit: Mapping[str, LogitConstants]
     joint: Joint | None
-    laws: Sequence[Mapping[str, Any]] = ()
+    laws: Sequence[Judged] = ()
     missing: tuple[str, ...] = field(default=())
 
     def cells(self) -> list[dict[str, str | int | None]]:
@@ -433,7 +434,7 @@ def summarise(
     level: float = 0.95,
     *,
     joint: Joint | None = None,
-    laws: Sequence[Mapping[str, Any]] = (),
+    laws: Sequence[Judged] = (),
     missing: Sequence[str] = (),
 ) -> Summary:
     """All that courses tell, and what they cannot (`Summary`)."""

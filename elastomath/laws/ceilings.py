@@ -6,15 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import NONNEGATIVE, POSITIVE, checked
 from ..mixtures.kernels import OVERLAPS, RESPONSES
 from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
 from .theorem import log_quotient
-
-Array = NDArray[np.float64]
 
 
 @checked(base_volume=POSITIVE, perturbation=NONNEGATIVE)

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..checks import FINITE, FINITES, NONNEGATIVE, checked, numbers
+from ..arrays import Array
+from ..checks import FINITE, FINITES, POSITIVE, checked, numbers, reals, rising
 from ..errors import InputError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class GradientTest:
         return self.ratio * sine * math.tan(angle)
 
 
-@checked(pretrain_gradient=FINITES, align_gradient=FINITES, tolerance=NONNEGATIVE)
+@checked(pretrain_gradient=FINITES, align_gradient=FINITES, tolerance=POSITIVE)
 def gradient_test(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, tolerance: float = 1e-6) -> GradientTest:
     """Whether an elasticity constant exists at a point: ``cos(grad H_p, grad H_a) = -1``; its value ``|grad H_a|/|grad H_p|`` (R7).
 
@@ -71,12 +70,6 @@ def gradient_test(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, toler
             where="gradient_test",
             mend="take both with respect to the same parameters",
         )
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise InputError(
-            "a gradient is not finite", where="gradient_test", mend="look for overflow in the backward pass"
-        )
-    if not tolerance > 0:
-        raise InputError(f"tolerance {tolerance:g}", where="gradient_test", mend="give a tolerance > 0")
     scales = [float(np.abs(g).max()) for g in (first, second)]
     if min(scales) == 0.0:
         ratio = math.inf if scales[1] > 0 else math.nan if scales[0] == 0 else 0.0
@@ -91,11 +84,6 @@ def gradient_test(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, toler
     return GradientTest(misalignment**2 / 2 - 1.0, ratio, misalignment, misalignment <= tolerance, tolerance)
 
 
-@checked(
-    pretrain_gradient=numbers(shape=(None,)),
-    align_gradient=numbers(shape=(None,)),
-    displacements=numbers(shape=(None, None)),
-)
 def stiffness_ratios(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, displacements: ArrayLike) -> Array:
     """``kappa(delta) = -(grad H_a . delta)/(grad H_p . delta)`` for each displacement (R7); gradients (m,), displacements (D, m).
 
@@ -104,13 +92,9 @@ def stiffness_ratios(pretrain_gradient: ArrayLike, align_gradient: ArrayLike, di
     >>> stiffness_ratios([1.0, 0.0], [-2.0, 1.0], [[1.0, 0.0], [1.0, 1.0], [1.0, 3.0]])
     array([ 2.,  1., -1.])
     """
-    first, second, moves = (np.asarray(g, dtype=np.float64) for g in (pretrain_gradient, align_gradient, displacements))
-    if not first.shape == second.shape == moves.shape[1:]:
-        raise InputError(
-            f"gradients {first.shape} and {second.shape}, displacements {moves.shape}",
-            where="stiffness_ratios",
-            mend="give (m,), (m,) and (D, m)",
-        )
+    first = reals(pretrain_gradient, "pretrain gradient", "stiffness_ratios", shape=(None,))
+    second = reals(align_gradient, "align gradient", "stiffness_ratios", shape=first.shape)
+    moves = reals(displacements, "displacements", "stiffness_ratios", shape=(None, first.size))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(-(moves @ second) / (moves @ first), dtype=np.float64)
 
@@ -177,7 +161,6 @@ class ElasticPath:
     limit: float
 
 
-@checked(positions=FINITES, volumes=numbers(shape=(2,), above=0.0), changes=FINITES, align_slopes=FINITES)
 def elastic_path(positions: ArrayLike, volumes: ArrayLike, changes: ArrayLike, align_slopes: ArrayLike) -> ElasticPath:
     """Energy against the linear term along a path, and the elastic limit, where they are equal (R7).
 
@@ -188,17 +171,12 @@ def elastic_path(positions: ArrayLike, volumes: ArrayLike, changes: ArrayLike, a
     >>> path.energy, path.ratio, round(path.limit, 3)
     (array([0. , 0.1, 2.4]), array([nan, 0.2, 2.4]), 1.364)
     """
-    at, weights, moved, slopes = (
-        np.asarray(value, dtype=np.float64) for value in (positions, volumes, changes, align_slopes)
+    where = "elastic_path"
+    at, weights = rising(positions, "positions", where), reals(volumes, "volumes", where, shape=(2,), above=0.0)
+    moved, slopes = (
+        reals(changes, "changes", where, shape=(2, at.size)),
+        reals(align_slopes, "align slopes", where, shape=at.shape),
     )
-    if at.ndim != 1 or weights.shape != (2,) or moved.shape != (2, at.size) or slopes.shape != at.shape:
-        raise InputError(
-            f"positions {at.shape}, volumes {weights.shape}, changes {moved.shape}, slopes {slopes.shape}",
-            where="elastic_path",
-            mend="give (J,), (2,), (2, J) and (J,)",
-        )
-    if np.any(np.diff(at) <= 0):
-        raise InputError("positions do not rise", where="elastic_path", mend="sort them")
     energy, linear = weights @ moved, np.abs(weights[1] * slopes)
     ratio = np.divide(energy, linear, out=np.full_like(energy, np.nan), where=linear > 0)
     beyond = np.flatnonzero(ratio >= 1)

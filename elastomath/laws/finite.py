@@ -6,16 +6,15 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import positive, real, reals, rising, whole
 from ..errors import InputError
 from ..mixtures.kernels import RATES, RESPONSES
 from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import Mixture, as_mixture
 from .theorem import residual_constant
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import SEED, SHARE, as_floats, checked
 from ..curve import LARGEST
 from ..errors import InputError
-
-Array = NDArray[np.float64]
 
 POWERS = np.exp(np.linspace(np.log(0.1), np.log(3.0), 61))
 """The powers beta that are tried, in equal ratios; between them a parabola."""

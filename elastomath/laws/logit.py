@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITES, checked, positive, real, reals, same_shape
 from ..errors import InputError
-
-Array = NDArray[np.float64]
 
 NEWTON_STEPS = 60
 """At most so many steps for contrasts on mixed data; a handful is the rule."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import real, reals, rising, same_shape
 from ..errors import InputError
 from ..mixtures.mixture import as_volumes
 from .finite import as_readings
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

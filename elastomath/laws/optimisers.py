@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import (
     FINITE,
     NONNEGATIVES,
@@ -32,9 +33,6 @@ from ..checks import (
 )
 from ..errors import InputError
 from .theorem import log_gap
-
-Array = NDArray[np.float64]
-
 
 LONGEST = 10_000_000
 """The most steps, or runs, that are simulated."""

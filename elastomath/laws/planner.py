@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, FINITES, NONNEGATIVE, NONNEGATIVES, POSITIVE, POSITIVES, checked, number, numbers
 from ..errors import InputError
 from .logit import fall_volume
 
-Array = NDArray[np.float64]
 BELOW_ONE = numbers(least=0, below=1)
 NEWTON_STEPS = 100
 ABSURD = 1e9

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, FINITES, NONNEGATIVE, NONNEGATIVES, POSITIVE, POSITIVES, checked, one_of, optional, real
 from ..errors import InputError
 from .logit import fall_volume, rise
 
-Array = NDArray[np.float64]
 Force = Callable[[float], float]
 """dz/dn over c at a contrast z."""
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import NONNEGATIVE, POSITIVE, an, broadcast, checked, one_of, real, reals, rows
 from ..errors import InputError
 from ..mixtures.mixture import Mixture, as_volumes
 
-Array = NDArray[np.float64]
 Direction = Literal["forward", "reverse"]
 """forward: D(base || model); reverse: D(model || base)."""
 
@@ -120,10 +120,8 @@ def return_volume(
     >>> return_volume(Scores(0.5, 1.0, 0.0), [1000, 10000], 0.05, pretrain=5000).round(1)
     array([ 363.6, 7727.3])
     """
-    if not tolerance >= 0 or (tolerance > 0 and pretrain is None):
-        raise InputError(
-            f"tolerance {tolerance:g}", where="return_volume", mend="give a tolerance >= 0, and pretrain with one"
-        )
+    if tolerance > 0 and pretrain is None:
+        raise InputError(f"tolerance {tolerance:g}", where="return_volume", mend="give pretrain with a tolerance")
     k, n, _ = _volumes(1.0 if pretrain is None else pretrain, positive, 0.0)
     up, down = abs(scores.positive - scores.base), abs(scores.base - scores.negative)
     return np.asarray(np.maximum(0.0, (n * (up - tolerance) - k * tolerance) / (down + tolerance)), dtype=np.float64)
@@ -147,12 +145,6 @@ def divergence_return_volume(
     from scipy.optimize import brentq, minimize_scalar
 
     mixture = Mixture.of(rows(parts, "parts", "divergence_return_volume"), as_volumes([pretrain, positive, 0.0], 3))
-    if not tolerance > 0 or direction not in ("forward", "reverse"):
-        raise InputError(
-            f"tolerance {tolerance:g}, direction {direction!r}",
-            where="divergence_return_volume",
-            mend="give a tolerance > 0 and forward or reverse",
-        )
 
     def excess(volume: float) -> float:
         model = mixture.at(volume)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..mixtures.kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RESPONSES
 from ..mixtures.leafsums import LeafSums, leaf_sums
 from ..mixtures.mixture import Mixture, as_mixture
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

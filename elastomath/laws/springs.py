@@ -23,9 +23,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..checks import POSITIVE, an, as_floats, checked, optional, rising
+from ..arrays import Array
+from ..checks import POSITIVE, an, checked, reals, rising
 from ..curve import Run
 from ..errors import InputError
 from ..mixtures.kernels import DIVERGENCES, RESPONSES
@@ -33,8 +34,6 @@ from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
 from .finite import finite_law
 from .response import response
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +131,6 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
             [ 0.    ,  0.0045,  0.0435]]), array([0.    , 0.0003, 0.0228]))
     """
     steps = _steps(perturbations)
-    if len(mixture.volumes) < 2:
-        raise InputError("no spring", where="springs", mend="pass at least two datasets, the perturbation last")
     rows, volumes = mixture.components, mixture.volumes[:-1]
     elongations, fall, energy = _moves(rows, volumes, steps)
     ends = np.empty((steps.size, len(rows)))
@@ -148,7 +145,6 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     return Springs(steps, volumes, elongations, reverse, fall, energy, np.zeros(steps.size), near, "nats/symbol")
 
 
-@checked(rate_se=optional(as_floats))
 def springs_of_readings(
     perturbations: ArrayLike,
     volumes: ArrayLike,
@@ -167,13 +163,9 @@ def springs_of_readings(
     """
     law = finite_law(perturbations, volumes, rates)
     readings, weights = np.asarray(rates, dtype=np.float64), np.asarray(volumes, dtype=np.float64)
-    errors = np.full_like(readings, np.nan) if rate_se is None else np.asarray(rate_se, dtype=np.float64)
-    if errors.shape != readings.shape:
-        raise InputError(
-            f"rate_se has shape {errors.shape}, rates {readings.shape}",
-            where="springs_of_readings",
-            mend="give one standard error for each reading",
-        )
+    errors = np.full_like(readings, np.nan)
+    if rate_se is not None:
+        errors = reals(rate_se, "rate_se", "springs_of_readings", shape=readings.shape, finite=False)
     squares = weights**2 @ (errors[:-1] ** 2 + errors[:-1, :1] ** 2)
     squares[0] = 0.0
     change = readings - readings[:, :1]
@@ -209,8 +201,6 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
     from scipy.optimize import brentq
 
     start = mixture.at(0.0)
-    if len(start.volumes) < 2:
-        raise InputError("no spring", where="elastic_limit", mend="pass at least two datasets, the perturbation last")
     slopes = response(start).derivatives
     if slopes[-1] == 0:
         return None

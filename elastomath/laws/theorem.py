@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..checks import FINITE, NONNEGATIVE, POSITIVE, Gate, checked, numbers, same_shape
+from ..arrays import Array
+from ..checks import FINITE, NONNEGATIVE, POSITIVE, Gate, checked, numbers, reals, rising, same_shape
 from ..errors import InputError
 from ..mixtures.masses import as_masses
 
-Array = NDArray[np.float64]
 _MASSES: Gate = lambda values, name, where: as_masses(values, where=f"{where}: {name}")  # noqa: E731
 LARGEST = 2.0**1020
 """Volumes up to here have a finite sum."""
@@ -114,12 +114,6 @@ def residual_constant(base_volume: float, perturbation: float, ratio: float) -> 
     >>> round(residual_constant(1.0, 1.0, 0.0), 12), round(residual_constant(1.0, 1.0, 1.0), 12)
     (0.38629436112, 0.333333333333)
     """
-    if not (0 < base_volume < math.inf and 0 <= perturbation < math.inf and 0 <= ratio < math.inf):
-        raise InputError(
-            f"N_0 = {base_volume}, L = {perturbation}, ratio {ratio}",
-            where="residual_constant",
-            mend="N_0 > 0, L >= 0, ratio >= 0, all finite",
-        )
     if perturbation == 0:
         return 0.0
     if max(base_volume, perturbation) > LARGEST:  # N_L has to be finite
@@ -233,13 +227,8 @@ def theorem_readings(
     >>> seen.holds(), seen.constant.round(4), seen.high.round(4)
     (True, array([1.1692, 1.388 ]), array([1.4, 2.2]))
     """
-    steps, readings = (np.asarray(a, dtype=np.float64) for a in (perturbations, rates))
-    if steps.ndim != 1 or steps.size < 2 or readings.shape != (3, steps.size):
-        raise InputError(
-            f"rates have shape {readings.shape}, perturbations {steps.shape}",
-            where="theorem_readings",
-            mend="pass H_p, H_a and H_t at two or more perturbations",
-        )
+    steps = rising(perturbations, "perturbations", "theorem_readings", least_size=2, least=0.0)
+    readings = reals(rates, "rates", "theorem_readings", shape=(3, steps.size))
     bounds = [theta_bounds(pretrain, float(step), float(steps[0]), parts) for step in steps[1:]]
     if steps[-1] >= bounds[-1].threshold:
         raise InputError(

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, FINITES, NONNEGATIVES, POSITIVE, POSITIVES, SEED, checked, integer, number
 from ..checks import rows as as_list
 from ..errors import InputError
 from ..mixtures.kernels import RESPONSES
 from ..mixtures.leafsums import leaf_sums
-from ..mixtures.masses import as_masses, normalise
+from ..mixtures.masses import as_masses, as_shares
 from ..mixtures.mixture import Mixture
 from .finite import sign_change
 
-Array = NDArray[np.float64]
 BLOCK = 1 << 21
 """Masses held at a time where many draws are made."""
 
@@ -193,11 +193,7 @@ def _union_mixture(
         raise InputError(
             f"parts {align} and {perturb} of {count}", where="union law", mend="name two different parts of the union"
         )
-    weights = normalise(np.ones(count) if shares is None else shares, where="shares")
-    if weights.size != count:
-        raise InputError(
-            f"{weights.size} shares for {count} parts", where="union law", mend="give a share for each part"
-        )
+    weights = as_shares(shares, count, where="union law")
     if weights[perturb] == 0:
         raise InputError("the perturbation's share is 0", where="union law", mend="pi_t has to be > 0")
     rows = Mixture.of(parts, np.ones(count)).components
@@ -215,12 +211,6 @@ def rest_ratios(alpha: float, leaves: int, draws: int, seed: int | np.random.Gen
     >>> ratios.shape, bool(abs(np.median(ratios) - 1) < 0.2)
     ((20,), True)
     """
-    if not (np.isfinite(alpha) and alpha > 1 and leaves >= 2 and draws >= 1):
-        raise InputError(
-            f"alpha = {alpha:g}, {leaves} leaves, {draws} draws",
-            where="rest_ratios",
-            mend="alpha > 1, leaves > 1, draws > 0",
-        )
     rng, out, done = np.random.default_rng(seed), np.empty(draws), 0
     while done < draws:
         many = min(draws - done, max(1, BLOCK // (3 * leaves)))

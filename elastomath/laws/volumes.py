@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import real, reals, rising
 from ..errors import InputError
 from ..mixtures.leafsums import leaf_moves
 from ..mixtures.mixture import Mixture, as_mixture
 
-Array = NDArray[np.float64]
 RANK_TOLERANCE = 1e-9
 """Singular values of the scaled changes below this share of the largest count as zero."""
 

@@ -10,16 +10,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import as_floats, checked, numbers
 from ..checks import rows as as_list
 from ..errors import InputError
 from .kernels import DIVERGENCES, OVERLAPS, RATES, RESPONSES
 from .leafsums import checked_pair, leaf_sums, scan
-from .masses import SUM_TOLERANCE, normalise
+from .masses import SUM_TOLERANCE, as_shares
 
-Array = NDArray[np.float64]
 NEAR = 0.05
 
 ONE = np.ones(1)
@@ -106,13 +106,7 @@ def jensen_shannon(rows: Sequence[ArrayLike] | Array, weights: ArrayLike | None 
     0.0
     """
     masses = _checked("jensen_shannon", *as_list(rows, "datasets", "jensen_shannon"))
-    shares = normalise(np.ones(len(masses)) if weights is None else weights, where="weights")
-    if shares.size != len(masses):
-        raise InputError(
-            f"{shares.size} weights for {len(masses)} datasets",
-            where="jensen_shannon",
-            mend="give one for each dataset",
-        )
+    shares = as_shares(weights, len(masses), where="jensen_shannon")
     divergences = leaf_sums(np.stack(masses), shares, wanted=DIVERGENCES).forward
     weighted = shares > 0
     most = -np.log(shares[weighted])  # D(P_i || m) <= -ln pi_i

@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..arrays import Array
+from ..compiled import machine_code
 
 CHUNK = 1 << 14
 """Leaves whose sums are kept apart until the end."""
@@ -91,7 +92,6 @@ def in_threads(work: Callable[[int, int], bool], leaves: int, threads: int | Non
 @functools.cache
 def compiled() -> SimpleNamespace:
     """The loops below as machine code; kept on disk where there is a folder for it."""
-    import numba
     from numba.extending import register_jitable
 
     leaf: list[Callable[..., Any]] = [_ln, _apart, _terms, _ordinary, _blend, _underflow]
@@ -100,15 +100,9 @@ def compiled() -> SimpleNamespace:
     for block in (_three, _divergences):
         register_jitable(error_model="numpy", fastmath={"contract", "reassoc", "nsz"})(block)
 
-    def loop(source: Callable[..., Any]) -> Callable[..., Any]:
-        options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
-        try:
-            machine: Callable[..., Any] = numba.njit(cache=True, **options)(source)
-        except RuntimeError:  # no folder to keep the compiled code in
-            machine = numba.njit(**options)(source)
-        return machine
-
-    return SimpleNamespace(sums=loop(_sums), moves=loop(_moves), pair=loop(_pair), scan=loop(_scan))
+    loops: dict[str, Callable[..., Any]] = {"sums": _sums, "moves": _moves, "pair": _pair, "scan": _scan}
+    options: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz"}}
+    return SimpleNamespace(**{name: machine_code(loop, **options) for name, loop in loops.items()})
 
 
 # --- one leaf ------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from . import kernels
-from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RATES, RESPONSES, TINY, Array
+from .kernels import ALL_BUT_DIVERGENCES, DIVERGENCES, OVERLAPS, RATES, RESPONSES, TINY
 
 COMPILED_FROM = 1 << 14
 """Leaves from which one sum is worth the half second in which the compiled loops are loaded, once in a process."""

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import Gate, as_floats, instance, reals
 from ..errors import InputError
 from .divergence import entropy, jensen_shannon
 from .kernels import DIVERGENCES, RATES
 from .leafsums import leaf_sums
 from .masses import as_rows
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import an, checked, numbers
 from ..errors import InputError
 from .divergence import NEAR, kl_divergence, log_gap
 from .mixture import PERTURBED, Mixture
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +168,6 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
     >>> round(found.balance, 6), round(found.leading, 6), found.terms.round(4)
     (-0.000668, -0.000105, array([ 0.0053,  0.007 , -0.013 ]))
     """
-    if len(mixture.volumes) < 2:
-        raise InputError("a balance needs a perturbation", where="reverse_balance", mend="pass at least two datasets")
     q, shares = mixture.masses, mixture.volumes / mixture.total
     covered = q > 0
     rows, q = mixture.components[:, covered], q[covered]

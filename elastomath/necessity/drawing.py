@@ -9,9 +9,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from .instance import IndependentLaws, Instance, Row, Volumes
 
-Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
 Found = Instance | IndependentLaws
 BATCH = 2048

@@ -11,4 +11,3 @@ from .overlaps import Gamma as Gamma
 from .overlaps import Lognormal as Lognormal
 from .overlaps import equal_parts_overlap as equal_parts_overlap
 from .overlaps import expected_overlaps as expected_overlaps
-from .overlaps import sign_threshold as sign_threshold

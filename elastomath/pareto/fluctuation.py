@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import COUNT, NONNEGATIVE, NONNEGATIVES, POSITIVE, SEED, checked, number, numbers, whole
 from ..checks import rows as as_list
 from ..errors import InputError
 from .law import Pareto
 from .overlaps import mass_mean, overlap_matrix
 
-Array = NDArray[np.float64]
 BLOCK = 1 << 20
 """Masses drawn at a time."""
 LEAST_VARIANCE = 1e-12
@@ -48,7 +48,7 @@ def merge_leaves(masses: ArrayLike, factor: int) -> Array:
     array([0.75, 0.25])
     """
     fine = np.asarray(masses, dtype=np.float64)
-    if factor < 1 or fine.ndim == 0 or fine.shape[-1] % factor:
+    if fine.ndim == 0 or fine.shape[-1] % factor:
         raise InputError(f"runs of {factor} leaves", where="merge_leaves", mend="a factor of the number of leaves")
     if factor == 1:
         return fine
@@ -84,25 +84,12 @@ def sampled_overlaps(
     True
     """
     law, weights = _weights(alpha, pretrain, perturb, shares)
+    where = "sampled_overlaps"
     factors = np.array(
-        [
-            whole(merge, "an entry of merges", "sampled_overlaps", least=1)
-            for merge in as_list(merges, "merges", "sampled_overlaps")
-        ]
+        [whole(merge, "an entry of merges", where, least=1) for merge in as_list(merges, "merges", where)]
     )
-    if (
-        leaves < 1
-        or draws < 1
-        or factors.ndim != 1
-        or factors.size == 0
-        or (factors < 1).any()
-        or (leaves % factors).any()
-    ):
-        raise InputError(
-            f"{leaves} leaves, {draws} draws, merges {merges!r}",
-            where="sampled_overlaps",
-            mend="one or more of each, and merges that divide the leaves",
-        )
+    if (leaves % factors).any():
+        raise InputError(f"{leaves} leaves, merges {merges!r}", where=where, mend="give merges that divide the leaves")
     rng = np.random.default_rng(seed)
     out = np.empty((2, draws, factors.size))
     rows = max(1, BLOCK // (leaves * weights.size))
@@ -123,15 +110,8 @@ def sampled_overlaps(
 
 def _weights(alpha: float, pretrain: float, perturb: float, shares: ArrayLike) -> tuple[Pareto, Array]:
     law, pi = Pareto(alpha), np.asarray(shares, dtype=np.float64)
-    if (
-        law.alpha.ndim
-        or pi.ndim != 1
-        or pi.size < 2
-        or not ((pi >= 0).all() and np.isfinite(pi).all() and pi.sum() > 0)
-    ):
-        raise InputError("alpha and shares", where="Pareto leaves", mend="one alpha, and a share >= 0 for each part")
-    if not (pretrain > 0 and 0 <= perturb < math.inf):
-        raise InputError(f"volumes ({pretrain}, 1, {perturb})", where="Pareto leaves", mend="k > 0, 0 <= l < inf")
+    if pi.size < 2 or not pi.any():
+        raise InputError(f"shares {shares!r}", where="Pareto leaves", mend="give one for each part, not all 0")
     pi = pi / pi.sum()
     if math.isinf(pretrain):
         return law, pi

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, NONNEGATIVES, REALS, checked, integer, numbers
+from ..compiled import machine_code
 from ..errors import InputError
 
-Array = NDArray[np.float64]
 STEPS_DOWN = -500.0
 """Orders of the exponential integral from here on are reached by its recurrence."""
 
@@ -147,13 +148,7 @@ def _zeta_series() -> Array:
 
 @cache
 def _kernel() -> Callable[[Array, Array, Array], Array]:
-    import numba
-
-    try:
-        kernel: Callable[[Array, Array, Array], Array] = numba.njit(cache=True, nogil=True)(_exponential_integrals)
-    except RuntimeError:  # no folder to keep the compiled code in
-        kernel = numba.njit(nogil=True)(_exponential_integrals)
-    return kernel
+    return machine_code(_exponential_integrals)
 
 
 def _exponential_integrals(orders: Array, points: Array, zeta: Array) -> Array:

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, FINITE, NONNEGATIVES, POSITIVE, REALS, checked, integer, listed, reals, whole
 from ..errors import InputError
 from .law import Pareto
 
-Array = NDArray[np.float64]
 STEP = 0.22
 """Step of the trapezoid in ln s: by `aliasing_bound` it costs at most 1.2e-17 of the integral."""
 LONGEST = 1 << 20
@@ -210,8 +210,6 @@ class Coarse:
         if order == 2:
             out = self.factor * plain ** (self.factor - 1) * self.law.laplace(s, 2)
             out = out + self.factor * (self.factor - 1) * plain ** max(self.factor - 2, 0) * first**2
-        if order > 2:
-            raise InputError(f"derivative {order}", where="Coarse", mend="the first two are known")
         return np.asarray(out, dtype=np.float64)
 
     def tail_index(self) -> Array:
@@ -264,10 +262,8 @@ def overlap_matrix(law: Law, weights: ArrayLike) -> tuple[Array, Array]:
     (array([1.303297, 0.848352, 0.848352]), True)
     """
     w = np.asarray(weights, dtype=np.float64)
-    if w.ndim == 0 or w.shape[-1] < 2 or not (np.isfinite(w).all() and (w >= 0).all() and (w.sum(-1) > 0).all()):
-        raise InputError(
-            f"weights of shape {w.shape}", where="overlap_matrix", mend="two or more in the last axis, >= 0, not all 0"
-        )
+    if w.ndim == 0 or w.shape[-1] < 2 or not (w.sum(-1) > 0).all():
+        raise InputError(f"weights of shape {w.shape}", where="overlap_matrix", mend="two or more a row, not all 0")
     mean = law.mean()
     shape = np.broadcast_shapes(mean.shape, w.shape[:-1])
     parts, total = w.shape[-1], w.sum(axis=-1)
@@ -324,11 +320,11 @@ def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int 
     2.0
     """
     w = np.asarray(weights, dtype=np.float64)
-    if w.shape[-1:] != (len(orders),) or min(orders) < 0 or power < 1 or not ((w >= 0).all() and (w.sum(-1) > 0).all()):
+    if w.shape[-1:] != (len(orders),) or not (w.sum(-1) > 0).all():
         raise InputError(
-            f"weights {w.shape}, orders {orders}, power {power}",
+            f"weights {w.shape}, orders {orders}",
             where="mass_mean",
-            mend="a weight >= 0 and an order >= 0 for each part, a power >= 1",
+            mend="a weight and an order for each part, not all 0",
         )
     total, tail = w.sum(axis=-1), law.tail_index()
     # at s -> 0 the integrand in ln s falls like s to this power
@@ -372,8 +368,6 @@ def equal_parts_overlap(law: Law, parts: int) -> Bounded:
     >>> (1 - equal_parts_overlap(Pareto([1.2, 1.5, 2.0, 2.5, 4.0]), 3).value).round(5)
     array([0.58368, 0.3175 , 0.15165, 0.08748, 0.02881])
     """
-    if parts < 2:
-        raise InputError(f"{parts} parts", where="equal_parts_overlap", mend="ask for at least two")
     value, error = overlap_matrix(law, np.ones(parts))
     return Bounded(value[..., 0, 1], error[..., 0, 1])
 
@@ -417,10 +411,10 @@ def expected_overlaps(law: Law, pretrain: ArrayLike, perturb: ArrayLike, shares:
     k, step = np.broadcast_arrays(np.asarray(pretrain, dtype=np.float64), np.asarray(perturb, dtype=np.float64))
     pi = np.asarray(shares, dtype=np.float64)
     where = "expected_overlaps"
-    if pi.ndim == 0 or pi.shape[-1] < 2 or not ((pi >= 0).all() and (pi.sum(-1) > 0).all() and np.isfinite(pi).all()):
-        raise InputError(f"shares {shares!r}", where=where, mend="one for each part, >= 0, a and t the last two")
-    if not ((k > 0).all() and (step >= 0).all() and np.isfinite(step).all()):
-        raise InputError("volumes", where=where, mend="k > 0 (or inf) and 0 <= l < inf, in units of |D_a|")
+    if pi.ndim == 0 or pi.shape[-1] < 2 or not (pi.sum(-1) > 0).all():
+        raise InputError(f"shares {shares!r}", where=where, mend="one for each part, not all 0, a and t the last two")
+    if not (k > 0).all():
+        raise InputError("volumes", where=where, mend="k > 0 (or inf), in units of |D_a|")
     pi = pi / pi.sum(axis=-1, keepdims=True)
     shape = np.broadcast_shapes(k.shape, pi.shape[:-1], law.mean().shape)
     k, step, pi = np.broadcast_to(k, shape), np.broadcast_to(step, shape), np.broadcast_to(pi, (*shape, pi.shape[-1]))
@@ -521,35 +515,3 @@ def _wide_gaps(law: Law, weights: Array, matrix: Array) -> Array:
                 own += np.where(shares[..., i] > 0, shares[..., i] * (overlap - matrix[..., j, -1]), 0.0)
         gaps[..., j] = np.where(most, own, gaps[..., j])
     return gaps
-
-
-@checked(law=an_overlap_law, pretrain=REALS, shares=NONNEGATIVES)
-def sign_threshold(law: Law, pretrain: ArrayLike, shares: ArrayLike = (1, 1, 1)) -> Array:
-    """The l up to which the theorem's signs dH_p < 0 < dH_a hold, in the shape of (law, k): R8 in expectation.
-
-    The root of ``l (pi_a + R) = pi_t`` with R = sum_{j != a,t} pi_j (1 - O_jt)/(1 - A), found by bisection in ln l to 1e-11.
-    R depends on l, and pi_a + R may be < 0, where the signs hold; there is one root at most, since dH_p changes sign once
-    (R4). 0 where they do not hold at l = 1e-9, ``inf`` where they do at 1e9. Two equal parts: 1; n and k = inf: 1/(n-1).
-
-    >>> from elastomath.pareto.law import Pareto
-    >>> sign_threshold(Pareto(1.5), [10.0, 100.0, np.inf]).round(4)
-    array([0.5174, 0.502 , 0.5   ])
-    """
-
-    def holds(log_step: Array) -> NDArray[np.bool_]:
-        overlaps = expected_overlaps(law, k, np.exp(log_step), pi)
-        gap = 1.0 - overlaps.align
-        rest = (share[..., :-2] * (1.0 - overlaps.parts[..., :-2])).sum(axis=-1)
-        turns = np.exp(log_step) * (share[..., -2] * gap + rest) < share[..., -1] * gap
-        return np.asarray((gap > 0) & turns)
-
-    k, pi = np.asarray(pretrain, dtype=np.float64), np.asarray(shares, dtype=np.float64)
-    share = pi / pi.sum(axis=-1, keepdims=True)
-    shape = np.broadcast_shapes(k.shape, pi.shape[:-1], law.mean().shape)
-    low, high = np.full(shape, math.log(1e-9)), np.full(shape, math.log(1e9))
-    never, always = ~holds(low), holds(high)
-    for _ in range(42):
-        middle = (low + high) / 2
-        below = holds(middle)
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray(np.where(never, 0.0, np.where(always, np.inf, np.exp((low + high) / 2))), dtype=np.float64)

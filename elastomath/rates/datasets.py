@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import rows as as_list
 from ..errors import InputError
 from ..foreign import array_of, bytes_of, refuse_kind
@@ -24,7 +25,6 @@ from ..trees.tokentree import TokenTree
 from ..units import NATS_PER_BIT
 from .rates import code_lengths, rate_response, rates
 
-Array = NDArray[np.float64]
 FileName = str | os.PathLike[str]
 SYMBOL = {"bytes": "byte", "bits": "symbol"}
 SUFFIXES = (".npy", ".txt", ".jsonl")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from ..checks import an, as_floats, checked
+from ..arrays import Array
+from ..checks import an, checked, reals
 from ..codes.lengths import expected_length, huffman_lengths, shannon_lengths
-from ..errors import InputError
 from ..mixtures.divergence import cross_entropy
 from ..mixtures.mixture import PERTURBED, Mixture
-
-Array = NDArray[np.float64]
 
 
 @checked(mixture=an(Mixture))
@@ -30,32 +28,6 @@ def rates(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
         return mixture.cross_entropies()
     inverse = _inverse(spelled, mixture.leaves)
     return np.array([cross_entropy(row * inverse, q) for row in mixture.components])
-
-
-@checked(mixture=an(Mixture))
-def pooled_rates(mixture: Mixture, spelled: ArrayLike) -> Array:
-    """Pooled rates ``H(P_i, q) / E_{x ~ P_i}[s(x)]``: all code length over all symbols, nats per symbol. Shape (n,).
-
-    ``spelled``: s(x), the symbols, tokens or bytes that a leaf spells, shape (M,), > 0. This is how language models are
-    measured (bits per byte pooled over documents); `rates` is the mean of ratios that the paper defines. They agree where s is
-    constant. Where it is not, R2 holds for these rates with volumes counted in symbols, ``W_i = w_i E_i[s]``
-    (``sum_i W_i d gamma_i = sum_i w_i dH_i = 0``), and does *not* hold for `rates`.
-
-    >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1])
-    >>> (pooled_rates(m, [1, 1, 2]) / np.log(2)).round(4)  # q = 1/4, 3/8, 3/8
-    array([1.366 , 0.9434])
-    """
-    return np.asarray(mixture.cross_entropies() / mean_spelled(mixture, spelled), dtype=np.float64)
-
-
-@checked(mixture=an(Mixture))
-def mean_spelled(mixture: Mixture, spelled: ArrayLike) -> Array:
-    """``E_{x ~ P_i}[s(x)]``, the symbols that a leaf of dataset i spells on average. Shapes (M,) -> (n,).
-
-    >>> mean_spelled(Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5]], [1, 1]), [1, 1, 2])
-    array([1.25, 1.5 ])
-    """
-    return np.asarray(mixture.components @ _symbols(spelled, mixture.leaves), dtype=np.float64)
 
 
 @checked(mixture=an(Mixture))
@@ -121,22 +93,5 @@ def code_lengths(mixture: Mixture) -> dict[str, Array]:
 def _inverse(spelled: ArrayLike | None, leaves: int) -> Array:
     if spelled is None:
         return np.ones(leaves)
-    return np.asarray(1.0 / _symbols(spelled, leaves), dtype=np.float64)
-
-
-def _symbols(spelled: ArrayLike, leaves: int) -> Array:
-    symbols = as_floats(spelled, "symbols spelled", "rates")
-    if symbols.shape != (leaves,):
-        raise InputError(
-            f"symbols spelled have shape {symbols.shape} for {leaves} leaves",
-            where="rates",
-            mend="give a number > 0 for each leaf",
-        )
-    if not (symbols.min() > 0 and symbols.max() < np.inf):
-        leaf = int(np.argmin(np.isfinite(symbols) & (symbols > 0)))
-        raise InputError(
-            f"leaf {leaf} spells {symbols[leaf]:g} symbols",
-            where="rates",
-            mend="give a finite number > 0 for each leaf",
-        )
-    return symbols
+    symbols = reals(spelled, "symbols spelled", "rates", shape=(leaves,), above=0.0)
+    return np.asarray(1.0 / symbols, dtype=np.float64)

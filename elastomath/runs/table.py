@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..checks import real
 from ..errors import InputError
 from ..foreign import refuse_kind
 from ..tables import read_csv
 
-Array = NDArray[np.float64]
 SHARE, RATE = "share_", "rate_"
 """What the columns of one table begin with."""
 

@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import POSITIVE, SHARE, checked, optional
 from ..errors import InputError
 from . import zeta
 from .sample import Sample
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

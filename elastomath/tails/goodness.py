@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, SEED, SHARE, checked, choice, positive
 from .fit import TailFit, fit_tail, largest_gap, most_likely_index
 from .sample import Sample, draw_tail
 from .threshold import best_of_scan, scan_threshold
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import FINITE, POSITIVE, an, checked, choice, optional
 from ..pareto.law import exponential_integral
 from .fit import fit_tail, log_ratios
 from .sample import Sample
 
-Array = NDArray[np.float64]
 ALTERNATIVES: Final = ("lognormal", "cutoff")
 """The laws that Pareto's is compared with: each contains it, as a limit."""
 _DIRECT: Final = 128

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..checks import COUNT, NONNEGATIVES, POSITIVE, SEED, an, checked
 from ..errors import InputError
 from ..pareto.law import exponential_integral
 from .sample import Sample, draw_counts
 
-Array = NDArray[np.float64]
 SMALLEST = 1e-6
 """The smallest expected count of a leaf that is looked for: below it a leaf is not seen in a million samples."""
 
@@ -147,8 +147,6 @@ def sampled_p_value(fit: SampledPareto, samples: int = 100, seed: int | np.rando
     >>> sampled_p_value(fit_sampled_pareto(counts[counts > 0]), samples=9)[0] >= 0.1
     True
     """
-    if samples < 1:
-        raise InputError(f"{samples} samples", where="sampled Pareto", mend="draw at least one")
     rng = np.random.default_rng(seed)
     further = sum(fit_sampled_pareto(fit.draw(fit.size, rng), fit).distance >= fit.distance for _ in range(samples))
     p_value = (1 + further) / (1 + samples)

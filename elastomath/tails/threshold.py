@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import COUNT, SHARE, checked
 from ..errors import InputError
 from . import zeta
 from .fit import TailFit, fit_tail, survival
 from .sample import Sample
 
-Array = NDArray[np.float64]
 PROBES = (32, 256)
 """Points of a tail that are looked at before all of them are."""
 

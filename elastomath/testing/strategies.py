@@ -10,7 +10,6 @@ volumes, exact_volumes      volumes over many decades, or (k, 1, l) as fractions
 mixtures, instances         `Mixture` in floats, `Instance` in exact numbers
 documents, sequences, token_trees   text, bytes, integers, ragged; and their trees
 curves                      valid curves, from the exact rates of mixtures
-bad_masses, bad_volumes     what has to be refused with one clear line
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..curve import Curve
 from ..errors import InputError
 from ..laws.finite import path_entropies
@@ -34,7 +32,6 @@ from ..necessity.instance import Instance
 from ..trees.tokentree import TokenTree
 from ..units import NATS_PER_BIT, VOLUME_UNITS
 
-Array = NDArray[np.float64]
 ExactMasses = tuple[Fraction, ...]
 
 KINDS = ("flat", "heavy", "tiny", "sparse", "degenerate")
@@ -417,68 +414,3 @@ def curves(draw: st.DrawFn, *, runs: int = 2, steps: int = 4) -> Curve:
             )
         )
     return Curve.concat(parts)
-
-
-# --- what has to be refused ---------------------------------------------------------------------------------------
-def bad_masses() -> st.SearchStrategy[Any]:
-    """Masses that `as_masses` has to refuse: NaN, infinite, negative, unnormalised, text, masked, complex, objects, empty, 2-D, scalars."""
-    wrong = st.sampled_from([float("nan"), float("inf"), -float("inf"), -1.0, -5e-324, 1e308])
-    good = st.lists(st.integers(1, 9).map(float), max_size=4)
-    spoilt = st.builds(
-        lambda row, bad, at: [*row[: at % (len(row) + 1)], bad, *row[at % (len(row) + 1) :]],
-        good,
-        wrong,
-        st.integers(0, 4),
-    )
-    strange: st.SearchStrategy[Any] = st.sampled_from(
-        [
-            [],
-            [[]],
-            [[0.5, 0.5]],
-            np.ones((2, 2)) / 4,
-            0.5,
-            1,
-            None,
-            "ab",
-            ["a", "b"],
-            [b"1"],
-            ["1"],
-            [b"1", 0.0],
-            bytearray(b"1"),
-            [10**400, 1],
-            np.array([b"1"], dtype=object),
-            np.array([1], dtype="m8[s]"),
-            np.ma.array([0.5, 0.5], mask=[False, True]),
-            [np.longdouble("1e4000")],
-            [None, 1.0],
-            [0.5, 0.5j],
-            [1 + 0j],
-            {},
-            [0.5, [0.5]],
-            [object()],
-        ]
-    )
-    return st.one_of(
-        spoilt, strange, st.lists(st.integers(2, 9), min_size=1), st.just([0.0]), st.just([5e-324, 5e-324])
-    )
-
-
-def bad_volumes(count: int = 3) -> st.SearchStrategy[Any]:
-    """Volumes that `Mixture.of` has to refuse for ``count`` datasets: wrong number, sign, type or size."""
-    wrong = st.sampled_from([float("nan"), float("inf"), -1.0, -5e-324, 1.7e308])
-    spoilt = st.builds(lambda bad, at: [1.0] * at + [bad] + [1.0] * (count - 1 - at), wrong, st.integers(0, count - 1))
-    zero = st.integers(0, max(count - 2, 0)).map(lambda at: [1.0] * at + [0.0] + [1.0] * (count - 1 - at))
-    strange: st.SearchStrategy[Any] = st.sampled_from(
-        [
-            None,
-            "abc",
-            [1.0] * (count + 1),
-            [1.0] * (count - 1),
-            [[1.0] * count],
-            [1j] * count,
-            ["a"] * count,
-            [None] * count,
-            1.0,
-        ]
-    )
-    return st.one_of(spoilt, zero, strange)

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array, Integers
 from ..checks import an, checked, listed
 from ..errors import InputError
 from ..mixtures.mixture import Mixture
 from .leafset import LeafSet, common_coarsening
-from .sequences import Integers, checked_depth
+from .sequences import checked_depth
 from .tokentree import TokenTree, checked_count, checked_threshold, least_count
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,10 +79,7 @@ class JointTree:
         >>> JointTree.of([TokenTree.of(["abac"], 2), TokenTree.of(["bcbc"], 2)]).prune(1).counts.tolist()  # a, b
         [[2, 0], [0, 2]]
         """
-        layers = checked_depth(depth, -1)
-        if not 0 <= layers <= self.leaf_set.depth:
-            raise InputError(f"depth {depth}", where="joint tree", mend=f"prune to 0 ... {self.leaf_set.depth} layers")
-        return self._cut(*self.leaf_set.prune(layers))
+        return self._cut(*self.leaf_set.prune(checked_depth(depth, 0, self.leaf_set.depth)))
 
     def prune_by_count(self, least: int) -> JointTree:
         """Make a cut node of every node with fewer than ``least`` blocks of all datasets together.

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Integers
 from ..errors import InputError
-from .sequences import ALPHABETS, Integers, Symbols, symbol_type
+from .sequences import ALPHABETS, Symbols, symbol_type
 
 Words = NDArray[np.uint64]
 Flags = NDArray[np.bool_]
@@ -30,7 +31,6 @@ class LeafSet:
 
     Invariants: rows are in lexicographic order with EOS before every symbol, so that the leaves below a node are
     neighbours; no row occurs twice; no leaf lies below a cut node. So the leaves are a partition of the blocks seen.
-    `check` holds an instance to all of this.
     """
 
     symbols: Symbols
@@ -81,15 +81,6 @@ class LeafSet:
         """The number of nodes of the tree (Def 3.1): those that symbols spell, the root among them, and the EOS leaves."""
         return int(self.nodes_per_level().sum() + self.ended.sum())
 
-    @property
-    def exact_depth(self) -> int:
-        """The least depth to which the tree can be pruned and keep every leaf apart; 0 for a single leaf.
-
-        It is the depth d of Assumption 3.2 from which a model represents these leaves exactly: pruning to it loses no
-        entropy, and pruning below it joins at least two leaves.
-        """
-        return int(self.shared().max() + 1) if self.size > 1 else 0
-
     def prune(self, depth: int) -> tuple[LeafSet, Integers]:
         """Keep the top ``depth`` layers: ``(leaves, the first row of each in this leaf set)``."""
         cut = self.spelled >= depth
@@ -130,28 +121,6 @@ class LeafSet:
             levels[alive[below]], cut[alive[below]] = level, True
             alive, level = alive[~below], level + 1
         return levels, cut
-
-    def check(self, where: str = "leaf set") -> None:
-        """Raise InputError unless every invariant of the layout holds."""
-        _hold(self.size >= 1, "no leaf", where)
-        shapes = self.symbols.ndim == 2 and self.spelled.shape == self.ended.shape == (len(self.symbols),)
-        _hold(shapes, f"shapes {self.symbols.shape}, {self.spelled.shape}, {self.ended.shape} do not agree", where)
-        types = [str(values.dtype) for values in (self.symbols, self.spelled, self.ended)]
-        _hold(types == [str(symbol_type(self.alphabet)), "int64", "bool"], f"types {', '.join(types)}", where)
-        _hold(self.depth >= 0 and (self.block == 0 or self.block >= self.depth), "depth and block do not agree", where)
-        _hold(bool((self.spelled >= 0).all()), "a leaf spells fewer than 0 symbols", where)
-        _hold(int(self.spelled.max()) <= self.depth, "a leaf is longer than the depth", where)
-        _hold(self.symbols.shape[1] == int(self.spelled.max()), "the width is not the longest leaf", where)
-        _hold(bool((self.spelled[self.ended] < self.depth).all()), "an end of sequence at the cut", where)
-        _hold(int(self.symbols.max(initial=0)) < self.alphabet, "a symbol outside the alphabet", where)
-        beyond = np.arange(self.symbols.shape[1]) >= self.spelled[:, None]
-        _hold(not self.symbols[beyond].any(), "padding that is not 0", where)
-        shared, before, after = self.shared()[1:], self.spelled[:-1], self.spelled[1:]
-        rows, parts = np.arange(1, self.size), shared < np.minimum(before, after)
-        rises = self.symbols[rows[parts], shared[parts]] > self.symbols[rows[parts] - 1, shared[parts]]
-        below = (shared == before) & (after > before)
-        _hold(bool(rises.all() and (parts | below).all()), "leaves out of order, or twice", where)
-        _hold(bool(self.ended[:-1][below].all()), "a leaf below a cut node", where)
 
 
 def common_coarsening(leaf_sets: Sequence[LeafSet]) -> tuple[LeafSet, Integers]:
@@ -276,8 +245,3 @@ def _blocks(leaves: LeafSet) -> str:
     return (
         f"blocks of {leaves.block} {leaves.unit}{size}" if leaves.block else f"whole sequences of {leaves.unit}{size}"
     )
-
-
-def _hold(holds: bool, what: str, where: str) -> None:
-    if not holds:
-        raise InputError(what, where=where, mend="the leaves are not a token tree's; build it again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..checks import checked, integer
+from ..arrays import Integers
+from ..checks import checked, integer, whole
 from ..errors import InputError
 
 Symbols = NDArray[np.unsignedinteger[Any]]
-Integers = NDArray[np.int64]
 
 ALPHABETS = {"bytes": 256, "bits": 2}
 """The number of symbols of each unit that has a name; other alphabets are of ``tokens``."""
@@ -29,22 +28,12 @@ AT_ONCE = 1 << 27
 
 def checked_alphabet(alphabet: object) -> int:
     """The size of an alphabet, 2 to 2^32; InputError otherwise."""
-    size = _integer(alphabet, "alphabet")
-    if not 2 <= size <= LARGEST_ALPHABET:
-        raise InputError(
-            f"an alphabet of {size} symbols", where="sequences", mend=f"give its size, from 2 to {LARGEST_ALPHABET}"
-        )
-    return size
+    return whole(alphabet, "alphabet", "sequences", least=2, most=LARGEST_ALPHABET)
 
 
-def checked_depth(depth: object, least: int = 1) -> int:
-    """A number of layers, ``least`` to 2^62; InputError otherwise."""
-    layers = _integer(depth, "depth")
-    if layers < least:
-        raise InputError(f"depth {layers}", where="token tree", mend="keep at least one layer")
-    if layers > LARGEST_DEPTH:
-        raise InputError(f"depth {layers}", where="token tree", mend="the largest is 2^62")
-    return layers
+def checked_depth(depth: object, least: int = 1, most: int = LARGEST_DEPTH) -> int:
+    """A number of layers, ``least`` to ``most`` (2^62); InputError otherwise."""
+    return whole(depth, "depth", "token tree", least=least, most=most)
 
 
 def symbol_type(alphabet: int) -> np.dtype[Any]:
@@ -204,15 +193,6 @@ def blocks(symbols: Symbols, sizes: Integers, depth: int) -> tuple[Symbols, Symb
     short = np.zeros((len(rest), width), dtype=symbols.dtype)
     short[np.arange(width) < rest[:, None]] = symbols[~in_full]
     return body, short, rest
-
-
-def _integer(value: object, name: str) -> int:
-    try:
-        if isinstance(value, bool | np.bool_):
-            raise TypeError
-        return operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise InputError(f"{name} {value!r}", where="token tree", mend="it has to be an integer") from None
 
 
 def _listed(documents: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Integers
 from ..checks import checked, integer, real
 from ..errors import InputError
 from ..mixtures.masses import as_masses
@@ -17,7 +18,6 @@ from .leafset import Flags, LeafSet, Words, lexicographic, packed, row_starts, u
 from .sequences import (
     ALPHABETS,
     AT_ONCE,
-    Integers,
     Sequences,
     Symbols,
     blocks,
@@ -45,8 +45,8 @@ class TokenTree:
     [(b'ab', 2), (b'b', 1), (b'ca', 1)]
     >>> tree.masses
     array([0.5 , 0.25, 0.25])
-    >>> tree.leaves, tree.nodes, tree.nodes_per_level().tolist(), tree.exact_depth  # root; a, b, c; ab, ca; EOS of b
-    (3, 7, [1, 3, 2], 1)
+    >>> tree.leaves, tree.nodes, tree.nodes_per_level().tolist()  # root; a, b, c; ab, ca; EOS of b
+    (3, 7, [1, 3, 2])
     """
 
     leaf_set: LeafSet
@@ -236,11 +236,6 @@ class TokenTree:
         return self.leaf_set.nodes
 
     @property
-    def exact_depth(self) -> int:
-        """The least depth to which the tree can be pruned without loss: see `LeafSet.exact_depth`."""
-        return self.leaf_set.exact_depth
-
-    @property
     def exact(self) -> bool:
         """Whether the counts are integers; otherwise they are masses."""
         return self.counts.dtype.kind == "i"
@@ -290,10 +285,7 @@ class TokenTree:
         >>> tree.spell(0), tree.counts.tolist()
         (b'a', [3, 1])
         """
-        layers = checked_depth(depth, -1)
-        if not 0 <= layers <= self.depth:
-            raise InputError(f"depth {depth}", where="token tree", mend=f"prune to 0 ... {self.depth} layers")
-        return self._cut(*self.leaf_set.prune(layers))
+        return self._cut(*self.leaf_set.prune(checked_depth(depth, 0, self.depth)))
 
     def prune_by_count(self, least: int) -> TokenTree:
         """Make a cut node of every node with fewer than ``least`` blocks (Def 3.3a with the cut set by mass).
@@ -327,22 +319,6 @@ class TokenTree:
 
     def _cut(self, leaf_set: LeafSet, starts: Integers) -> TokenTree:
         return TokenTree(leaf_set, np.add.reduceat(self.counts, starts))
-
-    def check(self, where: str = "token tree") -> None:
-        """Raise InputError unless every invariant of the layout holds."""
-        self.leaf_set.check(where)
-        kind = self.counts.dtype
-        if self.counts.shape != self.spelled.shape or kind not in (np.int64, np.float64):
-            what = f"counts of type {kind} and shape {self.counts.shape}"
-        elif not (np.isfinite(self.counts).all() and (self.counts > 0).all()):
-            what = "a count that is not positive"
-        elif self.exact and _exact_sum(self.counts) > LARGEST_TOTAL:
-            what = "counts that sum to 2^63 or more"
-        elif not self.exact and abs(float(self.counts.sum()) - 1) > 1e-9:
-            what = f"masses that sum to {self.counts.sum():.12g}"
-        else:
-            return
-        raise InputError(what, where=where, mend="the counts are not a token tree's; build it again")
 
 
 def checked_count(least: object) -> int:

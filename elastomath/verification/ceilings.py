@@ -6,16 +6,14 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..certify.balls import FIRST_PRECISION, Ball, working_precision
+from ..arrays import Array
+from ..certify.balls import FIRST_PRECISION, ball_of, rational, working_precision
 from ..certify.optima import certify_rises
 from ..laws.ceilings import convex_ceiling, pooled_ceiling, rises, string_ceiling, volume_for
 from ..laws.response import response
 from .instances import as_floats, certified_instances, sample_mixture
 from .tally import Tally, derived
-
-Array = NDArray[np.float64]
 
 
 def _certified_ceilings(tally: Tally, cases: int, rng: np.random.Generator) -> None:
@@ -78,16 +76,19 @@ def _segment(tally: Tally) -> None:
         tally.true("s = 0 is optimal at 0 and s = 1 at L (concave in s)", at_start == at_end == 0)
         total = k + 1 + step
         with working_precision(FIRST_PRECISION):
-            linear, square = arb(_q(step * (k - 1))), arb(_q(step * (k - 1))) ** 2 + 4 * arb(_q(total * k * step))
-            ceiling = -(1 - (square.sqrt() - linear) / (2 * arb(_q(total)))).log()
-            rise = arb(_q(start[1] / end[1])).log()
-            pooled = rise - arb(_q(k)) * arb(_q(end[0] / start[0])).log()
-            most = arb(_q(k + 1)) * arb(fmpq(1) + _q(step / (k + 1))).log()
-            string = arb(fmpq(1) + _q(step / (k + 1))).log()
+            linear, square = (
+                arb(rational(step * (k - 1))),
+                arb(rational(step * (k - 1))) ** 2 + 4 * arb(rational(total * k * step)),
+            )
+            ceiling = -(1 - (square.sqrt() - linear) / (2 * ball_of(total))).log()
+            rise = arb(rational(start[1] / end[1])).log()
+            pooled = rise - ball_of(k) * arb(rational(end[0] / start[0])).log()
+            most = arb(rational(k + 1)) * arb(fmpq(1) + rational(step / (k + 1))).log()
+            string = arb(fmpq(1) + rational(step / (k + 1))).log()
             tally.true(f"the rise {rise} is above the ceiling {ceiling}", rise < ceiling)
             tally.true("the pooled form", pooled < most)
             if h > 1000:
-                tally.true("the ceiling is attained", rise > arb(_q(Fraction(999, 1000))) * ceiling)
+                tally.true("the ceiling is attained", rise > arb(rational(Fraction(999, 1000))) * ceiling)
                 tally.true("a string's ceiling is passed", rise > 5 * string)
             value, pool = float(ceiling.mid()), float(most.mid())
         floats = float(k), float(step)
@@ -96,12 +97,6 @@ def _segment(tally: Tally) -> None:
     tally.notes.append(
         "a class of mixtures of two models attains one dataset's ceiling, 11 times ln(1 + L/N_0) at k = 10"
     )
-
-
-def _q(value: Fraction) -> Ball:
-    from flint import fmpq
-
-    return fmpq(value.numerator, value.denominator)
 
 
 def _gaussian(tally: Tally) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify.balls import working_precision
+from ..certify.balls import ball_of, rational, working_precision
 from ..codes.arithmetic import ArithmeticCode
 from ..codes.codewords import canonical_words
 from ..codes.compression import BlockCode, entropy_ceiling, printed_length, protocol_lengths
@@ -197,7 +197,7 @@ def _under_mismatch(
     tally: Tally, name: str, rows: Sequence[Counts], volumes: Sequence[Fraction], end: Fraction
 ) -> None:
     """The Fibonacci bound of each word in fractions, and the bounds on E_i[L] in balls."""
-    from flint import arb, fmpq
+    from flint import arb
 
     weights = _weights(rows, volumes, end)
     total, scale = sum(weights), math.lcm(*(w.denominator for w in weights))
@@ -212,18 +212,18 @@ def _under_mismatch(
         golden = ((1 + arb(5).sqrt()) / 2).log() / arb(2).log()
         for row in rows:
             pairs = [(p, w) for p, w in zip(_masses(row), weights, strict=True) if p]
-            bits = sum(fmpq(p.numerator, p.denominator) * _log2(total / w) for p, w in pairs)
+            bits = sum(rational(p) * _log2(total / w) for p, w in pairs)
             means = [sum(p * int(n) for p, n in zip(_masses(row), code, strict=True)) for code in (huffman, shannon)]
-            best, rounded = (arb(fmpq(mean.numerator, mean.denominator)) for mean in means)
+            best, rounded = (ball_of(mean) for mean in means)
             tally.true(f"{name}: E_i[L] beyond the golden ratio bound", not best > 1 + bits / golden)
             tally.true(f"{name}: Shannon's E_i[L] below H(P_i, q)", not rounded < bits)
             tally.true(f"{name}: Shannon's E_i[L] not below H(P_i, q) + 1", rounded < bits + 1)
 
 
 def _log2(value: Fraction) -> Any:
-    from flint import arb, fmpq
+    from flint import arb
 
-    return arb(fmpq(value.numerator, value.denominator)).log() / arb(2).log()
+    return ball_of(value).log() / arb(2).log()
 
 
 def _certified_union(tally: Tally) -> None:

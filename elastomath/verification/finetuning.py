@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..certify.balls import working_precision
+from ..arrays import Array
+from ..certify.balls import ball_of, working_precision
 from ..laws.finetuning import (
     elastic_energy,
     elastic_limit,
@@ -23,7 +23,6 @@ from .instances import exact_overlaps, exact_rows
 from .softmax import LowRankSoftmax
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 Exact = Sequence[Fraction]
 RATE = 0.03
 """Step of the gradient descent that stands for fine-tuning."""
@@ -44,13 +43,13 @@ def _dot(first: Exact, second: Exact) -> Fraction:
 
 def _energy(base: Exact, start: Exact, move: Exact) -> Any:
     """F(q + delta) - F(q) = -sum b ln(1 + delta/q), as a ball; called inside `working_precision`."""
-    from flint import arb, fmpq
+    from flint import arb
 
     out = arb(0)
     for b, q, d in zip(base, start, move, strict=True):
         ratio = 1 + d / q
-        volume = arb(fmpq(b.numerator, b.denominator))
-        out -= volume * arb(fmpq(ratio.numerator, ratio.denominator)).log()
+        volume = ball_of(b)
+        out -= volume * ball_of(ratio).log()
     return out
 
 
@@ -61,7 +60,7 @@ def _third(base: Exact, start: Exact, move: Exact, at: int) -> Fraction:
 
 
 def _certified_stationary(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    from flint import arb, fmpq
+    from flint import arb
 
     sharpest = 0.0
     for name, (rows, k) in tally.each(_instances().items()):
@@ -101,9 +100,9 @@ def _certified_stationary(tally: Tally, cases: int, rng: np.random.Generator) ->
             first, last = (_third(base, start, move, at) for at in (0, 1))
             bound = float(remainder_bound(float(max(abs(first), abs(last)))))
             with working_precision(256):
-                left = _energy(base, start, move) - arb(fmpq(energy.numerator, energy.denominator))
-                inside = left * 6 >= arb(fmpq(first.numerator, first.denominator))
-                inside = inside and left * 6 <= arb(fmpq(last.numerator, last.denominator))
+                left = _energy(base, start, move) - ball_of(energy)
+                inside = left * 6 >= ball_of(first)
+                inside = inside and left * 6 <= ball_of(last)
                 tally.true(f"{name}: remainder {left} outside the third derivatives over 6", inside)
                 tally.true(f"{name}: remainder {left} beyond {bound}", abs(left) <= arb(bound) * (1 + arb(2) ** -40))
                 if share == Fraction(1, 1000):

@@ -6,8 +6,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..certify.balls import working_precision
 from ..laws.forgetting import (
     Phase,
@@ -26,8 +26,6 @@ from ..laws.forgetting import (
 from ..laws.rebound import Scores
 from .instances import exact_rows
 from .tally import Tally, derived
-
-Array = NDArray[np.float64]
 
 
 def _certified_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> None:

@@ -9,11 +9,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..certify.balls import Enclosure
 from ..mixtures.masses import normalise, pareto_masses, union
 from ..mixtures.mixture import Mixture
 
-Array = NDArray[np.float64]
 Rows = Sequence[Sequence[Fraction]]
 
 

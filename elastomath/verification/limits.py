@@ -6,14 +6,13 @@ import itertools
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..laws.jointness import jointness
 from ..laws.logit import aligned_contrast, first_falls, gradient_constants, matched_volumes, rise
 from .logit import SIGMOID_BEND, explained, softmax_path
 from .tally import Check, Result, Tally, counterexample
 
-Array = NDArray[np.float64]
 EDGE = math.log(2 + math.sqrt(3))
 """Where |sigma''| is largest."""
 

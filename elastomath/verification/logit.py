@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..certify.balls import working_precision
 from ..certify.logit import aligned_ball, certify_logit, certify_replay, certify_return_ratio, perturbed_ball
 from ..laws.logit import (
@@ -29,7 +29,6 @@ from ..laws.logit import (
 )
 from .tally import Check, Tally, counterexample, derived
 
-Array = NDArray[np.float64]
 SIGMOID_BEND = 1 / (12 * math.sqrt(3))
 """Half the largest |sigma''|: how much a spread of z over prompts bends the mean of sigma, per nat^2 of variance."""
 

@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify.balls import working_precision
+from ..certify.balls import ball_of, rational, working_precision
 from ..certify.response import certify_law
 from ..laws.response import response
 from ..mixtures.divergence import overlap
@@ -313,8 +313,8 @@ def missed_enclosure(instance: Instance, bits: int = 128) -> tuple[float, float]
     with working_precision(bits):
         total = flint.arb(0)
         for factor, ratio in instance.missed():
-            ball = flint.arb(flint.fmpq(ratio.numerator, ratio.denominator)).log()
-            total += ball * flint.fmpq(factor.numerator, factor.denominator)
+            ball = ball_of(ratio).log()
+            total += ball * rational(factor)
         low, high = float(total.lower()), float(total.upper())
     return math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
 

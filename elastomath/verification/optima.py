@@ -8,14 +8,13 @@ from fractions import Fraction
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..certify.optima import certify_tilt
 from ..laws.optima import branch_response, joint_optima, optima_law
 from ..laws.volumes import work_bounds
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 Exact = Sequence[Sequence[Fraction]]
 
 

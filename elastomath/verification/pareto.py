@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..certify.balls import Ball, working_precision
+from ..arrays import Array
+from ..certify.balls import Ball, ball_of, working_precision
 from ..certify.pareto import (
     certify_pareto,
     certify_two_parts,
@@ -26,7 +26,6 @@ from ..pareto.overlaps import Coarse, Gamma, Lognormal, equal_parts_overlap, exp
 from .instances import as_floats, certified_instances, exact_overlaps
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 HALF = Fraction(1, 2)
 GAPS = {
     Fraction(6, 5): 0.58368,
@@ -308,10 +307,10 @@ def gauss_ball(alpha: Fraction, weights: Sequence[Fraction], first: int, bits: i
     Below s = e^u0 the integrand lies between 0 and mu^2; above s_1 it is at most mu^2 e^{-Ws}. It shares the exponential
     integral with `pareto_mean`, but not the rule, its error bound, or the cut-offs.
     """
-    from flint import acb, arb, fmpq
+    from flint import acb, arb
 
-    index = arb(fmpq(alpha.numerator, alpha.denominator))
-    scales = [arb(fmpq(w.numerator, w.denominator)) for w in weights]
+    index = ball_of(alpha)
+    scales = [ball_of(w) for w in weights]
     total, inner = sum(scales, start=arb(0)), (first, len(weights) - 1)
 
     def integrand(u: Ball, analytic: bool) -> Ball:
@@ -332,7 +331,7 @@ def gauss_ball(alpha: Fraction, weights: Sequence[Fraction], first: int, bits: i
 
 
 def _certified_closed(tally: Tally, cases: int, rng: np.random.Generator) -> None:
-    from flint import arb, fmpq
+    from flint import arb
 
     values = []
     for alpha, printed in tally.each(GAPS.items()):
@@ -358,7 +357,7 @@ def _certified_closed(tally: Tally, cases: int, rng: np.random.Generator) -> Non
         exact = exact_independent_overlap(alpha)
         tally.close("float E[Y] E[1/Y]", float(independent_overlap(index)), float(exact), float(exact), 1e-14)
         with working_precision(96):
-            ball = arb(fmpq(alpha.numerator, alpha.denominator))
+            ball = ball_of(alpha)
             weights = [Fraction(10, 3), Fraction(13, 3), Fraction(47, 15)]
             scale = (ball - 1) / ball
             ours = pareto_mean(alpha, weights, [0, 1, 1], 50)
@@ -376,13 +375,11 @@ def _certified_closed(tally: Tally, cases: int, rng: np.random.Generator) -> Non
             if tally.quick:
                 continue
             total = sum(weights, start=Fraction(0))  # T by its own integral and by the balance
-            square = arb(fmpq(total.numerator, total.denominator)) * scale * pareto_mean(alpha, weights, [0, 0, 2], 40)
+            square = ball_of(total) * scale * pareto_mean(alpha, weights, [0, 0, 2], 40)
             others = [pareto_mean(alpha, weights, [int(j == m or m == 2) for m in range(3)], 50) for j in (0, 1)]
-            parts = sum(
-                (arb(fmpq(w.numerator, w.denominator)) * o for w, o in zip(weights, others, strict=False)), start=arb(0)
-            )
-            whole = arb(fmpq(total.numerator, total.denominator)) * (1 - scale * parts)
-            balance = whole / arb(fmpq(weights[2].numerator, weights[2].denominator))
+            parts = sum((ball_of(w) * o for w, o in zip(weights, others, strict=False)), start=arb(0))
+            whole = ball_of(total) * (1 - scale * parts)
+            balance = whole / ball_of(weights[2])
             tally.true(
                 f"alpha = {alpha}: T is {square} by its integral, {balance} by the balance", square.overlaps(balance)
             )

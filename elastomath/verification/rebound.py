@@ -7,9 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..certify.balls import working_precision
+from ..certify.balls import ball_of, working_precision
 from ..laws.rebound import (
     Direction,
     Scores,
@@ -24,14 +23,7 @@ from ..mixtures.mixture import Mixture
 from .instances import exact_rows
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse")
-
-
-def _ball(value: Fraction) -> Any:
-    from flint import arb, fmpq
-
-    return arb(fmpq(value.numerator, value.denominator))
 
 
 def _exact_score(scores: tuple[Fraction, ...], volumes: tuple[Fraction, ...]) -> Fraction:
@@ -97,7 +89,7 @@ def _certified_tolerance(tally: Tally) -> None:
         return [(k * p + share * (n * u + m * d)) / total for p, u, d in rows]
 
     def divergence(first: list[Fraction], second: list[Fraction]) -> Any:
-        return sum(_ball(p) * _ball(p / q).log() for p, q in zip(first, second, strict=True))
+        return sum(ball_of(p) * ball_of(p / q).log() for p, q in zip(first, second, strict=True))
 
     with working_precision(192):
         for share in tally.each((Fraction(99, 100), Fraction(1, 2), Fraction(1, 100))):
@@ -106,7 +98,7 @@ def _certified_tolerance(tally: Tally) -> None:
                 ((model(share), base), (model(Fraction(1)), base)),
                 ((base, model(share)), (base, model(Fraction(1)))),
             ):
-                gap = _ball(pulled) * divergence(*far) - divergence(*near)
+                gap = ball_of(pulled) * divergence(*far) - divergence(*near)
                 tally.true(f"lambda = {share}: c D - D_c is {gap}", gap > 0)
 
 

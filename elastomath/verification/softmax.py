@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import Array
 from ..checks import FINITE, NONNEGATIVES, SEED, checked, numbers, reals, whole
 from ..errors import InputError
 from ..mixtures.mixture import as_volumes
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..certify.balls import Ball, working_precision
+from ..arrays import Array
+from ..certify.balls import Ball, rational, working_precision
 from ..laws.finite import path_entropies
 from ..laws.springs import springs
 from ..mixtures.mixture import Mixture
@@ -19,7 +20,6 @@ from ..mixtures.pool import GeometricPool, pool_residual, reverse_balance
 from .instances import Rows, as_floats, certified_instances, exact_rows, sample_mixture
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 BITS = 192
 WIDTH = 1e-25
 """How narrow a ball around 0 has to be, in nats, to count as 0."""
@@ -95,7 +95,7 @@ class PoolBalls:
     @cached_property
     def weights(self) -> list[Ball]:
         """w_i, L last."""
-        return [_rational(volume) for volume in self.volumes]
+        return [rational(volume) for volume in self.volumes]
 
     @cached_property
     def others(self) -> list[Ball]:
@@ -115,7 +115,7 @@ class PoolBalls:
     @cached_property
     def leaves(self) -> list[list[Ball]]:
         """P_i(x), a row a leaf."""
-        return [[_rational(mass) for mass in column] for column in zip(*self.rows, strict=True)]
+        return [[rational(mass) for mass in column] for column in zip(*self.rows, strict=True)]
 
     @cached_property
     def logs(self) -> list[list[Ball]]:
@@ -259,12 +259,6 @@ class PoolBalls:
             "defect of the mixture": self.mixture_defect(),
             "defect of the pool": self.pool_defect(),
         }
-
-
-def _rational(value: Fraction) -> Ball:
-    from flint import fmpq
-
-    return fmpq(value.numerator, value.denominator)
 
 
 def _series(value: Ball, slope: Ball) -> Ball:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..certify.optima import certify_rises, certify_theorem, certify_tilt, two_models
 from ..laws.finite import mixture_constant, path_entropies
 from ..laws.optima import joint_optima
@@ -19,7 +19,6 @@ from .instances import exact_rows, exact_union
 from .optima import LENGTHS, exact_losses, exact_optimum, tilt_path
 from .tally import Tally, derived
 
-Array = NDArray[np.float64]
 Row = Sequence[int | Fraction]
 HALVES = (Fraction(1, 2), Fraction(1, 2))
 

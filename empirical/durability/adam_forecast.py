@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elastomath.arrays import Array
 from elastomath.progress import Meter
 
 from ..models.outputs import counted_code_length
@@ -24,7 +25,6 @@ from ..models.sequences import Sequences
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Array = NDArray[np.float64]
 COORDINATES = 1 << 18
 """Numbers of the model whose gradients are kept."""
 BETAS = (0.9, 0.999)

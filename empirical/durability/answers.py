@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Result
@@ -20,7 +21,6 @@ from .gradients import jackknifed
 from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
 from .undoing import undo_interval
 
-Array = NDArray[np.float64]
 FIRST = 8
 """Opposed examples over which a first fall is read."""
 SIDES: dict[Literal["neutral", "mixed"], str] = {"neutral": "neutral texts", "mixed": "examples of both responses"}

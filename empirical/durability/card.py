@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.interval import Interval
 from elastomath.progress import Meter
 from elastomath.shown import Shown, number_of
@@ -23,7 +23,6 @@ from .results import CardRecord, Norm, Undoing
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Array = NDArray[np.float64]
 GROUPS = 8
 """Groups of prompts of the jackknife."""
 CLOSURE = 0.05

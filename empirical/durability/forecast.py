@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.interval import Interval
 
 from .gradients import BehaviourGradients, LogitConstants, jackknifed, logit_constants
 from .results import ForecastRow
 
-Array = NDArray[np.float64]
 MOST_STEPS = 1 << 20
 """Steps after which an undoing is given up: a forecast beyond a million steps is no forecast."""
 

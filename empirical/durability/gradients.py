@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.errors import InputError
 from elastomath.progress import Meter
 
@@ -19,8 +20,6 @@ from ..models.sequences import Sequences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

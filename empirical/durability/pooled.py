@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
@@ -18,7 +19,6 @@ from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of
 from .gradients import jackknifed
 from .results import Answer, OverGroups
 
-Array = NDArray[np.float64]
 LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
 
-Array = NDArray[np.float64]
 DRAWS = 2000
 """Draws of the bootstrap over prompts."""
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
+from elastomath.checks import choice, reals, rising
 from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Ends, Interval
@@ -19,7 +21,6 @@ from elastomath.runs.ledger import Result
 from ..measures.contrast import contrast, contrast_combination
 from .results import Costs, Foretold, LawRatio, Leg, Ratios, Seed
 
-Array = NDArray[np.float64]
 DRAWS: Final = 400
 """Resamples of the held-out documents behind the intervals of one seed."""
 RATIOS: Final = {
@@ -372,15 +373,11 @@ def predict(
     """
     from scipy.optimize import minimize_scalar
 
-    n, a = np.asarray(examples, dtype=np.float64), np.asarray(alignment, dtype=np.float64)
-    if n.ndim != 1 or n.shape != a.shape or n.size < 3 or n[0] != 0 or (np.diff(n) <= 0).any():
-        raise InputError("a way up of too few readings, or out of order", where="predict", mend="give three from 0 on")
-    if not 0 < low < high < 1 or law not in LAWS:
-        raise InputError(
-            f"levels {low:g} and {high:g}, law {law!r}",
-            where="predict",
-            mend=f"give 0 < low < high < 1 and one of {', '.join(LAWS)}",
-        )
+    n = rising(examples, "examples", "predict", least_size=3, from_zero=True)
+    a = reals(alignment, "alignment", "predict", shape=n.shape)
+    choice(law, "law", "predict", LAWS)
+    if not 0 < low < high < 1:
+        raise InputError(f"levels {low:g} and {high:g}", where="predict", mend="give 0 < low < high < 1")
     full = n[-1]
     joint = law == LAWS[0]
 

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
@@ -46,8 +45,6 @@ from ..models.model import LoadedModel, quiet
 from ..models.sequences import Sequences, encode_examples
 from ..models.sources import Source
 from ..training.finetune import new_optimiser, train
-
-Array = NDArray[np.float64]
 
 
 class StageError(RuntimeError):

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 
 from ..measures.contrast import within_run_se
 from . import harness, notebook, tables, tamperbench, trainer, unlearning
-from .records import KINDS, Array, Metric, Record, step_in
+from .records import KINDS, Metric, Record, step_in
 
 AXIS = "perturbation"
 RESULTS = re.compile(r"_eval_results_|_step\d+\.json$")

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.curve import LARGEST
 from elastomath.errors import InputError
 from elastomath.foreign import json_of
 from elastomath.units import NATS_PER_BIT
-
-Array = NDArray[np.float64]
-
 
 BLANKS = ("", "-", "\u2013", "\u2014", "na", "n/a", "none", "null")
 """What people write where there is no number, besides NaN."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.errors import InputError, with_extra
 from elastomath.interval import Interval
 from elastomath.progress import Meter
@@ -20,8 +20,6 @@ from ..data.splits import split_documents
 from ..models.devices import pick_device, pick_dtype
 from ..models.loading import HUB_ID, _locate, _refusal
 from ..models.model import LoadedModel, quiet
-
-Array = NDArray[np.float64]
 
 
 class Classifier(Protocol):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elastomath.arrays import Array
 from elastomath.progress import Meter
 
 from ..models.outputs import LOGIT_BUDGET, autocasting, counted_distributions, counted_log_probs, unwrapped
@@ -21,7 +22,6 @@ from ..models.sequences import Sequences
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Array = NDArray[np.float64]
 MEASURED_POSITIONS = 4096
 """Positions in a batch that is only measured."""
 EVEN = 256

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
-
-Array = NDArray[np.float64]
 
 
 def rate(reading: Result, name: str) -> float:

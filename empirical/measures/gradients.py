@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from elastomath.arrays import Array
 from elastomath.errors import InputError
 from elastomath.interval import Estimate
 from elastomath.progress import Meter
@@ -23,7 +24,6 @@ from ..models.sequences import Sequences
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Array = NDArray[np.float64]
 SKETCH = 1 << 22
 """Numbers of a sketch of a gradient: inner products of sketches are off by about |u| |v| / 2,000."""
 

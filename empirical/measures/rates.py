@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.errors import InputError
 from elastomath.progress import track
 from elastomath.units import NATS_PER_BIT
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 Row = dict[str, str | float | list[float] | list[int] | None]
 """Of a result: the rate of one dataset."""

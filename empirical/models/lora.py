@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from elastomath.checks import positive, real, whole
 from elastomath.errors import InputError, with_extra
 from elastomath.foreign import check_adapter_folder
 
@@ -43,12 +42,9 @@ class LoraSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.rank < 1 or not (np.isfinite(self.alpha) and self.alpha > 0) or not 0 <= self.dropout < 1:
-            raise InputError(
-                f"rank {self.rank}, alpha {self.alpha:g}, dropout {self.dropout:g}",
-                where="lora",
-                mend="rank >= 1, alpha > 0, 0 <= dropout < 1",
-            )
+        whole(self.rank, "rank", "lora", least=1)
+        positive(self.alpha, "alpha", "lora")
+        real(self.dropout, "dropout", "lora", least=0.0, below=1.0)
 
 
 def targets_of(model: PreTrainedModel) -> tuple[str, ...]:

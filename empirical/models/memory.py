@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from elastomath.checks import COUNT, choice, optional
 from elastomath.errors import InputError
 from elastomath.foreign import check_model_folder
 
@@ -98,11 +99,10 @@ def memory_estimate(
     >>> found.parameters, round(found.weights / 2**30, 1)
     (6738415616, 12.6)
     """
-    if batch < 1 or tokens < 1 or (logit_positions is not None and logit_positions < 1):
-        raise InputError(f"batches of {batch} times {tokens} tokens", where="memory", mend="all have to be at least 1")
+    for size, what in ((batch, "batch"), (tokens, "tokens"), (logit_positions, "logit positions")):
+        optional(COUNT)(size, what, "memory")
     for number in (dtype, autocast or dtype):
-        if number not in DTYPES:
-            raise InputError(f"no dtype called {number!r}", where="dtype", mend=f"use {', '.join(DTYPES)}")
+        choice(number, "dtype", "memory", DTYPES)
     name = os.fspath(model) if isinstance(model, str | os.PathLike) else ""
     config: Any = configuration(name, revision, trust_remote_code, cache) if name else model
     shapes = _shapes(config, trust_remote_code)

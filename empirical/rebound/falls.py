@@ -23,15 +23,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from ..measures.contrast import contrast, contrast_combination, rate
 from .results import AtVolume, Falls, LawFit, LawSlope, Measured, Over, Reading, RunReadings
 
-Array = NDArray[np.float64]
 LEVEL = 0.95
 Unit = tuple[int, str]
 """A seed and a direction."""

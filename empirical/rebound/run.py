@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-from numpy.typing import NDArray
-
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.progress import Meter, say
@@ -29,8 +26,6 @@ from .falls import falls, summarise
 from .results import Rebound
 from .settings import DIRECTIONS, KINDS, TFIDF
 from .settings import ReboundSettings as ReboundSettings
-
-Array = NDArray[np.float64]
 
 
 def rebound(settings: ReboundSettings, out: Path, **where: Unpack[Where]) -> ProtocolSummary:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath.errors import InputError
 from elastomath.interval import Ends, Estimate, Interval
@@ -29,8 +29,6 @@ from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
 from ..measures.contrast import rate
-
-Array = NDArray[np.float64]
 
 
 class Gap(TypedDict):
@@ -118,10 +116,8 @@ def over_seeds(estimates: Sequence[Estimate], level: float = 0.95) -> Pooled:
     >>> p.estimate, round(p.over_seeds.high - 2, 1), round(p.over_documents.high - 2, 3)
     (2.0, 12.7, 0.139)
     """
-    if not estimates or not 0 < level < 1:
-        raise InputError(
-            f"{len(estimates)} seeds, level {level:g}", where="over_seeds", mend="give a seed, 0 < level < 1"
-        )
+    if not estimates:
+        raise InputError("no seed", where="over_seeds", mend="give at least one")
     values = np.array([one.estimate for one in estimates])
     errors = np.array([one.se for one in estimates])
     mean = Estimate(float(values.mean()), float(np.sqrt(errors @ errors)) / values.size)

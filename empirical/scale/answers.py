@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
@@ -37,7 +37,6 @@ from elastomath.units import NATS_PER_BIT
 
 from .results import Answers, Effective, Group, LawExponents, Row, Slope, Spread
 
-Array = NDArray[np.float64]
 LEVEL: Final = 0.95
 DRAWS: Final = 400
 """Resamples of the held-out documents."""

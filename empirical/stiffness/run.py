@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.fit import fit_run
@@ -33,8 +34,6 @@ from .tilt import Optimum, TiltProbe, one_plus_cosine, projection_features
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-Array = NDArray[np.float64]
 
 
 def stiffness(

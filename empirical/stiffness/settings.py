@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
-from elastomath.checks import COUNT, POSITIVE, integer, rising
+from elastomath.checks import COUNT, POSITIVE, POSITIVES, integer, rising
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import Settings, setting
@@ -30,8 +28,7 @@ def from_zero(values: Sequence[float], name: str, where: str) -> None:
 
 def ratios(values: Sequence[float], name: str, where: str) -> None:
     """The gate of volume ratios: at least one, all > 0."""
-    if not (values and np.isfinite(values).all() and min(values) > 0):
-        raise InputError(f"{name} is {list(values)}", where=where, mend="every volume ratio has to be finite and > 0")
+    POSITIVES(values, name, where)
 
 
 @dataclass(frozen=True)

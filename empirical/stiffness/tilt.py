@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from elastomath.arrays import Array
 from elastomath.errors import InputError
 
-Array = NDArray[np.float64]
 HULL = "use fewer features or more positions, so that the moments of the data are inside the hull of phi"
 
 

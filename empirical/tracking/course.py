@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from elastomath.arrays import Array
 from elastomath.checks import choice, rising
 from elastomath.curve import Curve
 from elastomath.errors import InputError
@@ -21,7 +22,6 @@ from ..durability.undoing import DRAWS, undo_interval
 from ..measures.contrast import within_run_se
 from .panel import PRETRAIN, SIDES, Reading
 
-Array = NDArray[np.float64]
 RATE_UNITS = ("nats/response", "bits/token")
 """A rate is of a response (or document), which belongs to a volume in examples; or of a token, which belongs to tokens."""
 VOLUME_UNITS = ("examples", "tokens")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from elastomath.errors import InputError
+from elastomath.checks import COUNT, NONNEGATIVE, optional, positive, whole
 
 ALGORITHMS: Final = ("sft", "dpo", "kto", "simpo", "ppo")
 """The algorithms of the paper's Finding 2, by name."""
@@ -57,17 +56,12 @@ class TuneSettings:
 
     def __post_init__(self) -> None:
         for name in ("batch", "max_tokens", "epochs", "rollouts"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}", where="tune", mend="it has to be at least 1")
-        if self.warmup < 0 or (self.micro is not None and self.micro < 1):
-            raise InputError(
-                f"warmup {self.warmup}, micro {self.micro}", where="tune", mend="give warmup >= 0, micro >= 1 or None"
-            )
+            whole(getattr(self, name), name, "tune", least=1)
+        whole(self.warmup, "warmup", "tune", least=0)
+        optional(COUNT)(self.micro, "micro", "tune")
         for name in ("learning_rate", "clip"):
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise InputError(f"{name} is {getattr(self, name):g}", where="tune", mend="it has to be > 0")
-        if self.beta is not None and not (math.isfinite(self.beta) and self.beta >= 0):
-            raise InputError(f"beta is {self.beta:g}", where="tune", mend="it has to be >= 0")
+            positive(getattr(self, name), name, "tune")
+        optional(NONNEGATIVE)(self.beta, "beta", "tune")
 
 
 @dataclass(frozen=True)

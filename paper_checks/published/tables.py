@@ -12,15 +12,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import SHARE
 from elastomath.interval import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Array = NDArray[np.float64]
 OVER_CLUSTERS = "Student's t over clusters"
 
 
@@ -41,12 +41,6 @@ def published_table(number: int) -> pd.DataFrame:
         raise InputError(f"Table {number}", where="published_table", mend="the paper prints numbers in Tables 1 and 3")
     with files("paper_checks.published").joinpath(f"table{number}.csv").open("rb") as handle:
         return pd.read_csv(handle)
-
-
-def _level(level: float) -> float:
-    if not 0.0 < level < 1.0:
-        raise InputError(f"level {level:g}", where="published", mend="a level lies between 0 and 1, such as 0.95")
-    return level
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +108,7 @@ def resistance_effect(level: float = 0.95) -> ResistanceEffect:
     """
     from scipy.stats import binomtest
 
-    _level(level)
+    SHARE(level, "level", "published")
     table = published_table(1)
     gaps = (table["forward_loss"] - table["inverse_loss"]).to_numpy()
     losses = []
@@ -189,7 +183,7 @@ def reversal_exponent(level: float = 0.95) -> ReversalExponent:
     """
     from scipy.stats import f, t
 
-    _level(level)
+    SHARE(level, "level", "published")
     table = published_table(3)
     models, centred, rest = [], [], 0.0
     for name, rows in table.groupby("model", sort=False):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +34,3 @@ def fit_table(section: Section, curve: Curve) -> Fitted:
 def beside(data: Path, path: Path) -> Path:
     """A file of the data folder, as the page names it."""
     return path.relative_to(data)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1

@@ -13,12 +13,12 @@ from typing import Any
 
 from elastomath import __version__
 from elastomath.errors import InputError
+from elastomath.mixtures.kernels import cores
 from elastomath.progress import counter, say
 from elastomath.storage import whole_file
 
 from ..claims import Evidence, check
 from .claims import claims_section
-from .common import cores
 from .durability import durability_section
 from .front import front
 from .law import law_section

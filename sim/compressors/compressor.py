@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from elastomath.arrays import Array
 
 from ..sources.problem import Problem
 
-Array = NDArray[np.float64]
 State: TypeAlias = Any
 """What a compressor knows: its weights, counts or masses. A state is never changed in place."""
 

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array, Integers
 
 from ..sources.problem import Problem
 
-Array = NDArray[np.float64]
-Integers = NDArray[np.int64]
 LARGEST = 1 << 24
 """Leaves beyond which nothing is summed exactly."""
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.laws.forgetting import decay
 
 from ..sources.problem import Problem
 from .mixture import checked_step, checked_volumes
 
-Array = NDArray[np.float64]
 Tables = tuple[Array, ...]
 """Counts of (context, next symbol): one array of shape (A^m, A) for each kind of context, m symbols of the past."""
 

@@ -6,13 +6,13 @@ from itertools import combinations
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import choice
 
 from ..sources.problem import Problem
 
-Array = NDArray[np.float64]
 FEATURES: Final = ("random", "ngrams", "prefix")
 """The maps that `leaf_features` knows."""
 
@@ -32,8 +32,7 @@ def leaf_features(problem: Problem, kind: str = "random", *, count: int = 16, or
     >>> leaf_features(uniform, "ngrams", order=2).shape, leaf_features(uniform, "prefix", order=2).shape
     ((8, 5), (8, 3))
     """
-    if kind not in FEATURES:
-        raise InputError(f"features {kind!r}", where="leaf features", mend=f"choose one of {', '.join(FEATURES)}")
+    choice(kind, "features", "leaf features", FEATURES)
     if kind == "random":
         wanted = count
     elif not 1 <= order <= problem.length:

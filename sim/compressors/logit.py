@@ -6,16 +6,15 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import positive
 from elastomath.laws.logit import replayed_contrast
 
 from ..sources.problem import Problem
 from .mixture import checked_step, checked_volumes
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

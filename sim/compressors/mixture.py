@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import Curve, InputError
-from elastomath.checks import whole
+from elastomath.arrays import Array
+from elastomath.checks import positive, real, reals, rising, whole
 from elastomath.memory import affordable
 from elastomath.mixtures.kernels import RATES
 from elastomath.mixtures.leafsums import leaf_sums
@@ -17,9 +18,6 @@ from elastomath.units import NATS_PER_BIT
 
 from ..sources.problem import COMPONENTS, Problem
 from .paths import MixtureConfiguration, mixture_paths
-
-Array = NDArray[np.float64]
-
 
 POINT_BYTES = 2000
 """What a reading takes: three rates, and their rows of a curve."""
@@ -79,21 +77,16 @@ class MixtureCompressor:
 
 def checked_volumes(volumes: ArrayLike, count: int) -> Array:
     """Volumes as float64 of shape (count,), >= 0, finite, not all 0; InputError otherwise."""
-    weights = np.asarray(volumes, dtype=np.float64)
-    if weights.shape != (count,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-        raise InputError(
-            f"volumes {weights.tolist()}", where="optimum", mend=f"give {count} finite volumes >= 0, one of them > 0"
-        )
+    weights = reals(volumes, "volumes", "optimum", shape=(count,), least=0.0)
+    if not weights.any():
+        raise InputError("volumes that are all 0", where="optimum", mend="give at least one > 0")
     return weights.copy()
 
 
 def checked_step(problem: Problem, dataset: int, volume: float) -> float:
     """A volume >= 0 of a dataset that the problem has; InputError otherwise."""
-    if not 0 <= dataset < len(problem.names):
-        raise InputError(f"dataset {dataset}", where="train", mend=f"choose from 0 to {len(problem.names) - 1}")
-    if not (np.isfinite(volume) and volume >= 0):
-        raise InputError(f"volume {volume:g}", where="train", mend="a volume is finite and >= 0")
-    return float(volume)
+    whole(dataset, "dataset", "train", least=0, most=len(problem.names) - 1)
+    return real(volume, "volume", "train", least=0.0)
 
 
 def perturbation_grid(l_max: float, points: int) -> NDArray[np.float64]:
@@ -104,11 +97,8 @@ def perturbation_grid(l_max: float, points: int) -> NDArray[np.float64]:
     >>> perturbation_grid(4.0, 2)
     array([0., 1., 4.])
     """
-    if not (np.isfinite(l_max) and l_max > 0):
-        raise InputError(f"l_max = {l_max:g}", where="perturbations", mend="l_max has to be finite and > 0")
-    if points < 1:
-        raise InputError(f"{points} points", where="perturbations", mend="ask for at least one beside 0")
-    affordable(whole(points, "points", "perturbations"), POINT_BYTES, "points", "perturbations")
+    l_max = positive(l_max, "l_max", "perturbations")
+    affordable(whole(points, "points", "perturbations", least=1), POINT_BYTES, "points", "perturbations")
     return np.asarray(l_max * np.linspace(0.0, 1.0, points + 1) ** 2)
 
 
@@ -144,14 +134,17 @@ def simulate_mixture(
     >>> curve.run(curve.runs[0]).rates.shape
     (3, 2)
     """
-    ratios = [_positive(value, "k") for value in k]
-    steps = perturbation_grid(l_max, points) if perturbations is None else _steps(perturbations)
+    where = "simulate mixture"
+    ratios = [positive(value, "k", where) for value in k]
+    if perturbations is None:
+        steps = perturbation_grid(l_max, points)
+    else:
+        steps = rising(perturbations, "perturbations", where, least_size=2, from_zero=True)
     _check(ratios, "k")
-    affordable(len(seeds), POINT_BYTES, "seeds", "simulate mixture")
+    affordable(len(seeds), POINT_BYTES, "seeds", where)
     _check(list(seeds), "seeds")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise InputError(f"noise = {noise:g}", where="simulate mixture", mend="noise has to be finite and >= 0")
-    affordable(len(ratios) * len(seeds) * steps.size, POINT_BYTES, "the sweep", "simulate mixture", "readings")
+    noise = real(noise, "noise", where, least=0.0)
+    affordable(len(ratios) * len(seeds) * steps.size, POINT_BYTES, "the sweep", where, "readings")
     grid = tuple(steps.tolist())
     jobs = [
         MixtureConfiguration(ratio, grid, family, alpha, leaves, int(seed), cover, overlap)
@@ -164,7 +157,7 @@ def simulate_mixture(
     if not np.isfinite(rates).all():
         raise InputError(
             f"family {family!r} leaves the perturbation uncovered at l = 0: its rate is infinite there",
-            where="simulate mixture",
+            where=where,
             mend="give a cover > 0 (say 0.01), or another family",
         )
     if noise:
@@ -173,9 +166,7 @@ def simulate_mixture(
                 stream = np.random.default_rng([int(seed), int(np.float64(ratio).view(np.uint64))])
                 rates[i, j] += noise * stream.standard_normal((3, steps.size))
         if (rates < 0).any():
-            raise InputError(
-                f"noise = {noise:g} makes a rate negative", where="simulate mixture", mend="ask for less noise"
-            )
+            raise InputError(f"noise = {noise:g} makes a rate negative", where=where, mend="ask for less noise")
     return _curve(rates, ratios, [int(seed) for seed in seeds], steps, noise, family, alpha, leaves, cover, overlap)
 
 
@@ -223,29 +214,8 @@ def _curve(
     return Curve(pd.DataFrame(columns), where="simulate mixture")
 
 
-def _positive(value: float, name: str) -> float:
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f"{name} = {value:g}", where="simulate mixture", mend=f"{name} has to be finite and > 0")
-    return float(value)
-
-
 def _check(values: Sequence[float], name: str) -> None:
     if not values:
         raise InputError(f"no {name}", where="simulate mixture", mend=f"give at least one of {name}")
     if len(set(values)) < len(values):
         raise InputError(f"{name} holds a value twice", where="simulate mixture", mend=f"give each of {name} once")
-
-
-def _steps(perturbations: ArrayLike) -> NDArray[np.float64]:
-    try:
-        steps = np.asarray(perturbations, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError("perturbations are not numbers", where="simulate mixture", mend="give volumes >= 0") from error
-    rising = steps.ndim == 1 and steps.size > 1 and np.isfinite(steps).all() and bool((np.diff(steps) > 0).all())
-    if not rising or steps[0] != 0:
-        raise InputError(
-            "perturbations do not rise from 0",
-            where="simulate mixture",
-            mend="give at least two finite volumes, sorted, the first one 0",
-        )
-    return steps

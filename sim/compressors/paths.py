@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import positive, rising
 from elastomath.mixtures import kernels
 from elastomath.mixtures.kernels import ALL_BUT_DIVERGENCES, RATES
 from elastomath.mixtures.leafsums import leaf_sums
 from elastomath.progress import track
 
 from ..sources.families import family_rows
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,8 @@ class MixtureConfiguration:
     overlap: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.k) and self.k > 0):
-            raise InputError(f"k = {self.k:g}", where="simulate mixture", mend="k has to be finite and > 0")
-        steps = self.perturbations
-        rising = len(steps) > 1 and all(a < b for a, b in itertools.pairwise(steps)) and math.isfinite(steps[-1])
-        if not rising or steps[0] != 0:
-            raise InputError(
-                "perturbations do not rise from 0",
-                where="simulate mixture",
-                mend="give at least two finite volumes, sorted, the first one 0",
-            )
+        positive(self.k, "k", "simulate mixture")
+        rising(self.perturbations, "perturbations", "simulate mixture", least_size=2, from_zero=True)
 
     @property
     def source(self) -> tuple[str, float, int, int, float, float]:

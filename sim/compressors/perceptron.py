@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.checks import positive
 
 from ..sources.problem import Problem
 from .mixture import checked_step, checked_volumes
 
-Array = NDArray[np.float64]
 GAIN = 1.4
 """What multiplies a layer's sum, so that tanh neither saturates nor dies out with depth."""
 

@@ -7,16 +7,17 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import positive, whole
 from elastomath.laws.optima import Branch, branch_response
 
 from ..sources.problem import Problem
 from .leaf_features import leaf_features
 from .mixture import checked_step, checked_volumes
 
-Array = NDArray[np.float64]
 HULL = "use fewer features, or datasets whose moments lie inside the hull of the features"
 
 
@@ -62,13 +63,10 @@ class SoftmaxCompressor:
     name: str = "softmax"
 
     def __post_init__(self) -> None:
-        counts = min(self.examples, self.batch)
-        if counts < 1 or not (math.isfinite(self.learning_rate) and self.learning_rate > 0 and self.tolerance > 0):
-            raise InputError(
-                f"examples {self.examples}, batch {self.batch}, learning rate {self.learning_rate:g}",
-                where="softmax",
-                mend="counts >= 1, a learning rate and a tolerance > 0",
-            )
+        whole(self.examples, "examples", "softmax", least=1)
+        whole(self.batch, "batch", "softmax", least=1)
+        positive(self.learning_rate, "learning rate", "softmax")
+        positive(self.tolerance, "tolerance", "softmax")
 
     @functools.cached_property
     def phi(self) -> Array:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import choice, positive, whole
 
 from ..sources.problem import Problem
 from .contexts import Contexts
@@ -22,8 +24,6 @@ from .networks import NetworkSize, build, size_of
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,18 +88,11 @@ class TransformerCompressor:
     def __post_init__(self) -> None:
         size_of(self.size)
         Contexts.of(self.problem)
-        if min(self.examples, self.batch, self.threads) < 1 or not (
-            np.isfinite(self.learning_rate) and self.learning_rate > 0
-        ):
-            raise InputError(
-                f"examples {self.examples}, batch {self.batch}, threads {self.threads}, learning rate {self.learning_rate:g}",
-                where="transformer",
-                mend="counts >= 1 and a learning rate > 0",
-            )
-        if self.optimiser not in ("continued", "fresh"):
-            raise InputError(f"optimiser {self.optimiser!r}", where="transformer", mend="choose continued or fresh")
-        if self.dtype not in ("float32", "float64"):
-            raise InputError(f"dtype {self.dtype!r}", where="transformer", mend="choose float32 or float64")
+        for name in ("examples", "batch", "threads"):
+            whole(getattr(self, name), name, "transformer", least=1)
+        positive(self.learning_rate, "learning rate", "transformer")
+        choice(self.optimiser, "optimiser", "transformer", ("continued", "fresh"))
+        choice(self.dtype, "dtype", "transformer", ("float32", "float64"))
 
     @property
     def parameters(self) -> int:

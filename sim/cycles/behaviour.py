@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.arrays import Array
 from elastomath.fit.crossing import first_crossing
 from elastomath.laws.logit import aligned_contrast, fall_volume
 from elastomath.runs.ledger import Result
@@ -17,7 +17,6 @@ from ..compressors.compressor import Descending, State
 from ..sources.behaviour import CHOSEN, REJECTED
 from ..sources.problem import COMPONENTS
 
-Array = NDArray[np.float64]
 PRETRAIN, ALIGN, PERTURB = (COMPONENTS.index(name) for name in ("pretrain", "align", "perturb"))
 ONLY = np.eye(len(COMPONENTS))
 """Shares of the datasets in what is descended on: one of them alone, by its place."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from elastomath.arrays import Array
 from elastomath.defences.defence import ATTACKS, DEFENCES, Attack, Defence
 from elastomath.defences.losses import OPPOSED, REFERRED, loss_of
 from elastomath.defences.noising import feed_forward_outputs, noise_distance
@@ -34,7 +34,6 @@ from .records import DefendedRow, Fall, Recovery
 if TYPE_CHECKING:
     from torch import Tensor
 
-Array = NDArray[np.float64]
 ALPHABET, LENGTH, PROMPT = 4, 5, 2
 WANTED, OTHER = 0, 1
 READINGS = 16

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import Curve, InputError
+from elastomath.arrays import Array
 from elastomath.curve import Run
 from elastomath.style import INK, STYLES, plain_ticks, save_figure, series, styled
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 LINES = len(STYLES)
 """Groups that one panel can tell apart."""
 

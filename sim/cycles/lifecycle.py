@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import Curve, InputError
+from elastomath.arrays import Array
+from elastomath.checks import SHARE, choice, real
 from elastomath.curve import LARGEST
 from elastomath.memory import affordable
 from elastomath.units import NATS_PER_BIT
@@ -25,7 +27,6 @@ from .records import Back, Entry, Gradients, Life
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Array = NDArray[np.float64]
 MODES: Final = ("joint", "sequential")
 PRETRAIN, ALIGN, PERTURB = range(3)
 DRAW_BYTES = 24
@@ -66,14 +67,10 @@ class LifeCycle:
                 "perturbations do not start at 0", where="life cycle", mend="the first reading is at l = 0"
             )
         _rising("perturbations", self.perturbations[1:])
-        if self.mode not in MODES:
-            raise InputError(f"mode {self.mode!r}", where="life cycle", mend=f"choose one of {', '.join(MODES)}")
-        if not 0 < self.epsilon < 1 or not 0 < self.precision < 1 or not self.largest > 0:
-            raise InputError(
-                f"epsilon {self.epsilon:g}, precision {self.precision:g}, largest {self.largest:g}",
-                where="life cycle",
-                mend="shares lie between 0 and 1, and the largest volume is > 0",
-            )
+        choice(self.mode, "mode", "life cycle", MODES)
+        SHARE(self.epsilon, "epsilon", "life cycle")
+        SHARE(self.precision, "precision", "life cycle")
+        real(self.largest, "largest", "life cycle", above=0.0, finite=False)
 
 
 def live(compressor: Compressor, cycle: LifeCycle) -> Life:

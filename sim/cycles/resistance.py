@@ -7,17 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import InputError, cross_entropy
+from elastomath.arrays import Array
 
 from ..compressors.compressor import Compressor, State
 from ..compressors.mixture import MixtureCompressor
 from ..sources.problem import Problem
 from .lifecycle import ALIGN, PRETRAIN, training_unit
 from .records import Aligned, Pair, Resisted
-
-Array = NDArray[np.float64]
 
 
 def resist(compressor: Any, k: float, slices: tuple[float, ...] = (1 / 3, 2 / 3, 1.0), volume: float = 1.0) -> Resisted:

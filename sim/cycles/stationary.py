@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError, finite_law
+from elastomath.arrays import Array
+from elastomath.checks import positive, reals, rising, whole
 from elastomath.fit.quadrature import path_work
 from elastomath.foreign import json_of
 from elastomath.laws.finetuning import gradient_test
@@ -24,7 +26,6 @@ from elastomath.storage import whole_file
 
 from ..compressors.compressor import Compressor
 
-Array = NDArray[np.float64]
 SCHEMA = "elastomath.laws.finetuning/1"
 
 
@@ -59,11 +60,8 @@ def optima_path(compressor: Compressor, volumes: ArrayLike, perturbations: Array
 
     volumes: (w_p, w_a), > 0. perturbations: rising from 0, shape (J+1,), J >= 1. Raises InputError for others.
     """
-    weights, steps = np.asarray(volumes, dtype=np.float64), np.asarray(perturbations, dtype=np.float64)
-    if weights.shape != (2,) or not (weights > 0).all():
-        raise InputError(f"volumes {weights.tolist()}", where="optima path", mend="give (|D_p|, |D_a|), both > 0")
-    if steps.ndim != 1 or steps.size < 2 or steps[0] != 0 or not (np.diff(steps) > 0).all():
-        raise InputError("perturbations do not rise from 0", where="optima path", mend="sort them and start at 0")
+    weights = reals(volumes, "volumes (|D_p|, |D_a|)", "optima path", shape=(2,), above=0.0)
+    steps = rising(perturbations, "perturbations", "optima path", least_size=2, from_zero=True)
     began, state = time.monotonic(), near
     entropies, left, norms, angles, costs, ratio = [], [], [], [], [], math.nan
     for step in steps:
@@ -101,10 +99,8 @@ def path_grid(l_max: float, points: int, scale: float = 1.0) -> Array:
     >>> path_grid(3.0, 2).round(6)
     array([0., 1., 3.])
     """
-    if not (math.isfinite(l_max) and l_max > 0 and points >= 1 and scale > 0):
-        raise InputError(
-            f"l_max {l_max:g}, {points} points", where="path grid", mend="l_max and scale > 0, a point at least"
-        )
+    l_max, scale = positive(l_max, "l_max", "path grid"), positive(scale, "scale", "path grid")
+    whole(points, "points", "path grid", least=1)
     places = 0.5 - 0.5 * np.cos(math.pi * np.arange(points + 1) / points)
     grid = scale * np.expm1(places * math.log1p(l_max / scale))
     grid[0], grid[-1] = 0.0, l_max

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from elastomath import InputError, pareto_masses
-from elastomath.checks import whole
+from elastomath import pareto_masses
+from elastomath.checks import choice, real, whole
 from elastomath.memory import affordable
 from elastomath.mixtures.leafsums import scan
 from elastomath.mixtures.masses import Masses
@@ -57,19 +57,12 @@ def family(
 
 def family_rows(kind: str, alpha: float, leaves: int, seed: int, cover: float, overlap: float) -> NDArray[np.float64]:
     """The three vectors of `family` as the rows of one array, shape (3, leaves)."""
-    if kind not in FAMILIES:
-        raise InputError(f"unknown family {kind!r}", where="family", mend=f"choose one of {', '.join(FAMILIES)}")
-    affordable(whole(leaves, "leaves", f"family {kind}"), LEAF_BYTES, "leaves", f"family {kind}")
-    if leaves < 3:
-        raise InputError(f"{leaves} leaves", where=f"family {kind}", mend="ask for at least three")
-    if seed < 0:
-        raise InputError(f"seed {seed}", where=f"family {kind}", mend="a seed has to be >= 0")
+    where = f"family {choice(kind, 'family', 'family', FAMILIES)}"
+    affordable(whole(leaves, "leaves", where, least=3), LEAF_BYTES, "leaves", where)
+    whole(seed, "seed", where, least=0)
     share("cover", cover, below_one=True)
     share("overlap", overlap)
-    if not (np.isfinite(alpha) and alpha > 1.0):
-        raise InputError(
-            f"tail index alpha = {alpha:g}", where=f"family {kind}", mend="alpha has to be > 1, so that a mean exists"
-        )
+    alpha = real(alpha, "tail index alpha", where, above=1.0)  # so that a mean exists
     rng = np.random.default_rng(seed)
     if kind == "disjoint":
         rows = np.zeros((3, leaves))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from elastomath import InputError
+from elastomath.arrays import Array
+from elastomath.checks import positive, real, whole
 
 from .markov import checked_size
 from .problem import Problem
 from .unions import chosen, life_cycle, opposite, share
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,14 +58,10 @@ class Grammar:
         branch in [0, 1/2]: a derivation ends with probability 1, and a string has (1 - branch)/(1 - 2 branch) symbols on
         average (no finite mean at 1/2). sharpness > 0: the Dirichlet parameter; small is nearly deterministic.
         """
-        if nonterminals < 1 or terminals < 1:
-            raise InputError(
-                f"{nonterminals} nonterminals, {terminals} terminals", where="grammar", mend="at least one"
-            )
-        if not (0.0 <= branch <= 0.5 and np.isfinite(sharpness) and sharpness > 0):
-            raise InputError(
-                f"branch {branch:g}, sharpness {sharpness:g}", where="grammar", mend="0 <= branch <= 1/2, sharpness > 0"
-            )
+        whole(nonterminals, "nonterminals", "grammar", least=1)
+        whole(terminals, "terminals", "grammar", least=1)
+        real(branch, "branch", "grammar", least=0.0, most=0.5)
+        positive(sharpness, "sharpness", "grammar")
         ends = rng.dirichlet(np.full(terminals, sharpness), nonterminals)
         pairs = rng.dirichlet(np.full(nonterminals**2, sharpness), nonterminals)
         return cls.of((1.0 - branch) * ends, branch * pairs.reshape((nonterminals,) * 3))
@@ -148,8 +144,7 @@ def problem_of_grammar(
     >>> problem.alphabet, problem.leaves, round(problem.covariates["conflict"], 4)
     (3, 81, 0.3333)
     """
-    if seed < 0:
-        raise InputError(f"seed {seed}", where="grammar", mend="a seed has to be >= 0")
+    whole(seed, "seed", "grammar", least=0)
     share("conflict", conflict)
     streams = [np.random.default_rng([seed, part]) for part in range(3)]
     first, align = (

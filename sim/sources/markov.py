@@ -6,19 +6,20 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from elastomath import InputError
-from elastomath.checks import whole
+from elastomath.arrays import Array
+from elastomath.checks import choice, real, whole
+from elastomath.compiled import machine_code
 from elastomath.memory import affordable
 
 from .problem import Problem
 from .unions import chosen, life_cycle, opposite, share
 
-Array = NDArray[np.float64]
 LAWS: Final = ("dirichlet", "pareto")
 LARGEST = 1 << 26
 """Entries that a table of laws or masses may have."""
@@ -93,12 +94,8 @@ class MarkovTree:
         """
         checked_size(alphabet, order + 1)
         share("split", split)
-        if law not in LAWS or not (np.isfinite(sharpness) and sharpness > (0.0 if law == "dirichlet" else 1.0)):
-            raise InputError(
-                f"law {law!r} with sharpness {sharpness:g}",
-                where="Markov tree",
-                mend="choose dirichlet with sharpness > 0, or pareto with sharpness > 1",
-            )
+        choice(law, "law", "Markov tree", LAWS)
+        real(sharpness, f"sharpness of a {law} law", "Markov tree", above=0.0 if law == "dirichlet" else 1.0)
         own, nodes = [], [np.ones(1, dtype=bool)]
         for m in range(order + 1):
             shape = (alphabet**m, alphabet)
@@ -153,8 +150,8 @@ class MarkovTree:
 
         Compiled: 1e7 symbols in a second or so. InputError for count or length < 1.
         """
-        if count < 1 or length < 1:
-            raise InputError(f"{count} sequences of {length}", where="Markov tree", mend="ask for at least one symbol")
+        for name, size in (("count", count), ("length", length)):
+            whole(size, name, "Markov tree", least=1)
         edges = np.cumsum(np.concatenate(self.laws), axis=1)
         out = np.empty((count, length), dtype=np.int64)
         _drawing()(rng.random((count, length)), edges, self.order, out)
@@ -261,8 +258,7 @@ def markov_trees(
     >>> [tree.contexts for tree in markov_trees(2, 3, split=1.0)]
     [15, 15, 15]
     """
-    if seed < 0:
-        raise InputError(f"seed {seed}", where="Markov tree", mend="a seed has to be >= 0")
+    whole(seed, "seed", "Markov tree", least=0)
     streams = [np.random.default_rng([seed, part]) for part in range(3)]
     first, align = (
         MarkovTree.draw(alphabet, order, stream, split=split, law=law, sharpness=sharpness) for stream in streams[:2]
@@ -284,13 +280,7 @@ def checked_size(alphabet: int, length: int) -> None:
 
 @functools.cache
 def _drawing() -> Callable[..., None]:
-    import numba
-
-    options: dict[str, Any] = {"nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(_draw)  # type: ignore[no-any-return]
-    except RuntimeError:  # no folder to keep the compiled code in
-        return numba.njit(**options)(_draw)  # type: ignore[no-any-return]
+    return machine_code(_draw)
 
 
 def _draw(uniform: Array, edges: Array, order: int, out: NDArray[np.int64]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elastomath import InputError
+from elastomath.checks import real
 from elastomath.mixtures.masses import Masses
 
 UNIONS: Final = ("thirds", "halves", "none")
@@ -47,10 +48,11 @@ def pretrained(rows: NDArray[np.float64], kind: str = "thirds", cover: float = 0
 
 def share(name: str, value: float, *, below_one: bool = False) -> float:
     """A number in [0, 1] (or [0, 1)), checked: InputError with its name otherwise."""
-    if not (0.0 <= value <= 1.0) or (below_one and value == 1.0):
-        end = "< 1" if below_one else "<= 1"
-        raise InputError(f"{name} = {value:g}", where="source", mend=f"{name} has to be >= 0 and {end}")
-    return float(value)
+    return (
+        real(value, name, "source", least=0.0, below=1.0)
+        if below_one
+        else real(value, name, "source", least=0.0, most=1.0)
+    )
 
 
 def chosen(parts: int, conflict: float, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from elastomath import finite_law
 from elastomath.laws.theorem import mixture_theta_bounds, theta_bounds
@@ -20,7 +19,6 @@ from .study import two_panels
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
 ROUNDING = 1e-6
 """Relative slack of the bounds: a change of 1e-10 nats has lost its last digits."""
 PARTS = {"union2": (0.5, 0.5), "union": (1 / 3, 1 / 3)}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from elastomath import Curve, InputError
+from elastomath.checks import choice
 from elastomath.foreign import json_of
 from elastomath.runs.ledger import Configuration, Ledger, Result, run_key, sweep
 from elastomath.storage import whole_file
@@ -44,8 +45,7 @@ def run_study(
     ``"summary"``. Raises InputError for an unknown study or preset, and where every run failed.
     """
     module, began, folder = _module(study), time.monotonic(), Path(out)
-    if preset not in PRESETS:
-        raise InputError(f"preset {preset!r}", where=study, mend=f"choose one of {', '.join(PRESETS)}")
+    choice(preset, "preset", study, PRESETS)
     runs: list[Configuration] = module.runs(preset)
     with Ledger(folder / "studies.sqlite") as ledger:
         results, failures = sweep(run, runs, ledger, executor, what=f"runs of {study}")
@@ -140,8 +140,7 @@ def study_curve(configuration: Configuration, record: Result) -> Curve:
 
 
 def _module(study: str) -> Any:
-    if study not in STUDIES:
-        raise InputError(f"study {study!r}", where="study", mend=f"choose one of {', '.join(STUDIES)}")
+    choice(study, "study", "study", STUDIES)
     return importlib.import_module(f"{__package__}.{study}")
 
 

@@ -15,8 +15,9 @@ from elastomath.certify.response import certify_law
 from elastomath.laws.finite import finite_law
 from elastomath.laws.response import response
 from elastomath.mixtures.masses import as_masses, normalise, union
-from elastomath.testing.strategies import bad_masses, bad_volumes, exact_masses, masses, volumes
+from elastomath.testing.strategies import exact_masses, masses, volumes
 from tests.examples import examples
+from tests.refusals import bad_masses, bad_volumes
 
 common = examples(80)
 MOST = np.finfo(np.float64).max

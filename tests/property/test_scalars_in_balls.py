@@ -563,7 +563,6 @@ ELSEWHERE = {
     "pareto.overlaps.overlap_matrix": "integrals with their own bounds: enclosed in tests/unit/elastomath/certify/test_pareto.py",
     "pareto.overlaps.mass_mean": "integrals: tests/unit/elastomath/pareto/test_overlaps.py",
     "pareto.overlaps.equal_parts_overlap": "integrals with their own bounds: enclosed in tests/unit/elastomath/certify/test_pareto.py",
-    "pareto.overlaps.sign_threshold": "a root to 1e-11: tests/unit/elastomath/pareto/test_overlaps.py",
     "pareto.law.Pareto.tail_index": CHECKED,
     "pareto.law.as_tail_index": CHECKED,
     "pareto.law.Pareto.log_range": CHOICE,

@@ -16,6 +16,7 @@ from elastomath.testing.strategies import documents, sequences, token_trees
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.tokentree import TokenTree
 from tests.examples import examples
+from tests.layouts import assert_tree
 
 common = examples(100)
 depths = st.integers(1, 14)
@@ -74,7 +75,7 @@ def flat(rows):
 @given(documents(), depths, st.sampled_from(["bytes", "bits"]), st.booleans())
 def test_text_is_counted_as_a_dictionary_counts_it(texts, depth, unit, first):
     tree = TokenTree.of(texts, depth, unit, first_block=first)
-    tree.check()
+    assert_tree(tree)
     rows = encoded(texts, unit)
     assert keyed(tree) == recounted(rows, depth, first)
     blocks = recounted(rows, depth, first)
@@ -89,7 +90,7 @@ def test_integers_of_every_layout_are_counted_as_a_dictionary_counts_them(drawn,
     rows, alphabet = drawn
     values, offsets = flat(rows)
     whole = TokenTree.of_sequences(rows, depth, alphabet, first_block=first)
-    whole.check()
+    assert_tree(whole)
     assert keyed(whole) == recounted(rows, depth, first)
     same(whole, TokenTree.of_sequences(values, depth, alphabet, offsets, first_block=first, at_once=at_once))
     same(
@@ -104,7 +105,7 @@ def test_integers_of_every_layout_are_counted_as_a_dictionary_counts_them(drawn,
 def test_pruning_twice_is_pruning_once(tree, data):
     a, b = (data.draw(st.integers(0, tree.depth)) for _ in range(2))
     low = tree.prune(min(a, b))
-    low.check()
+    assert_tree(low)
     same(tree.prune(max(a, b)).prune(min(a, b)), low)
     summed = Counter()
     for (spelled, ended), count in keyed(tree).items():
@@ -116,7 +117,7 @@ def test_pruning_twice_is_pruning_once(tree, data):
 @given(token_trees(), st.integers(1, 12), st.integers(1, 12), st.data())
 def test_pruning_by_count(tree, a, b, data):
     pruned = tree.prune_by_count(a)
-    pruned.check()
+    assert_tree(pruned)
     assert pruned.blocks == tree.blocks
     assert keyed(pruned) == light(keyed(tree), a)
     same(pruned.prune_by_count(b), tree.prune_by_count(max(a, b)))

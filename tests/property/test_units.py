@@ -64,7 +64,7 @@ from elastomath.mixtures.pool import GeometricPool, pool_residual, pooled_diverg
 from elastomath.pareto.law import Pareto, two_mass_mean
 from elastomath.pareto.overlaps import mass_mean, overlap_matrix
 from elastomath.rates.datasets import dataset_rates
-from elastomath.rates.rates import code_lengths, mean_spelled, normalised_rates, pooled_rates, rate_response, rates
+from elastomath.rates.rates import code_lengths, normalised_rates, rate_response, rates
 from elastomath.testing import strategies as drawn
 from elastomath.trees.jointtree import JointTree, pruning_loss
 from elastomath.trees.tokentree import TokenTree
@@ -92,7 +92,6 @@ ONE_UNIT = {
     "certify.pareto.certify_pareto": "k = |D_p|/|D_a|, l in units of |D_a|",
     "certify.pareto.pareto_mean": "weights of a mean of ratios: its power is that of mass_mean, in balls",
     "pareto.overlaps.expected_overlaps": "k = |D_p|/|D_a|, l in units of |D_a|",
-    "pareto.overlaps.sign_threshold": "k = |D_p|/|D_a|, l in units of |D_a|",
     "laws.theorem.mixture_theta_bounds": "k = |D_p|/|D_a|, L in units of |D_a|",
     "laws.theorem.theorem_readings": "k = |D_p|/|D_a|, l in units of |D_a|",
     "laws.theorem.theta_bounds": "k = |D_p|/|D_a|, L in units of |D_a|",
@@ -385,9 +384,7 @@ LAWS = {
     "mixtures.pool.pooled_divergences": lambda m, c: {"": (pooled_divergences(m, c * GRID), 0)},
     "mixtures.pool.reverse_balance": lambda m, c: parts(reverse_balance(m), terms=0, balance=0, leading=0, remainder=0),
     "rates.rates.code_lengths": lambda m, c: {name: (value, 0) for name, value in code_lengths(m).items()},
-    "rates.rates.mean_spelled": lambda m, c: {"": (mean_spelled(m, SPELLED), 0)},
     "rates.rates.normalised_rates": lambda m, c: {"": (normalised_rates(m, SPELLED), 0)},
-    "rates.rates.pooled_rates": lambda m, c: {"": (pooled_rates(m, SPELLED), 0)},
     "rates.rates.rate_response": lambda m, c: {"": (rate_response(m, SPELLED), -1)},
     "rates.rates.rates": lambda m, c: {"": (rates(m, SPELLED), 0)},
     "laws.rebound.divergence_return_volume": lambda m, c: {

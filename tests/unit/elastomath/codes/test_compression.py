@@ -178,7 +178,7 @@ def test_escaped_bits_that_are_cut_are_always_found():
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), "zip"), "unknown code 'zip'"),
+        (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), "zip"), "code is 'zip'"),
         (lambda: BlockCode.of(TokenTree.of([b"ab"], 1), ends=-1), "ends is -1"),
         (lambda: BlockCode.of(TokenTree.of_masses([0.5, 0.5], 1)), "tree of masses"),
         (lambda: BlockCode.of_lengths(TokenTree.of([b"ab"], 1), [1]), "1 lengths for 2 leaves"),
@@ -195,7 +195,7 @@ def test_escaped_bits_that_are_cut_are_always_found():
         ),
         (lambda: protocol_lengths([], 2), "no symbol"),
         (lambda: protocol_lengths([b""], 2), "no symbol"),
-        (lambda: protocol_lengths([b"a"], 0), "depth 0"),
+        (lambda: protocol_lengths([b"a"], 0), "depth is 0"),
         (lambda: entropy_ceiling([0, 0]), "cannot be used"),
         (lambda: entropy_ceiling([]), "cannot be used"),
         (lambda: entropy_ceiling([0.5, 0.5]), "cannot be used"),

@@ -21,7 +21,6 @@ from elastomath.pareto.overlaps import (
     expected_overlaps,
     mass_mean,
     overlap_matrix,
-    sign_threshold,
 )
 from tests.examples import examples
 
@@ -191,40 +190,6 @@ def test_two_part_unions_have_the_exact_constant(law):
     k, step = np.array([0.3, 10.0, 1e3])[:, None], np.array([0.01, 0.5, 3.0])
     seen = expected_overlaps(law, k, step, (1, 1)).theta_constant
     assert seen == pytest.approx((1 + 2 * step / k) / (1 - step), rel=1e-8)
-
-
-@examples(20)
-@given(st.floats(1.05, 5.0), st.floats(-1.0, 4.0), st.lists(st.floats(0.1, 5.0), min_size=2, max_size=4))
-def test_the_sign_turns_at_the_threshold(alpha, log_k, shares):
-    """dH_p < 0 just below it and > 0 just above; eps = 1 there."""
-    law, k = Pareto(alpha), 10.0**log_k
-    threshold = float(sign_threshold(law, k, shares))
-    if not 1e-6 < threshold < 1e6:
-        return
-    at = expected_overlaps(law, k, threshold * np.array([1 - 1e-5, 1.0, 1 + 1e-5]), shares)
-    assert at.responses[0, 0] < 0 < at.responses[2, 0] or abs(at.responses[:, 0]).max() < 1e-14
-    assert at.responses[1, 0] == pytest.approx(0.0, abs=1e-11)
-
-
-def test_thresholds_in_closed_form():
-    """Two equal parts: l = 1 at every k and for every law. n parts, k -> inf: 1/(n-1). Three at large k: 1/2 - 3 (sigma-1)/(4N)."""
-    k = np.array([0.2, 5.0, 1e3, np.inf])
-    for law in (Pareto(1.3), Gamma(2.0), Lognormal(0.8)):
-        assert sign_threshold(law, k, (1, 1)) == pytest.approx(1.0, rel=1e-8)
-        for n in (3, 5):
-            assert sign_threshold(law, np.inf, (1,) * n) == pytest.approx(1 / (n - 1), rel=1e-8)
-        cube = 9 / float(law.mean()) * float(mass_mean(law, np.ones(3), (3, 0, 0), 2))
-        variance = 2 * (1 - float(equal_parts_overlap(law, 3).value))
-        sigma = (cube - 1 - 3 * variance) / variance
-        first, second = (
-            0.5 - 3 * (sigma - 1) / (4 * (k + 1.5)) - float(sign_threshold(law, k)) for k in (100.0, 1000.0)
-        )
-        assert abs(second) < 2e-6
-        assert abs(first) < 2e-4
-    few = expected_overlaps(Pareto(3.0), 1.0, 0.01, (2, 3, 0.25))  # pi_a + R < 0 at this l: R8's quotient is no bound
-    assert 3 / 5.25 + float(2 / 5.25 * (1 - few.parts[0]) / (1 - few.align)) < 0
-    assert sign_threshold(Pareto(3.0), 1.0, (2, 3, 0.25)) == pytest.approx(0.1282, abs=1e-4)
-    assert sign_threshold(Pareto(2.5), np.inf, (8, 1, 1)) == 0.0  # A > 1: they hold at none
 
 
 def test_more_weight_on_the_rest_turns_the_sign():

@@ -290,7 +290,7 @@ def test_bad_volumes_are_refused(masses_files, volumes, says):
 
 def test_bad_options_are_refused(text_files, masses_files):
     for options, says in (
-        ({"depth": 0}, "depth 0"),
+        ({"depth": 0}, "depth is 0"),
         ({"unit": "words"}, "unknown unit 'words'"),
         ({"rate_unit": "bans"}, "unknown unit of rates"),
     ):

@@ -17,8 +17,6 @@ from elastomath.mixtures.masses import as_masses
 from elastomath.testing.strategies import (
     FAMILIES,
     KINDS,
-    bad_masses,
-    bad_volumes,
     documents,
     exact_families,
     exact_masses,
@@ -30,6 +28,7 @@ from elastomath.testing.strategies import (
     volumes,
 )
 from tests.examples import examples
+from tests.refusals import bad_masses, bad_volumes
 
 FEW = examples(40, suppress_health_check=list(HealthCheck))
 SEARCH = settings(

@@ -135,7 +135,7 @@ def test_paths_out_of_order_are_refused(examples, alignment):
 
 
 def test_a_prediction_needs_a_way_up():
-    with pytest.raises(InputError, match="way up"):
+    with pytest.raises(InputError, match="examples do not rise"):
         predict([0, 1], [0, 1], 0.6, 0.9, LAWS[0])
     with pytest.raises(InputError, match="levels"):
         predict([0, 1, 2], [0, 0.5, 1], 0.9, 0.6, LAWS[0])

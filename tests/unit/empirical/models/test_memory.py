@@ -129,9 +129,9 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch):
         memory_estimate("./gone.bin/")
     with pytest.raises(InputError, match="not in the cache"):
         memory_estimate("gemma-3-270m-q4", cache=tmp_path)
-    with pytest.raises(InputError, match="batches of 0"):
+    with pytest.raises(InputError, match="batch is 0"):
         memory_estimate("google/gemma-2b", batch=0)
-    with pytest.raises(InputError, match="no dtype"):
+    with pytest.raises(InputError, match="dtype is"):
         memory_estimate("google/gemma-2b", dtype="int3")
     with pytest.raises(InputError, match="no causal language model can be made"):
         memory_estimate(transformers.ViTConfig())

@@ -411,7 +411,7 @@ def test_volumes_that_are_refused():
     for volumes in ([0, 0, 0], [1, 1], [1, -1, 0], [1, np.inf, 0]):
         with pytest.raises(InputError, match="volumes"):
             made.optimum(volumes)
-    with pytest.raises(InputError, match="dataset 3"):
+    with pytest.raises(InputError, match="dataset is 3"):
         made.train(made.start(), 3, 1.0)
-    with pytest.raises(InputError, match="volume -1"):
+    with pytest.raises(InputError, match="volume is -1"):
         made.train(made.start(), 0, -1.0)

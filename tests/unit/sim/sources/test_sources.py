@@ -306,7 +306,7 @@ def test_life_cycles():
         ),
         (lambda: MarkovTree.of([[[0.5, 0.5]]]).log_probabilities([[0, 2]]), "symbol 2"),
         (lambda: MarkovTree.of([[[0.5, 0.5]]]).log_probabilities([[0.5]]), "symbols"),
-        (lambda: MarkovTree.of([[[0.5, 0.5]]]).sample(0, 3, np.random.default_rng(0)), "0 sequences"),
+        (lambda: MarkovTree.of([[[0.5, 0.5]]]).sample(0, 3, np.random.default_rng(0)), "count is 0"),
         (lambda: problem_of_grammar(branch=0.6), "branch"),
         (lambda: problem_of_grammar(nonterminals=0), "nonterminals"),
         (lambda: Grammar.of([[0.5]], [[[0.4]]]), "sum to 1"),
