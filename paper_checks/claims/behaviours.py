@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from elastomath.interval import Interval
 from elastomath.shown import number_of
 
 from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
@@ -218,6 +219,8 @@ def _after(algorithm: str) -> Callable[[Evidence], Finding]:
 
 CARDS = "cards"
 """Cards of models of different sizes, as they come."""
+KERNEL = "relative kernel of "
+"""Before the name of a behaviour: the measure of `experiment scale --pairs`."""
 PARAMETERS = {"smollm2-135m-instruct-q4": 134.5e6, "gemma-3-270m-q4": 268.1e6, "qwen2.5-coder-1.5b-q4": 1543.7e6}
 
 
@@ -245,9 +248,34 @@ def _stiffness(evidence: Evidence) -> Finding:
         f"|grad z|^2 over that of neutral text at {', '.join(f'{value / 1e6:.0f}M' for value in PARAMETERS.values())} parameters: "
         f"{'; '.join(stiffness)}. The largest model is stiffer than the smallest in {sum(falling)} of {len(falling)} behaviours; three "
         "families, so that size and family are not told apart, and as they come: trained until they answer with one of the "
-        "responses they may differ",
+        f"responses they may differ{_within_a_family(evidence)}",
         {"falling": sum(falling)},
     )
+
+
+def _within_a_family(evidence: Evidence) -> str:
+    """How the same quotient goes with size and pre-training volume in models that were pre-trained here, behaviour by behaviour."""
+    saved = evidence.saved("scale")
+    group = saved.summary["groups"][0] if saved.there else {"measures": {}}
+    exponents = {
+        name.removeprefix(KERNEL): spread["exponent"]
+        for name, spread in group["measures"].items()
+        if name.startswith(KERNEL)
+    }
+    if not exponents:
+        return ""
+    text = "; ".join(
+        f"{name} {_power(own['parameters'])} and {_power(own['pretrain_volume'])}" for name, own in exponents.items()
+    )
+    family = saved.summary["settings"]["family"]
+    return (
+        f". Within one family that was pre-trained here ({len(family['sizes'])} sizes, {len(family['volumes'])} volumes, "
+        f"{len(group['seeds'])} seeds) it goes as these powers of size and of pre-training volume: {text}"
+    )
+
+
+def _power(exponent: Mapping[str, Any] | None) -> str:
+    return "not known" if exponent is None else f"{Interval.of_dict(exponent):+.2f}"
 
 
 CLAIMS = (
