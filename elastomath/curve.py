@@ -416,19 +416,34 @@ def _check_rows(frame: pd.DataFrame, where: str) -> None:
 
 def _check_runs(frame: pd.DataFrame, where: str) -> None:
     """What the rows of a run have to keep together: one unit, one volume, each perturbation once, a start at 0."""
+    import pandas as pd
+
+    runs, components = pd.factorize(frame["run"])[0], pd.factorize(frame["component"])[0]
+    parts = pd.factorize(runs * (1 + components.max()) + components)[0]
     for column in ("rate_unit", "volume_unit"):
-        first = frame.groupby("run")[column].transform("first")
-        _refuse(frame[column] != first, frame, column, "has to be the same in the whole run", where)
-    keys = ["run", "component"]
-    first = frame.groupby(keys)["volume"].transform("first")
-    _refuse(frame["volume"] != first, frame, "volume", "has to be the same for the whole run and component", where)
-    twice = frame.duplicated([*keys, "perturbation"])
+        units = frame[column].to_numpy()
+        _refuse(units != units[_first(runs)], frame, column, "has to be the same in the whole run", where)
+    volumes, perturbations = frame["volume"].to_numpy(), frame["perturbation"].to_numpy()
+    several = volumes != volumes[_first(parts)]
+    _refuse(several, frame, "volume", "has to be the same for the whole run and component", where)
+    order = np.lexsort((perturbations, parts))
+    twice = np.zeros(order.size, dtype=bool)
+    twice[order[1:]] = (np.diff(parts[order]) == 0) & (np.diff(perturbations[order]) == 0)
     _refuse(twice, frame, "perturbation", "has to occur once for each run and component", where)
-    largest = frame["run"].map(frame[frame["component"] == "perturb"].groupby("run")["volume"].first())
-    beyond = frame["perturbation"] > largest.astype(np.float64) * (1 + 1e-12)
+    largest, last = np.full(1 + runs.max(), np.nan), (frame["component"] == "perturb").to_numpy(dtype=bool)
+    largest[runs[last]] = volumes[last]
+    beyond = perturbations > largest[runs] * (1 + 1e-12)
     _refuse(beyond, frame, "perturbation", "may not exceed the volume of the run's component `perturb`", where)
-    zero = frame.groupby(keys)["perturbation"].transform("min")
-    _refuse(zero != 0, frame, "perturbation", "every run needs a row at 0 for every component", where)
+    least = np.full(1 + parts.max(), np.inf)
+    np.minimum.at(least, parts, perturbations)
+    _refuse(least[parts] != 0, frame, "perturbation", "every run needs a row at 0 for every component", where)
+
+
+def _first(groups: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each row the first one of its group; groups count from 0."""
+    first = np.empty(1 + groups.max(), dtype=np.intp)
+    first[groups[::-1]] = np.arange(groups.size)[::-1]
+    return first[groups]
 
 
 def _refuse(wrong: Any, frame: pd.DataFrame, column: str, rule: str, where: str) -> None:

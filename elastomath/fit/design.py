@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -164,26 +165,7 @@ def plan(
             where="plan",
             mend="ask for a smaller difference, or suppose less scatter",
         )
-    best: Plan | None = None
-    for count in READINGS:
-        for spacing in SPACINGS:
-            places = _rounded(last * np.linspace(0.0, 1.0, count) ** spacing)
-            one = _error(pilot, places, volumes)
-            if not math.isfinite(one):
-                continue
-            for prompts in PROMPTS:
-                error = one / math.sqrt(prompts)
-                seeds = _seeds(math.hypot(pilot.scatter, error), width, difference, power, level)
-                if seeds is None:
-                    continue
-                trained = pilot.tokens * seeds * (adapted + float(volumes[-1]) + volumes.size * places[-1])
-                read = pilot.tokens * seeds * 2.0 * prompts * (1 + volumes.size * places.size)
-                if best is None or 3 * trained + read < 3 * best.trained + best.read:
-                    half = _half(math.hypot(pilot.scatter, error), seeds, level)
-                    best = Plan(
-                        pilot, tuple(volumes.tolist()), prompts, seeds, tuple(places.tolist()), tuple(undo.tolist()), error, half,
-                        trained, read, difference, None if difference is None else power, level,
-                    )  # fmt: skip
+    best = _cheapest(pilot, volumes, undo, last, (width, difference, power, level), adapted)
     if best is None:
         wanted = f"a width of {width:g}" if difference is None else f"a difference of {difference:g}"
         raise InputError(
@@ -192,6 +174,56 @@ def plan(
             mend="ask for less, or measure the scatter over seeds in a pilot of your own",
         )
     return best
+
+
+def _cheapest(
+    pilot: Pilot,
+    volumes: Array,
+    undo: Array,
+    last: float,
+    wanted: tuple[float, float | None, float, float],
+    adapted: float,
+) -> Plan | None:
+    """The cheapest plan that gives what is wanted (width, difference, power, level); None where none of those tried does.
+
+    However many prompts are read, the scatter over seeds stays, and asks for ``fewest`` of them: what costs too much with
+    so many is not looked at.
+    """
+    _, difference, power, level = wanted
+    fewest = _seeds(pilot.scatter, *wanted) if pilot.scatter else 2
+    best: Plan | None = None
+    for count, spacing in itertools.product(READINGS, SPACINGS) if fewest else ():
+        places = _rounded(last * np.linspace(0.0, 1.0, count) ** spacing)
+
+        def cost(prompts: int, seeds: int, places: Array = places) -> tuple[float, float]:
+            """Tokens trained on, and read."""
+            trained = pilot.tokens * seeds * (adapted + float(volumes[-1]) + volumes.size * places[-1])
+            return trained, pilot.tokens * seeds * 2.0 * prompts * (1 + volumes.size * places.size)
+
+        one = math.nan
+        for prompts in PROMPTS:
+            if best is not None and not _price(*cost(prompts, fewest or 2)) < _price(best.trained, best.read):
+                break  # it rises with the prompts
+            one = _error(pilot, places, volumes) if math.isnan(one) else one
+            if not math.isfinite(one):
+                break
+            error = one / math.sqrt(prompts)
+            sigma = math.hypot(pilot.scatter, error)
+            seeds = _seeds(sigma, *wanted)
+            if seeds is None:
+                continue
+            trained, read = cost(prompts, seeds)
+            if best is None or _price(trained, read) < _price(best.trained, best.read):
+                best = Plan(
+                    pilot, tuple(volumes.tolist()), prompts, seeds, tuple(places.tolist()), tuple(undo.tolist()), error,
+                    _half(sigma, seeds, level), trained, read, difference, None if difference is None else power, level,
+                )  # fmt: skip
+    return best
+
+
+def _price(trained: float, read: float) -> float:
+    """What tokens cost: a token that is trained on as much as three that are read."""
+    return 3 * trained + read
 
 
 def _rounded(places: Array) -> Array:

@@ -1,5 +1,6 @@
 """Plans: what they promise is what runs then give."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from scipy.stats import nct
 
 from elastomath.errors import InputError
+from elastomath.fit import design
 from elastomath.fit.course import Course
 from elastomath.fit.design import Pilot, pilot_of, plan, power_of, t_beyond
 from elastomath.laws.logit import undo_volume
@@ -71,6 +73,24 @@ def test_a_plan_leaves_out_no_number_of_seeds():
     assert np.isfinite(powers).all()
     assert (np.diff(powers) > -1e-12).all()
     assert powers[1] == pytest.approx(0.99758598, abs=1e-8)
+
+
+@pytest.mark.parametrize("difference", [None, 0.6])
+def test_no_plan_that_was_left_out_is_cheaper(difference, monkeypatch):
+    """Each number of prompts at each spacing, priced by hand."""
+    monkeypatch.setattr(design, "READINGS", design.READINGS[1::2])
+    monkeypatch.setattr(design, "SPACINGS", design.SPACINGS[::2])
+    chosen, n, prices = plan(PILOT, [64.0], difference=difference, adapted=160.0), np.array([64.0]), []
+    last = design.REACH * chosen.undo[0] * (1 + (difference or 0.0)) * math.exp(2 * PILOT.scatter)
+    for count, spacing in itertools.product(design.READINGS, design.SPACINGS):
+        places = np.rint(last * np.linspace(0.0, 1.0, count) ** spacing)
+        one = design._error(PILOT, places, n)
+        for prompts in design.PROMPTS if math.isfinite(one) and np.unique(places).size == count else ():
+            sigma = math.hypot(PILOT.scatter, one / math.sqrt(prompts))
+            seeds = design._seeds(sigma, 0.25, difference, 0.8, 0.95) or math.inf
+            prices.append(40.0 * seeds * (3 * (160 + 64 + places[-1]) + 2 * prompts * (1 + count)))
+    assert len(prices) > 50
+    assert 3 * chosen.trained + chosen.read == pytest.approx(min(prices), rel=1e-12)
 
 
 def test_what_cannot_be_had_is_refused():
