@@ -405,11 +405,12 @@ def _output(output: Any) -> str:
 
 def _graph() -> str:
     """Which result rests on which, as a drawing whose boxes lead to the pages of the results."""
-    from paper_checks.claims.theory import DEPENDS, TITLES
+    from paper_checks.claims.theory import RESULTS, TITLES
 
+    depends = {id: row.get("rests_on", []) for id, row in RESULTS.items()}
     level: dict[str, int] = {}
     for id in sorted(TITLES, key=lambda id: int(id[1:])):
-        level[id] = 1 + max((level.get(other, 0) for other in DEPENDS.get(id, ())), default=-1)
+        level[id] = 1 + max((level.get(other, 0) for other in depends[id]), default=-1)
     rows = [[id for id in TITLES if level[id] == height] for height in range(1 + max(level.values()))]
     wide = max(map(len, rows))
     place = {
@@ -425,7 +426,7 @@ def _graph() -> str:
         f'<div class="graph"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" width="{size[0]}" role="img" '
         'aria-label="Which result rests on which; each box leads to its page">'
     ]
-    for id, others in DEPENDS.items():
+    for id, others in depends.items():
         for other in others:
             (x, y), (u, v) = place[id], place[other]
             line = f"M{u + BOX[0] / 2} {v + BOX[1]} C{u + BOX[0] / 2} {v + BOX[1] + 30} {x + BOX[0] / 2} {y - 30} {x + BOX[0] / 2} {y}"

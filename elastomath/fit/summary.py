@@ -303,6 +303,7 @@ def _undoes(group: GroupConstants) -> str:
     return f"{first}, and {tried:.4g}, the most that were tried, do not undo all of it{would}"
 
 
+@checked(courses=listed(an(Course), empty=False))
 def unit_words(courses: Sequence[Course]) -> str:
     """What the volumes of these courses are counted in, for people: simulated ones have the alignment data, or a unit, as their unit.
 

@@ -223,6 +223,7 @@ def cases():
         "fit.constants.bases": (constants.bases, {"courses": [course]}),
         "fit.constants.grouped": (constants.grouped, {"runs": [constants.run_constants(course)], "level": 0.9}),
         "fit.constants.answers": (constants.answers, {"runs": [constants.run_constants(course)], "level": 0.9}),
+        "fit.summary.unit_words": (summary.unit_words, {"courses": [course]}),
         "fit.course.Course.passage": (course.passage, {"share": 0.5, "level": 0.9}),
         "fit.course.Course.undone": (course.undone, {"level": 0.9}),
         "fit.course.Smoothed.weights": (course.smoothed().weights, {"volumes": [0.0, 4.0]}),

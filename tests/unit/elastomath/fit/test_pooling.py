@@ -116,7 +116,7 @@ def test_a_law_may_be_named_and_has_to_be_one():
 
 def test_runs_of_different_volumes_have_no_kappa_in_common():
     """On exact curves each kappa is its nominal ratio, so the conclusion gives their range; of one ratio it gives the one."""
-    for ratios, words in (([2.0, 40.0], "runs from 2 to 40"), ([40.0], "count for, is 40")):
+    for ratios, words in (([2.0, 40.0], "runs from 2 to 40"), ([40.0], "(K_pretrain over K_align), is 40")):
         summary = fit(simulate_mixture(ratios, points=8)).summary
         assert summary.joint is not None
         assert words in summary.joint.verdict()

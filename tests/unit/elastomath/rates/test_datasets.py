@@ -213,7 +213,7 @@ def bomb(path):
 GOOD = [0.5, 0.5]
 BAD_FILES = {
     "missing": (lambda d: d / "no.npy", "no such file"),
-    "folder": (lambda d: d, "unknown suffix"),
+    "folder": (lambda d: d, "a folder, where a dataset is wanted"),
     "folder named so": (lambda d: (d / "x.npy").mkdir() or d / "x.npy", "a folder, not a file"),
     "suffix": (lambda d: written(d / "a.csv", b"a"), "unknown suffix '.csv'"),
     "nan": (lambda d: save(d / "a.npy", [np.nan, 1]), "leaf mass 0 is nan"),
