@@ -29,11 +29,18 @@ RUNS = {
     "durability-low": "Below even odds: a base with a tenth of the chosen response",
     "durability-neutral": "Neutral text, or both responses, in the place of the opposed examples",
     "durability-review": "Where the card refuses: review text, which no training closes",
+    "durability-review-more": "Where the card refuses: review text, a second seed, two volumes",
     "durability-verdict": "Where the card refuses: the true verdict on a review against the inverted one",
     "durability-verdict-more": "Where the card refuses: the verdict, a third seed",
 }
 """Saved runs by name, and what they are."""
-ASIDE = ("durability-review", "durability-verdict", "durability-verdict-more", "durability-neutral")
+ASIDE = (
+    "durability-review",
+    "durability-review-more",
+    "durability-verdict",
+    "durability-verdict-more",
+    "durability-neutral",
+)
 """Runs that are in the tables, not in the figure: the card says that the forecast means nothing, or they are in it already."""
 FIXED = ("advice", "tone")
 """The behaviours on which, at seed 0 under plain gradient descent, the recipe of the forecast was fixed."""
