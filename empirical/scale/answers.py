@@ -32,7 +32,6 @@ from elastomath.fit.fit import fit_run
 from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
-from elastomath.shown import number_of
 from elastomath.units import NATS_PER_BIT
 
 from .results import Answers, Effective, Group, LawExponents, Row, Slope, Spread
@@ -454,26 +453,26 @@ def _effective(curve: Curve) -> Effective:
 
 
 def _sentences(group: Group) -> list[str]:
-    """What the exponents say, a sentence a measure: those of the rebound, then the kernel of each behaviour."""
-    lines = []
+    """What grows and what falls with size and with pre-training volume: the rebound, a sentence a measure, then each behaviour."""
     laws = {law["name"]: law["exponents"] for law in group["laws"]}
     words = {"parameters": "size", "pretrain_volume": "pre-training volume"}
     behaviours = [name for name in group["measures"] if name.startswith(KERNEL)]
+    sentences = []
     for measure in ("first_fall", "fall_rate", "excess_rate", "fall_share", *behaviours):
         values = group["measures"].get(measure)
         if values is None:
             continue
-        title = measure if measure in behaviours else MEASURES[measure][0]
+        parts = []
         for name in group["predictors"]:
             entry = values["exponent"][name]
             if entry is None:
-                lines.append(
-                    f"{title}, against {words[name]}: no exponent (defined in {values['defined']} of {number_of(values['runs'], 'run')})"
-                )
+                parts.append(f"has no exponent in {words[name]}")
                 continue
-            line = f"{title}, against {words[name]}: exponent {Interval.of_dict(entry):+.2f}"
+            exponent = Interval.of_dict(entry)
             joint = laws.get(LAWS[0], {}).get(measure) if name == "pretrain_volume" else None
-            lines.append(
-                line + ("" if joint is None else f"; joint compression says {joint:+.2f} (R13), forgetting 0 (R19)")
-            )
-    return lines
+            said = "" if joint is None else f"; joint compression has {joint:+.2f}, forgetting 0"
+            change = exponent.side("falls", "grows", "is not told to change")
+            parts.append(f"{change} with {words[name]} (exponent {exponent:+.2f}{said})")
+        title = measure if measure in behaviours else MEASURES[measure][0]
+        sentences.append(f"the {title} {' and '.join(parts)}")
+    return sentences

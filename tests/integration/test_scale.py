@@ -176,7 +176,7 @@ def test_the_kernel_of_a_behaviour_is_that_of_its_card_at_the_member(settings, t
         relative = card.constants["relative"]
         assert row[name] == pytest.approx(relative.estimate, rel=1e-5)
         assert row[f"{name}_se"] == pytest.approx((relative.high - relative.low) / 2 / 2.3646, rel=0.1)
-    assert any(line.startswith(f"{name}, against size: exponent") for line in result["reading"])
+    assert any(line.startswith(f"the {name} ") for line in result["reading"])
     below = scale_figure(json.loads((tmp_path / "out" / "scale.json").read_text())).axes[6]
     assert name in [label.get_text() for label in below.get_yticklabels()]
 
@@ -226,8 +226,9 @@ def test_planted_exponents_come_back(no_fits):
     assert own["exponent"]["pretrain_volume"]["estimate"] == pytest.approx(0.1, abs=1e-6)
     assert own["slope"]["parameters"]["unit"] == "per doubling"
     lines = answers(runs, None, 50)["reading"]
-    assert "relative kernel of tone, against size: exponent -0.20 [-0.20, -0.20]" in lines
-    assert "relative kernel of advice, against size: no exponent (defined in 0 of 18 runs)" in lines
+    said = "falls with size (exponent -0.20 [-0.20, -0.20]) and grows with pre-training volume (exponent +0.10 [+0.10, +0.10])"
+    assert f"the relative kernel of tone {said}" in lines
+    assert "the relative kernel of advice has no exponent in size and has no exponent in pre-training volume" in lines
     row = answers(runs, None, 50)["readings"][0]
     assert row["rise"] == pytest.approx(1e5**0.3 * 1000**-0.5)
 
