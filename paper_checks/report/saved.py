@@ -142,8 +142,10 @@ def scale_section(saved: Saved) -> Section:
 
     section = _section(saved, "scale", "Scale (F3)", "elastomath experiment scale --preset quick")
     section.draw(scale_figure(saved.summary), "Rebound against size and pre-training volume of a family trained here.")
-    for line in saved.summary["reading"]:
-        section.say(line[0].upper() + line[1:] + ".")
+    decided = [line for line in saved.summary["reading"] if "grows with" in line or "falls with" in line]
+    for line in decided:
+        if "undone in all" not in line:  # the figure has it, and what is not decided
+            section.say(line[0].upper() + line[1:] + ".")
     return section
 
 
