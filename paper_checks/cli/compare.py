@@ -101,10 +101,19 @@ REPEATS = ("seed", "source_seed", "base_contrast", "base_contrast_se", "contrast
 
 
 def _confounded(sets: dict[str, list[Course]]) -> list[str]:
-    """What the sets differ in, where it is more than one thing: a ratio is then of all of them together."""
+    """What the sets differ in, where it is more than one thing: a ratio is then of all of them together.
+
+    A table that names no algorithm is of plain fine-tuning.
+    """
+    from elastomath.fit.constants import SFT
+
+    unnamed = {"algorithm": SFT}
     known = {key for runs in sets.values() for course in runs for key in course.covariates} - set(REPEATS)
     values = {
-        key: {name: sorted({str(course.covariates.get(key, "-")) for course in runs}) for name, runs in sets.items()}
+        key: {
+            name: sorted({str(course.covariates.get(key, unnamed.get(key, "-"))) for course in runs})
+            for name, runs in sets.items()
+        }
         for key in sorted(known)
     }
     differing = {key: each for key, each in values.items() if len({tuple(texts) for texts in each.values()}) > 1}

@@ -497,3 +497,5 @@ def test_compare_says_what_else_its_sets_differ_in(call):
     last = json.loads(call("compare", *files, "--json")[1])["conclusion"][-1]
     assert "learning_rate (3e-05 against 0.0003); model (gemma-3-270m-q4 against smollm2-135m-instruct-q4)" in last
     assert "differ in more than one thing" not in call("compare", files[1], "--by", "pairs", "--json")[1]
+    low = saved / "durability-low" / "durability-low.csv"  # names no algorithm, which is sft; other behaviours alone
+    assert "differ in more than one thing" not in call("compare", low, files[1], "--json")[1]
