@@ -43,43 +43,11 @@ def predict(
     seed: int = 0,
     autocast: str = "auto",
     adapt: bool = False,
+    aligned: bool = False,
 ) -> Card:
     """How many opposed examples would undo n aligned ones in this model: two gradients of it, nothing trained (R25).
 
-    The arguments are those of `read_card`. Raises InputError as it does, and for a model that answers with the chosen response
-    already (p > 0.999): there is nothing to align.
-    """
-    card = read_card(
-        loaded, pairs, volumes, learning_rate=learning_rate, batch=batch, optimiser=optimiser, held_out=held_out,
-        max_tokens=max_tokens, closure=closure, limit=limit, seed=seed, autocast=autocast, adapt=adapt,
-    )  # fmt: skip
-    share = card.constants["p"].estimate
-    if share is not None and share > ALREADY:
-        raise InputError(
-            f"the model gives the chosen response already (p = {share:.4f})",
-            where=pairs.name,
-            mend="exchange the roles with --swap, or take a model that does not",
-        )
-    return card
-
-
-def read_card(
-    loaded: LoadedModel,
-    pairs: Pairs,
-    volumes: Sequence[int],
-    *,
-    learning_rate: float,
-    batch: int = 4,
-    optimiser: str = "sgd",
-    held_out: int = 32,
-    max_tokens: int = 48,
-    closure: float = CLOSURE,
-    limit: float = TRUSTED,
-    seed: int = 0,
-    autocast: str = "auto",
-    adapt: bool = False,
-) -> Card:
-    """The card of a behaviour in a model, whatever the model answers now: contrast, kernel, constants, forecast.
+    The card has contrast, kernel, constants and forecast.
 
     held_out    prompts that are read, at least 8; optimiser, learning_rate, batch: of the training that is foretold
     closure     the mean probability outside the pair at which adapting ends;  limit  the one up to which the forecast is trusted
@@ -87,9 +55,10 @@ def read_card(
     adapt       first train the model, in memory, on both responses to the prompts that are not read, half and half, until it
                 answers with one of them (as the experiment does, by its settings); the forecast is then of that model. Half of
                 the pairs are kept for that where there are few
+    aligned     also of a model that gives the chosen response already (p > 0.999), where there is nothing to align
 
-    Raises InputError for volumes below 1, too few prompts, a response longer than the context, and a learning rate that is not
-    in (0, `LARGEST_RATE`].
+    Raises InputError for volumes below 1, too few prompts, a response longer than the context, a learning rate that is not in
+    (0, `LARGEST_RATE`], and, unless ``aligned``, for a model that gives the chosen response already.
     """
     if not volumes or min(volumes) < 1 or not 0 < learning_rate <= LARGEST_RATE or batch < 1 or held_out < 8:
         raise InputError(
@@ -127,6 +96,13 @@ def read_card(
         autocast=precision,
         meter=Meter(8.0 * (chosen.target_count + rejected.target_count), "reading"),
     )
+    share = card.constants["p"].estimate
+    if not aligned and share is not None and share > ALREADY:
+        raise InputError(
+            f"the model gives the chosen response already (p = {share:.4f})",
+            where=pairs.name,
+            mend="exchange the roles with --swap, or take a model that does not",
+        )
     return replace(card, adapted=adapted)
 
 

@@ -17,7 +17,7 @@ from elastomath.runs.ledger import Configuration, Result
 from ..behaviours import read_pairs
 from ..data.examples import Example
 from ..durability.card import GROUPS as CARD_GROUPS
-from ..durability.predict import read_card
+from ..durability.predict import predict
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.gradients import gradient_reading
@@ -110,9 +110,9 @@ def _kernel(laboratory: Laboratory, start: Stage, configuration: Configuration, 
     """
 
     def make() -> Result:
-        card = read_card(
+        card = predict(
             laboratory.loaded, read_pairs(name), (1,), learning_rate=configuration["learning_rate"], held_out=PROMPTS,
-            max_tokens=PROMPT_TOKENS, seed=int(configuration["seed"]), autocast=laboratory.equipment.dtype,
+            max_tokens=PROMPT_TOKENS, seed=int(configuration["seed"]), autocast=laboratory.equipment.dtype, aligned=True,
         )  # fmt: skip
         relative, share = card.constants["relative"], card.constants["p"].estimate
         quantile = float(stdtrit(CARD_GROUPS - 1, 0.5 + relative.level / 2))
