@@ -171,7 +171,9 @@ def test_the_kernel_of_a_behaviour_is_that_of_its_card_at_the_member(settings, t
     result = run(own, tmp_path / "out")
     name = f"relative kernel of {pairs}"
     for row in result["readings"]:
-        member = load_model(next((tmp_path / "out" / "family").glob(f"*/{row['size']}-64")), device="cpu", dtype="float32")
+        member = load_model(
+            next((tmp_path / "out" / "family").glob(f"*/{row['size']}-64")), device="cpu", dtype="float32"
+        )
         card = predict(member, read_pairs(pairs), (1,), learning_rate=3e-3, max_tokens=96, autocast="float32")
         relative = card.constants["relative"]
         assert row[name] == pytest.approx(relative.estimate, rel=1e-5)
