@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import ANY, COUNT, NONNEGATIVE, REAL, SHARE, checked, integer, number, numbers, optional
+from .checks import ANY, COUNT, NONNEGATIVE, REAL, SHARE, an, checked, integer, listed, number, numbers, optional
 from .errors import InputError
 
 
@@ -98,6 +98,51 @@ class Interval:
         count = known.size
         se = float(known.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
         return cls.of_mean(float(known.mean()), se, count - 1, level=level, unit=unit, method=method)
+
+    @classmethod
+    @checked(values=numbers(shape=(None,)), clusters=listed(an(Hashable), empty=False), level=SHARE)
+    def of_clusters(
+        cls,
+        values: ArrayLike,
+        clusters: Sequence[Hashable],
+        *,
+        level: float = 0.95,
+        unit: str = "",
+        names: tuple[str, str] = ("clusters", "values"),
+        logs: bool = False,
+    ) -> Interval:
+        """The mean over clusters of the mean of each one's values (shape (N,), the cluster of each beside it), Student's interval.
+
+        ``logs``: the values are logarithms, and the mean a geometric one. ``names``: of clusters and values, for the method.
+
+        Values of one cluster share what is its own, ``v = mu + b_cluster + e``: as if independent, N values in B clusters have an
+        interval too narrow by up to sqrt(N/B). With three clusters or more it is over their means (B - 1 degrees of freedom), of its
+        level for clusters of one size whatever the variances of b and e are. Two clusters, or one, say nothing of others: the
+        interval is over the values within them, ``s^2/B^2 sum_c 1/n_c`` with s^2 pooled (N - B degrees of freedom), and holds for
+        these clusters; where each has one value only, it is over the two.
+
+        Raises InputError for no value, one that is not finite, and another number of clusters than of values.
+
+        >>> values = [1.0, 1.1, 2.0, 2.1, 3.0, 3.1]
+        >>> print(Interval.of_clusters(values, list("aabbcc")), Interval.of_clusters(values[:4], list("aabb")))
+        2.0 [-0.4, 4.5] 1.55 [1.40, 1.70]
+        """
+        known = np.asarray(values, dtype=np.float64)
+        if len(clusters) != known.size or not known.size:
+            raise InputError(
+                f"{known.size} values in {len(clusters)} clusters", where="interval", mend="give each value its cluster"
+            )
+        groups = [known[[other == cluster for other in clusters]] for cluster in dict.fromkeys(clusters)]
+        means, count, free = np.array([group.mean() for group in groups]), len(groups), known.size - len(groups)
+        if count >= 3 or (count == 2 and not free):
+            mean = cls.of_values(means, level=level, unit=unit, method=f"Student's t over {count} {names[0]}")
+            return mean._exponentials() if logs else mean
+        spread = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+        se = math.sqrt(spread / free * sum(1 / group.size for group in groups)) / count if free else math.nan
+        where = "" if count == 1 else f" of {count} {names[0]}"
+        method = f"Student's t over {known.size} {names[1]}{where}"
+        mean = cls.of_mean(float(means.mean()), se, free, level=level, unit=unit, method=method)
+        return mean._exponentials() if logs else mean
 
     @classmethod
     @checked(logs=numbers(shape=(None,)), level=SHARE)

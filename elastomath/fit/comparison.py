@@ -103,10 +103,11 @@ def differences(
 ) -> list[Difference]:
     """Every pair of sets of runs, constant by constant, over the alignment volumes that they have in common.
 
-    Runs are repeats over the covariate ``seed``; a seed's value is the mean over its alignment volumes, of logarithms but for the
-    contrast. Sides with the same `FEWEST_PAIRS` seeds or more that read the same prompts (covariate ``pairs``) are paired, as a
+    Runs are repeats over the covariate ``seed``; a seed's value is the mean over its behaviours and alignment volumes, of logarithms
+    but for the contrast. Sides with the same `FEWEST_PAIRS` seeds or more that read the same prompts (covariate ``pairs``) are paired, as a
     seed draws the prompts and what they do to both sides drops out; else Welch's t test. p is corrected over the pairs of sets
-    within each constant (Holm). Runs that were not undone are left out and counted: where there are any, look at them first.
+    within each constant (Holm). Seeds with a run that was not undone are left out, and such runs are counted: where there
+    are any, look at them first.
 
     constants: names of `CONSTANTS`, all by default.
     Raises InputError for fewer than two sets, or sets with no alignment volume in common.
@@ -147,7 +148,7 @@ def differences(
                 missing = 0
             else:
                 sides = [[run for run in constants_of[name] if run.course.align in common] for name in (first, second)]
-                values = [_values(side, constant, common) for side in sides]
+                values = [_values(side, constant) for side in sides]
                 missing = sum(_unreached(run, constant) for side in sides for run in side)
             if constant == "undo_volume" or all(values):
                 align = common[0] if len(common) == 1 else None
@@ -161,7 +162,7 @@ def differences(
 
 def _shared(a: Sequence[Course], b: Sequence[Course]) -> bool:
     """Whether both sides read the same prompts at the same seed: their covariate ``pairs``, where there is one, agrees."""
-    sides = [{str(course.covariates.get("pairs", "")) for course in side} for side in (a, b)]
+    sides = [set(map(_behaviour, side)) for side in (a, b)]
     return sides[0] == sides[1]
 
 
@@ -170,27 +171,46 @@ def _unreached(run: RunConstants, constant: str) -> bool:
     return value is None or value.estimate is None
 
 
-def _values(runs: Sequence[RunConstants], constant: str, volumes: Sequence[float | None]) -> dict[str, float]:
-    """The constant by seed, averaged over the alignment volumes; logarithms but for the contrast; seeds that give all of them."""
-    by_name: dict[str, list[float]] = {}
+def _values(runs: Sequence[RunConstants], constant: str) -> dict[str, float]:
+    """The constant by seed, averaged over behaviours and alignment volumes; logarithms but for the contrast.
+
+    Only of seeds that have all of both, and a value in every run: a mean of the rest would be one of other runs.
+    """
+    every = {(_behaviour(run.course), run.course.align) for run in runs}
+    by_seed: dict[str, list[tuple[tuple[str, float | None], float | None]]] = {}
     for run in runs:
         value: Interval | None = getattr(run, constant)
-        if value is None or value.estimate is None or (constant != "after" and value.estimate <= 0):
-            continue
-        seed = seed_of(run.course)
-        by_name.setdefault(seed, []).append(value.estimate if constant == "after" else math.log(value.estimate))
-    return {seed: float(np.mean(values)) for seed, values in by_name.items() if len(values) >= len(volumes)}
+        known = None if value is None or (constant != "after" and (value.estimate or 0.0) <= 0) else value.estimate
+        by_seed.setdefault(seed_of(run.course), []).append(((_behaviour(run.course), run.course.align), known))
+    values = {}
+    for seed, mine in by_seed.items():
+        known_of = np.array([value for _, value in mine if value is not None])
+        if {kind for kind, _ in mine} == every and known_of.size == len(mine):
+            values[seed] = float(np.mean(known_of if constant == "after" else np.log(known_of)))
+    return values
+
+
+def _behaviour(course: Course) -> str:
+    """The behaviour that a run is of: its covariate ``pairs``, "" for none."""
+    return str(course.covariates.get("pairs", ""))
 
 
 def _seeds_of_c(courses: Sequence[Course], level: float) -> dict[str, float]:
-    by_seed: dict[str, list[Course]] = {}
+    """ln c by seed, averaged over behaviours, each with its own c; only of seeds that have one for all of them."""
+    by_seed: dict[str, dict[str, list[Course]]] = {}
     for course in courses:
-        by_seed.setdefault(seed_of(course), []).append(course)
+        by_seed.setdefault(seed_of(course), {}).setdefault(_behaviour(course), []).append(course)
+    every = {_behaviour(course) for course in courses}
     logs = {}
-    for seed, mine in by_seed.items():
-        constant = logit_constants(mine, level)
-        if constant is not None and constant.perturbing is not None and constant.perturbing.estimate:
-            logs[seed] = math.log(constant.perturbing.estimate)
+    for seed, by_behaviour in by_seed.items():
+        constants = [logit_constants(mine, level) for mine in by_behaviour.values()]
+        known = [
+            math.log(one.perturbing.estimate)
+            for one in constants
+            if one is not None and one.perturbing is not None and one.perturbing.estimate
+        ]
+        if len(known) == len(every):
+            logs[seed] = float(np.mean(known))
     return logs
 
 

@@ -390,18 +390,25 @@ def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     if len(kinds) > 1:
         apart = {name or "another": answers(mine, level) for name, mine in kinds.items()}
         return Answers(None, {}, _resistance(runs, level), _control(runs, level), apart)
-    ways: dict[str, list[RunConstants]] = {}
-    for base, run in zip(bases([run.course for run in runs]), runs, strict=True):
-        ways.setdefault(base, []).append(run)
-    several = [way for way in ways.values() if len({run.course.align for run in way} - {None}) > 1]
-    measures = [name for name in MEASURES if all(name in run.first_fall for way in several for run in way)]
+    several = {base: way for base, way in _by_base(runs).items() if len({run.course.align for run in way} - {None}) > 1}
+    ways, groups = list(several.values()), [group for group, _ in several]
+    measures = [name for name in MEASURES if all(name in run.first_fall for way in ways for run in way)]
     falls = {}
     for name in measures if several else ():
-        slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in several]  # type: ignore[misc]
-        spread = _pooled(slopes, level, scale=math.log(2))
+        slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in ways]  # type: ignore[misc]
+        spread = _pooled(slopes, groups, level, scale=math.log(2))
         if spread is not None:
             falls[name] = spread
-    return Answers(_exponent(several, level), falls, _resistance(runs, level), _control(runs, level))
+    return Answers(_exponent(ways, groups, level), falls, _resistance(runs, level), _control(runs, level))
+
+
+def _by_base(runs: Sequence[RunConstants]) -> dict[tuple[str, str], list[RunConstants]]:
+    """The runs of each base, by its group (runs that differ in their seed and alignment volume only) and its name."""
+    ways: dict[tuple[str, str], list[RunConstants]] = {}
+    courses = [run.course for run in runs]
+    for group, base, run in zip(labels(courses), bases(courses), runs, strict=True):
+        ways.setdefault((group, base), []).append(run)
+    return ways
 
 
 def _slope(way: Sequence[RunConstants], get: Callable[[RunConstants], Interval]) -> tuple[float, float] | None:
@@ -418,27 +425,43 @@ def _slope(way: Sequence[RunConstants], get: Callable[[RunConstants], Interval])
 
 
 def _pooled(
-    slopes: Sequence[tuple[float, float] | None], level: float, scale: float = 1.0, unit: str = ""
+    slopes: Sequence[tuple[float, float] | None],
+    groups: Sequence[str],
+    level: float,
+    scale: float = 1.0,
+    unit: str = "",
 ) -> Spread | None:
-    """The mean of slopes with their errors; None where one is missing, for the others would be chosen by what they measure."""
+    """The mean over groups of the slopes of their bases; None where one is missing, for the others would be chosen by what they measure.
+
+    Bases of one group (a behaviour at several seeds) have in common what is its own: the interval over bases is
+    `Interval.of_clusters`.
+    """
     known = [slope for slope in slopes if slope is not None]
     if not known or len(known) < len(slopes):
         return None
     values, errors = (scale * np.array(column) for column in zip(*known, strict=True))
-    se = float(np.sqrt((errors**2).sum())) / values.size
-    documents = Interval.of_mean(float(values.mean()), se, math.inf, level=level, unit=unit, method="over documents")
-    several = values.size > 1
-    method = _over_seeds(values.size).replace("seeds", "bases")
-    return Spread(documents, Interval.of_values(values, level=level, unit=unit, method=method) if several else None)
+    kinds = len(set(groups))
+    weights = np.array([1 / (kinds * groups.count(group)) for group in groups])
+    documents = Interval.of_mean(
+        float(weights @ values), float(np.linalg.norm(weights * errors)), math.inf,
+        level=level, unit=unit, method="over documents",
+    )  # fmt: skip
+    if values.size < 2:
+        return Spread(documents, None)
+    names = ("bases" if kinds == values.size else "groups", "bases")
+    over = Interval.of_clusters(values, groups, level=level, unit=unit, names=names)
+    known_well = " (3+)" if kinds >= 3 or values.size - kinds >= 2 else ""
+    return Spread(documents, replace(over, method=over.method + known_well))
 
 
-def _exponent(ways: Sequence[Sequence[RunConstants]], level: float) -> Spread | None:
+def _exponent(ways: Sequence[Sequence[RunConstants]], groups: Sequence[str], level: float) -> Spread | None:
     """d ln m*/d ln n. A volume with an open end bounds it from one side, where every volume has the end which that takes.
 
     None where some base has none, or bases are bounded from different sides: the rest would be chosen by what it measures.
     """
     slopes = [slope for slope in map(_exponent_of, ways) if slope is not None]
-    spread = _pooled([(slope.value, slope.error) for slope in slopes], level) if len(slopes) == len(ways) else None
+    pairs = [(slope.value, slope.error) for slope in slopes]
+    spread = _pooled(pairs, groups, level) if len(slopes) == len(ways) else None
     if spread is None or not (all(slope.low for slope in slopes) or all(slope.high for slope in slopes)):
         return None
     low, high, estimated = (all(getattr(slope, name) for slope in slopes) for name in ("low", "high", "estimated"))
@@ -563,30 +586,47 @@ def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
         if back is not None and start < target:
             gaps.setdefault(seed, []).append(float(there.rates["perturb"][0, -1] - back.rates["perturb"][0, -1]))
     means = [(float(np.mean(mine)), math.nan) for mine in gaps.values()]
-    return _pooled(means, level, unit=runs[0].course.unit)
+    return _pooled(means, [""] * len(means), level, unit=runs[0].course.unit)
 
 
 def _control(runs: Sequence[RunConstants], level: float) -> Spread | None:
-    """``1 - fall of the control / fall of the perturbation`` at the last common volume, over pairs of runs that differ in ``arm``."""
-    arms: dict[tuple[str, ...], dict[str, Course]] = {}
-    for run in runs:
-        about = dict(run.course.covariates)
-        arm = str(about.pop("arm", ""))
-        arms.setdefault((str(run.course.align), *map(str, about.values())), {})[arm] = run.course
-    shares = []
-    for mine in arms.values():
-        control, opposed = mine.get("control"), mine.get("perturb")
-        if control is None or opposed is None or control.measure != opposed.measure:
-            continue
-        common = sorted(set(control.volumes.tolist()) & set(opposed.volumes.tolist()))
-        if len(common) < 2:
-            continue
-        falls, errors = [], []
-        for course in (control, opposed):
-            at = int(np.flatnonzero(course.volumes == common[-1])[0])
-            falls.append(float(course.values[0] - course.values[at]))
-            errors.append(float(np.hypot(course.errors[0], course.errors[at])))
-        if falls[1] > 0:
-            ratio = falls[0] / falls[1]
-            shares.append((1 - ratio, float(np.hypot(errors[0], ratio * errors[1])) / falls[1]))
-    return _pooled(shares, level)
+    """``1 - fall of the control / fall of the perturbation`` at the last common volume, over pairs of runs that differ in ``arm``.
+
+    A base has the mean over its alignment volumes, and the mean of their errors: their readings are of the same documents.
+    """
+    courses = [
+        replace(run.course, covariates={name: value for name, value in run.course.covariates.items() if name != "arm"})
+        for run in runs
+    ]
+    arms: dict[tuple[str, str], dict[float | None, dict[str, Course]]] = {}
+    for group, base, run in zip(labels(courses), bases(courses), runs, strict=True):
+        arm = str(run.course.covariates.get("arm", ""))
+        arms.setdefault((group, base), {}).setdefault(run.course.align, {})[arm] = run.course
+    shares = {
+        key: [share for pair in pairs.values() if (share := _beyond_control(pair))] for key, pairs in arms.items()
+    }
+    shares = {key: mine for key, mine in shares.items() if mine}
+    means = [
+        (float(np.mean([share for share, _ in mine])), float(np.mean([error for _, error in mine])))
+        for mine in shares.values()
+    ]
+    return _pooled(means, [group for group, _ in shares], level)
+
+
+def _beyond_control(pair: Mapping[str, Course]) -> tuple[float, float] | None:
+    """The share of one pair's fall that the control does not explain, and its error; None without a pair, or without a fall."""
+    control, opposed = pair.get("control"), pair.get("perturb")
+    if control is None or opposed is None or control.measure != opposed.measure:
+        return None
+    common = sorted(set(control.volumes.tolist()) & set(opposed.volumes.tolist()))
+    if len(common) < 2:
+        return None
+    falls, errors = [], []
+    for course in (control, opposed):
+        at = int(np.flatnonzero(course.volumes == common[-1])[0])
+        falls.append(float(course.values[0] - course.values[at]))
+        errors.append(float(np.hypot(course.errors[0], course.errors[at])))
+    if falls[1] <= 0:
+        return None
+    ratio = falls[0] / falls[1]
+    return 1 - ratio, float(np.hypot(errors[0], ratio * errors[1])) / falls[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from elastomath.interval import Ends
 
@@ -39,12 +39,13 @@ class GainedRow(DefenceRow):
 
 
 class Ranked(TypedDict):
-    """A defence against an attack, over behaviours and seeds (`answers.ranking`)."""
+    """A defence against an attack, over behaviours and seeds (`answers.ranking`); method: over what the interval of its gain is."""
 
     attack: str
     defence: str
     title: str
     gain: Ends
+    method: NotRequired[str]
     groups: int
     lost: Ends
     not_undone: int

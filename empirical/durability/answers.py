@@ -18,7 +18,7 @@ from elastomath.shown import in_the_middle, number_of
 from ..laboratory.settings import GIVEN
 from .forecast import undo_volume
 from .gradients import jackknifed
-from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, RunName
+from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, OverGroups, RunName
 from .undoing import undo_interval
 
 FIRST = 8
@@ -299,7 +299,7 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
         )
         sentences.append(
             f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {text}"
-            f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
+            f"{_over(exponent)}; 1 would be in proportion, 0 nothing)."
         )
     sentences += _apart(optimiser, rows)
     undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
@@ -321,6 +321,12 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken{only}."
         )
     return sentences
+
+
+def _over(pooled: OverGroups) -> str:
+    """Over what an interval is, after a space: prompts of the only group, else behaviours, or seeds of them."""
+    method = pooled.get("method", "jackknife over prompts" if pooled["groups"] == 1 else "")
+    return " over " + method.partition(" over ")[2] if method else ""
 
 
 def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:

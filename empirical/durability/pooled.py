@@ -26,9 +26,11 @@ LEVELS = (0.6, 0.9)
 def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
     """For each optimiser, after each algorithm: exponent of m* in n, first falls, and the cost of going back over coming (Q1).
 
-    A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group,
-    and the interval is Student's over groups. Where there is one group only it is a jackknife over that group's prompts,
-    which says nothing of other behaviours and seeds. ``smallest_visible``: the half width, the smallest effect that would be seen.
+    A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group.
+    Seeds of one behaviour share its prompts and responses, so the interval is over behaviours where there are three or more,
+    else over the seeds of these behaviours (`Interval.of_clusters`; ``method`` says which). Where there is one group only it is a
+    jackknife over that group's prompts, which says nothing of other behaviours and seeds. ``smallest_visible``: the half width,
+    the smallest effect that would be seen.
     ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone.
     """
     answers: dict[str, Answer] = {}
@@ -40,11 +42,12 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
                 groups.setdefault((about["pairs"], about["seed"]), []).append(result)
         ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
         courses = [[_Course.of(result) for result in way if "perturb" in result["arms"]] for way in ways]
+        names = [pairs for pairs, _ in groups]
         answers[optimiser] = {
-            "exponent": _pooled(courses, _exponent),
-            "forecast_exponent": _over_groups([_forecast_exponent(way) for way in ways]),
-            "first_fall": {name: _pooled(courses, partial(_doubling, measure=name)) for name in MEASURES},
-            "return_ratio": _pooled(courses, _return_ratio),
+            "exponent": _pooled(courses, names, _exponent),
+            "forecast_exponent": _over_groups([_forecast_exponent(way) for way in ways], names),
+            "first_fall": {name: _pooled(courses, names, partial(_doubling, measure=name)) for name in MEASURES},
+            "return_ratio": _pooled(courses, names, _return_ratio),
             "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
         }
     return answers
@@ -122,11 +125,11 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(np.log(n), y, 1)[0])
 
 
-def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> OverGroups:
-    """A statistic over groups, or over the prompts of the only group."""
+def _pooled(ways: Sequence[Sequence[_Course]], behaviours: Sequence[str], statistic: Statistic) -> OverGroups:
+    """A statistic over groups, each of a behaviour, or over the prompts of the only group."""
     rows = [np.arange(way[0].up.shape[1]) if way else np.arange(0) for way in ways]
     values = [statistic(way, kept) for way, kept in zip(ways, rows, strict=True)]
-    pooled = _over_groups(values)
+    pooled = _over_groups(values, behaviours)
     if len(ways) > 1 or not pooled["groups"]:
         return pooled
     count = rows[0].size
@@ -136,14 +139,21 @@ def _pooled(ways: Sequence[Sequence[_Course]], statistic: Statistic) -> OverGrou
     return _as_answer(Interval.of_mean(float(value), float(error), count - 1, method="jackknife over prompts"), 1)
 
 
-def _over_groups(values: Sequence[float]) -> OverGroups:
-    known = [value for value in values if not math.isnan(value)]
+def _over_groups(values: Sequence[float], behaviours: Sequence[str]) -> OverGroups:
+    known = [(value, name) for value, name in zip(values, behaviours, strict=True) if not math.isnan(value)]
     left_out = len(values) - len(known)
     if not known:
         return _as_answer(Interval(None, None, None), 0, left_out)
-    return _as_answer(Interval.of_values(known, method="Student's t over behaviours and seeds"), len(known), left_out)
+    mean = Interval.of_clusters(*zip(*known, strict=True), names=("behaviours", "seeds"))
+    return _as_answer(mean, len(known), left_out)
 
 
 def _as_answer(mean: Interval, groups: int, left_out: int = 0) -> OverGroups:
     visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
-    return {**mean.as_dict(), "groups": groups, "left_out": left_out, "smallest_visible": visible}
+    return {
+        **mean.as_dict(),
+        "groups": groups,
+        "left_out": left_out,
+        "smallest_visible": visible,
+        "method": mean.method,
+    }

@@ -144,9 +144,13 @@ class ForecastError(TypedDict):
 
 
 class OverGroups(Ends):
-    """A number over behaviours and seeds, some left out; smallest_visible: the effect that would have been seen."""
+    """A number over behaviours and seeds, some left out; smallest_visible: the effect that would have been seen.
+
+    method: over what the interval is, behaviours or seeds of them.
+    """
 
     groups: int
+    method: NotRequired[str]
     left_out: NotRequired[int]
     smallest_visible: float | None
 

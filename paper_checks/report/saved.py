@@ -161,6 +161,7 @@ def durability_saved_section(saved: Saved) -> Section:
 
 def defence_section(saved: Saved) -> Section:
     """Q2 on a real model."""
+    from empirical.defence.answers import gains_over
     from empirical.defence.figures import defence_figure
 
     command = "elastomath experiment defence --preset night --attacks sft,few"
@@ -168,7 +169,8 @@ def defence_section(saved: Saved) -> Section:
     for sentence in saved.summary["conclusion"]:
         section.say(sentence)
     section.draw(defence_figure(saved.summary), "Durability against utility lost; what was foretold against what came.")
-    attack = saved.summary["ranking"][0]["attack"]
+    first = saved.summary["ranking"][0]
+    attack, over = first["attack"], gains_over(first)
     section.show(
         [
             {"rank": entry["rank"], "defence": entry["title"], "lasts, times plain": interval(entry["gain"])}
@@ -176,7 +178,7 @@ def defence_section(saved: Saved) -> Section:
             for entry in saved.summary["ranking"]
             if entry["attack"] == attack
         ],
-        f"against {attack}; geometric means over {saved.summary['ranking'][0]['groups']} behaviours and seeds; equal ranks are ties",
+        f"against {attack}; geometric means over {first['groups']} behaviours and seeds, intervals {over}; equal ranks are ties",
     )
     return section
 

@@ -256,6 +256,10 @@ def cases():
         ),
         "interval.Interval.of_log": (interval.Interval.of_log, {"log": 1.0, "se": 0.1, "freedom": 9.0, "level": 0.9}),
         "interval.Interval.of_values": (interval.Interval.of_values, {"values": [1.0, 2.0, 3.0], "level": 0.9}),
+        "interval.Interval.of_clusters": (
+            interval.Interval.of_clusters,
+            {"values": [1.0, 2.0, 3.0], "clusters": ["a", "a", "b"], "level": 0.9},
+        ),
         "interval.Interval.of_logs": (interval.Interval.of_logs, {"logs": [1.0, 2.0, 3.0], "level": 0.9}),
         "interval.Interval.of_draws": (
             interval.Interval.of_draws,

@@ -8,7 +8,9 @@ import pytest
 
 from elastomath.errors import InputError
 from elastomath.fit.comparison import differences
+from elastomath.fit.course import Course
 from elastomath.fit.design import Pilot, plan
+from elastomath.laws.logit import aligned_contrast, perturbed_contrast
 
 PILOT = Pilot(constant=0.15, start=-0.3, noise=0.3, scatter=0.12)
 
@@ -113,3 +115,31 @@ def test_what_would_be_seen_is_seen_among_many_pairs():
     large = [one for one in told if abs(one.effect.estimate) >= one.smallest]
     assert all(one.apart for one in large)
     assert 5 < len(large) < len(told)
+
+
+def test_a_side_is_compared_by_seeds_that_have_all_its_runs():
+    """Two behaviours of which one gives way three times as easily: a seed that lost the other's run is no mean of the rest."""
+    m = np.linspace(0.0, 80.0, 21)
+
+    def runs(times, seeds=(0, 1, 2, 3)):
+        return [
+            Course(
+                "run", "contrast", "nats/response", "examples", m, perturbed_contrast(aligned_contrast(0.0, n, c * times), m, c * times),
+                np.full(m.size, 0.01), 0.0, 0.01, n, covariates={"pairs": name, "seed": seed},
+            )
+            for seed in seeds
+            for name, c in (("tone", 0.1), ("advice", 0.3))
+            for n in (16.0, 64.0)
+        ]  # fmt: skip
+
+    plain, stiff = runs(1.0), runs(1 / 1.25)
+    whole = {one.constant: one for one in differences({"plain": plain, "stiff": stiff})}
+    assert whole["c"].effect.estimate == pytest.approx(1 / 1.25, rel=1e-3)  # of each behaviour, not of one c for both
+    assert 1.0 < whole["undo_volume"].effect.estimate < 1.25
+    lost = [
+        replace(run, volumes=m[:3], values=run.values[:3], errors=run.errors[:3]) if place < 2 else run
+        for place, run in enumerate(stiff)
+    ]
+    left = {one.constant: one for one in differences({"plain": plain, "stiff": lost})}["undo_volume"]
+    assert left.censored == 2
+    assert left.effect.estimate == pytest.approx(whole["undo_volume"].effect.estimate, rel=1e-9)

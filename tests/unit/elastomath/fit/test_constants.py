@@ -107,6 +107,32 @@ def test_an_exponent_is_of_all_bases_or_of_none():
     assert answers(lost[:5]).exponent is not None  # without that run nothing is missing
 
 
+def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
+    """Three behaviours whose two seeds agree: what six bases know of other behaviours is what three know."""
+    starts = {"advice": 0.6, "tone": -0.3, "refusal": -1.0}
+    every = {
+        seeds: [
+            run_constants(c) for name, z0 in starts.items() for c in drawn(z0=z0, seeds=seeds, top=200.0, pairs=name)
+        ]
+        for seeds in ((0, 1), (0,))
+    }
+    six, three = (answers(runs) for runs in every.values())
+    assert six.exponent.seeds.method == "Student's t over 3 groups (3+)"
+    assert three.exponent.seeds.method == "Student's t over 3 bases (3+)"
+    for pooled, alone in (
+        (six.exponent, three.exponent),
+        *((six.first_fall[m], three.first_fall[m]) for m in six.first_fall),
+    ):
+        ends = [(one.low, one.estimate, one.high) for one in (pooled.seeds, alone.seeds)]
+        assert ends[0] == pytest.approx(ends[1], rel=1e-9)
+        assert pooled.documents.estimate == pytest.approx(alone.documents.estimate, rel=1e-9)
+        width = [one.high - one.low for one in (alone.documents, pooled.documents)]
+        assert width[0] / width[1] == pytest.approx(math.sqrt(2), rel=1e-6)  # readings of a second seed are new
+    # one behaviour of three weighs a third, however many seeds it has
+    more = [*every[(0,)], *(run_constants(c) for c in drawn(z0=0.6, seeds=(1, 2, 3), top=200.0, pairs="advice"))]
+    assert answers(more).exponent.best.estimate == pytest.approx(three.exponent.best.estimate, rel=1e-9)
+
+
 def test_algorithms_are_read_apart():
     courses = [
         replace(course, covariates={"algorithm": name}) for name in ("sft", "dpo") for course in drawn(seeds=(0,))
@@ -274,9 +300,23 @@ def test_a_control_explains_its_share():
         )
         for arm, slope in (("perturb", 0.1), ("control", 0.04))
     ]
-    told = answers([run_constants(course) for course in arms]).control.documents
-    assert told.estimate == pytest.approx(0.6)
-    assert told.closed
+    control = answers([run_constants(course) for course in arms]).control
+    assert control.documents.estimate == pytest.approx(0.6)
+    assert control.documents.closed
+    assert control.seeds is None
+    # three alignment volumes of one base are one base still, and their readings of the same documents
+    volumes = [replace(arm, align=align) for arm in arms for align in (16.0, 64.0, 256.0)]
+    assert answers([run_constants(course) for course in volumes]).control == control
+    seeds = [
+        replace(arm, align=align, covariates=arm.covariates | {"seed": seed}, values=2.0 - (2.0 - arm.values) * part)
+        for arm in arms
+        for align in (16.0, 64.0, 256.0)
+        for seed, part in enumerate((1.0, 1.0 + 0.1 * (arm.covariates["arm"] == "control")))
+    ]
+    over = answers([run_constants(course) for course in seeds]).control.seeds
+    expected = Interval.of_values([0.6, 0.56])
+    assert over.method == "Student's t over 2 bases"
+    assert (over.low, over.estimate, over.high) == pytest.approx((expected.low, 0.58, expected.high))
 
 
 def test_no_interval_is_printed_that_says_nothing():

@@ -123,6 +123,39 @@ def test_one_group_has_an_interval_over_its_prompts():
     assert "over prompts; 1 would be" in conclusion(told)[0]
 
 
+def of_behaviours(*volumes: tuple[int, int]) -> list[dict[str, object]]:
+    """Two seeds of a behaviour for each pair of volumes; seeds of one are alike, behaviours are not."""
+    runs = []
+    for place, pair in enumerate(volumes):
+        for seed in (0, 1):
+            for n in pair:
+                runs.append(run(n, seed=seed, most=4000.0))
+                runs[-1]["configuration"]["pairs"] = f"behaviour {place}"
+    return runs
+
+
+def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
+    """Six groups whose seeds agree to the last digit know no more of behaviours than three do."""
+    volumes = (16, 128), (64, 512), (256, 2048)
+    answer = pooled_answers(of_behaviours(*volumes))["sgd"]
+    each = [pooled_answers(of_behaviours(pair)[:2])["sgd"]["exponent"]["estimate"] for pair in volumes]
+    assert np.ptp(each) > 0.1
+    assert answer["exponent"]["groups"] == 6
+    pooled, expected = answer["exponent"], Interval.of_values(each)
+    assert [pooled[end] for end in ("estimate", "low", "high")] == pytest.approx(
+        [expected.estimate, expected.low, expected.high]
+    )
+    assert pooled["smallest_visible"] == pytest.approx((expected.high - expected.low) / 2)
+    for measure in ("z", "code_length", "probability"):
+        assert answer["first_fall"][measure]["method"] == "Student's t over 3 behaviours"
+    assert answer["forecast_exponent"]["method"] == "Student's t over 3 behaviours"
+    assert answer["return_ratio"]["left_out"] == 2  # of the shortest alignments, which do not reach 90%
+    assert answer["return_ratio"]["method"] == "Student's t over 4 seeds of 2 behaviours"
+    rows = [durability_row(result) for result in of_behaviours(*volumes)]
+    words = " ".join(conclusion({"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}}))
+    assert "] over 3 behaviours; 1 would be in proportion" in words
+
+
 def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn():
     runs = [run(n, seed=seed) for n in (64, 256) for seed in (0, 1)]
     rows = [durability_row(result) for result in runs]
