@@ -97,7 +97,7 @@ def falls(results: Sequence[Result]) -> list[Falls]:
     laws         R13 and R19 fitted to all mean contrasts of both arms (weighted), the error of predicting an alignment
                  volume that was left out, and their slopes, with whether the measured interval holds each
 
-    Every number is a mean over units, one a (seed, direction), with a t interval over units (ends None for one unit) and
+    Every number is a mean over seeds, of each over its directions, with a t interval over seeds (ends None for one seed) and
     the standard error over documents, an upper bound where the directions of a seed share their documents.
     """
     groups: list[Falls] = []
@@ -179,13 +179,15 @@ def _excess(volume: int) -> list[Term]:
 
 
 def estimate(rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]], level: float = LEVEL) -> Over:
-    """The mean over units of a linear combination of contrasts.
+    """The mean over seeds of a linear combination of contrasts, of each seed over its directions.
 
-    rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The
-    interval is Student's over units. se_documents: units of one seed are added linearly, seeds in quadrature.
+    rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The directions of a seed are read
+    on the same documents, and trained on the same with the roles exchanged: the interval is Student's over seeds.
+    se_documents: units of one seed are added linearly, seeds in quadrature.
     """
-    values, errors = [], []
-    for row in rows.values():
+    values: dict[int, list[float]] = {}
+    errors: dict[int, list[float]] = {}
+    for (seed, _), row in rows.items():
         weighted: Weighted = []
         for readings, terms in row:
             for coefficient, phase, volume in terms:
@@ -193,16 +195,13 @@ def estimate(rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]],
                 assert reading is not None
                 weighted.append((coefficient, reading))
         value, se = contrast_combination(weighted)
-        values.append(value)
-        errors.append(se)
-    count, mean = len(values), Interval.of_values(values, level=level, method="Student's t over units")
-    seeds: dict[int, float] = {}
-    for (seed, _), error in zip(rows, errors, strict=True):
-        seeds[seed] = seeds.get(seed, 0.0) + error
-    se = float(np.sqrt(sum(value**2 for value in seeds.values())) / count)
+        values.setdefault(seed, []).append(value)
+        errors.setdefault(seed, []).append(se)
+    mean = Interval.of_values([float(np.mean(each)) for each in values.values()], level=level)
+    se = float(np.linalg.norm([np.mean(each) for each in errors.values()])) / len(values)
     z = mean.estimate / se if mean.estimate is not None and se > 0 else None
     return {
-        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": count,
+        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": len(values),
         "se_documents": se, "z": z,
     }  # fmt: skip
 

@@ -91,15 +91,28 @@ def test_the_excess_tells_the_laws_apart_where_the_fall_does_not():
         assert row["estimate"] == pytest.approx(M[-1] * (a + b) / 2 / (k + n + M[-1]), abs=1e-12)
 
 
-def test_intervals_are_students_over_units_and_open_for_one():
+def test_intervals_are_students_over_seeds_and_open_for_one():
     (one,) = falls(results(FORGETTING, seeds=(0,)))
     assert one["depth"]["slope"]["low"] is None
     (two,) = falls(results(FORGETTING, seeds=(0, 1), shift=0.2))
     slope = two["depth"]["slope"]
     first = law_slope(FORGETTING, M[-1], False)
     assert slope["estimate"] == pytest.approx(1.1 * first, abs=1e-12)
-    # two units: the half width is t(0.975, 1) |difference| / 2 = 12.706 |d| / 2
+    # two seeds: the half width is t(0.975, 1) |difference| / 2 = 12.706 |d| / 2
     assert slope["high"] - slope["estimate"] == pytest.approx(12.7062 * 0.2 * first / 2, rel=1e-4)
+
+
+def test_two_directions_of_a_seed_count_once():
+    """The same again with the roles exchanged: two seeds know no more than before, of documents that they share neither."""
+    one = results(FORGETTING, seeds=(0, 1), shift=0.2)
+    other = [run | {"configuration": run["configuration"] | {"direction": "exchanged"}} for run in one]
+    forward, exchanged, both = falls([*one, *other])
+    assert both["direction"] == "both"
+    assert both["units"] == 4
+    for name in ("first_fall", "depth", "first_excess", "excess_depth"):
+        assert both[name]["slope"] == pytest.approx(forward[name]["slope"])
+        assert exchanged[name]["slope"] == pytest.approx(forward[name]["slope"])
+    assert both["slowing"]["units"] == 2
 
 
 def test_errors_over_documents_are_those_of_draws():
