@@ -448,7 +448,7 @@ def _pooled(
     )  # fmt: skip
     if values.size < 2:
         return Spread(documents, None)
-    names = ("bases" if kinds == values.size else "groups", "bases")
+    names = ("bases" if kinds == values.size else "settings", "bases")
     over = Interval.of_clusters(values, groups, level=level, unit=unit, names=names)
     known_well = " (3+)" if kinds >= 3 or values.size - kinds >= 2 else ""
     return Spread(documents, replace(over, method=over.method + known_well))

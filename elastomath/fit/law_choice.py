@@ -28,7 +28,9 @@ PARTS = 16
 """Parts in which the readings of a run are left out of R16."""
 SIGNIFICANT = 0.05
 RESAMPLES = 500
-"""Draws of the bootstrap over runs behind the weights of the laws."""
+"""Draws of the bootstrap over bases, or runs, behind the weights of the laws."""
+FEWEST_BASES = 3
+"""Bases from which on a draw is of bases: what one base has of its own moves all its runs."""
 BALANCE = "balance of the rates (R16)"
 """R16 as a prediction. It reads the other rates at the same l, so it is shown beside the laws but not chosen among them."""
 
@@ -334,8 +336,9 @@ def compare_over_bases(readings: Sequence[Readings], bases: Sequence[str], laws:
 
     heldout_runs    root mean square over runs left out in turn, foretold from their first reading and the base's other runs
     forecast_error  the same from small alignment volumes to large ones (`foretell`); null where no base has two volumes
-    weight          share of `RESAMPLES` bootstrap draws over runs in which the law misses least (mean of ln of the mean
-                    squared error of a run, both kinds of error together): laws that cannot be told apart share it
+    weight          share of `RESAMPLES` bootstrap draws in which the law misses least (mean of ln of the mean squared error of a
+                    run, both kinds of error together): laws that cannot be told apart share it. Draws are of bases, whose runs
+                    share their numbers, where there are `FEWEST_BASES` or more, else of runs
     kept            not told from the best: a weight of 0.05 or more, or no more numbers than the law of the largest weight and a
                     fit to all readings that is worse by no more than their noise allows (`_within_noise`)
     numbers         how many are shared;  chosen  true for the one with the fewest of those that are kept
@@ -396,9 +399,7 @@ def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answ
         logs = np.log(np.maximum([remaining, forecast], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         errors.append((rms(remaining, np.ones_like(of_large)), rms(forecast, of_large) if of_large.any() else None))
-    units, rng = np.array(losses), np.random.default_rng(0)
-    won = [units[:, rng.integers(0, of_large.size, of_large.size)].mean(1).argmin() for _ in range(RESAMPLES)]
-    weights = np.bincount(won, minlength=len(laws)) / RESAMPLES
+    weights = _bootstrapped(np.array(losses), [int(pile.run[-1]) + 1 for pile in piles])
     left = np.array([left for left, _, _ in answers])
     kept = (weights >= SIGNIFICANT) | _within_noise(left, [law.numbers for law in laws], every, int(weights.argmax()))
     best = min(np.flatnonzero(kept).tolist(), key=lambda index: (len(laws[index].numbers), -weights[index]))
@@ -415,6 +416,18 @@ def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answ
         for index, law in enumerate(laws)
     ]
     return sorted(rows, key=lambda row: -row["weight"])
+
+
+def _bootstrapped(losses: Array, runs: Sequence[int]) -> Array:
+    """The share of draws in which each law loses least; losses (laws, all runs), and how many of them each base has."""
+    if len(runs) < FEWEST_BASES:
+        runs = [1] * losses.shape[1]
+    sums, sizes = np.add.reduceat(losses, np.cumsum([0, *runs[:-1]]), axis=1), np.array(runs)
+    rng, won = np.random.default_rng(0), []
+    for _ in range(RESAMPLES):
+        drawn = rng.integers(0, sizes.size, sizes.size)
+        won.append((sums[:, drawn].sum(1) / sizes[drawn].sum()).argmin())
+    return np.bincount(won, minlength=len(losses)) / RESAMPLES
 
 
 def _within_noise(squares: Array, numbers: Sequence[Sequence[str]], every: _Pile, best: int) -> NDArray[np.bool_]:

@@ -117,7 +117,7 @@ def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
         for seeds in ((0, 1), (0,))
     }
     six, three = (answers(runs) for runs in every.values())
-    assert six.exponent.seeds.method == "Student's t over 3 groups (3+)"
+    assert six.exponent.seeds.method == "Student's t over 3 settings (3+)"
     assert three.exponent.seeds.method == "Student's t over 3 bases (3+)"
     for pooled, alone in (
         (six.exponent, three.exponent),
