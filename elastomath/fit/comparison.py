@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..interval import Interval
 from ..shown import number_of
 from .constants import RunConstants, run_constants, seed_of
-from .course import Course
+from .course import Course, in_one_unit
 from .design import t_beyond
 from .logit import logit_constants
 
@@ -106,11 +106,12 @@ def differences(
     Runs are repeats over the covariate ``seed``; a seed's value is the mean over its behaviours and alignment volumes, of logarithms
     but for the contrast. Sides with the same `FEWEST_PAIRS` seeds or more that read the same prompts (covariate ``pairs``) are paired, as a
     seed draws the prompts and what they do to both sides drops out; else Welch's t test. p is corrected over the pairs of sets
-    within each constant (Holm). Seeds with a run that was not undone are left out, and such runs are counted: where there
-    are any, look at them first.
+    within each constant (Holm). Where a run was not undone there is no difference, and they are counted: the others would be
+    chosen by what they measure. Rates in bits and in nats are compared in nats; contrasts of rates of other things (a token, a
+    byte) are not.
 
     constants: names of `CONSTANTS`, all by default.
-    Raises InputError for fewer than two sets, or sets with no alignment volume in common.
+    Raises InputError for fewer than two sets, volumes in several units, or sets with no alignment volume in common.
 
     >>> from elastomath.laws.logit import perturbed_contrast
     >>> m = np.arange(0.0, 41, 4)
@@ -127,6 +128,7 @@ def differences(
             where="compare",
             mend="give two curves or more, or --by a covariate of two values",
         )
+    sets, constants = _comparable(sets, constants)
     constants_of: dict[str, list[RunConstants]] = {
         name: [run_constants(course, level) for course in mine] for name, mine in sets.items()
     }
@@ -158,6 +160,23 @@ def differences(
                 effects.append(effect)
                 errors.append(error)
     return _corrected(effects, errors)
+
+
+def _comparable(
+    sets: Mapping[str, Sequence[Course]], constants: Sequence[str]
+) -> tuple[dict[str, list[Course]], list[str]]:
+    """The sets in one unit of rates, and what can be compared of them: no contrasts where they have several."""
+    alike = iter(in_one_unit([course for runs in sets.values() for course in runs]))
+    in_common = {name: [next(alike) for _ in runs] for name, runs in sets.items()}
+    units, volumes = (
+        list(dict.fromkeys(getattr(course, unit) for runs in in_common.values() for course in runs))
+        for unit in ("unit", "volume_unit")
+    )
+    if len(volumes) > 1:
+        raise InputError(
+            f"volumes in {' and '.join(volumes)}", where="compare", mend="count the volumes of all sets in one unit"
+        )
+    return in_common, [constant for constant in constants if constant != "after" or len(units) < 2]
 
 
 def _shared(a: Sequence[Course], b: Sequence[Course]) -> bool:
@@ -234,7 +253,7 @@ def _difference(
         first, second, constant, align, Interval(None, None, None, level), None, None, None, 0, missing
     )
     alone = (math.nan, math.nan)
-    if not one.size or not two.size:
+    if missing or not one.size or not two.size:
         return nothing, alone
     pairs = sorted(set(a) & set(b))
     paired = shared and len(pairs) == len(a) == len(b) and len(pairs) >= FEWEST_PAIRS

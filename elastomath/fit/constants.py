@@ -19,6 +19,8 @@ OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon
 """What a run's name says of its optimiser, where the table has no column of that name."""
 SEEDS = ("seed", "source_seed")
 """Covariates over which runs are repeats of each other: the seed of a training, and that of simulated data."""
+UNITS = ("measure", "unit", "volume_unit")
+"""What a number of a course is, and in which unit: those of runs that differ in it are not put together."""
 SFT = "sft"
 """The algorithm of an alignment whose table names none."""
 MEASURES = ("contrast", "code_length", "opposed", "probability", "score", "kept")
@@ -198,7 +200,7 @@ def recipe(course: Course) -> str:
 
 @checked(courses=listed(an(Course)))
 def labels(courses: Sequence[Course]) -> list[str]:
-    """What tells the runs apart besides seed and alignment volume: the values of the covariates that vary, "" for none."""
+    """What tells the runs apart besides seed and alignment volume: the covariates that vary, and the units; "" for none."""
     names = list(dict.fromkeys(name for course in courses for name in course.covariates))
     kept = []
     for name in names:
@@ -206,6 +208,7 @@ def labels(courses: Sequence[Course]) -> list[str]:
         if name in SEEDS or len({str(value) for value in values}) < 2 or _is_volume(values, courses):
             continue
         kept.append((name, values))
+    kept += [(name, values) for name in UNITS if len(set(values := [getattr(course, name) for course in courses])) > 1]
     # a covariate that another determines says nothing new
     columns: list[tuple[str, list[Any]]] = []
     for name, values in kept:
@@ -392,9 +395,10 @@ def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
         return Answers(None, {}, _resistance(runs, level), _control(runs, level), apart)
     several = {base: way for base, way in _by_base(runs).items() if len({run.course.align for run in way} - {None}) > 1}
     ways, groups = list(several.values()), [group for group, _ in several]
+    one_unit = len({(run.course.unit, run.course.volume_unit) for way in ways for run in way}) == 1
     measures = [name for name in MEASURES if all(name in run.first_fall for way in ways for run in way)]
     falls = {}
-    for name in measures if several else ():
+    for name in measures if one_unit else ():
         slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in ways]  # type: ignore[misc]
         spread = _pooled(slopes, groups, level, scale=math.log(2))
         if spread is not None:
@@ -540,7 +544,7 @@ def _from_one_side(
             # the reading before alignment is the same for all runs of a base: it moves them together
             apart[index], shared[index] = both
         else:
-            apart[index] = abs(math.log(end) - logs[index]) / _quantile(run.course, volume.level)
+            apart[index] = abs(math.log(end) - logs[index]) / run.course.quantile(volume.level)
     return float(weights @ logs), math.hypot(float(np.linalg.norm(weights * apart)), float(weights @ shared))
 
 
@@ -550,7 +554,7 @@ def _log_errors(run: RunConstants, interval: Interval) -> tuple[float, float]:
     error = 0.0 if math.isnan(run.course.base_error) else run.course.base_error
     alone, *beside = passages(course, [(1.0, base + shift, 0.0) for shift in (0.0, -error, error)], interval.level)
     low, high = alone.low or math.nan, alone.high or math.nan
-    quantile = _quantile(course, interval.level)
+    quantile = course.quantile(interval.level)
     moved = [passage.estimate for passage in beside]
     if error == 0 or not all(moved):
         return math.log(interval.high / interval.low) / (
@@ -558,15 +562,6 @@ def _log_errors(run: RunConstants, interval: Interval) -> tuple[float, float]:
         ) if interval.high and interval.low else math.nan, 0.0
     own = math.log(high / low) / (2 * quantile) if 0 < low < high else math.nan
     return own, math.log((moved[1] or 1.0) / (moved[0] or 1.0)) / 2
-
-
-def _quantile(course: Course, level: float) -> float:
-    """By which an error is read back from an interval of a course."""
-    from scipy.special import ndtri, stdtrit
-
-    if course.known_errors:
-        return float(ndtri(0.5 + level / 2))
-    return float(stdtrit(course.smoothed().freedom, 0.5 + level / 2))
 
 
 def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
@@ -578,6 +573,8 @@ def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
     for run in runs:
         about = run.course.covariates
         if "start" not in about or "target" not in about or run.course.measure != "contrast":
+            return None
+        if run.course.unit != runs[0].course.unit:
             return None
         by_way[str(about["start"]), str(about["target"]), str(about.get("seed", ""))] = run.course
     gaps: dict[str, list[float]] = {}
@@ -592,7 +589,8 @@ def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
 def _control(runs: Sequence[RunConstants], level: float) -> Spread | None:
     """``1 - fall of the control / fall of the perturbation`` at the last common volume, over pairs of runs that differ in ``arm``.
 
-    A base has the mean over its alignment volumes, and the mean of their errors: their readings are of the same documents.
+    A base has the mean over its alignment volumes, and the mean of their errors: their readings are of the same documents. None where
+    a perturbation made nothing fall: the mean of the other pairs would be chosen by what it measures.
     """
     courses = [
         replace(run.course, covariates={name: value for name, value in run.course.covariates.items() if name != "arm"})
@@ -602,31 +600,27 @@ def _control(runs: Sequence[RunConstants], level: float) -> Spread | None:
     for group, base, run in zip(labels(courses), bases(courses), runs, strict=True):
         arm = str(run.course.covariates.get("arm", ""))
         arms.setdefault((group, base), {}).setdefault(run.course.align, {})[arm] = run.course
-    shares = {
-        key: [share for pair in pairs.values() if (share := _beyond_control(pair))] for key, pairs in arms.items()
-    }
+    shares = {key: [share for pair in pairs.values() for share in _beyond_control(pair)] for key, pairs in arms.items()}
     shares = {key: mine for key, mine in shares.items() if mine}
     means = [
         (float(np.mean([share for share, _ in mine])), float(np.mean([error for _, error in mine])))
         for mine in shares.values()
     ]
-    return _pooled(means, [group for group, _ in shares], level)
+    return _pooled([None if math.isnan(mean[0]) else mean for mean in means], [group for group, _ in shares], level)
 
 
-def _beyond_control(pair: Mapping[str, Course]) -> tuple[float, float] | None:
-    """The share of one pair's fall that the control does not explain, and its error; None without a pair, or without a fall."""
+def _beyond_control(pair: Mapping[str, Course]) -> list[tuple[float, float]]:
+    """The share of one pair's fall that the control does not explain, and its error: nan without a fall, nothing without a pair."""
     control, opposed = pair.get("control"), pair.get("perturb")
     if control is None or opposed is None or control.measure != opposed.measure:
-        return None
+        return []
     common = sorted(set(control.volumes.tolist()) & set(opposed.volumes.tolist()))
     if len(common) < 2:
-        return None
+        return []
     falls, errors = [], []
     for course in (control, opposed):
         at = int(np.flatnonzero(course.volumes == common[-1])[0])
         falls.append(float(course.values[0] - course.values[at]))
         errors.append(float(np.hypot(course.errors[0], course.errors[at])))
-    if falls[1] <= 0:
-        return None
-    ratio = falls[0] / falls[1]
-    return 1 - ratio, float(np.hypot(errors[0], ratio * errors[1])) / falls[1]
+    ratio = falls[0] / falls[1] if falls[1] > 0 else math.nan
+    return [(1 - ratio, float(np.hypot(errors[0], ratio * errors[1])) / (falls[1] or math.nan))]

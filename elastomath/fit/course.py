@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Array
-from ..checks import SHARE, an, checked, number, reals
+from ..checks import SHARE, an, checked, listed, number, reals
 from ..curve import Curve, Run
 from ..errors import InputError
 from ..interval import Interval
+from ..units import NATS_PER_BIT
 
 GRID = 600
 """Volumes at which a smoothed course is asked for its passage."""
@@ -69,6 +70,36 @@ class Course:
     def smoothed(self) -> Smoothed:
         """The course as a spline of few numbers by weighted least squares (`Smoothed`)."""
         return _smoothed(self)
+
+    @checked(level=SHARE)
+    def quantile(self, level: float = 0.95) -> float:
+        """By how many errors an interval of this course reaches to either side: the normal quantile, or Student's of estimated errors.
+
+        >>> course = Course("a", "contrast", "nats", "examples", np.arange(3.0), np.zeros(3), np.full(3, 0.1))
+        >>> round(course.quantile(), 2)
+        1.96
+        """
+        from scipy.special import ndtri, stdtrit
+
+        if self.known_errors:
+            return float(ndtri(0.5 + level / 2))
+        return float(stdtrit(self.smoothed().freedom, 0.5 + level / 2))
+
+    def in_nats(self) -> Course:
+        """The same with a rate in bits as one in nats, 1 bit = ln 2 nats; anything else as it is.
+
+        >>> course = Course("a", "contrast", "bits/token", "examples", np.zeros(1), np.ones(1), np.ones(1), base=0.5)
+        >>> course.in_nats().values.round(3), course.in_nats().unit
+        (array([0.693]), 'nats/token')
+        """
+        if not self.unit.startswith("bits/"):
+            return self
+        rates = {name: NATS_PER_BIT * readings for name, readings in self.rates.items()}
+        return replace(
+            self, unit="nats/" + self.unit.removeprefix("bits/"), values=NATS_PER_BIT * self.values,
+            errors=NATS_PER_BIT * self.errors, base=NATS_PER_BIT * self.base, base_error=NATS_PER_BIT * self.base_error,
+            rates=rates,
+        )  # fmt: skip
 
     @checked(share=number(above=0.0, most=1.0), level=SHARE)
     def passage(self, share: float = 1.0, level: float = 0.95) -> Interval:
@@ -261,6 +292,19 @@ def courses(curve: Curve) -> Iterator[Course]:
     for index, run in enumerate(curve):
         mine = {name: values[index] for name, values in constant.items()}
         yield run_course(run, by_run[run.name], mine)
+
+
+@checked(runs=listed(an(Course)))
+def in_one_unit(runs: Sequence[Course]) -> list[Course]:
+    """The courses, those in bits in nats where others are in nats: a mean of both, or their difference, would be of neither.
+
+    Rates of other things (a token, a byte, a response) stay what they are.
+    """
+    units = {course.unit for course in runs}
+    mixed = {unit.removeprefix("bits/") for unit in units if unit.replace("bits/", "nats/") != unit} & {
+        unit.removeprefix("nats/") for unit in units if unit.startswith("nats/")
+    }
+    return [course.in_nats() if course.unit.partition("/")[2] in mixed else course for course in runs]
 
 
 def run_course(run: Run, rows: Any, covariates: Mapping[str, Any]) -> Course:

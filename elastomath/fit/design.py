@@ -30,7 +30,7 @@ from ..checks import (
 from ..curve import LARGEST
 from ..errors import InputError
 from ..laws.logit import aligned_contrast, perturbed_contrast, undo_volume
-from .constants import grouped, run_constants
+from .constants import RunConstants, grouped, run_constants
 from .course import Course
 from .logit import logit_constants
 
@@ -42,6 +42,8 @@ READINGS = (5, 6, 8, 10, 12, 16)
 """Numbers of readings that are tried, the one at 0 among them."""
 SPACINGS = (1.0, 1.5, 2.0)
 """Powers of the spacing: 1 even, 2 denser at first."""
+LEAST_SCATTER = 1e-3
+"""The least scatter over seeds of ln m* that a pilot tells: no more seeds differ by less."""
 REACH = 1.25
 """The last reading, in the largest undo volumes that are expected: enough for an upper end that closes."""
 
@@ -316,8 +318,11 @@ def t_beyond(edge: float, freedom: float, shift: float) -> float:
 def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().tokens) -> Pilot:
     """A pilot's c, z_0, noise and scatter over seeds from its own courses, read on so many prompts.
 
-    What they do not tell keeps its default: the scatter where there is one seed. Raises InputError where they give no c.
+    The scatter is what is left of the variance of ln m* over seeds without that of its readings, which a plan adds again for its
+    own prompts. What they do not tell keeps its default: the scatter where there is one seed, or a run that was not undone. Rates
+    in bits are read in nats. Raises InputError where they give no c.
     """
+    courses = [course.in_nats() for course in courses]
     constants = logit_constants(courses)
     constant = None if constants is None or constants.perturbing is None else constants.perturbing.estimate
     if constant is None:
@@ -335,11 +340,21 @@ def pilot_of(courses: Sequence[Course], prompts: int, tokens: float = Pilot().to
         pilot = replace(pilot, noise=float(np.median(errors)) * math.sqrt(prompts))
     squares, freedom = 0.0, 0
     for group in grouped([run_constants(course) for course in courses]):
-        logs = [
-            math.log(run.undo_volume.estimate) for run in group.runs if run.undo_volume and run.undo_volume.estimate
-        ]
-        if len(logs) > 1:
-            squares, freedom = squares + float(np.var(logs) * len(logs)), freedom + len(logs) - 1
+        volumes = [run.undo_volume for run in group.runs if run.undo_volume and run.undo_volume.estimate]
+        if len(volumes) < max(len(group.runs), 2):
+            continue  # those that were undone would be chosen by what they measure
+        logs = [math.log(volume.estimate or 1.0) for volume in volumes]
+        noise = [_log_error(run) ** 2 for run in group.runs]
+        squares += float(np.var(logs, ddof=1) - np.mean(noise)) * (len(logs) - 1)
+        freedom += len(logs) - 1
     if freedom:
-        pilot = replace(pilot, scatter=max(math.sqrt(squares / freedom), 1e-3))
+        pilot = replace(pilot, scatter=math.sqrt(max(squares / freedom, LEAST_SCATTER**2)))
     return pilot
+
+
+def _log_error(run: RunConstants) -> float:
+    """The error of ln m* over the prompts of a run; 0 where an end is open, so that it is not told from the scatter over seeds."""
+    volume = run.undo_volume
+    if volume is None or not (volume.low and volume.high):
+        return 0.0
+    return math.log(volume.high / volume.low) / (2 * run.course.quantile(volume.level))

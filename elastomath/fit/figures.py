@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,10 +134,18 @@ def courses_figure(summary: Summary) -> Figure:
             axes.plot(places, along.smoothed().at(places), color=colour, linestyle=line)
         if run.undo_volume is not None and run.undo_volume.estimate is not None:
             axes.plot(run.undo_volume.estimate, along.level, marker="|", markersize=14, color=colour)
-    axes.set(xlabel=f"perturbation ({course.volume_unit})", ylabel=f"{course.measure} ({course.unit})")
+    axes.set(
+        xlabel=f"perturbation ({_together(along.course.volume_unit for along in runs)})",
+        ylabel=f"{_together(along.course.measure for along in runs)} ({_together(along.course.unit for along in runs)})",
+    )
     axes.set_title("marks: back where it was before alignment")
     axes.legend(fontsize=8, frameon=False)
     return figure
+
+
+def _together(words: Iterable[str]) -> str:
+    """Each word once."""
+    return ", ".join(dict.fromkeys(words))
 
 
 @styled
@@ -169,7 +178,7 @@ def undo_figure(summary: Summary) -> Figure:
                 axes.plot(n, undo.low, marker="^", color=colour, markerfacecolor="white")
         if known:
             axes.plot(*zip(*known, strict=True), marker=marker, color=colour, linestyle=line, label=label or "all runs")
-    unit = summary.runs[0].course.volume_unit
+    unit = _together(run.course.volume_unit for run in summary.runs)
     axes.set(xscale="log", yscale="log", xlabel=f"aligned ({unit})", ylabel=f"undone by ({unit})")
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis, dense=True)
@@ -199,16 +208,18 @@ def forest_figure(summary: Summary) -> Figure:
             ends = [x for x in (interval.low, interval.estimate, interval.high) if x is not None]
             if ends:
                 axes.plot([ends[0], ends[-1]], [place + shift] * 2, color=colour, linewidth=1.2)
+                if interval.estimate is None:  # a bound: the end that is there
+                    marker = "<" if interval.low is None else ">"
                 axes.plot(
-                    interval.estimate or ends[0], place + shift, marker=marker if interval.estimate is not None else ">", color=colour,
+                    ends[0] if interval.estimate is None else interval.estimate, place + shift, marker=marker, color=colour,
                     markerfacecolor=colour if filled else "white",
                 )  # fmt: skip
-    unit = summary.runs[0].course.volume_unit
+    unit = _together(run.course.volume_unit for run in summary.runs)
     names = [
         ", ".join(part for part in (g.label, f"n = {g.align:g}" if g.align else "") if part) or "all" for g in groups
     ]
     axes.set(xscale="log", yticks=range(len(groups)), yticklabels=names, xlabel=f"perturbation ({unit})")
     axes.set_ylim(len(groups) - 0.5, -0.5)
     plain_ticks(axes.xaxis, dense=True)
-    axes.set_title("□ half undone   ● undone   > more than this")
+    axes.set_title("□ half undone   ● undone   > more than this   < less than this")
     return figure

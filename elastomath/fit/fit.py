@@ -19,7 +19,7 @@ from ..interval import Interval
 from ..laws.finite import finite_law
 from ..shown import Shown
 from .constants import bases, optimiser
-from .course import Course, courses
+from .course import Course, courses, in_one_unit
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
 from .law_choice import BALANCE, Judged, compare, compare_over_bases, predictions, verdict
@@ -251,7 +251,7 @@ def fit(
     common = Interval(None, None, None, level) if differ else pooled_kappa(near, level)
     apart = (min(kappas), max(kappas)) if differ and kappas else None
     joint = Joint(tuple(fitted.run for fitted in near), len(runs), common, apart)
-    every = list(courses(curve))
+    every = in_one_unit(list(courses(curve)))
     summary = summarise(
         every, level, joint=joint, laws=_contrast_laws([readings for _, readings, _ in results], every, laws)
     )

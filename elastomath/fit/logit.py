@@ -15,7 +15,7 @@ from ..checks import SHARE, an, checked, listed
 from ..interval import Interval
 from ..laws.logit import fall_volume
 from ..units import NATS_PER_BIT
-from .course import MISFIT, Course
+from .course import MISFIT, Course, in_one_unit
 from .rival_laws import fallen
 
 LEVELS = (0.6, 0.9)
@@ -64,7 +64,7 @@ def logit_constants(courses: Sequence[Course], level: float = 0.95) -> LogitCons
     >>> print(told.aligning, "|", told.perturbing, "|", f"{told.drift:.2f}")
     0.2000 [0.1970, 0.2031] nats/example | 0.2000 [0.1989, 0.2011] nats/example | 1.00 [0.98, 1.02]
     """
-    usable = [course for course in courses if course.measure == "contrast" and course.unit.endswith("/response")]
+    usable = in_one_unit([c for c in courses if c.measure == "contrast" and c.unit.endswith("/response")])
     if not usable:
         return None
     scale = NATS_PER_BIT if usable[0].unit.startswith("bits") else 1.0
@@ -284,6 +284,8 @@ def _drift(
 
 
 def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | None, level: float) -> Interval | None:
+    from scipy.special import ndtri
+
     if aligning is None or aligning.estimate is None:
         return None
     low, high = (math.log(p / (1 - p)) for p in LEVELS)
@@ -296,14 +298,15 @@ def _return_ratio(courses: Sequence[Course], scale: float, aligning: Interval | 
         return None
     fell = (down[1].estimate or 0.0) - (down[0].estimate or 0.0)
     climbed = float(fall_volume(-low, high - low, aligning.estimate))
-    errors = [
-        (ratio.high - ratio.low) / (2 * 1.959964) if ratio.high is not None and ratio.low is not None else math.nan
-        for ratio in down
+    halves = [
+        (ratio.high - ratio.low) / 2 if ratio.high is not None and ratio.low is not None else math.nan for ratio in down
     ]
-    of_c = math.log((aligning.high or math.nan) / (aligning.low or math.nan)) / (2 * 1.959964)
+    of_c = math.log((aligning.high or math.nan) / (aligning.low or math.nan)) / 2
     if fell <= 0 or climbed <= 0:
         return None
-    error = math.hypot(math.hypot(*errors) / fell, of_c)
+    # halves at one level add in squares as errors do: each brings its own quantile
+    quantile = float(ndtri(0.5 + level / 2)) or math.inf  # at a level of 0 the interval is a point
+    error = math.hypot(math.hypot(*halves) / fell, of_c) / quantile
     return Interval.of_log(math.log(fell / climbed), error, math.inf, level=level, method="courses, and c aligning")
 
 

@@ -15,7 +15,7 @@ from ..interval import Interval
 from ..shown import Shown
 from ..units import NATS_PER_BIT
 from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
-from .course import Course
+from .course import Course, in_one_unit
 from .law_choice import Judged
 from .logit import LogitConstants, logit_constants
 from .pooling import WIDE
@@ -99,6 +99,9 @@ class Summary(Shown):
         volume = f"{many} {unit}" if many > 1 else unit.replace("units", "unit").removesuffix("s")
         fall_unit = f"{course.unit.removesuffix('/response')} per {volume}"
         named = any(group.label for group in self.groups)
+        several = (
+            len({(run.course.measure, run.course.unit) for run in self.runs}) > 1
+        )  # then its unit is in each label
         rows = []
         for group in self.groups:
             row: dict[str, str | int | None] = {"setting": group.label or "all"} if named else {}
@@ -107,11 +110,11 @@ class Summary(Shown):
                 "runs": len(group.runs),
             }
             if any(g.before is not None for g in self.groups):
-                row[f"{course.measure} before"] = cell(group.before)
-            row[f"after ({course.unit})"] = cell(group.after)
-            fall = group.first_fall.get(course.measure)
+                row["before" if several else f"{course.measure} before"] = cell(group.before)
+            row["after" if several else f"after ({course.unit})"] = cell(group.after)
+            fall = group.first_fall.get(group.runs[0].course.measure)
             if fall is not None:
-                row[f"first fall ({fall_unit})"] = cell(fall, float(many))
+                row["first fall" if several else f"first fall ({fall_unit})"] = cell(fall, float(many))
             row |= {f"half undone by ({unit})": cell(group.half_life)}
             row |= {f"undone by ({unit})": cell(group.undo_volume)}
             rows.append(row)
@@ -184,6 +187,8 @@ class Summary(Shown):
                 "what undoes the alignment is bounded in no setting, since in some runs it moved nothing that is seen: more held-out "
                 "documents, or more of it, would do"
             )
+        unit = group.runs[0].course.volume_unit
+        top = [g for g in top if g.runs[0].course.volume_unit == unit]
         others = [g.undo_volume.best.estimate for g in top if g.undo_volume is not None and g.undo_volume.best.estimate]
         tail = (
             f" ({min(others):.3g} to {max(others):.3g} over {len(others)} settings)"
@@ -310,7 +315,11 @@ def unit_words(courses: Sequence[Course]) -> str:
     >>> course = Course("a", "contrast", "bits/symbol", "symbols", np.zeros(1), np.zeros(1), np.zeros(1), align=1.0)
     >>> unit_words([course]), unit_words([course, replace(course, align=2.0)]), unit_words([replace(course, align=1e6)])
     ('alignment volumes', 'units of volume', 'symbols')
+    >>> unit_words([course, replace(course, volume_unit="tokens")])
+    'units of volume'
     """
+    if len({course.volume_unit for course in courses}) > 1:
+        return "units of volume"
     unit, aligned = courses[0].volume_unit, [course.align for course in courses]
     if unit != "symbols" or any(volume is None or volume > FEW_SYMBOLS for volume in aligned):
         return unit
@@ -439,6 +448,7 @@ def summarise(
     missing: Sequence[str] = (),
 ) -> Summary:
     """All that courses tell, and what they cannot (`Summary`)."""
+    courses = in_one_unit(courses)
     runs = [run_constants(course, level) for course in courses]
     by_base: dict[str, list[Course]] = {}
     for base, course in zip(bases(courses), courses, strict=True):

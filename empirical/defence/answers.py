@@ -38,37 +38,57 @@ def forecast(result: Result) -> float | None:
 def grid_rows(results: Sequence[Result]) -> list[GainedRow]:
     """`defence_rows` of every run, with ``gain``: m* over that of plain fine-tuning of the same behaviour and seed, paired over prompts.
 
-    Where a defence was not undone, its gain has a lower end alone; draws in which plain fine-tuning was not count as what was tried.
+    Where a defence was not undone, its gain has a lower end alone; where plain fine-tuning was not, an upper end alone.
     """
     rows = [(row, result) for result in results for row in defence_rows(result)]
-    draws = {_key(row): _draws(row, result) for row, result in rows}
-    volumes = {_key(row): _volume(row) for row, _ in rows}
-    gained: list[GainedRow] = []
-    for row, _ in rows:
-        plain = _key({**row, "defence": "sft"})
-        ratio = volumes[_key(row)] / volumes[plain]
-        gained.append({**row, "gain": _gain(row, ratio, draws[_key(row)] / draws[plain], draws[plain]).as_dict()})
-    return gained
+    runs = {_key(row): _Undone.of(row, result) for row, result in rows}
+    return [{**row, "gain": _gain(runs[_key(row)], runs[_key({**row, "defence": "sft"})]).as_dict()} for row, _ in rows]
 
 
 def _key(row: DefenceRow) -> tuple[Any, ...]:
     return row["pairs"], row["seed"], row["attack"], row["defence"]
 
 
-def _draws(row: DefenceRow, result: Result) -> NDArray[np.float64]:
-    opposed = 1 - DEFENCES[row["defence"]].replay
-    readings = result["attacks"][row["attack"]][str(row["best_rate"])]
-    volumes, z = _course(contrast_of(result["defended"]), readings, opposed)
-    draws = undo_draws(contrast_of(result["floor"]), volumes, z)
-    return np.where(np.isfinite(draws), draws, volumes[-1]) if row["defence"] == "sft" else draws
+@dataclass(frozen=True, slots=True)
+class _Undone:
+    """What undoes one run: m* or the most that was tried, whether it was undone, and m* of each draw of prompts, inf where it is not."""
+
+    plain: bool
+    volume: float
+    reached: bool
+    draws: NDArray[np.float64]
+    tried: float
+
+    @classmethod
+    def of(cls, row: DefenceRow, result: Result) -> _Undone:
+        opposed = 1 - DEFENCES[row["defence"]].replay
+        readings = result["attacks"][row["attack"]][str(row["best_rate"])]
+        volumes, z = _course(contrast_of(result["defended"]), readings, opposed)
+        draws = undo_draws(contrast_of(result["floor"]), volumes, z)
+        return cls(row["defence"] == "sft", _volume(row), _reached(row), draws, volumes[-1])
 
 
-def _gain(row: DefenceRow, ratio: float, ratios: NDArray[np.float64], plain: NDArray[np.float64]) -> Interval:
-    undone = row["undo_volume"]
-    if undone["estimate"] is None and undone["low"] is not None:
-        low = float(np.quantile(undone["low"] / plain, 0.025))
-        return Interval(ratio, low, None, method="bootstrap over prompts, paired; not undone")
-    return Interval.of_draws(ratio, ratios, method="bootstrap over prompts, paired")
+def _reached(row: DefenceRow) -> bool:
+    """Whether a defence was undone by what was tried."""
+    return row["undo_volume"]["estimate"] is not None
+
+
+def _gain(run: _Undone, plain: _Undone) -> Interval:
+    """m* over that of plain fine-tuning in draws of prompts; a draw that does not come back lies anywhere beyond what was tried."""
+    if run.plain:
+        return Interval(1.0, 1.0, 1.0, method="itself")
+    ratio = run.volume / plain.volume
+    below, above = (np.where(np.isfinite(one.draws), one.draws, one.tried) for one in (run, plain))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least, most = below / plain.draws, run.draws / above  # over inf: 0, which is no bound
+    low = float(np.quantile(np.nan_to_num(least, nan=0.0, posinf=np.inf), 0.025, method="closest_observation"))
+    high = float(np.quantile(np.nan_to_num(most, nan=np.inf, posinf=np.inf), 0.975, method="closest_observation"))
+    return Interval(
+        ratio if plain.reached else None,
+        low if plain.reached and low > 0 else None,
+        high if run.reached and math.isfinite(high) else None,
+        method="bootstrap over prompts, paired" + ("" if run.reached and plain.reached else "; not undone"),
+    )
 
 
 def defence_rows(result: Result) -> list[DefenceRow]:
@@ -121,7 +141,9 @@ def ranking(rows: Sequence[GainedRow]) -> list[Ranked]:
     """An entry for each attack and defence: the gain over plain fine-tuning; best first, ties as ties.
 
     The interval is over behaviours, or over the seeds of one or two (`Interval.of_clusters`), or over prompts where there are fewer than
-    `GROUPS` of both. A rank counts the defences that last longer beyond the interval of the difference.
+    `GROUPS` of both. A rank counts the defences that last longer beyond the interval of the difference. A gain has no upper end where
+    a run was not undone, or where few groups have one whose own is open, and no lower end where plain fine-tuning was not undone;
+    nothing is said to last longer than what was not undone.
     """
     places: list[Ranked] = []
     for attack in dict.fromkeys(row["attack"] for row in rows):
@@ -138,14 +160,17 @@ def ranking(rows: Sequence[GainedRow]) -> list[Ranked]:
                 np.array([math.log(_volume(group[key]) / _volume(plain[key])) for key in shared]),
                 np.array([_log_error(group[key]["gain"]) for key in shared]),
                 [pairs for pairs, _ in shared],
+                all(_reached(group[key]) for key in shared),
             )
             gains[name] = logs[name].interval(logs=True)
         entries: list[Ranked] = []
         for name, gain in gains.items():
             rows_of = [row for key, row in by[name].items() if key in plain]
-            open_end = sum(row["undo_volume"]["estimate"] is None for row in rows_of)
-            if open_end:  # a lower bound
-                gain = Interval(gain.estimate, gain.low, None, method=gain.method)
+            open_end = sum(not _reached(row) for row in rows_of)
+            if open_end or (len(rows_of) < GROUPS and any(row["gain"]["high"] is None for row in rows_of)):
+                gain = Interval(gain.estimate, gain.low, None, method=gain.method)  # a lower bound
+            if name != "sft" and not all(_reached(plain[key]) for key in by[name] if key in plain):
+                gain = Interval(None, None, gain.high, method=gain.method)
             lost = [Interval.of_dict(row["lost"]) for row in rows_of]
             behaviours = [row["pairs"] for row in rows_of]
             cost = _Groups(
@@ -162,11 +187,12 @@ def ranking(rows: Sequence[GainedRow]) -> list[Ranked]:
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """A number for each behaviour and seed, its error over prompts, and the behaviour."""
+    """A number for each behaviour and seed, its error over prompts, and the behaviour; ``reached``: none is a lower bound."""
 
     values: NDArray[np.float64]
     errors: NDArray[np.float64]
     behaviours: list[str]
+    reached: bool = True
 
     def interval(self, *, logs: bool = False) -> Interval:
         """The mean over behaviours with its interval: over groups where they are `GROUPS` or more, else over the prompts of each alone."""
@@ -180,7 +206,7 @@ class _Groups:
 
     def longer(self, other: _Groups) -> bool:
         """Whether this defence lasts longer than the other, beyond the interval of their difference over the same groups."""
-        if len(self.values) != len(other.values):
+        if len(self.values) != len(other.values) or not other.reached:
             return False
         gap = _Groups(self.values - other.values, np.hypot(self.errors, other.errors), self.behaviours).interval()
         return gap.low is not None and gap.low > 0

@@ -123,10 +123,7 @@ def read_curve(
                 mend="write a number, or leave the cell empty: that step is left out then",
             )
     scale = 1.0 if at or axis is not None else batch
-    groups: dict[str, dict[float, dict[str, Metric]]] = {}
-    for record in records:
-        owner = record.run or run or _name(files[0])
-        groups.setdefault(owner, {}).setdefault(float(record.step or 0.0) * scale, {}).update(record.metrics)
+    groups = _grouped(records, [mapped.name for mapped in chosen], scale, run or _name(files[0]))
     notes: list[str] = []
     curves = [_curve(name, steps, chosen, dict(volumes or {}), volume_unit, notes) for name, steps in groups.items()]
     absent = [
@@ -137,6 +134,30 @@ def read_curve(
             f"the volume of {' and '.join(absent)} is not known and stands as 1: R5 cannot be judged (--volumes)"
         )
     return ReadCurve(Curve.concat(curves), tuple(dict.fromkeys(notes)))
+
+
+def _grouped(
+    records: Sequence[Record], names: Sequence[str], scale: float, run: str
+) -> dict[str, dict[float, dict[str, Metric]]]:
+    """The metrics of each run at each perturbation, from all files together.
+
+    Raises InputError where two files tell different values of one metric of the same run and step: they are of two runs.
+    """
+    groups: dict[str, dict[float, dict[str, Metric]]] = {}
+    sources: dict[tuple[str, float, str], str] = {}
+    for record in records:
+        owner, at = record.run or run, float(record.step or 0.0) * scale
+        metrics = groups.setdefault(owner, {}).setdefault(at, {})
+        for name in (name for name in names if name in record.metrics):
+            source = sources.setdefault((owner, at, name), record.where)
+            if source != record.where and metrics[name].value != record.metrics[name].value:
+                raise InputError(
+                    f"{name} is {record.metrics[name].value:g} at step {record.step:g}, and {metrics[name].value:g} in {source}",
+                    where=record.where,
+                    mend="make a curve of each run, or one table with a column run",
+                )
+        metrics.update(record.metrics)
+    return groups
 
 
 def _mapping(text: str) -> tuple[list[Mapped], str | None]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 STEPS = ("step", "_step", "Step", "global_step", "train/global_step", "trainer/global_step")
 """What tools call the step."""
 RUNS = ("run", "run_name", "Run", "Name")
+RANGES = ("__MIN", "__MAX")
+"""How wandb names the least and the largest value beside a metric."""
 TAGS, VALUES = ("tag", "metric", "name"), ("value", "Value")
 
 
@@ -28,8 +30,9 @@ def read(path: Path, step: str | None = None) -> list[Record]:
 
     step   the column that counts the steps, where it has none of the usual names (`STEPS`)
 
-    A wandb export names its columns ``RUN - METRIC``: the run is left away; TensorBoard's one-scalar export (``Wall time, Step,
-    Value``) is called as its file says behind ``tag-``. Raises InputError for a table without a step.
+    A wandb export names its columns ``RUN - METRIC``: the run is left away where each metric has one, else the records are those
+    of each run (`_runs_of`). TensorBoard's one-scalar export (``Wall time, Step, Value``) is called as its file says behind
+    ``tag-``. Raises InputError for a table without a step.
     """
     table = _table(path)
     column = step or next((name for name in STEPS if name in table.columns), None)
@@ -52,25 +55,48 @@ def read(path: Path, step: str | None = None) -> list[Record]:
 def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> list[Record]:
     """The rows of one run and step as one record, in the order of the steps."""
     joined: dict[tuple[str | None, float], tuple[dict[str, Metric], dict[str, str]]] = {}
+    runs: dict[str, str] | None = None
     for index, row in enumerate(rows, 1):
+        runs = _runs_of(row, run) if runs is None else runs
         at = _float(row[column])
         if text := wording(row[column]):
             raise InputError(f"row {index}: {column} is {text!r}", where=where, mend=f"{column} has to be a number")
         if at is None:
             continue
         owner = row.get(run) if run is not None else None
-        metrics, texts = joined.setdefault((None if owner is None else str(owner), at), ({}, {}))
-        for name, value in row.items():
-            label = str(name).rpartition(" - ")[2]
-            if name in (run, None) or label.endswith(("__MIN", "__MAX")):
-                continue
-            x = _float(value)
-            if x is not None:
-                metrics[label] = Metric(x)
-            elif text := wording(value):
-                texts[label] = text
+        for whose in dict.fromkeys(runs.values()) or [None if owner is None else str(owner)]:
+            metrics, texts = joined.setdefault((whose, at), ({}, {}))
+            for name, value in row.items():
+                label = _label(name)
+                if name in (run, None) or label.endswith(RANGES) or runs.get(str(name), whose) != whose:
+                    continue
+                x = _float(value)
+                if x is not None:
+                    metrics[label] = Metric(x)
+                elif text := wording(value):
+                    texts[label] = text
     ordered = sorted(joined.items(), key=lambda item: (str(item[0][0]), item[0][1]))
     return [Record(metrics, at, owner, where, texts) for (owner, at), (metrics, texts) in ordered]
+
+
+def _label(name: Any) -> str:
+    """The metric of a column: what stands behind the run of a wandb export."""
+    return str(name).rpartition(" - ")[2]
+
+
+def _runs_of(row: Mapping[Any, Any], run: str | None) -> dict[str, str]:
+    """The run of each column of a table whose columns say it: a wandb export of several runs has ``RUN - METRIC`` for each.
+
+    Nothing where a column of runs says it, or where no metric stands under two runs: what stands before ``-`` may then be a word
+    of the metric.
+
+    >>> _runs_of({"Step": 0, "a - loss": 1.0, "b - loss": 2.0}, None), _runs_of({"Step": 0, "a - loss": 1.0, "a - acc": 1}, None)
+    ({'a - loss': 'a', 'b - loss': 'b'}, {})
+    """
+    names = [str(name) for name in row if not str(name).endswith(RANGES)] if run is None else []
+    owners = {name: name.rpartition(" - ")[0] for name in names if " - " in name}
+    labels = [_label(name) for name in owners]
+    return owners if len(set(labels)) < len(labels) else {}
 
 
 def _float(value: Any) -> float | None:

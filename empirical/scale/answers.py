@@ -18,6 +18,8 @@ on P, where R10 has elasticity per block rise with the depth that is represented
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -163,17 +165,21 @@ def measures(result: Result, weights: dict[str, Array]) -> dict[str, Array]:
     ]
     values["moved"] = np.r_[moved[0] - moved[1], np.full(len(rise) - 1, np.nan)]  # few documents carry it: no error
     at = result["gradients"]["aligned"]
+    run_key = json.dumps(result["configuration"], sort_keys=True, default=str)
     for name, key in (("cosine", "population_cosine"), ("stiffness_ratio", "population_ratio")):
-        values[name] = _scattered(at[key], len(rise))
+        values[name] = _scattered(at[key], len(rise), f"{name} {run_key}")
     for name, reading in result.get("kernels", {}).items():
-        values[KERNEL + name] = _scattered(reading, len(rise))
+        values[KERNEL + name] = _scattered(reading, len(rise), f"{name} {run_key}")
     return values
 
 
-def _scattered(reading: Mapping[str, float | None], count: int) -> Array:
-    """A number that was read with its standard error, (count,): itself, then draws of its error."""
+def _scattered(reading: Mapping[str, float | None], count: int, name: str) -> Array:
+    """A number that was read with its standard error, (count,): itself, then draws of its error, of its own for each name.
+
+    Draws that runs share would move them together, so that they would cancel in a slope.
+    """
     value, se = reading["estimate"], reading["se"]
-    noise = np.random.default_rng(0).standard_normal(count) * (se or 0.0)
+    noise = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(count) * (se or 0.0)
     noise[0] = 0.0
     return np.full(count, np.nan) if value is None else value + noise
 

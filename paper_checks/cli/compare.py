@@ -19,7 +19,7 @@ LEGEND = (
     "log-odds by at most; contrast: by how much the code of the opposed text is longer than that of the wanted one.",
     "Over: their ratio; less: their difference. p: the chance of so large a difference between seeds of equal sets, corrected for all "
     "pairs of sets within each constant (Holm). Visible from: the smallest ratio or difference that these seeds would have shown. Not "
-    "undone, where there are any: runs left out, since the largest perturbation that was tried did not undo them.",
+    "undone, where there are any: runs that the largest perturbation that was tried did not undo; the others alone are not compared.",
 )
 
 
@@ -57,7 +57,7 @@ def compare(
     ]
     if decisive and len(decisive) < len(effects):
         sentences.append(f"{len(decisive)} of {len(effects)} comparisons show a difference.")
-    sentences += _confounded(sets)
+    sentences += _confounded(sets) + _unlike(sets)
 
     def show() -> None:
         conclude(sentences)
@@ -124,6 +124,14 @@ def _confounded(sets: dict[str, list[Course]]) -> list[str]:
         for key, each in differing.items()
     )
     return [f"The sets differ in more than one thing, and what is compared is of all together: {listing}."]
+
+
+def _unlike(sets: dict[str, list[Course]]) -> list[str]:
+    """That contrasts are in units that cannot be compared, where they are."""
+    from elastomath.fit.course import in_one_unit
+
+    units = dict.fromkeys(course.unit for course in in_one_unit([course for runs in sets.values() for course in runs]))
+    return [f"The contrasts are in {' and '.join(units)}, which cannot be compared."] if len(units) > 1 else []
 
 
 def _by_recipe(sets: dict[str, list[Course]]) -> dict[str, list[Course]]:

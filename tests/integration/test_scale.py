@@ -275,6 +275,16 @@ def test_the_error_over_documents_is_that_of_other_documents(no_fits):
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
 
 
+def test_the_errors_of_readings_of_their_own_do_not_cancel_in_a_slope(no_fits):
+    """Cosines with an error of 0.1 each at sizes two doublings apart, two of each: by hand 0.1/sqrt(16) = 0.025 for a doubling.
+
+    They were drawn alike for every run, so that equal errors made 0 of it.
+    """
+    runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 8000.0)]
+    group = answers(runs, None, 2000)["groups"][0]
+    assert group["measures"]["cosine"]["slope"]["parameters"]["se_documents"] == pytest.approx(0.025, rel=0.1)
+
+
 def test_what_the_documents_do_to_every_model_alike_cancels_in_a_slope(no_fits):
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 8000.0)]
     for run_ in runs:

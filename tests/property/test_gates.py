@@ -226,9 +226,11 @@ def cases():
         "fit.summary.unit_words": (summary.unit_words, {"courses": [course]}),
         "fit.course.Course.passage": (course.passage, {"share": 0.5, "level": 0.9}),
         "fit.course.Course.undone": (course.undone, {"level": 0.9}),
+        "fit.course.Course.quantile": (course.quantile, {"level": 0.9}),
         "fit.course.Smoothed.weights": (course.smoothed().weights, {"volumes": [0.0, 4.0]}),
         "fit.course.Smoothed.at": (course.smoothed().at, {"volumes": [0.0, 4.0]}),
         "fit.course.courses": (courses.courses, {"curve": curve}),
+        "fit.course.in_one_unit": (courses.in_one_unit, {"runs": [course]}),
         "fit.design.Pilot.course": (design.Pilot().course, {"volumes": places, "align": 16.0, "prompts": 8}),
         "fit.design.Plan.sentences": (design.plan(width=0.5).sentences, {"speed": 100.0}),
         "fit.design.plan": (

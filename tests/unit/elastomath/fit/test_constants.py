@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from elastomath.fit.constants import answers, bases, grouped, labels, run_constants
 from elastomath.fit.course import Course
@@ -317,6 +318,64 @@ def test_a_control_explains_its_share():
     expected = Interval.of_values([0.6, 0.56])
     assert over.method == "Student's t over 2 bases"
     assert (over.low, over.estimate, over.high) == pytest.approx((expected.low, 0.58, expected.high))
+
+
+def test_a_control_beside_what_did_not_fall_is_no_share_of_the_others():
+    """Two seeds, in the second of which the perturbation lifted the behaviour: its share is none, and the first alone no mean."""
+    steps, errors = np.array([0.0, 8.0, 16.0]), np.full(3, 0.01)
+    rates = {"align": np.zeros((2, 3)), "perturb": np.zeros((2, 3))}
+    arms = [
+        Course(f"{arm}-{seed}", "contrast", "bits/token", "examples", steps, 2.0 - slope * steps, errors, 0.0, 0.0, 16.0, rates,
+               {"arm": arm, "seed": seed})
+        for seed, slopes in enumerate(((0.1, 0.04), (-0.01, 0.04)))
+        for arm, slope in zip(("perturb", "control"), slopes, strict=True)
+    ]  # fmt: skip
+    assert answers([run_constants(course) for course in arms[:2]]).control.documents.estimate == pytest.approx(0.6)
+    assert answers([run_constants(course) for course in arms]).control is None
+
+
+def in_bits(course):
+    return replace(
+        course, unit=course.unit.replace("nats", "bits"), values=course.values / math.log(2), errors=course.errors / math.log(2),
+        base=course.base / math.log(2), base_error=course.base_error / math.log(2),
+        rates={name: readings / math.log(2) for name, readings in course.rates.items()},
+    )  # fmt: skip
+
+
+def test_runs_in_bits_and_in_nats_are_put_together_in_one_unit():
+    """1 bit = ln 2 nats: half of the seeds in bits change no constant (their mean was 1.21 of neither, for 0.99 nats)."""
+    runs = drawn(np.random.default_rng(1), seeds=(0, 1, 2, 3))
+    mixed = [in_bits(run) if run.covariates["seed"] % 2 else run for run in runs]
+    for one, other in zip(summarise(runs).groups, summarise(mixed).groups, strict=True):
+        assert other.after.best.estimate == pytest.approx(one.after.best.estimate, rel=1e-12)
+        assert other.after.best.unit == "nats/response"
+        assert other.undo_volume.best.estimate == pytest.approx(one.undo_volume.best.estimate, rel=1e-9)
+    assert summarise(mixed).logit.keys() == summarise(runs).logit.keys()
+    both = logit_constants(mixed).perturbing
+    assert both.estimate == pytest.approx(logit_constants(runs).perturbing.estimate, rel=1e-9)
+
+
+def test_rates_of_other_things_are_not_put_together():
+    runs = [replace(run, unit="bits/byte" if run.covariates["seed"] else "bits/token") for run in drawn(seeds=(0, 1))]
+    summary = summarise(runs)
+    assert len(summary.groups) == 6
+    assert {group.label for group in summary.groups} == {"bits/byte", "bits/token"}
+    assert {"after", "first fall"} < set(summary.cells()[0])
+    assert summary.answers.first_fall == {}
+    assert summary.answers.exponent is not None
+    tokens = summarise([replace(run, volume_unit="tokens" if run.covariates["seed"] else "examples") for run in runs])
+    assert "undone by (units of volume)" in tokens.cells()[0]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.99])
+def test_what_going_back_costs_has_the_level_that_is_asked_for(level):
+    """The interval at 95%, scaled by the quotient of the normal quantiles: at 50% it was a third as wide."""
+    runs = drawn(np.random.default_rng(5), seeds=(0,), noise=0.004)
+    halves = [
+        math.log(ratio.high / ratio.low) / 2
+        for ratio in (logit_constants(runs, part).return_ratio for part in (level, 0.95))
+    ]
+    assert halves[0] / halves[1] == pytest.approx(norm.ppf(0.5 + level / 2) / norm.ppf(0.975), rel=0.05)
 
 
 def test_no_interval_is_printed_that_says_nothing():

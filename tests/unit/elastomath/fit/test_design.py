@@ -118,3 +118,42 @@ def test_a_pilot_gives_back_what_drew_it():
     assert told.noise == pytest.approx(0.4, rel=1e-6)
     assert told.start == pytest.approx(-0.3)
     assert told.scatter < 0.1
+
+
+def drawn_pilot(scatter, noise, rng, seeds=200):
+    pilot, runs = replace(PILOT, noise=noise), []
+    for seed in range(seeds):
+        mine = replace(pilot, constant=0.15 * math.exp(scatter * rng.standard_normal()))
+        course = mine.course(np.linspace(0, 60, 13), 64.0 * 0.15 / mine.constant, 32)
+        values = course.values + course.errors * rng.standard_normal(13)
+        base = course.base + course.base_error * rng.standard_normal()
+        runs.append(replace(course, values=values, base=base, align=64.0, covariates={"seed": seed}))
+    return runs
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.8])
+def test_the_scatter_of_a_pilot_is_without_that_of_its_readings(noise):
+    """ln m* of 200 seeds scatters by 0.1 by itself, whatever its readings add: a plan adds that of its own prompts again."""
+    scatter = pilot_of(drawn_pilot(0.1, noise, np.random.default_rng(3)), 32).scatter
+    assert scatter == pytest.approx(0.1, rel=0.15)
+
+
+def test_a_pilot_in_bits_is_the_same_pilot():
+    """1 bit = ln 2 nats: its start and noise were read as if they were nats."""
+    runs = drawn_pilot(0.1, 0.4, np.random.default_rng(4), 5)
+    bits = [
+        replace(
+            run, unit="bits/response", values=run.values / math.log(2), errors=run.errors / math.log(2),
+            base=run.base / math.log(2), base_error=run.base_error / math.log(2),
+        )
+        for run in runs
+    ]  # fmt: skip
+    nats, other = pilot_of(runs, 32), pilot_of(bits, 32)
+    for name in ("constant", "start", "noise", "scatter"):
+        assert getattr(other, name) == pytest.approx(getattr(nats, name), rel=1e-6)
+
+
+def test_a_pilot_with_a_run_that_was_not_undone_tells_no_scatter():
+    runs = drawn_pilot(0.1, 0.4, np.random.default_rng(4), 5)
+    short = replace(runs[0], volumes=runs[0].volumes[:4], values=runs[0].values[:4], errors=runs[0].errors[:4])
+    assert pilot_of([short, *runs[1:]], 32).scatter == Pilot().scatter

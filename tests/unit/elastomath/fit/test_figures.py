@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from elastomath.errors import InputError
-from elastomath.fit.figures import constants_figure, models_figure
+from elastomath.fit.course import Course
+from elastomath.fit.figures import constants_figure, forest_figure, models_figure
 from elastomath.fit.fit import fit, fit_run
+from elastomath.fit.summary import summarise
 from elastomath.style import svg
 from sim import simulate_mixture
 
@@ -64,3 +66,17 @@ def test_the_elastic_limit_is_drawn_with_its_interval():
     assert len(spans) == 1 + len(force_elongation_figure(run).axes[0].patches)
     for open_limit in ((None, None, None), (None, 1.0, None)):
         force_elongation_figure(run, open_limit)
+
+
+def test_an_upper_bound_is_no_arrow_to_the_right():
+    """An alignment that moved nothing that is seen is undone by fewer than some examples: its mark points down, not up."""
+    m = np.array([0.0, 4.0, 8.0, 16.0])
+    course = Course("a", "contrast", "nats/response", "examples", m, -0.05 - 0.1 * m, np.full(4, 0.2), 0.0, 0.1, 16.0)
+    summary = summarise([course])
+    volume = summary.groups[0].undo_volume.best
+    assert volume.estimate is None
+    assert volume.low is None
+    assert volume.high > 0
+    markers = {line.get_marker() for line in forest_figure(summary).axes[0].lines}
+    assert "<" in markers
+    assert ">" not in markers

@@ -253,4 +253,40 @@ def test_a_gain_has_an_estimate_where_most_draws_do_not_come_back():
     rows = grid_rows([plain, result])
     assert rows[1]["undo_volume"]["estimate"] == pytest.approx(8, rel=0.01)
     assert rows[1]["gain"]["estimate"] == pytest.approx(1.0)
-    assert rows[1]["gain"]["low"] is not None
+    # a draw in which plain fine-tuning does not come back bounds the gain from neither side
+    assert rows[1]["gain"]["low"] is None
+    assert rows[1]["gain"]["high"] is None
+    assert rows[0]["gain"]["low"] == rows[0]["gain"]["high"] == 1.0
+
+
+def _not_undone(row, tried):
+    volume = row["undo_volume"] | {"estimate": None, "low": tried, "high": None}
+    return row | {"undo_volume": volume, "gain": row["gain"] | {"high": None}}
+
+
+def test_nothing_lasts_longer_than_what_was_not_undone():
+    """NPO was undone by 60, DPO not by the 48 that were tried: it may last as long."""
+    rows = [_row("sft", seed, 10.0 + seed) for seed in range(4)]
+    rows += [_row("npo", seed, (60.0 + seed) * (1 + 0.01 * seed)) for seed in range(4)]
+    rows += [_not_undone(_row("dpo-best", seed, 1.0), 48.0) for seed in range(4)]
+    entries = {entry["defence"]: entry for entry in ranking(rows)}
+    assert [entries[name]["rank"] for name in ("npo", "dpo-best", "sft")] == [1, 1, 3]
+
+
+def test_a_gain_over_what_was_not_undone_has_no_lower_end():
+    """Plain fine-tuning was not undone by 50 in one seed: that the other way was undone by 30 says at most 0.6."""
+    rows = [_row("sft", seed, 10.0 + seed) for seed in range(3)] + [_not_undone(_row("sft", 3, 1.0), 50.0)]
+    rows += [_row("npo", seed, 30.0 + seed) for seed in range(4)]
+    gain = next(entry for entry in ranking(rows) if entry["defence"] == "npo")["gain"]
+    assert gain["estimate"] is None
+    assert gain["low"] is None
+    assert gain["high"] > 0
+
+
+def test_an_end_that_is_open_in_one_of_few_groups_is_open_in_their_mean():
+    rows = [_row("sft", seed, 10.0) for seed in range(2)] + [_row("npo", seed, 30.0) for seed in range(2)]
+    rows[2]["gain"] = {"estimate": 3.0, "low": 2.9, "high": None}
+    rows[3]["gain"] = {"estimate": 3.0, "low": 2.9, "high": 3.1}
+    gain = next(entry for entry in ranking(rows) if entry["defence"] == "npo")["gain"]
+    assert gain["low"] == pytest.approx(2.93, abs=0.02)
+    assert gain["high"] is None

@@ -294,3 +294,25 @@ def test_results_of_the_harness_before_0_4_tell_their_step_in_their_name(tmp_pat
     (record,) = read_records(path)
     assert record.step == 134000
     assert {name: m.value for name, m in record.metrics.items()} == {"lambada.acc": 0.5}
+
+
+def test_the_runs_of_one_wandb_export_are_not_mixed(tmp_path):
+    """The export of a chart has a column for each run; by hand, the second run has no reading at 10."""
+    header = [f"lr {lr} - eval_loss{part}" for lr in ("1e-4", "3e-4") for part in ("", "__MIN", "__MAX")]
+    (tmp_path / "chart.csv").write_text(
+        "\n".join([",".join(["Step", *header]), "0,1.0,1,1,5.0,5,5", "10,1.1,1,1,,,", "20,1.2,1,1,5.2,5,5", ""])
+    )
+    curve = read_curve([tmp_path / "chart.csv"], "eval_loss=pretrain:loss").curve
+    courses = {run.name: (run.perturbations.tolist(), (run.rates[0] * LN2).round(12).tolist()) for run in curve}
+    assert courses == {"lr 1e-4": ([0, 10, 20], [1.0, 1.1, 1.2]), "lr 3e-4": ([0, 20], [5.0, 5.2])}
+
+
+def test_two_files_that_tell_different_values_are_of_two_runs(tmp_path):
+    for name, values in (("a", (1.0, 1.5)), ("b", (1.0, 2.5))):
+        rows = [{"step": step, "eval_align_loss": value} for step, value in zip((0, 5), values, strict=True)]
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text(json.dumps({"log_history": rows}))
+    files = [tmp_path / name / "trainer_state.json" for name in "ab"]
+    with pytest.raises(InputError, match=r"eval_align_loss is 2\.5 at step 5, and 1\.5 in .*a curve of each run"):
+        read_curve(files)
+    assert read_curve([files[0], files[0]]).curve.frame["rate"].tolist() == pytest.approx([1 / LN2, 1.5 / LN2])
