@@ -23,6 +23,7 @@ RUNS = {
     "durability": "Plain gradient descent",
     "durability-more": "Plain gradient descent: a third seed of format, whose card says no",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
+    "durability-adamw-more": "AdamW, a second seed",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",

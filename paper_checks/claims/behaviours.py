@@ -31,6 +31,8 @@ LOW = "durability-low"
 """Saved runs of a base at 10% of the chosen response: below even odds all the way."""
 ADAM = "durability-adamw"
 """Saved runs under AdamW, with fresh and with carried moments."""
+ADAM_MORE = "durability-adamw-more"
+"""The same at a second seed."""
 
 
 def span(interval: Mapping[str, Any], sign: str = "+") -> str:
@@ -38,6 +40,12 @@ def span(interval: Mapping[str, Any], sign: str = "+") -> str:
     if interval["low"] is None:
         return f"{interval['estimate']:{sign}.4g}"
     return f"{interval['estimate']:{sign}.4g} [{interval['low']:{sign}.4g}, {interval['high']:{sign}.4g}]"
+
+
+def _groups(pooled: Mapping[str, Any]) -> str:
+    """How many behaviours and seeds a number is of, and over what its interval is."""
+    over = pooled.get("method", "").partition(" over ")[2]
+    return f"{pooled['groups']} behaviours and seeds" + (f" (intervals over {over})" if over else "")
 
 
 def _runs(evidence: Evidence) -> Mapping[str, Any] | None:
@@ -58,7 +66,7 @@ def _first_fall(measure: str) -> Callable[[Evidence], Finding]:
         return Finding(
             verdict,
             "measured",
-            f"SmolLM2-135M (4-bit weights), {change['groups']} behaviours and seeds, n = {', '.join(map(str, volumes))}: a doubling of "
+            f"SmolLM2-135M (4-bit weights), {_groups(change)}, n = {', '.join(map(str, volumes))}: a doubling of "
             f"the alignment changes the first fall of the {WORDS[measure][0]} by {span(change)} per opposed example "
             f"({'decided' if decided else 'not decided'}; an effect of {power} would have been seen). {WORDS[measure][1]}",
             {"slope": change["estimate"]},
@@ -81,7 +89,7 @@ def _return_ratio(evidence: Evidence) -> Finding:
     cheaper = ratio["high"] is not None and ratio["high"] < 1
     return measured(
         cheaper,
-        f"SmolLM2-135M (4-bit weights), {ratio['groups']} behaviours and seeds: {span(ratio, '')} times the examples; the logit law says "
+        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}: {span(ratio, '')} times the examples; the logit law says "
         f"{float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal",
         {"ratio": ratio["estimate"]},
     )
@@ -141,7 +149,7 @@ def _resistance(evidence: Evidence) -> Finding:
 
 def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
-    errors = _errors(_rows(evidence, ADAM))
+    errors = _errors([*_rows(evidence, ADAM), *_rows(evidence, ADAM_MORE)])
     if not errors:
         return NOT_RUN
     rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
