@@ -97,8 +97,9 @@ def falls(results: Sequence[Result]) -> list[Falls]:
     laws         R13 and R19 fitted to all mean contrasts of both arms (weighted), the error of predicting an alignment
                  volume that was left out, and their slopes, with whether the measured interval holds each
 
-    Every number is a mean over units, one a (seed, direction), with a t interval over units (ends None for one unit) and
-    the standard error over documents, an upper bound where the directions of a seed share their documents.
+    Every number is a mean over seeds, of a seed over its directions, with a t interval over seeds (ends None for one seed) and the
+    standard error over documents, an upper bound where the directions of a seed share their documents. Two directions of a seed are
+    no two seeds: they share the base and the held-out documents.
     """
     groups: list[Falls] = []
     for algorithm in dict.fromkeys(r["configuration"]["algorithm"] for r in results):
@@ -179,27 +180,23 @@ def _excess(volume: int) -> list[Term]:
 
 
 def estimate(rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]], level: float = LEVEL) -> Over:
-    """The mean over units of a linear combination of contrasts.
+    """The mean over seeds of a linear combination of contrasts, of a seed over its directions.
 
     rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The
-    interval is Student's over units. se_documents: units of one seed are added linearly, seeds in quadrature.
+    interval is Student's over seeds. se_documents: directions of one seed are added linearly, seeds in quadrature.
     """
-    values, errors = [], []
-    for row in rows.values():
+    by_seed: dict[int, list[tuple[float, float]]] = {}
+    for (seed, _), row in rows.items():
         weighted: Weighted = []
         for readings, terms in row:
             for coefficient, phase, volume in terms:
                 reading = _at(readings, phase, volume if phase in ("perturb", "control") else None)
                 assert reading is not None
                 weighted.append((coefficient, reading))
-        value, se = contrast_combination(weighted)
-        values.append(value)
-        errors.append(se)
-    count, mean = len(values), Interval.of_values(values, level=level, method="Student's t over units")
-    seeds: dict[int, float] = {}
-    for (seed, _), error in zip(rows, errors, strict=True):
-        seeds[seed] = seeds.get(seed, 0.0) + error
-    se = float(np.sqrt(sum(value**2 for value in seeds.values())) / count)
+        by_seed.setdefault(seed, []).append(contrast_combination(weighted))
+    values, errors = (np.array(column) for column in zip(*(np.mean(each, 0) for each in by_seed.values()), strict=True))
+    mean, count = Interval.of_values(values, level=level), values.size
+    se = float(np.linalg.norm(errors)) / count
     z = mean.estimate / se if mean.estimate is not None and se > 0 else None
     return {
         "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": count,

@@ -43,7 +43,7 @@ class RunReadings(TypedDict):
 
 
 class Over(TypedDict):
-    """A mean over units (seed, direction): Student's interval over them, the error over documents, the mean over that error."""
+    """A mean over seeds: Student's interval over so many ``units``, the error over documents, the mean over that error."""
 
     estimate: float | None
     low: float | None

@@ -25,7 +25,7 @@ ALGORITHMS_RUN = (
 
 
 def sign_of(number: Mapping[str, Any]) -> int:
-    """+1 or -1 where an estimate is told from 0, else 0: by its interval over units, or, where these are too few to tell, by three
+    """+1 or -1 where an estimate is told from 0, else 0: by its interval over seeds, or, where these are too few to tell, by three
     standard errors over documents.
 
     >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0})
@@ -37,7 +37,7 @@ def sign_of(number: Mapping[str, Any]) -> int:
 
 
 def told(number: Mapping[str, Any], digits: int = 4) -> str:
-    """An estimate with its interval over units, and how many standard errors over documents it stands out."""
+    """An estimate with its interval over seeds, and how many standard errors over documents it stands out."""
     interval, z = Interval.of_dict(number), number.get("z")
     between = " over units" if interval.closed else ""
     over = "" if z is None else f", {z:+.1f} standard errors over documents"
@@ -242,7 +242,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
      "Section 5.2", NOT_SUPPORTED, _falls("rebound", "sft", "exchanged"), "F2-sft"),
     ("rebound", "F2-control", "Rebound beyond the control",
      "What opposed data take beyond what any data of the domain take grows with the alignment volume.",
-     "Section 5.2, with a control of ours", SUPPORTED, _beyond_control, "F2-sft", "R13", "R19"),
+     "Section 5.2, with a control of ours", NOT_SUPPORTED, _beyond_control, "F2-sft", "R13", "R19"),
     ("rebound", "F2-slowing", "Fast first, slow later",
      "The fall is fast first and slows near the pre-training distribution.",
      "Section 5.2", SUPPORTED, _slowing, "F2-sft"),

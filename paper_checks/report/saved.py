@@ -99,7 +99,7 @@ def _rebound(section: Section, saved: Saved) -> Section:
             slope = (group.get(name) or {}).get("slope")
             row[f"{name.replace('_', ' ')}, per doubling"] = interval(slope) if slope else "\u2013"
         rows.append(row)
-    section.show(rows, "bits per token, 95% interval over units (seed and direction)")
+    section.show(rows, "bits per token, 95% interval over seeds")
     laws = []
     for group in summary["falls"]:
         for law in group["laws"]:

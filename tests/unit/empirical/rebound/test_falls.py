@@ -102,6 +102,20 @@ def test_intervals_are_students_over_units_and_open_for_one():
     assert slope["high"] - slope["estimate"] == pytest.approx(12.7062 * 0.2 * first / 2, rel=1e-4)
 
 
+def test_two_directions_of_a_seed_are_no_two_seeds():
+    """Of each seed both directions alike: four runs that hold two numbers, so that the interval is that of two seeds."""
+    runs = results(FORGETTING, seeds=(0, 1), shift=0.2)
+    both = [
+        run | {"configuration": run["configuration"] | {"direction": direction}}
+        for run in runs
+        for direction in ("forward", "exchanged")
+    ]
+    groups = {group["direction"]: group for group in falls(both)}
+    one, two = (groups[direction]["depth"]["slope"] for direction in ("forward", "both"))
+    assert two == pytest.approx(one)
+    assert two["units"] == 2
+
+
 def test_errors_over_documents_are_those_of_draws():
     values, errors = [], []
     runs = results(FORGETTING, seeds=(0,), noise=0.0)
