@@ -301,7 +301,7 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {text}"
             f"{' over prompts' if exponent['groups'] == 1 else ''}; 1 would be in proportion, 0 nothing)."
         )
-    sentences += _apart(optimiser, rows)
+    sentences += [*_apart(optimiser, rows), *_over_behaviours(optimiser, rows)]
     undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
     if 0 in undone:
         sentences.append(
@@ -327,12 +327,8 @@ def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
     """How the exponent differs between behaviours and seeds, where it does by more than their errors (Cochran's Q at 5%)."""
     from scipy.special import chdtrc
 
-    groups: dict[str, list[DurabilityRow]] = {}
-    for row in rows:
-        if phases_of(row) == optimiser:
-            groups.setdefault(f"{row['pairs']}, seed {row['seed']}", []).append(row)
-    exponents = {name: group_exponent(group) for name, group in groups.items()}
-    exponents = {name: own for name, own in exponents.items() if own.estimate is not None and own.estimate != own.low}
+    every = {f"{pairs}, seed {seed}": own for (pairs, seed), own in _group_exponents(optimiser, rows).items()}
+    exponents = {name: own for name, own in every.items() if own.estimate is not None and own.estimate != own.low}
     if len(exponents) < 2:
         return []
     values, lows = (np.array([getattr(own, end) for own in exponents.values()]) for end in ("estimate", "low"))
@@ -344,6 +340,32 @@ def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
     return [
         f"Under {optimiser}, behaviours and seeds differ in this exponent by more than their errors: from {exponents[least]} ({least}) to "
         f"{exponents[most]} ({most}), each over its own prompts."
+    ]
+
+
+def _group_exponents(optimiser: str, rows: Sequence[DurabilityRow]) -> dict[tuple[str, int], Interval]:
+    """`group_exponent` of each behaviour and seed under an optimiser."""
+    groups: dict[tuple[str, int], list[DurabilityRow]] = {}
+    for row in rows:
+        if phases_of(row) == optimiser:
+            groups.setdefault((row["pairs"], row["seed"]), []).append(row)
+    return {name: group_exponent(group) for name, group in groups.items()}
+
+
+def _over_behaviours(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
+    """The exponent with a behaviour as the unit, where several have several seeds: what is said of other behaviours rests on them.
+
+    Student's interval over the means of the behaviours. Seeds of one behaviour are no further behaviours.
+    """
+    by_behaviour: dict[str, list[float]] = {}
+    for (pairs, _), own in _group_exponents(optimiser, rows).items():
+        by_behaviour.setdefault(pairs, []).append(math.nan if own.estimate is None else own.estimate)
+    means = [float(np.mean(values)) for values in by_behaviour.values()]
+    if len(means) < 2 or max(map(len, by_behaviour.values())) < 2 or not np.isfinite(means).all():
+        return []
+    return [
+        f"Under {optimiser}, with a behaviour as the unit ({len(means)} of them, each the mean over its seeds) the exponent is "
+        f"{Interval.of_values(means, method='over behaviours')}."
     ]
 
 

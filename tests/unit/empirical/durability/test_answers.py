@@ -209,6 +209,27 @@ def test_behaviours_that_differ_by_more_than_their_errors_are_not_one_exponent(o
     assert ("(tone, seed 0) to 0.350 [0.315, 0.385] (advice, seed 0)" in words) == differ
 
 
+def test_seeds_of_a_behaviour_are_no_further_behaviours():
+    """Means 0.3, 0.4, 0.5 of three behaviours: 0.4 +- 4.303 * 0.1/sqrt(3) = 0.248, whatever the number of their seeds."""
+    rows = [
+        row
+        for name, middle in (("tone", 0.3), ("advice", 0.4), ("refusal", 0.5))
+        for seed, off in enumerate((-0.01, 0.0, 0.01))
+        for row in power(name, middle + off, 0.05, seed)
+    ]
+    answer = {
+        "sgd": {"exponent": Interval(0.4, 0.3, 0.5).as_dict() | {"groups": 9}, "return_ratio": {"estimate": None}}
+    }
+    blank = {"runs": 0, "median": None, "worst": None}
+    words = " ".join(conclusion({"durability": rows, "error": blank, "answers": answer}))
+    assert (
+        "with a behaviour as the unit (3 of them, each the mean over its seeds) the exponent is 0.40 [0.15, 0.65]."
+        in words
+    )
+    one = [row for row in rows if row["seed"] == 0]
+    assert "as the unit" not in " ".join(conclusion({"durability": one, "error": blank, "answers": answer}))
+
+
 def test_an_alignment_that_lifts_nothing_has_nothing_to_undo():
     flat = run(64)
     flat["aligned"][-1] = reading(64, -0.01)
