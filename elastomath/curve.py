@@ -415,7 +415,7 @@ def _check_rows(frame: pd.DataFrame, where: str) -> None:
 
 
 def _check_runs(frame: pd.DataFrame, where: str) -> None:
-    """What the rows of a run have to keep together: one unit, one volume, each perturbation once, a start at 0."""
+    """What the rows of a run have to keep together: one unit, one base, one volume, each perturbation once, a start at 0."""
     import pandas as pd
 
     runs, components = pd.factorize(frame["run"])[0], pd.factorize(frame["component"])[0]
@@ -423,6 +423,15 @@ def _check_runs(frame: pd.DataFrame, where: str) -> None:
     for column in ("rate_unit", "volume_unit"):
         units = frame[column].to_numpy()
         _refuse(units != units[_first(runs)], frame, column, "has to be the same in the whole run", where)
+    for column in (name for name in READ[:2] if name in frame.columns):
+        known = frame[column].groupby(runs).transform("first")  # that is not empty
+        _refuse(
+            frame[column].notna() & (frame[column] != known),
+            frame,
+            column,
+            "has to be the same in the whole run",
+            where,
+        )
     volumes, perturbations = frame["volume"].to_numpy(), frame["perturbation"].to_numpy()
     several = volumes != volumes[_first(parts)]
     _refuse(several, frame, "volume", "has to be the same for the whole run and component", where)

@@ -312,7 +312,7 @@ def run_course(run: Run, rows: Any, covariates: Mapping[str, Any]) -> Course:
 
     def first(column: str) -> float:
         values = rows[column].to_numpy() if column in rows.columns else []
-        return float(values[0]) if len(values) and not _blank(values[0]) else math.nan
+        return next((float(value) for value in values if not _blank(value)), math.nan)
 
     readings = {name: np.stack([run.rates[i], run.rate_se[i]]) for i, name in enumerate(run.components)}
     volumes = dict(zip(run.components, run.volumes.tolist(), strict=True))

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ..arrays import Array
 from ..curve import LARGEST, Curve, numbers_of, read_frame
 from ..errors import InputError
 from .course import Course, courses
@@ -17,6 +19,8 @@ from .readings import ROLES
 
 SCORE = ("run", "perturbation", "score", "trials", "score_se", "base_score", "chance", "align_volume", "volume_unit")
 """Columns of a table of scores that are no covariates; run, perturbation and score have to be there."""
+ONCE = ("base_score", "chance", "align_volume", "volume_unit")
+"""Columns of a table of scores that have one value a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +101,22 @@ def _scores(frame: Any, where: str) -> list[Course]:
         wrong = ~((values >= 0) & (values <= (1.0 if share else LARGEST)))
         if not share:  # as the numbers of a curve, which are computed with
             wrong |= (values > 0) & (values < 1 / LARGEST)
+        if name == "trials":
+            wrong |= values < 1
         if name not in ("perturbation", "score"):
             wrong &= ~np.isnan(values)
         if wrong.any():
             row = int(np.argmax(wrong))
             rule = "a share between 0 and 1" if share else f"0 or a number between {1 / LARGEST:g} and {LARGEST:g}"
+            if name == "trials" and (values[row] == 0 or 1 / LARGEST <= values[row] < 1):
+                rule = "1 or more"
             raise InputError(f"row {row + 1}: {name} is {values[row]:g}", where=where, mend=f"{name} has to be {rule}")
+    for name in (name for name in ONCE if name in frame.columns):
+        several = frame.groupby("run", sort=False)[name].nunique() > 1
+        if several.any():
+            raise InputError(
+                f"run {several.idxmax()} has several values of {name}", where=where, mend="write one value for each run"
+            )
     if frame.duplicated(["run", "perturbation"]).any():
         raise InputError("a perturbation occurs twice in a run", where=where, mend="write one score for each")
     return [
@@ -117,14 +131,13 @@ def _score_course(name: str, rows: Any) -> Course:
         errors = rows["score_se"].to_numpy(np.float64)
     elif "trials" in rows.columns:
         trials = rows["trials"].to_numpy(np.float64)
-        share = (score * trials + 2) / (trials + 4)  # Agresti and Coull: a score of 0 or 1 has an error too
-        errors = np.sqrt(share * (1 - share) / (trials + 4))
+        errors = _binomial_error(score, trials)
     base, base_error = _first(rows, "base_score"), math.nan
     if math.isnan(base):
         base = _first(rows, "chance")
         base_error = 0.0
     elif "trials" in rows.columns:
-        base_error = math.sqrt(max(base * (1 - base), 1e-6) / _first(rows, "trials"))
+        base_error = float(_binomial_error(base, _first(rows, "trials")))
     measure = "score"
     if base > score[0]:  # an attack raises it: what falls is the rest
         measure, score, base = "1 - score", 1 - score, 1 - base
@@ -141,5 +154,18 @@ def _score_course(name: str, rows: Any) -> Course:
     )  # fmt: skip
 
 
+def _binomial_error(share: ArrayLike, trials: ArrayLike) -> Array:
+    """The standard error of a share of so many trials after Agresti and Coull (1998): one of 0 or 1 has an error too.
+
+    >>> float(_binomial_error(0.0, 10).round(4)), float(_binomial_error(0.5, 396).round(4))
+    (0.0935, 0.025)
+    """
+    count = np.asarray(trials, dtype=np.float64) + 4
+    middle = (np.asarray(share) * (count - 4) + 2) / count
+    return np.asarray(np.sqrt(middle * (1 - middle) / count), dtype=np.float64)
+
+
 def _first(rows: Any, column: str) -> float:
-    return float(rows[column].iloc[0]) if column in rows.columns else math.nan
+    """The first value that is not empty."""
+    known = rows[column].dropna().to_numpy(np.float64) if column in rows.columns else np.empty(0)
+    return float(known[0]) if known.size else math.nan

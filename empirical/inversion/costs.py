@@ -206,9 +206,17 @@ def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
 
 
 def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:
-    """The central interval of the draws; an end that is not finite is None (open)."""
-    ends = np.quantile(np.where(np.isnan(values), np.inf, values), [(1 - level) / 2, (1 + level) / 2], method="nearest")
-    low, high = (float(end) if np.isfinite(end) else None for end in ends)
+    """The central interval of the draws; an end that is not finite is None (open).
+
+    A draw of which nothing is known (nan: neither of two costs was reached) may lie below every other one, or above it.
+
+    >>> _percentiles(np.array([1.0, 2.0, np.inf])), _percentiles(np.array([1.0, 2.0, np.nan]))
+    ({'low': 1.0, 'high': None}, {'low': None, 'high': None})
+    """
+    shares = (1 - level) / 2, (1 + level) / 2
+    sides = (np.where(np.isnan(values), unknown, values) for unknown in (-np.inf, np.inf))
+    ends = (float(np.quantile(side, share, method="nearest")) for side, share in zip(sides, shares, strict=True))
+    low, high = (end if np.isfinite(end) else None for end in ends)
     return {"low": low, "high": high}
 
 

@@ -1,5 +1,6 @@
 """Tables with a part missing: what is left is told, and what cannot be had is named once."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +139,41 @@ def test_text_in_a_column_of_numbers_is_said(tmp_path: Path, column: str) -> Non
         read_table(written("many"))
     if column not in ("perturbation", "score"):  # the others may be empty
         assert str(read_table(written("NA")).courses) == str(read_table(written("")).courses)
+
+
+def scores(tmp_path, text):
+    (tmp_path / "scores.csv").write_text(text)
+    return read_table(tmp_path / "scores.csv").courses[0]
+
+
+def test_the_base_of_scores_has_the_error_of_its_trials(tmp_path):
+    """0 of 10: Agresti and Coull, (0 + 2)/14 = 1/7, sqrt(1/7 6/7 / 14) = 0.0935; it was 0.0003, and of the readings alone so large."""
+    course = scores(tmp_path, "run,perturbation,score,trials,base_score\na,0,0.9,10,0\na,8,0.5,10,0\na,16,0.0,10,0\n")
+    assert course.base_error == pytest.approx(math.sqrt(6 / 49 / 14))
+    assert course.errors[-1] == pytest.approx(course.base_error)
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("trials\na,0,0.9,0\na,8,0.5,0\n", "trials is 0 .*1 or more"),
+        ("chance\na,0,0.9,0.5\na,8,0.5,0.1\n", "run a has several values of chance"),
+        ("align_volume\na,0,0.9,16\na,8,0.5,64\n", "run a has several values of align_volume"),
+    ],
+)
+def test_what_is_one_value_a_run_is_not_taken_from_its_first_row(tmp_path, rows, says):
+    with pytest.raises(InputError, match=says):
+        scores(tmp_path, f"run,perturbation,score,{rows}")
+
+
+def test_a_base_that_the_first_row_does_not_tell_is_that_of_the_others(tmp_path):
+    course = scores(tmp_path, "run,perturbation,score,chance\na,0,0.9,\na,8,0.5,0.25\n")
+    assert course.base == 0.25
+    rows = ["a,align,16,0,1,nats/response,examples,", "a,align,16,8,2,nats/response,examples,0.5"]
+    rows += ["a,perturb,8,0,3,nats/response,examples,", "a,perturb,8,8,2,nats/response,examples,"]
+    head = "run,component,volume,perturbation,rate,rate_unit,volume_unit,base_contrast"
+    (tmp_path / "curve.csv").write_text("\n".join([head, *rows]))
+    assert read_table(tmp_path / "curve.csv").courses[0].base == 0.5
+    (tmp_path / "curve.csv").write_text("\n".join([head, *rows[:3], rows[3] + "0.4"]))
+    with pytest.raises(InputError, match=r"row 4: base_contrast is 0\.4 .*the same in the whole run"):
+        read_table(tmp_path / "curve.csv")
