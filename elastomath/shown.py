@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
@@ -34,6 +35,16 @@ def in_the_middle(median: float, worst: float, count: int, noun: str = "run", mi
     if count == 1:
         return f"by {median:.0%} in one {noun}"
     return f"by {median:.0%} in the {middle} of {number_of(count, noun)} and by {worst:.0%} at worst"
+
+
+def natural_order(name: str) -> list[tuple[str, int]]:
+    """What names are sorted by where their numbers count as numbers.
+
+    >>> sorted(["step10", "step9", "step"], key=natural_order)
+    ['step', 'step9', 'step10']
+    """
+    words, digits = (re.split(r"([0-9]+)", name)[place::2] for place in (0, 1))
+    return [(text, int(number)) for text, number in zip(words, [*digits, "-1"], strict=True)]
 
 
 class Shown:

@@ -13,6 +13,7 @@ import numpy as np
 from ..arrays import Array
 from ..checks import an, checked, listed, number
 from ..interval import Interval
+from ..shown import natural_order
 from .course import Course, passages
 
 OPTIMISERS = re.compile(r"(?<![a-z])(sgd|adamw?(?:-carried)?|adafactor|lion|muon)(?![a-z])", re.IGNORECASE)
@@ -580,7 +581,7 @@ def _resistance(runs: Sequence[RunConstants], level: float) -> Spread | None:
     gaps: dict[str, list[float]] = {}
     for (start, target, seed), there in by_way.items():
         back = by_way.get((target, start, seed))
-        if back is not None and start < target:
+        if back is not None and natural_order(start) < natural_order(target):
             gaps.setdefault(seed, []).append(float(there.rates["perturb"][0, -1] - back.rates["perturb"][0, -1]))
     means = [(float(np.mean(mine)), math.nan) for mine in gaps.values()]
     return _pooled(means, [""] * len(means), level, unit=runs[0].course.unit)

@@ -113,8 +113,10 @@ def _return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
 
 
 def _forecast_exponent(way: Sequence[Result]) -> float:
+    """The slope of ln of the forecast in ln n; nan where a run has no forecast."""
     rows = [durability_row(result) for result in way]
-    return _slope([(row["n"], math.log(volume)) for row in rows if (volume := row.get("forecast_undo_volume"))])
+    volumes = [row.get("forecast_undo_volume") or math.nan for row in rows]
+    return _slope([(row["n"], math.log(volume)) for row, volume in zip(rows, volumes, strict=True)])
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:

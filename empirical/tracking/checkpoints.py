@@ -11,6 +11,7 @@ from typing import Any
 
 from elastomath.errors import InputError
 from elastomath.foreign import json_of
+from elastomath.shown import natural_order
 
 from ..models.sources import Source
 
@@ -59,11 +60,7 @@ def _expanded(name: str) -> list[str]:
     matches = glob.glob(str(Path(pattern).expanduser()))
     if not matches:
         raise InputError("no file or folder matches", where=f"--models, {name}", mend="correct the pattern")
-    return [f"{before}{plus}{match}" for match in sorted(matches, key=_natural)]
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [f"{before}{plus}{match}" for match in sorted(matches, key=natural_order)]
 
 
 def progress_of(source: Source) -> Progress:

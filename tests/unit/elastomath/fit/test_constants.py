@@ -262,14 +262,15 @@ def test_many_courses_give_c_as_fast_as_few():
     assert many.perturbing.high / many.perturbing.low < 1.01
 
 
-def test_a_loss_that_is_lower_going_back_is_seen():
-    """Resistance from start and target: forward less inverse, over seeds."""
+@pytest.mark.parametrize(("near", "far"), [(1, 2), (2, 10), ("slice 9", "slice 10")])
+def test_a_loss_that_is_lower_going_back_is_seen(near, far):
+    """Resistance from start and target: forward less inverse, over seeds; as text the tenth slice would come before the second."""
     found = []
     for seed in range(4):
-        for start, target, end in ((1, 2, 3.0), (2, 1, 2.8)):
+        for start, target, end in ((near, far, 3.0), (far, near, 2.8)):
             rates = {
                 "align": np.array([[2.0, 2.1], [0.1, 0.1]]),
-                "perturb": np.array([[4.0, end + 0.01 * seed * start], [0.1, 0.1]]),
+                "perturb": np.array([[4.0, end + 0.01 * seed * (1 + (start == far))], [0.1, 0.1]]),
             }
             about = {"seed": seed, "start": start, "target": target}
             found.append(
