@@ -21,7 +21,6 @@ from paper_checks.claims.claim import Evidence
 BEGIN, END = "<!-- runs: made by benchmarks/pages/durability.py -->", "<!-- end of runs -->"
 RUNS = {
     "durability": "Plain gradient descent",
-    "durability-more": "Plain gradient descent: a third seed of format, whose card says no",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-adamw-more": "AdamW, a second seed",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",

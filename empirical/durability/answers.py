@@ -320,7 +320,20 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
         sentences.append(
             f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken{only}."
         )
-    return sentences
+    return sentences + _vouched_sentences(optimiser, answer)
+
+
+def _vouched_sentences(optimiser: str, answer: Answer) -> list[str]:
+    """The exponent and the cost of going back over the behaviours whose cards vouch, where these are not all."""
+    if "vouched" not in answer:
+        return []
+    exponent, ratio = answer["vouched"]["exponent"], answer["vouched"]["return_ratio"]
+    parts = [] if exponent["estimate"] is None else [f"the exponent is {_text(exponent, '')}{_over(exponent)}"]
+    if ratio["estimate"] is not None:
+        parts.append(f"going back took {_text(ratio, '')} times the examples")
+    groups = f"{len(answer['vouched']['groups'])} of {len(answer['groups'])}"
+    words = f"Under {optimiser}, where the card vouches for the law ({groups} behaviours and seeds), "
+    return [words + " and ".join(parts) + "."] if parts else []
 
 
 def _over(pooled: OverGroups) -> str:

@@ -30,8 +30,10 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
     Seeds of one behaviour share its prompts and responses, so the interval is over behaviours where there are three or more,
     else over the seeds of these behaviours (`Interval.of_clusters`; ``method`` says which). Where there is one group only it is a
     jackknife over that group's prompts, which says nothing of other behaviours and seeds. ``smallest_visible``: the half width,
-    the smallest effect that would be seen.
-    ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone.
+    the smallest effect that would be seen. The first fall is given as its change per doubling of n, and as the factor
+    of that (``first_fall_factor``), which weighs behaviours of a small constant as those of a large one. Means of ratios are geometric.
+    ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone. ``vouched``: the same
+    over the groups whose cards say that the law applies, where these are some and not all.
     """
     answers: dict[str, Answer] = {}
     for optimiser in dict.fromkeys(phases_of(result["configuration"]) for result in results):
@@ -40,17 +42,27 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
             if phases_of(result["configuration"]) == optimiser:
                 about = result["configuration"]
                 groups.setdefault((about["pairs"], about["seed"]), []).append(result)
-        ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
-        courses = [[_Course.of(result) for result in way if "perturb" in result["arms"]] for way in ways]
-        names = [pairs for pairs, _ in groups]
-        answers[optimiser] = {
-            "exponent": _pooled(courses, names, _exponent),
-            "forecast_exponent": _over_groups([_forecast_exponent(way) for way in ways], names),
-            "first_fall": {name: _pooled(courses, names, partial(_doubling, measure=name)) for name in MEASURES},
-            "return_ratio": _pooled(courses, names, _return_ratio),
-            "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
-        }
+        answers[optimiser] = _answer(groups)
+        vouched = {key: way for key, way in groups.items() if all(result["forecast"]["applies"] for result in way)}
+        if 0 < len(vouched) < len(groups):
+            answers[optimiser]["vouched"] = _answer(vouched)
     return answers
+
+
+def _answer(groups: Mapping[tuple[str, int], Sequence[Result]]) -> Answer:
+    ways = [sorted(group, key=lambda r: r["configuration"]["n"]) for group in groups.values()]
+    courses = [[_Course.of(result) for result in way if "perturb" in result["arms"]] for way in ways]
+    names = [pairs for pairs, _ in groups]
+    return {
+        "exponent": _pooled(courses, names, _exponent),
+        "forecast_exponent": _over_groups([_forecast_exponent(way) for way in ways], names),
+        "first_fall": {name: _pooled(courses, names, partial(_doubling, measure=name)) for name in MEASURES},
+        "first_fall_factor": {
+            name: _pooled(courses, names, partial(_log_factor, measure=name), logs=True) for name in MEASURES
+        },
+        "return_ratio": _pooled(courses, names, _log_return_ratio, logs=True),
+        "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,19 @@ def _doubling(way: Sequence[_Course], kept: NDArray[np.int64], measure: str) -> 
     return _slope([(course.n, float(course.falls[measure][kept].mean())) for course in way]) * math.log(2)
 
 
-def _return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
-    """Opposed examples from p = 0.9 to 0.6 over aligned ones from 0.6 to 0.9, of mean contrasts, in the longest alignment."""
+def _log_factor(way: Sequence[_Course], kept: NDArray[np.int64], measure: str) -> float:
+    """ln of the factor by which the first fall changes for each doubling of n; nan where one is not above 0.
+
+    A first fall is in units of the behaviour's own constant c, which differs several times over: a factor is free of it.
+    """
+    falls = [(course.n, float(course.falls[measure][kept].mean())) for course in way]
+    if not all(fall > 0 for _, fall in falls):
+        return math.nan
+    return _slope([(n, math.log(fall)) for n, fall in falls]) * math.log(2)
+
+
+def _log_return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
+    """ln of the opposed examples from p = 0.9 to 0.6 over aligned ones from 0.6 to 0.9, of mean contrasts, in the longest alignment."""
     if not way:
         return math.nan
     low, high = (math.log(p / (1 - p)) for p in LEVELS)
@@ -109,7 +132,7 @@ def _return_ratio(way: Sequence[_Course], kept: NDArray[np.int64]) -> float:
         if not all(0 < volume < math.inf for volume in passed):
             return math.nan
         costs.append(sign * (passed[1] - passed[0]))
-    return costs[1] / costs[0] if min(costs) > 0 else math.nan
+    return math.log(costs[1] / costs[0]) if min(costs) > 0 else math.nan
 
 
 def _forecast_exponent(way: Sequence[Result]) -> float:
@@ -127,26 +150,29 @@ def _slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(np.log(n), y, 1)[0])
 
 
-def _pooled(ways: Sequence[Sequence[_Course]], behaviours: Sequence[str], statistic: Statistic) -> OverGroups:
-    """A statistic over groups, each of a behaviour, or over the prompts of the only group."""
+def _pooled(
+    ways: Sequence[Sequence[_Course]], behaviours: Sequence[str], statistic: Statistic, *, logs: bool = False
+) -> OverGroups:
+    """A statistic over groups, each of a behaviour, or over the prompts of the only group; ``logs``: it is a logarithm."""
     rows = [np.arange(way[0].up.shape[1]) if way else np.arange(0) for way in ways]
     values = [statistic(way, kept) for way, kept in zip(ways, rows, strict=True)]
-    pooled = _over_groups(values, behaviours)
+    pooled = _over_groups(values, behaviours, logs=logs)
     if len(ways) > 1 or not pooled["groups"]:
         return pooled
     count = rows[0].size
     value, error = jackknifed(
         lambda left: np.asarray(statistic(ways[0], rows[0] if left is None else np.delete(rows[0], left))), count
     )
-    return _as_answer(Interval.of_mean(float(value), float(error), count - 1, method="jackknife over prompts"), 1)
+    make = Interval.of_log if logs else Interval.of_mean
+    return _as_answer(make(float(value), float(error), count - 1, method="jackknife over prompts"), 1)
 
 
-def _over_groups(values: Sequence[float], behaviours: Sequence[str]) -> OverGroups:
+def _over_groups(values: Sequence[float], behaviours: Sequence[str], *, logs: bool = False) -> OverGroups:
     known = [(value, name) for value, name in zip(values, behaviours, strict=True) if not math.isnan(value)]
     left_out = len(values) - len(known)
     if not known:
         return _as_answer(Interval(None, None, None), 0, left_out)
-    mean = Interval.of_clusters(*zip(*known, strict=True), names=("behaviours", "seeds"))
+    mean = Interval.of_clusters(*zip(*known, strict=True), names=("behaviours", "seeds"), logs=logs)
     return _as_answer(mean, len(known), left_out)
 
 

@@ -168,8 +168,10 @@ class Answer(TypedDict):
     exponent: OverGroups
     forecast_exponent: OverGroups
     first_fall: dict[str, OverGroups]
+    first_fall_factor: NotRequired[dict[str, OverGroups]]
     return_ratio: OverGroups
     groups: list[Group]
+    vouched: NotRequired[Answer]
 
 
 class Durability(TypedDict):

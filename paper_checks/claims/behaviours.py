@@ -25,8 +25,6 @@ WORDS = {
 MEDIAN = 0.2
 """The median relative error at which a forecast is said to have come true; ADAM_MEDIAN under AdamW."""
 ADAM_MEDIAN = 0.35
-MORE = "durability-more"
-"""A third seed of `format`, saved on its own."""
 LOW = "durability-low"
 """Saved runs of a base at 10% of the chosen response: below even odds all the way."""
 ADAM = "durability-adamw"
@@ -58,18 +56,18 @@ def _first_fall(measure: str) -> Callable[[Evidence], Finding]:
         summary = _runs(evidence)
         if summary is None:
             return NOT_RUN
-        change = summary["answers"][OPTIMISER]["first_fall"][measure]
+        answer = summary["answers"][OPTIMISER]
+        change, factor = answer["first_fall"][measure], answer["first_fall_factor"][measure]
         volumes = summary["settings"]["align_volumes"]
-        decided = change["low"] is not None and (change["low"] > 0 or change["high"] < 0)
-        verdict = SUPPORTED if decided and change["estimate"] > 0 else NOT_SUPPORTED
-        power = "open" if change["smallest_visible"] is None else f"{change['smallest_visible']:.2g}"
-        return Finding(
-            verdict,
-            "measured",
-            f"SmolLM2-135M (4-bit weights), {_groups(change)}, n = {', '.join(map(str, volumes))}: a doubling of "
-            f"the alignment changes the first fall of the {WORDS[measure][0]} by {span(change)} per opposed example "
-            f"({'decided' if decided else 'not decided'}; an effect of {power} would have been seen). {WORDS[measure][1]}",
-            {"slope": change["estimate"]},
+        decided = not factor["left_out"] and factor["low"] is not None and (factor["low"] > 1 or factor["high"] < 1)
+        power = "open" if factor["low"] is None else f"{factor['high'] / factor['estimate']:.2f}"
+        return measured(
+            decided and factor["estimate"] > 1,
+            f"SmolLM2-135M (4-bit weights), {_groups(factor)}, n = {', '.join(map(str, volumes))}: a doubling of the alignment multiplies "
+            f"the first fall of the {WORDS[measure][0]} by {span(factor, '')} ({'decided' if decided else 'not decided'}; a factor of "
+            f"{power} would have been seen). As a difference it is {span(change)} per opposed example, where the behaviours that give way "
+            f"most easily weigh most. {WORDS[measure][1]}",
+            {"slope": change["estimate"], "factor": factor["estimate"]},
         )
 
     check.__doc__ = f"F2 by the first fall of the {WORDS[measure][0]}: it grows with the alignment volume."
@@ -83,14 +81,18 @@ def _return_ratio(evidence: Evidence) -> Finding:
     summary = _runs(evidence)
     if summary is None:
         return NOT_RUN
-    ratio = summary["answers"][OPTIMISER]["return_ratio"]
+    answer = summary["answers"][OPTIMISER]
+    every, ratio = answer["return_ratio"], answer.get("vouched", answer)["return_ratio"]
     if ratio["estimate"] is None:
         return Finding(NOT_TESTED, "measured", "no run passed both levels on both ways")
     cheaper = ratio["high"] is not None and ratio["high"] < 1
+    all_of_them = (
+        "" if ratio is every else f" Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."
+    )
     return measured(
         cheaper,
-        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}: {span(ratio, '')} times the examples; the logit law says "
-        f"{float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal",
+        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}, whose cards say that the law applies: {span(ratio, '')} times the examples; the "
+        f"logit law says {float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal.{all_of_them}",
         {"ratio": ratio["estimate"]},
     )
 
@@ -104,7 +106,7 @@ def _errors(rows: Iterable[Mapping[str, Any]]) -> list[tuple[float, Mapping[str,
 
 def _forecast(evidence: Evidence) -> Finding:
     """R25 measured: undo volumes forecast from two backward passes at the base, against training."""
-    errors = _errors([*_rows(evidence, SAVED), *_rows(evidence, MORE)])
+    errors = _errors(_rows(evidence, SAVED))
     if not errors:
         return NOT_RUN
     median, (worst, run) = statistics.median(error for error, _ in errors), errors[-1]

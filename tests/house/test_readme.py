@@ -68,7 +68,6 @@ def test_its_numbers_are_those_of_the_saved_results():
     saved = json.loads((ROOT / "paper_checks/saved_runs/durability/durability.json").read_text(encoding="utf-8"))
     names = (
         "durability",
-        "durability-more",
         "durability-adamw",
         "durability-gemma",
         "durability-gemma-advice",

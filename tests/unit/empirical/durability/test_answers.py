@@ -156,6 +156,24 @@ def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
     assert "] over 3 behaviours; 1 would be in proportion" in words
 
 
+def test_behaviours_whose_cards_vouch_are_read_apart_too():
+    """The cost of going back is a ratio, so its mean is geometric; a card that refuses is no reason to be left out of the whole."""
+    runs = of_behaviours((256, 1024), (512, 2048), (1024, 2048))
+    assert "vouched" not in pooled_answers(runs)["sgd"]
+    for result in runs[-4:]:
+        result["forecast"] = result["forecast"] | {"applies": False}
+    answer = pooled_answers(runs)["sgd"]
+    alone = pooled_answers(runs[:-4])["sgd"]
+    assert answer["vouched"] == alone
+    assert answer["exponent"]["groups"] == 6
+    ratios = [pooled_answers(runs[place : place + 2])["sgd"]["return_ratio"]["estimate"] for place in (0, 4, 8)]
+    assert answer["return_ratio"]["estimate"] == pytest.approx(float(np.prod(ratios)) ** (1 / 3))
+    assert answer["return_ratio"]["low"] > 0
+    rows = [durability_row(result) for result in runs]
+    words = " ".join(conclusion({"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}}))
+    assert "where the card vouches for the law (4 of 6 behaviours and seeds), the exponent is" in words
+
+
 def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn():
     runs = [run(n, seed=seed) for n in (64, 256) for seed in (0, 1)]
     rows = [durability_row(result) for result in runs]

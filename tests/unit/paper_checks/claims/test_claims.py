@@ -337,15 +337,15 @@ def _turned_after(algorithm: str):
 
 def _fall(measure: str):
     def change(summary: dict) -> None:
-        number = summary["answers"]["sgd"]["first_fall"][measure]
-        value = -1.0 if number["low"] is not None and number["low"] > 0 else 1.0
+        number = summary["answers"]["sgd"]["first_fall_factor"][measure]
+        value = 0.5 if number["low"] is not None and number["low"] > 1 else 2.0
         number |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
 
     return _summary("durability", change)
 
 
 def _dearer(summary: dict) -> None:
-    ratio = summary["answers"]["sgd"]["return_ratio"]
+    ratio = summary["answers"]["sgd"]["vouched"]["return_ratio"]
     value = 2.0 if ratio["high"] is not None and ratio["high"] < 1 else 0.5
     ratio |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
 
