@@ -69,13 +69,14 @@ def test_its_numbers_are_those_of_the_saved_results():
     names = (
         "durability",
         "durability-adamw",
+        "durability-adamw-more",
         "durability-gemma",
         "durability-gemma-advice",
         "durability-low",
     )
     results = [ROOT / "paper_checks/saved_runs" / name / f"{name}.json" for name in names]
     runs = [json.loads(file.read_text(encoding="utf-8"))["durability"] for file in results]
-    errors = [abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in runs[0] + runs[1]]
+    errors = [abs(row["forecast_undo_volume"] / row["undo_volume"]["estimate"] - 1) for row in runs[0]]
     words = f"off by {statistics.median(errors):.0%} in the middle of {len(errors)} runs, by {max(errors):.0%} at worst"
     assert words in " ".join(README.split())
     assert words.replace(", by", " and by") in (ROOT / "docs/tutorials/durable.md").read_text(encoding="utf-8")
