@@ -43,7 +43,10 @@ def answers_of(found: dict[str, Any]) -> list[str]:
 
 def _three_digits(value: Mapping[str, Any] | None) -> str:
     """An interval to three digits, which is what anybody reads of it; all of them are in the saved results."""
-    return interval(None) if value is None else f"{Interval.of_dict(value):.3g}"
+    if value is None:
+        return interval(None)
+    level = value.get("level", 0.95)
+    return f"{Interval.of_dict(value):.3g}" + ("" if level == 0.95 else f" (the middle {level:.0%} of the runs)")
 
 
 def page(text: str) -> str:

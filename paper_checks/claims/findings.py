@@ -176,6 +176,7 @@ def _inversion(evidence: Evidence) -> Finding:
     known = [value for value in seeds if value is not None]
     cheaper = len(known) == len(seeds) and max(known) < 1
     per = ", ".join("open" if value is None else f"{value:.2f}" for value in seeds)
+    over = {unit: Interval.of_dict(summary["ratios"]["inverse / forward"][unit]) for unit in ("examples", "tokens")}
     laws = "; ".join(
         f"{row['law']} predicts {row['ratio']['estimate']:.2f}"
         for row in summary["predictions"]
@@ -183,8 +184,8 @@ def _inversion(evidence: Evidence) -> Finding:
     )
     return measured(
         cheaper,
-        f"{SCALE}, {len(seeds)} seed(s): inverse over forward, in examples, by seed: {per}; {laws}. "
-        + "; ".join(summary["reading"][:8]),
+        f"{SCALE}, {len(seeds)} seed(s): inverse over forward, in examples, by seed: {per} ({over['examples']:.2g} over "
+        f"seeds; {over['tokens']:.2g} in tokens); {laws}. " + "; ".join(summary["reading"][:8]),
         {"ratio": ratio["estimate"], "seeds": seeds},
     )
 

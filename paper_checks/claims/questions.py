@@ -93,7 +93,10 @@ def _grid(evidence: Evidence) -> Mapping[str, Any] | None:
 
 
 def _scale(summary: Mapping[str, Any]) -> str:
-    return f"transformer of 50 thousand parameters, {number_of(summary['ranking'][0]['seeds'], 'seed')}, {len(summary['ranking'])} defences"
+    return (
+        f"transformer of 50 thousand parameters, {number_of(summary['ranking'][0]['seeds'], 'seed')}, {len(summary['ranking'])} defences, "
+        "plain fine-tuning among them"
+    )
 
 
 def doubled(evidence: Evidence) -> Finding:
@@ -131,8 +134,9 @@ def untunable(evidence: Evidence) -> Finding:
     )
     return measured(
         lasting,
-        f"{_scale(summary)}: {len(lasting)} of them outlast every attack in every seed; a behaviour of every other was undone by at "
-        f"least one{keeps}. What the output layer alone leaves to any defence: `elastomath.laws.planner.output_constant`",
+        f"{_scale(summary)}: of the {len({row['defence'] for row in own})} that leave the attacker's data alone {len(lasting)} outlast "
+        f"every attack in every seed; a behaviour of every other was undone by at least one{keeps}. What the output layer alone leaves "
+        "to any defence: `elastomath.laws.planner.output_constant`",
         {"lasting": sorted(lasting)},
     )
 
@@ -216,7 +220,7 @@ def _model_scale(summary: Mapping[str, Any]) -> str:
     groups = {(row["pairs"], row["seed"]) for row in rows}
     names = ", ".join(dict.fromkeys(row["pairs"] for row in rows))
     return (
-        f"{settings['model']}, {names}, {len(groups)} behaviours and seeds, {len({row['defence'] for row in rows})} defences after "
+        f"{settings['model']}, {names}, {len(groups)} behaviours and seeds, {len({row['defence'] for row in rows})} ways of aligning with "
         f"{settings['volume']} examples, against {' and '.join(dict.fromkeys(row['attack'] for row in rows))}"
     )
 

@@ -66,10 +66,18 @@ def _rebound(answers: Answers) -> list[str]:
         joint = f2.get("mixture")
         others = [value for name, value in f2.items() if name != "mixture"]
         if joint is not None and others:
+            names = [name for name in f2 if name != "mixture"]
+            sure = [name for name in names if (f2[name].low or 0.0) > 0.5]
+            rest = [name for name in names if name not in sure]
+            words = (
+                f"for {_listed(sure)}{f' (not decided for {_listed(rest)})' if rest else ''}"
+                if sure
+                else "for none beyond the scatter"
+            )
             sentences.append(
                 f"More aligned models fall back faster in {min(_middle(others)):.0%} to {max(_middle(others)):.0%} of the comparisons when "
                 f"trained in sequence, and in {joint.estimate:.0%} under joint compression: "
-                "rebound is seen with training in sequence, not with the ideal compressor."
+                f"rebound is seen with training in sequence {words}, not with the ideal compressor."
             )
     if undo:
         rises = [name for name, value in undo.items() if value.sign() > 0]
@@ -95,7 +103,7 @@ def _scale(answers: Answers) -> list[str]:
         )
     if size is not None:
         word = size.side("falls", "rises", "has no decided trend")
-        sentences.append(f"With the size of a transformer the response {word} ({size} for tenfold parameters).")
+        sentences.append(f"With the size of a transformer the response {word} ({size:.3f} for tenfold parameters).")
     if volume:
         falls = sum(value.sign() < 0 for value in volume.values())
         rises = sum(value.sign() > 0 for value in volume.values())
@@ -119,7 +127,11 @@ def _hooke(answers: Answers) -> list[str]:
         for name, value in answers.items()
         if name.startswith(("reverse/mixture", "reverse/softmax/optimum", "reverse/transformer/optimum"))
     ]
-    sequence = [value for name, value in answers.items() if name.startswith("forward/") and value not in forward]
+    sequence = [
+        value
+        for name, value in answers.items()
+        if name.startswith("forward/") and value not in forward and not name.endswith("forgetting 0")
+    ]
     sentences = []
     if forward and reverse:
         sentences.append(
@@ -129,7 +141,8 @@ def _hooke(answers: Answers) -> list[str]:
         )
     if sequence:
         sentences.append(
-            f"After training in sequence they are not balanced: up to {max(_middle(sequence)):.0%} of the larger force is left over."
+            f"After training in sequence that forgets they are not balanced: {min(_middle(sequence)):.0%} to "
+            f"{max(_middle(sequence)):.0%} of the larger force is left over there."
         )
     return sentences or ["No run reached a point of rest."]
 

@@ -321,7 +321,7 @@ def _undoing(name: str, setting: str, table: list[Row]) -> list[Answer]:
 
 @styled
 def figure(summary: Groups[Row]) -> Figure:
-    """Above, the undo volume m* against n (geometric means; dashed: slope 1); below, inverse against forward excess, a mark a run."""
+    """Above, the undo volume m* against n (geometric means; dashed: slope 1); below, forward less inverse, excess against entropy."""
     drawn, (upper, lower) = two_panels("Undoing and resistance", "Means over seeds.", share=False)
     heights: list[float] = []
     for index, group in enumerate(summary["groups"]):

@@ -349,7 +349,7 @@ def _volume(table: list[Pretrained]) -> list[Answer]:
 
 @styled
 def figure(summary: Data) -> Figure:
-    """What alignment loses against depth (mixture) and represented depth of transformers, above; against pre-training volume, below."""
+    """What alignment loses against depth (of the tree, contexts, or as represented), above; against pre-training volume, below."""
     drawn, (upper, lower) = two_panels("Elasticity and scale", "Means over seeds.", share=False)
     lines = [("mixture cut to d symbols, α = 1.2", _means(summary["depth"], "depth"), False)]
     lines.append(

@@ -12,6 +12,7 @@ from elastomath.fit.sequential import Effective, best_clock, elastic_limit, read
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from elastomath.runs.ledger import Configuration
+from elastomath.shown import number_of
 from elastomath.style import INK, STYLES, plain_ticks, series, styled
 
 from ..cycles.records import Life
@@ -132,13 +133,16 @@ def _against_r19(setting: str, table: list[Row]) -> Answer:
     """R19's constant from the gradients at rest (R7, to rounding) and from the curve (R16, to the error of the quadrature)."""
     at_rest = max(_miss(row["ratio"], row) + abs((row["cosine"] or 0.0) + 1) for row in table)
     worst = max(_miss(row["kappa"], row) for row in table)
-    biased = max(_miss(row["kappa_nominal"], row) for row in table)
+    nominal = [row for row in table if row["kappa_nominal"] is not None]
+    biased = max((_miss(row["kappa_nominal"], row) for row in nominal), default=0.0)
     met = "met" if at_rest <= ROUNDING and worst <= QUADRATURE else "NOT met"
     sentence = f"Counting, {setting} a unit: kappa is that of the law of forgetting (R19) to {at_rest:.0e} by the gradients at rest (R7) "
     sentence += f"and to {worst:.1e} by effective volumes (R16) at l' = (e^(hl) - 1)/h, in {len(table)} readings: "
     sentence += f"the law of forgetting is {met}."
     if biased > 10 * QUADRATURE:
-        sentence += f" Read in nominal l it misses by up to {biased:.2g}, since the perturbation forgets itself too."
+        sentence += f" Read in nominal l it misses by up to {biased:.2g}, since the perturbation forgets itself too"
+        lost = len(table) - len(nominal)
+        sentence += f"; {number_of(lost, 'reading')} have no positive volumes there." if lost else "."
     return Answer(
         f"r19/counting/{setting}", "effective volumes of counting against the law of forgetting (R19), worst relative miss",
         "counting", sentence,
@@ -289,7 +293,7 @@ def _median(values: Any) -> float | None:
 
 @styled
 def figure(summary: Groups[Row]) -> Figure:
-    """kappa against pre-training volume above, alignment volume below, by compressor; dashed: joint law; dotted: forgetting."""
+    """|grad H_a|/|grad H_p| against pre-training volume above, alignment volume below; dashed: joint law; dotted: forgetting."""
     drawn, panels = two_panels(
         "Elasticity constants in sequence",
         "Geometric means over seeds; dashed joint law, dotted law of forgetting (R19).",
