@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypedDict
 
 import numpy as np
@@ -90,4 +92,18 @@ def exponent(volumes: Sequence[float], values: Sequence[float | None]) -> float 
     return float(x @ y / (x @ x))
 
 
+def rising_with(rows: Iterable[Mapping[str, Any]], by: str) -> tuple[int, int]:
+    """Of the seeds, in how many the elasticity rises from each value of ``by`` to the next, and how many seeds there are.
+
+    >>> rising_with([{"seed": 0, "d": 10, "elasticity": 0.2}, {"seed": 0, "d": 9, "elasticity": 0.1}], "d")
+    (1, 1)
+    """
+    table = sorted(rows, key=itemgetter(by))
+    seeds = sorted({row["seed"] for row in table})
+    paths = [[row["elasticity"] for row in table if row["seed"] == seed] for seed in seeds]
+    return sum(all(a < b for a, b in itertools.pairwise(path)) for path in paths), len(seeds)
+
+
+QUADRATURE = 1e-3
+"""How near the law of forgetting counting has to come by effective volumes (R16) on nine readings, relative."""
 T_METHOD = "mean over seeds (source and training drawn anew) with Student's interval"

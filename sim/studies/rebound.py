@@ -58,7 +58,7 @@ class Gaps(TypedDict):
     excess: float
     lower_loss: float
     lower_excess: float
-    closed: float
+    closed: float | None
 
 
 class Row(TypedDict):
@@ -166,18 +166,24 @@ def undoing(configuration: Configuration, record: Life) -> list[Undone]:
 
 
 def gaps(record: Life) -> Gaps:
-    """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
+    """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower.
+
+    ``closed`` is None where a direction had no way to go in one of the pairs.
+    """
     pairs = record["resistance"]["pairs"]
     both = [(pair["forward"], pair["inverse"]) for pair in pairs]
 
-    def mean(name: Literal["loss", "entropy", "excess", "closed"]) -> float:
-        return float(np.mean([(forward[name] or 0.0) - (inverse[name] or 0.0) for forward, inverse in both]))
+    def mean(name: Literal["loss", "entropy", "excess"]) -> float:
+        return float(np.mean([forward[name] - inverse[name] for forward, inverse in both]))
+
+    ways = [(forward["closed"], inverse["closed"]) for forward, inverse in both]
+    closed = [one - other for one, other in ways if one is not None and other is not None]
 
     return {
         "loss": mean("loss"), "entropy": mean("entropy"), "excess": mean("excess"),
         "lower_loss": float(np.mean([pair["lower_loss"] for pair in pairs])),
         "lower_excess": float(np.mean([pair["lower_excess"] for pair in pairs])),
-        "closed": mean("closed"),
+        "closed": float(np.mean(closed)) if len(closed) == len(ways) else None,
     }  # fmt: skip
 
 
