@@ -17,7 +17,7 @@ from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, plain_ticks, series, styled
 
 from ..cycles.records import Life
-from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .answers import SHARE, T_METHOD, Answer, Run, exponent, over_seeds
 from .groups import Group, Groups
 from .plans import PLANS, grouped, sequences
 from .study import two_panels
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 FALL = 0.25
 """The perturbation after which falls are compared."""
-SHARE = (0.0, 1.0)
 
 
 class Compared(TypedDict):
@@ -274,7 +273,7 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
     if right is not None:
         separated = (
             "separates the cases"
-            if right.low is not None and right.low > 0.9
+            if right.estimate == 1 or (right.low is not None and right.low > 0.9)
             else "does not separate the cases"
             if right.estimate is not None and right.estimate < 0.75
             else "mostly separates the cases"

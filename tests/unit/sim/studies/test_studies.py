@@ -136,6 +136,20 @@ def limits(*rows: tuple[int, float, float | None]) -> list:
     return [{"seed": seed, "n": n, "limit": limit, "most": 2.0} for seed, n, limit in rows]
 
 
+@pytest.mark.parametrize("share", [0.9, 0.1])
+def test_a_share_that_all_seeds_have_keeps_its_level(share):
+    """Eight seeds, each wholly right with probability 0.9: in 0.9^8 = 43% of the cases all are, where Student's interval was [1, 1]."""
+    rng = np.random.default_rng(0)
+    draws = [over_seeds((rng.random(8) < share).astype(float).tolist(), within=(0.0, 1.0)) for _ in range(1000)]
+    assert np.mean([value.holds(share) for value in draws]) > 0.9
+    whole = over_seeds([1.0] * 8, within=(0.0, 1.0))
+    assert (whole.estimate, whole.low, whole.high) == (1.0, pytest.approx(0.025 ** (1 / 8)), 1.0)
+    assert over_seeds([1.0], within=(0.0, 1.0)).low is None
+    third = over_seeds([1 / 3] * 4, within=(0.0, 1.0))  # the others may be anything from 0 to 1
+    p = 0.025 ** (1 / 4)
+    assert (third.low, third.high) == (pytest.approx(p / 3), pytest.approx(p / 3 + 1 - p))
+
+
 def test_the_median_of_limits_counts_those_that_were_not_reached():
     """By hand: limits over n of 0.5, 1, > 2 have the median 1; where half is beyond, only a bound."""
     reached = median_limit(
