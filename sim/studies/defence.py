@@ -110,7 +110,10 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         *_formula(by, law),
         *_attacks(by, law),
     ]
-    return [*results, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
+    results = [
+        answer for answer in (*results, *_recovered(back)) if str(answer.value) != str(Interval(None))
+    ]  # what bounds anything
+    return results, {"ranking": ranking, "rows": table, "recovery": back, "law": law}
 
 
 def _undone(

@@ -274,8 +274,9 @@ def test_a_plain_run_that_was_not_undone_bounds_a_gain_from_above_alone():
     assert gain["low"] is None
     assert gain["high"] > 0
     results, _ = defended_answers(sft=defended([50.0, 50.0, 50.0, None]))
-    (attack,) = (answer.value for answer in results if answer.id == "attack/sft")
-    assert (attack.estimate, attack.low, attack.high) == (None, None, None)
+    assert not [
+        answer for answer in results if answer.id == "attack/sft"
+    ]  # both of its volumes are bounds: it says nothing
 
 
 MUTANTS = [
