@@ -56,18 +56,26 @@ def rate_response(mixture: Mixture, spelled: ArrayLike | None = None) -> Array:
 
     In nats per symbol and per unit of the last dataset's volume l, shape (n,); with s = 1 it is (1 - O_i)/N of
     `response`. The weights 1/s enter because q minimises sum w_i H_i, code length per leaf: for s that is not constant
-    the balance R2 does *not* hold for these derivatives. Written as a difference before the division, so that it keeps
-    its digits where P_t is near q. Without coverage (P_t outside the support of q) the last entry is -inf.
+    the balance R2 does *not* hold for these derivatives. With a = 1/s, m that of the first leaf and tau the mass of P_t outside the
+    support of q the sum is taken as ``sum (P_i - q)(q - P_t)/q a + sum (q - P_t)(a - m) + m tau``, q - P_t and P_i - q from
+    the differences P_j - P_t, so that it keeps its digits where the datasets are near to each other. Without coverage
+    (tau > 0) the last entry is -inf.
 
     >>> m = Mixture.of([[0.5, 0.25, 0.25], [0.0, 0.5, 0.5], [1.0, 0.0, 0.0]], [10, 1, 0.5])
     >>> rate_response(m).round(4), rate_response(m, [1, 2, 2]).round(4)
     (array([-0.004 ,  0.087 , -0.0949]), array([-0.0257,  0.0435, -0.0949]))
     """
     q, perturb = mixture.masses, mixture.components[-1]
-    covered = q > 0
-    pull = np.where(covered, 1.0 - np.divide(perturb, q, out=np.ones_like(q), where=covered), 0.0)
-    slopes = (mixture.components * _inverse(spelled, mixture.leaves)) @ pull / mixture.total
-    if (perturb[~covered] > 0).any():
+    covered, inverse = q > 0, _inverse(spelled, mixture.leaves)
+    apart = mixture.components - perturb
+    gap = mixture.volumes / mixture.total @ apart  # q - P_t
+    pull = np.divide(gap, q, out=np.zeros_like(q), where=covered)
+    outside = float(perturb[~covered].sum())
+    level = float(np.where(covered, gap, 0.0) @ (inverse - inverse[0])) + float(inverse[0]) * outside
+    # P_i - q, from what is not large beside both
+    moved = np.where(perturb < 2.0 * mixture.components, apart - gap, mixture.components - q)
+    slopes = (moved @ (inverse * pull) + level) / mixture.total
+    if outside > 0:
         slopes[-1] = -np.inf
     return np.asarray(slopes, dtype=np.float64)
 

@@ -31,7 +31,8 @@ def log_zeta(s: ArrayLike, q: ArrayLike) -> NDArray[np.float64]:
         total = sum(np.exp(-order * np.log1p(k / start)) for k in range(_TERMS))
         end = start + _TERMS
         rest = np.exp(-order * np.log1p(_TERMS / start))
-        result[far] = np.log(total + rest * (end / (order - 1.0) + 0.5 + order / (12.0 * end)))
+        third = order / end * ((order + 1.0) / end) * ((order + 2.0) / end) / 720.0
+        result[far] = np.log(total + rest * (end / (order - 1.0) + 0.5 + order / (12.0 * end) - third))
     return np.asarray(result.reshape(logs.shape))
 
 

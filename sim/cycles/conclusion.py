@@ -51,15 +51,23 @@ def conclusion(curve: Curve, records: Sequence[Mapping[str, Any]] = ()) -> list[
             f"The perturbation {sentence}: the theorem's signs (alignment loses, pre-training gains) hold nowhere."
         ]
     else:
+        left = [place for place, end in zip(reach, ends, strict=True) if place < end]
+        whole = len(reach) - len(left)
+        beside = f", and as far as they were read in {whole} of {len(reach)} runs" if whole else ""
         sentences = [
             f"The largest perturbation {sentence}.",
             "The theorem's signs (alignment loses, pre-training gains) hold up to a perturbation of "
-            f"{_span(reach)} times the alignment data, and not beyond.",
+            f"{_span(left)} times the alignment data, and not beyond{beside}.",
         ]
     if ratios:
+        among = (
+            ""
+            if len(ratios) == len(reach)
+            else f" in the {len(ratios)} of {len(reach)} runs that have these signs there"
+        )
         times = "as much as" if _span(ratios) == "1" else f"{_span(ratios)} times what"
         sentences.append(
-            f"At the smallest perturbation, weighted by volume, alignment lost {times} pre-training gained."
+            f"At the smallest perturbation, weighted by volume, alignment lost {times} pre-training gained{among}."
         )
     return sentences + _undone(records)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypedDict
 
 import numpy as np
@@ -13,6 +15,9 @@ from elastomath.interval import Ends, Interval
 from elastomath.runs.ledger import Configuration
 
 LEVEL = 0.95
+
+SHARE = (0.0, 1.0)
+"""The ends of a share."""
 
 Run = tuple[Configuration, Any]
 """A run of a study: what it was asked, and what it returned (`sim.cycles.records`)."""
@@ -66,14 +71,23 @@ def over_seeds(
     """The mean with Student's interval (`Interval.of_values`), cut to ``within``; None where a seed has no finite value.
 
     The mean of the seeds that happen to have a value is chosen by what it measures: it is not given. One value has no interval.
-    Seeds differ in source and training, so the interval is one for both.
+    Seeds differ in source and training, so the interval is one for both. Shares, ``within`` `SHARE`, that are the same c in every
+    seed have no scatter for Student's interval, and yet those of other seeds may differ: with probability p or more, Clopper and
+    Pearson's low end for n of n, a share is c, so that the mean lies between p c and p c + 1 - p.
 
     >>> print(over_seeds([1.0, 2.0, 3.0])), over_seeds([]), over_seeds([1.0, None])
     2.0 [-0.5, 4.5]
     (None, None, None)
+    >>> print(over_seeds([1.0] * 8, within=SHARE))
+    1.00 [0.63, 1.00]
     """
     each = [math.nan if value is None else value for value in values]
-    return Interval.of_values(each, level=level).within(*within) if each and all(map(math.isfinite, each)) else None
+    if not each or not all(map(math.isfinite, each)):
+        return None
+    if within == SHARE and len(each) > 1 and max(each) - min(each) < 1e-12:
+        same = ((1 - level) / 2) ** (1 / len(each))
+        return Interval(each[0], same * each[0], same * each[0] + 1 - same, level, method="Clopper and Pearson")
+    return Interval.of_values(each, level=level).within(*within)
 
 
 def exponent(volumes: Sequence[float], values: Sequence[float | None]) -> float | None:
@@ -90,4 +104,18 @@ def exponent(volumes: Sequence[float], values: Sequence[float | None]) -> float 
     return float(x @ y / (x @ x))
 
 
+def rising_with(rows: Iterable[Mapping[str, Any]], by: str) -> tuple[int, int]:
+    """Of the seeds, in how many the elasticity rises from each value of ``by`` to the next, and how many seeds there are.
+
+    >>> rising_with([{"seed": 0, "d": 10, "elasticity": 0.2}, {"seed": 0, "d": 9, "elasticity": 0.1}], "d")
+    (1, 1)
+    """
+    table = sorted(rows, key=itemgetter(by))
+    seeds = sorted({row["seed"] for row in table})
+    paths = [[row["elasticity"] for row in table if row["seed"] == seed] for seed in seeds]
+    return sum(all(a < b for a, b in itertools.pairwise(path)) for path in paths), len(seeds)
+
+
+QUADRATURE = 1e-3
+"""How near the law of forgetting counting has to come by effective volumes (R16) on nine readings, relative."""
 T_METHOD = "mean over seeds (source and training drawn anew) with Student's interval"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from elastomath.interval import Interval
+
+from .answers import QUADRATURE, rising_with
 
 Answers = Mapping[str, Interval]
 
@@ -16,27 +19,30 @@ def conclusion(summary: Mapping[str, Any]) -> list[str]:
     conclude = CONCLUSIONS.get(summary["study"])
     if conclude is None:  # a study without a summary of its own opens with its first answer
         return [summary["answers"][0]["sentence"]] if summary["answers"] else ["No run gave an answer."]
-    return conclude(answers)
+    return conclude(answers, summary)
 
 
-def _constant(answers: Answers) -> list[str]:
+def _constant(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     theta, signs = _of(answers, "theta/"), _of(answers, "signs/")
     if not theta:
         return ["No run reached a joint optimum that could be read."]
     middle = ", ".join(f"{value.estimate:.3f} for the {name}" for name, value in theta.items())
+    outside = sum(row["source"] == "union2" and not row["inside"] for row in summary.get("table", []))
+    word = f"miss at their joint optima, in {outside} readings, what" if outside else "do at their joint optima what"
     sentences = [
-        "Where pre-training data is the union of alignment and perturbation data, trained models do at their joint optima what the "
+        f"Where pre-training data is the union of alignment and perturbation data, trained models {word} the "
         f"theorem made true says: weighted by volume, alignment loses as many times what pre-training gains: {middle}."
     ]
     if signs:
         share = ", ".join(f"{value.estimate:.0%} for the {name}" for name, value in signs.items())
         sentences.append(
-            f"With a third part in the union the theorem's signs hold in a part of the readings only ({share})."
+            f"With a third part in the union the theorem's signs hold in "
+            f"{'all readings' if all(value.estimate == 1 for value in signs.values()) else 'a part of the readings only'} ({share})."
         )
     return sentences
 
 
-def _volumes(answers: Answers) -> list[str]:
+def _volumes(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     counting = [value for name, value in answers.items() if name.startswith("beta-pretrain/counting")]
     trained = [
         value
@@ -46,38 +52,48 @@ def _volumes(answers: Answers) -> list[str]:
     sentences = []
     if trained:
         below = sum(value.high is not None and value.high < 1 for value in trained)
+        above = sum(value.low is not None and value.low > 1 for value in trained)
+        word = (
+            "by less than its volume"
+            if below and not above
+            else "by more than its volume"
+            if above and not below
+            else "unevenly"
+        )
+        rest = f", above it in {above}" if above else ""
+        rest += ", and not decided in the rest" if below + above < len(trained) else ""
         sentences.append(
-            f"Trained in sequence, networks count pre-training by less than its volume: its exponent is below the 1 of joint compression "
-            f"in {below} of {len(trained)} settings, and not decided in the rest."
+            f"Trained in sequence, networks count pre-training {word}: its exponent is below the 1 of joint compression "
+            f"in {below} of {len(trained)} settings{rest}."
+            if below or above
+            else f"Trained in sequence, networks leave open what pre-training counts for, in all {len(trained)} settings."
         )
     if counting:
         low, high = min(_middle(counting)), max(_middle(counting))
+        missed = max(_middle(list(_of(answers, "r19/counting/").values())), default=math.inf)
+        law = (
+            "exactly as the law of forgetting says" if missed <= QUADRATURE else "which is not the law of forgetting's"
+        )
         sentences.append(
             f"A counting compressor goes from the joint law to forgetting as it forgets more (exponent {high:.2f} down to {low:.2f}), "
-            "exactly as the law of forgetting says."
+            f"{law}."
         )
     return sentences or ["No run gave an exponent."]
 
 
-def _rebound(answers: Answers) -> list[str]:
+def _rebound(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     undo, f2 = _of(answers, "undo/"), _of(answers, "f2/")
     sentences = []
     if f2:
         joint = f2.get("mixture")
         others = [value for name, value in f2.items() if name != "mixture"]
         if joint is not None and others:
-            names = [name for name in f2 if name != "mixture"]
-            sure = [name for name in names if (f2[name].low or 0.0) > 0.5]
-            rest = [name for name in names if name not in sure]
-            words = (
-                f"for {_listed(sure)}{f' (not decided for {_listed(rest)})' if rest else ''}"
-                if sure
-                else "for none beyond the scatter"
-            )
+            decided = sum(value.low is not None and value.low > 0.5 for value in others)
+            low, high = min(_middle(others)), max(_middle(others))
             sentences.append(
-                f"More aligned models fall back faster in {min(_middle(others)):.0%} to {max(_middle(others)):.0%} of the comparisons when "
-                f"trained in sequence, and in {joint.estimate:.0%} under joint compression: "
-                f"rebound is seen with training in sequence {words}, not with the ideal compressor."
+                f"More aligned models fall back faster in {low:.0%} to {high:.0%} of the comparisons when "
+                f"trained in sequence (in more than half, beyond the scatter, for {decided} of {len(others)} compressors), and in "
+                f"{joint.estimate:.0%} under joint compression: {_rebounds(decided, joint)}."
             )
     if undo:
         rises = [name for name, value in undo.items() if value.sign() > 0]
@@ -94,12 +110,25 @@ def _rebound(answers: Answers) -> list[str]:
     return sentences or ["No run could be compared."]
 
 
-def _scale(answers: Answers) -> list[str]:
+def _rebounds(decided: int, joint: Interval) -> str:
+    """Where rebound is seen: in so many compressors in sequence, and by the interval under joint compression."""
+    ideal = "not decided for the ideal compressor"
+    if joint.high is not None and joint.high < 0.5:
+        ideal = "not with the ideal compressor"
+    elif joint.low is not None and joint.low > 0.5:
+        ideal = "with the ideal compressor, too"
+    return f"rebound is {'seen' if decided else 'not decided'} with training in sequence, {ideal}"
+
+
+def _scale(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     sentences = []
     depth, size, volume = answers.get("depth/mixture"), answers.get("size/transformer"), _of(answers, "volume/")
     if depth is not None:
+        rising, draws = rising_with(summary.get("depth", []), "depth")
         sentences.append(
             f"In deeper trees alignment gives way more: its response rises with depth, to {depth.estimate:.2f}."
+            if rising > draws / 2
+            else f"In deeper trees alignment does not give way more: its response rises with depth in {rising} of {draws} draws."
         )
     if size is not None:
         word = size.side("falls", "rises", "has no decided trend")
@@ -116,7 +145,7 @@ def _scale(answers: Answers) -> list[str]:
     return sentences or ["No run could be compared."]
 
 
-def _hooke(answers: Answers) -> list[str]:
+def _hooke(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     forward = [
         value
         for name, value in answers.items()
@@ -133,7 +162,13 @@ def _hooke(answers: Answers) -> list[str]:
         if name.startswith("forward/") and value not in forward and not name.endswith("forgetting 0")
     ]
     sentences = []
-    if forward and reverse:
+    if forward and reverse and max(_middle(forward)) >= min(_middle(reverse)):
+        sentences.append(
+            "At joint optima the two forces are no nearer to equal and opposite with D(data || model) "
+            f"(up to {max(_middle(forward)):.0%} of the larger one unbalanced) than with D(model || data), which the paper prints "
+            f"(from {min(_middle(reverse)):.0%})."
+        )
+    elif forward and reverse:
         sentences.append(
             "At joint optima the two forces are equal and opposite near rest with D(data || model) "
             f"({max(_middle(forward)):.0%} of the larger one unbalanced) and not with D(model || data), which the paper prints "
@@ -147,7 +182,7 @@ def _hooke(answers: Answers) -> list[str]:
     return sentences or ["No run reached a point of rest."]
 
 
-def _sequence(answers: Answers) -> list[str]:
+def _sequence(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     errors = _of(answers, "undo/")
     if not errors:
         return ["No run was undone."]
@@ -163,7 +198,7 @@ def _sequence(answers: Answers) -> list[str]:
     return sentences
 
 
-def _kernel(answers: Answers) -> list[str]:
+def _kernel(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     width, depth, steps = (answers.get(f"turned/{name}") for name in ("width", "depth", "steps"))
     if width is None or width.estimate is None:
         return ["No network was wide enough to be compared."]
@@ -186,7 +221,7 @@ def _kernel(answers: Answers) -> list[str]:
     return sentences
 
 
-def _replay(answers: Answers) -> list[str]:
+def _replay(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     none, share, past = (list(_of(answers, f"{name}/").values()) for name in ("none", "share", "past"))
     if not none:
         return ["No run was undone."]
@@ -195,8 +230,12 @@ def _replay(answers: Answers) -> list[str]:
     ]
     if share:
         sentences.append(
-            f"A share of {_span(share, 3)} of aligned data in the mix restores that number, just below the share that the base has; "
-            "from that share on nothing is undone."
+            f"A share of {_span(share, 3)} of aligned data in the mix restores that number"
+            + (
+                ", just below the share that the base has; from that share on nothing is undone."
+                if _stops_undoing(summary)
+                else "."
+            )
         )
     if past:
         sentences.append(
@@ -205,13 +244,24 @@ def _replay(answers: Answers) -> list[str]:
     return sentences
 
 
+def _stops_undoing(summary: Mapping[str, Any]) -> bool:
+    """Whether no replay of at least the base's own share of aligned data was undone."""
+    replays = [replay for group in summary.get("groups", []) for replay in group["replays"]]
+    return all(
+        mix["undo_volume"] is None
+        for replay in replays
+        for mix in replay["mixes"]
+        if mix["of"] == "align" and mix["share"] >= replay["p0"]
+    )
+
+
 def _span(values: Sequence[Interval], digits: int = 2) -> str:
     """The least and the largest of the numbers, or the one that they share."""
     low, high = (f"{end(_middle(values)):.{digits}f}" for end in (min, max))
     return low if low == high else f"{low} to {high}"
 
 
-def _order(answers: Answers) -> list[str]:
+def _order(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     sentences = []
     for kind, words in (
         ("mixed", "answers the same prompts half and half"),
@@ -234,7 +284,7 @@ def _order(answers: Answers) -> list[str]:
     return sentences or ["No behaviour was undone."]
 
 
-def _defence(answers: Answers) -> list[str]:
+def _defence(answers: Answers, summary: Mapping[str, Any]) -> list[str]:
     useful, forecast, back = answers.get("useful"), answers.get("forecast"), _of(answers, "back/")
     if useful is None or useful.estimate is None:
         return ["No defence was compared."]
@@ -251,10 +301,10 @@ def _defence(answers: Answers) -> list[str]:
     if back:
         most = max(back.values(), key=lambda value: value.estimate or 0.0)
         sentences.append(
-            "Neutral training does not bring back a behaviour of the base that opposed examples overlaid: at most "
-            f"{most.estimate:.0%} of the fall."
-            if (most.estimate or 0.0) < 0.5
-            else f"Neutral training brings back up to {most.estimate:.0%} of what opposed examples took from a behaviour of the base."
+            f"Neutral training brings back up to {most:.0%} of what opposed examples took from a behaviour of the base."
+            if any(value.sign() > 0 for value in back.values())
+            else "Neutral training brings back nothing, beyond the scatter, of what opposed examples took from a behaviour of the base: "
+            f"{most:.0%} of it at most."
         )
     return sentences
 
@@ -275,7 +325,7 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-CONCLUSIONS: Final[dict[str, Callable[[Answers], list[str]]]] = {
+CONCLUSIONS: Final[dict[str, Callable[[Answers, Mapping[str, Any]], list[str]]]] = {
     "constant": _constant,
     "volumes": _volumes,
     "rebound": _rebound,

@@ -12,7 +12,7 @@ from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, series, styled
 
 from ..cycles.records import Life
-from .answers import T_METHOD, Answer, Run, over_seeds
+from .answers import SHARE, T_METHOD, Answer, Run, over_seeds
 from .plans import PLANS, joint
 from .study import two_panels
 
@@ -134,7 +134,7 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         judged = [row for row in thirds if row["inside"] is not None]
         right = over_seeds(
             [float(np.mean([row["signs"] for row in thirds if row["seed"] == seed])) for seed in _seeds(thirds)],
-            within=(0.0, 1.0),
+            within=SHARE,
         )
         if right is not None:
             inside = sum(bool(row["inside"]) for row in judged)

@@ -34,7 +34,11 @@ Seeds = dict[str, dict[int, DefendedRow]]
 
 
 class Ranked(TypedDict):
-    """A defence over all seeds: its gain in durability over plain fine-tuning, utility lost, that beyond plain's, medians."""
+    """A defence over all seeds: its gain in durability over plain fine-tuning, utility lost, that beyond plain's, medians.
+
+    The gain has no upper end where a seed was not undone, and no lower one where one of plain fine-tuning was not. ``undone``: the
+    median of each attack; None where that is one that was not reached.
+    """
 
     defence: str
     title: str
@@ -45,7 +49,7 @@ class Ranked(TypedDict):
     z: float | None
     censored: int
     seeds: int
-    undone: dict[str, float]
+    undone: dict[str, float | None]
     constant: float | None
     falling: float | None
     rank: NotRequired[int]
@@ -106,7 +110,10 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         *_formula(by, law),
         *_attacks(by, law),
     ]
-    return [*results, *_recovered(back)], {"ranking": ranking, "rows": table, "recovery": back, "law": law}
+    results = [
+        answer for answer in (*results, *_recovered(back)) if str(answer.value) != str(Interval(None))
+    ]  # what bounds anything
+    return results, {"ranking": ranking, "rows": table, "recovery": back, "law": law}
 
 
 def _undone(
@@ -118,25 +125,34 @@ def _undone(
     return most if value is None else max(float(value), 1.0)
 
 
+def _kept_in(rows: Iterable[DefendedRow], attack: str = "sft", which: Literal["undone", "same"] = "undone") -> int:
+    """How many rows an attack did not undo: their m* is a lower bound."""
+    return sum(row["attacks"][attack][which] is None for row in rows)
+
+
 def _gains(name: str, by: Seeds, law: DefendedLaw) -> list[float]:
     return [math.log(_undone(by[name][seed], law) / _undone(by["sft"][seed], law)) for seed in sorted(by[name])]
 
 
 def _better(first: str, second: str, by: Seeds, law: DefendedLaw) -> bool:
-    """Whether the first defence lasts longer, beyond the scatter over paired seeds."""
-    if first == second:
+    """Whether the first defence lasts longer, beyond the scatter over paired seeds; nothing does than what was not undone."""
+    if first == second or _kept_in(by[second].values()):
         return False
     gap = np.subtract(_gains(first, by, law), _gains(second, by, law))
     low = Interval.of_values(gap.tolist()).low
     return low is not None and low > 0
 
 
+def _bounded(ratio: Interval, above: int, below: int) -> Interval:
+    """A ratio without its upper end where ``above`` of its numerators are lower bounds, without the rest where denominators are."""
+    return Interval(None if below else ratio.estimate, None if below else ratio.low, None if above else ratio.high)
+
+
 def _defence(name: str, by: Seeds, law: DefendedLaw) -> Ranked:
     rows = [by[name][seed] for seed in sorted(by[name])]
-    gain = Interval.of_logs(_gains(name, by, law))
-    censored = sum(row["attacks"]["sft"]["undone"] is None for row in rows)
-    if censored:  # a lower bound
-        gain = Interval(gain.estimate, gain.low, None)
+    gain, censored = Interval.of_logs(_gains(name, by, law)), _kept_in(rows)
+    if name != "sft":
+        gain = _bounded(gain, censored, _kept_in(by["sft"].values()))
     losses = [row["lost"] for row in rows if row["lost"] is not None]
     lost = Interval.of_values(losses) if len(losses) == len(rows) else Interval(None)
     plain = {seed: row["lost"] for seed, row in by["sft"].items()}
@@ -150,9 +166,16 @@ def _defence(name: str, by: Seeds, law: DefendedLaw) -> Ranked:
         "extra": (Interval.of_values(extra) if len(extra) == len(rows) else Interval(None)).as_dict(),
         "median_lost": _median(row["lost"] for row in rows), "z": _median(row["z"] for row in rows), "censored": censored,
         "seeds": len(rows),
-        "undone": {attack: float(np.median([_undone(row, law, attack) for row in rows])) for attack in rows[0]["attacks"]},
+        "undone": {attack: _median_undone(rows, law, attack) for attack in rows[0]["attacks"]},
         "constant": _median(row["constant"] for row in rows), "falling": _median(row["falling"] for row in rows),
     }  # fmt: skip
+
+
+def _median_undone(rows: list[DefendedRow], law: DefendedLaw, attack: str) -> float | None:
+    """The median m* of an attack, what was not undone counting as beyond all that was tried; None where that is the median."""
+    volumes = [math.inf if row["attacks"][attack]["undone"] is None else _undone(row, law, attack) for row in rows]
+    middle = float(np.median(volumes))
+    return middle if math.isfinite(middle) else None
 
 
 def _median(values: Iterable[float | None]) -> float | None:
@@ -168,7 +191,7 @@ def _useful(ranking: list[Ranked]) -> Answer:
     matched = [e for e in ranking if e["extra"]["high"] is not None and e["extra"]["high"] < UTILITY] or [plain]
     own = [entry for entry in matched if not DEFENCES[entry["defence"]].replay] or [plain]
     best, replays = (
-        max(own, key=lambda e: e["gain"]["estimate"] or 0.0),
+        min(own, key=lambda e: (e["rank"], -(e["gain"]["estimate"] or 0.0))),
         [e for e in matched if e not in own and doubles(e)],
     )
     gain, base = Interval.of_dict(best["gain"]), plain["median_lost"]
@@ -231,12 +254,13 @@ def _forecast(table: list[DefendedRow]) -> list[Answer]:
     if not pairs:
         return []
     errors = [abs(predicted / measured - 1) for predicted, measured in pairs]
-    value = _quartiles(errors)
+    value, left = _quartiles(errors), sum(row["attacks"]["sft"]["same"] is None for row in table if row["forecast"])
+    beside = f"; {left} more {'was' if left == 1 else 'were'} not undone" if left else ""
     return [
         Answer(
             "forecast", "Relative error of m* foretold from two backward passes at the defended weights", "transformer",
             f"Two backward passes at the defended weights foretell what undoes it (plain fine-tuning at the defender's own rate) "
-            f"with {_spread(value, len(errors))}.",
+            f"with {_spread(value, len(errors))}{beside}.",
             value, "median and quartiles over defences and seeds",
         )
     ]  # fmt: skip
@@ -247,7 +271,7 @@ def _formula(by: Seeds, law: DefendedLaw) -> list[Answer]:
     for name in (name for name in by if name.startswith("dpo")):
         for seed, row in by[name].items():
             plain, beta = by["sft"][seed], row["beta"]
-            if beta is None:
+            if beta is None or _kept_in([row, plain], which="same"):
                 continue
             ratio = _undone(row, law, which="same") / _undone(plain, law, which="same")
             start, n, c = row["floor"], law["volume"], law["constant"]
@@ -271,9 +295,8 @@ def _attacks(by: Seeds, law: DefendedLaw) -> list[Answer]:
     rows = list(by["sft"].values())
     for attack in rows[0]["attacks"]:
         logs = [math.log(_undone(row, law, attack) / _undone(row, law, which="same")) for row in rows]
-        value = Interval.of_logs(logs)
-        open_end = sum(row["attacks"][attack]["undone"] is None for row in rows)
-        value = Interval(value.estimate, value.low, None) if open_end else value
+        open_end = _kept_in(rows, attack)
+        value = _bounded(Interval.of_logs(logs), open_end, _kept_in(rows, which="same"))
         kept = f"; {_kept(open_end, len(rows))}" if open_end else ""
         results.append(
             Answer(

@@ -17,7 +17,7 @@ from elastomath.runs.ledger import Configuration
 from elastomath.style import INK, plain_ticks, series, styled
 
 from ..cycles.records import Life
-from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .answers import SHARE, T_METHOD, Answer, Run, exponent, over_seeds
 from .groups import Group, Groups
 from .plans import PLANS, grouped, sequences
 from .study import two_panels
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 FALL = 0.25
 """The perturbation after which falls are compared."""
-SHARE = (0.0, 1.0)
 
 
 class Compared(TypedDict):
@@ -58,7 +57,7 @@ class Gaps(TypedDict):
     excess: float
     lower_loss: float
     lower_excess: float
-    closed: float
+    closed: float | None
 
 
 class Row(TypedDict):
@@ -166,18 +165,24 @@ def undoing(configuration: Configuration, record: Life) -> list[Undone]:
 
 
 def gaps(record: Life) -> Gaps:
-    """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower."""
+    """Means over pairs of slices: forward less inverse, of the final loss, its floor (entropy) and the excess; shares that end lower.
+
+    ``closed`` is None where a direction had no way to go in one of the pairs.
+    """
     pairs = record["resistance"]["pairs"]
     both = [(pair["forward"], pair["inverse"]) for pair in pairs]
 
-    def mean(name: Literal["loss", "entropy", "excess", "closed"]) -> float:
-        return float(np.mean([(forward[name] or 0.0) - (inverse[name] or 0.0) for forward, inverse in both]))
+    def mean(name: Literal["loss", "entropy", "excess"]) -> float:
+        return float(np.mean([forward[name] - inverse[name] for forward, inverse in both]))
+
+    ways = [(forward["closed"], inverse["closed"]) for forward, inverse in both]
+    closed = [one - other for one, other in ways if one is not None and other is not None]
 
     return {
         "loss": mean("loss"), "entropy": mean("entropy"), "excess": mean("excess"),
         "lower_loss": float(np.mean([pair["lower_loss"] for pair in pairs])),
         "lower_excess": float(np.mean([pair["lower_excess"] for pair in pairs])),
-        "closed": mean("closed"),
+        "closed": float(np.mean(closed)) if len(closed) == len(ways) else None,
     }  # fmt: skip
 
 
@@ -268,7 +273,7 @@ def _falls(name: str, setting: str, table: list[Row]) -> list[Answer]:
     if right is not None:
         separated = (
             "separates the cases"
-            if right.low is not None and right.low > 0.9
+            if right.estimate == 1 or (right.low is not None and right.low > 0.9)
             else "does not separate the cases"
             if right.estimate is not None and right.estimate < 0.75
             else "mostly separates the cases"

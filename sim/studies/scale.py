@@ -17,7 +17,7 @@ from elastomath.style import STYLES, plain_ticks, series, styled
 
 from ..cycles.records import Entry
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds, rising_with
 from .plans import PLANS, sequences, setting_of, sized
 from .study import two_panels
 
@@ -219,19 +219,12 @@ def _means(table: Sequence[Row], by: str) -> list[tuple[float, Interval]]:
     return means
 
 
-def _rising(table: Sequence[Row], by: str) -> tuple[int, int]:
-    """Of the seeds, in how many the elasticity rises from each value of ``by`` to the next."""
-    seeds = sorted({row["seed"] for row in table})
-    paths = [[row["elasticity"] for row in sorted(table, key=itemgetter(by)) if row["seed"] == seed] for seed in seeds]
-    return sum(all(a < b for a, b in itertools.pairwise(path)) for path in paths), len(seeds)
-
-
 def _depth(table: list[Cut]) -> list[Answer]:
     means = _means(table, "depth")
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at d = {place}" for place, mean in means)
-    rising, seeds = _rising(table, "depth")
+    rising, seeds = rising_with(table, "depth")
     each = ", ".join(f"{mean.estimate / place:.4f}" for place, mean in means if mean.estimate is not None)
     return [
         Answer(
@@ -248,7 +241,7 @@ def _order(table: list[Ordered]) -> list[Answer]:
     if not means:
         return []
     said = ", ".join(f"{mean.estimate:.3f} at order {place}" for place, mean in means)
-    rising, seeds = _rising(table, "order")
+    rising, seeds = rising_with(table, "order")
     exact = all(row["represented_depth"] >= row["order"] + 1 - 1e-9 for row in table)
     return [
         Answer(

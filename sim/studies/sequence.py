@@ -162,7 +162,7 @@ def _errors(behaviour: Behaved) -> Errors:
     undone = [abs(way["forecast_undo_volume"] / way["undo_volume"] - 1) for way in ways if way["undo_volume"]]
     return {
         "undo": max(undone, default=None) if len(undone) == len(ways) else None,
-        "contrast": max(abs(way["forecast_z"] - way["z"]) / (way["z"] - start) for way in ways),
+        "contrast": max(abs((way["forecast_z"] - way["z"]) / (way["z"] - start)) for way in ways),
         "drift": max(abs(way["kernel"] - 1) for way in ways),
         "turned": max(way["turned"] for way in ways),
     }

@@ -16,7 +16,7 @@ from elastomath.shown import number_of
 from elastomath.style import INK, STYLES, plain_ticks, series, styled
 
 from ..cycles.records import Life
-from .answers import T_METHOD, Answer, Run, exponent, over_seeds
+from .answers import QUADRATURE, T_METHOD, Answer, Run, exponent, over_seeds
 from .groups import Group, Groups
 from .plans import PLANS, forgetting_clock, grouped, sequences
 from .study import two_panels
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 ANTIPARALLEL = -0.99
 """A cosine of grad H_p and grad H_a at or below it counts as one elasticity constant (R7)."""
-ROUNDING, QUADRATURE = 1e-9, 1e-3
-"""How near R19 counting has to come, relative: by its gradients, and by R16 on nine readings."""
+ROUNDING = 1e-9
+"""How near R19 counting has to come by its gradients, relative; by R16 on nine readings: `QUADRATURE`."""
 
 
 class Row(TypedDict):
@@ -224,7 +224,9 @@ def _constant(name: str, groups: list[Group[Row]]) -> list[Answer]:
         return []
     single = sum(row["cosine"] is not None and row["cosine"] <= ANTIPARALLEL for row in table)
     positive = sum(row["kappa"] is not None for row in table)
-    missed = _median(row["misfit"] for row in table if row["misfit"] is not None) or 0.0
+    misfits = [row["misfit"] for row in table if row["misfit"] is not None]
+    missed = f"misses its work by {np.median(misfits):.1%} (median" if misfits else "is not to be had ("
+    missed += f" of {len(misfits)} that moved)" if len(misfits) < len(table) else ")"
     return [
         Answer(
             f"cosine/{name}", "cosine of grad H_p and grad H_a at rest, after training in sequence", name,
@@ -232,8 +234,7 @@ def _constant(name: str, groups: list[Group[Row]]) -> list[Answer]:
             "elasticity constant that is "
             f"the same in every direction (R7; a cosine below {ANTIPARALLEL}) exists in {single} of {len(table)} "
             "readings. Two effective volumes (R16) are "
-            f"positive in {positive} of {len(table)}; the nearest joint curve, whatever its clock, misses "
-            f"its work by {missed:.1%} (median).",
+            f"positive in {positive} of {len(table)}; the nearest joint curve, whatever its clock, {missed}.",
             cosine, f"mean over settings and volumes, then {T_METHOD}",
         )
     ]  # fmt: skip
@@ -284,11 +285,6 @@ def _mean(values: list[float | None]) -> float | None:
     """None where a value is missing."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None
-
-
-def _median(values: Any) -> float | None:
-    known = list(values)
-    return float(np.median(known)) if known else None
 
 
 @styled

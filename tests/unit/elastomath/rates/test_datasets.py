@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections import Counter
+from fractions import Fraction
 from math import log, log2
 
 import numpy as np
@@ -126,6 +127,45 @@ def test_the_response_of_text_is_the_derivative_of_its_rates(text_files):
     # and R2 holds per leaf, not per symbol, where leaves spell unequal numbers of symbols
     assert abs(mixture.volumes @ rate_response(mixture)) < 1e-14
     assert abs(mixture.volumes @ found) > 1e-6
+
+
+@pytest.mark.parametrize("spelled", [None, [3, 3, 3, 3], [1, 2, 3, 4]])
+@pytest.mark.parametrize("apart", [2.0**-8, 2.0**-20, 2.0**-40])
+def test_the_response_keeps_its_digits_where_datasets_are_near(apart, spelled):
+    """Against exact fractions of dyadic masses that add up to 1; as 1 - P_t/q it had the rounding of 1, and the wrong sign."""
+    base = np.array([0.125, 0.25, 0.25, 0.375])
+    rows = base + apart / 16 * np.array([[1, -1, 0, 0], [0, 1, 2, -3], [-1, 0, 3, -2]])
+    weights = [10.0, 1.0, 0.5]
+    exact = [[Fraction(float(x)) for x in row] for row in rows]
+    assert all(sum(row) == 1 for row in exact)
+    total = sum(map(Fraction, weights))
+    q = [sum(Fraction(w) * row[x] for w, row in zip(weights, exact, strict=True)) / total for x in range(4)]
+    symbols = spelled or [1] * 4
+    wanted = [float(sum(row[x] * (1 - exact[2][x] / q[x]) / symbols[x] for x in range(4)) / total) for row in exact]
+    np.testing.assert_allclose(rate_response(Mixture.of(rows, weights), spelled), wanted, rtol=1e-11)
+
+
+@pytest.mark.parametrize("least", [2.0**-10, 1e-20, 1e-200])
+def test_the_response_keeps_its_digits_where_only_the_perturbation_has_mass(least):
+    """q is tiny beside P_t there: A is about 1/2, and a rounding of 1 times P_t/q is anything."""
+    rows, weights = [[1.0, 0.0], [1.0 - least, least], [0.0, 1.0]], [1.0, 1.0, 3 * least]
+    exact = [[Fraction(float(x)) for x in row] for row in rows]
+    total = sum(map(Fraction, weights))
+    q = [sum(Fraction(w) * row[x] for w, row in zip(weights, exact, strict=True)) / total for x in range(2)]
+    wanted = [float(sum(row[x] * (1 - exact[2][x] / q[x]) for x in range(2)) / total) for row in exact]
+    np.testing.assert_allclose(rate_response(Mixture.of(rows, weights)), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spelled", [None, [1, 2, 4]])
+def test_the_response_without_coverage_counts_the_leaves_that_q_has(spelled):
+    rows, symbols = [[0.5, 0.5, 0.0], [0.25, 0.75, 0.0], [0.0, 0.5, 0.5]], spelled or [1, 1, 1]
+    found = rate_response(Mixture.of(rows, [3, 1, 0]), spelled)
+    q = [Fraction(7, 16), Fraction(9, 16)]
+    slopes = [
+        sum(Fraction(row[x]) * (1 - Fraction(rows[2][x]) / q[x]) / symbols[x] for x in range(2)) / 4 for row in rows
+    ]
+    np.testing.assert_allclose(found[:2], [float(slope) for slope in slopes[:2]], rtol=1e-14)
+    assert found[2] == -np.inf
 
 
 def test_nats_are_bits_times_ln_2(masses_files):

@@ -28,8 +28,8 @@ def pareto(alpha, size, *seed):
 # --- the zeta function ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("s", [1.001, 1.3, 2.5, 9.0, 40.0, 700.0])
-@pytest.mark.parametrize("q", [0.3, 1.0, 5.0, 300.0, 1e6])
+@pytest.mark.parametrize("s", [1.001, 1.3, 2.5, 9.0, 40.0, 88.0, 700.0])
+@pytest.mark.parametrize("q", [0.3, 1.0, 5.0, 300.0, 1241.0, 1e6])
 def test_the_scaled_zeta_function_is_mpmaths(s, q):
     with mpmath.workdps(60):
         if s < 20:

@@ -41,6 +41,30 @@ def test_resistance_against_the_definitions():
     assert 0 < found.target_share < 1
 
 
+def test_clusters_share_datasets_and_models():
+    """Over the three means of the datasets, and of the models, by scipy: as if nine, the interval on D_2 left 0 out."""
+    found, table = resistance_effect(), published_table(1)
+    table = table.assign(gap=table.forward_loss - table.inverse_loss)
+    pairs = table.set_index(["dataset", "model", "pair"])
+    same = pairs.forward_loss.xs("2-1", level=2) - pairs.inverse_loss.xs("3-2", level=2)
+    for what, pooled, alike in found.shared:
+        means = table.groupby(what[:-1]).gap.mean(), same.groupby(what[:-1]).mean()
+        for interval, values in zip((pooled, alike), means, strict=True):
+            wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+            assert (interval.low, interval.high) == pytest.approx(tuple(wanted))
+            assert interval.estimate == pytest.approx(values.mean())
+    assert [what for what, *_ in found.shared] == ["datasets", "models"]
+    assert found.same_target.low > 0 > max(alike.low for *_, alike in found.shared)
+    assert any("not decided on D_2 for other datasets or models" in line for line in found.conclusions())
+
+
+def test_an_effect_that_all_datasets_have_is_decided_for_others(monkeypatch):
+    table = published_table(1).copy()
+    table["inverse_loss"], table["forward_loss"] = 0.2, 0.3 + 1e-4 * np.arange(27)
+    monkeypatch.setattr(published, "published_table", lambda number: table)
+    assert any("is decided for other datasets and models" in line for line in resistance_effect().conclusions())
+
+
 def test_targets_alone_can_give_every_gap(monkeypatch):
     """Losses that depend on the target only: every gap is positive, all of it is the targets', and nothing is left on D_2."""
     table = published_table(1).copy()

@@ -15,15 +15,15 @@ from elastomath.fit.course import courses
 from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
 from elastomath.laws.forgetting import elasticity_constant
 from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
-from sim.studies import STUDIES, load_study, over_seeds
+from sim.studies import STUDIES, defence, load_study, over_seeds
 from sim.studies.conclusions import conclusion
 from sim.studies.hooke import imbalance
 from sim.studies.kernel import _missed
 from sim.studies.plans import perturbations
-from sim.studies.rebound import _undoing, exponents
+from sim.studies.rebound import _undoing, exponents, gaps
 from sim.studies.sequence import _errors, _slope
 from sim.studies.study import study_curve
-from sim.studies.volumes import median_limit
+from sim.studies.volumes import _constant, median_limit
 from sim.studies.worker import cut, prefix_divergences, represented_depth
 
 STEPS = perturbations()
@@ -136,6 +136,20 @@ def limits(*rows: tuple[int, float, float | None]) -> list:
     return [{"seed": seed, "n": n, "limit": limit, "most": 2.0} for seed, n, limit in rows]
 
 
+@pytest.mark.parametrize("share", [0.9, 0.1])
+def test_a_share_that_all_seeds_have_keeps_its_level(share):
+    """Eight seeds, each wholly right with probability 0.9: in 0.9^8 = 43% of the cases all are, where Student's interval was [1, 1]."""
+    rng = np.random.default_rng(0)
+    draws = [over_seeds((rng.random(8) < share).astype(float).tolist(), within=(0.0, 1.0)) for _ in range(1000)]
+    assert np.mean([value.holds(share) for value in draws]) > 0.9
+    whole = over_seeds([1.0] * 8, within=(0.0, 1.0))
+    assert (whole.estimate, whole.low, whole.high) == (1.0, pytest.approx(0.025 ** (1 / 8)), 1.0)
+    assert over_seeds([1.0], within=(0.0, 1.0)).low is None
+    third = over_seeds([1 / 3] * 4, within=(0.0, 1.0))  # the others may be anything from 0 to 1
+    p = 0.025 ** (1 / 4)
+    assert (third.low, third.high) == (pytest.approx(p / 3), pytest.approx(p / 3 + 1 - p))
+
+
 def test_the_median_of_limits_counts_those_that_were_not_reached():
     """By hand: limits over n of 0.5, 1, > 2 have the median 1; where half is beyond, only a bound."""
     reached = median_limit(
@@ -169,6 +183,100 @@ def test_an_alignment_that_was_not_undone_leaves_no_exponent():
     assert _slope([1.0, 2.0, 4.0], [[1.0], [0.5], [0.25]]).estimate == pytest.approx(-1.0)
     assert _slope([1.0, 2.0, 4.0, 8.0], [[1.0], [0.5], [0.25], [None]]) is None
     assert "1 of 5 alignments were not undone" in answer.sentence
+
+
+def interval_of(estimate, low, high):
+    return {"value": {"estimate": estimate, "low": low, "high": high, "level": 0.95}}
+
+
+@pytest.mark.parametrize(
+    ("study", "values", "data", "word", "wrong"),
+    [
+        ("volumes", {"beta-pretrain/softmax/a": (1.5, 1.2, 1.8)}, {}, "by more than its volume", "by less"),
+        ("volumes", {"beta-pretrain/softmax/a": (0.9, 0.2, 1.6)}, {}, "leave open", "by less"),
+        ("volumes", {"beta-pretrain/counting/a": (0.9, 0.8, 1.0), "r19/counting/a": (0.3, 0.0, None)}, {}, "not the law", "exactly"),
+        ("rebound", {"f2/mixture": (0.9, 0.8, 1.0), "f2/softmax": (0.9, 0.8, 1.0)}, {}, "ideal compressor, too", "not with"),
+        ("rebound", {"f2/mixture": (0.4, 0.1, 0.7), "f2/softmax": (0.6, 0.3, 0.9)}, {}, "not decided with training", "is seen"),
+        (
+            "scale", {"depth/mixture": (0.1, 0.0, 0.2)},
+            {"depth": [{"seed": 0, "depth": d, "elasticity": 1 / d} for d in (9, 10)]}, "does not give way more", "to 0.10",
+        ),
+        ("hooke", {"forward/mixture/a": (0.5, 0.4, 0.6), "reverse/mixture/a": (0.1, 0.0, 0.2)}, {}, "no nearer", "and not with D(m"),
+        (
+            "constant", {"theta/mixture": (0.5, 0.4, 0.6)}, {"table": [{"source": "union2", "inside": False}]}, "miss at", "do at",
+        ),
+        (
+            "replay", {"none/a/b": (0.3, 0.2, 0.4), "share/a/b": (0.5, 0.4, 0.6)},
+            {"groups": [{"replays": [{"p0": 0.5, "mixes": [{"of": "align", "share": 0.6, "undo_volume": 9.0}]}]}]},
+            "restores", "nothing is undone",
+        ),
+        ("defence", {"useful": (1.3, 1.1, 1.5), "back/16": (0.17, 0.11, 0.23)}, {}, "brings back up to 17% [11%, 23%]", "does not bring"),
+        ("defence", {"useful": (1.3, 1.1, 1.5), "back/16": (0.1, -0.1, 0.3)}, {}, "nothing, beyond the scatter", "up to"),
+    ],
+)  # fmt: skip
+def test_a_study_concludes_what_its_numbers_say(study, values, data, word, wrong):
+    """Numbers that say the opposite of the saved ones: the sentences were the same for both."""
+    answers = [{"id": name, "sentence": ""} | interval_of(*ends) for name, ends in values.items()]
+    text = " ".join(conclusion({"study": study, "answers": answers} | data))
+    assert word in text
+    assert wrong not in text
+
+
+def test_a_run_without_a_joint_curve_misses_nothing():
+    """The median misfit of no reading was 0.0%."""
+    row = {"seed": 0, "cosine": -1.0, "kappa": None, "misfit": None}
+    (answer,) = _constant("softmax", [{"rows": [row, row | {"seed": 1}]}])
+    assert "is not to be had" in answer.sentence
+    assert "0.0%" not in answer.sentence
+
+
+def test_a_direction_without_a_way_to_go_is_not_a_share_of_zero():
+    part = {"loss": 1.0, "entropy": 0.5, "excess": 0.5, "closed": 0.8}
+    pair = {"forward": part, "inverse": part | {"closed": None}, "lower_loss": False, "lower_excess": False}
+    assert gaps({"resistance": {"pairs": [pair]}})["closed"] is None
+    assert gaps({"resistance": {"pairs": [pair | {"inverse": part}]}})["closed"] == 0.0
+
+
+def defended(undone, seeds=4, **others):
+    """Rows of a defence, an m* a seed; None where it was not undone."""
+    return [
+        {"z": 1.0, "floor": -0.5, "outside": 0.0, "lost": 0.0, "constant": 0.1, "falling": 0.1, "seed": seed, "beta": None,
+         "forecast": 10.0, "attacks": {"sft": {"undone": m and m * (1 + 0.01 * seed), "same": m and m * (1 + 0.01 * seed)}}} | others
+        for seed, m in zip(range(seeds), undone, strict=True)
+    ]  # fmt: skip
+
+
+def defended_answers(**rows):
+    table = [row | {"defence": name} for name, some in rows.items() for row in some]
+    law = {"constant": 0.05, "volume": 64, "most": 640}
+    return defence.answers([({}, {"rows": table, "recovery": [], "law": law})])
+
+
+def test_what_was_not_undone_is_not_outlived():
+    """A replay of half takes 320 opposed examples at most: 500 are no proof of more than what was never undone."""
+    results, data = defended_answers(
+        **{"sft": defended([50.0] * 4), "replay-50": defended([None] * 4), "flat": defended([500.0] * 4)}
+    )
+    rows = {row["defence"]: row for row in data["ranking"]}
+    assert (rows["replay-50"]["rank"], rows["flat"]["rank"], rows["sft"]["rank"]) == (1, 1, 3)
+    assert rows["replay-50"]["gain"]["high"] is None
+    assert rows["replay-50"]["undone"] == {"sft": None}  # no median was reached
+    assert rows["flat"]["undone"]["sft"] == pytest.approx(507.5)
+    (forecast,) = (answer for answer in results if answer.id == "forecast")
+    assert "over 8 runs" in forecast.sentence
+    assert "4 more were not undone" in forecast.sentence
+
+
+def test_a_plain_run_that_was_not_undone_bounds_a_gain_from_above_alone():
+    _, data = defended_answers(sft=defended([50.0, 50.0, 50.0, None]), flat=defended([100.0] * 4))
+    gain = next(row["gain"] for row in data["ranking"] if row["defence"] == "flat")
+    assert gain["estimate"] is None
+    assert gain["low"] is None
+    assert gain["high"] > 0
+    results, _ = defended_answers(sft=defended([50.0, 50.0, 50.0, None]))
+    assert not [
+        answer for answer in results if answer.id == "attack/sft"
+    ]  # both of its volumes are bounds: it says nothing
 
 
 MUTANTS = [
