@@ -202,7 +202,7 @@ class _Groups:
         sizes = np.array([self.behaviours.count(name) for name in self.behaviours])
         weights = 1 / (sizes * len(set(self.behaviours)))
         se = float(np.linalg.norm(weights * self.errors))
-        return make(float(weights @ self.values), se, math.inf, method="over the prompts of each behaviour and seed")
+        return make(float(weights @ self.values), se, math.inf, method="over prompts")
 
     def longer(self, other: _Groups) -> bool:
         """Whether this defence lasts longer than the other, beyond the interval of their difference over the same groups."""
@@ -304,7 +304,7 @@ def doubles(entry: Ranked) -> bool:
 
 def gains_over(entry: Ranked) -> str:
     """Over what the interval of a gain is."""
-    return "over " + entry.get("method", "over the prompts of each behaviour and seed").partition("over ")[2]
+    return "over " + entry.get("method", "over prompts").partition("over ")[2]
 
 
 def conclusion(summary: Defended) -> list[str]:
@@ -320,9 +320,8 @@ def conclusion(summary: Defended) -> list[str]:
         sentence = f"Against {attack}, at less than 1% of utility lost, {best['title']} lasts longest: {gain} times as long as plain "
         sentence += f"fine-tuning{least} ({gains_over(best)})"
         good = [entry["title"] for entry in some if doubles(entry)]
-        sentences.append(
-            f"{sentence}; more than twice as long, beyond the interval, last: {', '.join(good) or 'none'}."
-        )
+        doubled = "this one alone" if good == [best["title"]] else ", ".join(good) or "none"
+        sentences.append(f"{sentence}; more than twice as long, beyond the interval: {doubled}.")
     error, formula = forecast_error(summary["defence"]), formula_error(summary["defence"])
     if error.estimate is not None:
         sentences.append(

@@ -361,8 +361,8 @@ def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:
         return []
     least, most = (min(exponents, key=lambda name: sign * (exponents[name].estimate or 0)) for sign in (1, -1))
     return [
-        f"Under {optimiser}, behaviours and seeds differ in this exponent by more than their errors: from {exponents[least]} ({least}) to "
-        f"{exponents[most]} ({most}), each over its own prompts."
+        f"Under {optimiser}, behaviours and seeds differ in this exponent by more than their errors over prompts: from {exponents[least]} "
+        f"({least}) to {exponents[most]} ({most})."
     ]
 
 

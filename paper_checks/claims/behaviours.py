@@ -65,8 +65,7 @@ def _first_fall(measure: str) -> Callable[[Evidence], Finding]:
             decided and factor["estimate"] > 1,
             f"SmolLM2-135M (4-bit weights), {_groups(factor)}, n = {', '.join(map(str, volumes))}: a doubling of the alignment multiplies "
             f"the first fall of the {WORDS[measure][0]} by {span(factor, '')} ({'decided' if decided else 'not decided'}; a factor of "
-            f"{power} would have been seen). As a difference it is {span(change)} per opposed example, where the behaviours that give way "
-            f"most easily weigh most. {WORDS[measure][1]}",
+            f"{power} would have been seen), and adds {span(change)} per opposed example. {WORDS[measure][1]}",
             {"slope": change["estimate"], "factor": factor["estimate"]},
         )
 

@@ -95,10 +95,8 @@ class ResistanceEffect:
             f"{self.clusters} clusters (p = {self.same_target_sign_p:.2g}), by {same:.4f}: "
             f"resistance is visible there, at about "
             f"{same.estimate / pooled.estimate:.0%} of the mean gap",
-            "these intervals take the clusters as independent, which share datasets and models: "
-            + ", ".join(
-                f"over the {what} the mean gap is {gap:.4f} and that on D_2 {d_2:.4f}" for what, gap, d_2 in self.shared
-            )
+            "these intervals take as independent clusters that share datasets and models: "
+            + ", ".join(f"over the {what} the mean is {gap:.4f}, on D_2 {d_2:.4f}" for what, gap, d_2 in self.shared)
             + "; "
             + self._elsewhere(),
             "without seeds no single gap has an error: 0.0002 and 0.0961 count alike, and no interval speaks of other runs of "
@@ -109,8 +107,10 @@ class ResistanceEffect:
         """Of which datasets and models the table says that the loss on the same target is lower."""
         decided = [what for what, _, same in self.shared if same.sign() > 0]
         if len(decided) == len(self.shared):
-            return "so that resistance on D_2 is decided for other datasets and models of this kind, too"
-        return f"so that it is not decided on D_2 for other {' or '.join(w for w, *_ in self.shared if w not in decided)} of this kind"
+            return "resistance on D_2 is decided for other datasets and models of this kind, too"
+        return (
+            f"not decided on D_2 for other {' or '.join(w for w, *_ in self.shared if w not in decided)} of this kind"
+        )
 
 
 def resistance_effect(level: float = 0.95) -> ResistanceEffect:

@@ -36,14 +36,12 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
 
     for sentence in result["conclusion"]:
         section.say(sentence)
-    section.say(
-        "The base was trained on both responses to a prompt until it answered with one of them. Then, before any alignment, the "
-        "gradients of the two code lengths gave one constant each way, and with them the forecast. After that the model was aligned on "
-        "n chosen responses and trained on rejected ones until the contrast (log-odds of the chosen response) was back."
-    )
-    if drawn:
-        section.say("The figure at the top of the page shows forecast and measurement.")
-    else:
+    if not drawn:
+        section.say(
+            "The base was trained on both responses to a prompt until it answered with one of them. Then, before any alignment, the "
+            "gradients of the two code lengths gave one constant each way, and with them the forecast. After that the model was aligned "
+            "on n chosen responses and trained on rejected ones until the contrast (log-odds of the chosen response) was back."
+        )
         section.draw(
             forecast_figure(result),
             "Forecast before training against measurement, with 95% intervals; the band is 20%.",
@@ -52,9 +50,11 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
         courses_figure(result), "The way back: the contrast falls from each alignment; the level line is the base."
     )
     rows = result["durability"]
-    if drawn:  # many runs: here a row for all seeds of a setting, each run on the page of details
+    if drawn:  # many runs: here a row for all seeds of a behaviour, each run on the page of details
+        most = max(row["n"] for row in rows)
         section.show(
-            _over_seeds(rows), "Undo volumes: the median over seeds, forecast and measured, in opposed examples."
+            _over_seeds([row for row in rows if row["n"] == most]),
+            "Undo volumes of the longest alignment: the median over seeds, in opposed examples.",
         )
         section.more("Durability of behaviours: each run", "\n".join(map(_in_words, rows)))
     else:
@@ -78,13 +78,14 @@ def fill(section: Section, result: dict[str, Any], *, drawn: bool = False) -> Se
             f"{error['median']:.0%}",
             error["median"] < GATE,
         )
-    doubts = {
-        f"{row['pairs']}, seed {row['seed']}: the law is not expected to apply: {'; '.join(row['reasons'])}.": None
-        for row in result["durability"]
-        if not row["applies"]
-    }
-    for sentence in doubts:  # one for all volumes of a run
-        section.say(sentence)
+    doubts: dict[tuple[str, str], dict[str, None]] = {}
+    for row in result["durability"]:  # one for all volumes of a run, and seeds with the same reason
+        if not row["applies"]:
+            doubts.setdefault((row["pairs"], "; ".join(row["reasons"])), {})[str(row["seed"])] = None
+    for (behaviour, reasons), seeds in doubts.items():
+        section.say(
+            f"{behaviour}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}: the law is not expected to apply: {reasons}."
+        )
     return section
 
 

@@ -109,12 +109,15 @@ def test_a_curve_has_the_contrast_and_the_base_beside_it():
 
 
 def test_the_saved_durability_comes_out_as_its_own_bootstrap_has_it():
-    """Undo volumes within 5% of those that the experiment found from its prompts."""
+    """Undo volumes within 5% of those that the experiment has from its prompts; of four readings, within its interval."""
     import json
 
     saved = json.loads((RESULTS / "durability" / "durability.json").read_text())["durability"]
-    found = {c.run: c.passage().estimate for c in courses(Curve.read(RESULTS / "durability" / "durability.csv"))}
+    of_runs = {c.run: c for c in courses(Curve.read(RESULTS / "durability" / "durability.csv"))}
     for row in saved:
         run = f"{row['pairs']}-{row['optimiser']}-n-{row['n']}-seed-{row['seed']}"
-        if row["undo_volume"]["estimate"] is not None:
-            assert found[run] == pytest.approx(row["undo_volume"]["estimate"], rel=0.05)
+        own = Interval.of_dict(row["undo_volume"])
+        if of_runs[run].volumes.size <= 4:
+            assert own.holds(of_runs[run].passage().estimate)
+        elif own.estimate is not None:
+            assert of_runs[run].passage().estimate == pytest.approx(own.estimate, rel=0.05)

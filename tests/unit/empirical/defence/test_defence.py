@@ -211,7 +211,7 @@ def test_ranks_are_over_paired_groups_and_ties_are_ties():
     assert told["sft"]["rank"] == told["average"]["rank"] == 3
     sentence = conclusion({"ranking": ranking(rows), "defence": rows})[0]
     assert "DPO at the planned beta lasts longest" in sentence  # NPO costs half of the utility
-    assert "beyond the interval, last: DPO at the planned beta." in sentence
+    assert "beyond the interval: this one alone." in sentence
     formula = formula_error(rows)
     gain = float(dpo_undo_volume(0.0, 64, 0.1, 0.5) / undo_volume(0.0, 64, 0.1))
     seen = [(30.0 + seed) * (1 + 0.01 * seed) / (10.0 + seed) for seed in range(4)]
