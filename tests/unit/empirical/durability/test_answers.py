@@ -129,7 +129,7 @@ def of_behaviours(*volumes: tuple[int, int]) -> list[dict[str, object]]:
     for place, pair in enumerate(volumes):
         for seed in (0, 1):
             for n in pair:
-                runs.append(run(n, seed=seed, most=4000.0))
+                runs.append(run(n, seed=seed))
                 runs[-1]["configuration"]["pairs"] = f"behaviour {place}"
     return runs
 
