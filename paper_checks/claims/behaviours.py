@@ -85,12 +85,13 @@ def _return_ratio(evidence: Evidence) -> Finding:
     if ratio["estimate"] is None:
         return Finding(NOT_TESTED, "measured", "no run passed both levels on both ways")
     cheaper = ratio["high"] is not None and ratio["high"] < 1
-    all_of_them = (
-        "" if ratio is every else f" Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."
-    )
+    whose, all_of_them = "", ""
+    if ratio is not every:
+        whose = ", whose cards say that the law applies"
+        all_of_them = f" Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."
     return measured(
         cheaper,
-        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}, whose cards say that the law applies: {span(ratio, '')} times the examples; the "
+        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}{whose}: {span(ratio, '')} times the examples; the "
         f"logit law says {float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal.{all_of_them}",
         {"ratio": ratio["estimate"]},
     )
