@@ -105,7 +105,7 @@ def shipped() -> dict[str, Behaviour]:
     """The shipped behaviours by name.
 
     >>> sorted(shipped())
-    ['advice', 'format', 'refusal', 'review', 'tone', 'verdict']
+    ['advice', 'agreement', 'format', 'identity', 'language', 'refusal', 'review', 'tone', 'verdict']
     """
     return {behaviour.name: behaviour for behaviour in _read()}
 
