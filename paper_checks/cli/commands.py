@@ -203,6 +203,10 @@ def elastomath(
     """The options of no verb."""
 
 
+ON_TEXTS = ("experiment resistance", "experiment rebound", "experiment inversion")
+"""Protocols of whole texts; what they ask of these the durability experiment asks of pairs."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line: exit code 0 done, 1 a check did not hold, 2 bad usage or bad input in one line, 130 or 143 a signal."""
     guarded(lambda: run(arguments))
@@ -234,7 +238,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             return 0
         context = getattr(error, "ctx", None)  # of the verb whose options or arguments are wrong
         verb = context.command_path if context is not None else "elastomath"
-        return _refused(f"{inert(error.format_message())} (see {verb} --help)")
+        usage = inert(error.format_message())
+        if usage.startswith("No such option: --pairs") and verb.endswith(ON_TEXTS):
+            mend = "elastomath experiment durability --pairs asks the same of a behaviour"
+            return _refused(f"{verb} is of whole texts and has no --pairs: {mend}")
+        return _refused(f"{usage} (see {verb} --help)")
     if code == INTERRUPTED:  # typer turns an interrupt into this code before we see it
         raise KeyboardInterrupt
     return code if isinstance(code, int) else 0

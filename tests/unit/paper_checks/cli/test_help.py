@@ -10,7 +10,7 @@ import typer
 
 pytest.importorskip("torch")
 
-from paper_checks.cli.commands import app, main
+from paper_checks.cli.commands import app, main, run
 from sim.studies import QUESTIONS, STUDIES
 
 CODE = r"(?:R\d+|F[123]|Q[12]|Def\.? ?\d[\d.]*|Thm\.? ?\d[\d.]*|A\.7)"
@@ -99,3 +99,13 @@ def test_an_unknown_verb_sends_one_to_the_list_of_verbs(capsys):
     with pytest.raises(SystemExit):
         main(["nonsense"])
     assert capsys.readouterr().err.endswith("(see elastomath --help)\n")
+
+
+@pytest.mark.parametrize("protocol", ["resistance", "rebound", "inversion"])
+def test_pairs_given_to_a_protocol_of_texts_are_sent_to_the_one_of_behaviours(protocol: str, capsys):
+    assert run(["experiment", protocol, "--pairs", "tone"]) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "elastomath experiment durability --pairs" in line
+    assert run(["experiment", protocol, "--pears", "tone"]) == 2
+    assert "durability" not in capsys.readouterr().err
