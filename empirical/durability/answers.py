@@ -92,7 +92,17 @@ def durability_row(result: Result) -> DurabilityRow:
     if "again" in result:
         row["forecast_again"] = result["again"] | {"text": _text(result["again"]["undo_volume"])}
     row["course"] = {"volume": volumes, "z": [float(end.mean()), *(float(contrast_of(r).mean()) for r in readings)]}
+    first, *rest = rise_of(result)
+    row["rise"] = {
+        "volume": [0.0, *(float(reading["volume"]) for reading in rest)],
+        "z": [float(contrast_of(reading).mean()) for reading in (first, *rest)],
+    }
     return row
+
+
+def rise_of(result: Result) -> list[Result]:
+    """The readings of an alignment, from the adapted base on."""
+    return [result["adapted"]["readings"][-1], *result["aligned"]]
 
 
 def _other_arms(result: Result) -> Arms:
@@ -112,10 +122,7 @@ def _other_arms(result: Result) -> Arms:
             arms[arm] = {"volume": last["volume"], "given_back": share.as_dict()}
     second = result["arms"].get("perturb", {}).get("again")
     if second and algorithm_of(result["configuration"]) == "sft":
-        ways = [
-            [result["adapted"]["readings"][-1], *result["aligned"]],
-            [result["arms"]["perturb"]["readings"][-1], *second],
-        ]
+        ways = [rise_of(result), [result["arms"]["perturb"]["readings"][-1], *second]]
         arms["again"] = _over_prompts(lambda kept: _second_over_first(ways, kept), start.size).as_dict()
     return arms
 

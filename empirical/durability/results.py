@@ -68,7 +68,7 @@ class CardRecord(TypedDict):
 
 
 class Course(TypedDict):
-    """The mean contrast along the opposed examples."""
+    """The mean contrast along the opposed examples (``course``), or along the aligned ones (``rise``), from its first state on."""
 
     volume: list[float]
     z: list[float]
@@ -117,6 +117,7 @@ class DurabilityRow(TypedDict):
     first_fall: NotRequired[dict[str, Fall]]
     forecast_again: NotRequired[Again]
     course: NotRequired[Course]
+    rise: NotRequired[Course]
 
 
 class RunName(TypedDict):

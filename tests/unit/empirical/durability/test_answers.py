@@ -10,7 +10,7 @@ from elastomath.interval import Interval
 from elastomath.laws import logit
 from empirical.durability.answers import conclusion, durability_row, forecast_error, group_exponent
 from empirical.durability.figures import courses_figure, forecast_figure
-from empirical.durability.pooled import pooled_answers
+from empirical.durability.pooled import pooled_answers, pooled_rows
 
 C = 0.02
 WIDE = {"estimate": 1.0, "low": 0.5, "high": 2.0, "level": 0.95}
@@ -123,6 +123,14 @@ def test_one_group_has_an_interval_over_its_prompts():
     assert "over prompts; 1 would be" in conclusion(told)[0]
 
 
+def test_a_way_that_is_read_at_its_ends_alone_costs_nothing_known():
+    """After DPO the alignment has one reading: a line from the base to there, read at 60% and 90%, would be no course of it."""
+    result = run(2048, most=4000.0)
+    assert pooled_answers([result])["sgd"]["return_ratio"]["estimate"] is not None
+    result["aligned"] = result["aligned"][-1:]
+    assert pooled_answers([result])["sgd"]["return_ratio"]["estimate"] is None
+
+
 def of_behaviours(*volumes: tuple[int, int]) -> list[dict[str, object]]:
     """Two seeds of a behaviour for each pair of volumes; seeds of one are alike, behaviours are not."""
     runs = []
@@ -132,6 +140,14 @@ def of_behaviours(*volumes: tuple[int, int]) -> list[dict[str, object]]:
                 runs.append(run(n, seed=seed))
                 runs[-1]["configuration"]["pairs"] = f"behaviour {place}"
     return runs
+
+
+def test_the_rows_of_two_experiments_say_what_one_with_all_their_runs_says():
+    runs = of_behaviours((16, 2048), (64, 1024), (256, 2048), (32, 1024))
+    whole, parts = pooled_answers(runs), [[durability_row(result) for result in half] for half in (runs[:8], runs[8:])]
+    assert whole == pooled_rows(parts[0] + parts[1])
+    assert whole["sgd"]["exponent"]["method"] == "Student's t over 4 behaviours"
+    assert whole["sgd"]["exponent"] != pooled_rows(parts[0])["sgd"]["exponent"]
 
 
 def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
