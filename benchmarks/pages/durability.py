@@ -6,7 +6,7 @@ Replaces what stands between the two marks of the page: a table for each set of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from elastomath.storage import whole_file
 from elastomath.style import save_figure
 from empirical.durability.answers import conclusion, forecast_error, phases_of
 from empirical.durability.figures import courses_figure, forecast_figure
+from empirical.durability.pooled import pooled_rows
 from paper_checks.claims.claim import Evidence
 
 BEGIN, END = "<!-- runs: made by benchmarks/pages/durability.py -->", "<!-- end of runs -->"
 RUNS = {
     "durability": "Plain gradient descent",
+    "durability-novel": "Plain gradient descent, three behaviours written afterwards",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-adamw-more": "AdamW, a second seed",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
@@ -34,6 +36,11 @@ RUNS = {
     "durability-verdict-more": "Where the card refuses: the verdict, a third seed",
 }
 """Saved runs by name, and what they are."""
+TOGETHER = {
+    "Plain gradient descent, all behaviours together": ("durability", "durability-novel"),
+    "AdamW, all behaviours and seeds together": ("durability-adamw", "durability-adamw-more"),
+}
+"""Saved runs whose rows are also pooled, under one heading."""
 ASIDE = (
     "durability-review",
     "durability-review-more",
@@ -102,9 +109,24 @@ def lines_of(name: str, summary: Mapping[str, Any]) -> list[str]:
     return [*lines, *(_row(row, name, again) for row in rows), ""]
 
 
+def lines_together(heading: str, summaries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What several sets of runs say as one, of what their rows hold: the cost of going back is that of each set."""
+    rows = [row for summary in summaries for row in summary["durability"]]
+    answers = pooled_rows(rows)
+    for answer in answers.values():
+        for part in (answer, answer.get("vouched", answer)):
+            part["return_ratio"] = part["return_ratio"] | {"estimate": None}
+    sentences = conclusion({"durability": rows, "error": forecast_error(rows), "answers": answers})
+    return [f"### {heading}", "", *(f"- {sentence}" for sentence in sentences), ""]
+
+
 def page(text: str) -> str:
     """The page with its tables made anew from the saved results."""
-    lines = [line for name, summary in saved_runs().items() for line in lines_of(name, summary)]
+    saved = saved_runs()
+    lines = [line for name, summary in saved.items() for line in lines_of(name, summary)]
+    for heading, names in TOGETHER.items():
+        if saved.keys() >= set(names):
+            lines += lines_together(heading, [saved[name] for name in names])
     head, tail = text.split(BEGIN)[0], text.split(END)[1]
     return "\n".join([head + BEGIN, "", *lines, END]) + tail
 

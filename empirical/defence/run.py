@@ -29,7 +29,8 @@ from elastomath.runs.ledger import Configuration, Result
 
 from ..behaviours import mixed, read_pairs
 from ..durability.answers import contrast_of
-from ..durability.gradients import behaviour_gradients, logit_constants, read_behaviour
+from ..durability.constants import logit_constants
+from ..durability.gradients import behaviour_gradients, read_behaviour
 from ..durability.run import Bench
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, StageError, fingerprint, open_laboratory

@@ -16,8 +16,8 @@ from elastomath.runs.ledger import Result
 from elastomath.shown import in_the_middle, number_of
 
 from ..laboratory.settings import GIVEN
+from .constants import jackknifed
 from .forecast import undo_volume
-from .gradients import jackknifed
 from .results import Answer, Arms, Durability, DurabilityRow, Fall, ForecastError, OverGroups, RunName
 from .undoing import undo_interval
 

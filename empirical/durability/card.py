@@ -16,8 +16,9 @@ from elastomath.shown import Shown, number_of
 
 from ..models.sequences import Sequences
 from .adam_forecast import adam_forecast, frozen_features
+from .constants import jackknifed, logit_constants
 from .forecast import Forecast, forecast, undo_volume, with_intervals
-from .gradients import behaviour_gradients, jackknifed, logit_constants, read_behaviour
+from .gradients import behaviour_gradients, read_behaviour
 from .results import CardRecord, Norm, Undoing
 
 if TYPE_CHECKING:

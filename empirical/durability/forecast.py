@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from elastomath.arrays import Array
 from elastomath.interval import Interval
 
-from .gradients import BehaviourGradients, LogitConstants, jackknifed, logit_constants
+from .constants import BehaviourGradients, LogitConstants, jackknifed, logit_constants
 from .results import ForecastRow
 
 MOST_STEPS = 1 << 20

@@ -16,7 +16,7 @@ from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 
 from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of, rise_of
-from .gradients import jackknifed
+from .constants import jackknifed
 from .results import Answer, Course, DurabilityRow, OverGroups
 
 LEVELS = (0.6, 0.9)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from elastomath.interval import Interval
 from elastomath.shown import number_of
 
 from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
 
+if TYPE_CHECKING:
+    from empirical.durability.results import DurabilityRow
+
 SAVED, FIGURE = "durability", "durability-saved"
 OPTIMISER = "sgd"
 """The claims read plain gradient descent, for which the law has a closed form."""
-RERUN = "experiment durability --pairs advice,tone,verdict,refusal,format --seeds 0,1 --out {out}"
+RERUN = "experiment durability --pairs advice,tone,refusal,format,identity,agreement,language --seeds 0,1,2 --out {out}"
 WORDS = {
     "z": ("log-odds", "R23: it grows with the alignment, and saturates at c"),
     "code_length": ("code length of the chosen response", "R23: it grows only below even odds, and falls above them"),
@@ -25,6 +28,8 @@ WORDS = {
 MEDIAN = 0.2
 """The median relative error at which a forecast is said to have come true; ADAM_MEDIAN under AdamW."""
 ADAM_MEDIAN = 0.35
+NOVEL = "durability-novel"
+"""The same of three behaviours that were written after the recipe was fixed and the others were measured."""
 LOW = "durability-low"
 """Saved runs of a base at 10% of the chosen response: below even odds all the way."""
 ADAM = "durability-adamw"
@@ -46,19 +51,16 @@ def _groups(pooled: Mapping[str, Any]) -> str:
     return f"{pooled['groups']} behaviours and seeds" + (f" (intervals over {over})" if over else "")
 
 
-def _runs(evidence: Evidence) -> Mapping[str, Any] | None:
-    saved = evidence.saved(SAVED)
-    return saved.summary if saved.there else None
-
-
 def _first_fall(measure: str) -> Callable[[Evidence], Finding]:
     def check(evidence: Evidence) -> Finding:
-        summary = _runs(evidence)
-        if summary is None:
+        from empirical.durability.pooled import pooled_rows
+
+        rows = _rows(evidence, SAVED, NOVEL)
+        if not rows:
             return NOT_RUN
-        answer = summary["answers"][OPTIMISER]
+        answer: Mapping[str, Any] = pooled_rows(cast("list[DurabilityRow]", rows))[OPTIMISER]
         change, factor = answer["first_fall"][measure], answer["first_fall_factor"][measure]
-        volumes = summary["settings"]["align_volumes"]
+        volumes = sorted({row["n"] for row in rows})
         decided = not factor["left_out"] and factor["low"] is not None and (factor["low"] > 1 or factor["high"] < 1)
         power = "open" if factor["low"] is None else f"{factor['high'] / factor['estimate']:.2f}"
         return measured(
@@ -77,22 +79,23 @@ def _return_ratio(evidence: Evidence) -> Finding:
     """Q1 on behaviours: opposed examples from p = 0.9 to 0.6 over aligned ones from 0.6 to 0.9."""
     from elastomath.laws.logit import return_ratio
 
-    summary = _runs(evidence)
-    if summary is None:
+    saved = evidence.saved(SAVED)
+    if not saved.there:
         return NOT_RUN
-    answer = summary["answers"][OPTIMISER]
+    answer = saved.summary["answers"][OPTIMISER]
     every, ratio = answer["return_ratio"], answer.get("vouched", answer)["return_ratio"]
     if ratio["estimate"] is None:
         return Finding(NOT_TESTED, "measured", "no run passed both levels on both ways")
-    cheaper = ratio["high"] is not None and ratio["high"] < 1
-    whose, all_of_them = "", ""
+    ratios, texts, whose = [ratio], [], ", whose cards say that the law applies"
     if ratio is not every:
-        whose = ", whose cards say that the law applies"
-        all_of_them = f" Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."
+        texts = [f"Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."]
+    if (novel := _names(evidence, SAVED, NOVEL)[1:]) and (later := evidence.saved(*novel)).there:
+        ratios.append(later.summary["answers"][OPTIMISER]["return_ratio"])
+        texts.append(f"Behaviours written afterwards: {span(ratios[1], '')}, {_groups(ratios[1])}.")
     return measured(
-        cheaper,
-        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}{whose}: {span(ratio, '')} times the examples; the "
-        f"logit law says {float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal.{all_of_them}",
+        all(each["high"] is not None and each["high"] < 1 for each in ratios),
+        f"SmolLM2-135M (4-bit weights), {_groups(ratio)}{whose if ratio is not every else ''}: {span(ratio, '')} times the examples; the "
+        f"logit law says {float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal. {' '.join(texts)}".rstrip(),
         {"ratio": ratio["estimate"]},
     )
 
@@ -106,7 +109,7 @@ def _errors(rows: Iterable[Mapping[str, Any]]) -> list[tuple[float, Mapping[str,
 
 def _forecast(evidence: Evidence) -> Finding:
     """R25 measured: undo volumes forecast from two backward passes at the base, against training."""
-    errors = _errors(_rows(evidence, SAVED))
+    errors = _errors(_rows(evidence, SAVED, NOVEL))
     if not errors:
         return NOT_RUN
     median, (worst, run) = statistics.median(error for error, _ in errors), errors[-1]
@@ -151,7 +154,7 @@ def _resistance(evidence: Evidence) -> Finding:
 
 def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
-    errors = _errors([*_rows(evidence, ADAM), *_rows(evidence, ADAM_MORE)])
+    errors = _errors(_rows(evidence, ADAM, ADAM_MORE))
     if not errors:
         return NOT_RUN
     rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
@@ -171,9 +174,14 @@ def _moments(evidence: Evidence) -> Finding:
     )
 
 
-def _rows(evidence: Evidence, saved: str) -> list[Mapping[str, Any]]:
-    results = evidence.saved(saved)
-    return list(results.summary["durability"]) if results.there else []
+def _names(evidence: Evidence, saved: str, *more: str) -> tuple[str, ...]:
+    """The saved runs that a claim reads: all of these, or those made anew alone."""
+    return (saved,) if saved in evidence.reruns else (saved, *more)
+
+
+def _rows(evidence: Evidence, saved: str, *more: str) -> list[Mapping[str, Any]]:
+    results = [evidence.saved(name) for name in _names(evidence, saved, *more)]
+    return [row for each in results if each.there for row in each.summary["durability"]]
 
 
 def _last_slopes(rows: list[Mapping[str, Any]], optimiser: str) -> list[tuple[float, float]]:

@@ -21,8 +21,9 @@ from empirical.data.examples import Example, Preference
 from empirical.durability import DurabilitySettings, course, durability
 from empirical.durability.adam_forecast import frozen_features
 from empirical.durability.card import behaviour_card, undoing_again
+from empirical.durability.constants import logit_constants
 from empirical.durability.forecast import undo_volume
-from empirical.durability.gradients import behaviour_gradients, logit_constants, read_behaviour
+from empirical.durability.gradients import behaviour_gradients, read_behaviour
 from empirical.durability.predict import predict
 from empirical.durability.undoing import undo_interval
 from empirical.models.loading import load_model

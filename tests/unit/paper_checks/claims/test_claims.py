@@ -338,8 +338,9 @@ def _turned_after(algorithm: str):
 def _fall(measure: str):
     def change(summary: dict) -> None:
         number = summary["answers"]["sgd"]["first_fall_factor"][measure]
-        value = 0.5 if number["low"] is not None and number["low"] > 1 else 2.0
-        number |= {"estimate": value, "low": value - 0.1, "high": value + 0.1}
+        power = -1.0 if number["low"] is not None and number["low"] > 1 else 1.0
+        for row in summary["durability"]:
+            row["first_fall"][measure]["estimate"] = row["n"] ** power
 
     return _summary("durability", change)
 
