@@ -15,7 +15,7 @@ from elastomath.shown import number_of
 from elastomath.storage import whole_file
 from elastomath.style import save_figure
 from empirical.durability.answers import conclusion, forecast_error, phases_of
-from empirical.durability.figures import courses_figure, forecast_figure
+from empirical.durability.figures import courses_figure, exponents_figure, forecast_figure
 from empirical.durability.pooled import pooled_rows
 from paper_checks.claims.claim import Evidence
 
@@ -36,8 +36,9 @@ RUNS = {
     "durability-verdict-more": "Where the card refuses: the verdict, a third seed",
 }
 """Saved runs by name, and what they are."""
+PLAIN = ("durability", "durability-novel")
 TOGETHER = {
-    "Plain gradient descent, all behaviours together": ("durability", "durability-novel"),
+    "Plain gradient descent, all behaviours together": PLAIN,
     "AdamW, all behaviours and seeds together": ("durability-adamw", "durability-adamw-more"),
 }
 """Saved runs whose rows are also pooled, under one heading."""
@@ -143,6 +144,8 @@ def main() -> None:
     scored = [row for name, summary in drawn.items() for row in summary["durability"] if _scored(row, name)]
     both = {"durability": every, "error": forecast_error(scored)}
     save_figure(forecast_figure(both), options.out / "figures" / "durability-forecast.svg")
+    plain = [row for name in PLAIN for row in saved.get(name, {"durability": []})["durability"]]
+    save_figure(exponents_figure(plain), options.out / "figures" / "durability-exponents.svg")
     save_figure(courses_figure(saved["durability"]), options.out / "figures" / "durability-courses.svg")
     with whole_file(options.out / "durability.md") as aside:
         aside.write_text(page(text), encoding="utf-8")

@@ -23,6 +23,8 @@ from .undoing import undo_interval
 
 FIRST = 8
 """Opposed examples over which a first fall is read."""
+FEWEST_GROUPS = 3
+"""Behaviours and seeds from which on a sentence says how far their exponents were from the forecast."""
 SIDES: dict[Literal["neutral", "mixed"], str] = {"neutral": "neutral texts", "mixed": "examples of both responses"}
 """The arms beside the opposed examples, in words."""
 MEASURES = ("z", "code_length", "probability")
@@ -308,7 +310,7 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {text}"
             f"{_over(exponent)}; 1 would be in proportion, 0 nothing)."
         )
-    sentences += _apart(optimiser, rows)
+    sentences += _apart(optimiser, rows) + _exponent_error(answer)
     undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
     if 0 in undone:
         sentences.append(
@@ -328,6 +330,14 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
             f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken{only}."
         )
     return sentences + _vouched_sentences(optimiser, answer)
+
+
+def _exponent_error(answer: Answer) -> list[str]:
+    """How far the forecast of a behaviour's own exponent is off, where there are behaviours and seeds enough to say."""
+    error = answer.get("exponent_error")
+    if error is None or error["groups"] < FEWEST_GROUPS or error["low"] is None:
+        return []
+    return [f"Behaviour by behaviour, the forecast of this exponent was off by {_text(error, '')}{_over(error)}."]
 
 
 def _vouched_sentences(optimiser: str, answer: Answer) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,12 @@ from elastomath.errors import InputError
 from elastomath.shown import number_of
 from elastomath.style import INK, STYLES, WIDTH, plain_ticks, series, styled
 
+from .answers import group_exponent
+from .pooled import forecast_exponent
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
 
     from elastomath.interval import Ends
@@ -76,6 +82,44 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     axes.set(xlim=line, ylim=line, aspect="equal")
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, loc="upper left")
+    return figure
+
+
+@styled
+def exponents_figure(rows: Sequence[DurabilityRow]) -> Figure:
+    """The exponent of m* in n, measured against foretold: one marker a behaviour, a point each seed, with the 95% interval over prompts.
+
+    The line is a forecast that comes true. Raises InputError where no behaviour and seed has both, from two volumes or more.
+    """
+    from matplotlib.figure import Figure
+
+    groups: dict[tuple[str, int], list[DurabilityRow]] = {}
+    for row in rows:
+        groups.setdefault((_name(row), row["seed"]), []).append(row)
+    points = [(name, forecast_exponent(way), group_exponent(way)) for (name, _), way in groups.items()]
+    known = [(name, x, own) for name, x, own in points if math.isfinite(x) and own.estimate is not None]
+    if not known:
+        raise InputError(
+            "no exponent beside its forecast", where="figure", mend="give runs of two volumes that were undone"
+        )
+    figure = Figure(figsize=(0.75 * WIDTH, 0.7 * WIDTH), layout="constrained")
+    figure.set_label(
+        "How fast durability grows with alignment, behaviour by behaviour\n"
+        f"Exponents of {number_of(len(known), 'base')}: forecast from gradients, and measured."
+    )
+    axes = figure.subplots()
+    values = [value for _, x, own in known for value in (x, own.estimate or 0.0)]
+    line = np.array([min(values) - 0.05, max(values) + 0.05])
+    axes.plot(line, line, color=INK, linewidth=1.0)
+    for index, name in enumerate(dict.fromkeys(name for name, _, _ in known)):
+        own = [(x, measured) for other, x, measured in known if other == name]
+        y = [measured.estimate or 0.0 for _, measured in own]
+        spread = np.hstack([_around(value, measured.as_dict()) for value, (_, measured) in zip(y, own, strict=True)])
+        axes.errorbar([x for x, _ in own], y, yerr=spread, **series(index, line=False), linewidth=0.8, label=name)
+    axes.set(
+        xlim=line, ylim=line, aspect="equal", xlabel="exponent, forecast before training", ylabel="exponent, measured"
+    )
+    axes.legend(frameon=False, loc="upper left")
     return figure
 
 

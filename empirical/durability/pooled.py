@@ -51,6 +51,9 @@ def pooled_answers(results: Sequence[Result]) -> dict[str, Answer]:
 def pooled_rows(rows: Sequence[DurabilityRow]) -> dict[str, Answer]:
     """The same from the rows of runs, of one experiment or of several together.
 
+    ``exponent_error``: the forecast exponent less the measured one, paired within groups, so that it has no part in how behaviours
+    differ.
+
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group.
     Seeds of one behaviour share its prompts and responses, so the interval is over behaviours where there are three or more,
     else over the seeds of these behaviours (`Interval.of_clusters`; ``method`` says which). ``smallest_visible``: the half width,
@@ -80,9 +83,12 @@ def _answer(groups: Mapping[tuple[str, int], Sequence[DurabilityRow]]) -> Answer
     def over(statistic: Statistic, *, logs: bool = False) -> OverGroups:
         return _over_groups([statistic(way) for way in runs], names, logs=logs)
 
+    foretold = [forecast_exponent(way) for way in ways]
+    errors = [value - _exponent(way) for value, way in zip(foretold, runs, strict=True)]
     return {
         "exponent": over(_exponent),
-        "forecast_exponent": _over_groups([_forecast_exponent(way) for way in ways], names),
+        "forecast_exponent": _over_groups(foretold, names),
+        "exponent_error": _over_groups(errors, names),
         "first_fall": {name: over(partial(_doubling, measure=name)) for name in MEASURES},
         "first_fall_factor": {name: over(partial(_log_factor, measure=name), logs=True) for name in MEASURES},
         "return_ratio": over(_log_return_ratio, logs=True),
@@ -191,7 +197,7 @@ def _log_return_ratio(way: Sequence[_Run]) -> float:
     return math.log(costs[1] / costs[0]) if min(costs) > 0 else math.nan
 
 
-def _forecast_exponent(way: Sequence[DurabilityRow]) -> float:
+def forecast_exponent(way: Sequence[DurabilityRow]) -> float:
     """The slope of ln of the forecast in ln n; nan where a run has no forecast."""
     return _slope([(row["n"], math.log(row.get("forecast_undo_volume") or math.nan)) for row in way])
 

@@ -168,6 +168,7 @@ class Answer(TypedDict):
 
     exponent: OverGroups
     forecast_exponent: OverGroups
+    exponent_error: NotRequired[OverGroups]
     first_fall: dict[str, OverGroups]
     first_fall_factor: NotRequired[dict[str, OverGroups]]
     return_ratio: OverGroups

@@ -9,7 +9,7 @@ from elastomath.errors import InputError
 from elastomath.interval import Interval
 from elastomath.laws import logit
 from empirical.durability.answers import conclusion, durability_row, forecast_error, group_exponent
-from empirical.durability.figures import courses_figure, forecast_figure
+from empirical.durability.figures import courses_figure, exponents_figure, forecast_figure
 from empirical.durability.pooled import pooled_answers, pooled_rows
 
 C = 0.02
@@ -142,6 +142,21 @@ def of_behaviours(*volumes: tuple[int, int]) -> list[dict[str, object]]:
     return runs
 
 
+def test_the_error_of_a_forecast_exponent_is_paired_within_behaviours():
+    """Behaviours whose exponents differ by far have one error where each forecast is of its own: here m* times n^0.1."""
+    rows = [durability_row(result) for result in of_behaviours((16, 128), (64, 512), (256, 2048))]
+    for row in rows:
+        row["forecast_undo_volume"] = row["undo_volume"]["estimate"] * row["n"] ** 0.1
+    answer = pooled_rows(rows)["sgd"]
+    assert answer["exponent"]["high"] - answer["exponent"]["low"] > 0.3
+    assert answer["exponent_error"]["estimate"] == pytest.approx(0.1)
+    assert answer["exponent_error"]["high"] - answer["exponent_error"]["low"] < 1e-9
+    summary = {"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}}
+    assert any("off by 0.1" in sentence and "over 3 behaviours" in sentence for sentence in conclusion(summary))
+    summary["answers"] = pooled_rows(rows[:4])
+    assert not any("Behaviour by behaviour" in sentence for sentence in conclusion(summary))
+
+
 def test_the_rows_of_two_experiments_say_what_one_with_all_their_runs_says():
     runs = of_behaviours((16, 2048), (64, 1024), (256, 2048), (32, 1024))
     whole, parts = pooled_answers(runs), [[durability_row(result) for result in half] for half in (runs[:8], runs[8:])]
@@ -201,6 +216,21 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})
+
+
+def test_the_figure_of_exponents_has_a_point_for_each_base_that_has_one():
+    rows = [durability_row(result) for result in of_behaviours((16, 128), (64, 512), (256, 2048))]
+    for row in rows:
+        row["forecast_undo_volume"] = row["undo_volume"]["estimate"] * row["n"] ** 0.1
+    (panel,) = exponents_figure(rows).axes
+    points = [line for line in panel.containers if line.get_label().startswith("behaviour")]
+    assert len(points) == 3
+    for line in points:
+        x, y = line.lines[0].get_data()
+        assert len(x) == 2
+        assert np.subtract(x, y) == pytest.approx(0.1)
+    with pytest.raises(InputError, match="no exponent"):
+        exponents_figure(rows[:1])
 
 
 def test_a_run_that_is_not_undone_is_not_left_out_without_a_word():
