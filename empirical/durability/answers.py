@@ -329,6 +329,11 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
         sentences.append(
             f"Going back from 90% to 60% took {_text(ratio, '')} times the examples that coming from 60% to 90% had taken{only}."
         )
+        excess = answer.get("return_excess")
+        if excess is not None and excess["groups"] >= FEWEST_GROUPS and excess["low"] is not None:
+            sentences.append(
+                f"That is {_text(excess, '')} times what the logit law says with the constants of each behaviour at the base."
+            )
     return sentences + _vouched_sentences(optimiser, answer)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from elastomath.arrays import Array
 from elastomath.fit.crossing import first_crossing
 from elastomath.interval import Interval
+from elastomath.laws.logit import return_ratio
 from elastomath.runs.ledger import Result
 
 from .answers import MEASURES, contrast_of, durability_row, falls_of, phases_of, rise_of
@@ -52,7 +53,7 @@ def pooled_rows(rows: Sequence[DurabilityRow]) -> dict[str, Answer]:
     """The same from the rows of runs, of one experiment or of several together.
 
     ``exponent_error``: the forecast exponent less the measured one, paired within groups, so that it has no part in how behaviours
-    differ.
+    differ. ``return_excess``: the cost of going back over what the logit law says with each one's own constants.
 
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group.
     Seeds of one behaviour share its prompts and responses, so the interval is over behaviours where there are three or more,
@@ -85,6 +86,7 @@ def _answer(groups: Mapping[tuple[str, int], Sequence[DurabilityRow]]) -> Answer
 
     foretold = [forecast_exponent(way) for way in ways]
     errors = [value - _exponent(way) for value, way in zip(foretold, runs, strict=True)]
+    excesses = [_log_return_ratio(own) - _log_lawful_ratio(way) for own, way in zip(runs, ways, strict=True)]
     return {
         "exponent": over(_exponent),
         "forecast_exponent": _over_groups(foretold, names),
@@ -92,6 +94,7 @@ def _answer(groups: Mapping[tuple[str, int], Sequence[DurabilityRow]]) -> Answer
         "first_fall": {name: over(partial(_doubling, measure=name)) for name in MEASURES},
         "first_fall_factor": {name: over(partial(_log_factor, measure=name), logs=True) for name in MEASURES},
         "return_ratio": over(_log_return_ratio, logs=True),
+        "return_excess": _over_groups(excesses, names, logs=True),
         "groups": [{"pairs": pairs, "seed": seed} for pairs, seed in groups],
     }
 
@@ -195,6 +198,13 @@ def _log_return_ratio(way: Sequence[_Run]) -> float:
             return math.nan
         costs.append(sign * (passed[1] - passed[0]))
     return math.log(costs[1] / costs[0]) if min(costs) > 0 else math.nan
+
+
+def _log_lawful_ratio(way: Sequence[DurabilityRow]) -> float:
+    """ln of what going back costs over coming by the logit law, c_+/c_- times that of equal constants; nan where one is not above 0."""
+    c = way[-1]["c"]
+    up, down = ((c[side]["estimate"] if side in c else None) or math.nan for side in ("aligning", "perturbing"))
+    return math.log(float(return_ratio(*LEVELS)) * up / down) if up > 0 and down > 0 else math.nan
 
 
 def forecast_exponent(way: Sequence[DurabilityRow]) -> float:

@@ -172,6 +172,7 @@ class Answer(TypedDict):
     first_fall: dict[str, OverGroups]
     first_fall_factor: NotRequired[dict[str, OverGroups]]
     return_ratio: OverGroups
+    return_excess: NotRequired[OverGroups]
     groups: list[Group]
     vouched: NotRequired[Answer]
 

@@ -157,6 +157,21 @@ def test_the_error_of_a_forecast_exponent_is_paired_within_behaviours():
     assert not any("Behaviour by behaviour" in sentence for sentence in conclusion(summary))
 
 
+def test_what_going_back_costs_is_held_against_each_ones_own_constants():
+    """Runs of equal constants whose cards tell other ones: the excess is the card's error, c_-/c_+, and what the ratio itself is off."""
+    rows = [durability_row(run(2048, most=4000.0, seed=seed)) for seed in (0, 1, 2)]
+    for row in rows:
+        row["c"] = {"aligning": {"estimate": 0.02}, "perturbing": {"estimate": 0.04}}
+    answer = pooled_rows(rows)["sgd"]
+    lawful = float(logit.return_ratio(0.6, 0.9)) / 2
+    assert answer["return_excess"]["estimate"] == pytest.approx(answer["return_ratio"]["estimate"] / lawful)
+    summary = {"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}}
+    assert any("times what the logit law says with the constants" in sentence for sentence in conclusion(summary))
+    for row in rows:
+        row["c"]["perturbing"]["estimate"] = -0.01
+    assert pooled_rows(rows)["sgd"]["return_excess"]["estimate"] is None
+
+
 def test_the_rows_of_two_experiments_say_what_one_with_all_their_runs_says():
     runs = of_behaviours((16, 2048), (64, 1024), (256, 2048), (32, 1024))
     whole, parts = pooled_answers(runs), [[durability_row(result) for result in half] for half in (runs[:8], runs[8:])]
