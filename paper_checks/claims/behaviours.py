@@ -88,14 +88,14 @@ def _return_ratio(evidence: Evidence) -> Finding:
         return Finding(NOT_TESTED, "measured", "no run passed both levels on both ways")
     ratios, texts, whose = [ratio], [], ", whose cards say that the law applies"
     if ratio is not every:
-        texts = [f"Over all, with those whose cards refuse, {span(every, '')}: {_groups(every)}."]
+        texts = [f"With those whose cards refuse, {span(every, '')}."]
     if (novel := _names(evidence, SAVED, NOVEL)[1:]) and (later := evidence.saved(*novel)).there:
         ratios.append(later.summary["answers"][OPTIMISER]["return_ratio"])
-        texts.append(f"Behaviours written afterwards: {span(ratios[1], '')}, {_groups(ratios[1])}.")
+        texts.append(f"Over behaviours written afterwards {span(ratios[1], '')}.")
     return measured(
         all(each["high"] is not None and each["high"] < 1 for each in ratios),
         f"SmolLM2-135M (4-bit weights), {_groups(ratio)}{whose if ratio is not every else ''}: {span(ratio, '')} times the examples; the "
-        f"logit law says {float(return_ratio(0.6, 0.9)):.4f}, whatever the model, if both constants are equal. {' '.join(texts)}".rstrip(),
+        f"logit law says {float(return_ratio(0.6, 0.9)):.4f} where both constants are equal. {' '.join(texts)}".rstrip(),
         {"ratio": ratio["estimate"]},
     )
 
