@@ -170,12 +170,13 @@ def reading_curve(
     base        the reading before alignment, of the same documents: gives the columns base_contrast and base_contrast_se
 
     ``rate_se`` is the error within the run (`within_run_se`), and the covariate ``rate_se_population`` the one of each
-    rate for other documents of the kind.
+    rate for other documents of the kind. Where both kinds answer the same prompts, ``contrast_se`` is that of their contrast.
     """
     rates: dict[str, ArrayLike] = {}
     errors: dict[str, ArrayLike] = {}
     population: list[float] = []
-    before: dict[str, tuple[float, Array]] = {}
+    before: dict[str, float] = {}
+    within: dict[str, Array] = {}
     prompts: dict[str, list[int] | None] = {}
     for component, names in members.items():
         tokens = np.concatenate([np.asarray(readings[0][f"tokens_{name}"], dtype=np.float64) for name in names])
@@ -187,12 +188,18 @@ def reading_curve(
         population += [ratio_se(row, tokens, prompts[component]) / NATS_PER_BIT for row in nats]
         if base is not None:
             at_base = np.concatenate([np.asarray(base[f"nats_{name}"]) for name in names])
-            residual = _within(np.vstack([at_base, nats]), tokens)[0] / NATS_PER_BIT
-            before[component] = (float(at_base.sum() / tokens.sum()) / NATS_PER_BIT, residual)
+            before[component] = float(at_base.sum() / tokens.sum()) / NATS_PER_BIT
+            nats = np.vstack([at_base, nats])
+        within[component] = _within(nats, tokens) / NATS_PER_BIT
+    scatter = [
+        joint_spread([(plus, prompts["perturb"]), (-minus, prompts["align"])])
+        for plus, minus in zip(within["perturb"], within["align"], strict=True)
+    ]
     if base is not None:
-        covariates["base_contrast"] = before["perturb"][0] - before["align"][0]
-        parts = [(sign * before[name][1], prompts[name]) for name, sign in (("perturb", 1.0), ("align", -1.0))]
-        covariates["base_contrast_se"] = joint_spread(parts)
+        covariates["base_contrast"] = before["perturb"] - before["align"]
+        covariates["base_contrast_se"] = scatter[0]
+    if prompts["align"] is not None and prompts["perturb"] is not None:
+        covariates["contrast_se"] = scatter[-len(readings) :]
     curve = Curve.from_paths(
         run, dict(volumes), list(examples), rates, "bits/token", "examples", rate_se=errors, **covariates
     )

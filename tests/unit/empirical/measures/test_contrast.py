@@ -112,4 +112,11 @@ def test_a_document_that_stands_twice_adds_nothing():
     )
     for column in ("rate", "rate_se", "rate_se_population", "base_contrast"):
         np.testing.assert_allclose(one[column], two[column])
+    assert "contrast_se" not in one.columns
+    paired = [reading | {"prompts_b": numbers["prompts_a"]} for reading in twice]  # both kinds answer the same prompts
+    three = reading_curve("r", paired[1:], [0, 4], members, volumes, base=paired[0]).frame
+    apart = np.stack([reading["nats_b"] - reading["nats_a"] for reading in twice])[:, ::2]
+    told = within_run_se(apart, np.full(12, 10.0)) / np.log(2)
+    np.testing.assert_allclose(three["contrast_se"].to_numpy()[:2], told[1:])
+    np.testing.assert_allclose(three["base_contrast_se"], told[0])
     np.testing.assert_allclose(two["base_contrast_se"], one["base_contrast_se"] * np.sqrt(24 / 23 / (12 / 11)))
