@@ -314,11 +314,15 @@ def _number(value: float) -> float | None:
 
 
 def run_curve(result: Result) -> Curve:
-    """The attacks at the defender's own learning rate as a Curve in nats per response; pretrain is the mixture of both responses."""
+    """The attacks at the defender's own learning rate as a Curve in nats per response; pretrain is the mixture of both responses.
+
+    Of a replay the opposed examples alone count, as in `answers.defence_rows`.
+    """
     c, curves = result["configuration"], []
+    opposed = 1.0 - DEFENCES[c["defence"]].replay
     for attack, tries in result["attacks"].items():
         readings = [result["defended"], *tries["1.0"]]
-        steps = [float(reading["volume"]) for reading in readings]
+        steps = [opposed * float(reading["volume"]) for reading in readings]
         plus, minus = (np.stack([reading[key] for reading in readings]) for key in ("chosen", "rejected"))
         parts = {"pretrain": c["share"] * plus + (1 - c["share"]) * minus, "align": plus, "perturb": minus}
         volumes = {"pretrain": float(c["adapt_most"] or 1), "align": float(c["volume"]), "perturb": steps[-1]}

@@ -18,7 +18,7 @@ from elastomath.laws.forgetting import aligned_score, decay
 from elastomath.laws.rebound import Scores, score
 from elastomath.runs.ledger import Result
 
-from ..measures.contrast import contrast, contrast_combination
+from ..measures.contrast import contrast, contrast_combination, spread
 from .results import Costs, Foretold, LawRatio, Leg, Ratios, Seed
 
 DRAWS: Final = 400
@@ -187,22 +187,43 @@ def moved_by(start: Result, end: Result) -> tuple[float, float]:
     if "scores" not in start:
         return contrast_combination([(1.0, end), (-1.0, start)], "opposed")
     change = np.asarray(end["scores"]) - np.asarray(start["scores"])
-    return float(change.mean()), float(change.std(ddof=1) / np.sqrt(change.size))
+    return float(change.mean()), spread((change - change.mean()) / change.size, start.get("prompts_scores"))
 
 
 def _resampled(result: Result, low: float, high: float) -> dict[str, Array]:
-    """Costs in examples of each leg for resampled held-out documents; inf where the leg is open."""
+    """Costs in examples of each leg for resampled held-out documents; inf where the leg is open.
+
+    Documents that answer the same prompt are drawn together (`contrast.prompt_numbers`).
+    """
     rng = np.random.default_rng(0)
     first = result["up"]["readings"][0]
     sizes = {kind: len(first[f"tokens_{kind}"]) for kind in ("align", "opposed")}
     sizes |= {"scores": len(first["scores"])} if "scores" in first else {}
+    measured = ("scores",) if "scores" in first else ("align", "opposed")
+    prompts = {kind: np.asarray(first[f"prompts_{kind}"]) for kind in measured if f"prompts_{kind}" in first}
     draws: dict[str, list[float]] = {}
     for _ in range(DRAWS):
-        rows = {kind: rng.integers(0, size, size) for kind, size in sizes.items()}
+        rows = drawn_rows(prompts, rng) if prompts else {k: rng.integers(0, size, size) for k, size in sizes.items()}
         run = paths(result, lambda kind, values, rows=rows: values[..., rows[kind]])  # type: ignore[misc]
         for name, leg in leg_costs(run, low, high).items():
             draws.setdefault(name, []).append(np.inf if leg.estimate is None else leg.estimate[0])
     return {name: np.array(values) for name, values in draws.items()}
+
+
+def drawn_rows(prompts: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """The documents of as many prompts as there are, drawn with replacement, of each kind; drawn again where a kind has none.
+
+    prompts: by kind, the number of each document's prompt, one numbering for all kinds.
+    """
+    known = np.unique(np.concatenate(list(prompts.values())))
+    while True:
+        drawn = rng.choice(known, known.size)
+        rows = {
+            kind: np.concatenate([np.flatnonzero(numbers == number) for number in drawn])
+            for kind, numbers in prompts.items()
+        }
+        if all(row.size for row in rows.values()):
+            return rows
 
 
 def _percentiles(values: Array, level: float = 0.95) -> dict[str, float | None]:

@@ -41,7 +41,7 @@ from ..data.splits import mix, split_kinds
 from ..laboratory.conduct import Where, perform
 from ..laboratory.laboratory import Equipment, Laboratory, Stage, fingerprint, open_laboratory
 from ..measures.behaviour import fit_classifier
-from ..measures.contrast import reading_curve
+from ..measures.contrast import prompt_numbers, reading_curve
 from ..measures.sampling import sample
 from ..models.sequences import Sequences
 from .costs import alignment, measure_of, moved_by, scale_of, summarise
@@ -220,6 +220,8 @@ class _Bench:
                 lab.loaded, self.prompts, s.sample_tokens, seed=self.seed, autocast=lab.autocast, meter=lab.meter
             )
             reading["scores"] = self.classifier.probabilities(drawn.texts).tolist()
+            numbers = prompt_numbers([self.prompts])
+            reading |= {} if numbers is None else {"prompts_scores": numbers[0]}
         return reading
 
     def _weights(self) -> list[torch.Tensor]:
@@ -238,7 +240,7 @@ class _Bench:
         )
 
     def _data(self) -> dict[str, Sequences]:
-        """Disjoint parts of both kinds by content hash; every leg has data of its own, in the order of the hash."""
+        """Disjoint parts of both kinds, by prompt where there are several; every leg has data of its own, in the order of the hash."""
         s = self.settings
         half, few = s.adapt_volume // 2, s.budget // 2
         sizes = {
@@ -249,7 +251,8 @@ class _Bench:
         kinds = {
             kind: examples_of(spec, s.wording, s.chat) for kind, spec in (("align", s.align), ("opposed", s.opposed))
         }
-        parts = split_kinds(kinds, sizes, self.seed)
+        prompts = {example.prompt for examples in kinds.values() for example in examples}
+        parts = split_kinds(kinds, sizes, self.seed, "prompt" if len(prompts) > 1 else "example")
         lists = {name: parts[kind][name] for kind in parts for name in sizes[kind] if name not in ("held", "adapt")}
         for name in ("adapt", "control"):
             lists[name] = mix(parts["align"][name], parts["opposed"][name], self.seed)
@@ -258,12 +261,9 @@ class _Bench:
             used = [example.text for rows in lists.values() for example in rows]
             texts = [[example.text for example in kinds[kind]] for kind in ("align", "opposed")]
             self.classifier = fit_classifier(texts[0], texts[1], exclude=used, seed=self.seed)
-            prompts = [
-                example.prompt
-                for pair in zip(*(parts[kind]["held"] for kind in parts), strict=True)
-                for example in pair
-            ]
-            self.prompts = [prompts[index % len(prompts)] for index in range(s.continuations)]
+            pairs = zip(*(parts[kind]["held"] for kind in parts), strict=True)
+            asked = list(dict.fromkeys(example.prompt for pair in pairs for example in pair))
+            self.prompts = [asked[index % len(asked)] for index in range(s.continuations)]
         return {name: self.laboratory.encode(rows, s.max_tokens) for name, rows in lists.items()}
 
 

@@ -10,7 +10,7 @@ from elastomath.errors import InputError
 from elastomath.runs.ledger import Configuration
 from elastomath.runs.settings import setting
 
-from ..data.specifications import described
+from ..data.specifications import described, has_prompts
 from ..laboratory.settings import PAIR, TextSettings
 from ..laboratory.work import Work
 
@@ -100,6 +100,8 @@ class InversionSettings(TextSettings):
         """The full configuration of every run, one a seed. source, data: weights and files, by hash."""
         common = described(self) | {"protocol": "inversion", "version": 1} | training
         common |= {"model_source": source, "data_sources": data}
+        if has_prompts(self.align) or has_prompts(self.opposed):
+            common |= {"split": "prompt"}
         del common["seeds"]
         return [common | {"seed": seed} for seed in self.seeds]
 

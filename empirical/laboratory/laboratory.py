@@ -34,6 +34,7 @@ from ..data.splits import split_kinds as split_kinds
 from ..fetch.catalog import CATALOG
 from ..fetch.fetching import sha256_of
 from ..measures.code_lengths import code_lengths, next_token_log_probs
+from ..measures.contrast import prompt_numbers
 from ..measures.rates import encode as token_ids
 from ..measures.rates import lost
 from ..models.checkpoints import load_checkpoint, save_checkpoint, trainable
@@ -401,7 +402,8 @@ class Laboratory:
     def read(self, held_out: Mapping[str, Sequences]) -> Result:
         """Code length of every document of every held-out set at the weights of now: ``nats_NAME`` and ``tokens_NAME``.
 
-        Raises StageError where one is not finite.
+        Where documents share prompts, ``prompts_NAME`` says which (`contrast.prompt_numbers`). Raises StageError where a code
+        length is not finite.
         """
         reading: Result = {}
         for name, data in held_out.items():
@@ -409,7 +411,8 @@ class Laboratory:
             if not np.isfinite(lengths.nats).all():
                 raise StageError("a held-out code length is not finite, training has diverged: lower the learning rate")
             reading[f"nats_{name}"], reading[f"tokens_{name}"] = lengths.nats.tolist(), lengths.tokens.tolist()
-        return reading
+        numbers = prompt_numbers([data.prompts() for data in held_out.values()]) or []
+        return reading | {f"prompts_{name}": row for name, row in zip(held_out, numbers, strict=False)}
 
     def divergence(self, data: Sequences) -> dict[str, float]:
         """``D(base || model)`` and ``D(model || base)`` in bits per token, over the whole vocabulary, mean over positions.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from elastomath.progress import Meter
 
 from ..models.outputs import counted_code_length
 from ..models.sequences import Sequences
+from .contrast import prompt_numbers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -71,7 +72,8 @@ def gradient_reading(
     """Two backward passes: cosine and ratio of the gradients of ``H = sum -ln p(x_t|x_<t) / tokens`` on two datasets.
 
     Gradients are with respect to what training would move (an adapter's numbers, if the model has one), without
-    dropout. Documents go into ``groups`` in turn. Whole gradients are accumulated in float32 (float64 where the model
+    dropout. Documents go into ``groups`` in turn, those that answer one prompt into one, and into the same of both datasets
+    where these share prompts. Whole gradients are accumulated in float32 (float64 where the model
     is), products in float64. The errors need the products of the groups' gradients; models of more than ``sketch``
     numbers keep a sketch of each (sums of ``sketch`` numbers at a time with random signs, seeded), so that memory is two
     float32 copies of the trained numbers beside the model and its gradients.
@@ -83,11 +85,12 @@ def gradient_reading(
     names = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     if not names:
         raise InputError("no parameter of the model is trained", where="gradients", mend="load it again")
-    if groups < 2 or min(len(pretrain), len(align)) < groups or batch < 1:
+    of_documents, shared = _in_groups([pretrain, align], groups)
+    if groups < 2 or min(len(set(each.tolist())) for each in of_documents) < groups or batch < 1:
         raise InputError(
             f"{len(pretrain)} and {len(align)} documents in {groups} groups, batches of {batch}",
             where="gradients",
-            mend="take at least 2 groups, and a document for each",
+            mend="take at least 2 groups, and a document for each, to a prompt of its own where they have prompts",
         )
     moves = dict(displacements or {})
     for move in moves.values():
@@ -97,8 +100,8 @@ def gradient_reading(
     training, gradients = model.training, {name: value.grad for name, value in names}
     model.eval()
     try:
-        parts = [_accumulate(model, names, data, groups, batch, autocast, moves, sketch, seed, meter)
-                 for data in (pretrain, align)]  # fmt: skip
+        parts = [_accumulate(model, names, data, each, groups, batch, autocast, moves, sketch, seed, meter)
+                 for data, each in zip((pretrain, align), of_documents, strict=True)]  # fmt: skip
     finally:
         model.train(training)
         for name, value in names:
@@ -117,24 +120,35 @@ def gradient_reading(
         misalignment, cosine = math.nan, math.nan
         ratio = math.inf if norms[1] > 0 else math.nan if norms[0] == 0 else 0.0
     products = _products(first, second)
+    of_population = [
+        jackknife(lambda a, b, i=i: _population(products, a, b, shared)[i], groups, shared)  # type: ignore[misc]
+        for i in range(4)
+    ]
     return GradientReading(
         cosine,
         ratio,
         misalignment,
         lengths,
-        jackknife(lambda a, b: _population(products, a, b)[0], groups),
-        jackknife(lambda a, b: _population(products, a, b)[1], groups),
-        (
-            jackknife(lambda a, b: _population(products, a, b)[2], groups),
-            jackknife(lambda a, b: _population(products, a, b)[3], groups),
-        ),
+        of_population[0],
+        of_population[1],
+        (of_population[2], of_population[3]),
         {
-            name: jackknife(lambda a, b, i=i: _kappa(first, second, a, b, i), groups)  # type: ignore[misc]
+            name: jackknife(lambda a, b, i=i: _kappa(first, second, a, b, i), groups, shared)  # type: ignore[misc]
             for i, name in enumerate(moves)
         },
         (int(first.tokens.sum()), int(second.tokens.sum())),
         groups,
     )
+
+
+def _in_groups(sets: Sequence[Sequences], groups: int) -> tuple[list[NDArray[np.int64]], bool]:
+    """The group of each document of both datasets, and whether the groups of one number have prompts in common."""
+    numbers = prompt_numbers([data.prompts() for data in sets])
+    if numbers is None or groups < 2:
+        return [np.arange(len(data)) % max(groups, 1) for data in sets], False
+    shared = bool(set(numbers[0]) & set(numbers[1]))
+    places = [np.asarray(row) if shared else np.unique(row, return_inverse=True)[1] for row in numbers]
+    return [place % groups for place in places], shared
 
 
 def group_gradients(
@@ -208,6 +222,7 @@ def _accumulate(
     model: PreTrainedModel,
     names: list[tuple[str, Tensor]],
     data: Sequences,
+    of_documents: NDArray[np.int64],
     groups: int,
     batch: int,
     autocast: torch.dtype | None,
@@ -219,7 +234,7 @@ def _accumulate(
     total = {name: torch.zeros_like(value, dtype=_wide(value)) for name, value in names}
     sketches, tokens, slopes = [], np.zeros(groups), np.zeros((groups, len(moves)))
     for group in range(groups):
-        rows = np.arange(group, len(data), groups)
+        rows = np.flatnonzero(of_documents == group)
         now = {name: torch.zeros_like(value, dtype=_wide(value)) for name, value in names}
         for start in range(0, len(rows), batch):
             part = data[rows[start : start + batch]]
@@ -291,9 +306,12 @@ def _products(first: _Groups, second: _Groups) -> tuple[Array, Array, Array, Arr
 
 
 def _squares(
-    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None
+    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None, shared: bool = False
 ) -> tuple[float, float, float]:
-    """|grad H_p|^2, |grad H_a|^2 and their product, without bias: from different groups alone, i != j."""
+    """|grad H_p|^2, |grad H_a|^2 and their product, without bias: from different groups alone, i != j.
+
+    shared: groups of one number have prompts in common, so that the product, too, is of different groups alone.
+    """
     pp, aa, pa, n_p, n_a = products
     p = np.arange(len(n_p)) != (-1 if left_p is None else left_p)
     a = np.arange(len(n_a)) != (-1 if left_a is None else left_a)
@@ -302,15 +320,16 @@ def _squares(
         inner, n = gram[np.ix_(kept, kept)], tokens[kept]
         return float((inner.sum() - np.trace(inner)) / (n.sum() ** 2 - (n**2).sum()))
 
-    cross = float(pa[np.ix_(p, a)].sum() / n_p[p].sum() / n_a[a].sum())
+    apart = np.outer(p, a) & ~(shared & np.eye(len(n_p), dtype=bool))
+    cross = float(pa[apart].sum() / np.outer(n_p, n_a)[apart].sum())
     return square(pp, p, n_p), square(aa, a, n_a), cross
 
 
 def _population(
-    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None
+    products: tuple[Array, Array, Array, Array, Array], left_p: int | None, left_a: int | None, shared: bool = False
 ) -> tuple[float | None, float | None, float | None, float | None]:
     """Cosine, ratio and norms from `_squares`; None where a square is not positive."""
-    *squares, cross = _squares(products, left_p, left_a)
+    *squares, cross = _squares(products, left_p, left_a, shared)
     one, two = (math.sqrt(value) if value > 0 else None for value in squares)
     if one is None or two is None:
         return None, None, one, two
@@ -325,11 +344,13 @@ def _kappa(first: _Groups, second: _Groups, left_p: int | None, left_a: int | No
     return -slopes[1] / slopes[0] if slopes[0] != 0 else None
 
 
-def jackknife(statistic: Callable[[int | None, int | None], float | None], groups: int) -> Estimate:
+def jackknife(
+    statistic: Callable[[int | None, int | None], float | None], groups: int, shared: bool = False
+) -> Estimate:
     """``statistic(i, j)``: without group i of the first and j of the second sample, None for all of it.
 
-    The variance is ``(G-1)/G sum_i (theta_i - mean)^2`` for each of two independent samples, added. No standard error
-    where leaving out some group leaves no estimate.
+    The variance is ``(G-1)/G sum_i (theta_i - mean)^2`` for each of two independent samples, added; ``shared``: group i of both is
+    left out at once, since they are one draw. No standard error where leaving out some group leaves no estimate.
 
     >>> x, y = np.array([1.0, 2.0, 3.0, 6.0]), np.array([0.0, 1.0, 0.0, 1.0])
     >>> def gap(i, j): return np.delete(x, i if i is not None else []).mean() - np.delete(y, j if j is not None else []).mean()
@@ -341,8 +362,11 @@ def jackknife(statistic: Callable[[int | None, int | None], float | None], group
     if whole is None or not math.isfinite(whole):
         return Estimate(None, None)
     variance = 0.0
-    for side in (0, 1):
-        values = [statistic(i, None) if side == 0 else statistic(None, i) for i in range(groups)]
+    sides: list[list[tuple[int | None, int | None]]] = [[(i, i) for i in range(groups)]]
+    if not shared:
+        sides = [[(i, None) for i in range(groups)], [(None, i) for i in range(groups)]]
+    for left in sides:
+        values = [statistic(*pair) for pair in left]
         if any(value is None for value in values):
             return Estimate(float(whole), None)
         numbers = np.array(values, dtype=np.float64)

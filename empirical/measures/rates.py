@@ -19,7 +19,7 @@ from ..data.chats import prompt_ids
 from ..data.tokens import token_ids
 from ..models.devices import pick_dtype
 from ..models.model import LoadedModel, check_tokens
-from .contrast import ratio_se
+from .contrast import prompt_numbers, ratio_se
 from .windows import check_window, response_windows, rolling_windows
 
 if TYPE_CHECKING:
@@ -40,13 +40,14 @@ class Rate:
     """The compression rate of a model on a dataset, pooled over documents.
 
     bits_per_byte   -sum log2 p(token | context) / sum of UTF-8 bytes
-    se              its standard error over the population of documents, from resampling them; None where fewer than two
-                    have text. Readings of the same documents share it: it is no ``rate_se`` of a Curve (see `change`, and
-                    `reading_curve.within_run_se`)
+    se              its standard error over the population of documents, from resampling them, those that answer one prompt
+                    together; None where fewer than two have text. Readings of the same documents share it: it is no
+                    ``rate_se`` of a Curve (see `change`, and `reading_curve.within_run_se`)
     bits_per_token  the same bits / sum of tokens
     bytes, tokens, documents   the three counts; an empty document counts as a document with 0 tokens
     lossy           documents that the tokens do not give back, byte for byte: their rate is that of less than the text
     document_bits, document_bytes, document_tokens   per document, shape (documents,), in the order given
+    document_prompts   the number of each one's prompt where documents share prompts (`contrast.prompt_numbers`), else None
     """
 
     bits_per_byte: float
@@ -59,6 +60,7 @@ class Rate:
     document_bits: Array
     document_bytes: Index
     document_tokens: Index
+    document_prompts: tuple[int, ...] | None = None
 
     def summary(self, data: str) -> Row:
         """The row of a result: the numbers without the arrays, under the name of the dataset."""
@@ -81,18 +83,26 @@ class Rate:
             what = "no document_bits" if bits is None or sizes is None else "other documents than now"
             raise InputError(what, where=where, mend="measure the same data with --documents --json before")
         kept = self.document_bytes > 0
+        prompts = None if self.document_prompts is None else np.asarray(self.document_prompts)[kept].tolist()
         rest = (self.document_bits - np.asarray(bits, dtype=np.float64))[kept]
         change = math.fsum(rest) / self.bytes
         return {
             "change": change,
-            "change_se": ratio_se(rest, self.document_bytes[kept].astype(np.float64)) if kept.sum() > 1 else None,
+            "change_se": ratio_se(rest, self.document_bytes[kept].astype(float), prompts) if kept.sum() > 1 else None,
         }
 
 
 def pooled_rate(
-    bits: Array, sizes: Index, tokens: Index, *, where: str = "data", seed: int = 0, lossy: int = 0
+    bits: Array,
+    sizes: Index,
+    tokens: Index,
+    *,
+    where: str = "data",
+    seed: int = 0,
+    lossy: int = 0,
+    prompts: Sequence[int] | None = None,
 ) -> Rate:
-    """`Rate` from per-document bits, UTF-8 bytes and tokens, each of shape (documents,).
+    """`Rate` from per-document bits, UTF-8 bytes and tokens, each of shape (documents,); prompts: the number of each one's prompt.
 
     Raises InputError where there is nothing to measure.
 
@@ -106,7 +116,7 @@ def pooled_rate(
     total = math.fsum(bits)
     return Rate(
         total / int(sizes.sum()),
-        bootstrap_se(bits, sizes, seed=seed),
+        bootstrap_se(bits, sizes, seed=seed, prompts=prompts),
         total / int(tokens.sum()),
         int(sizes.sum()),
         int(tokens.sum()),
@@ -115,22 +125,32 @@ def pooled_rate(
         bits,
         sizes,
         tokens,
+        None if prompts is None else tuple(prompts),
     )
 
 
 def bootstrap_se(
-    numerators: Array, denominators: NDArray[Any], resamples: int = RESAMPLES, seed: int = 0
+    numerators: Array,
+    denominators: NDArray[Any],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    prompts: Sequence[int] | None = None,
 ) -> float | None:
     """Standard error of ``sum numerators / sum denominators`` from resampling the documents with replacement.
 
     Shapes (documents,). Documents with denominator 0 are left out: they add nothing to either sum. None where fewer
-    than two are left. Each resample is a row of multinomial counts, so that a batch of them is one matrix product.
+    than two are left. prompts: the number of each document's prompt; those of one are resampled together. Each resample is a
+    row of multinomial counts, so that a batch of them is one matrix product.
 
     >>> round(bootstrap_se(np.array([8.0, 0.0, 8.0, 0.0]), np.array([4, 4, 4, 4])), 1)  # 1/sqrt(4)
     0.5
     >>> bootstrap_se(np.array([1.0]), np.array([2])) is None
     True
     """
+    if prompts is not None:
+        group = np.unique(prompts, return_inverse=True)[1]
+        sums = (np.bincount(group, np.asarray(row)) for row in (numerators, denominators))
+        numerators, denominators = (np.asarray(row, dtype=np.float64) for row in sums)
     kept = np.asarray(denominators) > 0
     count = int(kept.sum())
     if count < 2:
@@ -241,7 +261,10 @@ def measure(
     )
     bits = np.zeros(len(texts))
     np.add.at(bits, owners, [-float(row.sum()) / NATS_PER_BIT for row in nats])
-    return pooled_rate(bits, sizes, tokens, where=name, seed=seed, lossy=len(unlike))
+    numbers = prompt_numbers([[tuple(read[1:]) for read in given]])
+    return pooled_rate(
+        bits, sizes, tokens, where=name, seed=seed, lossy=len(unlike), prompts=None if numbers is None else numbers[0]
+    )
 
 
 def measurement(

@@ -47,6 +47,10 @@ class Sequences:
         """How many tokens count, over all sequences."""
         return int((self.length - self.first).sum())
 
+    def prompts(self) -> list[tuple[int, ...]]:
+        """The tokens of each sequence's prompt behind the prefix, which tell whether two answer the same; empty where it has none."""
+        return [tuple(row[1:first]) for row, first in zip(self.tokens.tolist(), self.first.tolist(), strict=True)]
+
     def ids(self, row: int) -> tuple[list[int], list[int]]:
         """The tokens of one sequence: what is not counted (prefix and prompt), and what is."""
         first, length = int(self.first[row]), int(self.length[row])

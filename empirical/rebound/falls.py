@@ -155,7 +155,7 @@ def _group(algorithm: str, direction: str, results: Sequence[Result]) -> Falls:
         terms += [(-last, "perturb", steps[-2]), (last, "perturb", steps[-1])]
         group["slowing"] = over(np.full(len(volumes), 1.0 / len(volumes)), terms)
     if several:
-        group["laws"] = _laws(list(whole.values()), group)
+        group["laws"] = _laws(whole, group)
     return group
 
 
@@ -183,27 +183,39 @@ def estimate(rows: Mapping[Unit, Sequence[tuple[list[Result], Sequence[Term]]]],
 
     rows: for each unit (seed, direction), the readings of its runs with the terms taken from each. The directions of a seed are read
     on the same documents, and trained on the same with the roles exchanged: the interval is Student's over seeds.
-    se_documents: units of one seed are added linearly, seeds in quadrature.
     """
-    values: dict[int, list[float]] = {}
-    errors: dict[int, list[float]] = {}
-    for (seed, _), row in rows.items():
+    values: dict[Unit, tuple[float, float]] = {}
+    for unit, row in rows.items():
         weighted: Weighted = []
         for readings, terms in row:
             for coefficient, phase, volume in terms:
                 reading = _at(readings, phase, volume if phase in ("perturb", "control") else None)
                 assert reading is not None
                 weighted.append((coefficient, reading))
-        value, se = contrast_combination(weighted)
-        values.setdefault(seed, []).append(value)
-        errors.setdefault(seed, []).append(se)
-    mean = Interval.of_values([float(np.mean(each)) for each in values.values()], level=level)
-    se = float(np.linalg.norm([np.mean(each) for each in errors.values()])) / len(values)
+        values[unit] = contrast_combination(weighted)
+    means, se = over_units(values)
+    mean = Interval.of_values(means, level=level)
     z = mean.estimate / se if mean.estimate is not None and se > 0 else None
     return {
-        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": len(values),
+        "estimate": mean.estimate, "low": mean.low, "high": mean.high, "level": mean.level, "units": len(means),
         "se_documents": se, "z": z,
     }  # fmt: skip
+
+
+def over_units(values: Mapping[Unit, tuple[float, float]]) -> tuple[list[float], float]:
+    """The mean of each seed over its directions, and the error over documents of the mean of these.
+
+    values: by unit, a number and its error over documents. The directions of a seed have the same documents: their errors are
+    added linearly (an upper bound), those of seeds in quadrature.
+
+    >>> over_units({(0, "forward"): (1.0, 0.3), (0, "exchanged"): (3.0, 0.3), (1, "forward"): (4.0, 0.4)})
+    ([2.0, 4.0], 0.25)
+    """
+    seeds: dict[int, list[tuple[float, float]]] = {}
+    for (seed, _), pair in values.items():
+        seeds.setdefault(seed, []).append(pair)
+    each = np.array([np.mean(pairs, axis=0) for pairs in seeds.values()])
+    return each[:, 0].tolist(), float(np.linalg.norm(each[:, 1])) / len(each)
 
 
 # -- R13 and R19 on the mean contrasts -------------------------------------------------------------------------------
@@ -272,24 +284,25 @@ def fit_law(law: ScoreLaw, n: Array, m: Array, opposed: Array, contrasts: Array,
     return numbers, law.contrast(numbers, n, m, opposed) - contrasts
 
 
-def _laws(units: list[dict[int, list[Result]]], group: Falls) -> list[LawFit]:
+def _laws(units: Mapping[Unit, dict[int, list[Result]]], group: Falls) -> list[LawFit]:
     volumes = group["align_volumes"]
     points = [
         (n, reading["volume"] if reading["phase"] != "aligned" else 0, reading["phase"])
         for n in volumes
-        for reading in units[0][n]
+        for reading in next(iter(units.values()))[n]
         if reading["phase"] in ("aligned", "perturb", "control")
     ]
     values, errors = [], []
     for n, m, phase in points:
-        seed_laws = []
-        for unit in units:
+        read: dict[Unit, tuple[float, float]] = {}
+        for key, unit in units.items():
             reading, adapted = _at(unit[n], phase, m if phase != "aligned" else None), _at(unit[n], "adapted")
             assert reading is not None
             assert adapted is not None
-            seed_laws.append(contrast_combination([(1.0, reading), (-1.0, adapted)]))
-        values.append(np.mean([value for value, _ in seed_laws]))
-        errors.append(np.sqrt(np.sum([se**2 for _, se in seed_laws])) / len(seed_laws))
+            read[key] = contrast_combination([(1.0, reading), (-1.0, adapted)])
+        means, error = over_units(read)
+        values.append(np.mean(means))
+        errors.append(error)
     aligned = np.array([point[0] for point in points], dtype=np.float64)
     applied = np.array([point[1] for point in points], dtype=np.float64)
     opposed = np.array([0.5 if point[2] == "control" else 1.0 for point in points])

@@ -129,10 +129,20 @@ def _group(result: Result) -> tuple[int, str]:
 
 
 def _weights(result: Result, draws: int) -> dict[str, Array]:
-    """How often each held-out document counts, (B, D) for each kind, row 0 all ones: the same for every run of a seed."""
+    """How often each held-out document counts, (B, D) for each kind, row 0 all ones: the same for every run of a seed.
+
+    Documents that answer the same prompt are drawn together (`contrast.prompt_numbers`).
+    """
     kinds = [("plus", "minus"), ("minus", "plus")][result["configuration"]["direction"] != "forward"]
     first = result["readings"][0]
-    weights = {}
+    weights: dict[str, Array] = {}
+    if "prompts_align" in first:
+        numbers = {role: np.asarray(first[f"prompts_{role}"]) for role in ("align", "perturb")}
+        known = np.unique(np.concatenate(list(numbers.values())))
+        rng = np.random.default_rng([int(result["configuration"]["seed"]), 2])
+        drawn = rng.multinomial(known.size, np.full(known.size, 1.0 / known.size), size=draws).astype(np.float64)
+        drawn = np.concatenate([np.ones((1, known.size)), drawn])
+        return {role: drawn[:, np.searchsorted(known, row)] for role, row in numbers.items()}
     for role, kind in zip(("align", "perturb"), kinds, strict=True):
         count = len(first[f"nats_{role}"])
         rng = np.random.default_rng([int(result["configuration"]["seed"]), ("plus", "minus").index(kind)])

@@ -445,7 +445,10 @@ def recovery(lives: DefendedLives, volumes: Sequence[int], neutral: int) -> list
 
 
 def defended_block(study: Mapping[str, Any]) -> Result:
-    """One block of seeds through every defence and attack: rows, the way back under neutral text, and a curve each."""
+    """One block of seeds through every defence and attack: rows, the way back under neutral text, and a curve each.
+
+    Of a replay the opposed examples alone count in its curve, as in its rows.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -459,18 +462,19 @@ def defended_block(study: Mapping[str, Any]) -> Result:
         torch.set_num_threads(before)
     life, blocks = lives.life, []
     for name, course in courses.items():
+        opposed = course.examples * (1.0 - DEFENCES[name].replay)
         for index, seed in enumerate(lives.seeds):
             plus, minus = course.codes[:, 0, index], course.codes[:, 1, index]
             mixed = life.share * plus + (1 - life.share) * minus
             volumes = [
                 life.pretrain * life.mixture / 2,
                 life.volume * DEFENCES[name].stretch,
-                float(course.examples[-1]),
+                float(opposed[-1]),
             ]
             entry = {"name": f"{name}-s{seed}-n", "seed": seed, "volumes": volumes}
             entry |= {"defence": name, "floor": next(row["floor"] for row in rows if row["seed"] == seed)}
             codes = np.stack([mixed, plus, minus])
-            blocks.append(entry | thinned(course.examples.astype(float).tolist(), codes, READINGS))
+            blocks.append(entry | thinned(opposed.tolist(), codes, READINGS))
     law = {"constant": life.constant, "volume": life.volume, "most": life.most}
     return {"rows": rows, "recovery": back, "runs": blocks, "length": 1, "law": law}
 

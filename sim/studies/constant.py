@@ -138,12 +138,13 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         )
         if right is not None:
             inside = sum(bool(row["inside"]) for row in judged)
+            alone = "" if right.estimate == 1 else ": the union alone does not give them"
             results.append(
                 Answer(
                     f"signs/{name}", "the theorem's signs on a union of three parts, share of readings", name,
                     f"On a union of three parts the {name} has the signs of Thm 4.2 in a share {right} of the "
-                    "readings (l up to 1): the union alone does not "
-                    f"give them. Where DeltaH_a > 0, {inside} of {len(judged)} readings lie within the ends of the union law (R8) with "
+                    f"readings (l up to 1){alone}. "
+                    f"Where DeltaH_a > 0, {inside} of {len(judged)} readings lie within the ends of the union law (R8) with "
                     "R read at the same l.",
                     right, f"{T_METHOD}, {len(_seeds(thirds))} seeds",
                 )

@@ -104,11 +104,7 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
                 continue
             sentence = f"{label}: with {formula} the forces of D_p and D_a leave {rest} of the larger one unbalanced at l = {near:g}"
             sentence += f" and {later} at l = 1: " if later is not None else ": "
-            sentence += (
-                "equal and opposite near rest."
-                if (rest.estimate or 0.0) < 2 * near
-                else "not equal and opposite at the smallest perturbation tried."
-            )
+            sentence += balance(rest, near)
             effective = _at(table, "effective", near) if direction == "forward" else None
             if effective is not None:
                 sentence += f" With the volumes of the law of forgetting (R19) in place of the nominal ones {effective} is left."
@@ -123,6 +119,18 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Groups[Row]]:
                 )
             )
     return results, {"groups": groups}
+
+
+def balance(imbalance: Interval, near: float) -> str:
+    """Whether forces are opposite at the smallest perturbation l, by the interval of the imbalance: a balance that is exact in the
+    limit leaves about l there, so that below 2 l they are, above they are not.
+    """
+    limit = 2 * near
+    if imbalance.high is not None and imbalance.high < limit:
+        return "equal and opposite near rest."
+    if imbalance.low is not None and imbalance.low > limit:
+        return "not equal and opposite at the smallest perturbation tried."
+    return "these seeds do not decide whether they are equal and opposite near rest."
 
 
 def _at(table: list[Row], what: Force, step: float) -> Interval | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CONSTANT = 0.05
+ROUNDING = 1e-6
+"""Nats between two contrasts that are the same: rest at the contrast of the base undoes nothing."""
 ALIGNED = (0.0, 0.2, 0.3, 0.4, 0.44, 0.46, 0.47, 0.48, 0.49, 0.5, 0.6)
 PRETRAINED = (0.25, 0.5, 0.75)
 PRESETS: dict[str, tuple[int, int, int]] = {"tiny": (1, 1, 64), "quick": (4, 6, 256), "full": (20, 20, 1024)}
@@ -134,12 +136,14 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
             f"{label}: with everything seen so far replayed in proportion to its volume, {{value}} of the joint law's undo volume is "
             f"needed; a lag of 1/(c p (1 - p)) steps makes {_lagged(replays)} of it.",
         )  # fmt: skip
-        both = [mix for r in replays for mix in r["mixes"] if mix["of"] != "past" and mix["joint"] is not None]
+        both_of = [(mix, r["z0"]) for r in replays for mix in _resting(r)]
+        both = [mix for mix, _ in both_of]
         add(
             f"rest/{ids}", "Distance of the resting contrast from the joint optimum of the mix, nats",
             [_rest(r) for r in replays],
             f"{label}: with a fixed share the contrast rests where the joint optimum of the mix has it, off by {{value}} nats at most "
-            f"over {len({(m['of'], m['share']) for m in both})} mixes; undone or not is decided by that place alone.",
+            f"over {len({(m['of'], m['share']) for m in both})} mixes; whether it is undone is as that place has it, below the base's "
+            f"contrast or not, in {sum(map(_as_rest, both_of))} of {len(both_of)}.",
         )  # fmt: skip
         add(
             f"speed/{ids}", "Speed of the approach to rest, over c p (1 - p)",
@@ -182,15 +186,19 @@ def _lagged(replays: list[Replay]) -> str:
     return f"{1 + np.mean(lag):.2f}"
 
 
+def _resting(replay: Replay) -> list[Mix]:
+    """The mixes of a fixed share that have a place of rest, and come to it in the time that they are given."""
+    return [m for m in replay["mixes"] if m["of"] != "past" and m["joint"] is not None and 0.2 <= m["share"] <= 0.8]
+
+
+def _as_rest(pair: tuple[Mix, float]) -> bool:
+    """Whether a mix undoes the alignment exactly where its place of rest lies below the contrast of the base."""
+    mix, floor = pair
+    return mix["joint"] is not None and (mix["joint"] < floor - ROUNDING) == (mix["undo_volume"] is not None)
+
+
 def _rest(replay: Replay) -> float | None:
-    return max(
-        (
-            abs(mix["end"] - mix["joint"])
-            for mix in replay["mixes"]
-            if mix["of"] != "past" and mix["joint"] is not None and 0.2 <= mix["share"] <= 0.8
-        ),
-        default=None,
-    )
+    return max((abs(mix["end"] - (mix["joint"] or 0.0)) for mix in _resting(replay)), default=None)
 
 
 def _speed(replay: Replay) -> float | None:

@@ -254,7 +254,7 @@ def _limit(name: str, groups: list[Group[Row]]) -> list[Answer]:
             "alignment volume (median of a seed; a reading that did not reach it counts as beyond); it was "
             f"reached in {reached} of {len(table)} readings, in {at_once} of them at the first "
             "step: there D_p never gains and "
-            f"there is no linear regime. Joint optima on halves have it near 2.",
+            f"there is no linear regime. Joint optima on halves have it near 2 (1 + |D_a|/|D_p|).",
             value, f"median over settings and volumes, then {T_METHOD}",
         )
     ]  # fmt: skip

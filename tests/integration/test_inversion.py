@@ -14,6 +14,7 @@ from elastomath import Curve
 from elastomath.errors import InputError
 from elastomath.runs.ledger import Ledger
 from elastomath.units import NATS_PER_BIT
+from empirical.inversion import run as protocol
 from empirical.inversion.costs import Crossing, Path, joint_ratio, leg_costs, paths, scale_of, summarise
 from empirical.inversion.figures import inversion_figure
 from empirical.inversion.run import inversion
@@ -241,6 +242,40 @@ def test_behaviour_in_the_place_of_the_contrast(settings, tmp_path):
     assert seed["legs"]["inverse"]["alignment"][0] == pytest.approx(0.9, abs=0.1)
 
 
+def test_data_with_prompts_are_split_and_judged_by_prompt(settings, tmp_path):
+    """Two responses of each kind to a prompt: no prompt that is held out is trained on, and readings know the prompts."""
+    rng = np.random.default_rng(0)
+    lines = [
+        {"prompt": f"film {number}", "response": " ".join(rng.choice(GOOD if safe else BAD, 8)), "is_safe": safe}
+        for number in range(120) for safe in (True, True, False, False)
+    ]  # fmt: skip
+    file = tmp_path / "answers.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    own = replace(settings, align=f"{file}#safe", opposed=f"{file}#unsafe", control=False)
+    (configuration,) = own.configurations({}, "", {})
+    assert configuration["split"] == "prompt"
+    kinds = []
+    true = protocol.split_kinds
+
+    def watched(*args):
+        kinds.append(true(*args))
+        return kinds[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(protocol, "split_kinds", watched)
+        assert run(own, tmp_path / "out")["runs"]["done"] == 1
+    parts = kinds[0]
+    held = {example.prompt for kind in parts for example in parts[kind]["held"]}
+    rest = {
+        example.prompt for kind in parts for name, part in parts[kind].items() if name != "held" for example in part
+    }
+    assert len(held) == 5
+    assert not held & rest
+    reading = results(tmp_path / "out")[0]["up"]["readings"][0]
+    assert len(set(reading["prompts_align"]) | set(reading["prompts_opposed"])) == 5
+    assert len(reading["prompts_align"]) == settings.held_out
+
+
 def test_an_alignment_that_does_not_align_has_no_scale(settings, tmp_path):
     with pytest.raises(InputError, match="there is no scale"):
         run(replace(settings, learning_rate=1e-30), tmp_path)
@@ -254,8 +289,6 @@ def test_the_protocol_runs_on_cuda(settings, tmp_path):
 
 def test_a_model_with_dropout_walks_the_same_way_again(tiny, settings, tmp_path, monkeypatch):
     """GPT-2 drops a tenth of its states in training: a state is landed on only if the same ones fall again."""
-    from empirical.inversion import run as protocol
-
     walked, trained = {}, protocol._Bench._train
 
     def train(self, optimiser, data, steps_done):

@@ -250,6 +250,32 @@ def test_a_run_that_hardly_rose_counts_for_little_in_a_share_of_the_rise_and_is_
     assert group["measures"]["undoing_volume"]["runs"] == 9
 
 
+def test_responses_to_one_prompt_do_not_narrow_the_errors(no_fits):
+    """Each response four times: errors are those of once where the prompts are known, and half of them where they are not."""
+
+    def times(run, count, known):
+        rows = []
+        for reading in run["readings"]:
+            many = {k: np.repeat(v, count).tolist() if k[:4] in ("nats", "toke") else v for k, v in reading.items()}
+            numbers = (
+                {f"prompts_{r}": np.repeat(np.arange(60), count).tolist() for r in ("align", "perturb")}
+                if known
+                else {}
+            )
+            rows.append(many | numbers)
+        return run | {"readings": rows}
+
+    run, rng = planted(1e5, 1000.0, 0), np.random.default_rng(7)
+    for reading in run["readings"]:  # what each document does of its own at each reading
+        reading["nats_perturb"] = (np.asarray(reading["nats_perturb"]) + rng.standard_normal(60)).tolist()
+    once, known, unknown = (
+        answers([times(run, *how)], None, 2000)["readings"][0] for how in ((1, False), (4, True), (4, False))
+    )
+    for measure in ("rise", "first_fall", "excess_depth"):
+        assert known[f"{measure}_se"] == pytest.approx(once[f"{measure}_se"], rel=0.06)
+        assert unknown[f"{measure}_se"] == pytest.approx(once[f"{measure}_se"] / 2, rel=0.06)
+
+
 def test_a_measure_that_some_run_has_not_has_no_slope(no_fits):
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
     runs[4]["kernels"]["tone"] = {"estimate": None, "se": None}

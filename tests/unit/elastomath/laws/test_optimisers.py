@@ -186,6 +186,16 @@ def test_table_3_asks_for_carried_moments():
         assert fitted_exponent(steps, durability(Optimiser("adam", rate=rate), steps).undo) > 0
 
 
+def test_what_table_3_says_of_llama_is_nearer_in_size_or_in_slope():
+    """-0.11 printed: batch 32 comes within 10% of every volume with -0.07, batch 64 has -0.16 and misses one by 19%."""
+    printed, examples = np.array([961.0, 844.0, 801.0, 729.0]), np.array([1000, 2000, 5000, 10000])
+    for batch, rate, slope, worst in ((32, 0.082, -0.07, 0.10), (64, 0.31, -0.16, 0.19)):
+        steps = [round(count / batch) for count in examples.tolist()]
+        undo = durability(Optimiser("adam", rate=rate, carried=True), steps).undo * batch
+        assert fitted_exponent(examples, undo) == pytest.approx(slope, abs=0.005)
+        assert np.abs(undo / printed - 1).max() == pytest.approx(worst, abs=0.006)
+
+
 def test_sgd_by_the_law_of_the_other_side():
     seen = durability(Optimiser("sgd", rate=0.02), [400], start=-1.0)
     down = perturbed_contrast(float(seen.contrast[0]), float(seen.undo[0]), 0.02)

@@ -290,3 +290,19 @@ def test_an_end_that_is_open_in_one_of_few_groups_is_open_in_their_mean():
     gain = next(entry for entry in ranking(rows) if entry["defence"] == "npo")["gain"]
     assert gain["low"] == pytest.approx(2.93, abs=0.02)
     assert gain["high"] is None
+
+
+def test_a_curve_of_a_replay_counts_opposed_examples_alone():
+    """Four examples, half of them replayed, are two opposed ones, as in the row of the same run; the curve had four."""
+    from empirical.defence.run import run_curve
+
+    def reading(volume, z):
+        return {"volume": volume, "chosen": [1.0, 1.0], "rejected": [1.0 + z, 1.0 + z]}
+
+    configuration = {"defence": "replay-50", "share": 0.5, "adapt_most": 8, "volume": 16, "pairs": "tone"}
+    configuration |= dict.fromkeys(("model", "seed", "learning_rate", "batch", "dtype"), 0)
+    attacks = {"sft": {"1.0": [reading(4, 1.0), reading(8, -1.0)]}}
+    curve = run_curve({"configuration": configuration, "defended": reading(0, 2.0), "attacks": attacks})
+    (run,) = curve
+    assert run.perturbations.tolist() == [0.0, 2.0, 4.0]
+    assert run.volumes[-1] == 4.0

@@ -11,7 +11,18 @@ from scipy.optimize import brentq
 from elastomath.errors import InputError
 from elastomath.laws.forgetting import Phase, aligned_score, decay, sequential_masses
 from elastomath.laws.rebound import Scores, score
-from empirical.inversion.costs import LAWS, Path, crossing, forgetting_ratio, joint_ratio, pooled_ratio, predict
+from empirical.inversion.costs import (
+    LAWS,
+    Path,
+    _resampled,
+    crossing,
+    drawn_rows,
+    forgetting_ratio,
+    joint_ratio,
+    moved_by,
+    pooled_ratio,
+    predict,
+)
 
 asymptotes = st.floats(1.05, 20)
 levels = st.tuples(st.floats(0.05, 0.9), st.floats(0.05, 0.09)).map(lambda pair: (pair[0], pair[0] + pair[1]))
@@ -148,3 +159,55 @@ def test_ratios_pool_geometrically_and_stay_open_where_a_seed_is():
     assert found.high == pytest.approx(np.exp(4.302653 * np.log(2) / np.sqrt(3)), rel=1e-5)
     assert pooled_ratio([0.5, None]).estimate is None
     assert pooled_ratio([0.5]).low is None
+
+
+def test_prompts_are_drawn_whole_and_for_both_kinds_at_once():
+    prompts = {"align": np.array([0, 0, 1, 2]), "opposed": np.array([2, 1, 1])}
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        rows = drawn_rows(prompts, rng)
+        times = {kind: np.bincount(numbers[rows[kind]], minlength=3) for kind, numbers in prompts.items()}
+        drawn = times["align"] // [2, 1, 1]
+        assert drawn.sum() == 3
+        assert times["opposed"].tolist() == (drawn * [0, 2, 1]).tolist()
+
+
+def test_responses_to_one_prompt_do_not_narrow_the_intervals():
+    """Each response four times: the spread of a cost over draws of prompts is that of once; over documents it was half of it."""
+    up_own, down_own = np.random.default_rng(1).normal(0, 4, (2, 40))
+
+    def run(times, known):
+        def reading(a, own):
+            rows = {"opposed": np.repeat(60 + (10 + own) * a, times), "align": np.full(40 * times, 60.0)}
+            numbers = {f"prompts_{kind}": np.repeat(np.arange(40), times).tolist() for kind in rows} if known else {}
+            return (
+                {f"nats_{k}": v for k, v in rows.items()}
+                | {f"tokens_{k}": np.full(40 * times, 10.0) for k in rows}
+                | numbers
+            )
+
+        costs = np.outer([0.0, 10.0, 20.0], np.ones(4)).tolist()
+        way = {"costs": costs, "readings": [reading(a, up_own) for a in (0.0, 0.5, 1.0)]}
+        down = {"costs": costs, "readings": [reading(a, down_own) for a in (0.9, 0.6, 0.3)]}
+        return {"up": way, "legs": {"inverse": down}}
+
+    once, known, unknown = run(1, False), run(4, True), run(4, False)
+    spreads = [float(np.std(_resampled(result, 0.5, 0.8)["inverse"])) for result in (once, known, unknown)]
+    errors = [
+        moved_by(result["up"]["readings"][0], result["up"]["readings"][-1])[1] for result in (once, known, unknown)
+    ]
+    assert spreads[1] == pytest.approx(spreads[0], rel=0.15)
+    assert spreads[2] == pytest.approx(spreads[0] / 2, rel=0.15)
+    assert errors[1] == pytest.approx(errors[0], rel=0.01)
+    assert errors[2] == pytest.approx(errors[0] / 2, rel=0.02)
+
+
+def test_continuations_of_one_prompt_are_one_draw():
+    scores = np.random.default_rng(2).uniform(size=30)
+    once = [{"scores": np.zeros(30)}, {"scores": scores}]
+    twice = [
+        {"scores": np.repeat(each["scores"], 2), "prompts_scores": np.repeat(np.arange(30), 2).tolist()}
+        for each in once
+    ]
+    assert moved_by(*twice) == pytest.approx(moved_by(*once))
+    assert moved_by(*once)[1] == pytest.approx(scores.std(ddof=1) / np.sqrt(30))

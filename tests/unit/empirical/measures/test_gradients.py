@@ -182,6 +182,42 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     assert 0.91 < hits / cases < 0.99
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_groups_that_share_their_prompts_are_one_draw(shared):
+    """Half of a group's noise is its prompts' and the same in both datasets: the cosine has no bias, its interval covers."""
+    rng = np.random.default_rng(2)
+    groups, width, hits, cases, estimates = 10, 60, 0, 400, []
+    mean_p = rng.standard_normal(width)
+    mean_a = -0.8 * mean_p + 0.6 * rng.standard_normal(width)
+    true = mean_p @ mean_a / np.linalg.norm(mean_p) / np.linalg.norm(mean_a)
+    for _ in range(cases):
+        both = rng.standard_normal((groups, width))
+        one = mean_p + 1.5 * both + 0.5 * rng.standard_normal((groups, width))
+        two = mean_a + 1.5 * both + 0.5 * rng.standard_normal((groups, width))
+        n = np.ones(groups)
+        products = one @ one.T, two @ two.T, one @ two.T, n, n
+        found = jackknife(lambda i, j, p=products: _population(p, i, j, shared)[0], groups, shared)
+        estimates.append(found.estimate)
+        hits += abs(found.estimate - true) < 2.1 * found.se
+    assert bool(0.91 < hits / cases < 0.99) == shared
+    assert bool(abs(np.mean(estimates) - true) < 0.03) == shared
+
+
+def test_a_group_has_whole_prompts(tiny, monkeypatch):
+    """Four responses to each of six prompts, on both sides: as many groups, the same prompts in both; none over two groups."""
+    rows = [Example(f"a slow film {'and good ' * (i // 4)}", text.text) for i, text in enumerate(texts(24, 3))]
+    own, same = (encode_examples(tiny.tokenizer, part, 16) for part in (rows, rows[::-1]))
+    (one, two), shared = module._in_groups([own, same], 3)
+    assert shared
+    assert one.tolist() == [i // 4 % 3 for i in range(24)]
+    assert two.tolist() == one.tolist()[::-1]
+    apart, shared = module._in_groups([own[slice(0, 12)], own[slice(12, None)]], 3)
+    assert not shared
+    assert [row.tolist() for row in apart] == [[i // 4 for i in range(12)]] * 2
+    with pytest.raises(InputError, match="a prompt of its own"):
+        gradient_reading(tiny.model, own, same, groups=8)
+
+
 def test_a_sketch_keeps_products():
     draw = torch.Generator().manual_seed(0)
     u, v = torch.randn(2, 50_000, generator=draw, dtype=torch.float64)

@@ -313,6 +313,26 @@ def test_se_is_seeded_and_none_for_one_document(sample: tuple[np.ndarray, np.nda
     assert bootstrap_se(3.0 * sizes, sizes) == pytest.approx(0.0, abs=1e-14)
 
 
+def test_responses_to_one_prompt_are_resampled_together(
+    loaded: LoadedModel, sample: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Each document four times, after the same prompt: the error is that of once; over documents it was half of it."""
+    bits, sizes = sample
+    many, prompts = (np.repeat(bits, 4), np.repeat(sizes, 4)), np.repeat(np.arange(60), 4).tolist()
+    once = bootstrap_se(bits, sizes, resamples=8000)
+    assert bootstrap_se(*many, resamples=8000, prompts=prompts) == once
+    assert bootstrap_se(*many, resamples=8000) == pytest.approx(once / 2, rel=0.05)
+    rate = pooled_rate(*many, np.full(240, 9), prompts=prompts)
+    moved = pooled_rate(many[0] + np.repeat(bits % 7.0, 4), many[1], np.full(240, 9), prompts=prompts)
+    single = pooled_rate(bits + bits % 7.0, sizes, np.full(60, 9)).change(
+        pooled_rate(bits, sizes, np.full(60, 9)).arrays()
+    )
+    assert moved.change(rate.arrays())["change_se"] == pytest.approx(single["change_se"], rel=1e-9)
+    asked = measure(loaded, ["one", "other", "third"], prompts=["Q", "R", "Q"])
+    assert asked.document_prompts == (0, 1, 0)
+    assert measure(loaded, ["one", "other", "third"], prompts=["Q", "Q", "Q"]).document_prompts is None
+
+
 def test_pooling_is_over_bytes_not_documents() -> None:
     rate = pooled_rate(np.array([10.0, 100.0]), np.array([10, 50]), np.array([2, 8]))
     assert rate.bits_per_byte == pytest.approx(110 / 60)

@@ -113,6 +113,8 @@ def test_two_directions_of_a_seed_count_once():
         assert both[name]["slope"] == pytest.approx(forward[name]["slope"])
         assert exchanged[name]["slope"] == pytest.approx(forward[name]["slope"])
     assert both["slowing"]["units"] == 2
+    for mine, theirs in zip(both["laws"], forward["laws"], strict=True):
+        assert mine["chi2_per_point"] == pytest.approx(theirs["chi2_per_point"])  # it was twice that
 
 
 def test_errors_over_documents_are_those_of_draws():

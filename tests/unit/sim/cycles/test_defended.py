@@ -9,7 +9,7 @@ from elastomath.defences.defence import ATTACKS, DEFENCES, Defence
 from elastomath.laws.planner import planned_beta
 from elastomath.laws.preferences import dpo_contrast
 from sim.compressors.networks import NetworkSize
-from sim.cycles.defended import Course, Defended, DefendedLives, _slope, _Trained, defend, recovery
+from sim.cycles.defended import Course, Defended, DefendedLives, _slope, _Trained, defend, defended_block, recovery
 
 torch = pytest.importorskip("torch")
 TINY = NetworkSize(8, 2, 1, 16)
@@ -113,6 +113,17 @@ def test_rows_and_the_way_back(lives):
     for row in recovery(lives, [16], 16):
         assert row["fallen"] < row["z0"]
         assert row["back"] == pytest.approx((row["rest"] - row["fallen"]) / (row["z0"] - row["fallen"]))
+
+
+def test_a_curve_counts_what_its_row_counts():
+    """Of a replay of half the opposed examples alone: four of a batch of eight, where the curve had all eight."""
+    life = {"pretrain": 10, "mixture": 16, "volume": 64}
+    study = {"seeds": [3], "size": dataclasses.asdict(TINY), "life": life, "most": 32, "overlays": [8], "neutral": 8}
+    block = defended_block(study | {"defences": ["sft", "replay-50"], "attacks": ["sft"]})
+    plain, replayed = (run["perturbations"] for run in block["runs"])
+    assert (plain[:2], replayed[:2]) == ([0.0, 8.0], [0.0, 4.0])
+    for run in block["runs"]:
+        assert run["volumes"][2] == run["perturbations"][-1]
 
 
 def test_meta_training_takes_the_gradient_behind_the_attack(lives):

@@ -13,11 +13,12 @@ import pytest
 from elastomath import InputError, Mixture, path_entropies
 from elastomath.fit.course import courses
 from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
+from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
-from sim.studies import STUDIES, defence, load_study, over_seeds
+from sim.studies import STUDIES, constant, defence, load_study, over_seeds, replay
 from sim.studies.conclusions import conclusion
-from sim.studies.hooke import imbalance
+from sim.studies.hooke import balance, imbalance
 from sim.studies.kernel import _missed
 from sim.studies.plans import perturbations
 from sim.studies.rebound import _undoing, exponents, gaps
@@ -203,6 +204,14 @@ def interval_of(estimate, low, high):
         ),
         ("hooke", {"forward/mixture/a": (0.5, 0.4, 0.6), "reverse/mixture/a": (0.1, 0.0, 0.2)}, {}, "no nearer", "and not with D(m"),
         (
+            "hooke", {"forward/mixture/a": (0.2, 0.1, 0.3), "reverse/mixture/a": (0.5, 0.4, 0.6)},
+            {"groups": [{"rows": [{"l": 0.03}]}]}, "do not show that they are", "are equal and opposite near rest",
+        ),
+        (
+            "sequence", {"undo/softmax/a": (0.01, 0.0, 0.02), "undo/transformer/b": (0.3, 0.0, 0.7)}, {},
+            "at the worst n, in the mean over seeds, off by 1.00%", "at worst",
+        ),
+        (
             "constant", {"theta/mixture": (0.5, 0.4, 0.6)}, {"table": [{"source": "union2", "inside": False}]}, "miss at", "do at",
         ),
         (
@@ -220,6 +229,62 @@ def test_a_study_concludes_what_its_numbers_say(study, values, data, word, wrong
     text = " ".join(conclusion({"study": study, "answers": answers} | data))
     assert word in text
     assert wrong not in text
+
+
+def test_forces_are_judged_by_their_interval():
+    """0.07 [0, 0.60] of the force was "not equal and opposite" at l = 1/32, where an exact balance leaves up to 0.06."""
+    for estimate, low, high, word in (
+        (0.0194, 0.0193, 0.0195, "equal and opposite near rest."),
+        (0.0709, 0.0, 0.597, "these seeds do not decide"),
+        (0.27, 0.22, 0.33, "not equal and opposite"),
+    ):
+        assert balance(Interval(estimate, low, high), 1 / 32).startswith(word)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1.0, 0.5), (1.0, 2.0), (3.0, 1.0), (27.0, 2.0)])
+def test_the_elastic_limit_of_joint_optima_on_halves_depends_on_the_volumes(k, n):
+    """2 (1 + n/k) of the alignment volume, where D_a and D_t are alike: 6 at k = 1, n = 2, which was called near 2."""
+    p, a, t = problem_of_family("union2", 1.5, 1 << 14).masses
+    steps = n * np.linspace(0.0, 8.0, 161)
+    limit = elastic_limit(steps, [k, n], path_entropies(Mixture.of([p, a, t], volumes=[k, n, 0]), steps))
+    assert limit / n == pytest.approx(2 * (1 + n / k), rel=0.06)
+
+
+def test_what_a_replay_undoes_is_counted():
+    """The sentence said of every mix that its place of rest decides alone; here it does in one of two."""
+
+    def mix(of, share, joint, undone):
+        return {"of": of, "share": share, "joint": joint, "end": joint or -5.0, "undo_volume": undone, "speed": 1.0}
+
+    mixes = [
+        mix("align", 0.0, None, 30.0),
+        mix("align", 0.3, -0.8, 60.0),
+        mix("align", 0.6, 0.4, 90.0),
+        mix("past", 0.0, 0.1, 50.0),
+    ]
+    record = {"replay": {"z0": 0.0, "p0": 0.5, "z": 2.0, "n": 64, "past": 64, "constant": 0.05, "mixes": mixes}}
+    configuration = {"dynamics": "perceptron", "settings": {"width": 64, "depth": 2}}
+    results, _ = replay.answers([(configuration, record)])
+    (rest,) = [answer for answer in results if answer.id.startswith("rest/")]
+    assert (
+        "over 2 mixes; whether it is undone is as that place has it, below the base's contrast or not, in 1 of 2."
+        in rest.sentence
+    )
+
+
+def test_signs_that_hold_everywhere_are_no_counterexample():
+    """A share of 1 was followed by "the union alone does not give them", too."""
+
+    def sentence(at):
+        entropies = [[1.0, 1.0 - 0.01 * at], [1.0, 1.1], [1.0, 0.5]]
+        entry = {"volumes": [10.0, 1.0, 1.0], "perturbations": [0.0, 0.5], "entropies": entropies}
+        configurations = [{"dynamics": "softmax", "source": {"name": "union"}, "seed": seed} for seed in (0, 1)]
+        results, _ = constant.answers([(configuration, {"runs": [entry]}) for configuration in configurations])
+        (signs,) = [answer.sentence for answer in results if answer.id.startswith("signs/")]
+        return signs
+
+    assert "the union alone does not give them" not in sentence(1.0)
+    assert "the union alone does not give them" in sentence(-1.0)
 
 
 def test_a_run_without_a_joint_curve_misses_nothing():
