@@ -14,7 +14,18 @@ from ..checks import an, checked, listed
 from ..interval import Interval
 from ..shown import Shown
 from ..units import NATS_PER_BIT
-from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
+from .constants import (
+    LEVEL,
+    MEASURES,
+    Answers,
+    GroupConstants,
+    RunConstants,
+    Spread,
+    answers,
+    bases,
+    grouped,
+    run_constants,
+)
 from .course import Course, in_one_unit
 from .law_choice import Judged
 from .logit import LogitConstants, logit_constants
@@ -358,10 +369,15 @@ def _durability(answers: Answers) -> str:
 
 
 def _first_fall(answers: Answers) -> str:
-    """How the first fall changes with more alignment, by measure."""
+    """How the first fall changes with more alignment, by measure: as a factor where falls have one, else as a difference."""
     words: dict[int, list[str]] = {-1: [], 0: [], 1: []}
-    for name, spread in answers.first_fall.items():
-        words[spread.best.sign()].append(NAMES[name])
+    for name in MEASURES:
+        factor, change = answers.first_fall_factor.get(name), answers.first_fall.get(name)
+        if factor is not None:
+            low, high = factor.best.low, factor.best.high
+            words[-1 if high is not None and high < 1 else int(low is not None and low > 1)].append(NAMES[name])
+        elif change is not None:
+            words[change.best.sign()].append(NAMES[name])
     if not any(words.values()):
         return ""
     parts = [

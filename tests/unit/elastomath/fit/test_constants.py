@@ -134,6 +134,31 @@ def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
     assert answers(more).exponent.best.estimate == pytest.approx(three.exponent.best.estimate, rel=1e-9)
 
 
+def test_a_first_fall_is_pooled_as_a_factor_beside_the_difference():
+    """Falls of 1.6, 0.1 and 0.05 grow 1.2, 1.25 and 1.3 times: the mean change is the first's and not decided, the factor is."""
+    steps, errors = np.array([0.0, 1.0, 2.0]), np.full(3, 1e-4)
+    courses = [
+        Course(f"{name}-{n:g}", "contrast", "nats/token", "examples", steps, 4.0 - fall * growth * steps, errors, 0.0, 1e-4, n,
+               covariates={"pairs": name, "seed": 0})
+        for name, fall, factor in (("a", 1.6, 1.2), ("b", 0.1, 1.25), ("c", 0.05, 1.3))
+        for n, growth in ((16.0, 1.0), (32.0, factor))
+    ]  # fmt: skip
+    summary = summarise(courses)
+    change, factor = (both["contrast"].best for both in (summary.answers.first_fall, summary.answers.first_fall_factor))
+    expected = Interval.of_logs(np.log([1.2, 1.25, 1.3]))
+    assert change.estimate == pytest.approx(0.36 / 3)
+    assert change.holds(0.0)
+    assert factor.method == "Student's t over 3 bases (3+)"
+    assert (factor.low, factor.estimate, factor.high) == pytest.approx((expected.low, 1.95 ** (1 / 3), expected.high))
+    assert "With more alignment the first fall grows in the contrast." in summary.sentences()
+    saved = summary.as_dict()["answers"]
+    assert saved["first_fall_factor_per_doubling"]["contrast"]["seeds"]["estimate"] == factor.estimate
+    rising = replace(
+        courses[-1], values=4.0 + 0.01 * steps
+    )  # a behaviour that did not fall has no factor, and the rest no mean
+    assert summarise([*courses[:-1], rising]).answers.first_fall_factor == {}
+
+
 def test_algorithms_are_read_apart():
     courses = [
         replace(course, covariates={"algorithm": name}) for name in ("sft", "dpo") for course in drawn(seeds=(0,))
