@@ -11,6 +11,7 @@ from elastomath.fit.comparison import differences
 from elastomath.fit.course import Course
 from elastomath.fit.design import Pilot, plan
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast
+from tests.courses import in_bits
 
 PILOT = Pilot(constant=0.15, start=-0.3, noise=0.3, scatter=0.12)
 
@@ -144,13 +145,7 @@ def test_a_side_is_compared_by_seeds_that_have_all_its_runs():
 def test_sets_in_bits_and_in_nats_do_not_differ_for_it():
     """1 bit = ln 2 nats: the contrast of the same runs differed by a factor 1.44 (p < 1e-6)."""
     runs = side(replace(plan(PILOT, [64.0], width=0.5), seeds=5), np.random.default_rng(8))
-    bits = [
-        replace(
-            run, unit="bits/response", values=run.values / math.log(2), errors=run.errors / math.log(2),
-            base=run.base / math.log(2), base_error=run.base_error / math.log(2),
-        )
-        for run in runs
-    ]  # fmt: skip
+    bits = [in_bits(run) for run in runs]
     effects = {one.constant: one for one in differences({"a": runs, "b": bits})}
     assert abs(effects["after"].effect.estimate) < 1e-9
     assert effects["undo_volume"].effect.estimate == pytest.approx(1)

@@ -13,6 +13,7 @@ from elastomath.fit.logit import logit_constants
 from elastomath.fit.summary import Joint, bounded, summarise
 from elastomath.interval import Interval
 from elastomath.laws.logit import aligned_contrast, first_falls, perturbed_contrast, return_ratio, undo_volume
+from tests.courses import in_bits
 
 
 def drawn(
@@ -358,14 +359,6 @@ def test_a_control_beside_what_did_not_fall_is_no_share_of_the_others():
     ]  # fmt: skip
     assert answers([run_constants(course) for course in arms[:2]]).control.documents.estimate == pytest.approx(0.6)
     assert answers([run_constants(course) for course in arms]).control is None
-
-
-def in_bits(course):
-    return replace(
-        course, unit=course.unit.replace("nats", "bits"), values=course.values / math.log(2), errors=course.errors / math.log(2),
-        base=course.base / math.log(2), base_error=course.base_error / math.log(2),
-        rates={name: readings / math.log(2) for name, readings in course.rates.items()},
-    )  # fmt: skip
 
 
 def test_runs_in_bits_and_in_nats_are_put_together_in_one_unit():
