@@ -11,7 +11,16 @@ from scipy.optimize import brentq
 from elastomath.errors import InputError
 from elastomath.laws.forgetting import Phase, aligned_score, decay, sequential_masses
 from elastomath.laws.rebound import Scores, score
-from empirical.inversion.costs import LAWS, Path, _percentiles, crossing, forgetting_ratio, joint_ratio, pooled_ratio, predict
+from empirical.inversion.costs import (
+    LAWS,
+    Path,
+    _percentiles,
+    crossing,
+    forgetting_ratio,
+    joint_ratio,
+    pooled_ratio,
+    predict,
+)
 
 asymptotes = st.floats(1.05, 20)
 levels = st.tuples(st.floats(0.05, 0.9), st.floats(0.05, 0.09)).map(lambda pair: (pair[0], pair[0] + pair[1]))
