@@ -397,6 +397,20 @@ def test_what_going_back_costs_has_the_level_that_is_asked_for(level):
     assert halves[0] / halves[1] == pytest.approx(norm.ppf(0.5 + level / 2) / norm.ppf(0.975), rel=0.05)
 
 
+def test_an_exponent_whose_power_is_no_double_is_said_without_it():
+    """Alignments of 16 and 16.0001 examples: 2^b was an OverflowError."""
+    steps = np.array([0.0, 1e-3, 1.0, 1e3, 1e6])
+    courses = [
+        Course(f"{seed}-{align:g}", "contrast", "nats/response", "examples", steps, 2 - 2 * np.minimum(1.5, steps / volume),
+               np.full(5, 1e-3), 0.0, 1e-3, align, covariates={"seed": seed})
+        for seed, volumes in ((0, (1e-2, 1e5)), (1, (1e5, 1e-2)))
+        for align, volume in zip((16.0, 16.0001), volumes, strict=True)
+    ]  # fmt: skip
+    text = " ".join(summarise(courses).sentences())
+    assert "inf" not in text.split()
+    assert "None" not in text
+
+
 def test_no_interval_is_printed_that_says_nothing():
     assert bounded(Interval(0.29, 2.7e-16, 3.2e14)) is None
     assert bounded(Interval(0.0, None, 18.2)) == "< 18.2"

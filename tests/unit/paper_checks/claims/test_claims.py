@@ -507,6 +507,42 @@ def test_a_verdict_says_over_what_its_interval_is(id: str, verdict: str, words: 
         assert part in outcome.finding.detail
 
 
+def _one_seed(value: dict) -> None:
+    value |= {"low": None, "high": None}
+
+
+def _each_of_one_seed(start: str):
+    def change(summary: dict) -> None:
+        for answer in summary["answers"]:
+            if answer["id"].startswith(start):
+                _one_seed(answer["value"])
+        for row in summary.get("depth_by_size", []):
+            row |= {"low": None, "high": None}
+
+    return change
+
+
+def _slopes_of_one_seed(summary: dict) -> None:
+    measures = summary["groups"][0]["measures"]
+    _one_seed(measures["first_fall"]["slope"]["parameters"])
+    _one_seed(measures["fall_rate"]["exponent"]["parameters"])
+
+
+@pytest.mark.parametrize(
+    ("id", "change"),
+    [
+        ("Q2-back", _each_of_one_seed("back/")),
+        ("A3.2", _each_of_one_seed("depth-by-size")),
+        ("F3-size", _slopes_of_one_seed),
+    ],
+)
+def test_results_of_one_seed_have_no_ends_and_are_judged(id: str, change, tmp_path: Path) -> None:
+    """A rerun with one seed ended in a TypeError: an end that is not there was compared, or printed."""
+    (outcome,) = check([id], _edited(tmp_path, id, _summary(claims()[id].saved, change)))
+    assert outcome.finding.verdict == NOT_SUPPORTED
+    assert "None" not in outcome.finding.detail
+
+
 def test_documents_do_not_overrule_three_seeds(tmp_path: Path) -> None:
     """A slowing of 12 standard errors over documents whose interval over three seeds holds 0; and one that both have."""
 
