@@ -173,8 +173,8 @@ def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Find
             f"(standard error over documents {fall['se_documents']:.4f}); the share of the rise undone per example goes as its power "
             f"{Interval.of_dict(rate):+.2f}. {theory}"
         )
-        seen = fall["estimate"] > 2 * fall["se_documents"]
-        grows = seen and Interval.of_dict(fall).sign() > 0 and Interval.of_dict(rate).sign() > 0
+        beyond = fall["estimate"] > 2 * fall["se_documents"]
+        grows = beyond and Interval.of_dict(fall).sign() > 0 and Interval.of_dict(rate).sign() > 0
         return measured(grows, detail, {"slope": fall["estimate"], "b": rate["estimate"]})
 
     check.__doc__ = f"F3 by the first fall, absolute and as a share of the rise, against {words}: both grow over seeds."
