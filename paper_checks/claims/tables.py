@@ -34,7 +34,8 @@ def table3(evidence: Evidence) -> Finding:
     excluded = [law for law, _, _, p in exponent.laws if p < 0.05]
     detail = (
         f"m* ~ n^b with b = {b.estimate:.2f} [{b.low:.2f}, {b.high:.2f}] over two models of four volumes: it falls; excluded by "
-        f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is"
+        f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is, "
+        "and it speaks of these two models"
     )
     return measured(b.high < 0, detail, {"b": b.as_dict(), "excluded": excluded}, level="published")
 
