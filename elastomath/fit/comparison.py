@@ -249,6 +249,7 @@ def _difference(
 
     one, two = (np.array(list(side.values())) for side in (a, b))
     ratio = constant != "after"
+    make = Interval.of_log if ratio else Interval.of_mean
     nothing = Difference(
         first, second, constant, align, Interval(None, None, None, level), None, None, None, 0, missing
     )
@@ -263,8 +264,7 @@ def _difference(
     else:
         centre = float(two.mean() - one.mean())
         if min(one.size, two.size) < 2:
-            estimate = math.exp(centre) if ratio else centre
-            return replace(nothing, effect=Interval(estimate, None, None, level, "", "one seed")), alone
+            return replace(nothing, effect=make(centre, math.nan, 1, level=level, method="one seed")), alone
         parts = np.array([one.var(ddof=1) / one.size, two.var(ddof=1) / two.size])
         se = float(np.sqrt(parts.sum()))
         freedom = (
@@ -272,7 +272,6 @@ def _difference(
             if se > 0
             else float(one.size + two.size - 2)
         )
-    make = Interval.of_log if ratio else Interval.of_mean
     effect = make(centre, se, freedom, level=level, method="paired t over seeds" if paired else "Welch's t over seeds")
     p = float(2 * t.sf(abs(centre) / se, freedom)) if se > 0 else float(centre == 0)
     paired_seeds = len(pairs) if paired else 0
@@ -299,6 +298,6 @@ def _corrected(effects: Sequence[Difference], errors: Sequence[tuple[float, floa
         for rank, index in enumerate(sorted(mine, key=lambda i: effects[i].p or 0.0)):
             worst = max(worst, min(1.0, (effects[index].p or 0.0) * (len(mine) - rank)))
             least = _smallest(*errors[index], 1 - (1 - effects[index].effect.level) / len(mine))
-            smallest = least if constant == "after" else math.exp(least)
+            smallest = least if constant == "after" else Interval.of_log(least, math.nan, 1).estimate
             corrected[index] = replace(effects[index], corrected=worst, smallest=smallest)
     return corrected

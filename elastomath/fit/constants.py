@@ -358,9 +358,11 @@ class Answers:
 
     exponent    b in m* ~ n^b over runs of one base and seed, pooled; one-sided where an undo volume has an open end
     first_fall  by measure: its change for each doubling of n
+    first_fall_factor  by measure: the factor of that, a geometric mean over bases, for those whose first falls are all above 0: a first
+                fall is in units of a behaviour's own constant, so that their mean change is that of the behaviours of a large one
     resistance  held-out loss after training forward less the one after training back, mean over pairs of slices (F1)
     control     share of the fall that the control does not explain
-    by_optimiser  where runs were trained by several recipes: exponent and first_fall of each (`recipe`), which are then not pooled
+    by_optimiser  where runs were trained by several recipes: exponent and first falls of each (`recipe`), which are then not pooled
     """
 
     exponent: Spread | None
@@ -368,6 +370,7 @@ class Answers:
     resistance: Spread | None
     control: Spread | None
     by_optimiser: Mapping[str, Answers] = field(default_factory=dict)
+    first_fall_factor: Mapping[str, Spread] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -376,6 +379,9 @@ class Answers:
             name: None if getattr(self, name) is None else getattr(self, name).as_dict() for name in names
         }
         fields["first_fall_per_doubling"] = {name: fall.as_dict() for name, fall in self.first_fall.items()}
+        fields["first_fall_factor_per_doubling"] = {
+            name: factor.as_dict() for name, factor in self.first_fall_factor.items()
+        }
         if self.by_optimiser:
             fields["by_optimiser"] = {name: mine.as_dict() for name, mine in self.by_optimiser.items()}
         return fields
@@ -398,13 +404,19 @@ def answers(runs: Sequence[RunConstants], level: float = 0.95) -> Answers:
     ways, groups = list(several.values()), [group for group, _ in several]
     one_unit = len({(run.course.unit, run.course.volume_unit) for way in ways for run in way}) == 1
     measures = [name for name in MEASURES if all(name in run.first_fall for way in ways for run in way)]
-    falls = {}
-    for name in measures if one_unit else ():
-        slopes = [_slope(way, lambda run, name=name: run.first_fall[name]) for way in ways]  # type: ignore[misc]
-        spread = _pooled(slopes, groups, level, scale=math.log(2))
-        if spread is not None:
-            falls[name] = spread
-    return Answers(_exponent(ways, groups, level), falls, _resistance(runs, level), _control(runs, level))
+    falls, factors = dict[str, Spread](), dict[str, Spread]()
+    for name in measures:
+        for spreads, logs in ((falls, False), (factors, True)):
+            slopes = [
+                _slope([(run.course.align or 0.0, run.first_fall[name]) for run in way], logs=logs) for way in ways
+            ]
+            spread = _pooled(slopes, groups, level, scale=math.log(2), logs=logs) if one_unit or logs else None
+            if spread is not None:
+                spreads[name] = spread
+    return Answers(
+        _exponent(ways, groups, level), falls, _resistance(runs, level), _control(runs, level),
+        first_fall_factor=factors,
+    )  # fmt: skip
 
 
 def _by_base(runs: Sequence[RunConstants]) -> dict[tuple[str, str], list[RunConstants]]:
@@ -416,17 +428,21 @@ def _by_base(runs: Sequence[RunConstants]) -> dict[tuple[str, str], list[RunCons
     return ways
 
 
-def _slope(way: Sequence[RunConstants], get: Callable[[RunConstants], Interval]) -> tuple[float, float] | None:
-    """Slope of a constant in ln n, by least squares, with its error from the constants' own."""
-    points = [(math.log(run.course.align), get(run)) for run in way if run.course.align]
-    n = np.array([x for x, _ in points])
-    values = [value.estimate for _, value in points]
-    if len(points) < 2 or None in values or not np.ptp(n):
+def _slope(points: Sequence[tuple[float, Interval]], logs: bool = False) -> tuple[float, float] | None:
+    """Slope in ln n, by least squares over (n, a constant), with its error from the constants' own; ``logs``: of the constant's logarithm.
+
+    None where a constant has no estimate or, for its logarithm, one that is not above 0.
+    """
+    known = [(math.log(n), constant) for n, constant in points if n]
+    n = np.array([x for x, _ in known])
+    values = np.array([math.nan if constant.estimate is None else constant.estimate for _, constant in known])
+    if len(known) < 2 or np.isnan(values).any() or not np.ptp(n) or (logs and values.min() <= 0):
         return None
     weights = (n - n.mean()) / float(((n - n.mean()) ** 2).sum())
-    errors = [_error(value) for _, value in points]
-    error = math.nan if None in errors else float(np.linalg.norm(weights * np.array(errors, dtype=np.float64)))
-    return float(weights @ np.array(values, dtype=np.float64)), error
+    errors = np.array([math.nan if (error := _error(constant)) is None else error for _, constant in known])
+    if logs:
+        values, errors = np.log(values), errors / values
+    return float(weights @ values), float(np.linalg.norm(weights * errors))
 
 
 def _pooled(
@@ -435,11 +451,12 @@ def _pooled(
     level: float,
     scale: float = 1.0,
     unit: str = "",
+    logs: bool = False,
 ) -> Spread | None:
     """The mean over groups of the slopes of their bases; None where one is missing, for the others would be chosen by what they measure.
 
     Bases of one group (a behaviour at several seeds) have in common what is its own: the interval over bases is
-    `Interval.of_clusters`.
+    `Interval.of_clusters`. ``logs``: they are logarithms, and the mean a geometric one.
     """
     known = [slope for slope in slopes if slope is not None]
     if not known or len(known) < len(slopes):
@@ -447,14 +464,14 @@ def _pooled(
     values, errors = (scale * np.array(column) for column in zip(*known, strict=True))
     kinds = len(set(groups))
     weights = np.array([1 / (kinds * groups.count(group)) for group in groups])
-    documents = Interval.of_mean(
+    documents = (Interval.of_log if logs else Interval.of_mean)(
         float(weights @ values), float(np.linalg.norm(weights * errors)), math.inf,
         level=level, unit=unit, method="over documents",
     )  # fmt: skip
     if values.size < 2:
         return Spread(documents, None)
     names = ("bases" if kinds == values.size else "settings", "bases")
-    over = Interval.of_clusters(values, groups, level=level, unit=unit, names=names)
+    over = Interval.of_clusters(values, groups, level=level, unit=unit, names=names, logs=logs)
     known_well = " (3+)" if kinds >= 3 or values.size - kinds >= 2 else ""
     return Spread(documents, replace(over, method=over.method + known_well))
 

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..interval import Interval
 from ..laws.finite import finite_law
 from ..shown import Shown
-from .constants import bases, optimiser
+from .constants import bases, labels, optimiser
 from .course import Course, courses, in_one_unit
 from .effective_volumes import CONSTANTS, estimate, interval
 from .elastic_limit import elastic_limit
@@ -281,7 +281,7 @@ def _compared(readings: Sequence[Readings], runs: Sequence[Course], laws: Sequen
     named = [falling.get(law.name, law) for law in LAWS if laws is None or law.name in laws]
     if own is LOGIT_IN_NATS and all("adam" in (optimiser(course) or "adam") for course in runs):
         named += [law for law in ADAM if laws is None or law.name in laws]
-    return compare_over_bases(readings, bases(runs), named)
+    return compare_over_bases(readings, bases(runs), named, groups=labels(runs))
 
 
 def _scatter(fits: Sequence[RunFit]) -> Scatter:

@@ -328,34 +328,47 @@ class Judged(TypedDict):
     chosen: bool
 
 
-def compare_over_bases(readings: Sequence[Readings], bases: Sequence[str], laws: Sequence[Law] = LAWS) -> list[Judged]:
+def compare_over_bases(
+    readings: Sequence[Readings],
+    bases: Sequence[str],
+    laws: Sequence[Law] = LAWS,
+    *,
+    groups: Sequence[str] | None = None,
+) -> list[Judged]:
     """The laws by what they foretell of runs that they have not seen, the numbers shared by the runs of one base only.
 
-    readings: `Readings` whose align rate is the measure; bases: the base of each. Bases with one run are left aside; none left
-    gives no rows. Rows, the best first:
+    readings: `Readings` whose align rate is the measure; bases: the base of each; groups: what several bases have in common, such
+    as the behaviour of which they are seeds, by default nothing. Bases with one run are left aside; none left gives no rows. Rows,
+    the best first:
 
     heldout_runs    root mean square over runs left out in turn, foretold from their first reading and the base's other runs
     forecast_error  the same from small alignment volumes to large ones (`foretell`); null where no base has two volumes
     weight          share of `RESAMPLES` bootstrap draws in which the law misses least (mean of ln of the mean squared error of a
-                    run, both kinds of error together): laws that cannot be told apart share it. Draws are of bases, whose runs
-                    share their numbers, where there are `FEWEST_BASES` or more, else of runs
+                    run, both kinds of error together): laws that cannot be told apart share it. Draws are of groups where
+                    there are `FEWEST_BASES` or more, as `Interval.of_clusters` has it, else of bases, whose runs
+                    share their numbers, where there are as many, else of runs
     kept            not told from the best: a weight of 0.05 or more, or no more numbers than the law of the largest weight and a
                     fit to all readings that is worse by no more than their noise allows (`_within_noise`)
     numbers         how many are shared;  chosen  true for the one with the fewest of those that are kept
     """
-    return compare_many([(readings, bases)], laws)[0]
+    return compare_many([(readings, bases)], laws, groups=[bases if groups is None else groups])[0]
 
 
 def compare_many(
-    sets: Sequence[tuple[Sequence[Readings], Sequence[str]]], laws: Sequence[Law] = LAWS
+    sets: Sequence[tuple[Sequence[Readings], Sequence[str]]],
+    laws: Sequence[Law] = LAWS,
+    *,
+    groups: Sequence[Sequence[str]] | None = None,
 ) -> list[list[Judged]]:
-    """`compare_over_bases` of many sets of runs and bases, fitted side by side."""
-    piles = []
-    for readings, bases in sets:
-        groups: dict[str, list[int]] = {}
+    """`compare_over_bases` of many sets of runs and bases, fitted side by side; groups: of each set, by default its bases."""
+    piles, kinds = [], []
+    for (readings, bases), names in zip(sets, groups or [bases for _, bases in sets], strict=True):
+        runs_of: dict[str, list[int]] = {}
         for index, base in enumerate(bases):
-            groups.setdefault(base, []).append(index)
-        piles.append([_Pile.of([readings[index] for index in mine]) for mine in groups.values() if len(mine) > 1])
+            runs_of.setdefault(base, []).append(index)
+        several = [mine for mine in runs_of.values() if len(mine) > 1]
+        piles.append([_Pile.of([readings[index] for index in mine]) for mine in several])
+        kinds.append([names[mine[0]] for mine in several])
     flat = [pile for mine in piles for pile in mine]
     if not flat:
         return [[] for _ in sets]
@@ -367,8 +380,8 @@ def compare_many(
     ends = np.cumsum([len(mine) for mine in piles])
     parts = [slice(int(end) - len(mine), int(end)) for mine, end in zip(piles, ends, strict=True)]
     return [
-        _judged(laws, flat[mine], [(left[mine], out[mine], ahead[mine]) for left, out, ahead in answers])
-        for mine in parts
+        _judged(laws, flat[mine], names, [(left[mine], out[mine], ahead[mine]) for left, out, ahead in answers])
+        for mine, names in zip(parts, kinds, strict=True)
     ]
 
 
@@ -376,8 +389,10 @@ _Answers = tuple[Array, list[Array], list[Array]]
 """What a law leaves of each base, and the align rates of each base by `leave_runs_out` and by `foretell`."""
 
 
-def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answers]) -> list[Judged]:
-    """The rows of `compare_over_bases` from what each law says of each base."""
+def _judged(
+    laws: Sequence[Law], piles: Sequence[_Pile], groups: Sequence[str], answers: Sequence[_Answers]
+) -> list[Judged]:
+    """The rows of `compare_over_bases` from what each law says of each base, each of a group."""
     if not piles:
         return []
     every = _Pile.stack(piles)
@@ -399,7 +414,7 @@ def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answ
         logs = np.log(np.maximum([remaining, forecast], 1e-300))
         losses.append(logs[0] + np.where(of_large, logs[1], 0.0))
         errors.append((rms(remaining, np.ones_like(of_large)), rms(forecast, of_large) if of_large.any() else None))
-    weights = _bootstrapped(np.array(losses), [int(pile.run[-1]) + 1 for pile in piles])
+    weights = _bootstrapped(np.array(losses), [int(pile.run[-1]) + 1 for pile in piles], groups)
     left = np.array([left for left, _, _ in answers])
     kept = (weights >= SIGNIFICANT) | _within_noise(left, [law.numbers for law in laws], every, int(weights.argmax()))
     best = min(np.flatnonzero(kept).tolist(), key=lambda index: (len(laws[index].numbers), -weights[index]))
@@ -418,11 +433,17 @@ def _judged(laws: Sequence[Law], piles: Sequence[_Pile], answers: Sequence[_Answ
     return sorted(rows, key=lambda row: -row["weight"])
 
 
-def _bootstrapped(losses: Array, runs: Sequence[int]) -> Array:
-    """The share of draws in which each law loses least; losses (laws, all runs), and how many of them each base has."""
-    if len(runs) < FEWEST_BASES:
-        runs = [1] * losses.shape[1]
-    sums, sizes = np.add.reduceat(losses, np.cumsum([0, *runs[:-1]]), axis=1), np.array(runs)
+def _bootstrapped(losses: Array, runs: Sequence[int], groups: Sequence[str] | None = None) -> Array:
+    """The share of draws in which each law loses least; losses (laws, all runs), how many of them each base has, the bases' groups."""
+    names = list(dict.fromkeys(groups or ()))
+    if groups is not None and len(names) >= FEWEST_BASES:
+        drawn_together = np.repeat([names.index(group) for group in groups], runs)
+    else:
+        drawn_together = (
+            np.arange(losses.shape[1]) if len(runs) < FEWEST_BASES else np.repeat(np.arange(len(runs)), runs)
+        )
+    sizes = np.bincount(drawn_together)
+    sums = np.stack([np.bincount(drawn_together, loss) for loss in losses])
     rng, won = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         drawn = rng.integers(0, sizes.size, sizes.size)

@@ -14,7 +14,18 @@ from ..checks import an, checked, listed
 from ..interval import Interval
 from ..shown import Shown
 from ..units import NATS_PER_BIT
-from .constants import LEVEL, Answers, GroupConstants, RunConstants, Spread, answers, bases, grouped, run_constants
+from .constants import (
+    LEVEL,
+    MEASURES,
+    Answers,
+    GroupConstants,
+    RunConstants,
+    Spread,
+    answers,
+    bases,
+    grouped,
+    run_constants,
+)
 from .course import Course, in_one_unit
 from .law_choice import Judged
 from .logit import LogitConstants, logit_constants
@@ -25,6 +36,8 @@ MISSED = 0.1
 """A law that misses courses by more than this share of their fall does not describe them, and its constant means nothing."""
 DIGITS = 4
 """The most that are printed of a constant."""
+LARGEST = 1000.0
+"""An exponent from which on a power of two is near the end of the doubles, and bounds nothing."""
 FEW_SYMBOLS = 100
 """An alignment on no more symbols than these is none: the volumes are simulated, in units of their own."""
 ALIGNMENTS = "alignment volumes"
@@ -326,29 +339,37 @@ def unit_words(courses: Sequence[Course]) -> str:
     return ALIGNMENTS if set(aligned) == {1.0} else "units of volume"
 
 
+def _doubled(exponent: float | None) -> float | None:
+    """``2^b``, by which twice the alignment multiplies an undo volume; None where it is beyond the doubles.
+
+    >>> _doubled(0.5), _doubled(2000.0)
+    (1.4142135623730951, None)
+    """
+    return None if exponent is None or exponent > LARGEST else 2.0**exponent
+
+
 def _durability(answers: Answers) -> str:
     """What more alignment buys."""
     if answers.exponent is None:
         return ""
     interval = answers.exponent.best
     if interval.estimate is not None and interval.closed:
-        low, high = 2 ** (interval.low or 0.0), 2 ** (interval.high or 0.0)
-        buys = Interval(2**interval.estimate, low, high, interval.level)
+        buys = Interval(_doubled(interval.estimate), _doubled(interval.low), _doubled(interval.high), interval.level)
         return (
             f"twice the alignment buys {buys} times that (exponent of the undo volume in the alignment "
             f"volume: {interval}; 1 is in proportion, 0 is nothing)"
         )
-    if interval.low is not None:
+    if interval.low is not None and interval.low < LARGEST:
         return (
             f"twice the alignment buys at least {2**interval.low:#.2g} times that; larger perturbations of the largest alignments "
             "close it"
         )
-    if interval.high is not None:
+    if interval.high is not None and interval.high < LARGEST:
         return (
             f"twice the alignment buys at most {2**interval.high:#.2g} times that; more held-out documents of the smallest alignments "
             "close it"
         )
-    if interval.estimate is not None:
+    if interval.estimate is not None and interval.estimate < LARGEST:
         return (
             f"twice the alignment buys about {2**interval.estimate:.2g} times that (exponent of the undo volume in the alignment volume: "
             f"{interval.estimate:.2g}, "
@@ -358,10 +379,15 @@ def _durability(answers: Answers) -> str:
 
 
 def _first_fall(answers: Answers) -> str:
-    """How the first fall changes with more alignment, by measure."""
+    """How the first fall changes with more alignment, by measure: as a factor where falls have one, else as a difference."""
     words: dict[int, list[str]] = {-1: [], 0: [], 1: []}
-    for name, spread in answers.first_fall.items():
-        words[spread.best.sign()].append(NAMES[name])
+    for name in MEASURES:
+        factor, change = answers.first_fall_factor.get(name), answers.first_fall.get(name)
+        if factor is not None:
+            low, high = factor.best.low, factor.best.high
+            words[-1 if high is not None and high < 1 else int(low is not None and low > 1)].append(NAMES[name])
+        elif change is not None:
+            words[change.best.sign()].append(NAMES[name])
     if not any(words.values()):
         return ""
     parts = [

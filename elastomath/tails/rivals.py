@@ -19,6 +19,10 @@ ALTERNATIVES: Final = ("lognormal", "cutoff")
 """The laws that Pareto's is compared with: each contains it, as a limit."""
 _DIRECT: Final = 128
 """Terms of a sum over whole numbers that are added one by one."""
+ZETA: Final = (1.6449340668482264, 1.2020569031595942, 1.0823232337111382)
+"""zeta(2), zeta(3), zeta(4): the coefficients of ln Gamma at 1."""
+SMALLEST_LOG: Final = -200.0
+"""ln of a cut-off so far out that its square is nothing beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +68,20 @@ def likelihood_ratio(
     tail, x_m = sample.tail(fit.threshold), fit.threshold
     t, share = log_ratios(tail.values, x_m), tail.multiplicities / tail.size
     lognormal = alternative == "lognormal"
-    means = np.array([share @ t, share @ (t * t if lognormal else np.expm1(t))])
-    a, b, top = _most_likely(alternative, means, fit.alpha, x_m, tail.whole, float(t[-1]))
-    gain = tail.size * top - fit.log_likelihood
+    top = float(t[-1])
+    # of e^t - 1 the logarithm: values may be as many times the threshold as have no double
+    spread = (
+        math.log(float(share @ (t * t)))
+        if lognormal
+        else top + math.log(float(share @ (np.exp(t - top) - math.exp(-top))))
+    )
+    a, log_b, most = _most_likely(alternative, (float(share @ t), spread), fit.alpha, x_m, tail.whole, top)
+    gain = tail.size * most - fit.log_likelihood
     # what is gained within the rounding of the search is nothing
     if gain < 1e-9 * tail.size:
-        a, b, gain = fit.alpha, 0.0, 0.0
+        a, log_b, gain = fit.alpha, -math.inf, 0.0
     if lognormal:
+        b = math.exp(log_b)
         parameters = (
             {"mu": math.log(x_m) - a / (2.0 * b), "sigma": 1.0 / math.sqrt(2.0 * b)}
             if b
@@ -78,7 +89,9 @@ def likelihood_ratio(
         )
         p_value = half_chi_square(2.0 * gain)
     else:
-        parameters, p_value = {"alpha": a, "rate": b / x_m}, cutoff_p_value(2.0 * gain, fit.alpha)
+        with np.errstate(over="ignore"):
+            parameters = {"alpha": a, "rate": float(np.exp(log_b - math.log(x_m)))}
+        p_value = cutoff_p_value(2.0 * gain, fit.alpha)
     return LikelihoodRatio(alternative, gain, p_value, alternative if p_value < 0.05 else "neither", parameters)
 
 
@@ -130,20 +143,21 @@ def _log_kanter(u: Array, alpha: float) -> Array:
     )
 
 
-def _log_normaliser(alternative: str, a: float, b: float, x_m: float, whole: bool) -> float:
+def _log_normaliser(alternative: str, a: float, log_b: float, x_m: float, whole: bool) -> float:
     """``ln int exp(-a t - b g(t)) dt`` over t >= 0; for counts ``ln sum_x exp(-(a + 1) t - b g(t))`` over x >= x_m.
 
     The sum ends with the integral beyond 128 terms and Euler and Maclaurin's next two.
     """
-    integral, slope = (_log_gauss, lambda t: 2.0 * t) if alternative == "lognormal" else (_log_cut_off, math.exp)
+    lognormal, b = alternative == "lognormal", math.exp(log_b)
     if not whole:
-        return integral(a, b)
+        return _log_gauss(a, b) if lognormal else _log_cut_off(a, log_b)
     t = np.log1p(np.arange(_DIRECT + 1) / x_m)
-    terms = -(a + 1.0) * t - b * (t * t if alternative == "lognormal" else np.expm1(t))
+    terms = -(a + 1.0) * t - b * (t * t if lognormal else np.expm1(t))
     end = float(t[-1])
-    rest = integral(a + b * slope(end), b) if alternative == "lognormal" else integral(a, b * slope(end))
+    slope = b * (2.0 * end if lognormal else math.exp(end))
+    rest = _log_gauss(a + slope, b) if lognormal else _log_cut_off(a, log_b + end)
     # integral from the end on, over x; half the last term; a twelfth of its slope
-    corrected = 0.5 + (a + 1.0 + b * slope(end)) / (12.0 * (x_m + _DIRECT))
+    corrected = 0.5 + (a + 1.0 + slope) / (12.0 * (x_m + _DIRECT))
     return float(
         np.logaddexp.reduce([*terms[:-1], terms[-1] + math.log(corrected), terms[-1] + end + math.log(x_m) + rest])
     )
@@ -157,8 +171,22 @@ def _log_gauss(a: float, b: float) -> float:
     return scale + (math.log(erfcx(z)) if z > 0 else z * z + math.log(math.erfc(z)))
 
 
-def _log_cut_off(a: float, b: float) -> float:
-    """``ln int_0^inf exp(-a t - b (e^t - 1)) dt = b + ln E_{1+a}(b)``; for large b by the continued fraction DLMF 8.9.2."""
+def _log_cut_off(a: float, log_b: float) -> float:
+    """``ln int_0^inf exp(-a t - b (e^t - 1)) dt = b + ln E_{1+a}(b)``; for large b by the continued fraction DLMF 8.9.2.
+
+    For b so small that b^2 is nothing, ``b^a Gamma(-a, b) = Gamma(-a) b^a + 1/a``, of which the first is nothing for a > 1/2.
+    """
+    if log_b < SMALLEST_LOG:
+        if a > 0.5:
+            return -math.log(a)
+        if a == 0.0:
+            return math.log(-np.euler_gamma - log_b)
+        small = a * (
+            np.euler_gamma + a * (ZETA[0] / 2 + a * (ZETA[1] / 3 + a * ZETA[2] / 4))
+        )  # of 1 - a digits are lost
+        power = a * log_b + (small if abs(a) < 1e-3 else math.lgamma(1.0 - a))  # ln of -a Gamma(-a) b^a
+        return power - math.log(-a) if power > 50.0 else math.log(math.expm1(power) / -a)
+    b = math.exp(log_b)
     if b <= 50.0:
         return b + math.log(float(exponential_integral(1.0 + a, b)))
     fraction = 0.0
@@ -168,20 +196,20 @@ def _log_cut_off(a: float, b: float) -> float:
 
 
 def _most_likely(
-    alternative: str, means: Array, alpha: float, x_m: float, whole: bool, longest: float
+    alternative: str, means: tuple[float, float], alpha: float, x_m: float, whole: bool, longest: float
 ) -> tuple[float, float, float]:
-    """The most likely (a, b), b > 0, and the mean log-likelihood there: Nelder and Mead's search in (a, ln b), twice."""
+    """The most likely (a, ln b) and the mean log-likelihood there: Nelder and Mead's search. means: of t, and the log of that of g."""
     from scipy.optimize import minimize
 
     def cost(theta: Array) -> float:
-        a, b = float(theta[0]), math.exp(float(theta[1]))
-        if abs(theta[0]) > 1e3 or not -90.0 < theta[1] < 20.0:
+        a, log_b = float(theta[0]), float(theta[1])
+        if abs(a) > 1e3 or not -90.0 - longest < log_b < 20.0 or log_b + means[1] > 700.0:
             return math.inf
-        return _log_normaliser(alternative, a, b, x_m, whole) + float((a + whole) * means[0] + b * means[1])
+        return _log_normaliser(alternative, a, log_b, x_m, whole) + (a + whole) * means[0] + math.exp(log_b + means[1])
 
     theta = np.array([alpha, -2.0 * math.log(longest) if alternative == "lognormal" else -longest])
     for size in (1.0, 0.1):
         simplex = theta + size * np.array([[0.0, 0.0], [0.5, 0.0], [0.0, 1.0]])
         options = {"initial_simplex": simplex, "xatol": 1e-7, "fatol": 1e-14, "maxiter": 2000, "maxfev": 4000}
         theta = cast(Any, minimize)(cost, theta, method="Nelder-Mead", options=options).x
-    return float(theta[0]), math.exp(theta[1]), -cost(theta)
+    return float(theta[0]), float(theta[1]), -cost(theta)

@@ -22,6 +22,12 @@ LARGEST = 1e300
 """The largest shape of a gamma law that scipy takes; from far below it on the law is a step."""
 
 
+FAR = 16.0
+"""Where Stirling's series is exact to the last digit."""
+STIRLING = {1.0: 1 / 12, 3.0: -1 / 360, 5.0: 1 / 1260, 7.0: -1 / 1680, 9.0: 1 / 1188}
+"""Terms of R(x) in ``ln Gamma(x) = (x - 1/2) ln x - x + ln(2 pi)/2 + R(x)``, by the power of 1/x."""
+
+
 @dataclass(frozen=True, slots=True)
 class SampledPareto:
     """Counts of leaves whose masses are Pareto: C ~ Poisson(Y), ``Pr[Y > y] = (y/floor)^-alpha``, given C >= 1.
@@ -168,12 +174,7 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
 
     points = c.ravel()
     shape = np.maximum(points - alpha, 1.0)
-    far = points > 1e5  # differences of ln Gamma lose their digits there, Stirling's series does not need them
-    quotient = np.where(
-        far,
-        -(alpha + lower) * np.log(points) + (alpha * (alpha + 1.0) - lower * (lower - 1.0)) / 2.0 / points,
-        gammaln(np.where(far, 1.0, shape)) - gammaln(np.where(far, 1.0, points + lower)),
-    )
+    quotient = _log_gamma_quotient(points + lower, np.minimum(alpha, points - 1.0) + lower)
     with np.errstate(divide="ignore"):
         ratio = alpha * math.log(floor) + quotient + np.log(gammaincc(np.minimum(shape, LARGEST), floor))
         small = (points - alpha < 1.0) | ~np.isfinite(ratio)
@@ -182,6 +183,23 @@ def _log_ratio(c: Array, alpha: float, floor: float, lower: int) -> Array:
             at * math.log(floor) + np.log(exponential_integral(1.0 + alpha - at, floor)) - gammaln(at + lower)
         )
     return np.asarray(ratio.reshape(c.shape))
+
+
+def _log_gamma_quotient(b: Array, gap: Array) -> Array:
+    """``ln Gamma(b - d)/Gamma(b)``, d the gap, b - d >= 1: from `FAR` on by Stirling's series of both, whose large parts are taken apart.
+
+    ``(a - 1/2) ln(a/b) - d ln b + d + R(a) - R(b)``, a = b - d: the difference of two ln Gamma has the rounding of b ln b.
+    """
+    from scipy.special import gammaln
+
+    a = b - gap
+    far = a >= FAR
+    near = gammaln(np.where(far, 1.0, a)) - gammaln(np.where(far, 1.0, b))
+    x, y = np.where(far, a, FAR), np.where(far, b, FAR)
+    gap = np.where(far, gap, 0.0)
+    rest = sum(term * (x**-power - y**-power) for power, term in STIRLING.items())
+    series = (x - 0.5) * np.log1p(-gap / y) - gap * np.log(y) + gap + rest
+    return np.asarray(np.where(far, series, near))
 
 
 def _error(cost: Any, theta: Array, on_edge: bool) -> float:

@@ -7,6 +7,8 @@ from collections import Counter
 
 import numpy as np
 
+from elastomath.interval import Interval
+
 from .claim import FAILS, HOLDS, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, measured, only_if
 
 DRAWS = 40
@@ -86,12 +88,14 @@ def monotone_depth(evidence: Evidence) -> Finding:
     """Assumption 3.2: the symbols that trained transformers represent, against their size: a trend, and no decided fall."""
     summary = evidence.saved("scale-sim").summary
     rows = summary["depth_by_size"]
-    (trend,) = [answer["value"] for answer in summary["answers"] if answer["id"].startswith("depth-by-size")]
+    (trend,) = [
+        Interval.of_dict(answer["value"]) for answer in summary["answers"] if answer["id"].startswith("depth-by-size")
+    ]
     depths = ", ".join(f"{row['parameters']:,}: {row['represented_depth']:.2f}" for row in rows)
     fallen = [
         f"{before['parameters']:,} to {after['parameters']:,}"
         for before, after in itertools.pairwise(rows)
-        if after["high"] < before["low"]
+        if None not in (after["high"], before["low"]) and after["high"] < before["low"]
     ]
     lower = [
         after["parameters"]
@@ -100,12 +104,11 @@ def monotone_depth(evidence: Evidence) -> Finding:
     ]
     detail = (
         f"leading symbols that a transformer codes within {summary['tolerance']:g} nats, by parameters: {depths}; per tenfold "
-        f"{trend['estimate']:+.2f} [{trend['low']:+.2f}, {trend['high']:+.2f}] over seeds. With one training budget for all sizes the mean "
+        f"{trend:+.2f} over seeds. With one training budget for all sizes the mean "
         f"falls at {', '.join(f'{size:,}' for size in lower) or 'none'}, decided at {', '.join(fallen) or 'none'}; the assumption says "
         "exactly, a trained model only approximately"
     )
-    supported = trend["low"] > 0 and not fallen
-    return measured(supported, detail, {"per_tenfold": trend["estimate"]})
+    return measured(trend.sign() > 0 and not fallen, detail, {"per_tenfold": trend.estimate})
 
 
 def protocol(evidence: Evidence) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from elastomath.interval import Interval
+from elastomath.shown import number_of
 
 from .claim import NOT_RUN, NOT_SUPPORTED, NOT_TESTED, SUPPORTED, Claim, Evidence, Finding, measured
 
@@ -16,6 +17,10 @@ PER_DOUBLING = "bits/token per doubling"
 ON_RECORD = {"dpo": SUPPORTED, "kto": NOT_SUPPORTED}
 """Verdicts on F2 on film reviews after each preference algorithm that was run, with one seed; SimPO and PPO: `behaviours`."""
 ALGORITHMS = tuple(ON_RECORD)
+FEWEST_SEEDS = 3
+"""Seeds from which on an interval over them judges, as in `Interval.of_clusters`; fewer are judged by their documents, and only they."""
+RATIO = "inverse / forward"
+"""The costs of Q1: from 90% aligned to 60%, over those from 60% to 90%."""
 TWO_CORES = "--executor local --workers 2"
 ALGORITHMS_RUN = (
     f"experiment rebound --preset quick --algorithm {','.join(ALGORITHMS)} --perturb-volumes 24,192 --no-control "
@@ -25,22 +30,27 @@ ALGORITHMS_RUN = (
 
 
 def sign_of(number: Mapping[str, Any]) -> int:
-    """+1 or -1 where an estimate is told from 0, else 0: by its interval over seeds, or, where these are too few to tell, by three
-    standard errors over documents.
+    """+1 or -1 where an estimate is told from 0, else 0: by its interval over three seeds or more, which documents do not overrule.
 
-    >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0})
+    One seed or two say nothing of others (`Interval.of_clusters`): then by three standard errors over the documents of these seeds.
+
+    >>> sign_of({"low": 0.1, "high": 0.3, "z": 9.0, "units": 3}), sign_of({"low": -1.0, "high": 1.2, "z": -3.0, "units": 2})
     (1, -1)
+    >>> sign_of({"low": -1.0, "high": 1.2, "z": -3.0, "units": 3})
+    0
     """
+    if number["units"] >= FEWEST_SEEDS:
+        return Interval.of_dict(number).sign()
     z = number.get("z")
-    over_documents = 0 if z is None or abs(z) < 3 else (1 if z > 0 else -1)
-    return Interval.of_dict(number).sign() or over_documents
+    return 0 if z is None or abs(z) < 3 else (1 if z > 0 else -1)
 
 
 def told(number: Mapping[str, Any], digits: int = 4) -> str:
-    """An estimate with its interval over seeds, and how many standard errors over documents it stands out."""
-    interval, z = Interval.of_dict(number), number.get("z")
-    between = " over seeds" if interval.closed else ""
-    over = "" if z is None else f", {z:+.1f} standard errors over documents"
+    """An estimate with its interval over seeds, and by how many standard errors over which documents it stands out."""
+    interval, z, seeds = Interval.of_dict(number), number.get("z"), number["units"]
+    between = f" over {seeds} seeds" if interval.closed else ""
+    of = " of these seeds alone" if 1 < seeds < FEWEST_SEEDS else " of its one seed" if seeds == 1 else ""
+    over = "" if z is None else f", {z:+.1f} standard errors over the documents{of}"
     return f"{interval:+.{digits}f}{between}{over}"
 
 
@@ -49,8 +59,9 @@ def _gap(measure: str) -> Callable[[Evidence], Finding]:
         summary = evidence.saved("resistance").summary
         gap = summary["pooled"][measure]
         over, seeds = gap["over_documents"], gap["seeds"]
-        holds = over["low"] > 0 and min(seeds) > 0
         spread = gap["over_seeds"]
+        several = len(seeds) >= FEWEST_SEEDS
+        holds = spread["low"] > 0 if several else over["low"] > 0 and min(seeds) > 0
         between = "one seed" if spread["low"] is None else f"[{spread['low']:+.4f}, {spread['high']:+.4f}] over seeds"
         detail = (
             f"forward less inverse {gap['estimate']:+.4f} bits a token, [{over['low']:+.4f}, {over['high']:+.4f}] over documents, "
@@ -64,7 +75,7 @@ def _gap(measure: str) -> Callable[[Evidence], Finding]:
             )
         return measured(holds, f"{SCALE}: {detail}", {"gap": gap["estimate"]})
 
-    check.__doc__ = f"F1 by the gap of {measure.replace('_', ' ')}: positive over documents and in every seed."
+    check.__doc__ = f"F1 by the gap of {measure.replace('_', ' ')}: positive over three seeds or more, else over documents and in each."
     return check
 
 
@@ -126,9 +137,10 @@ def _slowing(evidence: Evidence) -> Finding:
     if group is None:
         return NOT_RUN
     slowing = group["slowing"]
+    elsewhere = "" if slowing["units"] >= FEWEST_SEEDS else "; what other seeds would show is not decided by it"
     return measured(
         sign_of(slowing) > 0,
-        f"{SCALE}: first less last rate of the fall {told(slowing, 6)} bits a token per example",
+        f"{SCALE}: first less last rate of the fall {told(slowing, 6)} bits a token per example{elsewhere}",
         {"slowing": slowing["estimate"]},
     )
 
@@ -161,7 +173,8 @@ def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Find
             f"(standard error over documents {fall['se_documents']:.4f}); the share of the rise undone per example goes as its power "
             f"{Interval.of_dict(rate):+.2f}. {theory}"
         )
-        grows = fall["low"] > 0 and fall["estimate"] > 2 * fall["se_documents"] and rate["low"] > 0
+        beyond = fall["estimate"] > 2 * fall["se_documents"]
+        grows = beyond and Interval.of_dict(fall).sign() > 0 and Interval.of_dict(rate).sign() > 0
         return measured(grows, detail, {"slope": fall["estimate"], "b": rate["estimate"]})
 
     check.__doc__ = f"F3 by the first fall, absolute and as a share of the rise, against {words}: both grow over seeds."
@@ -169,14 +182,19 @@ def _scale(predictor: str, words: str, theory: str) -> Callable[[Evidence], Find
 
 
 def _inversion(evidence: Evidence) -> Finding:
-    """Q1: the cost from 90% aligned to 60% over that from 60% to 90%, in examples, geometric mean over seeds."""
+    """Q1: the cost from 90% aligned to 60% over that from 60% to 90%, in examples: below 1 over three seeds, or documents of each."""
     summary = evidence.saved("inversion").summary
-    ratio = summary["ratios"]["inverse / forward"]["examples"]
+    ratio = summary["ratios"][RATIO]["examples"]
     seeds = ratio["seeds"]
-    known = [value for value in seeds if value is not None]
-    cheaper = len(known) == len(seeds) and max(known) < 1
-    per = ", ".join("open" if value is None else f"{value:.2f}" for value in seeds)
-    over = {unit: Interval.of_dict(summary["ratios"]["inverse / forward"][unit]) for unit in ("examples", "tokens")}
+    within = [
+        Interval.of_dict(run["ratios_over_documents"][RATIO] | {"estimate": value})
+        for run, value in zip(summary["seeds"], seeds, strict=True)
+    ]
+    over = {unit: Interval.of_dict(summary["ratios"][RATIO][unit]) for unit in ("examples", "tokens")}
+    judged = [over["examples"]] if len(seeds) >= FEWEST_SEEDS else within
+    cheaper = all(value.estimate is not None and value.high is not None and value.high < 1 for value in judged)
+    per = ", ".join("open" if value.estimate is None else f"{value:.2g}" for value in within)
+    decided = "" if cheaper else ": that going back takes less is not decided, beyond these runs"
     laws = "; ".join(
         f"{row['law']} predicts {row['ratio']['estimate']:.2f}"
         for row in summary["predictions"]
@@ -184,8 +202,9 @@ def _inversion(evidence: Evidence) -> Finding:
     )
     return measured(
         cheaper,
-        f"{SCALE}, {len(seeds)} seed(s): inverse over forward, in examples, by seed: {per} ({over['examples']:.2g} over "
-        f"seeds; {over['tokens']:.2g} in tokens); {laws}. " + "; ".join(summary["reading"][:8]),
+        f"{SCALE}: inverse over forward, in examples: {per} over the documents of each seed, {over['examples']:.2g} over "
+        f"{number_of(len(seeds), 'seed')} ({over['tokens']:.2g} in tokens){decided}; {laws}. "
+        + "; ".join(summary["reading"][:8]),
         {"ratio": ratio["estimate"], "seeds": seeds},
     )
 
@@ -265,6 +284,6 @@ ROWS: tuple[tuple[Any, ...], ...] = (
             "R11: the theorem does not by itself give it; R13 has b < 0, R19 b = 0"), "R11", "R13", "R19"),
     ("inversion", "Q1", "What does inverting an alignment cost?",
      "From 90% aligned back to 60% takes less than from 60% to 90%.",
-     "Open question 1", SUPPORTED, _inversion, "R13", "R19"),
+     "Open question 1", NOT_SUPPORTED, _inversion, "R13", "R19"),
 )  # fmt: skip
 CLAIMS = tuple(_claim(*row) for row in ROWS)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from elastomath.defences.defence import DEFENCES
+from elastomath.interval import Interval
 from elastomath.shown import in_the_middle, number_of
 
 from .claim import FAILS, NOT_RUN, NOT_SUPPORTED, SUPPORTED, WITH_CONSTANTS, Claim, Evidence, Finding, measured, only_if
@@ -148,9 +149,7 @@ def comes_back(evidence: Evidence) -> Finding:
         return NOT_RUN
     parts = {a["id"].partition("/")[2]: a["value"] for a in summary["answers"] if a["id"].startswith("back/")}
     half = [n for n, value in parts.items() if value["low"] is not None and value["low"] > 0.5]
-    ways = ", ".join(
-        f"{value['estimate']:.0%} [{value['low']:.0%}, {value['high']:.0%}] after {n}" for n, value in parts.items()
-    )
+    ways = ", ".join(f"{Interval.of_dict(value):.0%} after {n}" for n, value in parts.items())
     return measured(
         len(half) == len(parts),
         f"{_scale(summary)}: of the fall, neutral text gives back {ways} opposed examples. The logit law says that nothing comes back, "

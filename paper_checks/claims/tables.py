@@ -8,16 +8,17 @@ CONDITION = "the gaps are read on one target: elsewhere levels of the targets al
 
 
 def table1(evidence: Evidence) -> Finding:
-    """Table 1: gaps between forward and inverse losses, and the only pair of losses that it prints on one target."""
+    """Table 1: gaps between forward and inverse losses, and the only pair of losses that it prints on one target.
+
+    Its nine clusters are three datasets crossed with three models: the widest of the intervals over clusters, datasets and models judges.
+    """
     from ..published.tables import resistance_effect
 
     effect = resistance_effect()
-    same = effect.same_target
-    assert same.low is not None
-    assert same.estimate is not None
-    numbers = {"pairs": effect.pairs, "positive": effect.positive, "same_target": same.as_dict()}
+    same = {what: interval.as_dict() for what, _, interval in effect.shared}
+    numbers = {"pairs": effect.pairs, "positive": effect.positive, "same_target": effect.same_target.as_dict()} | same
     detail = "; ".join(effect.conclusions())
-    if effect.positive <= effect.pairs / 2 or same.low <= 0:
+    if effect.positive <= effect.pairs / 2 or not effect.same_target_decided:
         return Finding(NOT_SUPPORTED, "published", detail, numbers)
     verdict = only_if(CONDITION) if effect.target_share > 0.1 else SUPPORTED
     return Finding(verdict, "published", detail, numbers)
@@ -33,7 +34,8 @@ def table3(evidence: Evidence) -> Finding:
     excluded = [law for law, _, _, p in exponent.laws if p < 0.05]
     detail = (
         f"m* ~ n^b with b = {b.estimate:.2f} [{b.low:.2f}, {b.high:.2f}] over two models of four volumes: it falls; excluded by "
-        f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is"
+        f"it: {'; '.join(excluded) or 'none'}. Without seeds the scatter around the line is the only error there is, "
+        "and it speaks of these two models"
     )
     return measured(b.high < 0, detail, {"b": b.as_dict(), "excluded": excluded}, level="published")
 
@@ -41,8 +43,8 @@ def table3(evidence: Evidence) -> Finding:
 CLAIMS = (
     Claim(
         "Table1", "Table 1: inverse alignment ends at a lower loss",
-        "In all 27 pairs the inverse run theta_l -> D_k ends at a lower training loss than the forward run theta_k -> D_l.",
-        "Table 1", only_if(CONDITION), table1, command="elastomath check Table1", figure="published",
+        "The inverse run theta_l -> D_k ends at a lower training loss than the forward run theta_k -> D_l, as in all 27 printed pairs.",
+        "Table 1", NOT_SUPPORTED, table1, command="elastomath check Table1", figure="published",
     ),
     Claim(
         "Table3", "Table 3: more safety data is undone by fewer unsafe examples",

@@ -92,16 +92,20 @@ class ResistanceEffect:
             f"would give {self.target_share:.0%} of the squared gaps: D_1 is printed for inverse runs only and D_3 for "
             "forward runs only, so that the table cannot tell an easier target from resistance there",
             f"on the same target D_2, at the same distance, the inverse loss is lower in {self.same_target_positive} of "
-            f"{self.clusters} clusters (p = {self.same_target_sign_p:.2g}), by {same:.4f}: "
-            f"resistance is visible there, at about "
+            f"{self.clusters} clusters (p = {self.same_target_sign_p:.2g}), by {same:.4f}, about "
             f"{same.estimate / pooled.estimate:.0%} of the mean gap",
-            "these intervals take as independent clusters that share datasets and models: "
+            "these intervals take as independent clusters that share datasets and models, and are too narrow: "
             + ", ".join(f"over the {what} the mean is {gap:.4f}, on D_2 {d_2:.4f}" for what, gap, d_2 in self.shared)
             + "; "
             + self._elsewhere(),
             "without seeds no single gap has an error: 0.0002 and 0.0961 count alike, and no interval speaks of other runs of "
             "these models on these datasets",
         )
+
+    @property
+    def same_target_decided(self) -> bool:
+        """Whether resistance on the same target is decided by the widest of its intervals: over clusters, datasets and models."""
+        return all(interval.sign() > 0 for interval in (self.same_target, *(same for *_, same in self.shared)))
 
     def _elsewhere(self) -> str:
         """Of which datasets and models the table says that the loss on the same target is lower."""

@@ -66,7 +66,11 @@ class Answer:
 
 
 def over_seeds(
-    values: Iterable[float | None], level: float = LEVEL, within: tuple[float, float] = (-math.inf, math.inf)
+    values: Iterable[float | None],
+    level: float = LEVEL,
+    within: tuple[float, float] = (-math.inf, math.inf),
+    *,
+    logs: bool = False,
 ) -> Interval | None:
     """The mean with Student's interval (`Interval.of_values`), cut to ``within``; None where a seed has no finite value.
 
@@ -74,16 +78,22 @@ def over_seeds(
     Seeds differ in source and training, so the interval is one for both. Shares, ``within`` `SHARE`, that are the same c in every
     seed have no scatter for Student's interval, and yet those of other seeds may differ: with probability p or more, Clopper and
     Pearson's low end for n of n, a share is c, so that the mean lies between p c and p c + 1 - p.
+    ``logs``: the geometric mean, for how many times as large one number is as another, which has no preferred way round: with the
+    arithmetic one, of 1/2 and 2, either is 1.25 times the other. None where a value is not above 0.
 
     >>> print(over_seeds([1.0, 2.0, 3.0])), over_seeds([]), over_seeds([1.0, None])
     2.0 [-0.5, 4.5]
     (None, None, None)
+    >>> print(over_seeds([0.5, 1.0, 2.0], logs=True))
+    1.0 [0.2, 5.6]
     >>> print(over_seeds([1.0] * 8, within=SHARE))
     1.00 [0.63, 1.00]
     """
     each = [math.nan if value is None else value for value in values]
     if not each or not all(map(math.isfinite, each)):
         return None
+    if logs:
+        return Interval.of_logs([math.log(value) for value in each], level=level) if min(each) > 0 else None
     if within == SHARE and len(each) > 1 and max(each) - min(each) < 1e-12:
         same = ((1 - level) / 2) ** (1 / len(each))
         return Interval(each[0], same * each[0], same * each[0] + 1 - same, level, method="Clopper and Pearson")
@@ -119,3 +129,4 @@ def rising_with(rows: Iterable[Mapping[str, Any]], by: str) -> tuple[int, int]:
 QUADRATURE = 1e-3
 """How near the law of forgetting counting has to come by effective volumes (R16) on nine readings, relative."""
 T_METHOD = "mean over seeds (source and training drawn anew) with Student's interval"
+LOG_METHOD = "geometric mean over seeds (source and training drawn anew) with Student's interval of the logarithms"

@@ -110,10 +110,11 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         )
         for of in (_turn, _rise)
     )
+    contrast = f"as steps^{rise}" if rise else "does not rise in every seed and has no exponent"
     add(
         "turned/steps", "exponent of the turn in the steps, the widest network", steps,
-        f"width {widest['width']}: from {widest['ways'][0]['n']} to {n} aligned steps the turn grows as steps^{{value}}, the contrast as "
-        f"steps^{rise}.",
+        f"width {widest['width']}: from {widest['ways'][0]['n']} to {n} aligned steps the turn grows as steps^{{value}}, the contrast "
+        f"{contrast}.",
         f"least squares over steps, then {T_METHOD}",
     )  # fmt: skip
     last = over_seeds([_turned(row) for row in wide if row["width"] == widest["width"]], within=(0.0, 2.0))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-import numpy as np
-
 from elastomath.laws.logit import aligned_contrast, fall_volume, replayed_contrast
 from elastomath.runs.ledger import Configuration
 from elastomath.style import plain_ticks, series, styled
@@ -13,7 +11,7 @@ from elastomath.style import plain_ticks, series, styled
 from ..cycles.behaviour import ORDERS
 from ..cycles.records import Order
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, Run, over_seeds
+from .answers import LOG_METHOD, Answer, Run, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,19 +94,19 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         data.append({"compressor": name, "rest": rest, "past": past, "n": n, "orders": orders})
         kind = "neutral" if rest == NEUTRAL else "mixed"
         for which in ("early", "interleaved"):
-            value = over_seeds([_over(order, which) for order in orders], within=(0.0, np.inf))
+            value = over_seeds([_over(order, which) for order in orders], logs=True)
             if value is None:
                 continue
             extent = ""
             if kind == "mixed":
-                law = [forecast(order) for order in orders]
-                extent = f"; the logit law has {np.mean([f[which] / f['late'] for f in law]):.3g}"
+                law = over_seeds([f[which] / f["late"] for f in map(forecast, orders)], logs=True)
+                extent = "" if law is None else f"; the logit law has {law.estimate:.3g}"
             results.append(
                 Answer(
                     f"{which}/{name}/{kind}/{past}-{n}", f"Undo volume of the {which} behaviour over that of the late one", name,
                     f"{name}, {past} steps of the rest and {n} of the behaviour, {rest}: learned {which} it is undone by {value} times "
                     f"the opposed steps that undo it when learned last{extent}; joint compression has 1.",
-                    value, T_METHOD,
+                    value, LOG_METHOD,
                 )
             )  # fmt: skip
     return results, {"groups": data}

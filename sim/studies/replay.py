@@ -12,7 +12,7 @@ from elastomath.style import INK, plain_ticks, series, styled
 
 from ..cycles.records import Mix, Replay
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, Run, over_seeds
+from .answers import LOG_METHOD, T_METHOD, Answer, Run, over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,6 +65,10 @@ def runs(preset: str) -> list[Configuration]:
     return sweep
 
 
+TIMES = ("none", "past", "speed")
+"""The answers that say how many times as large one number is as another: their means are geometric."""
+
+
 def setting_of(configuration: Configuration) -> str:
     """Which of `SETTINGS` a run has."""
     given = configuration["settings"].items()
@@ -115,9 +119,11 @@ def answers(rows: list[Run]) -> tuple[list[Answer], Data]:
         data.append({"compressor": name, "setting": setting, "replays": replays})
 
         def add(id: str, question: str, values: list[float | None], sentence: str, name: str = name) -> None:
-            value = over_seeds(values)
+            times = id.partition("/")[0] in TIMES
+            value = over_seeds(values, logs=times)
             if value is not None:
-                results.append(Answer(id, question, name, sentence.format(value=value), value, T_METHOD))
+                method = LOG_METHOD if times else T_METHOD
+                results.append(Answer(id, question, name, sentence.format(value=value), value, method))
 
         add(
             f"none/{ids}", "Undo volume without replay, times that of joint compression",
@@ -183,7 +189,7 @@ def _law_share(replays: list[Replay]) -> str:
 
 def _lagged(replays: list[Replay]) -> str:
     lag = [1 / (r["constant"] * r["p0"] * (1 - r["p0"])) / joint_volume(r) for r in replays]
-    return f"{1 + np.mean(lag):.2f}"
+    return f"{math.exp(np.mean(np.log1p(lag))):.2f}"
 
 
 def _resting(replay: Replay) -> list[Mix]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
@@ -15,7 +14,7 @@ from elastomath.style import INK, STYLES, plain_ticks, series, styled
 from ..compressors.networks import SIZES, NetworkSize
 from ..cycles.records import Behaved
 from ..cycles.sweeps import configurations
-from .answers import T_METHOD, Answer, Run, over_seeds
+from .answers import T_METHOD, Answer, Run, exponent, over_seeds
 from .plans import sized
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ PRESETS: dict[str, tuple[int, tuple[int | str, ...], range]] = {
 }
 """Seeds of the softmax, widths of the transformers or the name of one (`SIZES`), and their seeds.
 
-The interval of the exponent in the width (`SLOPE`) was settled on seeds 0 to 2: those are not among the seeds that it is told of.
+The first interval of the exponent in the width was settled on seeds 0 to 2: those are not among the seeds that it is told of.
 """
 
 
@@ -168,33 +167,20 @@ def _errors(behaviour: Behaved) -> Errors:
     }
 
 
-SLOPE = "least squares over widths with a level of its own for each seed, Student's interval of what is left"
+SLOPE = f"least squares over widths for each seed, then {T_METHOD}"
 
 
 def _slope(widths: list[float], values: Sequence[Sequence[float | None]]) -> Interval | None:
-    """The exponent in the width that all seeds share; values by width and seed; None where one is missing or not above 0."""
-    from scipy.stats import t
+    """The exponent in the width, a slope for each seed; values by width and seed; None where one is missing or not above 0.
 
-    points = [
-        (math.log(width), math.log(value), seed)
-        for width, row in zip(widths, values, strict=True)
-        for seed, value in enumerate(row)
-        if value is not None and value > 0
-    ]
-    seeds = sorted({seed for *_, seed in points})
-    free = len(points) - len(seeds) - 1
-    if free < 1 or len(points) < sum(map(len, values)):
-        return None
-    table = np.array([[x, *(float(seed == one) for one in seeds)] for x, _, seed in points])
-    aim = np.array([y for _, y, _ in points])
-    slopes = np.linalg.lstsq(table, aim, rcond=None)[0]
-    spread = float(np.sum((aim - table @ slopes) ** 2)) / free
-    half = float(t.ppf(0.975, free)) * math.sqrt(spread * np.linalg.inv(table.T @ table)[0, 0])
-    return Interval(float(slopes[0]), float(slopes[0]) - half, float(slopes[0]) + half)
+    Seeds differ in their slopes by more than their points scatter about them: what is left of all points together, as if each were
+    one of its own, says less than the slopes of the seeds.
+    """
+    return over_seeds(exponent(widths, seed) for seed in zip(*values, strict=True))
 
 
 def _by_width(groups: list[Group]) -> list[Answer]:
-    """The exponents of the error and of the gradient's turn in the width of the transformer, a level for each seed."""
+    """The exponents of the error and of the gradient's turn in the width of the transformer, a slope for each seed."""
     wide = [group for group in groups if group["compressor"] == "transformer"]
     if len(wide) < 2:
         return []

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from elastomath.errors import InputError
-from elastomath.fit.comparison import differences
+from elastomath.fit.comparison import Difference, _corrected, _difference, _smallest, differences
 from elastomath.fit.course import Course
 from elastomath.fit.design import Pilot, plan
+from elastomath.interval import Interval
 from elastomath.laws.logit import aligned_contrast, perturbed_contrast
+from tests.courses import in_bits
 
 PILOT = Pilot(constant=0.15, start=-0.3, noise=0.3, scatter=0.12)
 
@@ -141,16 +143,22 @@ def test_a_side_is_compared_by_seeds_that_have_all_its_runs():
     assert left.effect.estimate == pytest.approx(whole["undo_volume"].effect.estimate, rel=1e-9)
 
 
+def test_a_ratio_that_is_no_double_is_not_told():
+    """Two seeds whose volumes differ by e^60: the smallest ratio that would have been seen was an OverflowError."""
+    nothing = Difference("a", "b", "c", None, Interval(1.0), 0.5, 0.5, None, 0, 0)
+    (one,) = _corrected([nothing], [(60.0, 1.0)])
+    assert one.smallest is None
+    assert "would have been seen" not in one.sentence()
+    (other,) = _corrected([nothing], [(0.1, 10.0)])
+    assert other.smallest == pytest.approx(math.exp(_smallest(0.1, 10.0, 0.95)))
+    effect, _ = _difference("a", "b", "c", None, {"0": -500.0}, {"0": 500.0}, 0, True, 0.95)
+    assert effect.effect.estimate is None  # e^1000
+
+
 def test_sets_in_bits_and_in_nats_do_not_differ_for_it():
     """1 bit = ln 2 nats: the contrast of the same runs differed by a factor 1.44 (p < 1e-6)."""
     runs = side(replace(plan(PILOT, [64.0], width=0.5), seeds=5), np.random.default_rng(8))
-    bits = [
-        replace(
-            run, unit="bits/response", values=run.values / math.log(2), errors=run.errors / math.log(2),
-            base=run.base / math.log(2), base_error=run.base_error / math.log(2),
-        )
-        for run in runs
-    ]  # fmt: skip
+    bits = [in_bits(run) for run in runs]
     effects = {one.constant: one for one in differences({"a": runs, "b": bits})}
     assert abs(effects["after"].effect.estimate) < 1e-9
     assert effects["undo_volume"].effect.estimate == pytest.approx(1)

@@ -13,6 +13,7 @@ from elastomath.fit.logit import logit_constants
 from elastomath.fit.summary import Joint, bounded, summarise
 from elastomath.interval import Interval
 from elastomath.laws.logit import aligned_contrast, first_falls, perturbed_contrast, return_ratio, undo_volume
+from tests.courses import in_bits
 
 
 def drawn(
@@ -132,6 +133,31 @@ def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
     # one behaviour of three weighs a third, however many seeds it has
     more = [*every[(0,)], *(run_constants(c) for c in drawn(z0=0.6, seeds=(1, 2, 3), top=200.0, pairs="advice"))]
     assert answers(more).exponent.best.estimate == pytest.approx(three.exponent.best.estimate, rel=1e-9)
+
+
+def test_a_first_fall_is_pooled_as_a_factor_beside_the_difference():
+    """Falls of 1.6, 0.1 and 0.05 grow 1.2, 1.25 and 1.3 times: the mean change is the first's and not decided, the factor is."""
+    steps, errors = np.array([0.0, 1.0, 2.0]), np.full(3, 1e-4)
+    courses = [
+        Course(f"{name}-{n:g}", "contrast", "nats/token", "examples", steps, 4.0 - fall * growth * steps, errors, 0.0, 1e-4, n,
+               covariates={"pairs": name, "seed": 0})
+        for name, fall, factor in (("a", 1.6, 1.2), ("b", 0.1, 1.25), ("c", 0.05, 1.3))
+        for n, growth in ((16.0, 1.0), (32.0, factor))
+    ]  # fmt: skip
+    summary = summarise(courses)
+    change, factor = (both["contrast"].best for both in (summary.answers.first_fall, summary.answers.first_fall_factor))
+    expected = Interval.of_logs(np.log([1.2, 1.25, 1.3]))
+    assert change.estimate == pytest.approx(0.36 / 3)
+    assert change.holds(0.0)
+    assert factor.method == "Student's t over 3 bases (3+)"
+    assert (factor.low, factor.estimate, factor.high) == pytest.approx((expected.low, 1.95 ** (1 / 3), expected.high))
+    assert "With more alignment the first fall grows in the contrast." in summary.sentences()
+    saved = summary.as_dict()["answers"]
+    assert saved["first_fall_factor_per_doubling"]["contrast"]["seeds"]["estimate"] == factor.estimate
+    rising = replace(
+        courses[-1], values=4.0 + 0.01 * steps
+    )  # a behaviour that did not fall has no factor, and the rest no mean
+    assert summarise([*courses[:-1], rising]).answers.first_fall_factor == {}
 
 
 def test_algorithms_are_read_apart():
@@ -335,14 +361,6 @@ def test_a_control_beside_what_did_not_fall_is_no_share_of_the_others():
     assert answers([run_constants(course) for course in arms]).control is None
 
 
-def in_bits(course):
-    return replace(
-        course, unit=course.unit.replace("nats", "bits"), values=course.values / math.log(2), errors=course.errors / math.log(2),
-        base=course.base / math.log(2), base_error=course.base_error / math.log(2),
-        rates={name: readings / math.log(2) for name, readings in course.rates.items()},
-    )  # fmt: skip
-
-
 def test_runs_in_bits_and_in_nats_are_put_together_in_one_unit():
     """1 bit = ln 2 nats: half of the seeds in bits change no constant (their mean was 1.21 of neither, for 0.99 nats)."""
     runs = drawn(np.random.default_rng(1), seeds=(0, 1, 2, 3))
@@ -377,6 +395,20 @@ def test_what_going_back_costs_has_the_level_that_is_asked_for(level):
         for ratio in (logit_constants(runs, part).return_ratio for part in (level, 0.95))
     ]
     assert halves[0] / halves[1] == pytest.approx(norm.ppf(0.5 + level / 2) / norm.ppf(0.975), rel=0.05)
+
+
+def test_an_exponent_whose_power_is_no_double_is_said_without_it():
+    """Alignments of 16 and 16.0001 examples: 2^b was an OverflowError."""
+    steps = np.array([0.0, 1e-3, 1.0, 1e3, 1e6])
+    courses = [
+        Course(f"{seed}-{align:g}", "contrast", "nats/response", "examples", steps, 2 - 2 * np.minimum(1.5, steps / volume),
+               np.full(5, 1e-3), 0.0, 1e-3, align, covariates={"seed": seed})
+        for seed, volumes in ((0, (1e-2, 1e5)), (1, (1e5, 1e-2)))
+        for align, volume in zip((16.0, 16.0001), volumes, strict=True)
+    ]  # fmt: skip
+    text = " ".join(summarise(courses).sentences())
+    assert "inf" not in text.split()
+    assert "None" not in text
 
 
 def test_no_interval_is_printed_that_says_nothing():

@@ -13,6 +13,7 @@ from elastomath.fit import design
 from elastomath.fit.course import Course
 from elastomath.fit.design import Pilot, pilot_of, plan, power_of, t_beyond
 from elastomath.laws.logit import undo_volume
+from tests.courses import in_bits
 
 PILOT = Pilot(constant=0.15, start=-0.3, noise=0.4, scatter=0.15)
 
@@ -141,13 +142,7 @@ def test_the_scatter_of_a_pilot_is_without_that_of_its_readings(noise):
 def test_a_pilot_in_bits_is_the_same_pilot():
     """1 bit = ln 2 nats: its start and noise were read as if they were nats."""
     runs = drawn_pilot(0.1, 0.4, np.random.default_rng(4), 5)
-    bits = [
-        replace(
-            run, unit="bits/response", values=run.values / math.log(2), errors=run.errors / math.log(2),
-            base=run.base / math.log(2), base_error=run.base_error / math.log(2),
-        )
-        for run in runs
-    ]  # fmt: skip
+    bits = [in_bits(run) for run in runs]
     nats, other = pilot_of(runs, 32), pilot_of(bits, 32)
     for name in ("constant", "start", "noise", "scatter"):
         assert getattr(other, name) == pytest.approx(getattr(nats, name), rel=1e-6)

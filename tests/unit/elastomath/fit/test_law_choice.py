@@ -239,5 +239,14 @@ def test_laws_are_weighed_over_bases_where_these_are_several():
     assert given_up[False] > 100
     one = _bootstrapped(losses[:, :8], [4, 4])
     assert (one == _bootstrapped(losses[:, :8], [1] * 8)).all()  # two bases say nothing of others
+    # seeds of one behaviour are drawn together, where there are three behaviours or more: 4 behaviours are not 12 bases
+    seeds = np.stack(
+        [np.repeat([0.0, 0.0, 0.0, 1.0], 6), np.full(24, 0.45)]
+    )  # four behaviours of three seeds of two runs
+    of_behaviours = _bootstrapped(seeds, [2] * 12, [name for name in "abcd" for _ in range(3)])
+    assert of_behaviours[1] == pytest.approx(0.262, abs=0.05)  # the last is drawn twice or more, of 4
+    assert _bootstrapped(seeds, [2] * 12)[1] == pytest.approx(0.054, abs=0.03)  # six of its bases or more, of 12
+    alone = _bootstrapped(seeds[:, 12:], [2] * 6, list("aaabbb"))
+    assert (alone == _bootstrapped(seeds[:, 12:], [2] * 6)).all()  # two behaviours say nothing of others
     uneven = np.array([[0.0, 0.0, 0.0, 1.0, 0.0], [0.3, 0.3, 0.3, 0.3, 0.3]])
     assert _bootstrapped(uneven, [3, 1, 1])[1] == pytest.approx(10 / 27, abs=0.06)  # by hand, base by base

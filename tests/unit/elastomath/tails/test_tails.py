@@ -229,6 +229,37 @@ def test_a_threshold_that_is_no_way_of_choosing_is_refused(threshold):
 # --- rivals ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("a", [-3.0, -0.7, -1e-3, -1e-14, 0.0, 1e-6, 9e-4, 0.4, 0.6, 30.0])
+@pytest.mark.parametrize("log_b", [-150.0, -199.9, -200.1, -1400.0])
+def test_a_cut_off_far_out_is_mpmaths(a, log_b):
+    """b + ln E_{1+a}(b), where b is no double any more, too."""
+    with mpmath.workdps(60):
+        b = mpmath.exp(log_b)
+        expected = float(b + mpmath.log(mpmath.expint(1 + mpmath.mpf(a), b)))
+    assert rivals._log_cut_off(a, log_b) == pytest.approx(expected, rel=1e-13, abs=1e-13)
+
+
+def test_a_cut_off_is_found_from_end_to_end_of_the_doubles():
+    """Values even in ln x over 1400 e-folds are no Pareto's: the search had a start outside its bounds, and then the gain 0."""
+    values = np.logspace(-300, 308, 400)
+    ratio = likelihood_ratio(values, "cutoff")
+    t = np.log(values) - math.log(values[0])
+    alpha, rate = ratio.parameters["alpha"], ratio.parameters["rate"]
+    with mpmath.workdps(30):
+        b, a = mpmath.mpf(rate) * values[0], mpmath.mpf(alpha)
+        cut_off = (
+            -mpmath.log(mpmath.exp(b) * mpmath.expint(1 + a, b))
+            - a * t.mean()
+            - b * np.mean([mpmath.expm1(x) for x in t])
+        )
+    pareto = -math.log(t.mean()) - 1
+    assert ratio.log_ratio == pytest.approx(400 * (float(cut_off) - pareto), rel=1e-3)
+    assert ratio.log_ratio > 120
+    assert ratio.favoured == "cutoff"
+    parts = [likelihood_ratio(np.array([1.0, 1.5, 2.0, 4.0, 9.0, end]), "cutoff", 1.0) for end in (1e30, 1.7e308)]
+    assert [part.favoured for part in parts] == ["neither", "neither"]
+
+
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize(("name", "a", "b", "x_m"), [("lognormal", 1.2, 0.1, 1.0), ("lognormal", -0.8, 0.4, 6.0),
                                                       ("cutoff", 0.6, 1e-4, 2.0), ("cutoff", 2.5, 0.3, 1.0),
@@ -240,7 +271,9 @@ def test_normalisers_are_mpmaths(name, a, b, x_m, whole):
         total = mpmath.nsum(term, [0, mpmath.inf], method="e")
     else:
         total = mpmath.quad(lambda t: mpmath.exp(-a * t - b * g(t)), [0, 0.1, 0.5, 1, 2, 4, 8, 12, 16, 24, 40])
-    assert rivals._log_normaliser(name, a, b, x_m, whole) == pytest.approx(float(mpmath.log(total)), abs=1e-10)
+    assert rivals._log_normaliser(name, a, math.log(b), x_m, whole) == pytest.approx(
+        float(mpmath.log(total)), abs=1e-10
+    )
 
 
 def test_a_truncated_lognormal_is_recovered_and_its_likelihood_is_scipys():
@@ -321,6 +354,21 @@ def test_the_cut_off_law_has_its_limits():
 
 
 # --- masses behind counts -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.6, 1.5, 20.0, 59.5])
+@pytest.mark.parametrize("count", [1, 17, 76, 1000, 99_999, 100_001, 10**6, 10**12])
+def test_the_law_of_large_counts_keeps_its_digits(alpha, count):
+    """ln [Gamma(c - alpha)/Gamma(c + 1)] to 40 digits: from c = 1e5 on it was off by 8e-10 at alpha = 20 and by 7e-9 at 59.5."""
+    with mpmath.workdps(40):
+        a, y = mpmath.mpf(alpha), mpmath.mpf(30)
+        if count - alpha > 100:
+            tail = mpmath.loggamma(count - a) + mpmath.log(1 - mpmath.gammainc(count - a, 0, y, regularized=True))
+        else:
+            tail = mpmath.log(mpmath.gammainc(count - a, y))
+        log = mpmath.log(a) + a * mpmath.log(y) + tail - mpmath.loggamma(count + 1)
+        expected = float(log - mpmath.log(1 - a * mpmath.expint(1 + a, y)))
+    assert float(log_probabilities(count, alpha, 30.0)) == pytest.approx(expected, rel=1e-14, abs=0.0)
 
 
 @pytest.mark.parametrize(("alpha", "floor"), [(0.3, 1e-4), (1.0, 0.01), (1.5, 0.7), (2.0, 40.0), (3.7, 3.0)])

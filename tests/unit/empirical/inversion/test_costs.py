@@ -14,6 +14,7 @@ from elastomath.laws.rebound import Scores, score
 from empirical.inversion.costs import (
     LAWS,
     Path,
+    _percentiles,
     _resampled,
     crossing,
     drawn_rows,
@@ -150,6 +151,27 @@ def test_a_prediction_needs_a_way_up():
         predict([0, 1], [0, 1], 0.6, 0.9, LAWS[0])
     with pytest.raises(InputError, match="levels"):
         predict([0, 1, 2], [0, 0.5, 1], 0.9, 0.6, LAWS[0])
+
+
+@pytest.mark.parametrize(
+    ("unknown", "ends"), [(0, (25.0, 974.0)), (20, (5.0, 974.0)), (30, (None, None)), (1000, (None, None))]
+)
+def test_draws_of_which_nothing_is_known_open_both_ends(unknown, ends):
+    """1,000 draws of 0 to 999 without the largest ``unknown``: 3% may all lie below, or all above; they counted as the largest."""
+    draws = np.arange(1000.0)
+    draws[1000 - unknown :] = np.nan
+    drawn = _percentiles(np.random.default_rng(0).permutation(draws))
+    assert (drawn["low"], drawn["high"]) == ends
+
+
+def test_a_ratio_of_two_costs_that_were_not_reached_is_no_large_one():
+    """A tenth of the draws reached neither cost: the ratio of the others, 2, is bounded on no side; where one alone, on the one side."""
+    both, one = np.full(100, 2.0), np.full(100, 1.0)
+    both[:10], one[:10] = np.inf, np.inf
+    with np.errstate(invalid="ignore"):
+        assert _percentiles(both / one) == {"low": None, "high": None}
+    assert _percentiles(both) == {"low": 2.0, "high": None}
+    assert _percentiles(np.ones(100) / both) == {"low": 0.0, "high": 0.5}
 
 
 def test_ratios_pool_geometrically_and_stay_open_where_a_seed_is():

@@ -16,7 +16,7 @@ from elastomath.fit.sequential import best_clock, elastic_limit, read, run_down
 from elastomath.interval import Interval
 from elastomath.laws.forgetting import elasticity_constant
 from sim import CountingCompressor, MixtureCompressor, problem_of_family, problem_of_markov
-from sim.studies import STUDIES, constant, defence, load_study, over_seeds, replay
+from sim.studies import STUDIES, constant, defence, kernel, load_study, order, over_seeds, replay
 from sim.studies.conclusions import conclusion
 from sim.studies.hooke import balance, imbalance
 from sim.studies.kernel import _missed
@@ -184,6 +184,69 @@ def test_an_alignment_that_was_not_undone_leaves_no_exponent():
     assert _slope([1.0, 2.0, 4.0], [[1.0], [0.5], [0.25]]).estimate == pytest.approx(-1.0)
     assert _slope([1.0, 2.0, 4.0, 8.0], [[1.0], [0.5], [0.25], [None]]) is None
     assert "1 of 5 alignments were not undone" in answer.sentence
+
+
+def test_the_errors_of_a_forecast_are_those_of_its_worst_alignment():
+    """By hand, from a base at z = 0.5: 8 foretold for 10 and 10 for 8; 2.2 for 2.5 of a rise of 2; a kernel of 0.8; a turn of 0.3."""
+    near = {"z": 1.5, "forecast_z": 1.6, "kernel": 1.1, "turned": 0.1, "undo_volume": 10.0, "forecast_undo_volume": 8.0}
+    far = {"z": 2.5, "forecast_z": 2.2, "kernel": 0.8, "turned": 0.3, "undo_volume": 8.0, "forecast_undo_volume": 10.0}
+    errors = {"undo": 0.25, "contrast": 0.15, "drift": 0.2, "turned": 0.3}
+    assert _errors({"base": {"z": 0.5}, "ways": [near, far]}) == pytest.approx(errors)
+    over = near | {"forecast_undo_volume": 13.0}
+    assert _errors({"base": {"z": 0.5}, "ways": [over]})["undo"] == pytest.approx(0.3)
+
+
+def test_the_exponent_in_the_width_is_a_slope_for_each_seed():
+    """Five seeds of slopes -1, -1.2 ... -1.8 without a scatter about them, and five of one slope whose points scatter in the same way."""
+    widths, slopes = [8.0, 16.0, 32.0, 64.0], [-1.0, -1.2, -1.4, -1.6, -1.8]
+    apart = _slope(widths, [[width**slope for slope in slopes] for width in widths])
+    expected = over_seeds(slopes)
+    assert (apart.low, apart.estimate, apart.high) == pytest.approx((expected.low, -1.4, expected.high))
+    scattered = _slope(widths, [[kick / width] * 5 for width, kick in zip(widths, (2.0, 1.0, 1.0, 2.0), strict=True)])
+    assert (scattered.low, scattered.high) == pytest.approx((-1.0, -1.0))
+    assert _slope(widths, [[1 / width] for width in widths]).low is None  # one seed says nothing of other seeds
+
+
+def test_a_contrast_that_did_not_rise_has_no_exponent_in_the_sentence():
+    """The second seed of the widest network ended below its base: the sentence had "the contrast as steps^None"."""
+
+    def row(width, depth, seed):
+        ways = [
+            {"n": n, "z": -0.1 if (width, seed) == (32, 1) else 0.1 * n, "kernel": 1 + 0.1 / n, "turned": n / width,
+             "undo_volume": 4.0, "forecast_undo_volume": 5.0}
+            for n in (4, 16)
+        ]  # fmt: skip
+        configuration = {"settings": {"width": width, "depth": depth}, "seed": seed}
+        return configuration, {"behaviour": {"base": {"z": 0.0}, "ways": ways}}
+
+    shapes = ((8, 2), (32, 2), (8, 1))
+    results = kernel.answers([row(*shape, seed) for shape in shapes for seed in (0, 1)])[0]
+    sentences = {answer.id: answer.sentence for answer in results}
+    assert sentences["turned/steps"].endswith("the contrast does not rise in every seed and has no exponent.")
+    assert not [text for text in sentences.values() if "None" in text]
+
+
+def test_how_many_times_as_long_is_a_geometric_mean():
+    """Ratios of 1/2 and 2: neither order lasts longer, where the arithmetic mean had each last 1.25 times as long as the other."""
+
+    def one(early, late):
+        rows = [
+            {"order": "early", "undo_volume": early},
+            {"order": "interleaved", "undo_volume": 1.0},
+            {"order": "late", "undo_volume": late},
+        ]
+        configuration = {"dynamics": "perceptron", "source": {"neutral": True}}
+        return configuration, {"order": {"past": 64, "n": 128, "start": 0.0, "constant": 0.05, "orders": rows}}
+
+    for first, second in ((1.0, 2.0), (2.0, 1.0)):
+        early, _ = order.answers([one(first, second), one(second, first)])[0]
+        assert early.value.estimate == pytest.approx(1.0)
+    expected = over_seeds(np.log([0.5, 2.0]).tolist())
+    assert (early.value.low, early.value.high) == pytest.approx((math.exp(expected.low), math.exp(expected.high)))
+    left = order.answers([one(0.0, 2.0), one(1.0, 2.0)])[0]
+    assert [answer.id.split("/")[0] for answer in left] == [
+        "interleaved"
+    ]  # nothing of an early one was left: no factor
 
 
 def interval_of(estimate, low, high):
@@ -356,6 +419,14 @@ MUTANTS = [
      lambda: test_a_code_of_that_order_represents_one_symbol_more(1)),
     ("sim.studies.hooke", "imbalance", "pushes.sum()", "np.abs(pushes).sum()",
      test_forces_of_a_joint_optimum_balance_to_first_order_only_forward),
+    ("sim.studies.sequence", "_errors", '/ (way["z"] - start)', '/ (way["z"] + start)',
+     test_the_errors_of_a_forecast_are_those_of_its_worst_alignment),
+    ("sim.studies.sequence", "_errors", 'abs(way["kernel"] - 1)', 'way["kernel"] - 1',
+     test_the_errors_of_a_forecast_are_those_of_its_worst_alignment),
+    ("sim.studies.sequence", "_errors", 'way["forecast_undo_volume"] / way["undo_volume"] - 1', '0.2',
+     test_the_errors_of_a_forecast_are_those_of_its_worst_alignment),
+    ("sim.studies.sequence", "_errors", '(way["forecast_z"] - way["z"])', '(way["forecast_z"] + way["z"])',
+     test_the_errors_of_a_forecast_are_those_of_its_worst_alignment),
 ]  # fmt: skip
 
 
