@@ -43,16 +43,17 @@ class Pairs:
         exchanged = (replace(pair, chosen=pair.rejected, rejected=pair.chosen) for pair in self.pairs)
         return Pairs(f"{self.name} (swapped)", tuple(exchanged))
 
+    @property
+    def independent(self) -> tuple[Preference, ...]:
+        """The first pair of each prompt: errors are over prompts, and responses to one prompt are no further ones."""
+        return tuple(pairs[0] for pairs in self._by_prompt().values())
+
     def split(self, held_out: int, seed: int) -> tuple[tuple[Preference, ...], tuple[Preference, ...]]:
         """(held out, to train on): no prompt is in both. The order of each is drawn by ``seed`` from the prompts' hashes.
 
-        Raises InputError where fewer than ``held_out`` + 4 prompts are there.
+        Held out are ``held_out`` prompts, the first pair of each (`independent`). Raises InputError where fewer than that + 4 are there.
         """
-        by_prompt: dict[str, list[Preference]] = {}
-        for pair in self.pairs:
-            by_prompt.setdefault(pair.prompt.strip(), []).append(pair)
-        if len(by_prompt) == 1:  # one common prompt: what is held out is responses
-            by_prompt = {f"{pair.chosen}\0{pair.rejected}": [pair] for pair in self.pairs}
+        by_prompt = self._by_prompt()
         keys = sorted(
             by_prompt, key=lambda key: hashlib.sha256(f"{seed}\n{key}".encode("utf-8", "surrogatepass")).digest()
         )
@@ -62,9 +63,17 @@ class Pairs:
                 where=self.name,
                 mend="give more prompts, or hold out fewer",
             )
-        parts = ([pair for key in some for pair in by_prompt[key]] for some in (keys[:held_out], keys[held_out:]))
-        first, rest = (tuple(part) for part in parts)
-        return first, rest
+        first = tuple(by_prompt[key][0] for key in keys[:held_out])
+        return first, tuple(pair for key in keys[held_out:] for pair in by_prompt[key])
+
+    def _by_prompt(self) -> dict[str, list[Preference]]:
+        """The pairs of each prompt; where all have one, each pair is on its own: what is drawn are responses."""
+        by_prompt: dict[str, list[Preference]] = {}
+        for pair in self.pairs:
+            by_prompt.setdefault(pair.prompt.strip(), []).append(pair)
+        if len(by_prompt) == 1:
+            return {f"{pair.chosen}\0{pair.rejected}": [pair] for pair in self.pairs}
+        return by_prompt
 
 
 def read_pairs(

@@ -66,8 +66,9 @@ def predict(
             where="predict",
             mend=f"volumes and batch are at least 1, the learning rate > 0 and at most {LARGEST_RATE:g}, prompts at least 8",
         )
-    kept = len(pairs.pairs) // 2 if adapt else 4  # to train on
-    held_out_pairs, rest = pairs.split(min(held_out, max(8, len(pairs.pairs) - kept)), seed)
+    count = len(pairs.independent)
+    kept = count // 2 if adapt else 4  # to train on
+    held_out_pairs, rest = pairs.split(min(held_out, max(8, count - kept)), seed)
     weights, computed = held_and_computed(loaded.dtype, autocast, loaded.device)
     if weights != loaded.dtype:
         raise InputError(

@@ -61,15 +61,21 @@ class Panel:
     ) -> Panel:
         """The panel of a file of pairs (`read_pairs`) and of a file of texts (`read_documents`), the first ``limit`` of each.
 
+        A prompt that has several pairs is read with the first of them: errors are over prompts.
+
         swap, chat   as in `read_pairs`, for pairs that are read here
 
         Raises InputError for fewer than two pairs, and as the two readers do.
         """
         COUNT(max_tokens, "max_tokens", "track")
         read = pairs if isinstance(pairs, Pairs) else read_pairs(pairs, swap=swap, chat=chat, limit=limit)
-        kept = read.pairs[:limit]
+        kept = Pairs(read.name, read.pairs[:limit]).independent
         if len(kept) < 2:
-            raise InputError(f"{len(kept)} pair", where=read.name, mend="give at least two: errors are over pairs")
+            raise InputError(
+                f"{len(kept)} pair",
+                where=read.name,
+                mend="give at least two, of different prompts: errors are over prompts",
+            )
         documents = {side: tuple(Example(pair.prompt, str(getattr(pair, side))) for pair in kept) for side in SIDES}
         if pretrain is not None:
             texts = [text for text in read_documents(pretrain, limit=limit).texts if text.strip()]

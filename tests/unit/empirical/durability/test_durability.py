@@ -28,6 +28,7 @@ from empirical.durability.predict import predict
 from empirical.durability.undoing import undo_interval
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
+from empirical.tracking.panel import Panel
 from empirical.training.finetune import train
 from paper_checks.cli.commands import main
 from paper_checks.cli.predict import _show as show
@@ -206,6 +207,20 @@ def test_held_out_prompts_are_never_trained_on_and_swap_exchanges_the_roles():
     assert pairs.split(32, seed=3) == (held, rest)
     assert pairs.split(32, seed=4)[0] != held
     assert read_pairs("tone", swap=True).pairs[0].chosen == pairs.pairs[0].rejected
+
+
+def test_responses_to_one_prompt_are_no_further_prompts():
+    """Errors are over prompts: four pairs of each of ten prompts are ten that are read, and none of a prompt that is read is trained on."""
+    pairs = Pairs("mine", tuple(Preference(f"Question {n // 4}?", f"yes {n}", f"no {n}") for n in range(40)))
+    held, rest = pairs.split(6, seed=0)
+    assert len({pair.prompt for pair in held}) == len(held) == 6
+    assert len(rest) == 16
+    assert not {pair.prompt for pair in held} & {pair.prompt for pair in rest}
+    assert [pair.chosen for pair in pairs.independent] == [f"yes {n}" for n in range(0, 40, 4)]
+    assert len(Panel.of(pairs).documents["chosen"]) == 10
+    common = Pairs("common", tuple(Preference("Go on:", f"yes {n}", f"no {n}") for n in range(40)))
+    assert len(common.independent) == 40
+    assert [len(part) for part in common.split(6, seed=0)] == [6, 34]
 
 
 def test_a_share_of_the_mixture_is_kept_at_every_place():
