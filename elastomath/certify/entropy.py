@@ -47,6 +47,9 @@ def certify_entropy(counts: ArrayLike, digits: int = 15, last_precision: int = L
 def _grouped(counts: ArrayLike) -> tuple[list[int], list[int]]:
     """Distinct positive counts and how often each occurs, as Python integers."""
     given = as_array(counts, "counts", "certify_entropy")
+    if given.dtype.kind == "f" and isinstance(counts, list | tuple):  # numpy rounds integers on both sides of 2^63
+        whole = np.array(counts, dtype=object)
+        given = whole if all(isinstance(value, int) for value in whole.ravel().tolist()) else given
     if given.ndim != 1 or given.size == 0:
         raise InputError(f"counts have shape {given.shape}", where="certify_entropy", mend="pass one count a leaf")
     if given.dtype == object and all(isinstance(value, int) for value in given.tolist()):

@@ -135,7 +135,8 @@ def replayed_exposure(start: Ball, end: Ball, share: Ball) -> Ball:
 def certify_replay(start: Number, end: Number, share: Number, digits: int = 15) -> Enclosure:
     """The exposure c n that leads from one contrast to another on data with a share pi of wanted responses (R21).
 
-    Raises InputError unless 0 < pi < 1 and the digits can be proved; infinite exposures (end at logit pi) cannot.
+    Raises InputError unless 0 < pi < 1 and the digits can be proved; infinite exposures (end at logit pi) cannot. The contrast
+    only comes nearer to logit pi, from its own side: an end beyond it, or farther away, is refused.
 
     >>> certify_replay(2, 1, Fraction(1, 4)).digits
     '1.7848613257101582'
@@ -143,7 +144,17 @@ def certify_replay(start: Number, end: Number, share: Number, digits: int = 15) 
     first, last, pi = (_exact(value) for value in (start, end, share))
     if not 0 < pi < 1:
         raise InputError(f"share {pi}", where="certify_replay", mend="0 < pi < 1")
-    return _proved(lambda: replayed_exposure(_ball(first), _ball(last), _ball(pi)), digits, "certify_replay")
+    exposure = _proved(lambda: replayed_exposure(_ball(first), _ball(last), _ball(pi)), digits, "certify_replay")
+    with working_precision(FIRST_PRECISION):
+        rest = (_ball(pi) / _ball(1 - pi)).log()
+        beyond = (_ball(first) < rest < _ball(last)) or (_ball(last) < rest < _ball(first))
+    if exposure.sign == -1 or beyond:
+        raise InputError(
+            f"training does not lead from {start} to {end}",
+            where="certify_replay",
+            mend="give an end between the start and logit pi",
+        )
+    return exposure
 
 
 @checked(digits=COUNT)

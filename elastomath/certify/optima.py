@@ -5,6 +5,7 @@ Masses and volumes are exact rationals; what needs logarithms is a ball, whose p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -91,7 +92,12 @@ def certify_tilt(
             mend="give one of each for every leaf, with as many features each",
         )
     with working_precision(bits):
-        return bounded(_tilt_at(columns, masses, rows, weights[:-1], steps), where, bits)
+        try:
+            return bounded(_tilt_at(columns, masses, rows, weights[:-1], steps), where, bits)
+        except ZeroDivisionError as error:
+            raise InputError(
+                "the covariance of the features is singular", where=where, mend="leave out features that others give"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,7 @@ class CertifiedTheorem:
     """R18 for one mixture with P_p = pi_a P_a + pi_t P_t, from l = 0 to L, every sign proved.
 
     constant      -DeltaH_a/(k DeltaH_p)
-    low, high     its best bounds for mixtures, at c_- and c_+
+    low, high     its best bounds for mixtures, at c_- and c_+; -inf and inf where DeltaH_p may be 0 between them
     general       (1 + L/(k pi_t))/(1 - L pi_a/pi_t), the bound of any class; None beyond the threshold
     above, below  constant - low and high - constant
     signs         the signs of DeltaH_p and DeltaH_a
@@ -287,6 +293,8 @@ def certify_theorem(
     if len(shares) != 2 or sum(shares) != 1:
         raise InputError(f"parts {parts}", where=where, mend="give two that add up to 1")
     (a, t), _ = exact_input([align, perturb], [1, 1])
+    if a == t:
+        raise InputError("P_a = P_t, so that nothing moves", where=where, mend="give two datasets that differ")
     bits = FIRST_PRECISION
     while True:
         with working_precision(bits):
@@ -310,15 +318,19 @@ def _theorem_at(
     fall = sum((ball_of(y) * move for y, move in zip(t, moves, strict=True)), arb(0))
     down = ball_of(shares[1]) * fall - ball_of(shares[0]) * rise  # -DeltaH_p
     constant = rise / (ball_of(k) * down)
-    low, high = (theta_ball(k, shares, residual_ball(k + 1, step, ratio)) for ratio in ((k + 1) / beta, Fraction(0)))
+    ends = [residual_ball(k + 1, step, ratio) for ratio in ((k + 1) / beta, Fraction(0))]
     threshold = shares[1] / shares[0]
+    low, high = (theta_ball(k, shares, moved) for moved in ends)
+    if not (ends[1] < ball_of(threshold) or ends[0] > ball_of(threshold)):
+        low = high = None
     general = theta_ball(k, shares, ball_of(step)) if step < threshold else None
-    above, below = _shown((constant - low, high - constant))
+    gaps = (None, None) if low is None else (constant - low, high - constant)
+    above, below = (enclosure(gap, math.inf, 15) for gap in gaps)
     signs = enclosure(-down, 0.0, 15).sign, enclosure(rise, 0.0, 15).sign
     return CertifiedTheorem(
         enclosure(constant, 0.0, 15),
-        enclosure(low, 0.0, 15),
-        enclosure(high, 0.0, 15),
+        enclosure(low, -math.inf, 15),
+        enclosure(high, math.inf, 15),
         None if general is None else enclosure(general, 0.0, 15),
         above,
         below,

@@ -144,7 +144,7 @@ class CertifiedPareto:
     parts                      O_jt for every part, a and t the last two
     gap, excess                1 - A and T - 1, with digits of their own
     epsilon, theta_constant    l (T-1)/(1-A) and 1/(1 - epsilon); None where they do not exist
-    responses                  dH_p, dH_a, dH_t per unit of l in nats; at k -> inf k times them
+    responses                  dH_p, dH_a, dH_t per unit of l in nats; at k -> inf k^2 dH_p, k dH_a, k dH_t
     precision, proved          the bits at the end, and whether every digit asked for was proved
     """
 

@@ -70,11 +70,12 @@ def convex_ceiling(volume: float, others: float, perturbation: float) -> float:
     >>> round(convex_ceiling(1, 10, 1), 6)
     0.946475
     """
-    step, kept = perturbation / volume, 1.0 / (1.0 + volume / others)
+    step, own = perturbation / volume, volume / others
+    kept = 1.0 / (1.0 + own) if own < math.inf else others / volume
     if step == math.inf:
         return log_quotient(perturbation, volume)
     root = math.sqrt(perturbation) / math.sqrt(volume) * math.sqrt(step + 4.0 * kept)
-    return math.log1p((step + root) / 2.0)
+    return math.log1p(step / 2.0 + root / 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +105,34 @@ def rises(mixture: Mixture) -> Rises:
     (array([0.0201, 0.0445,   -inf]), array([ 0.0204,  0.0445, -0.6975]), 0.0445)
     """
     step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
-    ends = mixture.along(np.array([0.0, step]))
+    ends, ceiling = mixture.along(np.array([0.0, step])), string_ceiling(base, float(step))
     before, after = leaf_sums(mixture.components, ends, wanted=RESPONSES, compiled=True).gram
     moves, _, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
     rise = moves[:, 0]
-    low = -np.log1p(step / (base + step) * (before - outside))  # gram = O_i - 1 + outside
+    shift = step / (base + step) * (before - outside)  # gram = O_i - 1 + outside
+    low = -np.log1p(np.where(shift < -0.5, 0.0, shift))
+    if (shift < -0.5).any():  # the same with N_0 + L O_0 added up, for L/N_L may be 1 to rounding
+        met = leaf_sums(mixture.components, ends[0], beside=mixture.components[-1], wanted=OVERLAPS).overlaps
+        for i in np.flatnonzero(shift < -0.5):
+            low[i] = log_quotient(base + float(step), base + float(step * met[i]))
     if step > 0 and outside > 0:
         rise[-1] = low[-1] = -np.inf
-    excess = -step / base * after if step > 0 else np.zeros(len(rise))
-    far = excess < -0.5
+    return Rises(rise, low, _highest(mixture, after, ceiling), ceiling)
+
+
+def _highest(mixture: Mixture, after: Array, ceiling: float) -> Array:
+    """``ln((N_L - L O_L)/N_0)``, from ``after = O_L - 1``."""
+    step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
+    if step == 0:
+        return np.zeros(len(after))
+    with np.errstate(over="ignore", invalid="ignore"):
+        excess = np.where(after == 0, 0.0, -step / base * after)
+    far, beyond = excess < -0.5, excess == np.inf
     high = np.log1p(np.where(far, 0.0, excess))
+    high[beyond] = ceiling + np.log(-after[beyond])
     if far.any():  # the same as ln sum P_i q_0/q_L, in which nothing cancels
         start = mixture.at(0.0).masses
         shrunk = leaf_sums(mixture.components, mixture.volumes, beside=start, wanted=OVERLAPS).overlaps
         with np.errstate(divide="ignore"):
             high[far] = np.log(shrunk[far])
-    return Rises(rise, low, high, string_ceiling(base, float(step)))
+    return high

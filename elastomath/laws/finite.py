@@ -16,6 +16,11 @@ from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import Mixture, as_mixture
 from .theorem import residual_constant
 
+LEAST_TURN = 1e-280
+"""The least volume at which a derivative is looked for to turn, in N_0: where q_0 has a rare string, it turns early."""
+BLOCK = 1 << 15
+"""Leaves whose differences are held at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class FiniteLaw:
@@ -147,16 +152,30 @@ def sign_change(mixture: Mixture, dataset: int, limit: float | None = None) -> f
     as_mixture(mixture, "sign_change", least=2)
     dataset = whole(dataset, "dataset", "sign_change", least=0, most=len(mixture.volumes) - 1)
     rows, volume = mixture.components[[dataset, -1]], float(mixture.volumes[:-1].sum())
-    limit = 1e6 * volume if limit is None else positive(limit, "limit", "sign_change")
+    limit = min(1e6 * volume, 1e307) if limit is None else positive(limit, "limit", "sign_change")
 
     def slope(log_step: float) -> float:  # in ln l, so that the tolerance is relative however small the root is
         volumes = mixture.at(math.exp(log_step)).volumes
         gaps = leaf_sums(rows, volumes, base=mixture.components, wanted=RESPONSES)
         rounding = 4e-16 * math.sqrt(float(gaps.squares.sum()))  # of P - q, times what it is multiplied with
         moved = -float(gaps.gram[0])  # 1 - sum P_i P_t/q_l, for q_l covers all
-        return moved if abs(moved) > rounding else 0.0
+        return moved if abs(moved) > rounding else _near_gap(mixture.components, volumes, dataset)
 
-    low, high = math.log(1e-12 * volume), math.log(limit)
+    low, high = max(math.log(volume) + math.log(LEAST_TURN), -744.0), math.log(limit)
     if slope(low) >= 0 or slope(high) <= 0:
         return None
     return math.exp(brentq(slope, low, high, xtol=1e-13))
+
+
+def _near_gap(components: Array, volumes: Array, dataset: int) -> float:
+    """``-sum (P_i - q)(P_t - q)/q`` where datasets are near each other: from their differences, which are exact; 0 within rounding."""
+    shares = volumes / volumes.sum()
+    total = size = 0.0
+    for start in range(0, components.shape[1], BLOCK):
+        masses = components[:, start : start + BLOCK]
+        masses = masses[:, (masses > 0).any(axis=0)]
+        away, pull = (masses[row] - masses for row in (dataset, -1))
+        q, first, second = shares @ masses, shares @ away, shares @ pull
+        total -= float((first / q) @ second)
+        size += float((shares @ np.abs(away) / q) @ np.abs(second) + (np.abs(first) / q) @ (shares @ np.abs(pull)))
+    return total if abs(total) > 4e-16 * size else 0.0

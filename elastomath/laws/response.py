@@ -121,9 +121,18 @@ def response_matrix(mixture: Mixture) -> Array:
 def _constant(mixture: Mixture, derivatives: Array) -> tuple[float, float]:
     if len(derivatives) < 3 or derivatives[1] == 0:
         return float("nan"), float("nan")
-    pretrain, align = (float(mixture.volumes[index] * derivatives[index]) for index in (0, 1))
+    align = float(mixture.volumes[1] * derivatives[1])
     # w_p dH_p carries an error of w_p/N ulp, 1 - l (T-1)/(1-A) one of 1 ulp times w_a dH_a: the smaller one is taken
     if len(derivatives) > 3 or not np.isfinite(derivatives[2]) or mixture.volumes[0] / mixture.total < abs(align):
-        return 1.0 + pretrain / align, float("inf") if pretrain == 0 else -align / pretrain
-    epsilon = -float(mixture.volumes[2] * derivatives[2]) / align
+        epsilon = 1.0 + _quotient(mixture, derivatives, 0, 1)
+        return epsilon, float("inf") if derivatives[0] == 0 else -_quotient(mixture, derivatives, 1, 0)
+    epsilon = -_quotient(mixture, derivatives, 2, 1)
     return epsilon, float("inf") if epsilon == 1 else 1.0 / (1.0 - epsilon)
+
+
+def _quotient(mixture: Mixture, derivatives: Array, over: int, under: int) -> float:
+    """``w_i dH_i/(w_j dH_j)`` by mantissas and exponents, since either product may be below the doubles."""
+    pair = [over, under]
+    (w, x, g, h), (a, b, c, d) = np.frexp([*mixture.volumes[pair], *derivatives[pair]])
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(w * g / (x * h), a + c - b - d))

@@ -24,6 +24,9 @@ SERIES_BELOW = 0.25
 class ThetaBounds:
     """``low <= -DeltaH_a/(k DeltaH_p) <= high`` between two joint optima at which anything moved (no unit).
 
+    Where the path may pass the threshold DeltaH_p may be 0, and the ratio anything: -inf and inf. From a start beyond it both
+    ends are negative, for DeltaH_p > 0 is sure there.
+
     threshold  the perturbation (in units of |D_a|) below which the signs DeltaH_p < 0 < DeltaH_a are sure; inf where always
     """
 
@@ -45,7 +48,7 @@ def theta_bounds(
     pretrain: k = |D_p|/|D_a| > 0. start, perturbation: l_0 < l_1, in units of |D_a|. parts: (pi_a, pi_t), with
     P_p = pi_a P_a + pi_t P_t (halves: 1 at l_0 = 0 and (1 + 2 L/k)/(1 - L)); pi_a > -1/k, pi_t > 0.
     further: R = sum_j pi_j DeltaH_j/DeltaH_a of further parts (then DeltaH_a > 0 has to be given); 0 without any.
-    ``high`` is inf at or beyond the threshold pi_t/(pi_a + R). Both ends are attained by classes of two models.
+    ``high`` is inf at the threshold pi_t/(pi_a + R); beyond it see `ThetaBounds`. Both ends are attained by classes of two models.
     Raises InputError for numbers outside these ranges.
 
     >>> theta_bounds(10, 0.5)
@@ -66,14 +69,21 @@ def theta_bounds(
             where="theta_bounds",
             mend="k > 0, 0 <= start < perturbation, pi_t > 0, pi_a + R > -1/k, and parts that add up to 1",
         )
-    low, high = (_constant(pretrain, pull, share_t, moved) for moved in (start, perturbation))
-    return ThetaBounds(low, high, share_t / pull if pull > 0 else math.inf)
+    return _between(pretrain, pull, share_t, (start, perturbation), share_t / pull if pull > 0 else math.inf)
 
 
-def _constant(pretrain: float, pull: float, share: float, moved: float) -> float:
-    """(1 + c/(k pi_t))/(1 - c (pi_a + R)/pi_t), inf from the threshold on; in quotients, for k pi_t may leave the doubles."""
-    left = 1.0 - moved * pull / share
-    return (1.0 + moved / pretrain / share) / left if left > 0 else math.inf
+def _between(pretrain: float, pull: float, share: float, ends: tuple[float, float], threshold: float) -> ThetaBounds:
+    """(1 + c/(k pi_t))/(1 - c (pi_a + R)/pi_t) at both ends of c; in quotients, for k pi_t may leave the doubles.
+
+    It rises to inf at c = pi_t/(pi_a + R), and from -inf beyond: ends on both sides of that bound nothing.
+    """
+    left = [1.0 - moved * pull / share for moved in ends]
+    if left[0] > 0 > left[1]:
+        return ThetaBounds(-math.inf, math.inf, threshold)
+    low, high = (
+        (1.0 + moved / pretrain / share) / gap if gap else math.inf for moved, gap in zip(ends, left, strict=True)
+    )
+    return ThetaBounds(low if left[0] else -math.inf, high, threshold)
 
 
 @checked(pretrain=POSITIVE, perturbation=POSITIVE, parts=numbers(shape=(2,)))
@@ -94,11 +104,7 @@ def mixture_theta_bounds(pretrain: float, perturbation: float, parts: tuple[floa
     general = theta_bounds(pretrain, perturbation, parts=parts)
     base, (pull, share) = pretrain + 1.0, map(float, parts)
     low, high = (residual_constant(base, perturbation, ratio) for ratio in (base / pretrain / share, 0.0))
-    return ThetaBounds(
-        _constant(pretrain, pull, share, low),
-        _constant(pretrain, pull, share, high),
-        _volume_of_constant(base, general.threshold),
-    )
+    return _between(pretrain, pull, share, (low, high), _volume_of_constant(base, general.threshold))
 
 
 @checked(base_volume=POSITIVE, perturbation=NONNEGATIVE, ratio=NONNEGATIVE)
@@ -116,7 +122,7 @@ def residual_constant(base_volume: float, perturbation: float, ratio: float) -> 
     """
     if perturbation == 0:
         return 0.0
-    if max(base_volume, perturbation) > LARGEST:  # N_L has to be finite
+    if base_volume + perturbation > LARGEST and min(base_volume, perturbation) > 1.0:  # N_L has to be finite
         return 4.0 * residual_constant(base_volume / 4.0, perturbation / 4.0, ratio)
     total = base_volume + perturbation
     # for large m u may be below the doubles where v is not
@@ -129,8 +135,10 @@ def residual_constant(base_volume: float, perturbation: float, ratio: float) -> 
         if rest < 1.0:
             return base_volume * (gap / (mirror + rest * slope))
         return perturbation * (gap / (mirror / rest + slope))
-    if v > 0:
-        log = math.log1p(v)  # both sides over v; here u > 0 and rest is finite
+    if v > 0:  # both sides over v
+        log = math.log1p(v)
+        if rest > 1.0:
+            return perturbation * ((1.0 - log / v) / ((log / v + log - 1.0) / rest + log))
         return base_volume * ((1.0 - log / v) / (log / v + log - 1.0 + rest * log))
     # 1 + v without the cancellation, 0 <= m < 1; u >= 1/4
     if rest + ratio > 1e-300:

@@ -37,13 +37,15 @@ def exact_counterexample(
         (k, 1, l) = (1, 1, 0+)
     """
     rows, weights = np.asarray(components, dtype=np.float64), np.asarray(volumes, dtype=np.float64)
+    if not rows.any(axis=1).all():
+        raise InputError("a dataset has no mass", where="counterexample", mend="one mass of each has to be positive")
     for denominator in (*ROUNDINGS, None):
         if denominator is None:
             counts = tuple(_counts(row) for row in rows)
             k, step = (Fraction(weights[i]) / Fraction(weights[1]) for i in (0, 2))
         else:
             counts = tuple(tuple(round(float(mass) * denominator) for mass in row / (row.sum() or 1.0)) for row in rows)
-            k, step = (Fraction(float(weights[i] / weights[1])).limit_denominator(denominator) for i in (0, 2))
+            k, step = ((Fraction(weights[i]) / Fraction(weights[1])).limit_denominator(denominator) for i in (0, 2))
         if not all(map(any, counts)) or not k > 0:
             continue
         instance = Instance(counts, (k, Fraction(1), step))

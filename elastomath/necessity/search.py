@@ -219,14 +219,14 @@ def _least(violation: Found, test: Callable[[Found], bool], part: str, bound: Fr
         batch = Batch(violation.volumes, counts[:, : len(violation.counts)], violation.shares, model)
         hits = np.flatnonzero(fails(part, batch.gaps(), float(violation.volumes[0]), float(bound)))
         totals = batch.totals()
+        fewer = smaller
         smaller += int((totals < target[1]).sum()) if leaves == violation.leaves else len(totals)
         for index in hits[
             np.argsort(totals[hits], kind="stable")
         ]:  # rows come in lexicographic order: ties are broken by it
             candidate = batch.pick(int(index))
             if test(candidate):
-                smaller = smaller if (leaves, totals[index]) == target else int((totals < totals[index]).sum())
-                return candidate, smaller
+                return candidate, fewer + int((totals < totals[index]).sum())
     return violation, smaller
 
 

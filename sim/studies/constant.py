@@ -76,7 +76,7 @@ def readings(configuration: Configuration, record: Life) -> list[Row]:
         if align > 0:
             further = 0.0 if source == "union2" else (3 * pretrain - align - perturb) / (3 * align)
             bounds = theta_bounds(k, float(steps[index]), parts=PARTS[source], further=further)
-            row["low"], row["high"] = bounds.low, bounds.high if np.isfinite(bounds.high) else None
+            row["low"], row["high"] = (end if np.isfinite(end) else None for end in (bounds.low, bounds.high))
             row["inside"] = _inside(row, bounds.low, bounds.high)
             if configuration["dynamics"] == "mixture" and source == "union2":
                 best = mixture_theta_bounds(k, float(steps[index]))
@@ -86,10 +86,9 @@ def readings(configuration: Configuration, record: Life) -> list[Row]:
 
 
 def _inside(row: Row, low: float, high: float) -> bool:
-    """Below the threshold the constant lies between the ends; beyond it D_p loses, and the constant is negative."""
-    if not np.isfinite(high) and row["theta"] is not None and row["theta"] < 0:
-        return True
-    return row["theta"] is not None and low * (1 - ROUNDING) <= row["theta"] <= high * (1 + ROUNDING)
+    """Whether the constant lies between the ends, to rounding; where the path may pass the threshold they are infinite."""
+    theta = row["theta"]
+    return theta is not None and low - ROUNDING * abs(low) <= theta <= high + ROUNDING * abs(high)
 
 
 def answers(rows: list[Run]) -> tuple[list[Answer], Data]:

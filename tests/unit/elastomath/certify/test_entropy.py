@@ -75,3 +75,8 @@ def test_a_million_counts_are_certified_in_a_fifth_of_a_second():
 def test_bad_counts_are_refused(counts, says):
     with pytest.raises(InputError, match=says):
         certify_entropy(counts)
+
+
+def test_integers_on_both_sides_of_the_largest_int64_are_exact():
+    """numpy makes floats of [2^63, 1], which were refused as no integers; H = ln(2^63 + 1) - 2^63/(2^63 + 1) ln 2^63."""
+    assert certify_entropy([2**63, 1]).digits == certify_entropy([1, 2**63, 0]).digits == "4.8429437950449084e-18"

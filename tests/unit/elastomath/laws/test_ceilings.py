@@ -153,3 +153,23 @@ def test_without_coverage_only_the_perturbation_falls_without_end():
     assert np.isfinite(seen.low[:2]).all()
     assert np.isfinite(seen.rise[:2]).all()
     assert (seen.low[2], seen.rise[2]) == (-np.inf, -np.inf)
+
+
+@pytest.mark.parametrize("step", [1e10, 1e15, 1e300])
+def test_the_bound_below_keeps_its_digits_under_a_large_perturbation(step):
+    """P_t misses the first dataset: its rise, both bounds and the ceiling are ln(1 + L/11); the bound below stood above the rise."""
+    seen = rises(Mixture.of([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]], [10, 1, step]))
+    assert seen.low[0] == pytest.approx(math.log1p(step / 11), rel=1e-15)
+    assert seen.rise[0] == seen.high[0] == pytest.approx(seen.ceiling, rel=1e-15)
+
+
+def test_a_bound_above_stays_finite_where_the_volumes_are_far_apart():
+    seen = rises(Mixture.of([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]], [1e-10, 1e-10, 1e300]))
+    assert seen.high[0] == seen.low[0] == pytest.approx(310 * math.log(10) - math.log(2), rel=1e-15)
+    assert seen.high[1] == pytest.approx(310 * math.log(10) - 2 * math.log(2), rel=1e-15)
+
+
+def test_one_datasets_ceiling_over_the_range_of_doubles():
+    """In 60 digits: 709.196208..., where a sum overflowed, and 1.4676892e-308, where a quotient did."""
+    assert convex_ceiling(1e-308, 2.5e230, 1.0) == pytest.approx(709.1962086421661, rel=1e-14)
+    assert convex_ceiling(1.7e308, 0.87, 1.85) == pytest.approx(1.46768920847988e-308, rel=1e-13)

@@ -231,3 +231,38 @@ def test_the_constant_at_a_ratio_below_the_doubles_beside_one():
         log = mpmath.log(1 + v)
         expected = float(n * u * (v - log) / ((u + v) * log - u * v))
     assert residual_constant(base, step, ratio) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_constant_at_both_ends_of_the_doubles():
+    """In 60 digits; the first was 0, the second an error of a base volume that is 0."""
+    assert residual_constant(1.7e308, 0.59, 1.7e308) == pytest.approx(0.27228104764402794, rel=1e-13)
+    assert residual_constant(5e-324, 1.7e308, 0.0) == pytest.approx(5e-324 * 1454, rel=1e-2)
+
+
+def test_beyond_the_threshold_the_bounds_hold_what_happens():
+    """q on two leaves: beyond c_+ = pi_t/pi_a the constant is negative, where the bounds said at least 1, and at least infinity."""
+    align, perturb = np.array([4.0, 1.0, 1.0]) / 6, np.array([1.0, 1.0, 4.0]) / 6
+    mixture = Mixture.of([(align + perturb) / 2, align, perturb], [10, 1, 0])
+    for step in (2.15, 2.2001, 3.0, 5.0):
+        before, after = path_entropies(mixture, [0.0, step]).T
+        constant = -(after - before)[1] / (10 * (after - before)[0])
+        for bounds in (theta_bounds(10, step), mixture_theta_bounds(10, step)):
+            assert bounds.low <= constant <= bounds.high
+        balls = certify_theorem([4, 1, 1], [1, 1, 4], 10, Fraction(step))
+        assert balls.low.low <= constant <= balls.high.high
+        assert balls.above.sign == balls.below.sign == 1
+    assert mixture_theta_bounds(10, 5.0).low == pytest.approx(-1.51816356579805, rel=1e-12)
+    assert (
+        mixture_theta_bounds(10, 2.15).high
+        == certify_theorem([4, 1, 1], [1, 1, 4], 10, Fraction(43, 20)).high.high
+        == math.inf
+    )
+    late = theta_bounds(10, 5.0, start=2.0)  # (1 + 2l/10)/(1 - l) at 2 and at 5
+    assert (late.low, late.high) == pytest.approx((-1.4, -0.5), rel=1e-15)
+    assert theta_bounds(10, 5.0, start=1.0).low == -math.inf
+    assert theta_bounds(10, 5.0).low == -math.inf
+
+
+def test_a_certificate_of_equal_datasets_is_refused():
+    with pytest.raises(InputError, match="nothing moves"):
+        certify_theorem([1, 2], [2, 4], 10, 1)

@@ -16,7 +16,7 @@ from elastomath.necessity.certificate import exact_counterexample
 from elastomath.necessity.drawing import Batch
 from elastomath.necessity.instance import IndependentLaws, Instance
 from elastomath.necessity.printing import table
-from elastomath.necessity.search import fails, find_counterexample, violates
+from elastomath.necessity.search import _least, fails, find_counterexample, violates
 from elastomath.necessity.shrinking import shrink
 from elastomath.verification import explain
 from elastomath.verification.instances import exact_overlaps
@@ -324,3 +324,19 @@ def test_a_counterexample_whose_masses_no_rounding_keeps_is_certified_all_the_sa
     assert covered.gaps()[0] > 0
     with pytest.raises(InputError, match="do not violate"):
         exact_counterexample(components, [10, 1, 0.1], lambda one: one.gaps()[2] > 0)
+
+
+def test_an_exact_counterexample_at_volumes_far_apart():
+    """1e300 to 1e-300 has no quotient in floats, and has one in fractions."""
+    rows = [[0.5, 0.5, 0], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3]]
+    assert exact_counterexample(rows, [1e300, 1e-300, 1.0], lambda seen: seen.gaps()[0] > 0).gaps()[0] > 0
+    with pytest.raises(InputError, match="no mass"):
+        exact_counterexample([rows[0], [0, 0, 0], rows[2]], [1, 1, 1], lambda seen: True)
+
+
+def test_smaller_instances_with_fewer_leaves_are_counted():
+    """From an instance on three leaves: the one on one leaf, and those on two leaves below what was found, are counted."""
+    direct = find_counterexample("union", part="align")
+    wide = Instance(tuple((*row, 0) for row in direct.instance.counts), direct.instance.volumes)
+    least, smaller = _least(wide, violates("union", "align"), "align", Fraction(100))
+    assert (least, smaller) == (direct.instance, direct.enumerated)
