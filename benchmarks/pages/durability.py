@@ -25,6 +25,7 @@ RUNS = {
     "durability-novel": "Plain gradient descent, three behaviours written afterwards",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-adamw-more": "AdamW, a second seed",
+    "durability-adamw-novel": "AdamW, three behaviours written afterwards",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",
@@ -39,7 +40,7 @@ RUNS = {
 PLAIN = ("durability", "durability-novel")
 TOGETHER = {
     "Plain gradient descent, all behaviours together": PLAIN,
-    "AdamW, all behaviours and seeds together": ("durability-adamw", "durability-adamw-more"),
+    "AdamW, all behaviours and seeds together": ("durability-adamw", "durability-adamw-more", "durability-adamw-novel"),
 }
 """Saved runs whose rows are also pooled, under one heading."""
 ASIDE = (

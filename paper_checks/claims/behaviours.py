@@ -36,6 +36,8 @@ ADAM = "durability-adamw"
 """Saved runs under AdamW, with fresh and with carried moments."""
 ADAM_MORE = "durability-adamw-more"
 """The same at a second seed."""
+ADAM_NOVEL = "durability-adamw-novel"
+"""The same of three behaviours that were written afterwards, at one seed."""
 
 
 def span(interval: Mapping[str, Any], sign: str = "+") -> str:
@@ -154,14 +156,15 @@ def _resistance(evidence: Evidence) -> Finding:
 
 def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
-    errors = _errors(_rows(evidence, ADAM, ADAM_MORE))
+    errors = _errors(_rows(evidence, ADAM, ADAM_MORE, ADAM_NOVEL))
     if not errors:
         return NOT_RUN
     rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
     slopes = {optimiser: _last_slopes(rows, optimiser) for optimiser in ("adamw", "adamw-carried")}
     fall = all(slope < 0 and foretold < 0 for slope, foretold in slopes["adamw-carried"])
     words = "; ".join(
-        f"{'fresh moments' if optimiser == 'adamw' else 'carried moments'} {', '.join(f'{a:+.2f} (forecast {b:+.2f})' for a, b in pairs)}"
+        f"{'fresh' if optimiser == 'adamw' else 'carried'} moments {sum(slope < 0 for slope, _ in pairs)} of {len(pairs)} below 0 "
+        f"(median {statistics.median(slope for slope, _ in pairs):+.2f}, forecast {statistics.median(value for _, value in pairs):+.2f})"
         for optimiser, pairs in slopes.items()
         if pairs
     )

@@ -72,6 +72,7 @@ def test_its_numbers_are_those_of_the_saved_results():
         "durability-novel",
         "durability-adamw",
         "durability-adamw-more",
+        "durability-adamw-novel",
         "durability-gemma",
         "durability-gemma-advice",
         "durability-low",
