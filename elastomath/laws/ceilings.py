@@ -110,10 +110,13 @@ def rises(mixture: Mixture) -> Rises:
     moves, _, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
     rise = moves[:, 0]
     shift = step / (base + step) * (before - outside)  # gram = O_i - 1 + outside
-    low = -np.log1p(np.where(shift < -0.5, 0.0, shift))
-    if (shift < -0.5).any():  # the same with N_0 + L O_0 added up, for L/N_L may be 1 to rounding
+    if shift.min() >= -0.5:
+        low = -np.log1p(shift)
+    else:  # the same with N_0 + L O_0 added up, for L/N_L may be 1 to rounding
+        far = shift < -0.5
+        low = -np.log1p(np.where(far, 0.0, shift))
         met = leaf_sums(mixture.components, ends[0], beside=mixture.components[-1], wanted=OVERLAPS).overlaps
-        for i in np.flatnonzero(shift < -0.5):
+        for i in np.flatnonzero(far):
             low[i] = log_quotient(base + float(step), base + float(step * met[i]))
     if step > 0 and outside > 0:
         rise[-1] = low[-1] = -np.inf
@@ -122,11 +125,14 @@ def rises(mixture: Mixture) -> Rises:
 
 def _highest(mixture: Mixture, after: Array, ceiling: float) -> Array:
     """``ln((N_L - L O_L)/N_0)``, from ``after = O_L - 1``."""
-    step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
+    step, base = float(mixture.volumes[-1]), float(mixture.volumes[:-1].sum())
     if step == 0:
         return np.zeros(len(after))
+    ratio = step / base
+    if ratio * float(after.max()) <= 0.5 and -ratio * float(after.min()) < math.inf and ratio < math.inf:
+        return np.asarray(np.log1p(-ratio * after), dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        excess = np.where(after == 0, 0.0, -step / base * after)
+        excess = np.where(after == 0, 0.0, -ratio * after)
     far, beyond = excess < -0.5, excess == np.inf
     high = np.log1p(np.where(far, 0.0, excess))
     high[beyond] = ceiling + np.log(-after[beyond])

@@ -25,7 +25,7 @@ MUTANTS = [
     ("laws/finetuning.py", "-(moves @ second) / (moves @ first)", "(moves @ second) / (moves @ first)", "R7"),
     ("mixtures/pool.py", "matrix = -((logs * q) @ logs.T)", "matrix = ((logs * q) @ logs.T)", "R12"),
     ("laws/rebound.py", "np.asarray(-above / total", "np.asarray(above / total", "R13"),
-    ("laws/theorem.py", "left = 1.0 - moved * pull", "left = 1.0 + moved * pull", "R18"),
+    ("laws/theorem.py", "left = [1.0 - moved * pull", "left = [1.0 + moved * pull", "R18"),
     ("laws/ceilings.py", "return math.log1p(quotient)", "return -math.log1p(quotient)", "R17"),
     ("laws/forgetting.py", "np.expm1(-before) / np.expm1(-after)", "np.expm1(-before) / np.expm1(after)", "R19"),
     ("laws/volumes.py", "return start.total * divergences", "return -start.total * divergences", "R16"),

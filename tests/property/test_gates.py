@@ -312,7 +312,7 @@ def cases():
         "certify.logit.certify_logit": (certify_logit.certify_logit, at | {"digits": 8}),
         "certify.logit.certify_replay": (
             certify_logit.certify_replay,
-            {"start": 0, "end": 1, "share": 0.25, "digits": 8},
+            {"start": 0, "end": -0.5, "share": 0.25, "digits": 8},
         ),
         "certify.logit.certify_return_ratio": (
             certify_logit.certify_return_ratio,

@@ -135,7 +135,7 @@ def test_a_kappa_that_is_open_is_no_end_of_the_range():
     assert max(k["estimate"] for k in kappas) > 1.5 * joint.apart[1]
     assert joint.verdict().endswith("runs from 0.5 to 2.8 where it is bounded")
     (laws,) = [sentence for sentence in answer["conclusion"] if sentence.startswith("These runs cannot tell")]
-    assert "rebound and driving force (0.4" in laws
+    assert "rebound and driving force (0.5" in laws
     (logit,) = [sentence for sentence in answer["conclusion"] if "c = 0.051 to 0.33" in sentence]
     assert f"over {len(answer['logit'])} bases" in logit
     assert "first fall (nats per 1000 examples)" in answer.summary.cells()[0]

@@ -208,10 +208,11 @@ def test_the_share_that_restores_the_joint_law():
 
 
 def test_the_exponent_in_the_width_is_that_of_all_seeds():
-    """Exact powers give it exactly, with a level for each seed; scatter gives Student's interval; one seed of two widths none."""
+    """Exact powers give it exactly, with a level for each seed; seeds that differ give Student's interval, one seed gives none."""
     widths = [8.0, 16.0, 32.0]
     exact = _slope(widths, [[3 * w**-1.5, 7 * w**-1.5] for w in widths])
     assert (exact.estimate, exact.low, exact.high) == pytest.approx((-1.5, -1.5, -1.5), abs=1e-9)
     rough = _slope(widths, [[3 * w**-1.5, 7 * w**-1.5 * (2 if w == 16 else 1)] for w in widths])
     assert rough.low < -1.5 < rough.high < 0.5
-    assert _slope(widths[:2], [[1.0], [0.5]]) is None
+    alone = _slope(widths[:2], [[1.0], [0.5]])
+    assert (alone.estimate, alone.low, alone.high) == (pytest.approx(-1.0), None, None)
