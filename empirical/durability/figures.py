@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @styled
 def forecast_figure(result: ProtocolSummary) -> Figure:
-    """Undo volumes: measured against forecast, one marker a behaviour and optimiser, with both 95% intervals.
+    """Undo volumes: measured against forecast, one marker a behaviour, filled by optimiser, with both 95% intervals.
 
     result: what ``durability.json`` holds. The line is a forecast that comes true, the band is 20% to either side; an arrow
     upwards is a run that was not undone. Raises InputError where no run was perturbed.
@@ -39,7 +39,7 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     rows = [row for row in result.get("durability", ()) if row.get("undo_volume") and row.get("forecast_undo_volume")]
     if not rows:
         raise InputError("no forecast beside a measurement", where="figure", mend="give what durability.json holds")
-    figure = Figure(figsize=(0.75 * WIDTH, 0.7 * WIDTH), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.64 * WIDTH), layout="constrained")
     median = result["error"]["median"]
     figure.set_label(
         f"Forecast against measurement\nOpposed examples that undo an alignment, {number_of(len(rows), 'run')}"
@@ -51,24 +51,22 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     line = np.array([min(ends) / 1.5, max(ends) * 1.5])
     axes.fill_between(line, line / 1.2, line * 1.2, color=INK, alpha=0.12, linewidth=0)
     axes.plot(line, line, color=INK, linewidth=1.0)
-    for index, name in enumerate(dict.fromkeys(_name(row) for row in rows)):
-        colour, marker, _ = STYLES[index % len(STYLES)]
-        label = name
-        for row in (row for row in rows if _name(row) == name):
-            x, y = row["forecast_undo_volume"], row["undo_volume"]["estimate"]
-            if y is None:  # a bound: not undone by the last volume that was tried
-                axes.annotate(
-                    "",
-                    (x, row["undo_volume"]["low"] * 1.25),
-                    (x, row["undo_volume"]["low"]),
-                    arrowprops={"arrowstyle": "->"},
-                )
-                continue
-            axes.errorbar(
-                x, y, xerr=_around(x, row["forecast_interval"]), yerr=_around(y, row["undo_volume"]), color=colour,
-                marker=marker, linewidth=0.8, label=label, linestyle="none",
-            )  # fmt: skip
-            label = "_"
+    behaviours, optimisers = (list(dict.fromkeys(row[key] for row in rows)) for key in ("pairs", "optimiser"))
+    for row in rows:
+        x, y = row["forecast_undo_volume"], row["undo_volume"]["estimate"]
+        if y is None:  # a bound: not undone by the last volume that was tried
+            low = row["undo_volume"]["low"]
+            axes.annotate("", (x, low * 1.25), (x, low), arrowprops={"arrowstyle": "->"})
+            continue
+        colour, marker, _ = STYLES[behaviours.index(row["pairs"]) % len(STYLES)]
+        axes.errorbar(
+            x, y, xerr=_around(x, row["forecast_interval"]), yerr=_around(y, row["undo_volume"]), color=colour, marker=marker,
+            fillstyle=_fill(row["optimiser"]), linewidth=0.8, linestyle="none",
+        )  # fmt: skip
+    for index, pairs in enumerate(behaviours):
+        axes.plot([], [], **series(index, line=False), label=_short(pairs))
+    for optimiser in optimisers if optimisers != ["sgd"] else ():
+        axes.plot([], [], color=INK, marker="o", linestyle="none", fillstyle=_fill(optimiser), label=optimiser)
     axes.set(
         xscale="log",
         yscale="log",
@@ -80,8 +78,7 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
         axis.set_major_formatter(ScalarFormatter())
         axis.set_minor_formatter(NullFormatter())
     axes.set(xlim=line, ylim=line, aspect="equal")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside right upper")
     return figure
 
 
@@ -191,8 +188,17 @@ def card_figure(card: Card, title: str = "Forecast") -> Figure:
     return figure
 
 
+def _fill(optimiser: str) -> Literal["full", "none", "bottom"]:
+    """How a marker is filled: plain descent, AdamW with fresh moments, with carried ones."""
+    return "full" if optimiser == "sgd" else "none" if optimiser == "adamw" else "bottom"
+
+
+def _short(pairs: str) -> str:
+    return pairs.rpartition("/")[2]
+
+
 def _name(row: DurabilityRow) -> str:
-    return str(row["pairs"]).rpartition("/")[2] + ("" if row["optimiser"] == "sgd" else f", {row['optimiser']}")
+    return _short(str(row["pairs"])) + ("" if row["optimiser"] == "sgd" else f", {row['optimiser']}")
 
 
 def _around(value: float, interval: Ends) -> np.ndarray[Any, Any]:
