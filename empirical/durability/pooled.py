@@ -22,8 +22,6 @@ from .results import Answer, Course, DurabilityRow, OverGroups
 
 LEVELS = (0.6, 0.9)
 """Shares of the chosen response between which Q1 asks for the costs."""
-
-
 UNREAD: Course = {"volume": [], "z": []}
 """The way up of rows that were saved without it."""
 

@@ -130,12 +130,8 @@ def _resistance(evidence: Evidence) -> Finding:
     The law (R22) puts the ratio below 1 where ``z_0 + z_n > 0`` and above 1 where it is negative, if both constants are equal.
     """
     low, main = (
-        [
-            row
-            for row in _rows(evidence, saved)
-            if row["optimiser"] == OPTIMISER and row.get("undo_volume", {}).get("low")
-        ]
-        for saved in (LOW, SAVED)
+        [row for row in rows if row["optimiser"] == OPTIMISER and row.get("undo_volume", {}).get("low")]
+        for rows in (_rows(evidence, LOW), _rows(evidence, SAVED, NOVEL))
     )
     if not low:
         return NOT_RUN

@@ -11,6 +11,7 @@ from elastomath.laws import logit
 from empirical.durability.answers import conclusion, durability_row, forecast_error, group_exponent
 from empirical.durability.figures import courses_figure, exponents_figure, forecast_figure
 from empirical.durability.pooled import pooled_answers, pooled_rows
+from paper_checks.claims.claim import Evidence
 
 C = 0.02
 WIDE = {"estimate": 1.0, "low": 0.5, "high": 2.0, "level": 0.95}
@@ -231,6 +232,18 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})
+
+
+def test_rows_say_what_the_prompts_said():
+    """The saved answers of 36 runs were made from the contrasts of each prompt; their rows have means alone, and give the same."""
+    summary = Evidence().saved("durability").summary
+    answer, saved = pooled_rows(summary["durability"])["sgd"], summary["answers"]["sgd"]
+    pairs = [(answer["exponent"], saved["exponent"]), (answer["forecast_exponent"], saved["forecast_exponent"])]
+    for key in ("first_fall", "first_fall_factor"):
+        pairs += [(answer[key][name], saved[key][name]) for name in saved[key]]
+    for ours, theirs in pairs:
+        for end in ("estimate", "low", "high"):
+            assert ours[end] == pytest.approx(theirs[end], rel=1e-5)
 
 
 def test_the_figure_of_exponents_has_a_point_for_each_base_that_has_one():

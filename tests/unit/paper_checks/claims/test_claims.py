@@ -487,6 +487,21 @@ def test_other_results_change_the_verdict(id: str, tmp_path: Path) -> None:
     assert outcome.finding.verdict != NOT_TESTED, outcome.finding.detail
 
 
+def test_claims_on_behaviours_read_all_saved_sets_and_of_runs_made_anew_these_alone() -> None:
+    """Seven behaviours are saved in two sets: above even odds both count; who made one anew is judged by that one."""
+    sets = [Evidence().saved(name) for name in ("durability", "durability-novel")]
+    above = [
+        sum(row["z0"] + row["z"] > 0 and bool(row["undo_volume"]["low"]) for row in saved.summary["durability"])
+        for saved in sets
+    ]
+    assert min(above) > 0
+    for evidence, count in (
+        (Evidence(), sum(above)),
+        (Evidence(reruns={"durability": sets[0].folder}), above[0]),
+    ):
+        assert check(["F1-behaviours"], evidence)[0].finding.numbers["above"] == count
+
+
 def test_every_check_has_a_test_that_turns_it() -> None:
     assert set(claims()) == {*RESULTS, *MUTANTS, *BY_VERIFICATION, *EDITS}
 
