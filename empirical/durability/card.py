@@ -15,10 +15,10 @@ from elastomath.progress import Meter
 from elastomath.shown import Shown, number_of
 
 from ..models.sequences import Sequences
-from .adam_forecast import adam_forecast, frozen_features
-from .constants import jackknifed, logit_constants
+from .adam_forecast import FrozenFeatures, adam_forecast, frozen_features
+from .constants import BehaviourGradients, jackknifed, logit_constants
 from .forecast import Forecast, forecast, undo_volume, with_intervals
-from .gradients import behaviour_gradients, read_behaviour
+from .gradients import BehaviourReading, behaviour_gradients, read_behaviour
 from .results import CardRecord, Norm, Undoing
 
 if TYPE_CHECKING:
@@ -147,23 +147,29 @@ class Card(Shown):
         }
 
 
-def behaviour_card(
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """What the backward passes over a behaviour give at these weights: all that a card of it needs, at any volume and rate.
+
+    features  a gradient a prompt, for AdamW alone; None where they were not taken
+    """
+
+    reading: BehaviourReading
+    gradients: BehaviourGradients
+    features: FrozenFeatures | None
+
+
+def behaviour_passes(
     model: PreTrainedModel,
     chosen: Sequences,
     rejected: Sequences,
-    volumes: Sequence[int],
     *,
-    learning_rate: float,
-    batch: int,
-    optimiser: str = "sgd",
+    adam: bool,
     neutral: Sequences | None = None,
-    limit: float = CLOSURE,
     autocast: torch.dtype | None = None,
     meter: Meter | None = None,
-) -> Card:
-    """Read both responses to held-out prompts, take their gradients, and forecast each n of ``volumes``.
-
-    optimiser  sgd: the logit law in finite steps (`forecast`); adamw, adamw-carried: Adam on the gradients (`adam_forecast`)
+) -> Passes:
+    """Read both responses to held-out prompts and take their gradients, for ``adam`` of each prompt, too.
 
     chosen, rejected, neutral: sequences of the same prompts, row by row (neutral: the prompts themselves as text).
     """
@@ -171,6 +177,24 @@ def behaviour_card(
     gradients = behaviour_gradients(
         model, chosen, rejected, reading, neutral=neutral, groups=GROUPS, autocast=autocast, meter=meter
     )
+    features = frozen_features(model, chosen, rejected, reading.z, autocast=autocast, meter=meter) if adam else None
+    return Passes(reading, gradients, features)
+
+
+def behaviour_card(
+    passes: Passes,
+    volumes: Sequence[int],
+    *,
+    learning_rate: float,
+    batch: int,
+    optimiser: str = "sgd",
+    limit: float = CLOSURE,
+) -> Card:
+    """The constants of a behaviour, and the forecast for each n of ``volumes``.
+
+    optimiser  sgd: the logit law in finite steps (`forecast`); adamw, adamw-carried: Adam on the gradients (`adam_forecast`)
+    """
+    gradients, features = passes.gradients, passes.features
 
     def values(left: int | None) -> np.ndarray[Any, Any]:
         constants = logit_constants(gradients, learning_rate, batch, left).as_dict()
@@ -182,12 +206,12 @@ def behaviour_card(
         name: Interval.of_mean(value, error, GROUPS - 1, unit=units.get(name, ""), method="jackknife over prompts")
         for name, value, error in zip(NAMES, estimates, errors, strict=True)
     }
-    z = reading.z
+    z = passes.reading.z
     z0 = Interval.of_mean(float(z.mean()), float(z.std(ddof=1) / np.sqrt(z.size)), z.size - 1, unit="nats")
     if optimiser == "sgd":
         rows = forecast(gradients, volumes, learning_rate=learning_rate, batch=batch)
     else:
-        features = frozen_features(model, chosen, rejected, z, autocast=autocast, meter=meter)
+        assert features is not None, "the passes were taken without adam"
 
         def frozen(left: int | None) -> np.ndarray[Any, Any]:
             kept = features.without(gradients.groups == (-1 if left is None else left))
@@ -195,8 +219,8 @@ def behaviour_card(
             return adam_forecast(kept, volumes, learning_rate=learning_rate, batch=batch, carried=carried)
 
         rows = with_intervals(volumes, frozen, GROUPS)
-    closure = float(reading.outside.mean())
-    return Card(z0, closure, constants, rows, optimiser, learning_rate, batch, len(chosen), limit)
+    closure = float(passes.reading.outside.mean())
+    return Card(z0, closure, constants, rows, optimiser, learning_rate, batch, z.size, limit)
 
 
 def undoing_again(

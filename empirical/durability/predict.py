@@ -18,7 +18,7 @@ from ..models.model import LoadedModel
 from ..models.sequences import Sequences, encode_examples
 from ..training.finetune import new_optimiser, train
 from .adaptation import adapt as adapt_to
-from .card import CLOSURE, TRUSTED, Card, behaviour_card
+from .card import CLOSURE, TRUSTED, Card, behaviour_card, behaviour_passes
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
@@ -84,18 +84,17 @@ def predict(
     prompts = [p.prompt if p.prompt.strip() else p.chosen for p in held_out_pairs]
     precision = None if computed == weights else getattr(torch, computed)
     adapted = _adapted(loaded, encoded, rest, chosen, rejected, batch, closure, precision) if adapt else 0
-    card = behaviour_card(
+    passes = behaviour_passes(
         loaded.model,
         chosen,
         rejected,
-        sorted(set(volumes)),
-        learning_rate=learning_rate,
-        batch=batch,
-        optimiser=optimiser,
+        adam=optimiser != "sgd",
         neutral=encoded([Example("", prompt) for prompt in prompts]),
-        limit=limit,
         autocast=precision,
         meter=Meter(8.0 * (chosen.target_count + rejected.target_count), "reading"),
+    )
+    card = behaviour_card(
+        passes, sorted(set(volumes)), learning_rate=learning_rate, batch=batch, optimiser=optimiser, limit=limit
     )
     share = card.constants["p"].estimate
     if not aligned and share is not None and share > ALREADY:

@@ -32,7 +32,7 @@ from ..measures.contrast import within_run_se
 from ..models.sequences import Sequences, from_ids
 from .adaptation import adapt
 from .answers import algorithm_of, conclusion, contrast_of, durability_row, forecast_error, outside_of, phases_of
-from .card import behaviour_card, undoing_again
+from .card import Passes, behaviour_card, behaviour_passes, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers
 from .results import Durability
@@ -136,8 +136,8 @@ class Bench:
         return self.laboratory.stage(name, self.laboratory.base, make)
 
     def forecast(self, adapted: Stage) -> Stage:
-        """What two backward passes at the adapted base say; nothing is trained."""
-        c = self.configuration
+        """What two backward passes at the adapted base say; nothing is trained. Runs of one base share the passes."""
+        c, lab, adam = self.configuration, self.laboratory, self.configuration["optimiser"] != "sgd"
         volumes = (
             c["align_path"] if algorithm_of(c) == "sft" else [c["batch"]]
         )  # of others the constants alone are used
@@ -145,12 +145,22 @@ class Bench:
             self.common | self.phase | {"stage": "forecast", "volumes": volumes, "neutral": fingerprint(self.neutral)}
         )
 
+        def take() -> Passes:
+            return behaviour_passes(
+                lab.model,
+                self.chosen,
+                self.rejected,
+                adam=adam,
+                neutral=self.neutral,
+                autocast=lab.autocast,
+                meter=lab.meter,
+            )
+
         def make() -> Result:
-            lab, c = self.laboratory, self.configuration
+            passes = lab.once(adapted, f"{adam} {name['held']} {name['neutral']}", take)
             card = behaviour_card(
-                lab.model, self.chosen, self.rejected, volumes, learning_rate=c["learning_rate"], batch=c["batch"],
-                optimiser=c["optimiser"],
-                neutral=self.neutral, limit=c["closure"], autocast=lab.autocast, meter=lab.meter,
+                passes, volumes, learning_rate=c["learning_rate"], batch=c["batch"], optimiser=c["optimiser"],
+                limit=c["closure"],
             )  # fmt: skip
             return {**card.as_dict()}
 

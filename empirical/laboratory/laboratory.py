@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -120,6 +120,7 @@ class Stage:
     moments: bool = False
 
 
+Taken = TypeVar("Taken")
 _open: dict[Equipment, Laboratory] = {}
 
 
@@ -180,6 +181,7 @@ class Laboratory:
         self._optimiser: torch.optim.Optimizer | None = None
         self._former: weakref.ref[torch.optim.Optimizer] | None = None
         self._base_log_probs: tuple[str, list[torch.Tensor]] = ("", [])
+        self._once: tuple[str, Any] = ("", None)
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
@@ -229,6 +231,17 @@ class Laboratory:
             if self._at != stage.key or optimiser is not None:
                 load_checkpoint(stage.path, self.model, optimiser)
         self._at = stage.key
+
+    def once(self, stage: Stage, name: str, read: Callable[[], Taken]) -> Taken:
+        """What ``read`` takes off the weights of a stage, which are in the model; the last such is kept in memory.
+
+        For what several stages are made from and no file should hold, as the gradients of a base. ``name``: what is read.
+        """
+        key = f"{stage.key} {name}"
+        if self._once[0] != key:
+            self._once = ("", None)
+            self._once = (key, read())
+        return cast("Taken", self._once[1])
 
     def forget(self, *stages: Stage) -> None:
         """Delete the checkpoints of these stages; what they measured stays, and they can be made again."""

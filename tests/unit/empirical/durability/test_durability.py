@@ -20,12 +20,13 @@ from empirical.behaviours import Pairs, mixed, read_pairs, shipped
 from empirical.data.examples import Example, Preference
 from empirical.durability import DurabilitySettings, course, durability
 from empirical.durability.adam_forecast import frozen_features
-from empirical.durability.card import behaviour_card, undoing_again
+from empirical.durability.card import behaviour_card, behaviour_passes, undoing_again
 from empirical.durability.constants import logit_constants
 from empirical.durability.forecast import undo_volume
 from empirical.durability.gradients import behaviour_gradients, read_behaviour
 from empirical.durability.predict import predict
 from empirical.durability.undoing import undo_interval
+from empirical.laboratory.laboratory import close_laboratory
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
 from empirical.tracking.panel import Panel
@@ -86,7 +87,8 @@ def measured_course(loaded, data, chosen, rejected, optimiser, rate, until=None)
 def test_with_frozen_features_the_forecast_is_what_training_does(frozen, optimiser, rate, close):
     trained = PROMPTS[1::2]  # the others are read
     chosen, rejected = (side[slice(0, len(PROMPTS), 2)] for side in adapted(frozen, PROMPTS))
-    card = behaviour_card(frozen.model, chosen, rejected, [16, 64], learning_rate=rate, batch=4, optimiser=optimiser)
+    passes = behaviour_passes(frozen.model, chosen, rejected, adam=optimiser != "sgd")
+    card = behaviour_card(passes, [16, 64], learning_rate=rate, batch=4, optimiser=optimiser)
     assert card.closure < 0.05
     assert card.applies
     start = read_behaviour(frozen.model, chosen, rejected).z
@@ -336,6 +338,32 @@ def test_the_experiment_writes_a_curve_and_is_not_run_twice(tiny_model, prefs, t
     assert 0.4 * meters[0].total < meters[0].done <= meters[0].total
     again = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert again["durability"] == rows
+
+
+def test_runs_of_one_base_share_its_backward_passes(tiny_model, prefs, tmp_path, monkeypatch):
+    """Four runs, one pass over the base; they have the forecasts that they have apart. A base of another seed has a pass of its own."""
+    given = {
+        "model": str(tiny_model), "pairs": (prefs,), "perturb_most": 4, "held_out": 16, "adapt_most": 32, "max_tokens": 8,
+        "learning_rate": 3e-2,
+    }  # fmt: skip
+    bases = []
+
+    def counted(model, *sides, **options):
+        bases.append(options["adam"])
+        return behaviour_passes(model, *sides, **options)
+
+    monkeypatch.setattr("empirical.durability.run.behaviour_passes", counted)
+    settings = DurabilitySettings(align_volumes=(4, 8), optimisers=("adamw", "adamw-carried"), **given)
+    together = durability(settings, tmp_path / "together", device="cpu", dtype="float32")["durability"]
+    assert bases == [True]
+    again = DurabilitySettings(align_volumes=(4, 8), optimisers=("adamw-carried",), **given)
+    close_laboratory()
+    alone = durability(again, tmp_path / "alone", device="cpu", dtype="float32")["durability"]
+    assert bases == [True, True]
+    assert together[2:] == alone
+    other = DurabilitySettings(align_volumes=(8,), optimisers=("adamw", "sgd"), seeds=(1,), **given)
+    durability(other, tmp_path / "other", device="cpu", dtype="float32")
+    assert bases == [True, True, True, False]
 
 
 ALGORITHMS = ["dpo", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("kto", "simpo", "ppo"))]
