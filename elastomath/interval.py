@@ -110,16 +110,18 @@ class Interval:
         unit: str = "",
         names: tuple[str, str] = ("clusters", "values"),
         logs: bool = False,
+        these: bool = False,
     ) -> Interval:
         """The mean over clusters of the mean of each one's values (shape (N,), the cluster of each beside it), Student's interval.
 
         ``logs``: the values are logarithms, and the mean a geometric one. ``names``: of clusters and values, for the method.
+        ``these``: of these clusters alone, not of others like them.
 
         Values of one cluster share what is its own, ``v = mu + b_cluster + e``: as if independent, N values in B clusters have an
         interval too narrow by up to sqrt(N/B). With three clusters or more it is over their means (B - 1 degrees of freedom), of its
         level for clusters of one size whatever the variances of b and e are. Two clusters, or one, say nothing of others: the
-        interval is over the values within them, ``s^2/B^2 sum_c 1/n_c`` with s^2 pooled (N - B degrees of freedom), and holds for
-        these clusters; where each has one value only, it is over the two.
+        interval is over the values within them, as it is for ``these``: ``s^2/B^2 sum_c 1/n_c`` with s^2 pooled (N - B degrees of
+        freedom), and holds for these clusters; where each of two has one value only, it is over the two.
 
         Raises InputError for no value, one that is not finite, and another number of clusters than of values.
 
@@ -134,7 +136,7 @@ class Interval:
             )
         groups = [known[[other == cluster for other in clusters]] for cluster in dict.fromkeys(clusters)]
         means, count, free = np.array([group.mean() for group in groups]), len(groups), known.size - len(groups)
-        if count >= 3 or (count == 2 and not free):
+        if not these and (count >= 3 or (count == 2 and not free)):
             mean = cls.of_values(means, level=level, unit=unit, method=f"Student's t over {count} {names[0]}")
             return mean._exponentials() if logs else mean
         spread = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)

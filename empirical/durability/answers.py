@@ -308,7 +308,7 @@ def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[Durabili
         )
         sentences.append(
             f"Under {optimiser}, twice the alignment bought {power:.2f} times the durability (exponent {text}"
-            f"{_over(exponent)}; 1 would be in proportion, 0 nothing)."
+            f"{_over(exponent)}{_of_these(exponent)}; 1 would be in proportion, 0 nothing)."
         )
     sentences += _apart(optimiser, rows) + _exponent_error(answer)
     undone = [row["undo_volume"]["estimate"] for row in rows if phases_of(row) == optimiser and "undo_volume" in row]
@@ -362,6 +362,14 @@ def _over(pooled: OverGroups) -> str:
     """Over what an interval is, after a space: prompts of the only group, else behaviours, or seeds of them."""
     method = pooled.get("method", "jackknife over prompts" if pooled["groups"] == 1 else "")
     return " over " + method.partition(" over ")[2] if method else ""
+
+
+def _of_these(pooled: OverGroups) -> str:
+    """The interval of these behaviours alone, after a semicolon, where there is one."""
+    if "of_these" not in pooled:
+        return ""
+    _, _, ends = _text(pooled["of_these"], "").partition(" ")
+    return f"; of these behaviours alone, over their seeds, {ends}"
 
 
 def _apart(optimiser: str, rows: Sequence[DurabilityRow]) -> list[str]:

@@ -56,7 +56,8 @@ def pooled_rows(rows: Sequence[DurabilityRow]) -> dict[str, Answer]:
     A group is one behaviour at one seed: its alignment volumes share a base and a way, so slopes are taken within a group.
     Seeds of one behaviour share its prompts and responses, so the interval is over behaviours where there are three or more,
     else over the seeds of these behaviours (`Interval.of_clusters`; ``method`` says which). ``smallest_visible``: the half width,
-    the smallest effect that would be seen. The first fall is given as its change per doubling of n, and as the factor
+    the smallest effect that would be seen. ``of_these``: the interval over seeds where that over behaviours is another: it is of these
+    behaviours, and says nothing of the next. The first fall is given as its change per doubling of n, and as the factor
     of that (``first_fall_factor``), which weighs behaviours of a small constant as those of a large one. Means of ratios are geometric.
     ``left_out``: groups that do not have the number, as the exponent where one of their runs was not undone. ``vouched``: the same
     over the groups whose cards say that the law applies, where these are some and not all.
@@ -251,8 +252,12 @@ def _over_groups(values: Sequence[float], behaviours: Sequence[str], *, logs: bo
     left_out = len(values) - len(known)
     if not known:
         return _as_answer(Interval(None, None, None), 0, left_out)
-    mean = Interval.of_clusters(*zip(*known, strict=True), names=("behaviours", "seeds"), logs=logs)
-    return _as_answer(mean, len(known), left_out)
+    over = partial(Interval.of_clusters, *zip(*known, strict=True), names=("behaviours", "seeds"), logs=logs)
+    mean, these = over(), over(these=True)
+    answer = _as_answer(mean, len(known), left_out)
+    if these.closed and these.method != mean.method:
+        answer["of_these"] = these.as_dict()
+    return answer
 
 
 def _as_answer(mean: Interval, groups: int, left_out: int = 0) -> OverGroups:

@@ -147,12 +147,14 @@ class ForecastError(TypedDict):
 class OverGroups(Ends):
     """A number over behaviours and seeds, some left out; smallest_visible: the effect that would have been seen.
 
-    method: over what the interval is, behaviours or seeds of them.
+    method: over what the interval is, behaviours or seeds of them.  of_these: the one over seeds, of these behaviours alone, where
+    the interval is over behaviours
     """
 
     groups: int
     method: NotRequired[str]
     left_out: NotRequired[int]
+    of_these: NotRequired[Ends]
     smallest_visible: float | None
 
 

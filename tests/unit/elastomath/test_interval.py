@@ -124,3 +124,15 @@ def test_two_clusters_or_one_say_nothing_of_others():
     assert Interval.of_clusters([1.0], ["a"]).low is None
     with pytest.raises(InputError, match="give each value its cluster"):
         Interval.of_clusters([1.0, 2.0], ["a"])
+
+
+def test_of_these_clusters_alone_an_interval_is_over_the_values_within_them():
+    """By hand: pooled variance (2 + 8 + 2)/4 = 3 and its share (1/2 + 1/3 + 1/2)/9; it covers the mean of what these clusters have."""
+    these = Interval.of_clusters([0.0, 2.0, 10.0, 12.0, 14.0, 4.0, 6.0], list("aabbbcc"), these=True)
+    half = 2.776445105 * np.sqrt(3 * (4 / 3) / 9)
+    assert (these.estimate, these.low, these.high) == pytest.approx((6.0, 6.0 - half, 6.0 + half))
+    rng, own, clusters = np.random.default_rng(0), np.array([-3.0, 0.0, 1.0, 6.0]), np.repeat(np.arange(4), 3).tolist()
+    draws = own.repeat(3) + rng.standard_normal((2000, 12))
+    covered = [Interval.of_clusters(row, clusters, these=True).holds(own.mean()) for row in draws]
+    assert abs(np.mean(covered) - 0.95) < 0.015
+    assert Interval.of_clusters([1.0, 2.0, 3.0], list("abc"), these=True).low is None

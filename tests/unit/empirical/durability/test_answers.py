@@ -200,7 +200,10 @@ def test_an_exponent_is_over_behaviours_and_seeds_of_one_count_once():
     assert answer["return_ratio"]["method"] == "Student's t over 4 seeds of 2 behaviours"
     rows = [durability_row(result) for result in of_behaviours(*volumes)]
     words = " ".join(conclusion({"durability": rows, "error": forecast_error(rows), "answers": {"sgd": answer}}))
-    assert "] over 3 behaviours; 1 would be in proportion" in words
+    assert "] over 3 behaviours; of these behaviours alone, over their seeds, [" in words
+    these = answer["exponent"]["of_these"]
+    assert (these["low"], these["high"]) == pytest.approx((pooled["estimate"],) * 2)  # seeds of one are alike here
+    assert "of_these" not in answer["return_ratio"]  # of two behaviours, and so over seeds already
 
 
 def test_behaviours_whose_cards_vouch_are_read_apart_too():
