@@ -263,7 +263,10 @@ def _over_groups(values: Sequence[float], behaviours: Sequence[str], *, logs: bo
 def _as_answer(mean: Interval, groups: int, left_out: int = 0) -> OverGroups:
     visible = None if mean.low is None or mean.high is None else (mean.high - mean.low) / 2
     return {
-        **mean.as_dict(),
+        "estimate": mean.estimate,
+        "low": mean.low,
+        "high": mean.high,
+        "level": mean.level,
         "groups": groups,
         "left_out": left_out,
         "smallest_visible": visible,
