@@ -27,16 +27,12 @@ from typing import Any, Final
 import numpy as np
 
 from elastomath.arrays import Array
-from elastomath.curve import Curve
-from elastomath.errors import InputError
 from elastomath.fit.crossing import first_crossing
-from elastomath.fit.fit import fit_run
-from elastomath.fit.pooling import covariate_effects, pooled_kappa, scaling_exponent
 from elastomath.interval import Interval
 from elastomath.runs.ledger import Result
 from elastomath.units import NATS_PER_BIT
 
-from .results import Answers, Effective, Group, LawExponents, Row, Slope, Spread
+from .results import Answers, Group, LawExponents, Row, Slope, Spread
 
 LEVEL: Final = 0.95
 DRAWS: Final = 400
@@ -82,15 +78,14 @@ class _Run:
         raise KeyError(phase)
 
 
-def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> Answers:
-    """What the runs say: {"readings", "groups", "effective_volumes", "reading"}.
+def answers(results: Sequence[Result], draws: int = DRAWS) -> Answers:
+    """What the runs say: {"readings", "groups", "reading"}.
 
     readings   a row for each run: its covariates and every measure with its standard error over documents
     groups     for each alignment volume and direction: each measure's slopes per doubling of P and of V and its exponents.
                A number is a mean over seeds with a t interval over them (ends None for one seed), the value of every seed, and
                se_documents, where the documents of a seed are resampled together for all of its runs; and the
                laws' predictions of the exponent in V
-    effective_volumes  R16: kappa pooled, beta in kappa ~ V^beta, kappa against P; how many runs bound kappa
     """
     rows, clouds = [], []
     for seed in dict.fromkeys(result["configuration"]["seed"] for result in results):
@@ -106,7 +101,6 @@ def answers(results: Sequence[Result], curve: Curve, draws: int = DRAWS) -> Answ
     return {
         "readings": rows,
         "groups": groups,
-        "effective_volumes": _effective(curve),
         "reading": [line for group in groups for line in _sentences(group)],
     }
 
@@ -444,28 +438,6 @@ def _predicted(
         exponents = power_law(design, values * unit, unit)
         joint[name] = None if exponents is None else float(exponents[0][place])
     return [{"name": LAWS[0], "exponents": joint}, {"name": LAWS[1], "exponents": dict.fromkeys(joint, 0.0)}]
-
-
-def _effective(curve: Curve) -> Effective:
-    """Effective volumes of every run (R16): kappa pooled, beta in the nominal k, and kappa against the covariates."""
-    fits = []
-    for run in curve:
-        try:
-            fits.append(fit_run(run))
-        except InputError:
-            continue
-    bounded = [fit for fit in fits if fit.kappa.closed]
-    names = {fit.run for fit in fits}
-    frame = curve.frame[curve.frame["run"].isin(names)].groupby("run", sort=False).first()
-    covariates = {"parameters": [float(frame["parameters"][fit.run]) for fit in fits]}
-    beta = scaling_exponent(fits)
-    return {
-        "runs": len(fits),
-        "bounded": len(bounded),
-        "kappa": pooled_kappa(fits).as_dict(),
-        "beta": None if beta is None else beta.as_dict(),
-        "parameters": covariate_effects(fits, covariates),
-    }
 
 
 def _sentences(group: Group) -> list[str]:

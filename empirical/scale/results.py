@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from elastomath.interval import Ends
-
 
 class Slope(TypedDict):
     """A slope or an exponent: mean over seeds with a t interval, the value of every seed, the error over documents."""
@@ -48,16 +46,6 @@ class Group(TypedDict):
     laws: list[LawExponents]
 
 
-class Effective(TypedDict):
-    """R16 on every run: how many bound kappa, kappa pooled, beta in kappa ~ V^beta, kappa against the size."""
-
-    runs: int
-    bounded: int
-    kappa: Ends
-    beta: Ends | None
-    parameters: list[dict[str, object]]
-
-
 Row = dict[str, Any]
 """A run's covariates, and every measure with its standard error."""
 
@@ -67,5 +55,4 @@ class Answers(TypedDict):
 
     readings: list[Row]
     groups: list[Group]
-    effective_volumes: Effective
     reading: list[str]

@@ -42,7 +42,7 @@ def scale(settings: ScaleSettings, out: Path, **where: Unpack[Where]) -> Protoco
     {"runs": {"done", "failed", "total"}, "curve", "failures", "settings"} and what `answers.answers` finds. where:
     `laboratory.conduct.Where`.
     """
-    return perform(settings, run_scale, run_curve, answers, out, **where)
+    return perform(settings, run_scale, run_curve, lambda done, _: answers(done), out, **where)
 
 
 def run_scale(equipment: Equipment, configuration: Configuration) -> Result:

@@ -208,14 +208,9 @@ def planted(size: float, volume: float, seed: int, docs: int = 60) -> dict:
             "gradients": {"start": at, "aligned": at}, "kernels": kernels}  # fmt: skip
 
 
-@pytest.fixture
-def no_fits(monkeypatch):
-    monkeypatch.setattr("empirical.scale.answers._effective", lambda curve: {})
-
-
-def test_planted_exponents_come_back(no_fits):
+def test_planted_exponents_come_back():
     runs = [planted(p, v, s) for s in (0, 1) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
-    group = answers(runs, None, 50)["groups"][0]
+    group = answers(runs, 50)["groups"][0]
     for measure in ("rise", "first_fall", "depth", "first_excess", "excess_depth"):
         told = group["measures"][measure]["exponent"]
         assert told["parameters"]["estimate"] == pytest.approx(0.3, abs=1e-6), measure
@@ -227,22 +222,22 @@ def test_planted_exponents_come_back(no_fits):
     assert own["exponent"]["parameters"]["estimate"] == pytest.approx(-0.2, abs=1e-6)
     assert own["exponent"]["pretrain_volume"]["estimate"] == pytest.approx(0.1, abs=1e-6)
     assert own["slope"]["parameters"]["unit"] == "per doubling"
-    lines = answers(runs, None, 50)["reading"]
+    lines = answers(runs, 50)["reading"]
     said = "falls with size (exponent -0.20 [-0.20, -0.20]) and grows with pre-training volume (exponent +0.10 [+0.10, +0.10])"
     assert f"the relative kernel of tone {said}" in lines
     assert "the relative kernel of advice has no exponent in size and has no exponent in pre-training volume" in lines
-    row = answers(runs, None, 50)["readings"][0]
+    row = answers(runs, 50)["readings"][0]
     assert row["rise"] == pytest.approx(1e5**0.3 * 1000**-0.5)
 
 
-def test_a_run_that_hardly_rose_counts_for_little_in_a_share_of_the_rise_and_is_not_left_out(no_fits):
+def test_a_run_that_hardly_rose_counts_for_little_in_a_share_of_the_rise_and_is_not_left_out():
     """First fall 0.4 and depth 1.2 of the rise in all runs; one rose by nothing, within its noise: shares have the exponent 0."""
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
     for reading in runs[0]["readings"]:
         tokens = np.asarray(reading["tokens_perturb"])
         own = np.asarray(runs[1]["readings"][0]["nats_perturb"])  # what every run's documents cost at the start
         reading["nats_perturb"] = (own + (1e-6 if reading["phase"] == "aligned" else 0.0) * tokens).tolist()
-    group = answers(runs, None, 50)["groups"][0]
+    group = answers(runs, 50)["groups"][0]
     for measure, share in (("fall_rate", 0.04), ("fall_share", 1.2)):
         spread = group["measures"][measure]
         assert spread["exponent"]["parameters"]["estimate"] == pytest.approx(0.0, abs=1e-4)
@@ -250,7 +245,7 @@ def test_a_run_that_hardly_rose_counts_for_little_in_a_share_of_the_rise_and_is_
     assert group["measures"]["undoing_volume"]["runs"] == 9
 
 
-def test_responses_to_one_prompt_do_not_narrow_the_errors(no_fits):
+def test_responses_to_one_prompt_do_not_narrow_the_errors():
     """Each response four times: errors are those of once where the prompts are known, and half of them where they are not."""
 
     def times(run, count, known):
@@ -269,23 +264,23 @@ def test_responses_to_one_prompt_do_not_narrow_the_errors(no_fits):
     for reading in run["readings"]:  # what each document does of its own at each reading
         reading["nats_perturb"] = (np.asarray(reading["nats_perturb"]) + rng.standard_normal(60)).tolist()
     once, known, unknown = (
-        answers([times(run, *how)], None, 2000)["readings"][0] for how in ((1, False), (4, True), (4, False))
+        answers([times(run, *how)], 2000)["readings"][0] for how in ((1, False), (4, True), (4, False))
     )
     for measure in ("rise", "first_fall", "excess_depth"):
         assert known[f"{measure}_se"] == pytest.approx(once[f"{measure}_se"], rel=0.06)
         assert unknown[f"{measure}_se"] == pytest.approx(once[f"{measure}_se"] / 2, rel=0.06)
 
 
-def test_a_measure_that_some_run_has_not_has_no_slope(no_fits):
+def test_a_measure_that_some_run_has_not_has_no_slope():
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 2000.0, 8000.0)]
     runs[4]["kernels"]["tone"] = {"estimate": None, "se": None}
-    spread = answers(runs, None, 50)["groups"][0]["measures"]["relative kernel of tone"]
+    spread = answers(runs, 50)["groups"][0]["measures"]["relative kernel of tone"]
     assert (spread["defined"], spread["runs"], spread["mean"]) == (8, 9, None)
     assert spread["slope"]["parameters"] is None
     assert spread["exponent"]["parameters"] is None
 
 
-def test_the_error_over_documents_is_that_of_other_documents(no_fits):
+def test_the_error_over_documents_is_that_of_other_documents():
     values, errors = [], []
     for draw in range(40):
         rng = np.random.default_rng(1000 + draw)
@@ -295,23 +290,23 @@ def test_the_error_over_documents_is_that_of_other_documents(no_fits):
                 for role in ("align", "perturb"):
                     noise = rng.standard_normal(60)
                     reading[f"nats_{role}"] = (np.asarray(reading[f"nats_{role}"]) + noise).tolist()
-        told = answers(runs, None, 50)["groups"][0]["measures"]["depth"]["slope"]["parameters"]
+        told = answers(runs, 50)["groups"][0]["measures"]["depth"]["slope"]["parameters"]
         values.append(told["estimate"])
         errors.append(told["se_documents"])
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
 
 
-def test_the_errors_of_readings_of_their_own_do_not_cancel_in_a_slope(no_fits):
+def test_the_errors_of_readings_of_their_own_do_not_cancel_in_a_slope():
     """Cosines with an error of 0.1 each at sizes two doublings apart, two of each: by hand 0.1/sqrt(16) = 0.025 for a doubling.
 
     They were drawn alike for every run, so that equal errors made 0 of it.
     """
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 8000.0)]
-    group = answers(runs, None, 2000)["groups"][0]
+    group = answers(runs, 2000)["groups"][0]
     assert group["measures"]["cosine"]["slope"]["parameters"]["se_documents"] == pytest.approx(0.025, rel=0.1)
 
 
-def test_what_the_documents_do_to_every_model_alike_cancels_in_a_slope(no_fits):
+def test_what_the_documents_do_to_every_model_alike_cancels_in_a_slope():
     runs = [planted(p, v, 0) for p in (1e5, 4e5, 1.6e6) for v in (1000.0, 8000.0)]
     for run_ in runs:
         rng = np.random.default_rng(7)  # the same for every model, another at every reading
@@ -319,7 +314,7 @@ def test_what_the_documents_do_to_every_model_alike_cancels_in_a_slope(no_fits):
             for role in ("align", "perturb"):
                 nats = np.asarray(reading[f"nats_{role}"])
                 reading[f"nats_{role}"] = (nats + rng.standard_normal(len(nats))).tolist()
-    told = answers(runs, None, 50)
+    told = answers(runs, 50)
     assert told["readings"][0]["depth_se"] > 1e-3
     assert told["groups"][0]["measures"]["depth"]["slope"]["parameters"]["se_documents"] < 1e-9
 
