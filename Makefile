@@ -7,7 +7,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --re
 	&& $(PYTHON) -I benchmarks/hashes.py $(VENV)/installed.json
 OUT ?= out
 
-.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants fuzz crash docs clean
+.PHONY: report test search test-coverage lint acceptance bench versions coverage mutants fuzz crash docs docs-test clean
 
 report: $(VENV)/.llm            ## the main job: everything into one self-contained HTML file
 	$(BIN)/elastomath report --preset quick --out $(OUT)/report.html
@@ -52,6 +52,9 @@ fuzz: $(VENV)/.dev            ## bad input over every verb, for SECONDS (600) fr
 
 docs: $(VENV)/.dev             ## the static site, into out/site; a warning or a dead link stops it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir $(OUT)/site
+
+docs-test: $(VENV)/.dev        ## the tests of the site: built without its notebooks' outputs, every page read
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m site tests/integration/test_docs.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

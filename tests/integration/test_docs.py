@@ -186,6 +186,7 @@ def _faults(pages: list[Path], folder: Path, width: int) -> dict[str, dict[str, 
     }
 
 
+@pytest.mark.site
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_page_fits_a_phone_and_axe_has_no_complaint(built_site: tuple[Path, str], tmp_path: Path) -> None:
     pytest.importorskip("axe_core_python")
@@ -237,6 +238,7 @@ def test_letters_within_words_are_typeset_as_in_formulas(
     assert seen == typeset
 
 
+@pytest.mark.site
 def test_the_site_builds_without_a_warning_or_a_dead_link(built_site: tuple[Path, str]) -> None:
     site, said = built_site
     assert said == ""
