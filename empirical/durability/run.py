@@ -190,7 +190,8 @@ class Bench:
         if algorithm != "sft":
             return [self._given(adapted) if algorithm == GIVEN else self._preferred(adapted, algorithm)]
         for volume in c["align_path"]:
-            part = self.train["align"][slice(done, volume)]
+            # padded on its own: runs of other volumes then have the same stage
+            part = self._encoded([(pair, True) for pair in self.aligning[done:volume]])
             name = self.common | self.phase | {"stage": "aligned", "train": fingerprint(part), "before": done}
             parent = self.laboratory.stage(name, parent, self._walk(part, done, parent if done else None), moments=True)
             stages.append(parent)

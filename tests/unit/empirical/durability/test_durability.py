@@ -27,6 +27,7 @@ from empirical.durability.gradients import behaviour_gradients, read_behaviour
 from empirical.durability.predict import predict
 from empirical.durability.undoing import undo_interval
 from empirical.laboratory.laboratory import close_laboratory
+from empirical.models.checkpoints import save_checkpoint
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode_examples
 from empirical.tracking.panel import Panel
@@ -364,6 +365,25 @@ def test_runs_of_one_base_share_its_backward_passes(tiny_model, prefs, tmp_path,
     other = DurabilitySettings(align_volumes=(8,), optimisers=("adamw", "sgd"), seeds=(1,), **given)
     durability(other, tmp_path / "other", device="cpu", dtype="float32")
     assert bases == [True, True, True, False]
+
+
+def test_volumes_lie_on_one_way_of_alignment(tiny_model, tmp_path, monkeypatch):
+    """The longer alignments go on from the shorter ones, also where the longest response among more is a longer one."""
+    rows = [{"prompt": p, "chosen": "good" + " film" * (i // 6), "rejected": "slow"} for i, p in enumerate(PROMPTS)]
+    (tmp_path / "prefs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings = DurabilitySettings(
+        model=str(tiny_model), pairs=(str(tmp_path / "prefs.jsonl"),), align_volumes=(2, 4, 8), perturb_most=2, batch=2, held_out=8,
+        adapt_most=2, adapt_step=2, learning_rate=3e-2, max_tokens=16,
+    )  # fmt: skip
+    kept = []
+
+    def counted(path, *state):
+        kept.append(path)
+        save_checkpoint(path, *state)
+
+    monkeypatch.setattr("empirical.laboratory.laboratory.save_checkpoint", counted)
+    durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+    assert len(kept) == 1 + 3  # the base, and an end for each volume
 
 
 ALGORITHMS = ["dpo", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("kto", "simpo", "ppo"))]
