@@ -306,6 +306,8 @@ def _undoes(group: GroupConstants) -> str:
     unit = unit_words([run.course for run in group.runs])
     # a volume of 1 is a unit, or stands for one that is not known
     of = f"what {group.align:g} aligned ones gave" if (group.align or 0.0) > 1 else "what alignment gave"
+    if any(math.isnan(run.course.base) for run in group.runs):  # counted down to 0, whatever alignment gave
+        of = "the contrast above even odds"
     before, after = "", f"opposed {unit} undo" if unit == "examples" else f"{unit} of the perturbation undo"
     if unit == ALIGNMENTS:
         before, after = "a perturbation of ", "times the alignment data undoes"
@@ -496,13 +498,17 @@ def _missing(courses: Sequence[Course]) -> list[str]:
             "no reading from before the alignment (column base_contrast): undoing is counted down to even odds, "
             "where both texts cost the same, and only where the alignment had gone beyond it"
         )
+    scores = [course for course in courses if "score" in course.measure]
+    if any(math.isnan(course.base) for course in scores):
+        missing.append("no score from before the alignment (column base_score, or chance): no half-life or undo volume")
     if any(course.measure == "kept" for course in courses):
         missing.append(
             "no component align: no contrast, half-life or undo volume; what is told is how fast the kept text is lost"
         )
     if any(not course.known_errors for course in courses):
+        column = "trials, or score_se" if scores else "rate_se"
         missing.append(
-            "no error of the readings (column rate_se): intervals come from the scatter along a run, or over seeds"
+            f"no error of the readings (column {column}): intervals come from the scatter along a run, or over seeds"
         )
     if any(course.values.size == 1 for course in courses):
         missing.append("one reading a run: no fall, half-life or undo volume")

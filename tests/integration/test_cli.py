@@ -160,6 +160,9 @@ def test_plot_draws_a_curve_beside_it(call, tmp_path):
     assert "alignment gives way" in out
     assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
     refused(call("plot", file, "--out", tmp_path / "curve.gif"), ".gif")
+    alone = Curve.from_paths("one", {"align": 5}, [0, 4], {"align": [1.0, 1.1]}, "bits/token", "examples")
+    first = call("plot", alone.write(tmp_path / "alone.csv"))[1].splitlines()[0]
+    assert first == "Curve of 1 run (one): align in bits/token, at 2 perturbations up to 4 examples."
 
 
 def test_nothing_is_said_by_colour_alone(call, masses, monkeypatch):
@@ -467,7 +470,8 @@ def test_simulated_volumes_are_told_in_alignment_data_and_not_in_examples(call, 
     out = call("fit", tmp_path / "mixture.csv")[1]
     assert "undone by: in alignment volumes" in " ".join(out.split())
     assert re.match(
-        "At k (2|40): a perturbation of 0.* times the alignment data undoes half of what alignment gave", opening
+        "At k (2|40): a perturbation of 0.* times the alignment data undoes half of the contrast above even odds",
+        opening,
     )
 
 

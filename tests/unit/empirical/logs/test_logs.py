@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -158,8 +159,8 @@ def test_tables_of_wandb_trackio_tensorboard_and_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("content", "mapping", "message"),
     [
-        ("step,harm\n0,0.5\n4,0.0\n", "harm=perturb:score", "harm is 0 as a score"),
-        ("step,harm\n0,0.5\n4,1.5\n", "harm=perturb:score", "harm is 1.5 as a score"),
+        ("step,harm\n0,0.5\n4,0.0\n", "harm=perturb:score", "harm is 0 .kind score"),
+        ("step,harm\n0,0.5\n4,1.5\n", "harm=perturb:score", "harm is 1.5 .kind score"),
         ("step,harm\n1,0.5\n4,0.5\n", "harm=perturb", "no reading before the perturbation: the first .* is at 1 "),
         ("step,harm\n0,0.5\n4,0.5\n", "good=perturb", "no metric 'good'.*there are harm"),
         (
@@ -178,7 +179,13 @@ def test_tables_of_wandb_trackio_tensorboard_and_ones_own(tmp_path):
             "harm=perturb",
             "harm is 'half' at step 4 .*log.csv.*: write a number, or",
         ),
-        ("", "harm=perturb", "not a readable table"),
+        ("step,harm\n0,0.5\n4,inf\n8,0.5\n", "harm=perturb", "harm is 'inf' at step 4 .*log.csv.*: write a number, or"),
+        ("", "harm=perturb", "the file is empty"),
+        ("step,harm\n", "harm=perturb", "no row of it has a step .*log.csv"),
+        ("step;harm\n0;0,5\n", "harm=perturb", "semicolons between the columns .*log.csv.*: save it with commas"),
+        ("step,good,harm\n0,9,0.5,\n4,9,0.4,\n", "good=align", "line 2: 4 fields where the header has 3"),
+        ("step,harm,harm\n0,0.5,9\n", "harm=perturb", "column 'harm' occurs twice"),
+        ("step,harm\n0,0.5\n4,0.4\n4,0.3\n", "harm=perturb", "harm is 0.3 at step 4, and 0.4 in another row .*log.csv"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, content, mapping, message):
@@ -198,6 +205,28 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, name, conten
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError):
         read_records(tmp_path / name)
+
+
+def test_one_step_twice_in_a_log_of_a_trainer_is_refused_where_its_values_differ(tmp_path):
+    """An evaluation of the best checkpoint after training stands at the last step, too, and is no reading of it."""
+    path = tmp_path / "trainer_state.json"
+    rows = [{"step": 0, "eval_align_loss": 1.0}, {"step": 5, "eval_align_loss": 2.0}, {"step": 5, "loss": 3.0}]
+    for last, match in ((2.0, None), (1.5, r"eval_align_loss is 1\.5 at step 5, and 2 in another row .*trainer_state")):
+        path.write_text(json.dumps({"log_history": [*rows, {"step": 5, "eval_align_loss": last}]}))
+        if match is None:
+            assert read_curve([path]).curve.frame["rate"].tolist() == pytest.approx([1 / LN2, 2 / LN2])
+        else:
+            with pytest.raises(InputError, match=match):
+                read_curve([path])
+
+
+@pytest.mark.parametrize(("data", "message"), [(gzip.compress(b"step,harm"), "a gzip archive, where a text file is wanted"),
+                                               ("step,härm\n".encode("latin-1"), "not UTF-8: byte 7 is 0xe4")])  # fmt: skip
+def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
+    for name in ("log.csv", "log.csv.gz"):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match=message):
+            read_records(tmp_path / name)
 
 
 def test_text_beside_the_mapped_metrics_and_words_for_nothing_are_no_fault(tmp_path):
