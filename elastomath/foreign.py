@@ -161,7 +161,7 @@ def text_of(
     try:
         return bytes_of(path, where, mend, most).decode("utf-8")
     except UnicodeDecodeError as error:
-        refuse_kind(path, "a text file", "unpack or export it first")
+        refuse_kind(path, "a text file", "unpack or export it first", but="a JSON file")
         raise InputError(
             f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}",
             where=where or os.fspath(path),

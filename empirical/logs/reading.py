@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elastomath.arrays import Array
+from elastomath.checks import checked, number
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 
@@ -75,6 +76,7 @@ def read_records(path: str | Path, step: str | None = None) -> list[Record]:
     return tables.read(file, step)
 
 
+@checked(batch=number(above=0.0))
 def read_curve(
     files: Sequence[str | Path],
     mapping: str = "",
@@ -98,7 +100,8 @@ def read_curve(
     """
     wanted, axis = _mapping(mapping)
     if at and len(at) != len(files):
-        raise InputError(f"{len(at)} perturbations for {len(files)} files", where="--at", mend="give one for each file")
+        few = f"{len(at)} perturbation{'s' * (len(at) != 1)} for {len(files)} file{'s' * (len(files) != 1)}"
+        raise InputError(few, where="--at", mend="give one for each file")
     records = []
     for index, file in enumerate(files):
         steps = read_records(file, axis)

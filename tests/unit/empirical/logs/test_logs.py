@@ -221,6 +221,7 @@ def test_one_step_twice_in_a_log_of_a_trainer_is_refused_where_its_values_differ
 
 
 @pytest.mark.parametrize(("data", "message"), [(gzip.compress(b"step,harm"), "a gzip archive, where a text file is wanted"),
+                                               ('{"step": "härm"}'.encode("latin-1"), "not UTF-8: byte 12 is 0xe4"),
                                                ("step,härm\n".encode("latin-1"), "not UTF-8: byte 7 is 0xe4")])  # fmt: skip
 def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
     for name in ("log.csv", "log.csv.gz"):
@@ -247,8 +248,10 @@ def test_files_without_steps_need_them_given(tmp_path):
     (tmp_path / "results_1.json").write_text(json.dumps({"results": {"harm": {"acc,none": 0.5, "f1,strict": 0.25}}}))
     with pytest.raises(InputError, match="the file tells no step"):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score")
-    with pytest.raises(InputError, match="2 perturbations for 1 files"):
+    with pytest.raises(InputError, match="2 perturbations for 1 file "):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0, 1])
+    with pytest.raises(InputError, match="batch is 0 .*finite and > 0"):
+        read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0], batch=0)
     assert set(read_records(tmp_path / "results_1.json")[0].metrics) == {"harm.acc", "harm.f1,strict"}
     with pytest.raises(InputError, match="no such file"):
         read_records(tmp_path / "none.json")
