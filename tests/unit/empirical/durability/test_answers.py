@@ -231,6 +231,9 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert "off by 0%" in words[0]
     assert all(sentence.endswith(".") for sentence in words)
     assert forecast_figure(told).axes
+    assert not forecast_figure(told).axes[0].texts
+    told["durability"][0]["undo_volume"]["high"] = None
+    assert len(forecast_figure(told).axes[0].texts) == 1  # the arrow of an open end
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})
