@@ -250,7 +250,7 @@ def test_files_without_steps_need_them_given(tmp_path):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score")
     with pytest.raises(InputError, match="2 perturbations for 1 file "):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0, 1])
-    with pytest.raises(InputError, match="batch is 0 .*finite and > 0"):
+    with pytest.raises(InputError, match=r"batch is 0 .*finite and > 0"):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0], batch=0)
     assert set(read_records(tmp_path / "results_1.json")[0].metrics) == {"harm.acc", "harm.f1,strict"}
     with pytest.raises(InputError, match="no such file"):
