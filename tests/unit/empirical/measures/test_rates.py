@@ -434,7 +434,17 @@ def test_the_prompt_column_of_the_verb(
     expected = measure(loaded, [row["a"] for row in rows], 64, prompts=[row["q"] for row in rows])
     assert result["prompt_column"] == "q"
     assert result["results"][0]["bits_per_byte"] == expected.bits_per_byte
+    earlier = tmp_path / "earlier.json"
+    again = ["--data", file, "--prompt-column", "q", "--column", "a", "--window", 64]
+    earlier.write_text(call(*again, "--documents", "--json")[1])
+    assert "That is 0 more than before, with a standard error of 0 over paired documents." in " ".join(
+        call(*again, "--before", earlier)[1].split()
+    )
     for more, words in [
+        (
+            ["--data", file, "--column", "a", "--window", 64, "--before", earlier],
+            "give --prompt-column and --chat as there",
+        ),
         (["--data", file, "--column", "a", "--prompt-column", "question"], "no column 'question'"),
         (["--data", file, "--column", "answer", "--prompt-column", "q"], "no column 'answer'"),
         (["--data", plain, "--prompt-column", "q"], "plain text has no columns"),
