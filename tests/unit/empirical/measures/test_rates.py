@@ -311,6 +311,7 @@ def test_se_is_seeded_and_none_for_one_document(sample: tuple[np.ndarray, np.nda
     padded = bootstrap_se(np.append(bits, np.zeros(9)), np.append(sizes, np.zeros(9, dtype=np.int64)), seed=3)
     assert padded == bootstrap_se(bits, sizes, seed=3)
     assert bootstrap_se(3.0 * sizes, sizes) == pytest.approx(0.0, abs=1e-14)
+    assert bootstrap_se(np.full(80, 202.1969), np.full(80, 23)) == 0.0  # equal documents: it was 8e-31
 
 
 def test_responses_to_one_prompt_are_resampled_together(
