@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elastomath.errors import InputError
-from elastomath.foreign import parquet_of, text_of
+from elastomath.foreign import parquet_of, refuse_kind, text_of
 from elastomath.tables import json_object, read_csv
 
 from .records import Metric, Record, joined, number, read_json, unlike, wording
@@ -118,6 +118,10 @@ def _table(path: Path) -> pd.DataFrame:
     if kind == ".csv":
         header, cells = read_csv(path)
         return pd.DataFrame([dict(zip(header, row, strict=True)) for row in cells], columns=list(dict.fromkeys(header)))
+    if kind not in ("", ".json"):
+        mend = "export it as .csv, .jsonl, .parquet or .json"
+        refuse_kind(path, "a log or a table", mend)
+        raise InputError(f"unknown suffix {path.suffix!r}", where=str(path), mend=mend)
     rows = read_json(path)  # TensorBoard's JSON export: [[wall time, step, value], ...]
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 for row in rows):
         raise unlike(path, "a file that is known here (trainer_state.json, results_*.json, *_EVAL.json, a table)")

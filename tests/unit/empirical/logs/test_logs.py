@@ -224,10 +224,17 @@ def test_one_step_twice_in_a_log_of_a_trainer_is_refused_where_its_values_differ
                                                ('{"step": "härm"}'.encode("latin-1"), "not UTF-8: byte 12 is 0xe4"),
                                                ("step,härm\n".encode("latin-1"), "not UTF-8: byte 7 is 0xe4")])  # fmt: skip
 def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
-    for name in ("log.csv", "log.csv.gz"):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(InputError, match=message):
-            read_records(tmp_path / name)
+    (tmp_path / "log.csv").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(("name", "data", "message"), [("log.csv.gz", gzip.compress(b"step,harm"), "a gzip archive, where a log"),
+                                                       ("log.tsv", b"step\tharm", "unknown suffix '.tsv'")])  # fmt: skip
+def test_a_file_of_an_unknown_kind_is_no_broken_json(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / name)
 
 
 def test_text_beside_the_mapped_metrics_and_words_for_nothing_are_no_fault(tmp_path):
