@@ -155,10 +155,13 @@ def bytes_of(
 def text_of(
     path: FileName, where: str = "", mend: str = "name a file that can be read", most: int | None = None
 ) -> str:
-    """The text of a regular file in UTF-8. Raises InputError as `bytes_of` does, and with the first byte that is not UTF-8."""
+    """The text of a regular file in UTF-8. Raises InputError as `bytes_of` does, and with what it is instead (`kind_of`), or
+    the first byte that is not UTF-8.
+    """
     try:
         return bytes_of(path, where, mend, most).decode("utf-8")
     except UnicodeDecodeError as error:
+        refuse_kind(path, "a text file", "unpack or export it first", but="a JSON file")
         raise InputError(
             f"not UTF-8: byte {error.start + 1} is 0x{error.object[error.start]:02x}",
             where=where or os.fspath(path),

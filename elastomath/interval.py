@@ -23,6 +23,10 @@ class Ends(TypedDict):
     level: float
 
 
+LONG = 1e9
+"""From here on a number is written with its power of ten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """``estimate [low, high]`` at a nominal coverage ``level``; None for an estimate or an end that the data do not bound.
@@ -39,6 +43,8 @@ class Interval:
     1.5 [0.3, 120] +0.0038 [+0.0007, open]
     >>> print(Interval(-0.0139, -0.831, 0.859))
     0.0 [-0.8, 0.9]
+    >>> print(Interval(6.1e76, -2.4e77, 2.6e78))
+    6.1e+76 [-2.4e+77, 2.6e+78]
     """
 
     estimate: float | None
@@ -293,7 +299,9 @@ class Estimate:
 
 
 def _format(known: list[float]) -> Callable[[float], str]:
-    """Decimals that leave two digits of the widest distance between the numbers; three digits of each where one would round to 0."""
+    """Decimals that leave two digits of the widest distance between the numbers; three digits of each where one would round to 0,
+    or has more digits than a person reads (`LONG`).
+    """
     if not known:
         return str
     spread = max(known) - min(known)
@@ -301,4 +309,5 @@ def _format(known: list[float]) -> Callable[[float], str]:
     digits = max(0, (1 if spread else 2) - math.floor(math.log10(scale))) if scale else 0
     straddles = min(known) < 0 < max(known)  # 0 is then a number like any other
     lost = not straddles and any(x and abs(x) < 0.5 * 10.0**-digits for x in known)
-    return lambda x: f"{x:.3g}" if lost or digits > 6 else f"{round(x, digits) + 0.0:.{digits}f}"
+    long = max(map(abs, known)) >= LONG
+    return lambda x: f"{x:.3g}" if lost or long or digits > 6 else f"{round(x, digits) + 0.0:.{digits}f}"

@@ -22,7 +22,7 @@ def read_csv(path: str | os.PathLike[str], where: str = "") -> tuple[tuple[str, 
     or a column without a header, and then no one knows which field is which.
 
     Raises InputError in one line, with the line of the file: a row with more or fewer fields, a name that occurs twice,
-    a quote that does not close, bytes that are not UTF-8, a file that cannot be read or is empty.
+    columns with semicolons or tabs between, a quote that does not close, bytes that are not UTF-8, a file that cannot be read or is empty.
 
     >>> import tempfile, pathlib
     >>> file = pathlib.Path(tempfile.mkdtemp()) / "a.csv"
@@ -39,6 +39,11 @@ def read_csv(path: str | os.PathLike[str], where: str = "") -> tuple[tuple[str, 
         header = next((row for row in reader if row), None)
         if header is None:
             raise InputError("the file is empty", where=name, mend="write a header and at least one row")
+        if len(header) == 1 and (mark := next((mark for mark in ";\t" if mark in header[0]), "")):
+            between = "semicolons" if mark == ";" else "tabs"
+            raise InputError(
+                f"{between} between the columns", where=name, mend="save it with commas, and with decimal points"
+            )
         _refuse_twice(header, f"line {reader.line_num}: column", name)
         for row in reader:
             if row and len(row) != len(header):

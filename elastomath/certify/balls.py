@@ -103,7 +103,7 @@ def exact_input(
     ]
     if len(weights) != len(rows):
         raise InputError(
-            f"{len(weights)} volumes for {len(rows)} datasets",
+            f"{len(weights)} volume{'s' * (len(weights) != 1)} for {len(rows)} datasets",
             where="certify_law",
             mend="give one number for each dataset, in their order",
         )

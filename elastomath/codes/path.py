@@ -107,7 +107,7 @@ def code_path(
     low, high = _fractions([start, end], "perturbation")
     if len(weights) != len(rows) - 1 or not len(weights) or min(weights) <= 0:
         raise InputError(
-            f"{len(weights)} volumes for {len(rows)} datasets",
+            f"{len(weights)} volume{'s' * (len(weights) != 1)} for {len(rows)} datasets",
             where="code path",
             mend="give one > 0 for each but the last, the perturbation",
         )

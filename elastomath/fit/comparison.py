@@ -72,7 +72,7 @@ class Difference:
             were = "was" if self.censored == 1 else "were"
             runs = f"{number_of(self.censored, 'run')} {were} not undone by the largest perturbation that was tried"
             reason = runs if self.censored else "a side has no run that gives it"
-            return f"The {of.rstrip(',')} cannot be compared: {reason}."
+            return f"In the {of} {self.first} and {self.second} cannot be compared: {reason}."
         kind, way = ("difference", "less") if self.constant == "after" else ("ratio", "over")
         if self.p is None:
             return (

@@ -124,7 +124,8 @@ class Summary(Shown):
             }
             if any(g.before is not None for g in self.groups):
                 row["before" if several else f"{course.measure} before"] = cell(group.before)
-            row["after" if several else f"after ({course.unit})"] = cell(group.after)
+            if course.measure != "kept":  # that is minus a rate
+                row["after" if several else f"after ({course.unit})"] = cell(group.after)
             fall = group.first_fall.get(group.runs[0].course.measure)
             if fall is not None:
                 row["first fall" if several else f"first fall ({fall_unit})"] = cell(fall, float(many))
@@ -183,7 +184,10 @@ class Summary(Shown):
             if kept is not None:
                 words = kept.best.side("shrinks", "grows", "is not seen to change")
                 size = f"{abs(kept.best.estimate or 0.0):.2g} {kept.best.unit}"
-                return f"at first the code length of the kept text {words}, by {size} of the perturbation; nothing was aligned here"
+                rest = "nothing was aligned here"
+                if "align" in group.runs[0].course.rates:
+                    rest = "without a component perturb there is no contrast that could be undone"
+                return f"at first the code length of the kept text {words}, by {size} of the perturbation; {rest}"
             if group.undone is None and group.after is not None:
                 runs = "1 run was read; how much of an alignment it undoes"
                 if len(self.runs) > 1:
@@ -306,6 +310,8 @@ def _undoes(group: GroupConstants) -> str:
     unit = unit_words([run.course for run in group.runs])
     # a volume of 1 is a unit, or stands for one that is not known
     of = f"what {group.align:g} aligned ones gave" if (group.align or 0.0) > 1 else "what alignment gave"
+    if any(math.isnan(run.course.base) for run in group.runs):  # counted down to 0, whatever alignment gave
+        of = "the contrast above even odds"
     before, after = "", f"opposed {unit} undo" if unit == "examples" else f"{unit} of the perturbation undo"
     if unit == ALIGNMENTS:
         before, after = "a perturbation of ", "times the alignment data undoes"
@@ -496,13 +502,20 @@ def _missing(courses: Sequence[Course]) -> list[str]:
             "no reading from before the alignment (column base_contrast): undoing is counted down to even odds, "
             "where both texts cost the same, and only where the alignment had gone beyond it"
         )
-    if any(course.measure == "kept" for course in courses):
+    scores = [course for course in courses if "score" in course.measure]
+    if any(math.isnan(course.base) for course in scores):
+        missing.append("no score from before the alignment (column base_score, or chance): no half-life or undo volume")
+    kept = [course for course in courses if course.measure == "kept"]
+    absent = [name for name in ("align", "perturb") if any(name not in course.rates for course in kept)]
+    if absent:
         missing.append(
-            "no component align: no contrast, half-life or undo volume; what is told is how fast the kept text is lost"
+            f"no component {' and '.join(absent)}: no contrast, half-life or undo volume; what is told is how fast the kept text "
+            "is lost"
         )
     if any(not course.known_errors for course in courses):
+        column = "trials, or score_se" if scores else "rate_se"
         missing.append(
-            "no error of the readings (column rate_se): intervals come from the scatter along a run, or over seeds"
+            f"no error of the readings (column {column}): intervals come from the scatter along a run, or over seeds"
         )
     if any(course.values.size == 1 for course in courses):
         missing.append("one reading a run: no fall, half-life or undo volume")

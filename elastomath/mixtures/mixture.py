@@ -135,7 +135,7 @@ def as_volumes(volumes: ArrayLike, count: int) -> Array:
     weights = as_floats(volumes, "volumes", "volumes")
     if weights.shape != (count,):
         raise InputError(
-            f"{weights.size} volumes for {count} datasets",
+            f"{weights.size} volume{'s' * (weights.size != 1)} for {count} datasets",
             where="volumes",
             mend="give one number for each dataset, in their order",
         )

@@ -59,7 +59,7 @@ class Pairs:
         )
         if len(keys) < held_out + 4:
             raise InputError(
-                f"{len(keys)} different prompts, {held_out} of them to be held out",
+                f"{len(keys)} different prompt{'s' * (len(keys) != 1)}, {held_out} to be held out",
                 where=self.name,
                 mend="give more prompts, or hold out fewer",
             )

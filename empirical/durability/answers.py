@@ -234,7 +234,9 @@ def group_exponent(rows: Sequence[DurabilityRow]) -> Interval:
 
 def _within(value: float | None, interval: Ends) -> bool:
     low, high = interval["low"], interval["high"]
-    return value is not None and (low is None or low <= value) and (high is None or value <= high)
+    if value is None or (low is None and high is None):  # no interval holds nothing
+        return False
+    return (low is None or low <= value) and (high is None or value <= high)
 
 
 # --- in words -----------------------------------------------------------------------------------------------------
@@ -294,7 +296,11 @@ def _error_sentences(error: ForecastError, rows: Sequence[DurabilityRow]) -> lis
 
 
 def _inside(inside: int, runs: int) -> str:
-    return ("it lies" if inside else "it does not lie") if runs == 1 else f"{inside} of them lie"
+    return (
+        ("it lies" if inside else "it does not lie")
+        if runs == 1
+        else f"{inside} of them {'lies' if inside == 1 else 'lie'}"
+    )
 
 
 def _optimiser_sentences(optimiser: str, answer: Answer, rows: Sequence[DurabilityRow]) -> list[str]:

@@ -42,6 +42,7 @@ class Card(Shown):
     z0         mean contrast over the held-out prompts, nats;  closure  mean probability of neither response
     constants  by name (`LogitConstants`), each with its interval over prompts;  limit  the closure that the law needs
     adapted    examples of both responses that the model was trained on before it was read
+    cut        responses that are as long as what is read of one, or longer
     """
 
     drawer = "empirical.durability.figures:card_figure"
@@ -56,6 +57,7 @@ class Card(Shown):
     prompts: int
     limit: float
     adapted: int = 0
+    cut: int = 0
 
     @property
     def applies(self) -> bool:
@@ -93,8 +95,11 @@ class Card(Shown):
 
     def sentences(self) -> list[str]:
         """The conclusion, in whole sentences."""
+        rest = []
+        if self.cut:
+            rest = [f"Of {self.cut} of the {2 * self.prompts} responses no more than --max-tokens is read."]
         if not self.applies:
-            return ["The forecast is not to be trusted here: " + "; ".join(self.reasons) + "."]
+            return ["The forecast is not to be trusted here: " + "; ".join(self.reasons) + ".", *rest]
         sentences = []
         if self.adapted:
             sentences.append(
@@ -117,7 +122,7 @@ class Card(Shown):
                 f"{self.closure:.0%} of the probability lies outside the pair, more than the {CLOSURE:.0%} where the law is at home: "
                 "more prompts would make the forecast surer."
             )
-        return sentences
+        return sentences + rest
 
     def table(self) -> list[dict[str, object]]:
         """A row for each number of aligned examples: the contrast, the first fall and the undo volume, with their intervals."""

@@ -103,7 +103,8 @@ def predict(
             where=pairs.name,
             mend="exchange the roles with --swap, or take a model that does not",
         )
-    return replace(card, adapted=adapted)
+    cut = sum(int((side.length - side.first >= max_tokens).sum()) for side in (chosen, rejected))
+    return replace(card, adapted=adapted, cut=cut)
 
 
 def _adapted(

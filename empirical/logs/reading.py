@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from elastomath.arrays import Array
+from elastomath.checks import checked, number
 from elastomath.curve import Curve
 from elastomath.errors import InputError
 
@@ -75,6 +76,7 @@ def read_records(path: str | Path, step: str | None = None) -> list[Record]:
     return tables.read(file, step)
 
 
+@checked(batch=number(above=0.0))
 def read_curve(
     files: Sequence[str | Path],
     mapping: str = "",
@@ -98,10 +100,13 @@ def read_curve(
     """
     wanted, axis = _mapping(mapping)
     if at and len(at) != len(files):
-        raise InputError(f"{len(at)} perturbations for {len(files)} files", where="--at", mend="give one for each file")
+        few = f"{len(at)} perturbation{'s' * (len(at) != 1)} for {len(files)} file{'s' * (len(files) != 1)}"
+        raise InputError(few, where="--at", mend="give one for each file")
     records = []
     for index, file in enumerate(files):
         steps = read_records(file, axis)
+        if not steps:
+            raise InputError("no row of it has a step", where=str(file), mend="export it once there are readings")
         if at and len(steps) != 1:
             raise InputError(
                 f"{len(steps)} steps in a file", where=str(file), mend="leave --at away: it tells its steps"
@@ -141,7 +146,7 @@ def _grouped(
 ) -> dict[str, dict[float, dict[str, Metric]]]:
     """The metrics of each run at each perturbation, from all files together.
 
-    Raises InputError where two files tell different values of one metric of the same run and step: they are of two runs.
+    Raises InputError where two values of one metric are told for the same run and step: they are of two runs.
     """
     groups: dict[str, dict[float, dict[str, Metric]]] = {}
     sources: dict[tuple[str, float, str], str] = {}
@@ -150,11 +155,12 @@ def _grouped(
         metrics = groups.setdefault(owner, {}).setdefault(at, {})
         for name in (name for name in names if name in record.metrics):
             source = sources.setdefault((owner, at, name), record.where)
-            if source != record.where and metrics[name].value != record.metrics[name].value:
+            if name in metrics and metrics[name].value != record.metrics[name].value:
+                other = "another row" if source == record.where else source
                 raise InputError(
-                    f"{name} is {record.metrics[name].value:g} at step {record.step:g}, and {metrics[name].value:g} in {source}",
+                    f"{name} is {record.metrics[name].value:g} at step {record.step:g}, and {metrics[name].value:g} in {other}",
                     where=record.where,
-                    mend="make a curve of each run, or one table with a column run",
+                    mend="make a curve of each run, or one table with a column run, each step once",
                 )
         metrics.update(record.metrics)
     return groups
@@ -247,7 +253,7 @@ def _checked(value: float, mapped: Mapped, run: str) -> float:
     kind = KINDS[mapped.kind]
     if not kind.least <= value <= kind.most:
         raise InputError(
-            f"{mapped.name} is {value:g} as a {mapped.kind}", where=f"run {run}", mend=f"it has to be {kind.rule}"
+            f"{mapped.name} is {value:g} (kind {mapped.kind})", where=f"run {run}", mend=f"it has to be {kind.rule}"
         )
     return value
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from elastomath.errors import InputError
 from elastomath.foreign import json_of
 from elastomath.units import NATS_PER_BIT
 
-BLANKS = ("", "-", "\u2013", "\u2014", "na", "n/a", "none", "null")
+BLANKS = ("", "-", "\u2013", "\u2014", "na", "n/a", "#n/a", "<na>", "none", "null")
 """What people write where there is no number, besides NaN."""
 
 
@@ -106,14 +106,31 @@ def number(value: Any) -> float | None:
 
 
 def wording(value: Any) -> str:
-    """The text of a cell that holds one where a number could be; nothing for a number, an empty cell, or a word for neither."""
-    if not isinstance(value, str) or value.strip().lower() in BLANKS:
+    """What a cell holds where a finite number could be: a text, or infinity; nothing for a number, an empty cell, or a word for neither."""
+    if isinstance(value, str) and value.strip().lower() in BLANKS:
         return ""
     try:
-        float(value)
+        return str(value) if math.isinf(float(value)) else ""
     except ValueError:
-        return value
-    return ""
+        return str(value)
+    except (TypeError, OverflowError):
+        return ""
+
+
+def joined(records: Iterable[Record]) -> list[Record]:
+    """What is told of one run and step as one record, in the order of the steps.
+
+    A value that differs from an earlier one of its name stands in a record of its own behind the others: nothing is overwritten.
+    """
+    whole: dict[tuple[str | None, float | None], Record] = {}
+    apart = []
+    for record in records:
+        mine = whole.setdefault((record.run, record.step), Record({}, record.step, record.run, record.where))
+        other = {name: x for name, x in record.metrics.items() if mine.metrics.setdefault(name, x).value != x.value}
+        if other:
+            apart.append(replace(record, metrics=other))
+        mine.texts.update(record.texts)
+    return sorted(whole.values(), key=lambda record: (str(record.run), record.step or 0.0)) + apart
 
 
 def read_json(path: Path) -> Any:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elastomath.errors import InputError
-from elastomath.foreign import bytes_of, parquet_of, text_of
-from elastomath.tables import json_object
+from elastomath.foreign import parquet_of, refuse_kind, text_of
+from elastomath.tables import json_object, read_csv
 
-from .records import Metric, Record, number, read_json, unlike, wording
+from .records import Metric, Record, joined, number, read_json, unlike, wording
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,12 +48,11 @@ def read(path: Path, step: str | None = None) -> list[Record]:
     if value is not None and (tag is not None or set(table.columns) <= {"Wall time", column, value}):
         alone = re.sub(r"^.*tag-", "", path.stem)
         rows = [{column: r[column], run: r.get(run), str(r[tag]) if tag else alone: r[value]} for r in rows]
-    return _joined(rows, str(column), run, str(path))
+    return joined(_records(rows, str(column), run, str(path)))
 
 
-def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> list[Record]:
-    """The rows of one run and step as one record, in the order of the steps."""
-    joined: dict[tuple[str | None, float], tuple[dict[str, Metric], dict[str, str]]] = {}
+def _records(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, where: str) -> Iterator[Record]:
+    """What each row tells of each of its runs."""
     runs: dict[str, str] | None = None
     for index, row in enumerate(rows, 1):
         runs = _runs_of(row, run) if runs is None else runs
@@ -65,18 +63,17 @@ def _joined(rows: Iterable[Mapping[Any, Any]], column: str, run: str | None, whe
             continue
         owner = row.get(run) if run is not None else None
         for whose in dict.fromkeys(runs.values()) or [None if owner is None else str(owner)]:
-            metrics, texts = joined.setdefault((whose, at), ({}, {}))
+            record = Record({}, at, whose, where)
             for name, value in row.items():
                 label = _label(name)
                 if name in (run, None) or label.endswith(RANGES) or runs.get(str(name), whose) != whose:
                     continue
                 x = _float(value)
                 if x is not None:
-                    metrics[label] = Metric(x)
+                    record.metrics[label] = Metric(x)
                 elif text := wording(value):
-                    texts[label] = text
-    ordered = sorted(joined.items(), key=lambda item: (str(item[0][0]), item[0][1]))
-    return [Record(metrics, at, owner, where, texts) for (owner, at), (metrics, texts) in ordered]
+                    record.texts[label] = text
+            yield record
 
 
 def _label(name: Any) -> str:
@@ -119,10 +116,12 @@ def _table(path: Path) -> pd.DataFrame:
         lines = enumerate(text_of(path).splitlines(), 1)
         return pd.DataFrame([json_object(line, f"{path}, line {n}") for n, line in lines if line.strip()])
     if kind == ".csv":
-        try:
-            return pd.read_csv(io.BytesIO(bytes_of(path)))
-        except Exception as error:  # pandas raises many kinds for a damaged file
-            raise InputError("not a readable table", where=str(path), mend="export it again") from error
+        header, cells = read_csv(path)
+        return pd.DataFrame([dict(zip(header, row, strict=True)) for row in cells], columns=list(dict.fromkeys(header)))
+    if kind not in ("", ".json"):
+        mend = "export it as .csv, .jsonl, .parquet or .json"
+        refuse_kind(path, "a log or a table", mend)
+        raise InputError(f"unknown suffix {path.suffix!r}", where=str(path), mend=mend)
     rows = read_json(path)  # TensorBoard's JSON export: [[wall time, step, value], ...]
     if not isinstance(rows, list) or not all(isinstance(row, list) and len(row) == 3 for row in rows):
         raise unlike(path, "a file that is known here (trainer_state.json, results_*.json, *_EVAL.json, a table)")

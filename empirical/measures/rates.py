@@ -157,7 +157,10 @@ def bootstrap_se(
         return None
     above, below = np.asarray(numerators, dtype=np.float64)[kept], np.asarray(denominators, dtype=np.float64)[kept]
     pooled = above.sum() / below.sum()
-    above = above - pooled * below  # so that the deviation of the ratio keeps its digits
+    even = pooled * below
+    above = np.where(
+        np.isclose(above, even, rtol=1e-14, atol=0.0), 0.0, above - even
+    )  # so the deviation of the ratio keeps its digits
     rng = np.random.default_rng(seed)
     rows = max(1, (1 << 22) // count)
     deviations = []

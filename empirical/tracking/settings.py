@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -96,8 +97,9 @@ class TrackSettings(Settings):
         """
         if self.perturbations:
             if len(self.perturbations) != len(checkpoints):
+                given, there = len(self.perturbations), len(checkpoints)
                 raise InputError(
-                    f"{len(self.perturbations)} perturbations for {len(checkpoints)} checkpoints",
+                    f"{given} perturbation{'s' * (given != 1)} for {there} checkpoint{'s' * (there != 1)}",
                     where="--perturbations",
                     mend="give one for each checkpoint, and none for the base and the aligned model",
                 )
@@ -127,11 +129,11 @@ class TrackSettings(Settings):
                     if batches
                     else ": the size of a batch is not known, give --batch"
                 )
-        if any(later <= earlier for earlier, later in pairwise([0.0, *values])):
+        if not all(earlier < later < math.inf for earlier, later in pairwise([0.0, *values])):
             raise InputError(
                 f"perturbations of {', '.join(f'{value:g}' for value in values)}",
-                where="--models",
-                mend="name checkpoints in the order of their training, each once",
+                where="--perturbations" if self.perturbations else "--models",
+                mend="give volumes above 0 that rise: checkpoints in the order of their training, each once",
             )
         return [float(value) for value in values], how
 

@@ -51,12 +51,14 @@ def compare(
             sets.setdefault(name, []).append(course)
     sets = _by_recipe(sets)
     effects = differences(sets, level)
-    decisive = [one for one in effects if one.apart]
-    sentences = [
-        one.sentence() for one in (decisive or [one for one in effects if one.constant == "undo_volume"] or effects)[:4]
-    ]
-    if decisive and len(decisive) < len(effects):
-        sentences.append(f"{len(decisive)} of {len(effects)} comparisons show a difference.")
+    decisive, volumes = [one for one in effects if one.apart], [one for one in effects if one.constant == "undo_volume"]
+    unknown = [one for one in volumes if one.effect.estimate is None]  # what the verb was asked, and cannot say
+    sentences = [one.sentence() for one in (unknown + decisive if decisive else volumes or effects)[:4]]
+    count = sum(one.effect.estimate is not None for one in effects)
+    if decisive and len(decisive) < count:
+        sentences.append(
+            f"{len(decisive)} of {count} comparisons {'shows' if len(decisive) == 1 else 'show'} a difference."
+        )
     sentences += _confounded(sets) + _unlike(sets)
 
     def show() -> None:

@@ -89,7 +89,7 @@ def measure(
         data_sets, prompts = _documents_if_text(specs[0], column or "text"), None
     else:
         data_sets, prompts = _documents(specs, column, prompt_column, chat, limit)
-    earlier = None if before is None else _result(before)
+    earlier = None if before is None else _result(before, prompt_column is not None, chat)
     loaded = load_model(
         model, device=device, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, adapter=adapter
     )
@@ -154,9 +154,17 @@ def _sentence(model: str, row: Mapping[str, Any]) -> str:
 
     >>> _sentence("gpt", {"data": "a.txt", "bits_per_byte": 1.69784, "se": 0.0123})
     'gpt needs 1.698 bits for each byte of a.txt, with a standard error of 0.012 over documents.'
+    >>> _sentence("gpt", {"data": "a.txt", "bits_per_byte": 1.69784, "se": None, "change": -0.4098, "change_se": 0.0309})
+    'gpt needs 1.698 bits for each byte of a.txt. That is 0.41 fewer than before, with a standard error of 0.031 over paired documents.'
     """
+    change = row.get("change")
+    since = "" if change is None else f" That is {abs(change):.3g} {'fewer' if change < 0 else 'more'} than before"
+    if row.get("change_se") is not None:
+        since += f", with a standard error of {row['change_se']:.2g} over paired documents"
     error = "" if row.get("se") is None else f", with a standard error of {row['se']:.2g} over documents"
-    return f"{model} needs {row['bits_per_byte']:.4g} bits for each byte of {row['data']}{error}."
+    return (
+        f"{model} needs {row['bits_per_byte']:.4g} bits for each byte of {row['data']}{error}.{since and since + '.'}"
+    )
 
 
 def decode(
@@ -225,8 +233,8 @@ def _at_hand(name: str, file: Path) -> None:
         )
 
 
-def _result(file: Path) -> dict[str, Any]:
-    """What an earlier `measure --documents --json` printed."""
+def _result(file: Path, prompts: bool, chat: bool) -> dict[str, Any]:
+    """What an earlier `measure --documents --json` printed, if it read texts behind prompts and as chats where they are so now."""
     try:
         result = json_of(file, "result of measure", "give what measure --documents --json printed")
         if not all(isinstance(row, dict) for row in result["results"]):
@@ -235,6 +243,12 @@ def _result(file: Path) -> dict[str, Any]:
         raise InputError(
             "no result of measure", where=str(file), mend="give what measure --documents --json printed"
         ) from error
+    if (result.get("prompt_column") is not None, bool(result.get("chat"))) != (prompts, chat):
+        raise InputError(
+            "not measured behind prompts, or as chats, as now is",
+            where=str(file),
+            mend="give --prompt-column and --chat as there, or measure it again",
+        )
     return dict(result)
 
 

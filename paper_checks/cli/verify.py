@@ -38,7 +38,9 @@ def verify(
     only: Annotated[
         str | None, typer.Option("--only", help="Some results by their numbers, e.g. R5,R18 (all by default).")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few random instances, no slow one: under 10 s.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few random instances, no slow one: some 20 s of processor time.")
+    ] = False,
     cases: Annotated[int, typer.Option("--cases", min=1, help="Random instances for each sampled check.")] = 200,
     processes: Annotated[int, typer.Option("--processes", min=0, help="Checks side by side; 0 takes one a core.")] = 0,
     verbose: Verbose = False,

@@ -21,19 +21,22 @@ def conclusion(curve: Curve, records: Sequence[Mapping[str, Any]] = ()) -> list[
     The perturbation lengthened the code of the alignment data by 0.15 bits/symbol and shortened that of the
     pre-training data by 0.01: alignment gives way, as the theorem says.
     """
-    align, pretrain, ratios, reach, ends = [], [], [], [], []
-    for run in curve:
+    align, pretrain, ratios, turns = [], [], [], []
+    runs = [run for run in curve if {"align", "pretrain"} <= set(run.components) and len(run.perturbations) > 1]
+    volumes = [dict(zip(run.components, run.volumes, strict=True)) for run in runs]
+    known = all(  # a volume of 1 stands for one that is not known, but in symbols, as simulations count
+        run.volume_unit == "symbols" or min(volume["align"], volume["pretrain"]) > 1
+        for run, volume in zip(runs, volumes, strict=True)
+    )
+    for run, volume in zip(runs, volumes, strict=True):
         change = dict(zip(run.components, run.rates - run.rates[:, :1], strict=True))
-        volume = dict(zip(run.components, run.volumes, strict=True))
-        if "align" not in change or "pretrain" not in change or len(run.perturbations) < 2:
-            continue
         align.append(float(change["align"][-1]))
         pretrain.append(float(change["pretrain"][-1]))
         good = (change["align"][1:] > 0) & (change["pretrain"][1:] < 0)
         first = int(np.argmin(good)) if not good.all() else len(good)  # readings before the first with another sign
-        reach.append(float(run.perturbations[first] / volume["align"]))
-        ends.append(float(run.perturbations[-1] / volume["align"]))
-        if first:
+        if first < len(good):
+            turns.append((run.perturbations[first : first + 2] / (volume["align"] if known else 1.0)).tolist())
+        if first and known:
             lost, gained = volume["align"] * change["align"][1], volume["pretrain"] * change["pretrain"][1]
             ratios.append(-float(lost / gained))
     if not align:
@@ -44,26 +47,27 @@ def conclusion(curve: Curve, records: Sequence[Mapping[str, Any]] = ()) -> list[
         f"{lost_word} the code of the alignment data{_by(align, unit)} and {gained_word} that of the pre-training "
         f"data{_by(pretrain, '')}"
     )
-    if reach == ends:
+    if not turns:
         sentences = [f"The perturbation {sentence}: alignment gives way, as the theorem says."]
-    elif max(reach) == 0:
+    elif len(turns) == len(align) and max(last for last, _ in turns) == 0:
         sentences = [
             f"The perturbation {sentence}: the theorem's signs (alignment loses, pre-training gains) hold nowhere."
         ]
     else:
-        left = [place for place, end in zip(reach, ends, strict=True) if place < end]
-        whole = len(reach) - len(left)
-        beside = f", and as far as they were read in {whole} of {len(reach)} runs" if whole else ""
+        whole = len(align) - len(turns)
+        beside = f", and as far as they were read in {whole} of {len(align)} runs" if whole else ""
+        last, after = (_span(list(places)) for places in zip(*turns, strict=True))
+        of = "times the alignment data" if known else runs[0].volume_unit
         sentences = [
             f"The largest perturbation {sentence}.",
-            "The theorem's signs (alignment loses, pre-training gains) hold up to a perturbation of "
-            f"{_span(left)} times the alignment data, and not beyond{beside}.",
+            f"The theorem's signs (alignment loses, pre-training gains) hold up to a perturbation of {last} {of}, and no longer "
+            f"at the next reading, {after}{beside}.",
         ]
     if ratios:
         among = (
             ""
-            if len(ratios) == len(reach)
-            else f" in the {len(ratios)} of {len(reach)} runs that have these signs there"
+            if len(ratios) == len(align)
+            else f" in the {len(ratios)} of {len(align)} runs that have these signs there"
         )
         times = "as much as" if _span(ratios) == "1" else f"{_span(ratios)} times what"
         sentences.append(

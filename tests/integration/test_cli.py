@@ -160,6 +160,9 @@ def test_plot_draws_a_curve_beside_it(call, tmp_path):
     assert "alignment gives way" in out
     assert (tmp_path / "curve.svg").read_text().startswith("<?xml")
     refused(call("plot", file, "--out", tmp_path / "curve.gif"), ".gif")
+    alone = Curve.from_paths("one", {"align": 5}, [0, 4], {"align": [1.0, 1.1]}, "bits/token", "examples")
+    first = call("plot", alone.write(tmp_path / "alone.csv"))[1].splitlines()[0]
+    assert first == "Curve of 1 run (one): align in bits/token, at 2 perturbations up to 4 examples."
 
 
 def test_nothing_is_said_by_colour_alone(call, masses, monkeypatch):
@@ -459,6 +462,31 @@ def test_compare_says_whether_two_recipes_differ(call):
     }
 
 
+def test_compare_says_first_that_undo_volumes_cannot_be_compared(call, tmp_path):
+    """The log-odds fall by 0.2 and by 0.1 an example, from 2 to 0 and to 1; the second three runs are not undone at 10."""
+    for name, speed in (("fast", 0.2), ("slow", 0.1)):
+        runs = []
+        for seed in range(3):
+            z = 2.0 + 0.01 * seed - (speed + 0.001 * seed) * np.arange(11)
+            runs.append(
+                Curve.from_paths(
+                    f"{name}{seed}", {"align": 64, "perturb": 10}, list(range(11)), {"align": 5 - z / 2, "perturb": 5 + z / 2},
+                    "nats/response", "examples", rate_se={"align": [0.001] * 11, "perturb": [0.001] * 11}, seed=seed,
+                    base_contrast=0.1, base_contrast_se=0.001,
+                )
+            )  # fmt: skip
+        Curve.concat(runs).write(tmp_path / f"{name}.csv")
+    told = json.loads(call("compare", tmp_path / "fast.csv", tmp_path / "slow.csv", "--json")[1])
+    assert told["conclusion"][0] == (
+        "In the undo volume after an alignment of 64, fast and slow cannot be compared: 3 runs were not undone by the largest "
+        "perturbation that was tried."
+    )
+    made = [one for one in told["differences"] if one["effect"]["estimate"] is not None]
+    shown = sum((one["corrected"] or 1.0) < 0.05 for one in made)
+    assert 0 < shown < len(made) < len(told["differences"])
+    assert f"{shown} of {len(made)} comparisons show" in " ".join(told["conclusion"])
+
+
 def test_simulated_volumes_are_told_in_alignment_data_and_not_in_examples(call, tmp_path):
     call("simulate", "mixture", "--k", "2,40", "--leaves", 256, "--points", 6, "--out", tmp_path, "--json")
     (line,) = json.loads(call("compare", tmp_path / "mixture.csv", "--by", "k", "--json")[1])["conclusion"][:1]
@@ -467,7 +495,8 @@ def test_simulated_volumes_are_told_in_alignment_data_and_not_in_examples(call, 
     out = call("fit", tmp_path / "mixture.csv")[1]
     assert "undone by: in alignment volumes" in " ".join(out.split())
     assert re.match(
-        "At k (2|40): a perturbation of 0.* times the alignment data undoes half of what alignment gave", opening
+        "At k (2|40): a perturbation of 0.* times the alignment data undoes half of the contrast above even odds",
+        opening,
     )
 
 

@@ -111,7 +111,7 @@ def test_input_is_exact_and_rows_are_divided_by_their_sums():
     [
         ([[1, 1]], [1], "1 datasets"),
         ([[1, 1], [1]], [1, 1], r"\[2, 1\] leaves"),
-        ([[1, 1], [1, 1]], [1], "1 volumes for 2"),
+        ([[1, 1], [1, 1]], [1], "1 volume for 2"),
         ([[1, 1], [1, 1]], [0, 1], "volume 0 is 0"),
         ([[1, 1]] * 3, [1, 0, 1], "volume 1 is 0"),
         ([[1, 1], [0, 0]], [1, 1], "dataset 1 has no mass"),

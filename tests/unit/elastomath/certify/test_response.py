@@ -223,7 +223,7 @@ def test_threads_do_not_disturb_each_other():
     [
         ([[1, 1]], [1], "1 datasets"),
         ([[1, 1], [1]], [1, 1], "leaves"),
-        ([[1, 1], [1, 1]], [1], "1 volumes for 2 datasets"),
+        ([[1, 1], [1, 1]], [1], "1 volume for 2 datasets"),
         ([[1, -1], [1, 1]], [1, 1], "dataset 0, leaf 1"),
         ([[1, math.nan], [1, 1]], [1, 1], "has to be a finite number"),
         ([[1, math.inf], [1, 1]], [1, 1], "has to be a finite number"),

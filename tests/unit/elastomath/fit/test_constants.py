@@ -220,6 +220,7 @@ def test_the_conclusion_says_what_the_constants_are():
     assert told.missing == ()
     bare = summarise([replace(course, base=math.nan, base_error=math.nan) for course in drawn(rng)])
     assert "column base_contrast" in bare.missing[0]
+    assert "undo half of the contrast above even odds and" in bare.sentences()[0]  # what alignment gave is not known
     short = summarise([replace(course, volumes=course.volumes[:3], values=course.values[:3], errors=course.errors[:3],
                                rates={k: v[:, :3] for k, v in course.rates.items()}) for course in drawn(rng)])  # fmt: skip
     assert "the most that were tried, do not undo all of it" in " ".join(short.sentences())

@@ -67,6 +67,26 @@ def test_without_a_row_at_zero_volumes_are_counted_from_the_first_reading(frame,
     assert late + 4 == pytest.approx(early, rel=0.05)
 
 
+def test_scores_without_one_from_before_the_alignment_say_so(tmp_path):
+    rows = pd.DataFrame({"run": "a", "perturbation": [0.0, 10, 20], "score": [0.9, 0.5, 0.2]})
+    lacking = "no score from before the alignment (column base_score, or chance): no half-life or undo volume"
+    missing = summarise(read(rows, tmp_path).courses).missing
+    assert missing[0] == lacking
+    assert missing[1].startswith("no error of the readings (column trials, or score_se): ")
+    assert lacking not in summarise(read(rows.assign(chance=0.25), tmp_path).courses).missing
+
+
+def test_without_the_opposed_text_it_is_that_which_is_named(frame, tmp_path):
+    """What is kept is the aligned text, and its rate is no minus one."""
+    rows = frame[frame.component == "align"]
+    told = summarise(read(rows, tmp_path).courses)
+    assert told.sentences()[0].endswith("without a component perturb there is no contrast that could be undone.")
+    assert [line.partition(":")[0] for line in told.missing if line.startswith("no component")] == [
+        "no component perturb"
+    ]
+    assert not [name for row in told.cells() for name in row if name.startswith("after")]
+
+
 def test_an_unknown_volume_of_pretrain_makes_kappa_relative(frame, tmp_path):
     told = read(frame.assign(volume=frame.volume.where(frame.component != "pretrain")), tmp_path)
     assert told.curve is not None

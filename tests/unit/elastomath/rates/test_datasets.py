@@ -317,7 +317,7 @@ def test_bad_text_is_refused_in_one_line(tmp_path, case):
         ([-1, 1], "volume 0 is -1"),
         ([1, float("nan")], "volume 1 is nan"),
         ([1, float("inf")], "volume 1 is inf"),
-        ([1], "1 volumes for 2 datasets"),
+        ([1], "1 volume for 2 datasets"),
         ([1, 1, 1], "3 volumes for 2 datasets"),
         (["one", "two"], "volumes are not numbers"),
         (None, "no volumes for 2 files"),

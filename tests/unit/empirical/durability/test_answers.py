@@ -8,7 +8,7 @@ import pytest
 from elastomath.errors import InputError
 from elastomath.interval import Interval
 from elastomath.laws import logit
-from empirical.durability.answers import conclusion, durability_row, forecast_error, group_exponent
+from empirical.durability.answers import _error_sentences, conclusion, durability_row, forecast_error, group_exponent
 from empirical.durability.figures import courses_figure, exponents_figure, forecast_figure
 from empirical.durability.pooled import pooled_answers, pooled_rows
 from paper_checks.claims.claim import Evidence
@@ -71,12 +71,14 @@ def test_the_error_names_the_worst_run():
 
 
 def test_the_error_counts_what_lies_in_the_forecasts_interval():
-    rows = [durability_row(run(64)) for _ in range(3)]
+    """The last forecast has no interval, in which nothing lies."""
+    rows = [durability_row(run(64)) for _ in range(4)]
     value = rows[0]["undo_volume"]["estimate"]
-    for row, low, high in zip(rows, (0.9, 1.01, None), (1.1, 1.2, 0.99), strict=True):
-        ends = {"low": None if low is None else low * value, "high": high * value}
+    for row, low, high in zip(rows, (0.9, 1.01, None, None), (1.1, 1.2, 0.99, None), strict=True):
+        ends = {"low": low and low * value, "high": high and high * value}
         row["forecast_interval"] = row["forecast_interval"] | ends
     assert forecast_error(rows)["inside"] == 1
+    assert "; 1 of them lies in the forecast's 95% interval." in _error_sentences(forecast_error(rows), rows)[0]
 
 
 def test_what_going_back_costs_is_free_of_c():
@@ -232,6 +234,9 @@ def test_the_conclusion_is_sentences_with_numbers_and_the_figures_can_be_drawn()
     assert "off by 0%" in words[0]
     assert all(sentence.endswith(".") for sentence in words)
     assert forecast_figure(told).axes
+    assert not forecast_figure(told).axes[0].texts
+    told["durability"][0]["undo_volume"]["high"] = None
+    assert len(forecast_figure(told).axes[0].texts) == 1  # the arrow of an open end
     assert len(courses_figure(told).axes) == 2
     with pytest.raises(InputError, match="no forecast"):
         forecast_figure({"durability": []})

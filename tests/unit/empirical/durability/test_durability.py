@@ -526,6 +526,17 @@ def test_a_behaviour_that_is_there_already_and_a_response_that_does_not_fit_are_
     assert "\n" not in str(raised.value)
 
 
+def test_the_card_says_of_how_many_responses_the_end_is_not_read(tiny_model):
+    """So many tokens are read that the short responses end before, and the long ones do not."""
+    loaded = load_model(str(tiny_model), device="cpu", dtype="float32")
+    pairs = Pairs("long", tuple(Preference(p, "good " * 9, "slow") for p in PROMPTS))
+    most = len(loaded.tokenizer(" slow", add_special_tokens=False)["input_ids"]) + 1
+    card = predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16, max_tokens=most)
+    assert card.sentences()[-1] == "Of 16 of the 32 responses no more than --max-tokens is read."
+    whole = predict(loaded, pairs, [16], learning_rate=1e-3, held_out=16, max_tokens=48)
+    assert "--max-tokens" not in " ".join(whole.sentences())
+
+
 def test_the_verb_writes_the_card_and_its_figure(tiny_model, prefs, tmp_path, capsys):
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as end:

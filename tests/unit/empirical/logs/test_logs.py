@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -158,8 +159,8 @@ def test_tables_of_wandb_trackio_tensorboard_and_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("content", "mapping", "message"),
     [
-        ("step,harm\n0,0.5\n4,0.0\n", "harm=perturb:score", "harm is 0 as a score"),
-        ("step,harm\n0,0.5\n4,1.5\n", "harm=perturb:score", "harm is 1.5 as a score"),
+        ("step,harm\n0,0.5\n4,0.0\n", "harm=perturb:score", "harm is 0 .kind score"),
+        ("step,harm\n0,0.5\n4,1.5\n", "harm=perturb:score", "harm is 1.5 .kind score"),
         ("step,harm\n1,0.5\n4,0.5\n", "harm=perturb", "no reading before the perturbation: the first .* is at 1 "),
         ("step,harm\n0,0.5\n4,0.5\n", "good=perturb", "no metric 'good'.*there are harm"),
         (
@@ -178,7 +179,13 @@ def test_tables_of_wandb_trackio_tensorboard_and_ones_own(tmp_path):
             "harm=perturb",
             "harm is 'half' at step 4 .*log.csv.*: write a number, or",
         ),
-        ("", "harm=perturb", "not a readable table"),
+        ("step,harm\n0,0.5\n4,inf\n8,0.5\n", "harm=perturb", "harm is 'inf' at step 4 .*log.csv.*: write a number, or"),
+        ("", "harm=perturb", "the file is empty"),
+        ("step,harm\n", "harm=perturb", "no row of it has a step .*log.csv"),
+        ("step;harm\n0;0,5\n", "harm=perturb", "semicolons between the columns .*log.csv.*: save it with commas"),
+        ("step,good,harm\n0,9,0.5,\n4,9,0.4,\n", "good=align", "line 2: 4 fields where the header has 3"),
+        ("step,harm,harm\n0,0.5,9\n", "harm=perturb", "column 'harm' occurs twice"),
+        ("step,harm\n0,0.5\n4,0.4\n4,0.3\n", "harm=perturb", "harm is 0.3 at step 4, and 0.4 in another row .*log.csv"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, content, mapping, message):
@@ -200,6 +207,36 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path, name, conten
         read_records(tmp_path / name)
 
 
+def test_one_step_twice_in_a_log_of_a_trainer_is_refused_where_its_values_differ(tmp_path):
+    """An evaluation of the best checkpoint after training stands at the last step, too, and is no reading of it."""
+    path = tmp_path / "trainer_state.json"
+    rows = [{"step": 0, "eval_align_loss": 1.0}, {"step": 5, "eval_align_loss": 2.0}, {"step": 5, "loss": 3.0}]
+    for last, match in ((2.0, None), (1.5, r"eval_align_loss is 1\.5 at step 5, and 2 in another row .*trainer_state")):
+        path.write_text(json.dumps({"log_history": [*rows, {"step": 5, "eval_align_loss": last}]}))
+        if match is None:
+            assert read_curve([path]).curve.frame["rate"].tolist() == pytest.approx([1 / LN2, 2 / LN2])
+        else:
+            with pytest.raises(InputError, match=match):
+                read_curve([path])
+
+
+@pytest.mark.parametrize(("data", "message"), [(gzip.compress(b"step,harm"), "a gzip archive, where a text file is wanted"),
+                                               ('{"step": "härm"}'.encode("latin-1"), "not UTF-8: byte 12 is 0xe4"),
+                                               ("step,härm\n".encode("latin-1"), "not UTF-8: byte 7 is 0xe4")])  # fmt: skip
+def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
+    (tmp_path / "log.csv").write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(("name", "data", "message"), [("log.csv.gz", gzip.compress(b"step,harm"), "a gzip archive, where a log"),
+                                                       ("log.tsv", b"step\tharm", "unknown suffix '.tsv'")])  # fmt: skip
+def test_a_file_of_an_unknown_kind_is_no_broken_json(tmp_path, name, data, message):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=message):
+        read_records(tmp_path / name)
+
+
 def test_text_beside_the_mapped_metrics_and_words_for_nothing_are_no_fault(tmp_path):
     (tmp_path / "log.csv").write_text("step,harm,note\n0,0.5,begun\n2,n/a,x\n4,0.25,done\n")
     assert by_component(read_curve([tmp_path / "log.csv"], "harm=perturb").curve, "perturb")[0].tolist() == [0, 4]
@@ -218,8 +255,10 @@ def test_files_without_steps_need_them_given(tmp_path):
     (tmp_path / "results_1.json").write_text(json.dumps({"results": {"harm": {"acc,none": 0.5, "f1,strict": 0.25}}}))
     with pytest.raises(InputError, match="the file tells no step"):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score")
-    with pytest.raises(InputError, match="2 perturbations for 1 files"):
+    with pytest.raises(InputError, match="2 perturbations for 1 file "):
         read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0, 1])
+    with pytest.raises(InputError, match=r"batch is 0 .*finite and > 0"):
+        read_curve([tmp_path / "results_1.json"], "harm.acc=perturb:score", at=[0], batch=0)
     assert set(read_records(tmp_path / "results_1.json")[0].metrics) == {"harm.acc", "harm.f1,strict"}
     with pytest.raises(InputError, match="no such file"):
         read_records(tmp_path / "none.json")

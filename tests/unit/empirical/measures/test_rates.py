@@ -311,6 +311,7 @@ def test_se_is_seeded_and_none_for_one_document(sample: tuple[np.ndarray, np.nda
     padded = bootstrap_se(np.append(bits, np.zeros(9)), np.append(sizes, np.zeros(9, dtype=np.int64)), seed=3)
     assert padded == bootstrap_se(bits, sizes, seed=3)
     assert bootstrap_se(3.0 * sizes, sizes) == pytest.approx(0.0, abs=1e-14)
+    assert bootstrap_se(np.full(80, 202.1969), np.full(80, 23)) == 0.0  # equal documents: it was 8e-31
 
 
 def test_responses_to_one_prompt_are_resampled_together(
@@ -434,7 +435,17 @@ def test_the_prompt_column_of_the_verb(
     expected = measure(loaded, [row["a"] for row in rows], 64, prompts=[row["q"] for row in rows])
     assert result["prompt_column"] == "q"
     assert result["results"][0]["bits_per_byte"] == expected.bits_per_byte
+    earlier = tmp_path / "earlier.json"
+    again = ["--data", file, "--prompt-column", "q", "--column", "a", "--window", 64]
+    earlier.write_text(call(*again, "--documents", "--json")[1])
+    assert "That is 0 more than before, with a standard error of 0 over paired documents." in " ".join(
+        call(*again, "--before", earlier)[1].split()
+    )
     for more, words in [
+        (
+            ["--data", file, "--column", "a", "--window", 64, "--before", earlier],
+            "give --prompt-column and --chat as there",
+        ),
         (["--data", file, "--column", "a", "--prompt-column", "question"], "no column 'question'"),
         (["--data", file, "--column", "answer", "--prompt-column", "q"], "no column 'answer'"),
         (["--data", plain, "--prompt-column", "q"], "plain text has no columns"),

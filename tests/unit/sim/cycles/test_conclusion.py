@@ -28,9 +28,22 @@ def test_a_run_that_held_as_far_as_it_was_read_has_no_end_there():
     """One run turns between 1 and 2, one holds to its last reading at 2: 2 is no place beyond which the signs do not hold."""
     text = " ".join(conclusion(curve_of(RIGHT, TURNS)))
     assert (
-        "hold up to a perturbation of 1 times the alignment data, and not beyond, and as far as they were read in 1 of 2"
-        in text
+        "hold up to a perturbation of 1 times the alignment data, and no longer at the next reading, 2, "
+        "and as far as they were read in 1 of 2 runs" in text
     )
+
+
+def test_a_volume_that_is_not_known_is_no_unit():
+    """Volumes of 1 in a log of examples stand for unknown ones: no multiple of the alignment data, nothing weighted by volume."""
+    pretrain, align = TURNS
+    log = Curve.from_paths(
+        "log", {"pretrain": 1, "align": 1, "perturb": 40}, [0, 20, 40],
+        {"pretrain": pretrain, "align": align, "perturb": [1.0, 0.9, 0.8]}, "bits/token", "examples",
+    )  # fmt: skip
+    assert conclusion(log)[1:] == [
+        "The theorem's signs (alignment loses, pre-training gains) hold up to a perturbation of 20 examples, and no longer at "
+        "the next reading, 40."
+    ]
 
 
 def test_a_ratio_of_some_runs_says_of_which():
