@@ -54,7 +54,9 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     behaviours, optimisers = (list(dict.fromkeys(row[key] for row in rows)) for key in ("pairs", "optimiser"))
     for row in rows:
         x, y = row["forecast_undo_volume"], row["undo_volume"]["estimate"]
-        if row["undo_volume"]["high"] is None:  # not undone by the last volume that was tried, or by prompts drawn again
+        if (
+            row["undo_volume"]["high"] is None
+        ):  # not undone by the last volume that was tried, or by prompts drawn again
             start = row["undo_volume"]["low"] if y is None else y
             axes.annotate("", (x, start * 1.25), (x, start), arrowprops={"arrowstyle": "->"})
         if y is None:
