@@ -182,7 +182,7 @@ def total_length(weights: ArrayLike | Sequence[int], lengths: ArrayLike) -> int 
             f"leaf {int(np.argmax(missing))} has no codeword", where="total_length", mend="use a code for every leaf"
         )
     used = np.where(used == NO_CODEWORD, 0, used)
-    if values.dtype == object or int(abs(values).sum()) * int(used.max(initial=0)) > LARGEST:
+    if values.dtype == object or float(abs(values.astype(np.float64)).sum()) * int(used.max(initial=0)) > LARGEST // 2:
         out: int | Fraction = sum(w * n for w, n in zip(values.tolist(), used.tolist(), strict=True))
         return out
     return int(values @ used)

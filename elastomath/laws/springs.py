@@ -214,7 +214,7 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
             step = math.exp(log_step)  # divided by l, so that the root at l = 0 is none
             return float(_moves(start.components, start.volumes[:-1], np.array([step]))[0][dataset, 0]) / step
 
-        low, high = math.log(start.total) - 20.0, math.log(start.total * limit)
+        low, high = math.log(start.total) - 20.0, min(math.log(start.total) + math.log(limit), 709.0)  # of doubles
         if elongation(low) >= 0:  # within rounding of 0
             continue
         if elongation(high) < 0:

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..mixtures.mixture import Mixture
 from .leafset import LeafSet, common_coarsening
 from .sequences import checked_depth
-from .tokentree import TokenTree, checked_count, checked_threshold, least_count
+from .tokentree import LARGEST_TOTAL, TokenTree, checked_count, checked_threshold, least_count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +90,8 @@ class JointTree:
         """
         if not self.exact:
             raise InputError("masses have no counts", where="joint tree", mend="prune by mass")
-        weights = self.counts.sum(axis=0)
-        return self._light(weights, min(checked_count(least), int(weights.sum()) + 1))
+        counts = self.counts if self._blocks <= LARGEST_TOTAL else self.counts.astype(object)
+        return self._light(counts.sum(axis=0), min(checked_count(least), self._blocks + 1))
 
     def prune_by_mass(self, threshold: float, volumes: ArrayLike | None = None) -> JointTree:
         """Make a cut node of every node v with ``q(v) < threshold``, q the mixture with ``volumes`` (the block counts).
@@ -106,10 +106,16 @@ class JointTree:
         """
         share = checked_threshold(threshold)
         if volumes is not None:
-            return self._light(self.mixture(volumes).masses, share)
+            masses = self.mixture(volumes).masses
+            return self._light(masses, min(share, float(np.add.reduceat(masses, [0])[0])))  # the root has all, 1
         if not self.exact:
             raise InputError("no volumes for trees of masses", where="joint tree", mend="give one for each dataset")
-        return self.prune_by_count(least_count(share, int(self.counts.sum())))
+        return self.prune_by_count(least_count(share, self._blocks))
+
+    @property
+    def _blocks(self) -> int:
+        """The blocks of all datasets, each of which has fewer than 2^63."""
+        return sum(self.counts.sum(axis=1).tolist())
 
     def _light(self, weights: NDArray[Any], least: float) -> JointTree:
         return self._cut(*self.leaf_set.cut(*self.leaf_set.light_levels(weights, least)))

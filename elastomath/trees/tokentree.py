@@ -315,7 +315,8 @@ class TokenTree:
         share = checked_threshold(threshold)
         if self.exact:
             return self.prune_by_count(least_count(share, self.blocks))
-        return self._cut(*self.leaf_set.cut(*self.leaf_set.light_levels(self.masses, share)))
+        whole = float(np.add.reduceat(self.masses, [0])[0])  # the root has all, 1 to rounding
+        return self._cut(*self.leaf_set.cut(*self.leaf_set.light_levels(self.masses, min(share, whole))))
 
     def _cut(self, leaf_set: LeafSet, starts: Integers) -> TokenTree:
         return TokenTree(leaf_set, np.add.reduceat(self.counts, starts))
