@@ -42,6 +42,7 @@ class CertifiedOptima:
     upper     l_{j+1} (H_t(l_j) - H_t(l_{j+1})) - residual, [J]: >= 0
     work      the two Stieltjes sums less k DeltaH_p + DeltaH_a over the whole path: (<= 0, >= 0)   (R16)
     constant  -w_a DeltaH_a/(w_p DeltaH_p) from the first perturbation to each later one, [J]               (R18)
+              empty where the perturbation has the mean features of the other data: nothing moves, all else is exactly 0
     radius    the widest box around theta in which the only optimum was proved to lie
     """
 
@@ -194,14 +195,23 @@ def _tilt_at(
     tilt = _Tilt(phi, [ball_of(mass).log() for mass in base])
     # what the data say: the mean of phi, exact before it is rounded, and of ln base, for each dataset
     columns = [[Fraction(value) for value in column] for column in zip(*features, strict=True)]
-    means = [
-        [ball_of(sum((p * f for p, f in zip(masses, column, strict=True)), Fraction(0))) for column in columns]
+    exact_means = [
+        [sum((p * f for p, f in zip(masses, column, strict=True)), Fraction(0)) for column in columns]
         for masses in rows
     ]
+    means = [[ball_of(mean) for mean in row] for row in exact_means]
+    still = all(
+        sum(w * (m - row[-1]) for w, m in zip(weights, row, strict=False)) == 0
+        for row in zip(*exact_means, strict=True)
+    )
     constants = [_dot([ball_of(p) for p in masses], tilt.logs) for masses in rows]
     # one optimum after the other, each from the last
-    theta, codes, radius = [ball_of(Fraction(0))] * tilt.size, [], 0.0
+    codes: list[list[Ball]] = []
+    theta, radius = [ball_of(Fraction(0))] * tilt.size, 0.0
     for step in steps:
+        if still and codes:
+            codes.append(codes[0])
+            continue
         total = sum(weights) + step
         shares = [ball_of(volume / total) for volume in (*weights, step)]
         target = [_dot(shares, column) for column in zip(*means, strict=True)]
@@ -223,17 +233,18 @@ def _readings(
 ) -> CertifiedOptima:
     from flint import arb
 
-    others = [sum((ball_of(w) * h for w, h in zip(weights, row[:-1], strict=True)), arb(0)) for row in codes]
     pairs = range(len(steps) - 1)
-    residual = [others[j + 1] - others[j] for j in pairs]
-    falls = [codes[j][-1] - codes[j + 1][-1] for j in pairs]
+    still = len(steps) > 1 and codes[1] is codes[0]
+    moves = [[arb(0) if still else b - a for a, b in zip(codes[j], codes[j + 1], strict=True)] for j in pairs]
+    residual = [sum((ball_of(w) * h for w, h in zip(weights, row[:-1], strict=True)), arb(0)) for row in moves]
+    falls = [-row[-1] for row in moves]
     lower = [residual[j] - ball_of(steps[j]) * falls[j] for j in pairs]
     upper = [ball_of(steps[j + 1]) * falls[j] - residual[j] for j in pairs]
     under, over = -sum(lower, arb(0)), sum(upper, arb(0))
     constant = [
         -ball_of(weights[1]) * (codes[j][1] - codes[0][1]) / (ball_of(weights[0]) * (codes[j][0] - codes[0][0]))
         for j in range(1, len(steps))
-        if len(weights) > 1
+        if len(weights) > 1 and not still
     ]
     return CertifiedOptima(
         tuple(_shown(row[i] for row in codes) for i in range(len(weights) + 1)),

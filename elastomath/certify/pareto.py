@@ -30,6 +30,9 @@ from .balls import (
 
 Number = int | float | Fraction
 
+LARGEST_INDEX = 10**12
+"""The largest tail index of `certify_pareto`: beyond it Arb's exponential integral has no digits left at 128 bits."""
+
 
 def exact_independent_overlap(alpha: Number) -> Fraction:
     """R9(c) in exact fractions: ``E[Y] E[1/Y] = alpha^2/(alpha^2 - 1)`` (a float alpha is the binary fraction that it is).
@@ -130,10 +133,28 @@ def pareto_mean(alpha: Fraction, weights: Sequence[Fraction], orders: Sequence[i
 
 
 def _transform(alpha: Ball, weight: Ball, order: int, s: Ball) -> Ball:
-    """``E[Y^m e^{-wsY}]``; the moment at w = 0."""
+    """``E[Y^m e^{-wsY}] = alpha E_{alpha+1-m}(ws)``; the moment at w = 0."""
+    from flint import ctx
+
     if weight == 0:
         return alpha / (alpha - order)
-    return alpha * (s * weight).expint(alpha + 1 - order)
+    nu, at = alpha + 1 - order, s * weight
+    return alpha * (_near_zero(nu, at) if at < 1 and nu > 2 * ctx.prec else at.expint(nu))
+
+
+def _near_zero(nu: Ball, s: Ball) -> Ball:
+    """``E_nu(s) = sum_k (-s)^k / (k! (nu - 1 - k))`` for s < 1 and large nu, where Arb's is no number.
+
+    As the Taylor polynomials of e^{-su} do, partial sums enclose it in turn while k < nu - 1: the last term bounds the rest.
+    """
+    from flint import arb, ctx
+
+    total, power, k = arb(0), arb(1), 0
+    while True:
+        term = power / (nu - 1 - k)
+        if abs(power) < arb(2) ** -ctx.prec:
+            return total + arb(0).union(term)
+        total, power, k = total + term, -power * s / (k + 1), k + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +192,7 @@ def certify_pareto(
 ) -> CertifiedPareto:
     """C, A, T for volumes (k, 1, l) and a union with shares pi_j, a and t the last two, as proved enclosures (R8, R20).
 
-    alpha > 1, k > 0 (None: the limit k -> inf), l >= 0 and shares >= 0, exact; A_n of R20 is ``shares = (1,) * n``.
+    1 < alpha <= `LARGEST_INDEX`, k > 0 (None: the limit k -> inf), l >= 0, shares >= 0, exact; A_n of R20: ``shares = (1,) * n``.
     T comes from the balance k C + A + l T = N, which is exact; P_t needs a weight, k pi_t + l > 0.
     Raises InputError for numbers that cannot be used. ``proved`` is False where the digits were not reached.
 
@@ -180,7 +201,7 @@ def certify_pareto(
     >>> certify_pareto(2, 10, Fraction(1, 4), digits=8).theta_constant.digits
     '2.037186105'
     """
-    index = _index(alpha)
+    index = exact(alpha, "alpha", "certify_pareto", above=1, most=LARGEST_INDEX)
     volume = None if pretrain is None else _exact(pretrain, "k")
     step, parts = (
         _exact(perturb, "l"),
@@ -235,12 +256,13 @@ def _pareto_at(
     a, t = overlaps[-2], overlaps[-1]
     joint = ball_of(Fraction(1) if volume is None else volume + 1 + step)
     gap, excess = 1 - a, t - 1
+    # 1 - A - l (T-1) = -k (1 - C), by the balance of the w_j (1 - O_jt): exactly 0 where q is P_p itself
+    factors = [Fraction(j == parts - 2) - step * weights[j] / weights[-1] for j in range(parts - 1)]
+    rest = sum((ball_of(f) * (1 - o) for f, o in zip(factors, overlaps, strict=False)), start=ball_of(Fraction(0)))
     epsilon = None if gap.contains(0) else ball_of(step) * excess / gap
-    constant = None if epsilon is None or (1 - epsilon).contains(0) else 1 / (1 - epsilon)
-    responses = [(1 - o) / joint for o in (c, a, t)]
-    if volume is None:
-        responses[0] = -responses[1] - ball_of(step) * responses[2]
-    wanted = [a, t, gap, excess, *overlaps]
+    constant = None if epsilon is None or rest.contains(0) else gap / rest
+    responses = [-rest / joint / ball_of(Fraction(1) if volume is None else volume), gap / joint, -excess / joint]
+    wanted = [a, t, gap, excess, *overlaps, rest]
     proved = all(accurate(value, digits) for value in wanted)
 
     def show(value: Ball) -> Enclosure:

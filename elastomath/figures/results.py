@@ -96,7 +96,12 @@ def r1(axes: Axes) -> None:
     """dH_i/dl of the three datasets against l."""
     start = _union(10.0)
     slopes = np.array([response(start.at(step)).derivatives for step in STEPS]).T
-    _lines(axes, STEPS, list(zip(("pretrain", "align", "perturb"), slopes, strict=True)), ("l", "dH/dl, nats"))
+    _lines(
+        axes,
+        STEPS,
+        list(zip(("pretrain", "align", "perturb"), slopes, strict=True)),
+        ("l", "dH/dl, nats per unit of l"),
+    )
     axes.axhline(0, color=INK, lw=0.8)
 
 
@@ -264,7 +269,7 @@ def r11(axes: Axes) -> None:
     rows = []
     for alpha in (1.2, 2.0, 4.0):
         rows.append((f"alpha = {alpha:g}", (1.0 - expected_overlaps(Pareto(alpha), k, 0.0).align) / (k + 1.0)))
-    _lines(axes, k, rows, ("k = |D_p| / |D_a|", "dH_a / dl, nats"))
+    _lines(axes, k, rows, ("k = |D_p| / |D_a|", "dH_a / dl, nats per unit of l"))
     _log(axes.xaxis, axes.yaxis)
 
 
@@ -628,8 +633,8 @@ def springs_figure(course: Springs) -> Figure:
 
 # The token tree of a few responses (Def 3.1) and what pruning leaves of it (Def 3.3).
 
-END = "."
-"""How the end of a response is drawn."""
+END = "\x03"
+"""What stands for the end of a response, ETX: no response has it, as one may have a full stop."""
 
 
 @styled
@@ -653,10 +658,10 @@ def tree_figure(responses: Sequence[str], cut: int) -> Figure:
 
 
 def counted(responses: Sequence[str], layers: int) -> dict[str, int]:
-    """The nodes of the tree cut at ``layers``: how many responses go through the prefix, or end there (prefix and a dot).
+    """The nodes of the tree cut at ``layers``: how many responses go through the prefix, or end there (prefix and `END`).
 
     >>> counted(["a", "ab", "ab"], 2)
-    {'': 3, 'a': 3, 'a.': 1, 'ab': 2}
+    {'': 3, 'a': 3, 'a\\x03': 1, 'ab': 2}
     """
     nodes: Counter[str] = Counter()
     for one in responses:

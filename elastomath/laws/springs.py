@@ -33,7 +33,7 @@ from ..mixtures.kernels import DIVERGENCES, RESPONSES
 from ..mixtures.leafsums import leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
 from .finite import finite_law
-from .response import response
+from .response import survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,17 +201,20 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
     from scipy.optimize import brentq
 
     start = mixture.at(0.0)
-    slopes = response(start).derivatives
+    at_rest = survey(start, divergences=False)
+    slopes, squares = at_rest.response.derivatives, at_rest.chi_squares
     if slopes[-1] == 0:
         return None
+    apart = float(start.volumes[:-1] @ squares[:-1]) / start.total
+    rounding = 1e-15 * min(1.0, math.sqrt(apart * float(squares[-1])))  # of 1 - O_i, however near the datasets are
     last = 0.0
-    for dataset in np.flatnonzero(slopes[:-1] < -1e-15 / start.total):
+    for dataset in np.flatnonzero(slopes[:-1] < -rounding / start.total):
 
         def elongation(log_step: float, dataset: int = int(dataset)) -> float:
             step = math.exp(log_step)  # divided by l, so that the root at l = 0 is none
             return float(_moves(start.components, start.volumes[:-1], np.array([step]))[0][dataset, 0]) / step
 
-        low, high = math.log(start.total) - 20.0, math.log(start.total * limit)
+        low, high = math.log(start.total) - 20.0, min(math.log(start.total) + math.log(limit), 709.0)  # of doubles
         if elongation(low) >= 0:  # within rounding of 0
             continue
         if elongation(high) < 0:

@@ -94,7 +94,17 @@ def compiled() -> SimpleNamespace:
     """The loops below as machine code; kept on disk where there is a folder for it."""
     from numba.extending import register_jitable
 
-    leaf: list[Callable[..., Any]] = [_ln, _apart, _terms, _ordinary, _blend, _underflow]
+    leaf: list[Callable[..., Any]] = [
+        _ln,
+        _apart,
+        _terms,
+        _lost_by_three,
+        _difference,
+        _ordinary,
+        _blend,
+        _lost,
+        _underflow,
+    ]
     for helper in leaf:  # products and sums may become one instruction, and no more inside a leaf
         register_jitable(forceinline=True, error_model="numpy", fastmath={"contract"})(helper)
     for block in (_three, _divergences):
@@ -166,6 +176,16 @@ def _blend(base: Array, weights: Array, start: int, code: Array) -> bool:
     return bool(least >= TINY_BITS)
 
 
+def _lost(base: Array, weights: Array, start: int, code: Array, lost: Array) -> None:
+    """``lost = sum_i weights_i (base_i - code)``: what code has lost by its rounding; near it the differences are exact."""
+    for j in range(code.size):
+        lost[j] = 0.0
+    for i in range(base.shape[0]):
+        row, weight = base[i, start : start + code.size], weights[i]
+        for j in range(code.size):
+            lost[j] += weight * (row[j] - code[j])
+
+
 def _underflow(base: Array, weights: Array, start: int, code: Array) -> bool:
     """Whether a leaf of ``code`` is below `TINY` though a dataset with a weight has mass there."""
     careful = False
@@ -176,12 +196,23 @@ def _underflow(base: Array, weights: Array, start: int, code: Array) -> bool:
     return careful
 
 
-def _terms(p: Any, q: Any, t: Any, log: Any, inverse: Any) -> Any:
+def _terms(p: Any, q: Any, t: Any, lost: Any, log: Any, inverse: Any) -> Any:
     """What a leaf adds to CROSS, OVERLAP, GRAM and SQUARES; ratios first, and in no other order: p t may underflow."""
-    return -p * log, p * (t * inverse), (p - q) * ((t - q) * inverse), (p - q) * ((p - q) * inverse)
+    gap, pull = p - q - lost, t - q - lost
+    return -p * log, p * (t * inverse), gap * (pull * inverse), gap * (gap * inverse)
 
 
-def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array, sums: Array) -> bool:
+def _lost_by_three(x: Any, y: Any, t: Any, q: Any, w0: Any, w1: Any, w2: Any) -> Any:
+    """`_lost` on one leaf of three datasets."""
+    return w0 * (x - q) + w1 * (y - q) + w2 * (t - q)
+
+
+def _difference(p: Any, q: Any, lost: Any) -> Any:
+    """p - q - lost, in this order."""
+    return p - q - lost
+
+
+def _three(rows: Array, weights: Array, start: int, code: Array, lost: Array, inverse: Array, sums: Array) -> bool:
     """All but the divergences for three datasets in one loop, in which reading, division and sums run beside each other.
 
     Adds to ``sums`` only where all of ``code`` is at least `TINY`, and returns whether it is.
@@ -194,14 +225,15 @@ def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array,
         x, y, t = one[j], other[j], last[j]
         q = w0 * x + w1 * y + w2 * t
         least = min(least, np.float64(q).view(np.int64))
-        r, ln = 1.0 / q, _ln(q)
+        r, ln, d = 1.0 / q, _ln(q), _lost_by_three(x, y, t, q, w0, w1, w2)
         code[j] = q
         inverse[j] = r
-        c, o, g, s = _terms(x, q, t, ln, r)
+        lost[j] = d
+        c, o, g, s = _terms(x, q, t, d, ln, r)
         c0, o0, g0, s0 = c0 + c, o0 + o, g0 + g, s0 + s
-        c, o, g, s = _terms(y, q, t, ln, r)
+        c, o, g, s = _terms(y, q, t, d, ln, r)
         c1, o1, g1, s1 = c1 + c, o1 + o, g1 + g, s1 + s
-        c, o, g, s = _terms(t, q, t, ln, r)
+        c, o, g, s = _terms(t, q, t, d, ln, r)
         c2, o2, g2, s2 = c2 + c, o2 + o, g2 + g, s2 + s
     if least < TINY_BITS:
         return False
@@ -213,11 +245,11 @@ def _three(rows: Array, weights: Array, start: int, code: Array, inverse: Array,
     return True
 
 
-def _divergences(row: Array, code: Array, inverse: Array) -> Any:
+def _divergences(row: Array, code: Array, lost: Array, inverse: Array) -> Any:
     """What a block of a dataset adds to FORWARD, REVERSE and MISSING."""
     forward, reverse, missing, least = 0.0, 0.0, 0.0, np.int64(1 << 62)
     for j in range(code.size):
-        _, one, two = _apart(row[j], code[j], row[j] - code[j], inverse[j])
+        _, one, two = _apart(row[j], code[j], _difference(row[j], code[j], lost[j]), inverse[j])
         forward += one
         reverse += two
         least = min(least, np.float64(row[j]).view(np.int64))
@@ -251,7 +283,7 @@ def _sums(
         if not _ordinary(volumes[mix]):
             return False
         weights[mix] = volumes[mix] / volumes[mix].sum()
-    whole, inverses, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    whole, losses, inverses, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     sums = np.zeros((8, n))
     three &= wanted & ALL_BUT_DIVERGENCES == ALL_BUT_DIVERGENCES
     for chunk in range(first, last):
@@ -259,8 +291,8 @@ def _sums(
             sums[:] = 0.0
             for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, leaves), BLOCK):
                 size = min(BLOCK, leaves - start)
-                code, inverse, log = whole[:size], inverses[:size], logs[:size]
-                together = three and _three(rows, weights[mix], start, code, inverse, sums)
+                code, lost, inverse, log = whole[:size], losses[:size], inverses[:size], logs[:size]
+                together = three and _three(rows, weights[mix], start, code, lost, inverse, sums)
                 if not together and not _blend(base, weights[mix], start, code):
                     if _underflow(base, weights[mix], start, code):
                         odd[mix, start // BLOCK] = True
@@ -271,6 +303,7 @@ def _sums(
                             outside += row[j] if code[j] == 0.0 else 0.0
                         sums[OUTSIDE, i] += outside
                 if wanted != RATES and not together:
+                    _lost(base, weights[mix], start, code, lost)
                     for j in range(size):
                         inverse[j] = 1.0 / code[j] if code[j] > 0.0 else 0.0
                 if wanted & RATES and not together:
@@ -287,19 +320,18 @@ def _sums(
                     if wanted & OVERLAPS and not together:
                         overlap = 0.0
                         for j in range(size):
-                            _, term, _, _ = _terms(row[j], code[j], other[j], 0.0, inverse[j])
-                            overlap += term
+                            overlap += _terms(row[j], code[j], other[j], 0.0, 0.0, inverse[j])[1]
                         sums[OVERLAP, i] += overlap
                     if wanted & RESPONSES and not together:
                         gram, squares = 0.0, 0.0
                         for j in range(size):
-                            _, _, one, two = _terms(row[j], code[j], other[j], 0.0, inverse[j])
+                            _, _, one, two = _terms(row[j], code[j], other[j], lost[j], 0.0, inverse[j])
                             gram += one
                             squares += two
                         sums[GRAM, i] += gram
                         sums[SQUARES, i] += squares
                     if wanted & DIVERGENCES:
-                        forward, reverse, missing = _divergences(row, code, inverse)
+                        forward, reverse, missing = _divergences(row, code, lost, inverse)
                         sums[FORWARD, i] += forward
                         sums[REVERSE, i] += reverse
                         sums[MISSING, i] += missing
@@ -312,7 +344,7 @@ def _moves(
 ) -> bool:
     """Chunks of `leafsums.leaf_moves` into ``parts`` (n + 2, J, chunks).
 
-    sum P_i ln(q_0/q_l) for each row, sum q_0 ln(q_0/q_l) - q_0 + q_l, and the mass of the last row outside q_0.
+    sum P_i ln(q_0/q_l) + q_l - q_0 for each row, sum q_0 ln(q_0/q_l) - q_0 + q_l, and the mass of the last row outside q_0.
 
     volumes (n - 1,) of q_0, steps (J,) of P_t. ``odd`` (J, blocks) and what is returned as in `_sums`.
     """
@@ -324,39 +356,42 @@ def _moves(
         ordinary &= min(shares[step] if steps[step] > 0.0 else 1.0, rests[step]) >= TINY
     if not ordinary:
         return False
-    whole, logs = np.empty(BLOCK), np.empty(BLOCK)
+    whole, losses, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     base = rows[: n - 1]
     for chunk in range(first, last):
         for start in range(chunk * CHUNK, min((chunk + 1) * CHUNK, leaves), BLOCK):
             size = min(BLOCK, leaves - start)
-            code, log, perturb = whole[:size], logs[:size], rows[n - 1, start : start + size]
+            code, lost, log, perturb = whole[:size], losses[:size], logs[:size], rows[n - 1, start : start + size]
             careful, outside = False, 0.0
             if not _blend(base, weights, start, code):
                 careful = _underflow(base, weights, start, code)
                 for j in range(size):
                     outside += perturb[j] if code[j] == 0.0 else 0.0
+            _lost(base, weights, start, code, lost)
             for step in range(shares.size):
                 share, rest = shares[step], rests[step]
                 if share == 0.0:
                     odd[step, start // BLOCK] |= careful
                     parts[n + 1, step, chunk] += 0.0 if careful else outside
                     continue
-                energy, low = 0.0, False
+                energy, moved, low = 0.0, 0.0, False
                 for j in range(size):
                     p, t = code[j], perturb[j]
                     q = rest * p + share * t
                     # what is moved, share p, has to keep its digits too
                     low |= ((q < TINY) & (t > 0.0)) | ((min(share * p, rest * p) < TINY) & (p > 0.0))
-                    ln, forward, _ = _apart(p, q, share * (p - t), 1.0 / q if q > 0.0 else 0.0)
+                    gain = share * _difference(t, p, lost[j])
+                    ln, forward, _ = _apart(p, q, -gain, 1.0 / q if q > 0.0 else 0.0)
                     log[j] = ln if p > 0.0 else 0.0
                     energy += forward
+                    moved += gain
                 if careful | low:
                     odd[step, start // BLOCK] = True
                     continue
                 parts[n, step, chunk] += energy
                 parts[n + 1, step, chunk] += outside
                 for i in range(n):
-                    row, move = rows[i, start : start + size], 0.0
+                    row, move = rows[i, start : start + size], moved
                     for j in range(size):
                         move += row[j] * log[j]
                     parts[i, step, chunk] += move
@@ -373,9 +408,9 @@ def _pair(p: Array, t: Array, q: Array, wanted: int, first: int, last: int, part
             least = min(least, min(np.float64(x[j]).view(np.int64), np.float64(y[j]).view(np.int64)))
             least = min(least, np.float64(z[j]).view(np.int64) - TINY_BITS)
             if wanted == OVERLAPS:
-                _, term, _, _ = _terms(x[j], z[j], y[j], 0.0, 1.0 / z[j])
+                _, term, _, _ = _terms(x[j], z[j], y[j], 0.0, 0.0, 1.0 / z[j])
             elif wanted == RESPONSES:
-                _, _, _, term = _terms(x[j], z[j], y[j], 0.0, 1.0 / z[j])
+                _, _, _, term = _terms(x[j], z[j], y[j], 0.0, 0.0, 1.0 / z[j])
             else:
                 _, term, _ = _apart(x[j], z[j], x[j] - z[j], 1.0 / z[j])
             value += term

@@ -106,7 +106,8 @@ def leaf_sums(
 def leaf_moves(rows: Array, volumes: Array, steps: Array, *, threads: int | None = None) -> tuple[Array, Array, float]:
     """From ``q_0 = sum w_i P_i / N_0`` to ``q_l = (N_0 q_0 + l P_t)/(N_0 + l)``: (rises, divergences, outside).
 
-    rises        ``sum P_i ln(q_0/q_l)`` over the support of q_0, shape (n, J): DeltaH_i, but for P_t's mass outside it
+    rises        ``sum P_i ln(q_0/q_l)`` over the support of q_0, shape (n, J): DeltaH_i, but for P_t's mass outside it. Summed
+                 with ``q_l - q_0``, which adds up to 0: of masses near each other only their differences count, not their sums
     divergences  ``D(q_0 || q_l)``, shape (J,)
     outside      the mass of P_t where q_0 has none
 
@@ -199,9 +200,12 @@ def _numpy_sums(rows: Array, base: Array, mixtures: Array, beside: Array, wanted
         sums[kernels.OVERLAP] += (beside * inverse) @ transposed
     if wanted & (RESPONSES | DIVERGENCES):
         code = q[:, None]
-        gap = rows - code
+        # near q the differences are exact, and their mean is what q has lost by its rounding
+        lost = (mixtures / mixtures.sum(axis=1, keepdims=True))[:, None] @ (base - code)
+        gap = rows - code - lost
     if wanted & RESPONSES:
-        sums[kernels.GRAM] += (gap @ ((beside - q) * inverse)[..., None])[..., 0]
+        pull = beside - q - lost[:, 0]
+        sums[kernels.GRAM] += (gap @ (pull * inverse)[..., None])[..., 0]
         squares = gap * inverse[:, None]
         squares *= gap
         sums[kernels.SQUARES] += squares.sum(axis=-1)
@@ -235,16 +239,11 @@ SERIES = np.array([[*kernels.POLYNOMIAL[:3], 0.0], kernels.POLYNOMIAL[3:]])
 
 
 def _apart(p: Array, q: Array, gap: Array, log: Array) -> tuple[Array, Array, Array]:
-    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log is finite, where p = 0 too.
-
-    With s = (p - q)/(p + q), a = ln(p/q)/2 and w = a/s - 1 they are 2a, gap (a + w) and gap (a - w).
-    """
+    """`kernels._apart` for arrays of any masses, from gap = p - q and log = ln(p/q); log is finite, where p = 0 too."""
     s = p + q
     np.maximum(s, TINY, out=s)  # 0 where p = q = 0
     np.divide(gap, s, out=s)
-    a = 0.5 * log
-    w = a / s
-    w -= 1.0
+    forward, reverse = p * log - gap, gap - q * log
     near = np.abs(s) <= NEAR
     if np.count_nonzero(near):
         powers = np.empty((4, s.size))
@@ -258,14 +257,12 @@ def _apart(p: Array, q: Array, gap: Array, log: Array) -> tuple[Array, Array, Ar
         high *= cube
         series += high
         series *= z
-        np.putmask(w, near, series)
-        series *= flat
-        series += flat
-        np.putmask(a, near, series)
-    sum_, difference = a + w, a - w
-    sum_ *= gap
-    difference *= gap
-    return 2.0 * a, sum_, difference
+        w = series.reshape(s.shape)
+        a = s + s * w
+        log = np.where(near, 2.0 * a, log)
+        np.putmask(forward, near, gap * (a + w))
+        np.putmask(reverse, near, gap * (a - w))
+    return log, forward, reverse
 
 
 # --- a mass as x 2^e, where a share or a ratio leaves the range of doubles ------------------------------------------
@@ -286,6 +283,13 @@ def _wide_joint(base: Array, mixtures: Array) -> tuple[Array, Exponents]:
     return q, np.where(q > 0, top - c, NOWHERE)
 
 
+def _lost(base: Array, mixtures: Array, code: Array, e: Exponents) -> Array:
+    """``sum_i w_i (base_i - q) / sum w``: what q = code 2^e has lost by its rounding, in units of 2^e, shape (J, 1, M)."""
+    (w, b), (total, c) = _wide(mixtures[:, :, None]), _wide(mixtures.sum(axis=1)[:, None, None])
+    _, _, gap, top = _gap(*_wide(base), code, e)
+    return np.asarray(np.ldexp(w / total * gap, b - c + top - e).sum(axis=1, keepdims=True))
+
+
 def _gap(x: Array, a: Exponents, y: Array, b: Exponents) -> tuple[Array, Array, Array, Exponents]:
     """x 2^a, y 2^b and their difference, all in units of 2^top, and top."""
     top = np.maximum(a, b)
@@ -302,6 +306,8 @@ def _careful_sums(rows: Array, base: Array, mixtures: Array, beside: Array, sums
     unit = np.where(known, code, 1.0)
     p, q, gap, top = _gap(x, a, code, e)
     _, _, pull, power = _gap(t, b, code, e)
+    lost = _lost(base, mixtures, code, e)  # in units of 2^e
+    gap, pull = gap - np.ldexp(lost, e - top), pull - np.ldexp(lost, e - power)
 
     def add(row: int, values: Array, powers: Any = 0, where: Any = known) -> None:
         sums[row] += np.where(where, np.ldexp(values, powers), 0.0).sum(axis=-1)
@@ -326,10 +332,13 @@ def _careful_moves(rows: Array, volumes: Array, steps: Array) -> Array:
     end, b = _wide_joint(rows, mixtures)
     (t, c), (step, power), (total, whole) = _wide(rows[-1]), _wide(steps), _wide(mixtures.sum(axis=1))
     _, _, pull, unit = _gap(start, a, t, c)
+    lost = _lost(rows[:-1], volumes[None], start[None, None], a[None, None])[0, 0]
+    pull = pull + np.ldexp(lost, a - unit)
     p, q, _, top = _gap(start, a, end, b)
     gap = np.ldexp((step / total)[:, None] * pull, (power - whole)[:, None] + unit - top)
     known = start > 0
     logs = np.where(known, np.log(np.where(known, start, 1.0) / np.where(end > 0, end, 1.0)) + (a - b) * LN2, 0.0)
     log, forward, _ = _apart(p, q, gap, logs)
     outside = np.full(steps.size, rows[-1][~known].sum())
-    return np.vstack([rows @ log.T, np.ldexp(forward, top).sum(axis=-1), outside])
+    moved = -np.ldexp(gap, top).sum(axis=-1)
+    return np.vstack([rows @ log.T + moved, np.ldexp(forward, top).sum(axis=-1), outside])

@@ -6,10 +6,11 @@ The mixture ``q = sum w_i P_i / N`` minimises ``sum w_i D(P_i || q)``; the pool 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Array
 from ..checks import an, checked, numbers
@@ -43,21 +44,20 @@ class GeometricPool:
     @checked(mixture=an(Mixture))
     def of(cls, mixture: Mixture) -> GeometricPool:
         """The pool of a mixture's datasets. Raises InputError where no leaf is in the support of all of them."""
-        weighted = mixture.volumes > 0
-        rows, shares = mixture.components[weighted], mixture.volumes[weighted] / mixture.total
-        covered = (rows > 0).all(axis=0)
+        covered = np.asarray((mixture.components[mixture.volumes > 0] > 0).all(axis=0))
         if not covered.any():
             raise InputError(
                 "the datasets have no leaf in common",
                 where="geometric pool",
                 mend="it is defined on the common support; smooth the masses, or use the mixture",
             )
-        logs = shares @ np.log(rows[:, covered])
-        top = float(logs.max())
-        raw = np.exp(logs - top)
-        masses = np.zeros(mixture.leaves)
-        masses[covered] = raw / raw.sum()
-        return cls(mixture, masses, max(0.0, -(top + float(np.log(raw.sum())))))
+        mixed, apart = mixture.masses, _apart(mixture, covered)
+        least = apart.min()
+        raw = np.zeros(mixture.leaves)
+        raw[covered] = mixed[covered] * np.exp(least - apart)
+        moved = float(mixed[covered] @ np.expm1(least - apart)) - float(mixed[~covered].sum())
+        log = math.log1p(moved) if moved > -0.5 else math.log(raw.sum())
+        return cls(mixture, raw / raw.sum(), max(0.0, float(least) - log))
 
     def kl_reverse(self) -> Array:
         """``D(q || P_i)`` in nats, shape (n,); ``inf`` for a dataset of volume 0 that lacks a leaf of q."""
@@ -105,7 +105,8 @@ class GeometricPool:
                 mend="their forward divergence from the pool is infinite; smooth the masses",
             )
         q, mixed = self.masses[covered], self.mixture.masses[covered]
-        return float((q - mixed) @ (np.log(self.mixture.components[-1, covered]) - np.log(q)))
+        moved = mixed * np.expm1(self.disagreement - _apart(self.mixture, covered))  # q - m
+        return float(moved @ (np.log(self.mixture.components[-1, covered]) - np.log(q)))
 
 
 @checked(mixture=PERTURBED, perturbations=numbers(least=0.0))
@@ -134,7 +135,33 @@ def pool_residual(mixture: Mixture, perturbation: float) -> float:
     True
     """
     start, end = mixture.at(0.0), mixture.at(perturbation)
-    return start.total * kl_divergence(GeometricPool.of(end).masses, GeometricPool.of(start).masses)
+    first, last = GeometricPool.of(start).masses, GeometricPool.of(end).masses
+    covered, perturb = first > 0, mixture.components[-1]
+    if (perturb[covered] > 0).all():
+        pull = end.volumes[-1] / end.total * (np.log(perturb[covered]) - np.log(first[covered]))
+        if (
+            np.abs(pull).max() < NEAR
+        ):  # ln(q_L/q_0) is this less its mean, where the difference of the pools has lost digits
+            back = math.log1p(float(first[covered] @ np.expm1(pull))) - pull
+            return start.total * float(last[covered] @ log_gap(np.expm1(back)))
+    return start.total * kl_divergence(last, first)
+
+
+def _apart(mixture: Mixture, covered: NDArray[np.bool_]) -> Array:
+    """``sum_i (w_i/N) (e_i - ln(1 + e_i)) = ln(m / prod P_i^{w_i/N})``, P_i = m (1 + e_i), on leaves that all datasets have."""
+    weighted = mixture.volumes > 0
+    rows, shares = mixture.components[weighted][:, covered], mixture.volumes[weighted] / mixture.total
+    return np.asarray(_gaps(rows, shares, mixture.masses[covered]).sum(axis=0))
+
+
+def _gaps(rows: Array, shares: Array, q: Array) -> Array:
+    """``share_i (e_i - ln(1 + e_i))``, P_i = q (1 + e_i), for each dataset and leaf."""
+    with np.errstate(over="ignore"):
+        excess = (rows - q) / q  # the quotient may be denormal
+    near = np.abs(excess) < NEAR  # where 1 + e has lost digits of e; elsewhere e near -1 has lost those of P/q
+    weights = shares[:, None]
+    far = weights * rows / q - weights * (1.0 + np.log(rows) - np.log(q))
+    return np.where(near, weights * log_gap(np.where(near, excess, 0.0)), far)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +205,8 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
             mend="pass datasets with a common support",
         )
     rows, weights = rows[shares > 0], shares[shares > 0]
-    excess, logs = (rows - q) / q, np.log(rows) - np.log(q)  # the quotient may be denormal
-    near = np.abs(excess) < NEAR  # where 1 + e has lost digits of e; elsewhere e near -1 has lost those of P/q
-    gaps = np.where(near, log_gap(np.where(near, excess, 0.0)), excess - logs)
+    excess, logs = (rows - q) / q, np.log(rows) - np.log(q)
+    near = np.abs(excess) < NEAR
     logs = np.where(near, np.log1p(np.where(near, excess, 0.0)), logs)
     pull = (mixture.components[-1, covered] - q) / q
     terms = np.zeros(len(shares))
@@ -189,7 +215,7 @@ def reverse_balance(mixture: Mixture) -> ReverseBalance:
     cubes = float((q * np.abs(pull)) @ (weights @ np.abs(excess) ** 3))
     return ReverseBalance(
         terms,
-        float((q * pull) @ (weights @ gaps)),
+        float((q * pull) @ _gaps(rows, weights, q).sum(axis=0)),
         0.5 * float((q * pull) @ (weights @ excess**2)),
         cubes / (3 * (1 - largest)) if largest < 1 else float("inf"),
     )

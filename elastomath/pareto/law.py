@@ -62,7 +62,9 @@ class Pareto:
         >>> Pareto(2.0).laplace([0.0, 1.0], order=1).round(6)
         array([2.      , 0.296991])
         """
-        return self.alpha * exponential_integral(self.alpha + 1.0 - order, s)
+        return self.alpha * exponential_integral(
+            self.alpha + (1.0 - order), s
+        )  # near 1 alpha + 1 has lost digits of alpha - 1
 
     def tail_index(self) -> Array:
         """``alpha``."""

@@ -330,8 +330,8 @@ def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int 
     # at s -> 0 the integrand in ln s falls like s to this power
     fall = power + sum(np.minimum(0.0, tail - order) for order in orders)
     low, high = law.log_range()
-    slowest = float(np.min(fall))
-    low /= min(1.0, max(slowest, 0.02))
+    # not as far as where s is no double, or its power; to the left of that the integrand is the power itself
+    low = max(low / min(1.0, max(float(np.min(fall)), 0.02)), -600.0 / max(1, *orders))
     shape = np.broadcast_shapes(tail.shape, total.shape)
     nodes = np.exp(np.arange(math.floor(low / STEP), math.ceil(high / STEP) + 1) * STEP)
     out = np.zeros(shape)
@@ -342,6 +342,9 @@ def mass_mean(law: Law, weights: ArrayLike, orders: tuple[int, ...], power: int 
         for part, order in enumerate(orders):
             at = w[..., part] * s  # not 0 where it is only below the doubles: the transform may be inf there
             term = term * law.laplace(np.where(w[..., part] > 0, np.maximum(at, 1e-307), 0.0), order)
+        if start == 0:
+            with np.errstate(divide="ignore"):
+                out += np.where(fall > 0, term[0] / np.expm1(np.maximum(fall, 0.0) * STEP), 0.0)
         out += term.sum(axis=0)
     return np.asarray(np.where(fall > 0, out * STEP / math.factorial(power - 1), np.inf), dtype=np.float64)
 

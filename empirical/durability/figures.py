@@ -31,7 +31,7 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     """Undo volumes: measured against forecast, one marker a behaviour, filled by optimiser, with both 95% intervals.
 
     result: what ``durability.json`` holds. The line is a forecast that comes true, the band is 20% to either side; an arrow
-    upwards is a run that was not undone. Raises InputError where no run was perturbed.
+    upwards is an end that is open, without a marker a run that was not undone. Raises InputError where no run was perturbed.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
@@ -54,9 +54,12 @@ def forecast_figure(result: ProtocolSummary) -> Figure:
     behaviours, optimisers = (list(dict.fromkeys(row[key] for row in rows)) for key in ("pairs", "optimiser"))
     for row in rows:
         x, y = row["forecast_undo_volume"], row["undo_volume"]["estimate"]
-        if y is None:  # a bound: not undone by the last volume that was tried
-            low = row["undo_volume"]["low"]
-            axes.annotate("", (x, low * 1.25), (x, low), arrowprops={"arrowstyle": "->"})
+        if (
+            row["undo_volume"]["high"] is None
+        ):  # not undone by the last volume that was tried, or by prompts drawn again
+            start = row["undo_volume"]["low"] if y is None else y
+            axes.annotate("", (x, start * 1.25), (x, start), arrowprops={"arrowstyle": "->"})
+        if y is None:
             continue
         colour, marker, _ = STYLES[behaviours.index(row["pairs"]) % len(STYLES)]
         axes.errorbar(

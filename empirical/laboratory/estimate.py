@@ -38,6 +38,8 @@ def speed(device: str = "auto", dtype: str = "float32", seconds: float = CALIBRA
     def done() -> float:
         if place.type == "cuda":
             torch.cuda.synchronize(place)
+        elif place.type == "mps":
+            torch.mps.synchronize()
         return time.perf_counter()
 
     start, count = done(), 0

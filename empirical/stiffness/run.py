@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from elastomath.curve import Curve
 from elastomath.errors import InputError
 from elastomath.fit.fit import fit_run
 from elastomath.laws.finite import finite_law
+from elastomath.memory import memory_at_hand
 from elastomath.progress import say
 from elastomath.runs.conduct import ProtocolSummary, conclude
 from elastomath.runs.ledger import Configuration, Ledger, Result, sweep
@@ -290,13 +290,10 @@ def _rows(
 
 
 def _check_memory(needed: int, device: torch.device) -> None:
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory_at_hand()
     if needed > 0.8 * free:
         raise InputError(
-            f"the cached probabilities need {needed / 1e9:.1f} GB, the device has {free / 1e9:.1f}",
+            f"the cached probabilities need {needed / 1e9:.1f} GB, the device has {free / 1e9:.1f} left",
             where="stiffness",
             mend="ask for fewer positions",
         )

@@ -195,8 +195,9 @@ def _keep(
     phase: Phase, key: str, model: PreTrainedModel, optimiser: torch.optim.Optimizer, losses: list[float]
 ) -> None:
     random = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available() and next(model.parameters()).is_cuda:
-        random["random.cuda"] = torch.cuda.get_rng_state()
+    place = next(model.parameters()).device
+    if place.type == "cuda":  # dropout draws on the model's device, which need not be the current one
+        random["random.cuda"] = torch.cuda.get_rng_state(place)
     extra = {"losses": torch.tensor(losses, dtype=torch.float64)} | random
     save_checkpoint(phase.file, model, optimiser, extra=extra, about={"phase": key})
 
@@ -211,6 +212,6 @@ def _resume(phase: Phase, key: str, model: PreTrainedModel, optimiser: torch.opt
     extra = load_checkpoint(phase.file, model, optimiser)
     torch.set_rng_state(extra["random.cpu"])
     if "random.cuda" in extra:
-        torch.cuda.set_rng_state(extra["random.cuda"])
+        torch.cuda.set_rng_state(extra["random.cuda"], next(model.parameters()).device)
     losses: list[float] = extra["losses"].tolist()
     return losses

@@ -164,7 +164,7 @@ def hooke_figure(records: Sequence[Mapping[str, Any]], by: str = "dynamics") -> 
     for panel, title in zip(axes, ("forward: KL(P_i || q)", "reverse: KL(q || P_i)"), strict=True):
         low, high = panel.get_xlim()
         panel.plot([low, high], [low, high], color=INK, linewidth=0.8, linestyle="--")
-        panel.set(xlabel="−k Δ of D_p, nats", ylabel="n Δ of D_a, nats")
+        panel.set(xlabel="−k Δ of D_p, volume × nats", ylabel="n Δ of D_a, volume × nats")
         panel.set_title(title)
     _legend(axes[0], labels)
     return figure

@@ -104,6 +104,29 @@ def test_two_parts_by_digamma_and_by_the_integral_to_sixty_digits():
     assert certify_two_parts(2, 30)[0].digits == str(sp.N(sp.Rational(4, 3) * (2 - 2 * sp.log(2)), 32))
 
 
+def test_narrow_masses_by_digamma_and_by_the_integral():
+    """Arb's E_nu(s) is no number for nu from 2000 on and small s; the Taylor polynomials enclose it there."""
+    for alpha in (3000, Fraction(10001, 2), 10**5):
+        law = certify_pareto(alpha, shares=(1, 1), digits=20)
+        assert law.proved
+        closed = Fraction(certify_two_parts(alpha, 20)[1].digits)
+        assert abs(Fraction(law.gap.digits) / closed - 1) < Fraction(1, 10**20)
+    with working_precision(128):
+        for nu in (1001, 5001):
+            near = module._near_zero(arb(nu), arb(2) ** -2)
+            assert near.overlaps((arb(2) ** -2).expint(arb(nu)))
+            assert near.rel_accuracy_bits() > 110
+
+
+def test_the_constant_is_proved_too():
+    """At k = 1e-30 and l = 1e30 1 - epsilon is 3e-31 of 1: the ball at 256 bits holds 0, and there was said to be no constant."""
+    law = certify_pareto(Fraction(3, 2), Fraction(1, 10**30), 10**30)
+    assert law.proved
+    assert law.theta_constant.estimate == pytest.approx(-3e30, rel=1e-14)
+    pretrain, align, _ = law.responses
+    assert law.theta_constant.estimate == pytest.approx(-align.estimate / pretrain.estimate * 1e30, rel=1e-12)
+
+
 def test_float_ball_and_symbol_of_the_closed_form_agree():
     """A_2 = factor (psi - psi): the derivation's factor, the ball's and the float's."""
     symbol = sp.Symbol("alpha", positive=True)
@@ -179,6 +202,7 @@ def test_the_precision_of_flint_is_put_back():
         lambda: certify_pareto(0.5),
         lambda: certify_pareto(math.nan),
         lambda: certify_pareto(math.inf),
+        lambda: certify_pareto(10**13),
         lambda: certify_pareto("a"),
         lambda: certify_pareto(2, 0),
         lambda: certify_pareto(2, -1),

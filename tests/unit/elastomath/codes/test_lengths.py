@@ -123,6 +123,7 @@ def test_shannon_lengths_of_counts_are_exact():
 
 def test_total_length_is_exact():
     assert total_length([1 << 62, 1 << 61], [2, 3]) == (1 << 63) + 3 * (1 << 61)
+    assert total_length([-(1 << 62)] * 3, [1, 1, 1]) == -3 << 62  # the sum wraps round in 64 bits
     assert total_length([Fraction(1, 3), 0], [4, NO_CODEWORD]) == Fraction(4, 3)
     assert as_lengths([], where="here").size == 0
 

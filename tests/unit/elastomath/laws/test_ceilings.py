@@ -173,3 +173,16 @@ def test_one_datasets_ceiling_over_the_range_of_doubles():
     """In 60 digits: 709.196208..., where a sum overflowed, and 1.4676892e-308, where a quotient did."""
     assert convex_ceiling(1e-308, 2.5e230, 1.0) == pytest.approx(709.1962086421661, rel=1e-14)
     assert convex_ceiling(1.7e308, 0.87, 1.85) == pytest.approx(1.46768920847988e-308, rel=1e-13)
+
+
+@pytest.mark.parametrize("apart", [1e-6, 1e-8, 1e-9, 1e-11])
+def test_the_rise_of_near_datasets_lies_within_its_bounds(apart):
+    """Their sums differ by 1e-16 of rounding, which is more than the square of 1e-9: the rise was that of the sums."""
+    random = np.random.default_rng(1)
+    base = random.dirichlet(np.ones(6))
+    rows = [base * (1 + apart * random.normal(size=6)) for _ in range(3)]
+    mixture = Mixture.of([row / row.sum() for row in rows], [10, 1, 0.5])
+    seen, exact = rises(mixture), certify_rises(mixture.components.tolist(), [10, 1, Fraction(1, 2)])
+    for got, name in ((seen.low, "low"), (seen.rise, "rise"), (seen.high, "high")):
+        sought = [value.estimate for value in getattr(exact, name)]
+        assert got[:2] == pytest.approx(sought, rel=1e-13 / apart, abs=0)

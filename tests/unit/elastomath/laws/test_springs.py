@@ -252,3 +252,13 @@ def test_what_has_no_spring_is_refused():
     ):
         with pytest.raises(InputError):
             call()
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-7, 1e-9])
+def test_the_elastic_limit_of_near_datasets_is_that_of_their_differences(apart):
+    """Halves near each other have 2 + 2/k, however near they are; their gains, 1e-15, were taken for none."""
+    random = np.random.default_rng(3)
+    base = random.dirichlet(np.ones(6))
+    align, perturb = (row / row.sum() for row in base * (1 + apart * random.normal(size=(2, 6))))
+    halves = Mixture.of([(align + perturb) / 2, align, perturb], [10, 1, 0])
+    assert elastic_limit(halves) == pytest.approx(2.2, rel=1e-5)

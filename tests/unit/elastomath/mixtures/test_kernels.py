@@ -169,19 +169,23 @@ def exact_sums(rows, volumes):
                 for field in ("cross", "squares", "forward") if p > 0 else ():
                     total[field].value = mpf("inf")
                 continue
-            gap, pull = p - q, t - q
-            rounding = 8 * UNIT * abs(gap) + 1e-30 * q  # q is rounded, and with it p - q
+            gap, pull = (sum(w * (x - y) for w, y in zip(shares, column, strict=True)) / sum(shares) for x in (p, t))
+            apart = sum(w * abs(p - q) for w, p in zip(shares, column, strict=True)) / sum(shares)
+            rounding = 8 * UNIT * apart * abs(gap) / q  # p - q is known to an ulp of what the datasets differ by
             total["cross"].add(-p * mpmath.log(q), 4 * UNIT * p)
             total["overlaps"].add(p * t / q)
-            total["gram"].add(gap * pull / q, rounding + 8 * UNIT * abs(pull))
-            total["squares"].add(gap**2 / q, rounding)
-            total["forward"].add(p * mpmath.log(p / q) - gap if p else q, rounding)
-            total["reverse"].add(gap - q * mpmath.log(p / q) if p else mpf("inf"), rounding)
+            total["gram"].add(gap * pull / q, rounding + 8 * UNIT * apart * abs(pull) / q)
+            total["squares"].add(gap**2 / q, 2 * rounding)
+            near, half = abs(gap) < 1e-20 * q, gap**2 / q / 2  # sixty digits would cancel
+            forward = p * mpmath.log(p / q) - gap if p else q
+            total["forward"].add(half * (1 - gap / q / 3) if near else forward, rounding)
+            reverse = gap - q * mpmath.log(p / q) if p else mpf("inf")
+            total["reverse"].add(half * (1 - 2 * gap / q / 3) if near else reverse, rounding)
     return found
 
 
 def exact_moves(rows, volumes, step):
-    """sum P_i ln(q_0/q_l) for each row and D(q_0 || q_l), likewise."""
+    """sum P_i ln(q_0/q_l) + q_l - q_0 for each row and D(q_0 || q_l), likewise."""
     masses, shares, added = [exact(row) for row in rows], exact(volumes), mpf(float(step))
     base = sum(shares)
     found = [Sum() for _ in range(len(rows) + 1)]
@@ -189,13 +193,16 @@ def exact_moves(rows, volumes, step):
         column = [row[leaf] for row in masses]
         q, t = sum(w * p for w, p in zip(shares, column, strict=False)) / base, column[-1]
         if q == 0:
-            found[-1].add(added / (base + added) * t)
+            for total in found:
+                total.add(added / (base + added) * t)
             continue
-        e = added / (base + added) * (t - q) / q
+        e = added / (base + added) * sum(w * (t - y) for w, y in zip(shares, column, strict=False)) / base / q
         log = -mpmath.log1p(e) if abs(e) < 0.5 else mpmath.log(q * (base + added) / (base * q + added * t))
-        rounding = 8 * UNIT * added / (base + added)  # of P_t - q, as a share of q
+        apart = abs(t - q) + sum(w * abs(p - q) for w, p in zip(shares, column, strict=False)) / base
+        rounding = 8 * UNIT * added / (base + added) * apart / q  # of P_t - q, as a share of q
         for total, p in zip(found, column, strict=False):
             total.add(p * log, p * rounding)
+            total.add(q * e, q * rounding)
         moved = e * e / 2 - e**3 / 3 if abs(e) < 1e-20 else log + e
         found[-1].add(q * moved, rounding * q * (abs(log) + rounding))
     return found
@@ -262,6 +269,7 @@ SMALL = (
     (np.array([[0, 1], [0.5, 0.5]]), np.array([1.0, 0])),
     (np.array([[1e-200, 0.3], [1e-200, 1e-200]]), np.array([1.0, 1e-9])),
     (np.array([[0.2, 0.8], [0.1999, 0.8001], [0, 1]]), np.array([3.0, 1, 0])),
+    (np.array([[0.3, 0.7], [0.3 + 1e-15, 0.7 - 1e-15], [0.3 - 2e-15, 0.7 + 2e-15]]), np.array([10.0, 1, 0.3])),
 )
 
 
@@ -293,7 +301,9 @@ def wrong(loops):
         pytest.param("difference * (a - w)", "difference * (a + w)", id="one series for both divergences"),
         pytest.param("difference - q * log", "difference - p * log", id="the logarithm of the wrong mass"),
         pytest.param("row[j] if code[j] == 0.0 else 0.0", "0.0", id="what is outside is lost"),
-        pytest.param("share * (p - t)", "(p - q)", id="a difference that cancels"),
+        pytest.param("share * _difference(t, p, lost[j])", "(q - p)", id="a difference that cancels"),
+        pytest.param("return p - q - lost", "return p - q", id="divergences without what q has lost"),
+        pytest.param("gap, pull = p - q - lost", "gap, pull = p - q", id="overlaps without what q has lost"),
         pytest.param("log[j] = ln if p > 0.0 else 0.0", "log[j] = ln", id="a logarithm outside the support"),
     ],
 )

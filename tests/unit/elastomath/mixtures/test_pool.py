@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -198,3 +199,44 @@ def test_the_misses_keep_their_digits_where_masses_are_denormal(perturb):
         forward = sum((g - x) * mpmath.log(t / g) for g, x, t in zip(pool, q, rows[2], strict=True))
     assert reverse_balance(m).balance == pytest.approx(float(reverse), rel=1e-13)
     assert GeometricPool.of(m).forward_balance() == pytest.approx(float(forward), rel=1e-13)
+
+
+def exact_pool(rows, weights):
+    """(the pool, -ln Z, the mixture, the rows divided by their sums) in sixty digits."""
+    exact = [[mpmath.mpf(float(mass)) for mass in row] for row in rows]
+    exact = [[mass / sum(row) for mass in row] for row in exact]
+    shares = [mpmath.mpf(weight) / mpmath.fsum(weights) for weight in weights]
+    raw = [
+        mpmath.fprod(mass**share for mass, share in zip(leaf, shares, strict=True)) for leaf in zip(*exact, strict=True)
+    ]
+    mixed = [mpmath.fdot(shares, leaf) for leaf in zip(*exact, strict=True)]
+    return [mass / sum(raw) for mass in raw], -mpmath.log(sum(raw)), mixed, exact
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1e-4, 1e-7, 1e-9])
+def test_near_datasets_have_a_disagreement_and_a_miss(scale):
+    """It was ln of a sum near 1, 0 at 1e-8, and the miss had the wrong sign there."""
+    mixture = near(scale)
+    with mpmath.workdps(60):
+        pool, disagreement, mixed, rows = exact_pool(mixture.components, mixture.volumes.tolist())
+        miss = sum((q - m) * mpmath.log(t / q) for q, m, t in zip(pool, mixed, rows[-1], strict=True))
+    found = GeometricPool.of(mixture)
+    assert found.disagreement == pytest.approx(float(disagreement), rel=1e-14 / scale + 1e-13, abs=0)
+    assert found.forward_balance() == pytest.approx(float(miss), rel=1e-12 / scale, abs=0)
+
+
+@pytest.mark.parametrize("step", [1e-3, 1e-9, 1e-15])
+def test_the_residual_of_a_small_step_keeps_its_digits(step):
+    mixture = Mixture.of([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05], [0.1, 0.2, 0.7]], [4, 1, 0])
+    with mpmath.workdps(60):
+        first, _, _, _ = exact_pool(mixture.components[:2], [4, 1])
+        last, _, _, _ = exact_pool(mixture.components, [4, 1, mpmath.mpf(step)])
+        exact = 5 * sum(b * mpmath.log(b / a) for a, b in zip(first, last, strict=True))
+    assert pool_residual(mixture, step) == pytest.approx(float(exact), rel=1e-12, abs=0)
+
+
+def test_a_pool_of_nearly_disjoint_datasets():
+    """Almost all of the mixture is where one of them has nothing, and what they share is far below it."""
+    pool = GeometricPool.of(Mixture.of([[1 - 1e-250, 1e-250, 0], [0, 1e-200, 1 - 1e-200]], [1, 1]))
+    assert pool.masses.tolist() == [0, 1, 0]
+    assert pool.disagreement == pytest.approx(225 * math.log(10), rel=1e-14)

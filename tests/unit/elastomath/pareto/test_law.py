@@ -1,5 +1,6 @@
 """Pareto masses: the exponential integral, moments, transform, and the overlaps in closed form."""
 
+import mpmath
 import numpy as np
 import pytest
 from flint import arb
@@ -94,6 +95,15 @@ def test_moments_and_transform_are_integrals_of_the_density(alpha):
             assert law.laplace(s, order) == pytest.approx(exact, rel=1e-6)
     assert law.laplace(0.0, 1) == pytest.approx(law.mean())
     assert np.isinf(law.laplace(0.0, 2)) == (alpha <= 2)
+
+
+def test_the_transform_near_one_starts_from_the_mean():
+    """alpha + 1 - 1 is not alpha: the order of the exponential integral was off, by a quarter of alpha - 1 at 1 + 1e-15."""
+    for alpha in (1.003, 1 + 1e-6, 1 + 1e-15):
+        law = Pareto(alpha)
+        assert float(law.laplace(0.0, 1)) == pytest.approx(float(law.mean()), rel=1e-15)
+        exact = float(mpmath.mpf(alpha) * mpmath.expint(mpmath.mpf(alpha), 1e-300))
+        assert float(law.laplace(1e-300, 1)) == pytest.approx(exact, rel=1e-15)
 
 
 def test_infinite_moments_are_said_to_be_infinite():

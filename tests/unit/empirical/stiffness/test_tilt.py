@@ -8,6 +8,7 @@ import torch
 
 from elastomath.errors import InputError
 from elastomath.laws.finite import finite_law
+from empirical.stiffness import run
 from empirical.stiffness.tilt import TiltProbe, one_plus_cosine, projection_features
 
 POSITIONS, VOCABULARY, FEATURES = 90, 17, 4
@@ -138,3 +139,10 @@ def test_cuda_gives_the_same_optimum():
     here, there = (small_probe(device=device).solve([10.0, 1.0, 0.1], union()) for device in ("cpu", "cuda"))
     np.testing.assert_allclose(there.theta, here.theta, rtol=1e-9)
     assert there.gradient_norm < 1e-11
+
+
+def test_memory_is_what_is_left_and_not_what_the_machine_has(monkeypatch):
+    monkeypatch.setattr(run, "memory_at_hand", lambda: 10**9)
+    run._check_memory(79 * 10**7, torch.device("cpu"))
+    with pytest.raises(InputError, match=r"need 0\.8 GB, the device has 1\.0 left"):
+        run._check_memory(81 * 10**7, torch.device("cpu"))

@@ -6,6 +6,7 @@ import os
 import runpy
 import socket
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from empirical.measures.code_lengths import code_lengths, next_token_log_probs
 from empirical.models.checkpoints import load_checkpoint, save_checkpoint
 from empirical.models.loading import load_model
 from empirical.models.sequences import encode
+from empirical.training import finetune
 from empirical.training.finetune import NotFiniteError, Phase, new_optimiser, train
 from tests.forks import ended, forked
 
@@ -297,3 +299,20 @@ def test_a_reading_converts_each_weight_once_and_changes_no_bit(tiny, monkeypatc
     optimiser = new_optimiser(tiny.model, 0.1)  # a step between two readings is seen by the second one
     train(tiny.model, optimiser, data[slice(0, 8)], batch=4, learning_rate=0.1, autocast=torch.bfloat16)
     assert np.abs(code_lengths(tiny.model, data, autocast=torch.bfloat16).nats - together.nats).max() > 1e-3
+
+
+def test_the_random_state_is_that_of_the_models_own_device(tmp_path, monkeypatch):
+    """A model on cuda:1 draws its dropout there, whatever the current device is."""
+    place, states, random = torch.device("cuda:1"), {}, torch.arange(16, dtype=torch.uint8)
+    model = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=place, is_cuda=True)]))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device="cuda": random if device == place else None)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device="cuda": states.update({device: state}))
+    monkeypatch.setattr(finetune, "save_checkpoint", lambda file, *_, extra, about: states.update(extra))
+    monkeypatch.setattr(finetune, "load_checkpoint", lambda *_: dict(states))
+    monkeypatch.setattr(finetune, "about_checkpoint", lambda _: {"phase": "key"})
+    phase = Phase(tmp_path / "phase.safetensors")
+    phase.file.touch()
+    finetune._keep(phase, "key", model, None, [0.5])
+    assert finetune._resume(phase, "key", model, None) == [0.5]
+    assert states[place] is random
