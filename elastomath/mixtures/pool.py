@@ -6,6 +6,7 @@ The mixture ``q = sum w_i P_i / N`` minimises ``sum w_i D(P_i || q)``; the pool 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,11 @@ class GeometricPool:
                 mend="it is defined on the common support; smooth the masses, or use the mixture",
             )
         logs = shares @ np.log(rows[:, covered])
-        top = float(logs.max())
-        raw = np.exp(logs - top)
+        raw = np.exp(logs - logs.max())
         masses = np.zeros(mixture.leaves)
         masses[covered] = raw / raw.sum()
-        return cls(mixture, masses, max(0.0, -(top + float(np.log(raw.sum())))))
+        # not -ln Z itself, which has no digits where the datasets nearly agree
+        return cls(mixture, masses, float(shares @ [kl_divergence(masses, row) for row in rows]))
 
     def kl_reverse(self) -> Array:
         """``D(q || P_i)`` in nats, shape (n,); ``inf`` for a dataset of volume 0 that lacks a leaf of q."""
@@ -133,8 +134,20 @@ def pool_residual(mixture: Mixture, perturbation: float) -> float:
     >>> bool(abs(m.volumes[:-1] @ (d[:, 1] - d[:, 0])[:-1] - pool_residual(m, 1.0)) < 1e-15)
     True
     """
-    start, end = mixture.at(0.0), mixture.at(perturbation)
-    return start.total * kl_divergence(GeometricPool.of(end).masses, GeometricPool.of(start).masses)
+    end, first = mixture.at(perturbation), GeometricPool.of(mixture.at(0.0)).masses
+    covered = (first > 0) & (mixture.components[-1] > 0)
+    if perturbation == 0 or not covered.any():
+        return float(mixture.volumes[:-1].sum() * kl_divergence(GeometricPool.of(end).masses, first))
+    # q_L/q_0 = (P_t/q_0)^{L/N}/Z: from its logarithm, which is small where L is
+    g = first[covered]
+    moved = perturbation / end.total * (np.log(mixture.components[-1, covered]) - np.log(g))
+    lost, top = float(first[~covered].sum()), float(moved.max())
+    with np.errstate(over="ignore"):
+        shift = float(g @ np.expm1(moved)) - lost  # Z - 1
+    logs = moved - (math.log1p(shift) if abs(shift) < 0.5 else top + math.log(float(g @ np.exp(moved - top))))
+    excess = np.expm1(logs)
+    gaps = np.where(np.abs(excess) < NEAR, excess * logs - log_gap(excess), (1 + excess) * logs - excess)
+    return float(mixture.volumes[:-1].sum() * (g @ gaps + lost))
 
 
 @dataclass(frozen=True, slots=True)
