@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Array
 from ..checks import FINITES, checked, positive, real, reals, same_shape
 from ..errors import InputError
+from .finetuning import gradient_test
 
 NEWTON_STEPS = 60
 """At most so many steps for contrasts on mixed data; a handful is the rule."""
@@ -41,9 +42,9 @@ def rise(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> Array:
     z, s = np.broadcast_arrays(z, s)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         up, down = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
-        far = z > 700  # beyond the doubles that e^-z has
-        force = np.where(
-            far, np.exp(np.log(s) - np.where(far, z, 0.0)), s * down
+        half = np.exp(-np.maximum(z, 0.0) / 2)
+        force = (
+            s * np.where(z > 700, half, down) * np.where(z > 700, half, 1.0)
         )  # c n (1 - sigma), what a constant force gives
         weight = np.exp(np.minimum(z, 700.0))
         closed = s + weight - wrightomega(z + weight + s)
@@ -330,7 +331,7 @@ class GradientConstants:
 
     aligning    c_+ = -eta (grad z . grad loss_+)/(B (1-p));  perturbing  c_- = eta (grad z . grad loss_-)/(B p)
     kernel      eta |grad z|^2/B, which both are where the closure holds exactly
-    cosine      of grad loss_+ and grad loss_-: -1 where the behaviour is one direction
+    cosine      of grad loss_+ and grad loss_-: -1 where the behaviour is one direction; nan where one of them is 0
     """
 
     aligning: float
@@ -356,12 +357,11 @@ def gradient_constants(
     share = real(probability, "probability", "gradient_constants", above=0, below=1)
     step = positive(rate, "rate", "gradient_constants") / positive(batch, "batch", "gradient_constants")
     direction = (second - first).ravel()
-    norms = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
     return GradientConstants(
         aligning=-step * float(direction @ first.ravel()) / (1 - share),
         perturbing=step * float(direction @ second.ravel()) / share,
         kernel=step * float(direction @ direction),
-        cosine=float(first.ravel() @ second.ravel()) / norms if norms else 0.0,
+        cosine=gradient_test(first, second).cosine,
     )
 
 

@@ -160,6 +160,13 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
         for n, m in zip(grid, back, strict=True):
             top = float(aligned_score(named, n, rate))
             tally.close("score after m* steps", low + (top - low) * (1 - rate) ** m, base, 1.0, 1e-12)
+        tolerance = float(rng.uniform(0, 1) * (high - base))
+        for n, m in zip(grid, return_steps(named, grid, rate, tolerance), strict=True):
+            top = float(aligned_score(named, n, rate))
+            reached = min(top, base + tolerance)
+            tally.close(
+                "score after m* steps with a tolerance", low + (top - low) * (1 - rate) ** m, reached, 1.0, 1e-12
+            )
         tally.above("saturation of m*", math.log((high - low) / (base - low)) / h, float(back[-1]), float(back[-1]))
     tally.notes.append("block form against the recursion step by step; m* rises with n, m*/n falls")
 

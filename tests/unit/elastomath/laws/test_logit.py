@@ -249,6 +249,14 @@ def test_the_exponent_of_kappa_is_minus_one_at_both_ends_only():
     assert rare == pytest.approx(-x / (1 - np.exp(-x)), rel=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1.0, 1e200])
+def test_the_cosine_of_two_gradients_does_not_know_their_size(scale):
+    """The product of two small norms is 0, and the cosine was 0 where it is -1; of two large ones NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert gradient_constants([-scale, 0.0], [scale, 0.0], 0.5, 1e-300).cosine == -1
+    assert math.isnan(gradient_constants([0.0, 0.0], [1.0, 0.0], 0.5, 0.1).cosine)
+
+
 def test_constants_from_gradients():
     rng = np.random.default_rng(0)
     direction, p = rng.normal(size=7), 0.7
