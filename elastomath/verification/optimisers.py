@@ -221,9 +221,9 @@ def _regimes(tally: Tally) -> None:
 
 def _beside(tally: Tally, optimiser: Optimiser, n: int, top: float, back: float) -> None:
     """The library's z_n and m* beside those of a plain loop."""
-    seen = durability(optimiser, [n])
-    tally.close("z_n with a warm-up or decay", float(seen.contrast[0]), top, 1.0, 1e-10)
-    tally.close("m* with a warm-up or decay", float(seen.undo[0]), back, back, 1e-9)
+    course = durability(optimiser, [n])
+    tally.close("z_n with a warm-up or decay", float(course.contrast[0]), top, 1.0, 1e-10)
+    tally.close("m* with a warm-up or decay", float(course.undo[0]), back, back, 1e-9)
 
 
 def _falling(tally: Tally, cases: int, rng: np.random.Generator) -> None:
