@@ -279,6 +279,9 @@ def _long_phase(tally: Tally, cases: int, rng: np.random.Generator) -> None:
     tally.cases += 3
     tally.true(f"m* falls beyond 1/(1-beta_2) steps: {beyond}, {far}", beyond > 0.5 and far > 0.5)
     tally.true(f"it rises no faster than within: {inside}", inside < beyond)
+    tally.true(f"m* beyond 1/(1-beta_2) does not grow like the contrast: {far}", 1 < far < 1.1)
+    fresh = durability(Optimiser("adam", rate=0.05, betas=(0.0, 0.99), eps=1e-300), counts).exponents
+    tally.true(f"an exponent of fresh moments outside (0, 1): {fresh}", bool(np.all((fresh > 0) & (fresh < 1))))
     _, stopped = _adam_undo([4000, 8000], (0.05, 0.0, 0.99, 1e-3))
     tally.true("epsilon does not stop it", abs(stopped[1] / stopped[0] - 1) < 0.2)
     tally.notes.append(
@@ -332,7 +335,8 @@ LIMITS: dict[str, tuple[str, str, Check]] = {
     "R26c": (
         "A phase shorter than 1/(1-beta_2) dropped",
         "Beyond 1/(1-beta_2) steps the second moment fades with the gradient: the contrast grows in proportion to the steps, and what "
-        "undoes it grows with an exponent of up to 2 with moments carried (up to 1 with fresh ones, or once m* comes to 1/(1-beta_2)), "
+        "undoes it grows with an exponent of up to 2 with moments carried (up to 1 with fresh ones; near 1, from above, once m* is beyond "
+        "1/(1-beta_2)), "
         "until the gradient has come down to Adam's epsilon, where alignment stops.",
         _long_phase,
     ),
