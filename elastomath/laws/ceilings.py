@@ -107,8 +107,9 @@ def rises(mixture: Mixture) -> Rises:
     step, base = mixture.volumes[-1], float(mixture.volumes[:-1].sum())
     ends, ceiling = mixture.along(np.array([0.0, step])), string_ceiling(base, float(step))
     before, after = leaf_sums(mixture.components, ends, wanted=RESPONSES, compiled=True).gram
-    moves, _, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
-    rise = moves[:, 0]
+    moves, divergences, outside = leaf_moves(mixture.components, mixture.volumes[:-1], mixture.volumes[-1:])
+    drift = mixture.volumes[:-1] / base @ moves[:-1, 0] - divergences[0]  # 0, but masses sum to 1 up to rounding
+    rise = np.where(np.abs(drift) > 1e-15 * np.abs(moves[:, 0]), moves[:, 0] - drift, moves[:, 0])
     shift = step / (base + step) * (before - outside)  # gram = O_i - 1 + outside
     if shift.min() >= -0.5:
         low = -np.log1p(shift)
