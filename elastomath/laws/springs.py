@@ -207,7 +207,8 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
             step = math.exp(log_step)  # divided by l, so that the root at l = 0 is none
             return float(_moves(start.components, start.volumes[:-1], np.array([step]))[0][dataset, 0]) / step
 
-        low, high = max(math.log(start.total) + math.log(LEAST_TURN), -744.0), math.log(start.total * limit)
+        size = math.log(start.total)
+        low, high = max(size + math.log(LEAST_TURN), -744.0), min(size + math.log(limit), 700.0)
         if elongation(low) >= 0:  # within rounding of 0
             continue
         if elongation(high) < 0:
