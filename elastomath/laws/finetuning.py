@@ -150,7 +150,7 @@ class ElasticPath:
 
     energy   w_p DeltaH_p + w_a DeltaH_a, volume times nats
     linear   |w_a grad H_a . delta|
-    ratio    energy/linear: far below 1 in the linear regime, nan where nothing has moved
+    ratio    energy/linear: far below 1 in the linear regime, inf where H_a does not move to first order, nan where nothing has moved
     limit    position of the first crossing of ratio = 1, by linear interpolation; inf if there is none
     """
 
@@ -178,7 +178,7 @@ def elastic_path(positions: ArrayLike, volumes: ArrayLike, changes: ArrayLike, a
         reals(align_slopes, "align slopes", where, shape=at.shape),
     )
     energy, linear = weights @ moved, np.abs(weights[1] * slopes)
-    ratio = np.divide(energy, linear, out=np.full_like(energy, np.nan), where=linear > 0)
+    ratio = np.divide(energy, linear, out=np.where(energy > 0, np.inf, np.nan), where=linear > 0)
     beyond = np.flatnonzero(ratio >= 1)
     limit = math.inf
     if beyond.size:

@@ -9,7 +9,6 @@ Everything rests on one function, the rise of z. To perturb is to align as seen 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Array
 from ..checks import FINITES, checked, positive, real, reals, same_shape
 from ..errors import InputError
+from .finetuning import gradient_test
 
 NEWTON_STEPS = 60
 """At most so many steps for contrasts on mixed data; a handful is the rule."""
@@ -42,9 +42,9 @@ def rise(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> Array:
     z, s = np.broadcast_arrays(z, s)
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         up, down = 1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z))
-        far = z > 700  # beyond the doubles that e^-z has
-        force = np.where(
-            far, np.exp(np.log(s) - np.where(far, z, 0.0)), s * down
+        half = np.exp(-np.maximum(z, 0.0) / 2)
+        force = (
+            s * np.where(z > 700, half, down) * np.where(z > 700, half, 1.0)
         )  # c n (1 - sigma), what a constant force gives
         weight = np.exp(np.minimum(z, 700.0))
         closed = s + weight - wrightomega(z + weight + s)
@@ -163,9 +163,13 @@ def fall_volume(contrast: ArrayLike, fall: ArrayLike, constant: ArrayLike) -> Ar
     """
     z, down = np.broadcast_arrays(_states(contrast), reals(fall, "falls", "fall_volume", least=0))
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        resisted = np.where(down < 1, np.exp(-z) * np.expm1(down), np.exp(down - z) * -np.expm1(-down))
-        resisted = np.where(down == 0, 0.0, resisted)
-        return np.asarray((down + resisted) / _constants(constant), dtype=np.float64)
+        return np.asarray((down + _grown(-z, down)) / _constants(constant), dtype=np.float64)
+
+
+def _grown(z: Array, way: Array) -> Array:
+    """``e^z (e^D - 1)``, finite wherever its value is, though e^z alone is not."""
+    half = np.exp(np.minimum(z / 2, 709.0))
+    return np.where(way < 1, half * np.expm1(way) * half, np.exp(z + way) * -np.expm1(-way))
 
 
 def undo_slope(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> Array:
@@ -188,13 +192,12 @@ def undo_exponent(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> A
     >>> undo_exponent(0.0, [1e-9, 8, 64, 1e6], 0.3).round(3)
     array([1.   , 0.639, 0.292, 0.073])
     """
-    return _per_rise(
-        start,
-        volume,
-        constant,
-        lambda up, down, way, gone: (up * gone + down * way * np.exp(-way)) / (up * way + down * gone),
-        1.0,
-    )
+    from scipy.special import expit, exprel
+
+    z, way = np.broadcast_arrays(_states(start), rise(start, volume, constant))
+    with np.errstate(under="ignore"):
+        up, down, gone = expit(z), expit(-z), exprel(-way)  # (1 - e^-D)/D, 1 at D = 0
+        return np.asarray((up * gone + down * np.exp(-way)) / (up + down * gone), dtype=np.float64)
 
 
 @checked(low=FINITES, high=FINITES)
@@ -216,8 +219,10 @@ def return_ratio(low: ArrayLike, high: ArrayLike) -> Array:
         raise InputError("not 0 < low < high < 1", where="return_ratio", mend="give two probabilities, the lower first")
     # the difference of two odds as one fraction, (p_2 - p_1)/(p_1 p_2), cancels only in p_2 - p_1
     apart, way = second - first, logit(second) - logit(first)
-    way = np.where(apart < 0.1, np.log1p(apart / (first * (1 - second))), way)
-    return np.asarray((way + apart / (first * second)) / (way + apart / ((1 - first) * (1 - second))), dtype=np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        way = np.where(apart < 0.1, np.log1p(apart / first / (1 - second)), way)
+        back, up = apart / first / second, apart / (1 - first) / (1 - second)
+        return np.asarray((way + back) / (way + up), dtype=np.float64)
 
 
 # --- R23: the first fall, by what is measured --------------------------------------------------------------------
@@ -295,16 +300,15 @@ def matched_volumes(base: ArrayLike, gained: ArrayLike, constant: ArrayLike) -> 
     """
     z0, way, c = np.broadcast_arrays(_states(base), _states(gained), _constants(constant))
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        grown = np.where(way < 1, np.exp(z0) * np.expm1(way), np.exp(z0 + way) * -np.expm1(-way))
         pretrain = (1 + np.exp(z0)) * (1 + np.exp(-(z0 + way))) / c
-        align = (grown - np.expm1(-way)) / c
+        align = (_grown(z0, way) - np.expm1(-way)) / c
         near = (1 + np.exp(-z0)) / np.expm1(way)
         kappa = np.where(way < 1, near, (np.exp(-way) + np.exp(-(z0 + way))) / -np.expm1(-way))
     return MatchedVolumes(np.asarray(pretrain), np.asarray(align), np.asarray(kappa))
 
 
 def kappa_exponent(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> Array:
-    """``d ln kappa/d ln n = -[p_0 (1-e^-D) + (1-p_0) D e^-D]/[(p_0 + (1-p_0) e^-D)(1-e^-D)]`` <= -1, D the `rise` (R24).
+    """``d ln kappa/d ln n = -[p + (1-p) D/(1-e^-D)]`` <= -1, D the `rise`, p = sigma(z_n) (R24).
 
     -1 for few and for many examples and steeper between: down to -1.17 at p_0 = 1/2, and -D/(1-e^-D) as p_0 -> 0, which is
     forgetting's exponent with c n in place of eta n (R19). In |D_p| the exponent is 0.
@@ -312,29 +316,12 @@ def kappa_exponent(start: ArrayLike, volume: ArrayLike, constant: ArrayLike) -> 
     >>> kappa_exponent(0.0, [1e-9, 10, 1e9], 0.3).round(3)
     array([-1.   , -1.161, -1.   ])
     """
+    from scipy.special import expit, exprel
 
-    return _per_rise(
-        start,
-        volume,
-        constant,
-        lambda up, down, way, gone: -(up * gone + down * way * np.exp(-way)) / ((up + down * np.exp(-way)) * gone),
-        -1.0,
-    )
-
-
-def _per_rise(
-    start: ArrayLike,
-    volume: ArrayLike,
-    constant: ArrayLike,
-    exponent: Callable[[Array, Array, Array, Array], Array],
-    limit: float,
-) -> Array:
-    """An exponent from p_0, 1 - p_0, D and 1 - e^-D, with its limit at D = 0."""
-    z, s = np.broadcast_arrays(_states(start), _exposure(volume, constant))
-    way = rise(z, s, 1.0)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        value = exponent(1 / (1 + np.exp(-z)), 1 / (1 + np.exp(z)), way, -np.expm1(-way))
-    return np.asarray(np.where(way > 0, value, limit), dtype=np.float64)
+    way = rise(start, volume, constant)
+    z = _states(start) + way
+    with np.errstate(under="ignore"):
+        return np.asarray(-expit(z) - expit(-z) / exprel(-way), dtype=np.float64)
 
 
 # --- R25: the constant from gradients ----------------------------------------------------------------------------
@@ -344,7 +331,7 @@ class GradientConstants:
 
     aligning    c_+ = -eta (grad z . grad loss_+)/(B (1-p));  perturbing  c_- = eta (grad z . grad loss_-)/(B p)
     kernel      eta |grad z|^2/B, which both are where the closure holds exactly
-    cosine      of grad loss_+ and grad loss_-: -1 where the behaviour is one direction
+    cosine      of grad loss_+ and grad loss_-: -1 where the behaviour is one direction; nan where one of them is 0
     """
 
     aligning: float
@@ -370,12 +357,11 @@ def gradient_constants(
     share = real(probability, "probability", "gradient_constants", above=0, below=1)
     step = positive(rate, "rate", "gradient_constants") / positive(batch, "batch", "gradient_constants")
     direction = (second - first).ravel()
-    norms = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
     return GradientConstants(
         aligning=-step * float(direction @ first.ravel()) / (1 - share),
         perturbing=step * float(direction @ second.ravel()) / share,
         kernel=step * float(direction @ direction),
-        cosine=float(first.ravel() @ second.ravel()) / norms if norms else 0.0,
+        cosine=gradient_test(first, second).cosine,
     )
 
 

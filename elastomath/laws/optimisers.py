@@ -106,8 +106,10 @@ class _State:
 
     def step(self, optimiser: Optimiser, wanted: bool, taken: int, rng: np.random.Generator) -> None:
         """One step on the loss of the wanted (or the opposed) response; ``taken`` steps of this phase are done."""
-        p = 1 / (1 + np.exp(-np.clip(self.z, -700, 700)))
-        gradient = p - 1 if wanted else p
+        sign = -1.0 if wanted else 1.0
+        gradient = sign / (
+            1 + np.exp(-sign * np.clip(self.z, -700, 700))
+        )  # p - 1 would have no digits where p is near 1
         if optimiser.noise:
             gradient = gradient + optimiser.noise / math.sqrt(optimiser.batch) * rng.normal(size=self.z.shape)
         rate = optimiser.rate * (min(1.0, (taken + 1) / optimiser.warm_up) if optimiser.warm_up else 1.0)
@@ -314,9 +316,10 @@ def falling_steps(exponent: float, rate: float, start: float = 0.0) -> float:
     >>> round(falling_steps(-0.15, 0.1), 1)
     131.9
     """
+    # where S is below the doubles it is e^{-2 z_0}/2
+    root = math.log(squares_at_constant_speed(start, 1.0)) / 2 if start < 300 else -start - math.log(2) / 2
     try:
-        squares = math.sqrt(squares_at_constant_speed(start, 1.0))
-        return math.pow(1.5 * math.exp(start + 3 / (1 + 2 * exponent)) * squares, 2 / 3) / rate
+        return math.exp((math.log(1.5) + start + 3 / (1 + 2 * exponent) + root) * 2 / 3) / rate
     except OverflowError:
         return math.inf
 

@@ -29,10 +29,10 @@ from ..arrays import Array
 from ..checks import POSITIVE, an, checked, reals, rising
 from ..curve import Run
 from ..errors import InputError
-from ..mixtures.kernels import DIVERGENCES, RESPONSES
-from ..mixtures.leafsums import leaf_moves, leaf_sums
+from ..mixtures.kernels import RESPONSES
+from ..mixtures.leafsums import CHUNK, leaf_moves, leaf_sums
 from ..mixtures.mixture import PERTURBED, Mixture
-from .finite import finite_law
+from .finite import LEAST_TURN, finite_law
 from .response import survey
 
 
@@ -133,12 +133,8 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     steps = _steps(perturbations)
     rows, volumes = mixture.components, mixture.volumes[:-1]
     elongations, fall, energy = _moves(rows, volumes, steps)
-    ends = np.empty((steps.size, len(rows)))
-    ends[:, :-1], ends[:, -1] = volumes, steps
-    reverse = leaf_sums(rows[:-1], ends, base=rows, wanted=DIVERGENCES, compiled=True).reverse.T
-    at_rest = leaf_sums(rows[-1:], ends[0], base=rows, wanted=RESPONSES, compiled=True)
-    reverse = np.where(np.isfinite(reverse), reverse, np.nan)
-    reverse -= reverse[:, :1].copy()
+    reverse = _reverse(rows, volumes, steps, steps * fall - energy)
+    at_rest = leaf_sums(rows[-1:], np.append(volumes, 0.0), base=rows, wanted=RESPONSES, compiled=True)
     near = np.zeros(steps.size)
     # divided first: squares of quotients of masses may be near the largest double
     near[1:] = steps[1:] ** 2 / (2 * volumes.sum()) * at_rest.squares[0]
@@ -214,7 +210,8 @@ def elastic_limit(mixture: Mixture, limit: float = 1e6) -> float | None:
             step = math.exp(log_step)  # divided by l, so that the root at l = 0 is none
             return float(_moves(start.components, start.volumes[:-1], np.array([step]))[0][dataset, 0]) / step
 
-        low, high = math.log(start.total) - 20.0, min(math.log(start.total) + math.log(limit), 709.0)  # of doubles
+        size = math.log(start.total)
+        low, high = max(size + math.log(LEAST_TURN), -744.0), min(size + math.log(limit), 700.0)
         if elongation(low) >= 0:  # within rounding of 0
             continue
         if elongation(high) < 0:
@@ -228,7 +225,28 @@ def _steps(perturbations: ArrayLike) -> Array:
 
 
 def _moves(components: Array, volumes: Array, steps: Array) -> tuple[Array, Array, Array]:
-    """Elongations (n - 1, J), the fall (J,) and the energy (J,)."""
+    """Elongations (n - 1, J), the fall (J,) and the energy (J,): the forces sum to the energy, which leaves near datasets digits."""
     rises, divergences, outside = leaf_moves(components, volumes, steps)
+    rises -= volumes / volumes.sum() @ rises[:-1] - divergences
     fall = np.where(steps > 0, np.inf, 0.0) if outside > 0 else -rises[-1]
     return rises[:-1], fall, volumes.sum() * divergences
+
+
+def _reverse(components: Array, volumes: Array, steps: Array, complementary: Array) -> Array:
+    """``D(q_l || P_i) - D(q_0 || P_i) = l/N_l sum (P_t - q_0) ln(q_0/P_i) + D(q_l || q_0)``, (n - 1, J); nan where infinite.
+
+    complementary: N_l D(q_l || q_0), shape (J,).
+    """
+    total, slopes = volumes.sum(), np.zeros(len(volumes))
+    lacking = np.zeros((2, len(volumes)), dtype=bool)  # a leaf of q_0, and one of P_t
+    for start in range(0, components.shape[1], CHUNK):
+        masses, perturb = components[:-1, start : start + CHUNK], components[-1, start : start + CHUNK]
+        q = volumes / total @ masses
+        lacking |= np.stack([((masses == 0) & (mass > 0)).any(axis=1) for mass in (q, perturb)])
+        with np.errstate(all="ignore"):
+            logs = np.log(q / masses)
+            logs = np.where(np.isinf(logs), np.log(q) - np.log(masses), logs)  # the quotient may be no double
+        slopes += np.where((masses > 0) & (q > 0), logs, 0.0) @ (perturb - q)
+    with np.errstate(invalid="ignore"):
+        changes = np.outer(slopes, steps / (total + steps)) + complementary / (total + steps)
+    return np.where(lacking[0][:, None] | (lacking[1][:, None] & (steps > 0)), np.nan, changes)

@@ -134,17 +134,20 @@ def pool_residual(mixture: Mixture, perturbation: float) -> float:
     >>> bool(abs(m.volumes[:-1] @ (d[:, 1] - d[:, 0])[:-1] - pool_residual(m, 1.0)) < 1e-15)
     True
     """
-    start, end = mixture.at(0.0), mixture.at(perturbation)
-    first, last = GeometricPool.of(start).masses, GeometricPool.of(end).masses
-    covered, perturb = first > 0, mixture.components[-1]
-    if (perturb[covered] > 0).all():
-        pull = end.volumes[-1] / end.total * (np.log(perturb[covered]) - np.log(first[covered]))
-        if (
-            np.abs(pull).max() < NEAR
-        ):  # ln(q_L/q_0) is this less its mean, where the difference of the pools has lost digits
-            back = math.log1p(float(first[covered] @ np.expm1(pull))) - pull
-            return start.total * float(last[covered] @ log_gap(np.expm1(back)))
-    return start.total * kl_divergence(last, first)
+    end, first = mixture.at(perturbation), GeometricPool.of(mixture.at(0.0)).masses
+    covered = (first > 0) & (mixture.components[-1] > 0)
+    if perturbation == 0 or not covered.any():
+        return float(mixture.volumes[:-1].sum() * kl_divergence(GeometricPool.of(end).masses, first))
+    # q_L/q_0 = (P_t/q_0)^{L/N}/Z: from its logarithm, which is small where L is
+    g = first[covered]
+    moved = perturbation / end.total * (np.log(mixture.components[-1, covered]) - np.log(g))
+    lost, top = float(first[~covered].sum()), float(moved.max())
+    with np.errstate(over="ignore"):
+        shift = float(g @ np.expm1(moved)) - lost  # Z - 1
+    logs = moved - (math.log1p(shift) if abs(shift) < 0.5 else top + math.log(float(g @ np.exp(moved - top))))
+    excess = np.expm1(logs)
+    gaps = np.where(np.abs(excess) < NEAR, excess * logs - log_gap(excess), (1 + excess) * logs - excess)
+    return float(mixture.volumes[:-1].sum() * (g @ gaps + lost))
 
 
 def _apart(mixture: Mixture, covered: NDArray[np.bool_]) -> Array:

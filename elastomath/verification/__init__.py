@@ -144,6 +144,8 @@ def _judge(id: str, index: int, cases: int, seed: int, quick: bool) -> Claim:
         check(tally, cases, rng)
     except (ArithmeticError, ValueError) as error:
         tally.fail(f"{type(error).__name__}: {error}", NOT_SHOWN)
+    if not tally.cases:
+        tally.fail("nothing was tried", NOT_SHOWN)
     return tally.claim(id, level, result.verdict)
 
 

@@ -181,11 +181,28 @@ def _sampled_stationary(tally: Tally, cases: int, rng: np.random.Generator) -> N
         tally.close("kappa(delta) against sums", ratio, direct, condition, 1e-12)
         cosine = math.fsum(gradient[0] * gradient[1]) / math.hypot(*gradient[0]) / math.hypot(*gradient[1])
         tally.close("cosine against sums", gradient_test(gradient[0], gradient[1]).cosine, cosine, 1.0, 1e-12)
+        _spread_and_path(tally, rng, gradient, volumes)
         distance = float(elastic_limit(volumes[1] * slopes[1] @ move, move @ hessian @ move))
         at = float(elastic_energy(hessian, distance * move))
         tally.close("energy at the elastic limit", at, abs(float(slopes[1] @ (distance * move))), at, 1e-9)
     if not tally.quick:
         tally.notes.append(_low_rank(tally))
+
+
+def _spread_and_path(tally: Tally, rng: np.random.Generator, gradients: Array, volumes: Array) -> None:
+    """kappa at an angle from the steepest direction, and the limit of a path whose ratio grows in proportion."""
+    angle, test = float(rng.uniform(0, 1.5)), gradient_test(gradients[0], gradients[1])
+    unit = gradients[0] / math.hypot(*gradients[0])
+    across = gradients[1] - gradients[1] @ unit * unit
+    width = math.hypot(*across)
+    tilted = math.cos(angle) * unit + math.sin(angle) * (across / width if width > 1e-9 else 0 * unit)
+    turned = float(stiffness_ratios(gradients[0], gradients[1], tilted[None])[0])
+    size = test.ratio * (1 + math.tan(angle))
+    tally.close("steepest and spread", turned, test.steepest - test.spread(angle), size, 1e-7)
+    marks = np.cumsum(rng.uniform(0.5, 2, 12))
+    turn = float(rng.uniform(marks[1], marks[-2]))
+    changes = np.stack([marks**2 / volumes[0], 0 * marks])
+    tally.close("limit of a path", elastic_path(marks, volumes, changes, turn * marks).limit, turn, turn, 1e-12)
 
 
 def _low_rank(tally: Tally) -> str:

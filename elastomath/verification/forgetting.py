@@ -151,17 +151,29 @@ def _sampled_forgetting(tally: Tally, cases: int, rng: np.random.Generator) -> N
                 "exponent in n_a by differences", float(exponents[1]), float(other[0] - other[1]) / width, size, 1e-6
             )
             tally.true(f"exponents {exponents}", 0 <= exponents[0] <= 1 and exponents[1] <= -1)
-        low, base, high = np.sort(rng.random(3)) + np.array([0.0, 0.01, 0.02])
-        named, grid = Scores(float(base), float(high), float(low)), np.geomspace(1, 1e4, 9) / h / 1e3
-        tally.true("the first fall does not grow", bool(np.all(np.diff(first_fall(named, grid, rate)) >= 0)))
-        back = return_steps(named, grid, rate)
-        tally.true("m* does not rise", bool(np.all(np.diff(back) >= -1e-12 * back[1:])))
-        tally.true("m*/n does not fall", bool(np.all(np.diff(back / grid) <= 1e-12 * (back / grid)[1:])))
-        for n, m in zip(grid, back, strict=True):
-            top = float(aligned_score(named, n, rate))
-            tally.close("score after m* steps", low + (top - low) * (1 - rate) ** m, base, 1.0, 1e-12)
-        tally.above("saturation of m*", math.log((high - low) / (base - low)) / h, float(back[-1]), float(back[-1]))
+        _sampled_scores(tally, rng, rate)
     tally.notes.append("block form against the recursion step by step; m* rises with n, m*/n falls")
+
+
+def _sampled_scores(tally: Tally, rng: np.random.Generator, rate: float) -> None:
+    """How first fall and m* go with n, and the score after m* steps, with a tolerance too."""
+    low, base, high = np.sort(rng.random(3)) + np.array([0.0, 0.01, 0.02])
+    named, grid = Scores(float(base), float(high), float(low)), np.geomspace(1, 1e4, 9) / decay(rate) / 1e3
+    tally.true("the first fall does not grow", bool(np.all(np.diff(first_fall(named, grid, rate)) >= 0)))
+    back = return_steps(named, grid, rate)
+    tally.true("m* does not rise", bool(np.all(np.diff(back) >= -1e-12 * back[1:])))
+    tally.true("m*/n does not fall", bool(np.all(np.diff(back / grid) <= 1e-12 * (back / grid)[1:])))
+    for n, m in zip(grid, back, strict=True):
+        top = float(aligned_score(named, n, rate))
+        tally.close("score after m* steps", low + (top - low) * (1 - rate) ** m, base, 1.0, 1e-12)
+    tolerance = float(rng.uniform(0, 1) * (high - base))
+    for n, m in zip(grid, return_steps(named, grid, rate, tolerance), strict=True):
+        top = float(aligned_score(named, n, rate))
+        reached = min(top, base + tolerance)
+        tally.close("score after m* steps with a tolerance", low + (top - low) * (1 - rate) ** m, reached, 1.0, 1e-12)
+    tally.above(
+        "saturation of m*", math.log((high - low) / (base - low)) / decay(rate), float(back[-1]), float(back[-1])
+    )
 
 
 RESULTS = {"R19": derived("R19", "holds with constants", _certified_forgetting, _sampled_forgetting)}

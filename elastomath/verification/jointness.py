@@ -56,9 +56,16 @@ def _sampled_jointness(tally: Tally, cases: int, rng: np.random.Generator) -> No
     rows = 0.5 / 60 + 0.5 * rng.dirichlet(np.full(60, 0.2), 4)
     for power in (0.5, 1.0):
         volumes = shares**power
-        effect = effective(shares, -np.log(volumes / volumes.sum(axis=1, keepdims=True) @ rows) @ rows.T).beta
-        tally.true(f"beta = {effect} where volumes count as w^{power}", effect[1] < power < effect[2])
-    tally.notes.append("missed optima against a double loop; beta of two families inside its interval")
+        effect = effective(shares, -np.log(volumes / volumes.sum(axis=1, keepdims=True) @ rows) @ rows.T)
+        low, high = effect.beta[1:]
+        tally.true(f"beta = {effect.beta} where volumes count as w^{power}", low < power < high)
+        tally.close(f"beta of w^{power}", float(effect.beta[0]), power, power, 0.02)
+    for volume, low, high in effect.volumes:  # of w itself
+        tally.close("effective volume of a dataset", float(volume), 1.0, 1.0, 0.02)
+        tally.true(f"an effective volume of 1 outside [{low}, {high}]", low < 1 < high)
+    tally.notes.append(
+        "missed optima against a double loop; beta of two families, and the volumes of joint optima, inside their intervals"
+    )
 
 
 def _one_after_the_other(tally: Tally, cases: int, rng: np.random.Generator) -> None:

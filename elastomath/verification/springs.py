@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..arrays import Array
 from ..certify.balls import Ball, rational, working_precision
 from ..laws.finite import path_entropies
-from ..laws.springs import springs
+from ..laws.springs import Springs, elastic_limit, springs
 from ..mixtures.mixture import Mixture
 from ..mixtures.pool import GeometricPool, pool_residual, reverse_balance
 from .instances import Rows, as_floats, certified_instances, exact_rows, sample_mixture
@@ -298,6 +298,8 @@ def _floats(tally: Tally, balls: PoolBalls, mixture: Mixture) -> None:
     miss, leading = value(balls.miss), value(balls.leading)
     tally.close("float miss", missed.balance, miss, abs(miss), 1e-9)
     tally.close("float leading term", missed.leading, leading, abs(leading), 1e-9)
+    remainder = math.inf if balls.remainder is None else value(balls.remainder)
+    tally.close("float remainder", missed.remainder, remainder, remainder, 1e-9)
     terms = max(abs(value(term)) for term in balls.terms)
     for term, ball in zip(missed.terms, balls.terms, strict=True):
         tally.close("float terms", term, value(ball), terms, 1e-11)
@@ -330,6 +332,7 @@ def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
             tally.cases -= 1
             continue
         pooled += 1
+        _sampled_springs(tally, mixture, course)
         missed.append(_sampled_pool(tally, mixture))
         _sampled_rest(tally, start)
     shares = np.array(missed)
@@ -337,6 +340,26 @@ def _sampled(tally: Tally, cases: int, rng: np.random.Generator) -> None:
         f"the reverse balance of the mixture misses by a median {np.median(shares):.1e}, at most {shares.max():.2f}, "
         "of its largest term"
     )
+
+
+def _sampled_springs(tally: Tally, mixture: Mixture, course: Springs) -> None:
+    """The printed divergences, the complementary energy, its start and the elastic limit, from masses that are summed directly."""
+    start, step = mixture.at(0.0), float(mixture.volumes[-1])
+    assert course.reverse is not None
+    assert course.near_rest is not None
+    for row, moved in zip(mixture.components[:-1], course.reverse[:, 1], strict=True):
+        ends = [_direct_kl(mass, row) for mass in (mixture.masses, start.masses)]
+        tally.close("Delta D(q || P_i) against sums", float(moved), ends[0] - ends[1], 1 + max(ends), 1e-13)
+    complementary = mixture.total * _direct_kl(mixture.masses, start.masses)
+    scale = mixture.total * (1 + float(course.fall[1]))
+    tally.close("complementary energy", float(course.complementary[1]), complementary, scale, 1e-12)
+    squares = math.fsum(p * (t / p - 1) ** 2 for t, p in zip(mixture.components[-1], start.masses, strict=True))
+    near = step**2 * squares / (2 * start.total)
+    tally.close("energy near rest", float(course.near_rest[1]), near, near, 1e-9)
+    limit = elastic_limit(mixture)
+    if limit:
+        least = springs(mixture, [0.0, limit * (1 - 1e-6), limit * (1 + 1e-6)]).forces.min(axis=0)
+        tally.true(f"nothing turns at the elastic limit {limit}: {least}", least[1] < 0 <= least[2])
 
 
 def _sampled_pool(tally: Tally, mixture: Mixture) -> float:
@@ -386,7 +409,7 @@ def _sampled_rest(tally: Tally, start: Mixture) -> None:
     if reverse is None or moved.near_rest is None or moved.near_rest[1] > 1e-3 * step:
         return  # too far for the first term
     size = step * (1 + abs(miss)) + math.sqrt(abs(forward) * start.total)
-    tally.close("printed forces against l times the miss", float(reverse[:, 1].sum()), step * miss, size, 2e-2)
+    tally.close("printed forces against l times the miss", float(reverse[:, 1].sum()), step * miss, size, 1e-3)
 
 
 def _direct_kl(p: Array, q: Array) -> float:

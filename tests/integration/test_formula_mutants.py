@@ -69,7 +69,7 @@ for line in sys.stdin:
             from types import SimpleNamespace
             from elastomath.verification import tally
 
-            tally.derive = lambda id: SimpleNamespace(steps=(), conclusion=(), hypotheses=(), summary="")
+            tally.derive = lambda id: SimpleNamespace(steps=("left out",), conclusion=(), hypotheses=(), summary="")
 
         main()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)

@@ -1,5 +1,8 @@
 """Break one formula of R7, R8, R13 or R19 at a time: verify() has to turn red at the result that it belongs to."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -79,6 +82,23 @@ FLOATS = {
         "divergence_return_volume",
         lambda parts, k, n, tol, direction="reverse": 1 / n,
         "R13",
+    ),
+    "R13: nothing comes back under a divergence": ("divergence_return_volume", lambda *args: math.inf, "R13"),
+    "R13: nothing is away under a divergence": ("divergence_return_volume", lambda *args: 0.0, "R13"),
+    "R13: a return after the first one": (
+        "divergence_return_volume",
+        lambda *args: 1.01 * rebound.divergence_return_volume(*args),
+        "R13",
+    ),
+    "R7: a limit at the reading beyond it": (
+        "elastic_path",
+        lambda at, *args: dataclasses.replace(path := stationarity.elastic_path(at, *args), limit=np.ceil(path.limit)),
+        "R7",
+    ),
+    "R19: a tolerance that is not read": (
+        "return_steps",
+        lambda s, n, rate, tol=0.0: forgetting.return_steps(s, n, rate),
+        "R19",
     ),
     "R19: weights in the order of the phases": (
         "phase_weights",

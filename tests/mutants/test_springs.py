@@ -28,7 +28,7 @@ def arithmetic(mixture):
     return GeometricPool(mixture, mixture.masses, 0.0)
 
 
-true_missed, true_springs = pool.reverse_balance, springs.springs
+true_limit, true_missed, true_springs = springs.elastic_limit, pool.reverse_balance, springs.springs
 
 FLOATS = {
     "the sign of the miss": (
@@ -60,7 +60,7 @@ FLOATS = {
         checks,
         "reverse_balance",
         changed(true_missed, remainder=lambda r: r.remainder**1.25),
-        {"sampled"},
+        {"certified", "sampled"},
     ),
     "the mixture in place of the pool": (GeometricPool, "of", staticmethod(arithmetic), None),
     "the response of the pool with its sign flipped": (
@@ -115,6 +115,24 @@ FLOATS = {
         checks,
         "springs",
         lambda m, path: dataclasses.replace(true_springs(m, path), energy=true_springs(m, path).energy / 2),
+        {"sampled"},
+    ),
+    "a remainder one percent off": (
+        checks,
+        "reverse_balance",
+        changed(true_missed, remainder=lambda r: r.remainder * 1.01),
+        {"certified"},
+    ),
+    "an elastic limit one percent off": (
+        checks,
+        "elastic_limit",
+        lambda mixture: (lambda limit: limit and limit * 1.01)(true_limit(mixture)),
+        {"sampled"},
+    ),
+    "an energy near rest one percent off": (
+        checks,
+        "springs",
+        lambda m, path: dataclasses.replace(true_springs(m, path), near_rest=true_springs(m, path).near_rest * 1.01),
         {"sampled"},
     ),
     "forward elongations given as reverse ones": (

@@ -842,8 +842,8 @@ TEXT = {
     "codes.codewords.Bits.of data",
 }
 OPTIONAL = {"interval.Interval.of_draws estimate", "mixtures.masses.as_shares shares"}
-UNDEFINED = {"laws.finetuning.gradient_test", "laws.finetuning.stiffness_ratios"}
-"""Their docstrings say that NaN is the answer where nothing moves."""
+UNDEFINED = {"laws.finetuning.gradient_test", "laws.finetuning.stiffness_ratios", "laws.logit.gradient_constants"}
+"""Their docstrings say that NaN is the answer where nothing moves, or a gradient is 0."""
 MODULES_ELSEWHERE = {
     "fit.figures": "drawings of what the fit gives",
     "fit.tables": "files",

@@ -163,6 +163,19 @@ def test_the_bound_below_keeps_its_digits_under_a_large_perturbation(step):
     assert seen.rise[0] == seen.high[0] == pytest.approx(seen.ceiling, rel=1e-15)
 
 
+def test_near_datasets_rise_between_their_bounds():
+    """Second order in the distance; at 1e-8 the rise was the rounding of the masses' sums, three times its upper bound."""
+
+    def rises_at(distance):
+        base, apart = np.array([0.4, 0.3, 0.2, 0.1]), np.array([[0.5, -1.0, 1.2, -0.4], [0.9, 1.0, -2.0, -0.9]])
+        align, perturb = (row / row.sum() for row in base * (1 + distance * apart))
+        return rises(Mixture.of([base, align, perturb], [10, 1, 1]))
+
+    far, near = rises_at(1e-4), rises_at(1e-8)
+    assert np.all((near.low <= near.rise) & (near.rise <= near.high))
+    assert near.rise * 1e8 == pytest.approx(far.rise, rel=3e-4, abs=0)
+
+
 def test_a_bound_above_stays_finite_where_the_volumes_are_far_apart():
     seen = rises(Mixture.of([[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]], [1e-10, 1e-10, 1e300]))
     assert seen.high[0] == seen.low[0] == pytest.approx(310 * math.log(10) - math.log(2), rel=1e-15)

@@ -117,6 +117,15 @@ def test_the_limit_is_where_the_energy_is_the_linear_term():
     assert elastic_limit(0.2, -1.0) == math.inf
 
 
+def test_a_path_across_grad_h_a_is_beyond_the_limit_at_once():
+    """Energy where H_a has no slope: the ratio was NaN and the limit infinite, where `elastic_limit` says 0."""
+    path = elastic_path([0, 1, 2], [10, 1], [[0, 0.05, 0.3], [0, -0.4, -0.6]], [0, -0.5, 0.0])
+    assert path.ratio[1:].tolist() == [pytest.approx(0.2), math.inf]
+    assert path.limit == 1.0
+    assert elastic_path([0, 1], [10, 1], [[0, 1], [0, 1]], [0, 0]).limit == 1.0
+    assert elastic_limit(0.0, 2.0) == 0.0
+
+
 def test_a_path_that_never_leaves_the_linear_regime():
     path = elastic_path([0, 1], [10, 1], [[0, 0.1], [0, -0.9]], [0, -1.0])
     assert path.limit == math.inf

@@ -27,7 +27,7 @@ from elastomath.laws.logit import (
     undo_volume,
 )
 
-STARTS = [-700.0, -300.0, -40.0, -5.0, -1.0, 0.0, 1e-9, 0.3, 2.0, 10.0, 36.5, 300.0, 700.0]
+STARTS = [-720.0, -700.0, -300.0, -40.0, -5.0, -1.0, 0.0, 1e-9, 0.3, 2.0, 10.0, 36.5, 300.0, 700.0, 720.0]
 EXPOSURES = [1e-300, 1e-100, 1e-16, 1e-8, 1e-3, 0.1, 1.0, 10.0, 1e3, 1e8, 1e16, 1e100, 1e300]
 
 
@@ -67,6 +67,16 @@ def test_the_plain_formula_cancels_where_the_rise_does_not():
     proved = certify_logit(30, 1e-3, 1).rise.estimate
     assert plain != pytest.approx(proved, rel=1e-2, abs=0)
     assert rise(30.0, 1e-3, 1.0) == pytest.approx(proved, rel=2e-15)
+
+
+def test_volumes_are_finite_where_odds_alone_are_not():
+    """e^720 is no double: m*, K_a and the exponent of kappa were infinite or NaN from |z| = 710 on."""
+    assert undo_volume(-720.0, 1e-100, 1.0) == pytest.approx(certify_logit(-720, 1e-100, 1).undo.estimate, rel=1e-12)
+    assert fall_volume(-720.0, [0.0, 1e-100], 1.0)[0] == 0
+    assert matched_volumes(720.0, [0.0, 1e-300], 1.0).align == pytest.approx([0.0, math.exp(720 - 300 * math.log(10))])
+    assert matched_volumes(5000.0, 0.0, 1.0).align == 0
+    assert kappa_exponent(-800.0, 760.0, 1.0) == pytest.approx(-760, rel=1e-12)
+    assert kappa_exponent(-800.0, 1e104, 1.0) == pytest.approx(-1, rel=1e-12)
 
 
 def test_beyond_the_range_nothing_is_nan():
@@ -166,6 +176,12 @@ def test_the_ratio_of_going_back():
         assert (return_ratio(low, high) < 1) == (Fraction(low) + Fraction(high) > 1)
 
 
+@pytest.mark.parametrize("pair", [(2e-269, 1e-53), (1e-200, 2e-200), (1e-300, 0.5)])
+def test_the_ratio_of_going_back_between_rare_responses(pair):
+    """p_1 p_2 is below the doubles, the ratio is not."""
+    assert return_ratio(*pair) == pytest.approx(certify_return_ratio(*pair).estimate, rel=1e-12, abs=0)
+
+
 def test_the_ratio_of_going_back_under_any_kernel_of_the_state():
     """A mean of e^-z over the way: between its ends, and at either end for a kernel that is slow there."""
     z = np.linspace(logit(0.6), logit(0.9), 200_001)
@@ -231,6 +247,14 @@ def test_the_exponent_of_kappa_is_minus_one_at_both_ends_only():
     rare = kappa_exponent(-40.0, np.array([1.0, 10.0, 60.0]), 0.3)  # forgetting's, with c n for eta n
     x = 0.3 * np.array([1.0, 10.0, 60.0])
     assert rare == pytest.approx(-x / (1 - np.exp(-x)), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-170, 1.0, 1e200])
+def test_the_cosine_of_two_gradients_does_not_know_their_size(scale):
+    """The product of two small norms is 0, and the cosine was 0 where it is -1; of two large ones NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert gradient_constants([-scale, 0.0], [scale, 0.0], 0.5, 1e-300).cosine == -1
+    assert math.isnan(gradient_constants([0.0, 0.0], [1.0, 0.0], 0.5, 0.1).cosine)
 
 
 def test_constants_from_gradients():

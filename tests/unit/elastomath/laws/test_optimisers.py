@@ -250,6 +250,13 @@ def test_table_3s_exponent_is_reached_after_thirteen_rates(rate):
     assert falling_steps(-0.3, rate) > n > falling_steps(-0.05, rate)
 
 
+@pytest.mark.parametrize("start", [300.0, 372.0, 400.0, 720.0])
+def test_the_steps_after_which_m_falls_do_not_depend_on_a_high_start(start):
+    """S is e^{-2 z_0}/2 there, and leaves the doubles before the steps do: they were 0 from 373 on, infinite from 706 on."""
+    expected = (1.5 * math.exp(30 / 7) / math.sqrt(2)) ** (2 / 3) / 0.1
+    assert falling_steps(-0.15, 0.1, start) == pytest.approx(expected, rel=1e-12)
+
+
 def test_after_long_phases_the_undo_volume_rises_faster_than_the_contrast():
     """m* = h D^2/(4 r^2), its exponent twice that of D, until m* comes to 1/(1 - beta_2)."""
     long = Optimiser("adam", rate=0.05, betas=(0.0, 0.999), eps=1e-300, carried=True)
@@ -259,6 +266,29 @@ def test_after_long_phases_the_undo_volume_rises_faster_than_the_contrast():
     assert 1 < seen.exponents[0] < 2 * rise < 2
     fresh = durability(replace(long, carried=False), [16000, 32000])
     assert fresh.exponents[0] == pytest.approx(rise, rel=0.1)
+
+
+def test_adam_keeps_the_digits_of_a_gradient_that_dies():
+    """Without epsilon the step does not know that the gradient is e^-39; as p - 1 it was 0, and z stood still at 36.7."""
+    counts, z, square, tops, undo = [6000, 7200], 0.0, 0.0, [], []
+
+    def step(z, square, taken, sign):
+        gradient = sign / (1 + math.exp(-sign * z))
+        square = 0.99 * square + 0.01 * gradient**2
+        return z - 0.05 * gradient / math.sqrt(square / (1 - 0.99**taken)), square
+
+    for n in range(1, counts[-1] + 1):
+        z, square = step(z, square, n, -1)
+        if n in counts:
+            tops.append(z)
+            after, kept, taken = z, square, 0
+            while after > 0:
+                before, taken = after, taken + 1
+                after, kept = step(before, kept, n + taken, 1)
+            undo.append(taken - 1 + before / (before - after))
+    seen = durability(Optimiser("adam", rate=0.05, betas=(0.0, 0.99), eps=1e-300, carried=True), counts)
+    assert seen.contrast == pytest.approx(tops, rel=1e-12)
+    assert seen.undo == pytest.approx(undo, rel=1e-12)
 
 
 def test_adams_epsilon_ends_alignment():

@@ -76,6 +76,66 @@ def test_near_rest_the_digits_are_kept():
     assert abs(law.residual[1] - found.energy[1]) > 0.01 * found.energy[1]
 
 
+def near_parts(distance):
+    """P_p the mean of P_a and P_t, which are so near each other."""
+    base, apart = np.array([0.4, 0.3, 0.2, 0.1]), np.array([[0.5, -1.0, 1.2, -0.4], [0.9, 1.0, -2.0, -0.9]])
+    align, perturb = (row / row.sum() for row in base * (1 + distance * apart))
+    return Mixture.of([(align + perturb) / 2, align, perturb], [10, 1, 0])
+
+
+def in_fractions(mixture, step):
+    """DeltaH_i and Delta D(q || P_i) of masses that are divided by their sum exactly, in balls."""
+    from flint import arb, fmpq
+
+    rows = [[Fraction(float(x)) for x in row] for row in mixture.components]
+    rows = [[x / sum(row) for x in row] for row in rows]
+    volumes = [Fraction(float(w)) for w in mixture.volumes[:-1]]
+    start = [sum(w * p for w, p in zip(volumes, column, strict=False)) for column in zip(*rows, strict=True)]
+    total, step = sum(volumes), Fraction(step)
+    ends = [(p + step * t) / (total + step) for p, t in zip(start, rows[-1], strict=True)]
+    start = [p / total for p in start]
+    log = lambda x: arb(fmpq(x.numerator, x.denominator)).log()  # noqa: E731
+    sum_ = lambda weights, logs: sum(fmpq(w.numerator, w.denominator) * y for w, y in zip(weights, logs, strict=True))  # noqa: E731
+    with working_precision(2000):
+        moved = [log(p / q) for p, q in zip(start, ends, strict=True)]
+        elongations = [float(sum_(row, moved)) for row in rows[:-1]]
+        reverse = [
+            float(
+                sum_(ends, [log(q / p) for q, p in zip(ends, row, strict=True)])
+                - sum_(start, [log(q / p) for q, p in zip(start, row, strict=True)])
+            )
+            for row in rows[:-1]
+        ]
+    return elongations, reverse
+
+
+@pytest.mark.parametrize("distance", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("step", [1e-8, 1.0, 100.0])
+def test_near_datasets_keep_their_digits(distance, step):
+    """Masses sum to 1 up to rounding; elongations of 1e-12 were that rounding, 5% off at 1e-6 and worthless at 1e-8."""
+    mixture = near_parts(distance)
+    found, (elongations, reverse) = springs(mixture, [0.0, step]), in_fractions(mixture, step)
+    assert found.elongations[:, 1] == pytest.approx(elongations, rel=2e-15 / distance, abs=0)
+    assert found.reverse[:, 1] == pytest.approx(reverse, rel=2e-15 / distance, abs=0)
+
+
+def test_the_printed_divergence_keeps_its_digits_near_rest():
+    """As a difference of two divergences it was 5e-8 off at l = 1e-8 |D_a|."""
+    mixture = Mixture.of([[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], [20, 1, 0])
+    for step in (1e-200, 1e-8, 1.0, 1e8):
+        assert springs(mixture, [0.0, step]).reverse[:, 1] == pytest.approx(
+            in_fractions(mixture, step)[1], rel=1e-13, abs=0
+        )
+
+
+def test_the_printed_divergence_is_infinite_where_a_leaf_is_lacking():
+    """P_a lacks a leaf of the base: never finite. P_p lacks one of P_t alone: finite at rest."""
+    lacking = springs(Mixture.of([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], [10, 1, 0]), [0.0, 1.0])
+    assert np.isnan(lacking.reverse).tolist() == [[False, True], [True, True]]
+    wide = springs(Mixture.of([[1e-320, 1.0], [0.5, 0.5], [0.4, 0.6]], [10, 1, 0]), [0.0, 1.0])
+    assert np.isfinite(wide.reverse).all()
+
+
 def test_the_work_of_the_perturbation_is_the_energy():
     """R16 read as mechanics: int l (-dH_t) = E, by the trapezoid rule to the square of the grid's spacing."""
     errors = []
@@ -133,6 +193,23 @@ def test_two_readings_of_the_formula_of_hooke():
 def test_the_limit_of_two_mirrored_parts_in_closed_form(k):
     """P_p = (P_a + P_t)/2 with P_t the mirror image of P_a: pre-training is back where the shares are mirrored, l = 2(k+1)/k."""
     assert elastic_limit(Mixture.of(TWO_PARTS, [k, 1, 0])) == pytest.approx(2 * (k + 1) / k, rel=1e-10)
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1e-7, 1e-9])
+def test_the_limit_of_near_datasets_is_that_of_their_second_moments(distance):
+    """2 (1 + 1/k) |D_a| for mirrored parts, however near: from 1e-7 on it was 0, "no linear regime"."""
+    assert elastic_limit(near_parts(distance)) == pytest.approx(2.2, rel=max(0.1 * distance, 1e-15 / distance))
+
+
+@pytest.mark.parametrize("rare", [1e-6, 1e-12, 1e-30])
+def test_a_gain_on_a_rare_leaf_is_soon_spent(rare):
+    """P_a has r there, q_0 has r^2, P_t all: r ln(1 + l/r^2) = ln(1 + l); a limit below 2e-9 of N_0 was 0."""
+    limit = elastic_limit(Mixture.of([[1 - rare**2, rare**2], [1 - rare, rare], [0.0, 1.0]], [1.0, rare**2, 0.0]))
+    assert rare < limit < 1000 * rare
+    gained = rare * math.log1p(limit / (rare**2 * (1 + rare)))
+    assert gained == pytest.approx(
+        (1 - rare) * math.log1p(limit / (1 + rare**2)) + rare * math.log1p(limit), rel=1e-9, abs=0
+    )
 
 
 def test_the_limit_is_where_the_energy_is_the_pull():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elastomath import InputError, Mixture, kl_divergence
+from elastomath.certify.balls import working_precision
 from elastomath.laws.response import response_matrix
 from elastomath.mixtures.pool import GeometricPool, pool_residual, pooled_divergences, reverse_balance
 from elastomath.testing.strategies import masses, volumes
@@ -74,6 +75,36 @@ def test_the_residual_of_the_pool_is_a_divergence_and_below_the_bound_of_any_cla
     slack = -step * change[-1] - pool_residual(mixture, step)
     assert slack == pytest.approx(total * kl_divergence(*ends), abs=rounding)
     assert slack >= -rounding
+
+
+@pytest.mark.parametrize("step", [1e-100, 1e-8, 1.0, 1e6])
+def test_the_residual_of_the_pool_keeps_its_digits_near_rest(step):
+    """From two pools it was 6e-8 off at L = 1e-8 |D_a|, and 0 from 1e-16 on."""
+    from flint import arb
+
+    rows, volumes = [[0.5, 0.3, 0.2], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], [20, 1]
+    with working_precision(2000):
+        logs = [[arb(x).log() for x in row] for row in Mixture.of(rows, [*volumes, 0.0]).components.tolist()]
+        pools = []
+        for weights in ([*volumes, 0], [*volumes, step]):
+            pooled = [
+                sum(arb(w) * log for w, log in zip(weights, column, strict=True)) / sum(map(arb, weights))
+                for column in zip(*logs, strict=True)
+            ]
+            size = sum(log.exp() for log in pooled).log()
+            pools.append([log - size for log in pooled])
+        start, end = pools
+        exact = 21 * sum(q.exp() * (q - p) for q, p in zip(end, start, strict=True))
+        expected = float(exact)
+    assert pool_residual(Mixture.of(rows, [*volumes, 0.0]), step) == pytest.approx(expected, rel=1e-13, abs=0)
+
+
+def test_near_datasets_disagree_by_half_their_variance():
+    """-ln Z is 1e-14 of a nat at a distance of 1e-7, of which 1 - 1 had left nothing."""
+    for distance in (1e-4, 1e-7):
+        rows = np.array([[0.5 + distance, 0.5 - distance], [0.5 - distance, 0.5 + distance]])
+        pool = GeometricPool.of(Mixture.of(rows, [1, 1]))
+        assert pool.disagreement == pytest.approx(2 * distance**2, rel=max(10 * distance**2, 1e-8), abs=0)
 
 
 def test_half_the_bound_does_not_hold_for_the_pool():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 import time
 
 import numpy as np
@@ -80,6 +81,22 @@ def test_an_unknown_id_is_refused(ids):
 def test_no_cases_is_refused():
     with pytest.raises(InputError, match="0 cases"):
         verify(cases=0)
+
+
+def test_a_check_that_tried_nothing_shows_nothing(monkeypatch):
+    empty = dataclasses.replace(results()["R2"], checks=(("sampled", lambda tally, cases, rng: None),))
+    monkeypatch.setitem(results(), "R2", empty)
+    (claim,) = verify(["R2"], cases=1)
+    assert (claim.holds, claim.verdict) == (False, "not shown")
+
+
+def test_what_is_said_of_the_largest_bend_is_no_less_than_it():
+    """R23c: half the largest second derivative of p^2 (1-p) in z is 0.050506; "at most 0.0504" was said."""
+    z = np.linspace(-4, 4, 80001)
+    p = 1 / (1 + np.exp(-z))
+    largest = np.abs(np.diff(p**2 * (1 - p), 2)).max() / (z[1] - z[0]) ** 2 / 2
+    (stated,) = re.findall(r"(0\.\d+) c V in p", explain("R23c"))
+    assert largest <= float(stated) < largest + 2e-4
 
 
 @pytest.mark.parametrize("style", ["text", "latex"])
