@@ -242,11 +242,14 @@ def _reverse(components: Array, volumes: Array, steps: Array, complementary: Arr
     for start in range(0, components.shape[1], CHUNK):
         masses, perturb = components[:-1, start : start + CHUNK], components[-1, start : start + CHUNK]
         q = volumes / total @ masses
-        lacking |= np.stack([((masses == 0) & (mass > 0)).any(axis=1) for mass in (q, perturb)])
         with np.errstate(all="ignore"):
             logs = np.log(q / masses)
-            logs = np.where(np.isinf(logs), np.log(q) - np.log(masses), logs)  # the quotient may be no double
-        slopes += np.where((masses > 0) & (q > 0), logs, 0.0) @ (perturb - q)
+            if not np.isfinite(logs).all():
+                lacking[0] |= ((masses == 0) & (q > 0)).any(axis=1)
+                lacking[1] |= ((masses == 0) & (perturb > 0)).any(axis=1)
+                logs = np.where(np.isinf(logs), np.log(q) - np.log(masses), logs)  # the quotient may be no double
+                logs = np.where((masses > 0) & (q > 0), logs, 0.0)
+        slopes += logs @ (perturb - q)
     with np.errstate(invalid="ignore"):
         changes = np.outer(slopes, steps / (total + steps)) + complementary / (total + steps)
     return np.where(lacking[0][:, None] | (lacking[1][:, None] & (steps > 0)), np.nan, changes)
