@@ -82,6 +82,8 @@ def durability_row(result: Result) -> DurabilityRow:
         "reasons": card["reasons"], "z0": float(start.mean()), "z": float(end.mean()), "forecast_z": foretold["z"]["estimate"],
         "cosine": card["cosine"], "c": card["c"], "relative_kernel": card["relative_kernel"], "arms": _other_arms(result),
     }  # fmt: skip
+    if result.get("cut"):
+        row["cut"] = result["cut"]
     if "perturb" not in result["arms"]:
         return row
     readings = result["arms"]["perturb"]["readings"]
@@ -256,6 +258,10 @@ def conclusion(summary: Durability) -> list[str]:
                 f"{row['forecast_text']} by the base's constant" + (f", {own['text']} by its own." if own else ".")
             )
     sentences += _arm_sentences(rows)
+    for pairs, cut in {row["pairs"]: row["cut"] for row in rows if "cut" in row}.items():
+        sentences.append(
+            f"Of {number_of(cut, 'response')} to held-out prompts ({pairs}) no more than --max-tokens is read."
+        )
     return sentences or ["No run was perturbed far enough to say how durable its behaviour is."]
 
 

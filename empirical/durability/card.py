@@ -152,6 +152,11 @@ class Card(Shown):
         }
 
 
+def cut_responses(chosen: Sequences, rejected: Sequences, max_tokens: int) -> int:
+    """How many responses are as long as what is read of one, or longer."""
+    return sum(int((side.length - side.first >= max_tokens).sum()) for side in (chosen, rejected))
+
+
 @dataclass(frozen=True, slots=True)
 class Passes:
     """What the backward passes over a behaviour give at these weights: all that a card of it needs, at any volume and rate.

@@ -18,7 +18,7 @@ from ..models.model import LoadedModel
 from ..models.sequences import Sequences, encode_examples
 from ..training.finetune import new_optimiser, train
 from .adaptation import adapt as adapt_to
-from .card import CLOSURE, TRUSTED, Card, behaviour_card, behaviour_passes
+from .card import CLOSURE, TRUSTED, Card, behaviour_card, behaviour_passes, cut_responses
 from .gradients import read_behaviour
 from .settings import DurabilitySettings
 
@@ -103,8 +103,7 @@ def predict(
             where=pairs.name,
             mend="exchange the roles with --swap, or take a model that does not",
         )
-    cut = sum(int((side.length - side.first >= max_tokens).sum()) for side in (chosen, rejected))
-    return replace(card, adapted=adapted, cut=cut)
+    return replace(card, adapted=adapted, cut=cut_responses(chosen, rejected, max_tokens))
 
 
 def _adapted(

@@ -109,6 +109,7 @@ class DurabilityRow(TypedDict):
     c: dict[str, Ends]
     relative_kernel: Ends
     arms: Arms
+    cut: NotRequired[int]
     undo_volume: NotRequired[Undone]
     undo_volume_text: NotRequired[str]
     forecast_undo_volume: NotRequired[float | None]

@@ -32,7 +32,7 @@ from ..measures.contrast import within_run_se
 from ..models.sequences import Sequences, from_ids
 from .adaptation import adapt
 from .answers import algorithm_of, conclusion, contrast_of, durability_row, forecast_error, outside_of, phases_of
-from .card import Passes, behaviour_card, behaviour_passes, undoing_again
+from .card import Passes, behaviour_card, behaviour_passes, cut_responses, undoing_again
 from .gradients import read_behaviour
 from .pooled import pooled_answers
 from .results import Durability
@@ -68,6 +68,7 @@ def run_durability(equipment: Equipment, configuration: Configuration) -> Result
         "configuration": configuration,
         "adapted": adapted.result,
         "forecast": foretold.result,
+        "cut": cut_responses(bench.chosen, bench.rejected, configuration["max_tokens"]),
         "aligned": readings,
         "arms": {arm: stage.result for arm, stage in arms.items()},
     }

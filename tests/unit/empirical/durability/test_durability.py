@@ -373,7 +373,7 @@ def test_volumes_lie_on_one_way_of_alignment(tiny_model, tmp_path, monkeypatch):
     (tmp_path / "prefs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     settings = DurabilitySettings(
         model=str(tiny_model), pairs=(str(tmp_path / "prefs.jsonl"),), align_volumes=(2, 4, 8), perturb_most=2, batch=2, held_out=8,
-        adapt_most=2, adapt_step=2, learning_rate=3e-2, max_tokens=16,
+        adapt_most=2, adapt_step=2, learning_rate=3e-2, max_tokens=40,
     )  # fmt: skip
     kept = []
 
@@ -382,8 +382,13 @@ def test_volumes_lie_on_one_way_of_alignment(tiny_model, tmp_path, monkeypatch):
         save_checkpoint(path, *state)
 
     monkeypatch.setattr("empirical.laboratory.laboratory.save_checkpoint", counted)
-    durability(settings, tmp_path / "out", device="cpu", dtype="float32")
+    summary = durability(settings, tmp_path / "out", device="cpu", dtype="float32")
     assert len(kept) == 1 + 3  # the base, and an end for each volume
+    assert not any("--max-tokens" in sentence for sentence in summary["conclusion"])
+    short = replace(settings, align_volumes=(2,), max_tokens=2)  # "good" and "slow" are of some tokens each
+    cut = durability(short, tmp_path / "short", device="cpu", dtype="float32")
+    assert cut["durability"][0]["cut"] == 16
+    assert cut["conclusion"][-1].startswith("Of 16 responses to held-out prompts (")
 
 
 ALGORITHMS = ["dpo", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("kto", "simpo", "ppo"))]

@@ -220,7 +220,7 @@ def test_one_step_twice_in_a_log_of_a_trainer_is_refused_where_its_values_differ
                 read_curve([path])
 
 
-@pytest.mark.parametrize(("data", "message"), [(gzip.compress(b"step,harm"), "a gzip archive, where a text file is wanted"),
+@pytest.mark.parametrize(("data", "message"), [(gzip.compress(b"step,harm", mtime=0), "a gzip archive, where a text file is wanted"),
                                                ('{"step": "härm"}'.encode("latin-1"), "not UTF-8: byte 12 is 0xe4"),
                                                ("step,härm\n".encode("latin-1"), "not UTF-8: byte 7 is 0xe4")])  # fmt: skip
 def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
@@ -229,7 +229,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path, data, message):
         read_records(tmp_path / "log.csv")
 
 
-@pytest.mark.parametrize(("name", "data", "message"), [("log.csv.gz", gzip.compress(b"step,harm"), "a gzip archive, where a log"),
+@pytest.mark.parametrize(("name", "data", "message"), [("log.csv.gz", gzip.compress(b"step,harm", mtime=0), "a gzip archive, where a log"),
                                                        ("log.tsv", b"step\tharm", "unknown suffix '.tsv'")])  # fmt: skip
 def test_a_file_of_an_unknown_kind_is_no_broken_json(tmp_path, name, data, message):
     (tmp_path / name).write_bytes(data)
