@@ -17,6 +17,7 @@ from elastomath.style import save_figure
 from empirical.durability.answers import conclusion, forecast_error, phases_of
 from empirical.durability.figures import courses_figure, exponents_figure, forecast_figure
 from empirical.durability.pooled import pooled_rows
+from paper_checks.claims.behaviours import ADAM, ADAM_MORE
 from paper_checks.claims.claim import Evidence
 
 BEGIN, END = "<!-- runs: made by benchmarks/pages/durability.py -->", "<!-- end of runs -->"
@@ -25,7 +26,9 @@ RUNS = {
     "durability-novel": "Plain gradient descent, three behaviours written afterwards",
     "durability-adamw": "AdamW, with fresh moments in each phase and with moments carried over",
     "durability-adamw-more": "AdamW, a second seed",
+    "durability-adamw-third": "AdamW, a third seed",
     "durability-adamw-novel": "AdamW, three behaviours written afterwards",
+    "durability-adamw-novel-more": "AdamW, these three at two more seeds",
     "durability-algorithms": "After DPO, KTO, SimPO and PPO",
     "durability-gemma": "Another model: Gemma 3 270M",
     "durability-gemma-advice": "Another model: Gemma 3 270M, a second behaviour at a tenth of the learning rate",
@@ -40,7 +43,7 @@ RUNS = {
 PLAIN = ("durability", "durability-novel")
 TOGETHER = {
     "Plain gradient descent, all behaviours together": PLAIN,
-    "AdamW, all behaviours and seeds together": ("durability-adamw", "durability-adamw-more", "durability-adamw-novel"),
+    "AdamW, all behaviours and seeds together": (ADAM, *ADAM_MORE),
 }
 """Saved runs whose rows are also pooled, under one heading."""
 ASIDE = (

@@ -34,10 +34,8 @@ LOW = "durability-low"
 """Saved runs of a base at 10% of the chosen response: below even odds all the way."""
 ADAM = "durability-adamw"
 """Saved runs under AdamW, with fresh and with carried moments."""
-ADAM_MORE = "durability-adamw-more"
-"""The same at a second seed."""
-ADAM_NOVEL = "durability-adamw-novel"
-"""The same of three behaviours that were written afterwards, at one seed."""
+ADAM_MORE = tuple(f"{ADAM}-{name}" for name in ("more", "third", "novel", "novel-more"))
+"""The same at a second and a third seed, and of three behaviours that were written afterwards, at one seed and at two more."""
 
 
 def span(interval: Mapping[str, Any], sign: str = "+") -> str:
@@ -152,7 +150,7 @@ def _resistance(evidence: Evidence) -> Finding:
 
 def _moments(evidence: Evidence) -> Finding:
     """R26 measured: Adam on cached gradients foretells m*, and that it falls with n where the moments are carried over."""
-    errors = _errors(_rows(evidence, ADAM, ADAM_MORE, ADAM_NOVEL))
+    errors = _errors(_rows(evidence, ADAM, *ADAM_MORE))
     if not errors:
         return NOT_RUN
     rows, median = [row for _, row in errors], statistics.median(error for error, _ in errors)
