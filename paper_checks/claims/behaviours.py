@@ -107,6 +107,14 @@ def _errors(rows: Iterable[Mapping[str, Any]]) -> list[tuple[float, Mapping[str,
     return sorted(errors, key=lambda item: item[0])
 
 
+def plain_runs(evidence: Evidence) -> dict[str, Any] | None:
+    """All saved runs under plain gradient descent, of which R25-measured judges: their rows and the errors of their forecasts."""
+    from empirical.durability.answers import forecast_error
+
+    rows = cast("list[DurabilityRow]", _rows(evidence, SAVED, NOVEL))
+    return {"durability": rows, "error": forecast_error(rows)} if rows else None
+
+
 def _forecast(evidence: Evidence) -> Finding:
     """R25 measured: undo volumes forecast from two backward passes at the base, against training."""
     errors = _errors(_rows(evidence, SAVED, NOVEL))

@@ -73,7 +73,7 @@ MATTERS = (
 
 
 def front(outcomes: Sequence[Outcome], durability: Mapping[str, Any] | None) -> Front:
-    """The first screen, from the outcomes of `check` in this run and the saved durability experiment (None: it is not there)."""
+    """The first screen, from the outcomes of `check` in this run and the saved runs of durability (None: there are none)."""
     verdicts = {outcome.claim.id: outcome.finding.verdict for outcome in outcomes}
     rows: dict[str, list[tuple[str, str, str]]] = {heading: [] for heading in HEADINGS}
     for id, words in HURRY.items():

@@ -18,6 +18,7 @@ from elastomath.progress import counter, say
 from elastomath.storage import whole_file
 
 from ..claims import Evidence, check
+from ..claims.behaviours import plain_runs
 from .claims import claims_section
 from .durability import durability_section
 from .front import front
@@ -85,8 +86,7 @@ def make_report(preset: str, out: Path, *, seed: int = 0, device: str = "auto", 
         sections.append(section)
         say(f"report: {index} of {len(makers)} sections, {section.title.lower()}: {section.seconds:.0f} s")
     seconds = time.monotonic() - start
-    durability = evidence.saved("durability")
-    first = front(outcomes, durability.summary if durability.there else None)
+    first = front(outcomes, plain_runs(evidence))
     render(out, preset, sections, _provenance(preset, seed, seconds, data), _not_shown(preset), first)
     checks = [one for section in sections for one in section.checks]
     for one in checks:

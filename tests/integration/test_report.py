@@ -112,6 +112,14 @@ def test_the_first_screen_answers_with_numbers_and_verdicts(theory):
     assert top.count("<svg") == 1
 
 
+def test_the_first_screen_is_of_the_runs_that_its_verdict_is_of(theory):
+    from paper_checks.claims import check
+
+    judged = re.search(r"(\d+) runs: the median", check(["R25-measured"])[0].finding.detail)
+    assert judged is not None
+    assert f"in the middle of {judged[1]} runs" in theory[1].read_text(encoding="utf-8")
+
+
 def test_nothing_is_green_beside_a_verdict_that_fails(theory):
     text = theory[1].read_text(encoding="utf-8")
     rows = re.findall(r"<tr.*?</tr>", text[text.index('id="claims"') : text.index('id="law"')], re.DOTALL)

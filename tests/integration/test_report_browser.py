@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from paper_checks.claims import check
+from paper_checks.claims.behaviours import plain_runs
 from paper_checks.report.claims import claims_section
 from paper_checks.report.front import front
 from paper_checks.report.page import Section, render
@@ -41,7 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         published_section(),
     ]
     sections.append(study_section(saved_studies()["volumes"]))
-    first = front(outcomes, evidence.saved("durability").summary)
+    first = front(outcomes, plain_runs(evidence))
     render(path, "theory", sections, [{"what": "SHA-256", "value": "0" * 64}], ["nothing"], first)
     return path
 
