@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Array
 from ..checks import POSITIVE, an, checked, reals, rising
@@ -134,7 +134,7 @@ def springs(mixture: Mixture, perturbations: ArrayLike) -> Springs:
     rows, volumes = mixture.components, mixture.volumes[:-1]
     elongations, fall, energy = _moves(rows, volumes, steps)
     reverse = _reverse(rows, volumes, steps, steps * fall - energy)
-    at_rest = leaf_sums(rows[-1:], np.append(volumes, 0.0), base=rows, wanted=RESPONSES, compiled=True)
+    at_rest = leaf_sums(rows[-1:], volumes, base=rows[:-1], wanted=RESPONSES, compiled=True)
     near = np.zeros(steps.size)
     # divided first: squares of quotients of masses may be near the largest double
     near[1:] = steps[1:] ** 2 / (2 * volumes.sum()) * at_rest.squares[0]
@@ -238,18 +238,24 @@ def _reverse(components: Array, volumes: Array, steps: Array, complementary: Arr
     complementary: N_l D(q_l || q_0), shape (J,).
     """
     total, slopes = volumes.sum(), np.zeros(len(volumes))
-    lacking = np.zeros((2, len(volumes)), dtype=bool)  # a leaf of q_0, and one of P_t
-    for start in range(0, components.shape[1], CHUNK):
-        masses, perturb = components[:-1, start : start + CHUNK], components[-1, start : start + CHUNK]
-        q = volumes / total @ masses
-        with np.errstate(all="ignore"):
+    lacking: NDArray[np.bool_] | None = None  # of each dataset: a leaf of q_0, and one of P_t
+    shares = volumes / total
+    with np.errstate(all="ignore"):
+        for start in range(0, components.shape[1], CHUNK):
+            masses, perturb = components[:-1, start : start + CHUNK], components[-1, start : start + CHUNK]
+            q = shares @ masses
+            pull = perturb - q
             logs = np.log(q / masses)
-            if not np.isfinite(logs).all():
-                lacking[0] |= ((masses == 0) & (q > 0)).any(axis=1)
-                lacking[1] |= ((masses == 0) & (perturb > 0)).any(axis=1)
+            part = logs @ pull
+            if not math.isfinite(part.sum()):
+                absent = masses == 0
+                here = np.stack([(absent & (mass > 0)).any(axis=1, keepdims=True) for mass in (q, perturb)])
+                lacking = here if lacking is None else lacking | here
                 logs = np.where(np.isinf(logs), np.log(q) - np.log(masses), logs)  # the quotient may be no double
-                logs = np.where((masses > 0) & (q > 0), logs, 0.0)
-        slopes += logs @ (perturb - q)
-    with np.errstate(invalid="ignore"):
-        changes = np.outer(slopes, steps / (total + steps)) + complementary / (total + steps)
-    return np.where(lacking[0][:, None] | (lacking[1][:, None] & (steps > 0)), np.nan, changes)
+                part = np.where(absent | (q == 0), 0.0, logs) @ pull
+            slopes += part
+    ends = total + steps
+    changes = slopes[:, None] * (steps / ends) + complementary / ends
+    if lacking is None:
+        return np.asarray(changes)
+    return np.where(lacking[0] | (lacking[1] & (steps > 0)), np.nan, changes)
